@@ -1,0 +1,3013 @@
+"""Sigma PIM, embedded: the product-information service's REST API on one machine, in one file, on one SQLite database.
+
+Start it with `make run`, or from Python with `create_app({"DATABASE": "sigma.db"})`, which answers the WSGI application.
+Integrations send an API key in X-Sigma-ApiKey, people a Bearer token; every route below /api/v1 says who may call it, in
+the line that starts with @requires, @session_only or @public, and one before_request hook holds them all to it.
+
+`grep '^# ==' app.py` prints the map; nothing is used before it is defined.
+"""
+
+import functools
+import hashlib
+import ipaddress
+import itertools
+import json
+import math
+import os
+import re
+import secrets
+import sqlite3
+import sys
+import threading
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import flask_swagger_ui
+import jwt
+import marshmallow as ma
+import re2
+from apispec.ext.marshmallow import MarshmallowPlugin
+from flask import Flask, Response, current_app, g, redirect, request
+from flask.cli import AppGroup, with_appcontext
+from flask.sessions import SessionInterface, SessionMixin
+from flask_smorest import Api, Blueprint
+from marshmallow import fields, validate
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.security import check_password_hash, generate_password_hash
+
+HERE = Path(__file__).resolve().parent
+
+
+# == Permissions ==
+# The published catalogue: what an API key may hold, in the order in which keys list what they hold.
+
+PERMISSIONS = {
+    "read": "Read all resources: records, schemas, catalogs, dimensions, option lists, workflows",
+    "update-data": "Create and update records, variants, catalog assignments",
+    "delete-data": "Delete records, variants, catalog assignments",
+    "update-model": "Create and update schemas, attributes, dimensions, option lists, workflows, roles",
+    "delete-model": "Delete schemas, attributes, dimensions, option lists, workflows, roles",
+}
+
+# What a role may allow the people who have it.
+ROLE_FLAGS = {
+    "canManageSchemas": "Create, edit and delete schemas, attributes, workflows, catalogs",
+    "canManageRoles": "Create, edit and delete roles and API keys",
+    "canManageDimensions": "Create, edit and delete dimensions",
+    "canManageOptionLists": "Create, edit and delete option lists",
+    "canExport": "Export data",
+    "canImport": "Import data",
+}
+
+
+# == Settings ==
+
+
+class StartError(click.ClickException):
+    """Why the service cannot start, and what to do about it."""
+
+
+class Setting(NamedTuple):
+    """One setting: its environment variable, how its text is read, its default, and what it means."""
+
+    variable: str
+    read: Callable[[str], Any]
+    default: Any
+    meaning: str
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """Answer a reader of whole numbers in a range."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"expected a whole number from {least} to {most}, got '{text}'")
+        return int(text)
+
+    return read
+
+
+def yes_or_no(text: str) -> bool:
+    """Read a switch."""
+    if text not in ("0", "1"):
+        raise ValueError(f"expected 0 or 1, got '{text}'")
+    return text == "1"
+
+
+def signing_secret(text: str) -> str:
+    """Read a secret long enough for HS256 (RFC 7518, section 3.2: as long as the hash)."""
+    if len(text.encode()) < 32:
+        raise ValueError("expected 32 bytes or more, for example from: openssl rand -hex 32")
+    return text
+
+
+SETTINGS = {
+    "DATABASE": Setting("SIGMA_DATABASE", os.path.abspath, str(HERE / "sigma.db"), "The SQLite file, made when missing"),
+    "JWT_SECRET": Setting(
+        "SIGMA_JWT_SECRET", signing_secret, None, "Signs session tokens; unset, a random one in the database"
+    ),
+    "RECORD_LIMIT": Setting(
+        "SIGMA_RECORD_LIMIT", whole_number(0, 10**9), None, "Most records a workspace may hold; unset, no limit"
+    ),
+    "ALLOW_PUBLIC_DEMO": Setting("SIGMA_ALLOW_PUBLIC_DEMO", yes_or_no, False, "1 serves demo data beyond loopback"),
+    "HOST": Setting("HOST", str, "127.0.0.1", "Address to serve on"),
+    "PORT": Setting("PORT", whole_number(0, 65535), 8080, "Port to serve on"),
+    "WORKERS": Setting("WORKERS", whole_number(1, 64), 1, "Worker processes"),
+}
+
+
+def read_settings() -> dict[str, Any]:
+    """Answer every setting's value: its default, or what the environment says.
+
+    Raises StartError for a value that cannot be read.
+    """
+    values = {}
+    for name, setting in SETTINGS.items():
+        text = os.environ.get(setting.variable, "")
+        try:
+            values[name] = setting.read(text) if text else setting.default
+        except ValueError as error:
+            raise StartError(f"{setting.variable}: {error}") from None
+    return values
+
+
+# == Database ==
+# One SQLite file; one connection for each thread, kept open, because opening one costs more than a whole request.
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x5349474D
+
+_thread = threading.local()
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """Open the database file. Every commit is on disk before it is acknowledged (synchronous=FULL)."""
+    db = sqlite3.connect(path, timeout=5, isolation_level=None, cached_statements=256)
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
+def get_db() -> sqlite3.Connection:
+    """Answer this thread's connection to the application's database."""
+    path = current_app.config["DATABASE"]
+    if getattr(_thread, "path", None) != path:
+        close_db()
+        _thread.db, _thread.path = connect(path), path
+    return _thread.db
+
+
+def close_db() -> None:
+    """Close this thread's connection, if it has one."""
+    if getattr(_thread, "path", None) is not None:
+        _thread.db.close()
+        _thread.path = None
+
+
+def execute(sql: str, *parameters: Any) -> sqlite3.Cursor:
+    """Run one statement."""
+    return get_db().execute(sql, parameters)
+
+
+def one(sql: str, *parameters: Any) -> Any:
+    """Answer a query's first row, or None."""
+    return get_db().execute(sql, parameters).fetchone()
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """Run the block as one transaction: all of it is stored, or nothing.
+
+    It takes the write lock first (BEGIN IMMEDIATE), so that what the block reads stays true until it commits, and
+    waiting for another writer happens here, under the busy timeout, and nowhere else.
+    """
+    db = get_db()
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # SQLite has already rolled back after some failures, a full disk among them
+            db.execute("ROLLBACK")
+        raise
+
+
+def split_statements(script: str) -> Iterator[str]:
+    """Yield a script's statements one by one, because executescript() would commit around them."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def make_tables(db: sqlite3.Connection) -> None:
+    """Make the tables in an empty database, unless another process has just done so."""
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("BEGIN IMMEDIATE")
+    if not db.execute("PRAGMA user_version").fetchone()[0]:
+        for statement in split_statements((HERE / "schema.sql").read_text(encoding="utf-8")):
+            db.execute(statement)
+        db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
+    db.execute("COMMIT")
+
+
+def prepare_database(path: str) -> None:
+    """Make the database if there is none.
+
+    Raises StartError for a file that cannot be opened, is something else, or was made by another release.
+    """
+    try:
+        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb") as file:  # SQLite would make it readable by everyone
+            if file.read(16) not in (b"", b"SQLite format 3\0"):  # SQLite would write over a short text
+                raise sqlite3.DatabaseError("file is not a database")
+        db = connect(path)
+        if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            make_tables(db)
+        application_id, version = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+        db.close()
+    except (OSError, sqlite3.Error) as error:
+        raise StartError(f"The database {path} cannot be used: {error}. Mend it, or name another in SIGMA_DATABASE.") from error
+    if application_id != APPLICATION_ID:
+        raise StartError(f"{path} is a database of another program. Name another file in SIGMA_DATABASE.")
+    if version != SCHEMA_VERSION:
+        raise StartError(
+            f"{path} has schema version {version}, this release reads version {SCHEMA_VERSION}. "
+            "Use the release that made it, or name another file in SIGMA_DATABASE."
+        )
+
+
+# == Errors ==
+
+MAX_BODY = 1024 * 1024  # bytes
+
+CODES = {
+    400: "VALIDATION_ERROR",
+    401: "UNAUTHORIZED",
+    403: "PERMISSION_DENIED",  # or LIMIT_EXCEEDED
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    409: "CONFLICT",
+    413: "PAYLOAD_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    422: "TRANSITION_ERROR",
+    429: "RATE_LIMITED",
+    500: "INTERNAL_ERROR",
+    503: "UNAVAILABLE",
+}
+
+
+class ApiError(HTTPException):
+    """A refusal: its status, and what to tell the caller."""
+
+    def __init__(self, status: int, message: str, error: str | None = None, headers: dict[str, str] | None = None):
+        super().__init__(message)
+        self.code = status
+        self.error = error
+        self.headers = headers or {}
+
+    def get_headers(self, *_: Any) -> list[tuple[str, str]]:
+        """Answer the headers of the response."""
+        return list(self.headers.items())
+
+
+def not_found(kind: str, id: str) -> ApiError:
+    """Answer the 404 that names the type and the id."""
+    return ApiError(404, f"{kind.replace('-', ' ').capitalize()} '{id}' not found")
+
+
+def translate_recursion_error(_: RecursionError) -> ApiError:
+    """Answer the 400 for endless nesting: nothing here recurses over anything but a body."""
+    return ApiError(400, "body: expected JSON that is not nested this deep")
+
+
+def database_unavailable(reason: object) -> ApiError:
+    """Answer the 503, and log why."""
+    current_app.logger.error("The database does not answer: %s", reason)
+    return ApiError(503, "The database does not answer; try again", headers={"Retry-After": "1"})
+
+
+def translate_database_error(error: sqlite3.Error) -> ApiError:
+    """Answer what a client is told of a database error; what is a fault of ours is raised again, and a 500."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"):
+        # "UNIQUE constraint failed: model_objects.tenant, …, model_objects.alias": a key ends in the field it guards.
+        field = str(error).rpartition(".")[2]
+        return ApiError(409, f"{field}: {shown(g.body.get(field))} is already taken in this workspace")
+    if name == "SQLITE_CONSTRAINT_CHECK" and "json_valid" in str(error):  # SQLite follows 1,000 levels
+        return translate_recursion_error(RecursionError())
+    if (isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError) and name != "SQLITE_ERROR":
+        return database_unavailable(error)  # locked, full, damaged, gone
+    raise error
+
+
+class ErrorBody(ma.Schema):
+    """The one shape of every error."""
+
+    error = fields.String(required=True, metadata={"description": "A stable constant", "example": "NOT_FOUND"})
+    message = fields.String(required=True, metadata={"description": "What went wrong, for people; it may change"})
+
+
+class Smorest(Api):
+    """flask-smorest, with the service's own error shape and component names."""
+
+    DEFAULT_ERROR_RESPONSE_NAME = None  # openapi_document() documents each error by its own status
+    ERROR_SCHEMA = ErrorBody
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Give every error, also the framework's own, the service's shape."""
+        message = error.description
+        if error.code == 404 and request.url_rule is None:
+            message = f"There is no {request.path} here; /docs lists every path"
+        if error.code == 413:
+            message = f"The body is larger than {MAX_BODY} bytes"
+        if error.code == 500:
+            message = "The service failed; its log says how"
+        code = getattr(error, "error", None) or CODES.get(error.code or 500, error.name.upper().replace(" ", "_"))
+        response: Response = error.get_response()  # type: ignore[assignment]
+        response.data = to_json({"error": code, "message": message}) + "\n"
+        response.content_type = "application/json"
+        return response
+
+
+# == JSON bodies ==
+# What is stored is what is served: an object's text is made here, once, when it is written.
+
+JSON_TYPES = {str: "string", bool: "boolean", int: "number", float: "number", list: "array", dict: "object", type(None): "null"}
+
+
+def to_json(value: Any, sort_keys: bool = False) -> str:
+    """Answer a value's JSON text, compact."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys)
+
+
+def shown(value: Any) -> str:
+    """Answer how a message shows a value: as it is when that is short, else by its type."""
+    text = to_json(value) if not isinstance(value, list | dict) else ""
+    return text.replace('"', "'") if 0 < len(text) <= 60 else f"'{JSON_TYPES[type(value)]}'"
+
+
+def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its members; a name that comes twice would mean two things to two parsers."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"the member '{twice}' comes twice in one object")
+    return members
+
+
+def finite_number(text: str) -> int | float:
+    """Read a number; NaN and what a double cannot hold are not JSON, and would not come back as they were."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:20]} is out of range")
+    return int(text) if text.lstrip("-").isdecimal() else value
+
+
+def parse_json(data: bytes) -> Any:
+    """Read JSON strictly.
+
+    Raises ApiError 400 for what is not JSON, and for what is but would not survive: numbers beyond a double, names
+    that come twice, half a surrogate pair.
+    """
+    try:
+        text = data.decode("utf-8")
+        number = finite_number
+        value = json.loads(text, object_pairs_hook=unique_members, parse_int=number, parse_float=number, parse_constant=number)
+        if "\\u" in text:
+            to_json(value).encode("utf-8")
+    except UnicodeError:
+        raise ApiError(400, "body: expected JSON in UTF-8, got text that is not Unicode") from None
+    except ValueError as error:
+        raise ApiError(400, f"body: expected JSON: {error}") from None
+    return value
+
+
+_MISSING = object()
+
+EXPECTATIONS = {  # what marshmallow says is wrong, said as what was expected
+    "Missing data for required field.": "Expected a value, but it is missing",
+    "Field may not be null.": "Expected a value",
+    "Not a valid string.": "Expected a string",
+    "Not a valid list.": "Expected an array",
+    "Not a valid integer.": "Expected a whole number",
+    "Not a valid mapping type.": "Expected an object",
+}
+
+
+def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]:
+    """Yield a line for each of marshmallow's nested messages: the field's path, what is wrong, and what came."""
+    if isinstance(messages, list):
+        for message in messages:
+            if not isinstance(message, str):  # one of several validators names an item
+                yield from flatten_messages(message, value, path)
+                continue
+            came = "" if value is _MISSING or message.startswith("Unknown") else f", got {shown(value)}"
+            yield f"{path or 'body'}: {EXPECTATIONS.get(message, message)}{came}"
+        return
+    for key, inner in messages.items():
+        if isinstance(value, list) and isinstance(key, int):
+            yield from flatten_messages(inner, value[key], f"{path}[{key}]")
+        elif isinstance(value, dict) and key != "_schema":
+            yield from flatten_messages(inner, value.get(key, _MISSING), f"{path}.{key}" if path else key)
+        else:  # "_schema", and the "key" and "value" of a fields.Dict, are no members of the body
+            yield from flatten_messages(inner, value, path)
+
+
+def refuse_problems(problems: Iterable[str]) -> None:
+    """Raise ApiError 400 with the first few problems, if there are any."""
+    first = list(itertools.islice(problems, 21))
+    if first:
+        raise ApiError(400, "; ".join(first[:20]) + ("; and more" if len(first) > 20 else ""))
+
+
+class BodyParser(FlaskParser):
+    """Reads and checks request bodies for @api.arguments, answering 415 and 400 in the service's words."""
+
+    DEFAULT_VALIDATION_STATUS = 400
+
+    def load_json(self, req: Any, schema: ma.Schema) -> Any:
+        """Answer the parsed body. Raises ApiError 413, 415 or 400."""
+        data = req.get_data()
+        if len(data) > MAX_BODY:
+            raise RequestEntityTooLarge
+        if not data:
+            raise ApiError(400, "body: expected a JSON object, got nothing")
+        if not req.is_json:
+            raise ApiError(415, f"Content-Type: expected application/json, got '{req.mimetype or 'nothing'}'")
+        g.body = parse_json(data)
+        return g.body
+
+    def handle_error(self, error: ma.ValidationError, req: Any, schema: ma.Schema, **_: Any) -> None:  # type: ignore[override]
+        """Turn marshmallow's messages into one."""
+        refuse_problems(flatten_messages(error.normalized_messages()["json"], g.body))
+
+
+# == Fields ==
+# A class named …Body describes a JSON body (a marshmallow schema); "schema" alone is always a product schema.
+
+
+class Body(ma.Schema):
+    """A JSON object; a member it does not name is an error."""
+
+    class Meta:
+        unknown = ma.RAISE
+
+    error_messages = {"type": "Expected an object", "unknown": "Unknown field"}  # noqa: RUF012 (as marshmallow declares it)
+
+    @ma.post_load
+    def drop_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Let null mean the same as leaving an optional member out."""
+        keep = {name for name, field in self.fields.items() if field.required or field.load_default is None}
+        return {name: value for name, value in data.items() if value is not None or name in keep}
+
+
+class Flag(fields.Boolean):
+    """true or false, and nothing that only looks like it."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ma.ValidationError("Expected true or false")
+        return value
+
+
+class Number(fields.Float):
+    """A JSON number, kept as it was written: 1 stays 1."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ma.ValidationError("Expected a number")
+        return value
+
+
+class Reference(fields.String):
+    """The id of a model object of one kind; that it exists is checked when the body is stored."""
+
+    def __init__(self, kind: str, **options: Any):
+        super().__init__(metadata={"description": f"Id of a {kind.replace('-', ' ')}"}, **options)
+        self.kind = kind
+
+
+def text(description: str, required: bool = True, longest: int = 200) -> fields.String:
+    """A string; one that is required must not be blank, one that is not may be null."""
+    rules: list[Any] = [validate.Length(max=longest, error="Expected at most {max} characters")]
+    if required:
+        rules.append(validate.Regexp(r"^[\s\S]*\S", error="Expected at least one character that is not blank"))
+    return fields.String(required=required, allow_none=not required, validate=rules, metadata={"description": description})
+
+
+def identifier(description: str, required: bool = True) -> fields.String:
+    """A name that can stand in a path."""
+    rule = validate.Regexp(
+        r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,99}$(?!\n)",
+        error="Expected 1 to 100 letters, digits or . _ ~ - beginning with a letter or digit",
+    )
+    return fields.String(required=required, allow_none=not required, validate=rule, metadata={"description": description})
+
+
+def moment(description: str, required: bool = True, allow_none: bool = False) -> fields.String:
+    """A time as the API writes it."""
+    metadata = {"description": description, "format": "date-time"}
+    return fields.String(required=required, allow_none=allow_none, metadata=metadata)
+
+
+def choice(description: str, choices: Iterable[str]) -> fields.String:
+    """One of a few strings."""
+    rule = validate.OneOf(list(choices), error="Expected one of: {choices}")
+    return fields.String(required=True, validate=rule, metadata={"description": description})
+
+
+def each_once(*members: str) -> Callable[[list[Any]], None]:
+    """Answer a validator: no two items of the list are the same, or have the same member."""
+
+    def check(items: list[Any]) -> None:
+        for member in members or (None,):
+            seen = set()
+            for index, item in enumerate(items):
+                key = item if member is None else item[member]
+                if key in seen:
+                    raise ma.ValidationError(
+                        {index: ["Expected each only once"] if member is None else {member: ["Expected each only once"]}}
+                    )
+                seen.add(key)
+
+    return check
+
+
+def references(schema: ma.Schema, body: dict[str, Any], path: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield the path, kind and id of every Reference in a body."""
+    for name, field in schema.fields.items():
+        if name in body:
+            yield from field_references(field, body[name], path + name)
+
+
+def field_references(field: Any, value: Any, path: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the path, kind and id of every Reference in one field's value."""
+    if isinstance(field, Reference):
+        yield path, field.kind, value
+    elif isinstance(field, fields.Nested):
+        yield from references(field.schema, value, f"{path}.")
+    elif isinstance(field, fields.List):
+        for index, item in enumerate(value):
+            yield from field_references(field.inner, item, f"{path}[{index}]")
+
+
+# == Credentials and access ==
+
+
+class Access(NamedTuple):
+    """Who may call a route."""
+
+    permission: str  # that an API key needs; "session": no key may call it; "public": everybody may
+    flag: str | None = None  # that the role of a signed-in user needs
+
+
+def requires(permission: str, flag: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Admit API keys that hold the permission, and users whose role has the flag (any user without one)."""
+
+    def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
+        setattr(view, "access", Access(permission, flag))  # noqa: B010 (to a type checker, functions have no such attribute)
+        return view
+
+    return decorator
+
+
+def session_only(flag: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Admit users whose role has the flag (any user without one), and no API key, whatever it holds."""
+    return requires("session", flag)
+
+
+public = requires("public")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever presented a good credential: an API key, or a signed-in user."""
+
+    tenant: str
+    id: str
+    permissions: tuple[str, ...] = ()  # of the key
+    user: dict[str, str] | None = None
+    role: dict[str, Any] | None = None  # of the user
+
+    @property
+    def is_key(self) -> bool:
+        """Whether this is an API key."""
+        return self.user is None
+
+
+def utc_now(seconds_ago: float = 0) -> str:
+    """Answer the time as the API writes it: UTC, milliseconds, Z."""
+    return (datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def random_id(prefix: str) -> str:
+    """Answer an id that no one has used."""
+    return f"{prefix}-{secrets.token_hex(8)}"
+
+
+KEY_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def check_characters(stem: str) -> str:
+    """Answer the seven characters that end a key: the CRC-32 of what stands before them, in base 36."""
+    crc, digits = zlib.crc32(stem.encode()), ""
+    for _ in range(7):
+        crc, digit = divmod(crc, 36)
+        digits = KEY_ALPHABET[digit] + digits
+    return digits
+
+
+def make_raw_key() -> str:
+    """Make a key: the prefix, 29 random characters (150 bits), and their check characters."""
+    stem = "sigma_sk_live_" + "".join(secrets.choice(KEY_ALPHABET) for _ in range(29))
+    return stem + check_characters(stem)
+
+
+def hash_key(raw_key: str) -> bytes:
+    """Hash a key for storage and look-up.
+
+    A fast hash without salt is right here, and only here: nobody can guess 150 random bits, so there is nothing for a
+    slow hash to slow down. Passwords, which people choose, are hashed with scrypt.
+    """
+    return hashlib.sha256(raw_key.encode()).digest()
+
+
+def unauthorized(message: str) -> ApiError:
+    """Answer the 401."""
+    return ApiError(401, message, headers={"WWW-Authenticate": 'Bearer realm="Sigma PIM"'})
+
+
+def authenticate_key(raw_key: str) -> Caller:
+    """Answer whose key this is, and record its use. Raises ApiError 401.
+
+    It looks the key up every time: a cache would keep a deactivated key alive in another process.
+    """
+    sql = "SELECT tenant, id, permissions, last_used_at, deactivated_at FROM api_keys WHERE hash = ?"
+    row = one(sql, hash_key(raw_key))
+    if row is None:
+        well_formed = re.fullmatch("sigma_sk_live_[a-z0-9]{36}", raw_key)
+        if well_formed and check_characters(raw_key[:-7]) != raw_key[-7:]:
+            raise unauthorized(
+                "Invalid API key. It was not made here, or was mistyped; it may be a key of the production service"
+            )
+        raise unauthorized("Invalid API key")
+    tenant, id, permissions, last_used_at, deactivated_at = row
+    if deactivated_at is not None:
+        raise unauthorized("Invalid API key: it has been deactivated")
+    # Writing on every call would cost more than all the rest, so a use within a second of the last is not written.
+    stale = utc_now(seconds_ago=1)
+    if last_used_at is None or last_used_at < stale:
+        sql = "UPDATE api_keys SET last_used_at = ? WHERE tenant = ? AND id = ? AND ifnull(last_used_at, '') < ?"
+        execute(sql, utc_now(), tenant, id, stale)
+    return Caller(tenant, id, permissions=tuple(json.loads(permissions)))
+
+
+def jwt_secret() -> str:
+    """Answer the secret that signs session tokens."""
+    return current_app.config["JWT_SECRET"] or one("SELECT value FROM settings WHERE name = 'jwt_secret'")[0]
+
+
+def authenticate_token(token: str) -> Caller:
+    """Answer whose session token this is, with the user and role as they are now. Raises ApiError 401."""
+    claims = ("userId", "workspaceId", "roleId")
+    try:
+        payload = jwt.decode(token, jwt_secret(), algorithms=["HS256"], options={"require": [*claims, "iat", "exp"]})
+    except jwt.ExpiredSignatureError:
+        raise unauthorized("Session token expired: sign in again") from None
+    except jwt.InvalidTokenError:
+        raise unauthorized("Invalid session token") from None
+    if not all(isinstance(payload[claim], str) and payload[claim].isascii() for claim in claims):
+        raise unauthorized("Invalid session token")
+    row = one(
+        "SELECT u.id, u.email, u.name, u.role_id, r.body FROM users u"
+        " JOIN model_objects r ON r.tenant = u.tenant AND r.kind = u.role_kind AND r.id = u.role_id"
+        " WHERE u.tenant = ? AND u.id = ?",
+        payload["workspaceId"],
+        payload["userId"],
+    )
+    if row is None:
+        raise unauthorized("Invalid session token")
+    id, email, name, role_id, role = row
+    user = {"id": id, "email": email, "name": name, "roleId": role_id}
+    return Caller(payload["workspaceId"], id, user=user, role=json.loads(role))
+
+
+def authenticate() -> Caller:
+    """Answer who is calling; when a key and a token are sent, the key decides alone. Raises ApiError 401."""
+    raw_key = request.headers.get("X-Sigma-ApiKey")
+    if raw_key is not None:
+        return authenticate_key(raw_key)
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise unauthorized("Authentication required: send X-Sigma-ApiKey: <key>, or Authorization: Bearer <token>")
+    return authenticate_token(token.strip())
+
+
+def check_permitted(caller: Caller, access: Access) -> None:
+    """Raise ApiError 403 unless the caller may call the route."""
+    if caller.is_key:
+        if access.permission not in caller.permissions:
+            needed = "a signed-in user, not a key" if access.permission == "session" else f"permission '{access.permission}'"
+            raise ApiError(403, f"This route needs {needed}; the key holds: {', '.join(caller.permissions)}")
+    elif access.flag is not None and not (caller.role or {}).get(access.flag):
+        raise ApiError(403, f"This route needs a role with {access.flag}; yours is '{(caller.role or {}).get('id')}'")
+
+
+api = Blueprint("api", __name__, url_prefix="/api/v1")
+api.ARGUMENTS_PARSER = BodyParser()
+
+
+def declared_access(endpoint: str | None) -> Access:
+    """Answer what a route's view declares."""
+    access: Access = getattr(current_app.view_functions[endpoint or ""], "access")  # noqa: B009 (as in requires)
+    return access
+
+
+@api.before_request
+def guard() -> None:
+    """Let a request through to its view only if its caller may call it: the one place where that is decided."""
+    access = declared_access(request.endpoint)
+    if access.permission != "public":
+        g.caller = authenticate()
+        g.tenant = g.caller.tenant
+        check_permitted(g.caller, access)
+    if (request.content_length or 0) > MAX_BODY:
+        raise RequestEntityTooLarge
+
+
+@api.after_request
+def name_required_permission(response: Response) -> Response:
+    """Say on every answer of a guarded route what it takes to call it."""
+    access = declared_access(request.endpoint)
+    if access.permission != "public":
+        response.headers["X-Sigma-Required-Permission"] = access.permission
+    return response
+
+
+def check_declarations(app: Flask) -> None:
+    """Raise StartError for a route under /api/v1 that does not say who may call it, or says so in an unknown word."""
+    for rule in app.url_map.iter_rules():
+        if not rule.rule.startswith("/api/v1"):
+            continue
+        access = getattr(app.view_functions[rule.endpoint], "access", None)
+        route = f"{'/'.join(sorted((rule.methods or set()) - {'HEAD', 'OPTIONS'}))} {rule.rule} ({rule.endpoint})"
+        if access is None or not rule.endpoint.startswith("api."):
+            raise StartError(
+                f"{route} does not declare who may call it: add @requires, @session_only or @public to a route of `api`"
+            )
+        if access.permission not in {*PERMISSIONS, "session", "public"}:
+            raise StartError(f"{route} requires '{access.permission}', which is no permission: {', '.join(PERMISSIONS)}")
+        if access.flag is not None and access.flag not in ROLE_FLAGS:
+            raise StartError(f"{route} requires the role flag '{access.flag}', which does not exist: {', '.join(ROLE_FLAGS)}")
+
+
+# == Answers ==
+
+
+def answer(body: str, status: int = 200) -> Response:
+    """Answer JSON text, such as is stored, with a line's end for people at a terminal."""
+    return current_app.response_class(body and f"{body}\n", status, mimetype="application/json")
+
+
+def answer_list(bodies: Iterable[tuple[str]]) -> Response:
+    """Answer rows of one stored JSON text each as an array."""
+    return answer(f"[{','.join(body for (body,) in bodies)}]")
+
+
+def answer_page(bodies: Iterable[tuple[str]], total: int, offset: int, limit: int) -> Response:
+    """Answer rows of one stored JSON text each as one page of a longer list."""
+    items = ",".join(body for (body,) in bodies)
+    return answer(f'{{"items":[{items}],"total":{total},"offset":{offset},"limit":{limit}}}')
+
+
+def query_number(name: str, default: int, least: int, most: int) -> int:
+    """Read a whole number from the query string. Raises ApiError 400."""
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch("[0-9]{1,15}", text) or not least <= int(text) <= most:
+        raise ApiError(400, f"{name}: expected a whole number from {least} to {most}, got {shown(text)}")
+    return int(text)
+
+
+def page_bounds() -> tuple[int, int]:
+    """Read `offset` and `limit` from the query string. Raises ApiError 400."""
+    return query_number("offset", 0, 0, 10**12), query_number("limit", 50, 1, 1000)
+
+
+def query_parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    """Describe a query parameter for the OpenAPI document."""
+    return {"name": name, "in": "query", "description": description, "schema": schema or {"type": "string"}}
+
+
+PAGE_PARAMETERS = [
+    query_parameter("offset", "How many to pass over", type="integer", minimum=0, maximum=10**12, default=0),
+    query_parameter("limit", "How many to answer at most", type="integer", minimum=1, maximum=1000, default=50),
+]
+
+
+@functools.cache
+def page_of(item: type[ma.Schema]) -> type[ma.Schema]:
+    """Answer the body of one page of a list of these items."""
+    members: dict[str, Any] = {
+        "items": fields.List(fields.Nested(item), required=True),
+        **{name: fields.Integer(required=True) for name in ("total", "offset", "limit")},
+    }
+    return Body.from_dict(members, name=f"{item.__name__.removesuffix('Body')}PageBody")
+
+
+# == Health ==
+
+
+class HealthBody(Body):
+    """Whether the service works."""
+
+    status = choice("Always ok", ["ok"])
+
+
+@api.get("/healthz")
+@public
+@api.response(200, HealthBody)
+def get_health() -> dict[str, str]:
+    """Say that the service and its database answer; 503 when the database does not."""
+    (version,) = one("PRAGMA user_version")
+    if version != SCHEMA_VERSION:
+        raise database_unavailable(f"it has schema version {version}")
+    return {"status": "ok"}
+
+
+# == Authentication ==
+
+FAILURES_ALLOWED, FAILURES_WINDOW = 10, 60  # tries, seconds
+
+# Checked in place of a hash that does not exist, so that an unknown email takes as long as a wrong password.
+NO_PASSWORD = generate_password_hash(secrets.token_hex())
+
+
+class LoginBody(Body):
+    """An email and a password."""
+
+    email = text("The email people sign in with")
+    password = fields.String(required=True, load_only=True, metadata={"description": "The password", "format": "password"})
+
+
+class UserBody(Body):
+    """A person who may sign in."""
+
+    id = identifier("The user's id")
+    email = text("The email people sign in with")
+    name = text("The person's name")
+    roleId = Reference("role", required=True)
+
+
+class SessionBody(Body):
+    """A session token, good for 24 hours, and whose it is."""
+
+    token = text("Send it as Authorization: Bearer <token>", longest=2000)
+    user = fields.Nested(UserBody, required=True)
+
+
+class TenantBody(Body):
+    """A workspace and the users who may sign in to it."""
+
+    id = identifier("The workspace's id")
+    name = text("The workspace's name")
+    users = fields.List(fields.Nested(UserBody), required=True)
+
+
+def make_session(tenant: str, user: dict[str, str]) -> dict[str, Any]:
+    """Make a session token for a user."""
+    now = datetime.now(UTC)
+    claims = {
+        "userId": user["id"],
+        "workspaceId": tenant,
+        "roleId": user["roleId"],
+        "iat": now,
+        "exp": now + timedelta(hours=24),
+    }
+    return {"token": jwt.encode(claims, jwt_secret(), algorithm="HS256"), "user": user}
+
+
+def count_attempt(who: bytes) -> None:
+    """Count a try to sign in as failed until it succeeds, so that tries at the same time cannot slip past the limit.
+
+    Raises ApiError 429 after too many within the window, counted in the database and so across all processes.
+    """
+    with transaction():
+        now = datetime.now(UTC).timestamp()
+        execute("DELETE FROM login_attempts WHERE at <= ?", now - FAILURES_WINDOW)
+        tries = execute("SELECT at FROM login_attempts WHERE who = ? ORDER BY at DESC", who).fetchall()
+        if len(tries) < FAILURES_ALLOWED:
+            execute("INSERT INTO login_attempts (who, at) VALUES (?, ?)", who, now)
+            return
+    wait = max(1, round(tries[FAILURES_ALLOWED - 1][0] + FAILURES_WINDOW - now + 0.5))
+    raise ApiError(429, f"Too many failed logins; try again in {wait} seconds", headers={"Retry-After": str(wait)})
+
+
+@api.get("/auth/tenants")
+@public
+@api.response(200, TenantBody(many=True))
+def list_tenants() -> list[dict[str, Any]]:
+    """List the demo workspaces with the users to sign in as; no other workspace is ever listed."""
+    tenants: dict[str, dict[str, Any]] = {}
+    for tenant, name, id, email, user_name, role_id in execute(
+        "SELECT w.id, w.name, u.id, u.email, u.name, u.role_id FROM workspaces w JOIN users u ON u.tenant = w.id"
+        " WHERE w.is_demo ORDER BY w.rowid, u.rowid"
+    ):
+        workspace = tenants.setdefault(tenant, {"id": tenant, "name": name, "users": []})
+        workspace["users"].append({"id": id, "email": email, "name": user_name, "roleId": role_id})
+    return list(tenants.values())
+
+
+@api.post("/auth/login")
+@public
+@api.arguments(LoginBody)
+@api.response(200, SessionBody)
+def login(credentials: dict[str, str]) -> dict[str, Any]:
+    """Sign in with email and password; after ten failures within a minute, 429 until the minute is over."""
+    email, password = credentials["email"], credentials["password"]
+    who = hashlib.sha256(f"{email.lower()} {request.remote_addr}".encode()).digest()
+    count_attempt(who)
+    row = one("SELECT tenant, id, email, name, role_id, password_hash FROM users WHERE email = ?", email)
+    if not check_password_hash(row[5] if row else NO_PASSWORD, password) or not row:
+        raise unauthorized("Wrong email or password")
+    execute("DELETE FROM login_attempts WHERE who = ?", who)
+    tenant, *user, _ = row
+    return make_session(tenant, dict(zip(("id", "email", "name", "roleId"), user, strict=True)))
+
+
+@api.post("/auth/refresh")
+@session_only()
+@api.response(200, SessionBody)
+def refresh_session() -> dict[str, Any]:
+    """Exchange a session token that is still good for a new one."""
+    return make_session(g.tenant, g.caller.user)
+
+
+# == API keys ==
+
+
+class ApiKeyBody(Body):
+    """An API key as it is listed; its hash is never shown."""
+
+    id = identifier("The key's id")
+    name = text("Human-readable name for the key")
+    rawKey = fields.String(required=True, metadata={"description": "The secret; it cannot be retrieved again"})
+    permissions = fields.List(
+        choice("A permission", PERMISSIONS),
+        required=True,
+        validate=validate.Length(min=1, error="Expected at least one permission"),
+        metadata={"description": "What the key may do; grant only what the integration needs"},
+    )
+    active = Flag(required=True, metadata={"description": "Whether the key is accepted"})
+    createdAt = moment("When it was made")
+    lastUsedAt = moment("When it was last used, right to a second; null before the first use", allow_none=True)
+    deactivatedAt = moment("When it was deactivated; absent while it is active", required=False)
+
+    class Meta(Body.Meta):
+        exclude = ("rawKey",)
+
+
+class ApiKeyRequestBody(ApiKeyBody):
+    """An API key to be made."""
+
+    class Meta(Body.Meta):
+        fields = ("name", "permissions")
+
+
+class NewApiKeyBody(ApiKeyBody):
+    """An API key that was just made: the only answer that ever carries the raw key."""
+
+    class Meta(Body.Meta):
+        fields = ("id", "name", "rawKey", "permissions", "createdAt")
+
+
+class DeactivatedApiKeyBody(ApiKeyBody):
+    """An API key that is not accepted any more."""
+
+    deactivatedAt = moment("When it was first deactivated")
+
+    class Meta(Body.Meta):
+        fields = ("id", "name", "permissions", "active", "createdAt", "deactivatedAt")
+
+
+class DeletedBody(Body):
+    """That an API key is gone."""
+
+    deleted = Flag(required=True, metadata={"description": "Always true"})
+
+
+def key_as_listed(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Answer a key's row as the list shows it."""
+    id, name, permissions, created_at, last_used_at, deactivated_at = row
+    listed = {
+        "id": id,
+        "name": name,
+        "permissions": json.loads(permissions),
+        "active": deactivated_at is None,
+        "createdAt": created_at,
+        "lastUsedAt": last_used_at,
+    }
+    return listed if deactivated_at is None else {**listed, "deactivatedAt": deactivated_at}
+
+
+@api.get("/api-keys")
+@session_only("canManageRoles")
+@api.response(200, ApiKeyBody(many=True))
+def list_api_keys() -> list[dict[str, Any]]:
+    """List all API keys of the workspace, oldest first."""
+    rows = execute(
+        "SELECT id, name, permissions, created_at, last_used_at, deactivated_at FROM api_keys WHERE tenant = ? ORDER BY seq",
+        g.tenant,
+    )
+    return [key_as_listed(row) for row in rows]
+
+
+@api.post("/api-keys")
+@session_only("canManageRoles")
+@api.arguments(ApiKeyRequestBody)
+@api.response(201, NewApiKeyBody)
+def create_api_key(key: dict[str, Any]) -> Any:
+    """Generate a new API key; this answer is the only one that shows the raw key, so store it now."""
+    raw_key = make_raw_key()
+    permissions = [permission for permission in PERMISSIONS if permission in key["permissions"]]
+    created = {
+        "id": random_id("apikey"),
+        "name": key["name"],
+        "rawKey": raw_key,
+        "permissions": permissions,
+        "createdAt": utc_now(),
+    }
+    sql = "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at) VALUES (?, ?, ?, ?, ?, ?)"
+    execute(sql, g.tenant, created["id"], key["name"], hash_key(raw_key), to_json(permissions), created["createdAt"])
+    return created, 201, {"Cache-Control": "no-store"}
+
+
+@api.post("/api-keys/<id>/deactivate")
+@session_only("canManageRoles")
+@api.response(200, DeactivatedApiKeyBody)
+def deactivate_api_key(id: str) -> dict[str, Any]:
+    """Deactivate an API key: it is refused everywhere from this moment on. Doing it again changes nothing."""
+    with transaction():
+        row = one(
+            "UPDATE api_keys SET deactivated_at = ifnull(deactivated_at, ?) WHERE tenant = ? AND id = ?"
+            " RETURNING id, name, permissions, created_at, last_used_at, deactivated_at",
+            *(utc_now(), g.tenant, id),
+        )
+    if row is None:
+        raise not_found("api-key", id)
+    return key_as_listed(row)
+
+
+@api.delete("/api-keys/<id>")
+@session_only("canManageRoles")
+@api.response(200, DeletedBody)
+def delete_api_key(id: str) -> dict[str, bool]:
+    """Delete an API key for good; deactivate it first to be sure that nothing uses it."""
+    if not execute("DELETE FROM api_keys WHERE tenant = ? AND id = ?", g.tenant, id).rowcount:
+        raise not_found("api-key", id)
+    return {"deleted": True}
+
+
+# == The model: what its seven nouns share ==
+
+
+class ModelBody(Body):
+    """A model object: what the caller gives is what is stored and served."""
+
+    def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        """Refuse a change that the stored data or the caller does not allow (ApiError). Nothing, unless overridden."""
+
+
+MODEL: dict[str, ModelBody] = {}
+
+
+def exists(kind: str, id: str) -> bool:
+    """Answer whether the workspace has this model object."""
+    return one("SELECT 1 FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id) is not None
+
+
+def require_body_ids(schema: ma.Schema, body: dict[str, Any], itself: tuple[str, str] | None = None) -> None:
+    """Raise ApiError 400, naming the fields, unless everything that a body refers to exists."""
+    refuse_problems(
+        f"{field}: {kind.replace('-', ' ')} '{id}' does not exist"
+        for field, kind, id in references(schema, body)
+        if (kind, id) != itself and not exists(kind, id)
+    )
+
+
+def object_text(kind: str, id: str) -> str:
+    """Answer a model object's stored text. Raises ApiError 404."""
+    row = one("SELECT body FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id)
+    if row is None:
+        raise not_found(kind, id)
+    return row[0]
+
+
+def load_object(kind: str, id: str) -> Any:
+    """Answer a model object. Raises ApiError 404."""
+    return json.loads(object_text(kind, id))
+
+
+def store_object(kind: str, new: dict[str, Any], old: dict[str, Any] | None = None) -> str:
+    """Store a new model object, or one in place of the old, and answer its text. Raises ApiError 400, 403 or 409."""
+    id, links = new["id"], list(references(MODEL[kind], new))
+    require_body_ids(MODEL[kind], new, itself=(kind, id))
+    MODEL[kind].check_change(old, new)
+    body = to_json(new)
+    if old is None:
+        execute("INSERT INTO model_objects (tenant, kind, body) VALUES (?, ?, ?)", g.tenant, kind, body)
+    else:
+        execute("UPDATE model_objects SET body = ? WHERE tenant = ? AND kind = ? AND id = ?", body, g.tenant, kind, id)
+        execute("DELETE FROM model_references WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id)
+    get_db().executemany(
+        "INSERT INTO model_references (tenant, kind, id, field, target_kind, target_id) VALUES (?, ?, ?, ?, ?, ?)",
+        ((g.tenant, kind, id, *link) for link in links),
+    )
+    return body
+
+
+def remove_object(kind: str, id: str) -> None:
+    """Delete a model object that nothing refers to. Raises ApiError 404 or 409."""
+    object_text(kind, id)
+    sql = "SELECT kind, id FROM referrers WHERE tenant = ? AND target_kind = ? AND target_id = ? LIMIT 4"
+    users = [f"{user_kind.replace('-', ' ')} '{user}'" for user_kind, user in execute(sql, g.tenant, kind, id)]
+    if users:
+        more = " and more" if len(users) > 3 else ""
+        raise ApiError(409, f"{kind.replace('-', ' ').capitalize()} '{id}' is in use by {', '.join(users[:3])}{more}")
+    execute("DELETE FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id)
+
+
+def with_path_id(body: dict[str, Any], id: str) -> dict[str, Any]:
+    """Answer a body with the id of the path, which it may leave out. Raises ApiError 400 when it names another."""
+    if body.get("id", id) != id:
+        raise ApiError(400, f"id: expected '{id}' as in the path, got {shown(body['id'])}")
+    return {"id": id, **body}
+
+
+def named(name: str, summary: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Name a view that is made in a helper, as if it had been written out."""
+
+    def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
+        view.__name__, view.__doc__ = name, summary
+        return view
+
+    return decorator
+
+
+def register_reads(kind: str, body: type[ModelBody]) -> None:
+    """Register a model noun's list and get."""
+    name, noun = kind.replace("-", "_"), kind.replace("-", " ")
+
+    @api.get(f"/{kind}s")
+    @requires("read")
+    @api.response(200, body(many=True))
+    @named(f"list_{name}s", f"List all {noun}s, in order of creation.")
+    def list_objects() -> Response:
+        return answer_list(execute("SELECT body FROM model_objects WHERE tenant = ? AND kind = ? ORDER BY seq", g.tenant, kind))
+
+    @api.get(f"/{kind}s/<id>")
+    @requires("read")
+    @api.response(200, body)
+    @named(f"get_{name}", f"Get one {noun}.")
+    def get_object(id: str) -> Response:
+        return answer(object_text(kind, id))
+
+
+def register_writes(kind: str, body: type[ModelBody], update: str, delete: str, flag: str) -> None:
+    """Register a model noun's create, replace and delete."""
+    name, noun = kind.replace("-", "_"), f"{'an' if kind[0] in 'aeiou' else 'a'} {kind.replace('-', ' ')}"
+
+    @api.post(f"/{kind}s")
+    @requires(update, flag)
+    @api.arguments(body)
+    @api.response(201, body)
+    @named(f"create_{name}", f"Create {noun}; its id and alias must be new in the workspace.")
+    def create_object(new: dict[str, Any]) -> Response:
+        with transaction():
+            return answer(store_object(kind, new), 201)
+
+    @api.put(f"/{kind}s/<id>")
+    @requires(update, flag)
+    @api.arguments(body(partial=("id",)))
+    @api.response(200, body)
+    @named(f"replace_{name}", f"Replace {noun} as a whole; the body may leave its id out.")
+    def replace_object(new: dict[str, Any], id: str) -> Response:
+        new = with_path_id(new, id)
+        with transaction():
+            return answer(store_object(kind, new, load_object(kind, id)))
+
+    @api.delete(f"/{kind}s/<id>")
+    @requires(delete, flag)
+    @api.response(204)
+    @named(f"delete_{name}", f"Delete {noun} that nothing refers to.")
+    def delete_object(id: str) -> Response:
+        with transaction():
+            remove_object(kind, id)
+        return answer("", 204)
+
+
+def model_noun(kind: str, body: type[ModelBody], update: str, delete: str, flag: str) -> None:
+    """Register the five operations that every kind of model object has, and who may call them."""
+    MODEL[kind] = body()
+    register_reads(kind, body)
+    register_writes(kind, body, update, delete, flag)
+
+
+# == Schemas ==
+
+
+class AttributeGroupBody(Body):
+    """A group of attributes, as people see them together."""
+
+    id = identifier("The group's id")
+    name = text("The group's name")
+    sortOrder = Number(load_default=0, metadata={"description": "Groups are shown in ascending order"})
+    attributeIds = fields.List(Reference("attribute"), load_default=list, metadata={"description": "The group's attributes"})
+
+
+class SchemaBody(ModelBody):
+    """A product schema: what the records of one kind of product hold."""
+
+    id = identifier("The schema's id")
+    alias = identifier("URL-safe short name")
+    name = text("The schema's name")
+    description = text("What it is for", required=False, longest=10_000)
+    icon = text("Name of an icon", required=False)
+    variantEnabled = Flag(required=True, metadata={"description": "Whether its records may have variants"})
+    workflowId = Reference("workflow", allow_none=True)
+    attributeGroups = fields.List(fields.Nested(AttributeGroupBody), load_default=list, validate=each_once("id"))
+
+    @ma.validates_schema
+    def check_groups(self, data: dict[str, Any], **_: Any) -> None:
+        """An attribute is in one group, once."""
+        seen: set[str] = set()
+        for index, group in enumerate(data["attributeGroups"]):
+            for place, attribute in enumerate(group["attributeIds"]):
+                if attribute in seen:
+                    message = {place: ["Expected each attribute only once in a schema"]}
+                    raise ma.ValidationError({"attributeGroups": {index: {"attributeIds": message}}})
+                seen.add(attribute)
+
+    def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        """Another workflow must have the states that records are in; records in none begin in its default state."""
+        if old is None or old.get("workflowId") == new.get("workflowId"):
+            return
+        workflow = load_object("workflow", new["workflowId"]) if "workflowId" in new else {"states": []}
+        states = [state["id"] for state in workflow["states"]]
+        sql = "SELECT state_id FROM entity_counts WHERE tenant = ? AND schema_id = ? AND total > 0 AND state_id <> ''"
+        for (state,) in execute(sql, g.tenant, new["id"]):
+            if state not in states:
+                raise ApiError(409, f"workflowId: records are in state '{state}', which would not exist any more")
+        if states:
+            execute(
+                "UPDATE entities SET body = json_set(body, '$.lifecycleStateId', ?)"
+                " WHERE tenant = ? AND schema_id = ? AND is_variant = 0 AND state_id IS NULL",
+                *(workflow["defaultStateId"], g.tenant, new["id"]),
+            )
+
+
+model_noun("schema", SchemaBody, "update-model", "delete-model", "canManageSchemas")
+
+
+# == Attributes ==
+
+ATTRIBUTE_TYPES = ["text", "number", "boolean", "datetime", "media", "option", "relation", "complex"]
+GUARD_OPERATORS = ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"]
+
+
+def compile_pattern(pattern: str) -> Any:
+    """Compile a pattern with RE2, whose matching takes linear time whatever the pattern. Raises re2.error."""
+    options = re2.Options()
+    options.log_errors = False
+    return re2.compile(pattern, options)
+
+
+class ValidationBody(Body):
+    """What the values of an attribute must be like."""
+
+    required = Flag(metadata={"description": "Counts for completeness; never blocks a write"})
+    maxLength = fields.Integer(
+        strict=True, validate=validate.Range(min=0), metadata={"description": "Most characters of a text"}
+    )
+    min = Number(metadata={"description": "Least number"})
+    max = Number(metadata={"description": "Greatest number"})
+    pattern = text("Regular expression (RE2 syntax) that texts must contain a match of", required=False, longest=1000)
+    unique = Flag(metadata={"description": "No two records or variants may hold the same value in the same scope"})
+
+    @ma.validates_schema
+    def check_rules(self, data: dict[str, Any], **_: Any) -> None:
+        """The pattern compiles, and the range is not empty."""
+        try:
+            compile_pattern(data.get("pattern") or "")
+        except re2.error as error:
+            raise ma.ValidationError(f"Expected an RE2 pattern: {error}", "pattern") from None
+        if data.get("min") is not None and data.get("max") is not None and data["min"] > data["max"]:
+            raise ma.ValidationError("Expected a number not less than min", "max")
+
+
+class AttributeGuardBody(Body):
+    """Shows or hides the attribute by another one's value."""
+
+    attributeId = Reference("attribute", required=True)
+    operator = choice("How the value is compared", GUARD_OPERATORS)
+    value = fields.Raw(allow_none=True, metadata={"description": "What it is compared with"})
+
+
+class AttributeBody(ModelBody):
+    """An attribute: one kind of value that records hold."""
+
+    id = identifier("The attribute's id")
+    alias = identifier("Short name, under which records hold its values")
+    name = text("The attribute's name")
+    type = choice("What its values are", ATTRIBUTE_TYPES)
+    dimensionIds = fields.List(Reference("dimension"), load_default=list, validate=each_once())
+    inheritable = Flag(load_default=True, metadata={"description": "Whether variants inherit it"})
+    validation = fields.Nested(ValidationBody, load_default=dict)
+    guards = fields.List(fields.Nested(AttributeGuardBody), load_default=list)
+    optionListId = Reference("option-list", allow_none=True)
+    multiple = Flag(load_default=False, metadata={"description": "Whether each value is an array"})
+
+    @ma.validates_schema
+    def check_options(self, data: dict[str, Any], **_: Any) -> None:
+        """Options come from a list, and nothing else does."""
+        if (data["type"] == "option") != (data.get("optionListId") is not None):
+            expected = "the id of an option list" if data["type"] == "option" else "none, because the type is not option"
+            raise ma.ValidationError(f"Expected {expected}", "optionListId")
+
+    def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        """Stored values keep their alias; from the moment an attribute is unique, so are the values it has."""
+        if old is None:
+            return
+        used = "SELECT 1 FROM entities WHERE tenant = ? AND json_type(body, ?) IS NOT NULL"
+        if old["alias"] != new["alias"] and one(used, g.tenant, f'$.values."{old["alias"]}"'):
+            raise ApiError(409, f"alias: records hold values under '{old['alias']}', which would be lost")
+        if bool(old["validation"].get("unique")) != bool(new["validation"].get("unique")):
+            execute("DELETE FROM unique_values WHERE tenant = ? AND attribute = ?", g.tenant, new["alias"])
+            if new["validation"].get("unique"):
+                self.claim_stored_values(new["alias"])
+
+    @staticmethod
+    def claim_stored_values(alias: str) -> None:
+        """Claim the values that records already hold. Raises ApiError 409 where two hold the same."""
+        sql = "SELECT id, json_extract(body, ?) FROM entities WHERE tenant = ? AND json_type(body, ?) IS NOT NULL ORDER BY seq"
+        path = f'$.values."{alias}"'
+        for entity_id, entries in execute(sql, path, g.tenant, path).fetchall():
+            claim_values(entity_id, alias, json.loads(entries))
+
+
+def unique_key(value: Any) -> str:
+    """Answer the text under which a value is unique: 1.0 is 1, and the order of members does not matter."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return to_json(value, sort_keys=True)
+
+
+def claim_values(entity_id: str, alias: str, entries: list[dict[str, Any]]) -> None:
+    """Claim the values of a unique attribute for one record or variant. Raises ApiError 409 if another has one."""
+    for index, entry in enumerate(entries):
+        key = (g.tenant, alias, to_json(entry["scope"], sort_keys=True), unique_key(entry["value"]))
+        if not execute(
+            "INSERT INTO unique_values (tenant, attribute, scope, value, entity_id) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            *key,
+            entity_id,
+        ).rowcount:
+            sql = "SELECT entity_id FROM unique_values WHERE tenant = ? AND attribute = ? AND scope = ? AND value = ?"
+            holder = one(sql, *key)[0]
+            raise ApiError(409, f"values.{alias}[{index}].value: {shown(entry['value'])} is already the value of '{holder}'")
+
+
+model_noun("attribute", AttributeBody, "update-model", "delete-model", "canManageSchemas")
+
+
+def attribute_texts(schema: dict[str, Any]) -> list[str]:
+    """Answer the stored texts of a schema's attributes, in the order of its groups."""
+    sql = (
+        "SELECT o.id, o.body FROM model_references r"
+        " JOIN model_objects o ON o.tenant = r.tenant AND o.kind = r.target_kind AND o.id = r.target_id"
+        " WHERE r.tenant = ? AND r.kind = 'schema' AND r.id = ? AND r.target_kind = 'attribute'"
+    )
+    bodies = dict(execute(sql, g.tenant, schema["id"]).fetchall())
+    groups = sorted(schema["attributeGroups"], key=lambda group: group["sortOrder"])
+    return [bodies[attribute] for group in groups for attribute in group["attributeIds"]]
+
+
+@api.get("/schemas/<id>/attributes")
+@requires("read")
+@api.response(200, AttributeBody(many=True))
+def list_schema_attributes(id: str) -> Response:
+    """List the attributes of one schema, in the order of its groups."""
+    return answer_list((text,) for text in attribute_texts(load_object("schema", id)))
+
+
+# == Dimensions ==
+
+
+class SegmentBody(Body):
+    """One value of a dimension."""
+
+    id = identifier("The segment's id")
+    alias = identifier("Short name")
+    name = text("The segment's name")
+    isDefault = Flag(load_default=False, metadata={"description": "Whether it is the default; defaultSegmentId decides"})
+
+
+class DimensionBody(ModelBody):
+    """Something that values differ by, such as language or market."""
+
+    id = identifier("The dimension's id")
+    alias = identifier("Short name")
+    name = text("The dimension's name")
+    defaultSegmentId = text("The segment that counts when none is named")
+    segments = fields.List(fields.Nested(SegmentBody), required=True, validate=each_once("id", "alias"))
+
+    @ma.validates_schema
+    def check_segments(self, data: dict[str, Any], **_: Any) -> None:
+        """The id is not the one that the path of the scope matrix takes; the default is one of the segments."""
+        if data.get("id") == "scope-matrix":
+            raise ma.ValidationError("Expected another id: this one is reserved", "id")
+        if data["defaultSegmentId"] not in [segment["id"] for segment in data["segments"]]:
+            raise ma.ValidationError("Expected the id of one of the segments", "defaultSegmentId")
+
+    @ma.post_load
+    def mark_default(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Keep isDefault in step with defaultSegmentId."""
+        for segment in data["segments"]:
+            segment["isDefault"] = segment["id"] == data["defaultSegmentId"]
+        return data
+
+
+model_noun("dimension", DimensionBody, "update-model", "delete-model", "canManageDimensions")
+
+
+class ScopeMatrixBody(Body):
+    """The dimensions whose scopes are wanted."""
+
+    dimensionIds = fields.List(Reference("dimension"), required=True, validate=each_once())
+
+
+@api.post("/dimensions/scope-matrix")
+@requires("read")
+@api.arguments(ScopeMatrixBody)
+@api.response(200, {"type": "array", "items": {"type": "object", "additionalProperties": {"type": "string"}}})
+def compute_scope_matrix(body: dict[str, Any]) -> Response:
+    """Answer every combination of the dimensions' segments, in the order given; at most 10,000."""
+    ids = body["dimensionIds"]
+    require_body_ids(ScopeMatrixBody(), body)
+    segments = [[segment["id"] for segment in load_object("dimension", id)["segments"]] for id in ids]
+    if math.prod(map(len, segments)) > 10_000:
+        raise ApiError(400, f"dimensionIds: expected at most 10000 combinations, got {math.prod(map(len, segments))}")
+    return answer(to_json([dict(zip(ids, scope, strict=True)) for scope in itertools.product(*segments)]))
+
+
+# == Option lists ==
+
+
+class OptionValueBody(Body):
+    """One value of an option list."""
+
+    id = identifier("The value's id")
+    alias = identifier("Short name")
+    label = text("What people see")
+    sortOrder = Number(load_default=0, metadata={"description": "Values are listed in ascending order"})
+    color = text("A colour, in hex", required=False)
+    parentId = text("The value above it, in a hierarchical list", required=False)
+
+
+def parent_problems(values: list[dict[str, Any]], hierarchical: bool) -> dict[int, str]:
+    """Answer what is wrong with the values' parents, by the values' place in the list."""
+    parents = {value["id"]: value.get("parentId") for value in values}
+    rooted: set[str | None] = {None}
+    problems = {}
+    for index, value in enumerate(values):
+        parent = value.get("parentId")
+        if parent is not None and not hierarchical:
+            problems[index] = "Expected none, because the list is not hierarchical"
+        elif parent is not None and parent not in parents:
+            problems[index] = "Expected the id of another value of the list"
+        else:
+            chain: dict[str | None, None] = {}  # in order, and quick to search
+            above = value["id"]
+            while above not in rooted and above not in chain:
+                chain[above] = None
+                above = parents.get(above)
+            if above in rooted:
+                rooted.update(chain)
+            else:
+                problems[index] = "Expected a value that is not below this one"
+    return problems
+
+
+class OptionListBody(ModelBody):
+    """A list of values to choose from."""
+
+    id = identifier("The list's id")
+    alias = identifier("Short name")
+    name = text("The list's name")
+    hierarchical = Flag(load_default=False, metadata={"description": "Whether its values may stand below one another"})
+    values = fields.List(fields.Nested(OptionValueBody), load_default=list, validate=each_once("id", "alias"))
+
+    @ma.validates_schema
+    def check_values(self, data: dict[str, Any], **_: Any) -> None:
+        """Each parent is a value of the list."""
+        problems = parent_problems(data["values"], data["hierarchical"])
+        if problems:
+            raise ma.ValidationError({"values": {index: {"parentId": [text]} for index, text in problems.items()}})
+
+    @ma.post_load
+    def sort_values(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """List the values in ascending sortOrder."""
+        return {**data, "values": sorted(data["values"], key=lambda value: value["sortOrder"])}
+
+
+model_noun("option-list", OptionListBody, "update-model", "delete-model", "canManageOptionLists")
+
+
+def find_option_value(id: str, value_id: str) -> tuple[dict[str, Any], int]:
+    """Answer an option list, and the place of one of its values. Raises ApiError 404."""
+    options = load_object("option-list", id)
+    for place, value in enumerate(options["values"]):
+        if value["id"] == value_id:
+            return options, place
+    raise not_found("option-value", value_id)
+
+
+def store_option_values(old: dict[str, Any], values: list[dict[str, Any]], new: dict[str, Any] | None = None) -> None:
+    """Store a list with other values, of which one may be new. Raises ApiError 400 or 409."""
+    if new is not None:
+        for member in ("id", "alias"):
+            if sum(value[member] == new[member] for value in values) > 1:
+                raise ApiError(409, f"{member}: {shown(new[member])} is already taken in option list '{old['id']}'")
+        for problem in parent_problems(values, old["hierarchical"]).values():
+            raise ApiError(400, f"parentId: {problem}, got {shown(new.get('parentId'))}")
+    store_object("option-list", {**old, "values": sorted(values, key=lambda value: value["sortOrder"])}, old)
+
+
+@api.post("/option-lists/<id>/values")
+@requires("update-model", "canManageOptionLists")
+@api.arguments(OptionValueBody)
+@api.response(201, OptionValueBody)
+def create_option_value(value: dict[str, Any], id: str) -> Response:
+    """Add a value to an option list."""
+    with transaction():
+        options = load_object("option-list", id)
+        store_option_values(options, [*options["values"], value], value)
+    return answer(to_json(value), 201)
+
+
+@api.put("/option-lists/<id>/values/<value_id>")
+@requires("update-model", "canManageOptionLists")
+@api.arguments(OptionValueBody(partial=("id",)))
+@api.response(200, OptionValueBody)
+def replace_option_value(value: dict[str, Any], id: str, value_id: str) -> Response:
+    """Replace a value of an option list; the body may leave its id out."""
+    value = with_path_id(value, value_id)
+    with transaction():
+        options, place = find_option_value(id, value_id)
+        values = options["values"]
+        store_option_values(options, [*values[:place], value, *values[place + 1 :]], value)
+    return answer(to_json(value))
+
+
+@api.delete("/option-lists/<id>/values/<value_id>")
+@requires("delete-model", "canManageOptionLists")
+@api.response(204)
+def delete_option_value(id: str, value_id: str) -> Response:
+    """Remove a value from an option list, and the values below it."""
+    with transaction():
+        options, _ = find_option_value(id, value_id)
+        children: dict[str | None, list[str]] = {}
+        for value in options["values"]:
+            children.setdefault(value.get("parentId"), []).append(value["id"])
+        gone = [value_id]
+        for above in gone:  # grows as it goes
+            gone.extend(children.get(above, []))
+        removed = set(gone)
+        store_option_values(options, [value for value in options["values"] if value["id"] not in removed])
+    return answer("", 204)
+
+
+# == Workflows ==
+
+
+class StateBody(Body):
+    """A state that records can be in; the lists name attributes by alias."""
+
+    id = identifier("The state's id")
+    name = text("The state's name")
+    color = text("A colour, in hex", required=False)
+    hidden = fields.List(fields.String(), load_default=list, metadata={"description": "Attributes not shown in this state"})
+    required = fields.List(
+        fields.String(), load_default=list, metadata={"description": "Attributes that count for completeness"}
+    )
+    readOnly = fields.List(fields.String(), load_default=list, metadata={"description": "Attributes that cannot change"})
+
+
+class TransitionBody(Body):
+    """A way from one state to another."""
+
+    id = identifier("The transition's id")
+    name = text("The transition's name", required=False)
+    fromStateId = text("The state it leaves")
+    toStateId = text("The state it leads to")
+    allowedRoleIds = fields.List(
+        Reference("role"), load_default=list, metadata={"description": "Who may take it; empty: anyone"}
+    )
+    requiresCompleteness = Number(load_default=0, validate=validate.Range(0, 100, error="Expected 0 to 100"))
+
+
+class WorkflowBody(ModelBody):
+    """The states that the records of a schema go through."""
+
+    id = identifier("The workflow's id")
+    alias = identifier("Short name")
+    name = text("The workflow's name")
+    description = text("What it is for", required=False, longest=10_000)
+    defaultStateId = text("The state of new records")
+    states = fields.List(fields.Nested(StateBody), required=True, validate=each_once("id"))
+    transitions = fields.List(fields.Nested(TransitionBody), load_default=list, validate=each_once("id"))
+
+    @ma.validates_schema
+    def check_states(self, data: dict[str, Any], **_: Any) -> None:
+        """The default state and both ends of every transition are among the states."""
+        states, message = {state["id"] for state in data["states"]}, ["Expected the id of one of the states"]
+        if data["defaultStateId"] not in states:
+            raise ma.ValidationError({"defaultStateId": message})
+        for index, transition in enumerate(data["transitions"]):
+            for end in ("fromStateId", "toStateId"):
+                if transition[end] not in states:
+                    raise ma.ValidationError({"transitions": {index: {end: message}}})
+
+    def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        """A state that records are in stays."""
+        kept = {state["id"] for state in new["states"]}
+        sql = (
+            "SELECT sum(c.total) FROM model_references r"
+            " JOIN entity_counts c ON c.tenant = r.tenant AND c.is_variant = 0 AND c.schema_id = r.id"
+            " WHERE r.tenant = ? AND r.kind = 'schema' AND r.target_kind = 'workflow' AND r.target_id = ? AND c.state_id = ?"
+        )
+        for state in (old or {"states": []})["states"]:
+            if state["id"] not in kept and one(sql, g.tenant, new["id"], state["id"])[0]:
+                raise ApiError(409, f"states: '{state['id']}' cannot be taken out, because records are in it")
+
+
+model_noun("workflow", WorkflowBody, "update-model", "delete-model", "canManageSchemas")
+
+
+# == Roles ==
+
+LEVELS = ["write", "read", "hidden"]
+
+
+class SchemaPermissionBody(Body):
+    """What a role may do with the attributes of one schema."""
+
+    schemaId = Reference("schema", required=True)
+    attributePermissions = fields.Dict(
+        keys=fields.String(), values=choice("A level", LEVELS), load_default=dict, metadata={"description": "Levels by alias"}
+    )
+
+
+class CatalogPermissionBody(Body):
+    """What a role may do with one catalog."""
+
+    catalogId = Reference("catalog", required=True)
+    canView = Flag(load_default=False)
+    canAssign = Flag(load_default=False)
+
+
+class RoleBody(ModelBody):
+    """What the people who have this role may do."""
+
+    id = identifier("The role's id")
+    name = text("The role's name")
+    description = text("Who it is for", required=False, longest=10_000)
+    canManageSchemas, canManageRoles, canManageDimensions, canManageOptionLists, canExport, canImport = (
+        Flag(load_default=False, metadata={"description": meaning}) for meaning in ROLE_FLAGS.values()
+    )
+    schemaPermissions = fields.List(fields.Nested(SchemaPermissionBody), load_default=list, validate=each_once("schemaId"))
+    catalogPermissions = fields.List(fields.Nested(CatalogPermissionBody), load_default=list, validate=each_once("catalogId"))
+
+    def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        """An API key cannot turn on canManageRoles: whoever has that may make stronger keys."""
+        if g.caller.is_key and new["canManageRoles"] and not (old and old["canManageRoles"]):
+            held = ", ".join(g.caller.permissions)
+            raise ApiError(403, f"canManageRoles: only a signed-in user may turn this on, not a key; the key holds: {held}")
+
+
+model_noun("role", RoleBody, "update-model", "delete-model", "canManageRoles")
+
+
+class ResolveBody(Body):
+    """The attributes whose levels are wanted."""
+
+    schemaId = Reference("schema", required=True)
+    attributeIds = fields.List(Reference("attribute"), metadata={"description": "Absent: all attributes of the schema"})
+
+
+@api.post("/roles/<id>/resolve")
+@requires("read")
+@api.arguments(ResolveBody)
+@api.response(200, {"type": "object", "additionalProperties": {"type": "string", "enum": LEVELS}})
+def resolve_role(body: dict[str, Any], id: str) -> Response:
+    """Answer what a role may do with each attribute of a schema, by alias."""
+    role, schema_id = load_object("role", id), body["schemaId"]
+    require_body_ids(ResolveBody(only=("schemaId",)), body)
+    attributes = map(json.loads, attribute_texts(load_object("schema", schema_id)))
+    aliases = {attribute["id"]: attribute["alias"] for attribute in attributes}
+    wanted = body.get("attributeIds", list(aliases))
+    refuse_problems(
+        f"attributeIds[{index}]: schema '{schema_id}' has no attribute '{attribute}'"
+        for index, attribute in enumerate(wanted)
+        if attribute not in aliases
+    )
+    levels = {item["schemaId"]: item["attributePermissions"] for item in role["schemaPermissions"]}.get(schema_id, {})
+    unlisted = "write" if role["canManageSchemas"] else "read"
+    return answer(to_json({aliases[attribute]: levels.get(aliases[attribute], unlisted) for attribute in wanted}))
+
+
+# == Records ==
+
+
+class ScopedValueBody(Body):
+    """A value, and where it counts: everywhere, or in one segment of some dimensions."""
+
+    scope = fields.Dict(
+        keys=fields.String(), values=fields.String(), load_default=dict, metadata={"description": "Segment ids by dimension id"}
+    )
+    value = fields.Raw(
+        required=True, allow_none=True, metadata={"description": "What the attribute's type says; null removes it"}
+    )
+
+
+class Values(fields.Dict):
+    """Scoped values by attribute alias; check_values() checks them, because what they must be is data."""
+
+    def __init__(self, **options: Any):
+        scoped = fields.List(fields.Nested(ScopedValueBody))
+        super().__init__(
+            keys=fields.String(), values=scoped, metadata={"description": "Scoped values by attribute alias"}, **options
+        )
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ma.ValidationError("Expected an object")
+        return value
+
+
+class RecordBody(Body):
+    """A record: one product."""
+
+    id = identifier("The record's id; made when absent", required=False)
+    schemaId = Reference("schema", required=True)
+    lifecycleStateId = fields.String(required=True, allow_none=True, metadata={"description": "Null without a workflow"})
+    createdAt = moment("When it was made")
+    updatedAt = moment("When it was last changed")
+    createdBy = text("Id of the user or API key that made it")
+    updatedBy = text("Id of the user or API key that changed it last")
+    values = Values(required=True)
+
+
+class RecordRequestBody(RecordBody):
+    """A record to be made."""
+
+    class Meta(Body.Meta):
+        fields = ("id", "schemaId", "values")
+
+
+class ValuesBody(Body):
+    """Values to be replaced: those of each attribute listed, while the others stay; an empty array clears one."""
+
+    values = Values(required=True)
+
+
+VALUE_TYPES: dict[str, Any] = {
+    "text": str,
+    "number": int | float,
+    "boolean": bool,
+    "datetime": str,
+    "media": str,
+    "option": str,
+    "relation": str,
+    "complex": dict,
+}
+
+
+class AttributeRules(NamedTuple):
+    """What the values of one attribute must be."""
+
+    body: dict[str, Any]
+    dimensions: dict[str, set[str]]  # segment ids by dimension id
+    options: set[str]  # value ids and aliases
+    pattern: Any
+
+    def value_problem(self, value: Any) -> str | None:
+        """Say what is wrong with a value, or None."""
+        if not self.body["multiple"]:
+            problem = self.single_problem(value)
+        elif not isinstance(value, list):
+            problem = f"an array of type '{self.body['type']}', got '{JSON_TYPES[type(value)]}'"
+        else:
+            problem = next(filter(None, map(self.single_problem, value)), None)
+        return problem and f"Attribute '{self.body['alias']}' expects {problem}"
+
+    def single_problem(self, value: Any) -> str | None:
+        """Say what is expected in place of a value, or of one of several, or None."""
+        kind, limits = self.body["type"], self.body["validation"]
+        if not isinstance(value, VALUE_TYPES[kind]) or (kind == "number" and isinstance(value, bool)):
+            return f"type '{kind}', got '{JSON_TYPES[type(value)]}'"
+        if isinstance(value, str):
+            if len(value) > limits.get("maxLength", len(value)):
+                return f"at most {limits['maxLength']} characters, got {len(value)}"
+            if self.pattern and not self.pattern.search(value):
+                return f"a match of {limits['pattern']}, got {shown(value)}"
+        if kind == "number" and not limits.get("min", value) <= value <= limits.get("max", value):
+            return f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}, got {shown(value)}"
+        if kind == "datetime" and not is_datetime(value):
+            return f"an ISO 8601 date and time, got {shown(value)}"
+        if kind == "option" and value not in self.options:
+            return f"the id or alias of a value of '{self.body['optionListId']}', got {shown(value)}"
+        if kind == "relation" and not record_exists(value):
+            return f"the id of a record, got {shown(value)}"
+        return None
+
+    def scope_problems(self, scope: Any, path: str) -> Iterator[str]:
+        """Yield what is wrong with a scope."""
+        if not isinstance(scope, dict):
+            yield f"{path}: expected an object, got {shown(scope)}"
+            return
+        for dimension, segment in scope.items():
+            if dimension not in self.dimensions:
+                yield f"{path}: attribute '{self.body['alias']}' has no dimension {shown(dimension)}"
+            elif not isinstance(segment, str) or segment not in self.dimensions[dimension]:
+                yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {shown(segment)}"
+
+    def entry_problems(self, entry: Any, path: str) -> Iterator[str]:
+        """Yield what is wrong with a value and its scope."""
+        if not isinstance(entry, dict):
+            yield f"{path}: expected an object with 'scope' and 'value', got {shown(entry)}"
+            return
+        yield from (f"{path}.{name[:100]}: Unknown field" for name in entry.keys() - {"scope", "value"})
+        yield from self.scope_problems(entry.get("scope", {}), f"{path}.scope")
+        problem = self.value_problem(entry["value"]) if "value" in entry else EXPECTATIONS["Missing data for required field."]
+        if problem:
+            yield f"{path}.value: {problem}"
+
+
+class SchemaRules(NamedTuple):
+    """What the records of one schema must be like."""
+
+    body: dict[str, Any]
+    attributes: dict[str, AttributeRules]  # by alias
+    workflow: dict[str, Any] | None
+    states: dict[str | None, dict[str, Any]]  # by id
+    transitions: list[dict[str, Any]]
+
+    def values_problems(self, values: dict[str, Any], stored: dict[str, Any]) -> Iterator[str]:
+        """Yield what is wrong with values to be written."""
+        for alias, entries in values.items():
+            rules, path = self.attributes.get(alias), f"values.{alias[:100]}"
+            if not isinstance(entries, list):
+                yield f"{path}: expected an array of values with their scopes, got {shown(entries)}"
+            elif rules is None and (entries or alias not in stored):  # one the schema had once may still be cleared
+                yield f"{path}: schema '{self.body['id']}' has no attribute with this alias"
+            elif rules is not None:
+                for index, entry in enumerate(entries):
+                    yield from rules.entry_problems(entry, f"{path}[{index}]")
+                if not all(isinstance(entry, dict) for entry in entries):
+                    continue
+                scopes = [to_json(entry.get("scope", {}), sort_keys=True) for entry in entries]
+                if len(set(scopes)) < len(scopes):
+                    yield f"{path}: expected one value per scope, got more for {Counter(scopes).most_common(1)[0][0]}"
+
+
+@functools.lru_cache(maxsize=128)
+def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
+    """Work out a schema's rules. The model's version is part of the key, so a change to the model is a new entry."""
+    schema = load_object("schema", schema_id)
+    attributes = [json.loads(text) for text in attribute_texts(schema)]
+    used = {id for attribute in attributes for id in attribute["dimensionIds"]}
+    segments = {id: {segment["id"] for segment in load_object("dimension", id)["segments"]} for id in used}
+    lists = {attribute["optionListId"] for attribute in attributes if "optionListId" in attribute}
+    options = {
+        id: {value[name] for value in load_object("option-list", id)["values"] for name in ("id", "alias")} for id in lists
+    }
+    rules = {
+        attribute["alias"]: AttributeRules(
+            attribute,
+            {id: segments[id] for id in attribute["dimensionIds"]},
+            options.get(attribute.get("optionListId"), set()),
+            compile_pattern(attribute["validation"]["pattern"]) if "pattern" in attribute["validation"] else None,
+        )
+        for attribute in attributes
+    }
+    workflow = load_object("workflow", schema["workflowId"]) if "workflowId" in schema else None
+    states, transitions = (workflow["states"], workflow["transitions"]) if workflow else ([], [])
+    return SchemaRules(schema, rules, workflow, {state["id"]: state for state in states}, transitions)
+
+
+def schema_rules(schema_id: str) -> SchemaRules:
+    """Answer a schema's rules, as the model is now."""
+    (version,) = one("SELECT model_version FROM workspaces WHERE id = ?", g.tenant)
+    return compile_rules(version, g.tenant, schema_id)
+
+
+def is_datetime(value: str) -> bool:
+    """Answer whether this is an ISO 8601 date, or date and time."""
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return value[10:11] in ("", "T", " ")  # Python takes any character there
+
+
+def record_exists(id: str) -> bool:
+    """Answer whether the workspace has this record."""
+    return one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id) is not None
+
+
+class Entity(NamedTuple):
+    """A record or a variant as it is stored."""
+
+    schema_id: str
+    state_id: str | None  # a variant's is its record's
+    body: dict[str, Any]
+
+
+def load_record(id: str) -> Entity:
+    """Answer a record. Raises ApiError 404."""
+    row = one("SELECT schema_id, state_id, body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id)
+    if row is None:
+        raise not_found("record", id)
+    return Entity(row[0], row[1], json.loads(row[2]))
+
+
+def checked_values(rules: SchemaRules, values: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    """Answer values as they are stored. Raises ApiError 400."""
+    refuse_problems(rules.values_problems(values, stored))
+    return {
+        alias: [{"scope": entry.get("scope", {}), "value": entry["value"]} for entry in entries]
+        for alias, entries in values.items()
+    }
+
+
+def authorship() -> dict[str, str]:
+    """Answer who makes a record or variant, and when."""
+    now, who = utc_now(), g.caller.id
+    return {"createdAt": now, "updatedAt": now, "createdBy": who, "updatedBy": who}
+
+
+def insert_entity(schema_id: str, entity: dict[str, Any]) -> str:
+    """Store a new record or variant and answer its text. Raises ApiError 409."""
+    body, attributes = to_json(entity), schema_rules(schema_id).attributes
+    execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, schema_id, body)
+    for alias, entries in entity["values"].items():
+        if attributes[alias].body["validation"].get("unique"):
+            claim_values(entity["id"], alias, entries)
+    log_change("create", entity, value_changes({}, entity["values"]))
+    return body
+
+
+def save_values(entity: Entity, changed: dict[str, Any]) -> str:
+    """Store a record or variant with some attributes' values replaced. Raises ApiError 403 or 409."""
+    rules, old, id = schema_rules(entity.schema_id), entity.body["values"], entity.body["id"]
+    locked = rules.states[entity.state_id]["readOnly"] if entity.state_id in rules.states else []
+    for alias in locked:
+        if alias in changed and to_json(changed[alias]) != to_json(old.get(alias, [])):
+            raise ApiError(403, f"values.{alias}: attribute '{alias}' is read-only in state '{entity.state_id}'")
+    for alias, entries in changed.items():
+        if alias not in rules.attributes or rules.attributes[alias].body["validation"].get("unique"):
+            execute("DELETE FROM unique_values WHERE tenant = ? AND attribute = ? AND entity_id = ?", g.tenant, alias, id)
+            claim_values(id, alias, entries)
+    new = {alias: entries for alias, entries in {**old, **changed}.items() if entries}
+    body = to_json({**entity.body, "updatedAt": utc_now(), "updatedBy": g.caller.id, "values": new})
+    execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, id)
+    log_change("update", entity.body, value_changes(old, new))
+    return body
+
+
+def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) -> str:
+    """Store a record or variant with one value set, or removed by null. Raises ApiError 400, 403, 404 or 409."""
+    rules, entries = schema_rules(entity.schema_id).attributes.get(alias), list(entity.body["values"].get(alias, []))
+    place = next((index for index, entry in enumerate(entries) if entry["scope"] == scope), None)
+    if rules is None and (value is not None or place is None):
+        raise not_found("attribute", alias)
+    if rules is not None and (value is not None or place is None):
+        refuse_problems(rules.scope_problems(scope, "scope"))
+    if rules is not None and value is not None:
+        refuse_problems(f"value: {problem}" for problem in [rules.value_problem(value)] if problem)
+    entries[slice(len(entries), None) if place is None else slice(place, place + 1)] = (
+        [] if value is None else [{"scope": scope, "value": value}]
+    )
+    return save_values(entity, {alias: entries})
+
+
+def log_change(action: str, entity: dict[str, Any], changes: Iterable[dict[str, Any]]) -> None:
+    """Add to the history of a record or variant."""
+    entry = {
+        "id": random_id("audit"),
+        "entityId": entity["id"],
+        "action": action,
+        "userId": g.caller.id,
+        "timestamp": utc_now(),
+        "changes": list(changes),
+    }
+    record_id = entity.get("entityId", entity["id"])
+    execute("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", g.tenant, record_id, to_json(entry))
+
+
+def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what changed between two sets of values, by attribute and scope."""
+    for alias in {**old, **new}:
+        before, after = (
+            {to_json(entry["scope"], sort_keys=True): entry for entry in values.get(alias, [])} for values in (old, new)
+        )
+        for key in {**before, **after}:
+            was, became = before.get(key), after.get(key)
+            if to_json(was) != to_json(became):  # as text, because to Python True is 1
+                scope = (became or was or {})["scope"]
+                old_value, new_value = was and was["value"], became and became["value"]
+                yield {"attribute": alias, "scope": scope, "oldValue": old_value, "newValue": new_value}
+
+
+def list_entities(is_variant: int) -> Response:
+    """Answer one page of the records, or of the variants, that the query string asks for, newest last."""
+    offset, limit = page_bounds()
+    filters, parameters = " AND is_variant = " + ("1" if is_variant else "0"), [g.tenant]
+    for column, name in [("schema_id", "schemaId")] + ([] if is_variant else [("state_id", "lifecycleStateId")]):
+        if request.args.get(name):
+            filters += f" AND {column} = ?"
+            parameters.append(request.args[name])
+    counts = f"SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ?{filters}"  # noqa: S608 (constants only)
+    # The inner query walks an index alone, so that a deep offset does not read the bodies it passes over.
+    page = (
+        "SELECT body FROM entities WHERE tenant = ? AND seq IN"  # noqa: S608 (constants only)
+        f" (SELECT seq FROM entities WHERE tenant = ?{filters} ORDER BY seq LIMIT ? OFFSET ?) ORDER BY seq"
+    )
+    (total,) = one(counts, *parameters)
+    return answer_page(execute(page, g.tenant, *parameters, limit, offset), total, offset, limit)
+
+
+@api.get("/records")
+@requires("read")
+@api.doc(
+    parameters=[
+        query_parameter("schemaId", "Only of this schema"),
+        query_parameter("lifecycleStateId", "Only in this state"),
+        *PAGE_PARAMETERS,
+    ]
+)
+@api.response(200, page_of(RecordBody))
+def list_records() -> Response:
+    """List records, page by page, newest last."""
+    return list_entities(0)
+
+
+def insert_record(body: dict[str, Any]) -> str:
+    """Store a new record and answer its text. Raises ApiError 400, 403 or 409."""
+    require_body_ids(RecordRequestBody(), body)
+    rules = schema_rules(body["schemaId"])
+    values = checked_values(rules, body["values"], {})
+    limit = current_app.config["RECORD_LIMIT"]
+    sql = "SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ? AND is_variant = 0"
+    if limit is not None and one(sql, g.tenant)[0] >= limit:
+        raise ApiError(403, f"This workspace may hold {limit} records, and does", error="LIMIT_EXCEEDED")
+    record = {
+        "id": body.get("id") or random_id("ent"),
+        "schemaId": body["schemaId"],
+        "lifecycleStateId": rules.workflow["defaultStateId"] if rules.workflow else None,
+        **authorship(),
+        "values": {alias: entries for alias, entries in values.items() if entries},
+    }
+    return insert_entity(body["schemaId"], record)
+
+
+@api.post("/records")
+@requires("update-data")
+@api.arguments(RecordRequestBody)
+@api.response(201, RecordBody)
+def create_record(body: dict[str, Any]) -> Response:
+    """Create a record of a schema; its values are checked against it, and it begins in its workflow's default state."""
+    with transaction():
+        return answer(insert_record(body), 201)
+
+
+@api.get("/records/<id>")
+@requires("read")
+@api.response(200, RecordBody)
+def get_record(id: str) -> Response:
+    """Get one record with all its scoped values."""
+    row = one("SELECT body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id)
+    if row is None:
+        raise not_found("record", id)
+    return answer(row[0])
+
+
+@api.put("/records/<id>")
+@requires("update-data")
+@api.arguments(ValuesBody)
+@api.response(200, RecordBody)
+def replace_record_values(body: dict[str, Any], id: str) -> Response:
+    """Replace the values of each attribute listed; the others stay, and an empty array clears one."""
+    with transaction():
+        record = load_record(id)
+        changed = checked_values(schema_rules(record.schema_id), body["values"], record.body["values"])
+        return answer(save_values(record, changed))
+
+
+@api.patch("/records/<id>/values/<attribute>")
+@requires("update-data")
+@api.arguments(ScopedValueBody)
+@api.response(200, RecordBody)
+def set_record_value(body: dict[str, Any], id: str, attribute: str) -> Response:
+    """Set one scoped value of a record; null removes it."""
+    with transaction():
+        return answer(save_value(load_record(id), attribute, body["scope"], body["value"]))
+
+
+@api.delete("/records/<id>")
+@requires("delete-data")
+@api.response(204)
+def delete_record(id: str) -> Response:
+    """Delete a record with its variants and category assignments; its history stays."""
+    with transaction():
+        record = load_record(id).body
+        variants = execute("SELECT body FROM entities WHERE tenant = ? AND record_id = ? ORDER BY seq", g.tenant, id)
+        for entity in [*(json.loads(body) for (body,) in variants.fetchall()), record]:
+            log_change("delete", entity, value_changes(entity["values"], {}))
+        execute("DELETE FROM entities WHERE tenant = ? AND id = ?", g.tenant, id)
+    return answer("", 204)
+
+
+# == Lifecycle: transitions, completeness, history ==
+
+
+class ToStateBody(Body):
+    """Where a record is to go."""
+
+    toStateId = text("The state to move to")
+
+
+class CompletenessOfStateBody(Body):
+    """How much of what one state requires a record has."""
+
+    stateId = fields.String(required=True, allow_none=True, metadata={"description": "The state; null without a workflow"})
+    score = fields.Integer(required=True, metadata={"description": "Percentage, rounded down"})
+    filled = fields.List(fields.String(), required=True, metadata={"description": "Required attributes with a value"})
+    missing = fields.List(fields.String(), required=True, metadata={"description": "Required attributes without one"})
+
+
+class CompletenessBody(CompletenessOfStateBody):
+    """How much of what its state, and each other one, requires a record has."""
+
+    entityId = fields.String(required=True, metadata={"description": "Id of the record"})
+    states = fields.List(fields.Nested(CompletenessOfStateBody), required=True)
+
+
+class ChangeBody(Body):
+    """One value that changed."""
+
+    attribute = fields.String(required=True, metadata={"description": "Alias, or lifecycleStateId"})
+    scope = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    oldValue = fields.Raw(required=True, allow_none=True)
+    newValue = fields.Raw(required=True, allow_none=True)
+
+
+class AuditEntryBody(Body):
+    """One change to a record or variant."""
+
+    id = identifier("The entry's id")
+    entityId = text("Id of the record or variant")
+    action = choice("What was done", ["create", "update", "delete", "transition"])
+    userId = text("Id of the user or API key that did it")
+    timestamp = moment("When")
+    changes = fields.List(fields.Nested(ChangeBody), required=True)
+
+
+def completeness(record: Entity, state_id: str | None) -> dict[str, Any]:
+    """Answer how much of what a state requires a record has."""
+    rules, values = schema_rules(record.schema_id), record.body["values"]
+    by_state = rules.states[state_id]["required"] if state_id in rules.states else []
+    required = [
+        alias for alias, rule in rules.attributes.items() if alias in by_state or rule.body["validation"].get("required")
+    ]
+    filled = [alias for alias in required if any(entry["value"] not in ("", [], {}) for entry in values.get(alias, []))]
+    score = 100 * len(filled) // len(required) if required else 100
+    return {
+        "stateId": state_id,
+        "score": score,
+        "filled": filled,
+        "missing": [alias for alias in required if alias not in filled],
+    }
+
+
+def gate_problem(record: Entity, transition: dict[str, Any]) -> str | None:
+    """Say what keeps this caller from taking a transition now, or None."""
+    roles, needed = transition["allowedRoleIds"], transition["requiresCompleteness"]
+    if roles and (g.caller.role or {}).get("id") not in roles:
+        return f"Transition '{transition['id']}' is for {', '.join(roles)} only"
+    report = completeness(record, record.state_id)
+    if report["score"] < needed:
+        missing = ", ".join(report["missing"])
+        return f"Transition '{transition['id']}' needs completeness {needed}, it is {report['score']}; missing: {missing}"
+    return None
+
+
+@api.get("/records/<id>/transitions")
+@requires("read")
+@api.response(200, TransitionBody(many=True))
+def list_record_transitions(id: str) -> Response:
+    """List the transitions that this caller may take with the record now."""
+    record = load_record(id)
+    ways = [way for way in schema_rules(record.schema_id).transitions if way["fromStateId"] == record.state_id]
+    return answer(to_json([way for way in ways if gate_problem(record, way) is None]))
+
+
+def move_record(id: str, to_state: str) -> str:
+    """Store a record in another state and answer its text. Raises ApiError 400, 404 or 422."""
+    record = load_record(id)
+    rules = schema_rules(record.schema_id)
+    if rules.workflow and to_state not in rules.states:
+        raise ApiError(400, f"toStateId: workflow '{rules.workflow['id']}' has no state {shown(to_state)}")
+    ends = (record.state_id, to_state)
+    ways = [way for way in rules.transitions if (way["fromStateId"], way["toStateId"]) == ends]
+    problems = [gate_problem(record, way) for way in ways]
+    if None not in problems:
+        raise ApiError(422, next(filter(None, problems), f"No transition leads from '{record.state_id}' to '{to_state}'"))
+    body = to_json({**record.body, "lifecycleStateId": to_state, "updatedAt": utc_now(), "updatedBy": g.caller.id})
+    execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, id)
+    change: dict[str, Any] = {"attribute": "lifecycleStateId", "scope": {}, "oldValue": record.state_id, "newValue": to_state}
+    log_change("transition", record.body, [change])
+    return body
+
+
+@api.post("/records/<id>/transition")
+@requires("update-data")
+@api.arguments(ToStateBody)
+@api.response(200, RecordBody)
+def transition_record(body: dict[str, Any], id: str) -> Response:
+    """Move a record to another state, along its workflow's transitions and past their gates."""
+    with transaction():
+        return answer(move_record(id, body["toStateId"]))
+
+
+@api.get("/records/<id>/completeness")
+@requires("read")
+@api.response(200, CompletenessBody)
+def get_record_completeness(id: str) -> Response:
+    """Say which required attributes a record has and which it lacks, for its state and for every other."""
+    record = load_record(id)
+    states = [completeness(record, state) for state in schema_rules(record.schema_id).states]
+    return answer(to_json({"entityId": id, **completeness(record, record.state_id), "states": states}))
+
+
+@api.get("/records/<id>/audit-log")
+@requires("read")
+@api.doc(parameters=PAGE_PARAMETERS)
+@api.response(200, page_of(AuditEntryBody))
+def list_record_changes(id: str) -> Response:
+    """List what was done to a record and its variants, page by page, newest first; also after it is gone."""
+    offset, limit = page_bounds()
+    (total,) = one("SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ?", g.tenant, id)
+    if not total:
+        raise not_found("record", id)
+    sql = "SELECT body FROM audit_log WHERE tenant = ? AND record_id = ? ORDER BY seq DESC LIMIT ? OFFSET ?"
+    return answer_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
+
+
+# == Variants ==
+
+
+class VariantBody(Body):
+    """A variant of a record: only what it overrides."""
+
+    id = identifier("The variant's id; made when absent", required=False)
+    entityId = text("Id of its record")
+    parentId = fields.String(
+        metadata={"description": "Its record, or the variant of it that it stands below; default: the record"}
+    )
+    level = fields.Integer(
+        required=True, metadata={"description": "1 below the record, 2 below a variant of level 1, and so on"}
+    )
+    createdAt = moment("When it was made")
+    updatedAt = moment("When it was last changed")
+    createdBy = text("Id of the user or API key that made it")
+    updatedBy = text("Id of the user or API key that changed it last")
+    values = Values(required=True)
+
+
+class VariantRequestBody(VariantBody):
+    """A variant to be made."""
+
+    values = Values(load_default=dict)
+
+    class Meta(Body.Meta):
+        fields = ("id", "parentId", "values")
+
+
+class ResolvedVariantBody(VariantBody):
+    """A variant with what it inherits."""
+
+    effectiveValues = Values(required=True)
+    overriddenAttributes = fields.List(fields.String(), required=True, metadata={"description": "Set on the variant itself"})
+    inheritedAttributes = fields.List(fields.String(), required=True, metadata={"description": "Taken from what is above it"})
+
+
+def variant_text(record_id: str, id: str) -> str:
+    """Answer a variant's stored text. Raises ApiError 404."""
+    row = one("SELECT body FROM entities WHERE tenant = ? AND record_id = ? AND id = ?", g.tenant, record_id, id)
+    if row is None:
+        raise not_found("variant", id) if record_exists(record_id) else not_found("record", record_id)
+    return row[0]
+
+
+def load_variant(record_id: str, id: str) -> Entity:
+    """Answer a variant, in the state of its record. Raises ApiError 404."""
+    return load_record(record_id)._replace(body=json.loads(variant_text(record_id, id)))
+
+
+@api.get("/variants")
+@requires("read")
+@api.doc(parameters=[query_parameter("schemaId", "Only of records of this schema"), *PAGE_PARAMETERS])
+@api.response(200, page_of(VariantBody))
+def list_variants() -> Response:
+    """List the variants of all records, page by page, newest last."""
+    return list_entities(1)
+
+
+@api.get("/records/<id>/variants")
+@requires("read")
+@api.response(200, VariantBody(many=True))
+def list_record_variants(id: str) -> Response:
+    """List the variants of a record, of every level, newest last."""
+    if not record_exists(id):
+        raise not_found("record", id)
+    return answer_list(execute("SELECT body FROM entities WHERE tenant = ? AND record_id = ? ORDER BY seq", g.tenant, id))
+
+
+def insert_variant(body: dict[str, Any], record_id: str) -> str:
+    """Store a new variant and answer its text. Raises ApiError 400, 404 or 409."""
+    record, parent = load_record(record_id), body.get("parentId", record_id)
+    rules = schema_rules(record.schema_id)
+    if not rules.body["variantEnabled"]:
+        raise ApiError(400, f"schemaId: schema '{record.schema_id}' has no variants (variantEnabled is false)")
+    sql = "SELECT json_extract(body, '$.level') FROM entities WHERE tenant = ? AND record_id = ? AND id = ?"
+    row = (0,) if parent == record_id else one(sql, g.tenant, record_id, parent)
+    if row is None:
+        raise ApiError(400, f"parentId: expected '{record_id}' or a variant of it, got {shown(parent)}")
+    values = checked_values(rules, body["values"], {})
+    variant = {
+        "id": body.get("id") or random_id("var"),
+        "entityId": record_id,
+        "parentId": parent,
+        "level": row[0] + 1,
+        **authorship(),
+        "values": {alias: entries for alias, entries in values.items() if entries},
+    }
+    return insert_entity(record.schema_id, variant)
+
+
+@api.post("/records/<id>/variants")
+@requires("update-data")
+@api.arguments(VariantRequestBody)
+@api.response(201, VariantBody)
+def create_variant(body: dict[str, Any], id: str) -> Response:
+    """Create a variant of a record, or of another variant of it."""
+    with transaction():
+        return answer(insert_variant(body, id), 201)
+
+
+@api.get("/records/<id>/variants/<variant_id>")
+@requires("read")
+@api.response(200, VariantBody)
+def get_variant(id: str, variant_id: str) -> Response:
+    """Get one variant with what it overrides."""
+    return answer(variant_text(id, variant_id))
+
+
+@api.get("/records/<id>/variants/<variant_id>/resolved")
+@requires("read")
+@api.response(200, ResolvedVariantBody)
+def resolve_variant(id: str, variant_id: str) -> Response:
+    """Get one variant with the values it inherits from the variants above it and the record."""
+    variant = load_variant(id, variant_id)
+    attributes, own = schema_rules(variant.schema_id).attributes, variant.body["values"]
+    kept = {alias for alias, rules in attributes.items() if not rules.body["inheritable"]}
+    effective = dict(own)
+    for (body,) in execute(
+        "WITH RECURSIVE above (id, parent_id, body, distance) AS ("
+        " SELECT id, parent_id, body, 0 FROM entities WHERE tenant = ? AND id = ?"
+        " UNION ALL SELECT e.id, e.parent_id, e.body, distance + 1 FROM above a"
+        " JOIN entities e ON e.tenant = ? AND e.id = a.parent_id"
+        ") SELECT body FROM above WHERE distance > 0 ORDER BY distance",
+        *(g.tenant, variant_id, g.tenant),
+    ):
+        inherited = json.loads(body)["values"]
+        effective = {**{alias: entries for alias, entries in inherited.items() if alias not in kept}, **effective}
+    resolved = {
+        **variant.body,
+        "effectiveValues": effective,
+        "overriddenAttributes": list(own),
+        "inheritedAttributes": [alias for alias in effective if alias not in own],
+    }
+    return answer(to_json(resolved))
+
+
+@api.put("/records/<id>/variants/<variant_id>")
+@requires("update-data")
+@api.arguments(ValuesBody)
+@api.response(200, VariantBody)
+def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Response:
+    """Replace what a variant overrides of each attribute listed; an empty array restores inheritance."""
+    with transaction():
+        variant = load_variant(id, variant_id)
+        changed = checked_values(schema_rules(variant.schema_id), body["values"], variant.body["values"])
+        return answer(save_values(variant, changed))
+
+
+@api.patch("/records/<id>/variants/<variant_id>/values/<attribute>")
+@requires("update-data")
+@api.arguments(ScopedValueBody)
+@api.response(200, VariantBody)
+def set_variant_value(body: dict[str, Any], id: str, variant_id: str, attribute: str) -> Response:
+    """Set one scoped value of a variant; null removes it, and with the last one gone it inherits again."""
+    with transaction():
+        return answer(save_value(load_variant(id, variant_id), attribute, body["scope"], body["value"]))
+
+
+@api.delete("/records/<id>/variants/<variant_id>")
+@requires("delete-data")
+@api.response(204)
+def delete_variant(id: str, variant_id: str) -> Response:
+    """Delete a variant with those below it."""
+    below = (
+        "WITH RECURSIVE below (id) AS (SELECT ? UNION ALL"
+        " SELECT e.id FROM below b JOIN entities e ON e.tenant = ? AND e.parent_id = b.id)"
+    )
+    with transaction():
+        variant_text(id, variant_id)
+        sql = f"{below} SELECT body FROM entities WHERE tenant = ? AND id IN below"  # noqa: S608 (constants only)
+        rows = execute(sql, variant_id, g.tenant, g.tenant)
+        for entity in [json.loads(body) for (body,) in rows.fetchall()]:
+            log_change("delete", entity, value_changes(entity["values"], {}))
+        sql = f"{below} DELETE FROM entities WHERE tenant = ? AND id IN below"  # noqa: S608 (constants only)
+        execute(sql, variant_id, g.tenant, g.tenant)
+    return answer("", 204)
+
+
+# == Catalogs and categories ==
+
+
+class CatalogBody(ModelBody):
+    """A way of presenting products, with its own tree of categories."""
+
+    id = identifier("The catalog's id")
+    alias = identifier("Short name")
+    name = text("The catalog's name")
+    description = text("What it is for", required=False, longest=10_000)
+
+
+model_noun("catalog", CatalogBody, "session", "session", "canManageSchemas")
+
+
+class CategoryBody(Body):
+    """A place in a catalog's tree."""
+
+    id = identifier("The category's id; made when absent", required=False)
+    catalogId = text("The catalog it belongs to; the path says which", required=False)
+    alias = identifier("Short name")
+    name = text("The category's name")
+    parentId = fields.String(
+        load_default=None, allow_none=True, metadata={"description": "The category above; null at the top"}
+    )
+    sortOrder = Number(load_default=0, metadata={"description": "Siblings come in ascending order, then by name"})
+    description = text("What belongs here", required=False, longest=10_000)
+
+
+class CategoryNodeBody(CategoryBody):
+    """A category with those below it."""
+
+    children = fields.List(fields.Nested("CategoryNodeBody"), required=True)
+
+
+class AssignmentBody(Body):
+    """A record to put into a category, or take out."""
+
+    entityId = fields.String(required=True, metadata={"description": "Id of a record"})
+
+
+CATEGORY_SUBTREE = (  # the categories below one and itself, to any depth; takes tenant, id
+    "WITH RECURSIVE below (tenant, catalog_id, id) AS ("
+    " SELECT tenant, catalog_id, id FROM categories WHERE tenant = ? AND id = ?"
+    " UNION ALL SELECT c.tenant, c.catalog_id, c.id FROM below b"
+    " JOIN categories c ON c.tenant = b.tenant AND c.catalog_id = b.catalog_id AND c.parent_id = b.id)"
+)
+
+
+def category_text(id: str) -> str:
+    """Answer a category's stored text. Raises ApiError 404."""
+    row = one("SELECT body FROM categories WHERE tenant = ? AND id = ?", g.tenant, id)
+    if row is None:
+        raise not_found("category", id)
+    return row[0]
+
+
+def category_text_from(body: dict[str, Any], id: str, catalog_id: str) -> str:
+    """Answer the text of a category to be stored. Raises ApiError 400 for a parent that is not in the catalog."""
+    if body.get("catalogId", catalog_id) != catalog_id:
+        raise ApiError(400, f"catalogId: expected '{catalog_id}', got {shown(body['catalogId'])}")
+    parent, sql = body["parentId"], "SELECT 1 FROM categories WHERE tenant = ? AND catalog_id = ? AND id = ?"
+    if parent is not None and not one(sql, g.tenant, catalog_id, parent):
+        raise ApiError(400, f"parentId: category '{parent}' does not exist in catalog '{catalog_id}'")
+    return to_json({"id": id, "catalogId": catalog_id, **body})
+
+
+@api.get("/catalogs/<id>/tree")
+@requires("read")
+@api.response(200, CategoryNodeBody(many=True))
+def get_catalog_tree(id: str) -> Response:
+    """Get a catalog's categories as a tree, siblings by sortOrder and then by name."""
+    object_text("catalog", id)
+    below: dict[str | None, list[tuple[str, str]]] = {}
+    for category, parent, body in execute(
+        "SELECT id, parent_id, body FROM categories WHERE tenant = ? AND catalog_id = ?"
+        " ORDER BY json_extract(body, '$.sortOrder') DESC, json_extract(body, '$.name') DESC, seq DESC",
+        *(g.tenant, id),
+    ):
+        below.setdefault(parent, []).append((category, body))
+    # Written from a stack, because a tree may be deeper than Python's calls. Each list is reversed, so pop() is in order.
+    pieces: list[str] = []
+    open_lists = [below.get(None, [])]
+    while open_lists:
+        if not open_lists[-1]:
+            open_lists.pop()
+            pieces.append("]}" if open_lists else "]")
+            continue
+        category, body = open_lists[-1].pop()
+        pieces.append(("," if pieces and pieces[-1] == "]}" else "") + body[:-1] + ',"children":[')
+        open_lists.append(below.get(category, []))
+    return answer("[" + "".join(pieces))
+
+
+def insert_category(body: dict[str, Any], catalog_id: str) -> str:
+    """Store a new category and answer its text. Raises ApiError 400, 404 or 409."""
+    object_text("catalog", catalog_id)
+    stored = category_text_from(body, body.get("id") or random_id("cat"), catalog_id)
+    execute("INSERT INTO categories (tenant, body) VALUES (?, ?)", g.tenant, stored)
+    return stored
+
+
+@api.post("/catalogs/<id>/categories")
+@session_only("canManageSchemas")
+@api.arguments(CategoryBody)
+@api.response(201, CategoryBody)
+def create_category(body: dict[str, Any], id: str) -> Response:
+    """Create a category in a catalog, at the top or below another one."""
+    with transaction():
+        return answer(insert_category(body, id), 201)
+
+
+@api.get("/categories/<id>")
+@requires("read")
+@api.response(200, CategoryBody)
+def get_category(id: str) -> Response:
+    """Get one category."""
+    return answer(category_text(id))
+
+
+@api.put("/categories/<id>")
+@session_only("canManageSchemas")
+@api.arguments(CategoryBody)
+@api.response(200, CategoryBody)
+def replace_category(body: dict[str, Any], id: str) -> Response:
+    """Replace a category as a whole; another parentId moves it, with all below it."""
+    body = with_path_id(body, id)
+    with transaction():
+        stored = category_text_from(body, id, json.loads(category_text(id))["catalogId"])
+        is_below = f"{CATEGORY_SUBTREE} SELECT 1 FROM below WHERE id = ?"  # noqa: S608 (constants only)
+        if one(is_below, g.tenant, id, body["parentId"]):
+            raise ApiError(400, f"parentId: expected a category that is not '{id}' or below it, got {shown(body['parentId'])}")
+        execute("UPDATE categories SET body = ? WHERE tenant = ? AND id = ?", stored, g.tenant, id)
+    return answer(stored)
+
+
+@api.delete("/categories/<id>")
+@session_only("canManageSchemas")
+@api.response(204)
+def delete_category(id: str) -> Response:
+    """Delete a category with all below it; the records in them stay."""
+    with transaction():
+        category_text(id)
+        sql = f"{CATEGORY_SUBTREE} DELETE FROM categories WHERE tenant = ? AND id IN (SELECT id FROM below)"  # noqa: S608
+        execute(sql, g.tenant, id, g.tenant)
+    return answer("", 204)
+
+
+@api.get("/categories/<id>/entities")
+@requires("read")
+@api.doc(parameters=PAGE_PARAMETERS)
+@api.response(200, page_of(RecordBody))
+def list_category_records(id: str) -> Response:
+    """List the records in a category, page by page, in the order in which they were put in."""
+    offset, limit = page_bounds()
+    category_text(id)
+    (total,) = one("SELECT count(*) FROM category_assignments WHERE tenant = ? AND category_id = ?", g.tenant, id)
+    rows = execute(
+        "SELECT e.body FROM (SELECT seq, tenant, record_id FROM category_assignments"
+        " WHERE tenant = ? AND category_id = ? ORDER BY seq LIMIT ? OFFSET ?) a"
+        " JOIN entities e ON e.tenant = a.tenant AND e.id = a.record_id ORDER BY a.seq",
+        *(g.tenant, id, limit, offset),
+    )
+    return answer_page(rows, total, offset, limit)
+
+
+def require_record(body: dict[str, Any]) -> None:
+    """Raise ApiError 400 unless the workspace has the record that a body names."""
+    if not record_exists(body["entityId"]):
+        raise ApiError(400, f"entityId: record {shown(body['entityId'])} does not exist")
+
+
+def insert_assignment(category_id: str, record_id: str) -> None:
+    """Put a record into a category, unless it is there."""
+    sql = "INSERT INTO category_assignments (tenant, category_id, record_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+    execute(sql, g.tenant, category_id, record_id)
+
+
+@api.post("/categories/<id>/assign")
+@requires("update-data")
+@api.arguments(AssignmentBody)
+@api.response(204)
+def assign_record(body: dict[str, Any], id: str) -> Response:
+    """Put a record into a category; doing it again changes nothing."""
+    with transaction():
+        category_text(id)
+        require_record(body)
+        insert_assignment(id, body["entityId"])
+    return answer("", 204)
+
+
+@api.post("/categories/<id>/unassign")
+@requires("delete-data")
+@api.arguments(AssignmentBody)
+@api.response(204)
+def unassign_record(body: dict[str, Any], id: str) -> Response:
+    """Take a record out of a category; doing it again changes nothing."""
+    with transaction():
+        category_text(id)
+        require_record(body)
+        sql = "DELETE FROM category_assignments WHERE tenant = ? AND category_id = ? AND record_id = ?"
+        execute(sql, g.tenant, id, body["entityId"])
+    return answer("", 204)
+
+
+@api.get("/records/<id>/categories")
+@requires("read")
+@api.response(200, CategoryBody(many=True))
+def list_record_categories(id: str) -> Response:
+    """List the categories that a record is in, in the order in which it was put there."""
+    if not record_exists(id):
+        raise not_found("record", id)
+    rows = execute(
+        "SELECT c.body FROM category_assignments a JOIN categories c ON c.tenant = a.tenant AND c.id = a.category_id"
+        " WHERE a.tenant = ? AND a.record_id = ? ORDER BY a.seq",
+        *(g.tenant, id),
+    )
+    return answer_list(rows)
+
+
+# == OpenAPI and pages ==
+
+TAGS = {  # by the first part of a path, in the order of the API
+    "healthz": "Health",
+    "auth": "Authentication",
+    "api-keys": "API Keys",
+    "schemas": "Schemas",
+    "attributes": "Attributes",
+    "dimensions": "Dimensions",
+    "option-lists": "Option Lists",
+    "workflows": "Workflows",
+    "roles": "Roles",
+    "records": "Records",
+    "variants": "Variants",
+    "catalogs": "Catalogs",
+    "categories": "Catalogs",
+}
+
+DESCRIPTION = """A local stand-in for the Sigma PIM API: same paths, same bodies, same refusals, real state.
+
+Integrations send an API key in `X-Sigma-ApiKey`; people sign in at `POST /api/v1/auth/login` and send the token as
+`Authorization: Bearer <token>`. Each operation says in `x-required-permission` which permission a key needs for it."""
+
+DOCS_PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Sigma PIM API</title>
+<link rel="icon" href="docs/favicon-32x32.png"><link rel="stylesheet" href="docs/swagger-ui.css"></head>
+<body><div id="swagger-ui"></div><script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body>
+</html>
+"""
+
+# The validator's badge would call another host.
+DOCS_SCRIPT = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});\n'
+
+
+def component_name(schema: Any) -> str:
+    """Name a body in the OpenAPI document; one for PUT, whose id is optional, is a schema of its own."""
+    cls = schema if isinstance(schema, type) else type(schema)
+    return cls.__name__.removesuffix("Body") + ("Replacement" if getattr(schema, "partial", None) else "")
+
+
+def error_statuses(access: Access, method: str, path: str, operation: dict[str, Any]) -> list[int]:
+    """Answer the statuses with which an operation may refuse."""
+    statuses = [500, 503]
+    if access.permission != "public":
+        statuses += [401, 403]
+    if "requestBody" in operation:
+        statuses += [400, 413, 415]
+    if any(parameter.get("in") == "query" for parameter in operation.get("parameters", [])):
+        statuses += [400]
+    if "{" in path:
+        statuses += [404]
+    if method in ("post", "put", "patch", "delete") and access.permission not in ("public", "read"):
+        statuses += [409]
+    if path.endswith("/transition"):
+        statuses += [422]
+    if path.endswith("/auth/login"):
+        statuses += [401, 429]
+    return sorted(set(statuses))
+
+
+def openapi_document(smorest: Api) -> str:
+    """Answer the OpenAPI document: what flask-smorest knows, and of each operation its access and its errors."""
+    document = smorest.spec.to_dict()
+    rules = {rule.endpoint: rule for rule in current_app.url_map.iter_rules() if rule.endpoint.startswith("api.")}
+    for endpoint, rule in rules.items():
+        path = re.sub("<([a-z_]+)>", r"{\1}", rule.rule)
+        for method in {method.lower() for method in rule.methods or ()} & {"get", "post", "put", "patch", "delete"}:
+            operation, access = document["paths"][path][method], declared_access(endpoint)
+            operation["operationId"] = endpoint.removeprefix("api.")
+            operation["tags"] = ["Variants" if "/variants" in path else TAGS[path.split("/")[3]]]
+            operation["x-required-permission"] = access.permission
+            schemes = {"public": [], "session": ["session"]}.get(access.permission, ["apiKey", "session"])
+            operation["security"] = [{scheme: []} for scheme in schemes]
+            for status in error_statuses(access, method, path, operation):
+                operation["responses"][str(status)] = {"$ref": f"#/components/responses/{CODES[status]}"}
+    document["tags"] = [{"name": name} for name in dict.fromkeys(TAGS.values())]
+    return to_json(document)
+
+
+def show_index() -> Any:
+    """Send a browser to the docs, and tell a program where things are."""
+    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+        return redirect("docs")
+    return {"api": "/api/v1", "docs": "/docs", "openapi": "/openapi.json", "health": "/healthz"}
+
+
+def show_docs() -> Response:
+    """Serve the interactive docs, from files that came with the requirements."""
+    page = current_app.response_class(DOCS_PAGE, mimetype="text/html")
+    page.headers["Content-Security-Policy"] = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+    return page
+
+
+# == Commands ==
+
+DEMO_FILE = HERE / "demo.json"
+
+
+def is_loopback(host: str) -> bool:
+    """Answer whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def refuse_public_demo(host: str) -> None:
+    """Raise StartError before demo data is served where others can reach it, unless a setting allows that."""
+    config = current_app.config
+    if is_loopback(host) or config["ALLOW_PUBLIC_DEMO"] or not one("SELECT 1 FROM workspaces WHERE is_demo"):
+        return
+    raise StartError(
+        f"{config['DATABASE']} holds the demo workspace, whose passwords and keys are public, and others can reach {host}."
+        " Serve another database (SIGMA_DATABASE), or on 127.0.0.1, or set SIGMA_ALLOW_PUBLIC_DEMO=1."
+    )
+
+
+def act_as(tenant: str, user_id: str) -> None:
+    """Let a command act in a workspace as one of its users."""
+    g.tenant, g.caller = tenant, Caller(tenant, user_id, user={"id": user_id}, role={})
+
+
+def insert_user(user: dict[str, str], password: str) -> None:
+    """Store a user. Raises sqlite3.IntegrityError for an email that is taken."""
+    execute(
+        "INSERT INTO users (tenant, id, email, name, password_hash, role_id) VALUES (?, ?, ?, ?, ?, ?)",
+        *(g.tenant, user["id"], user["email"], user["name"], generate_password_hash(password), user["roleId"]),
+    )
+
+
+def insert_demo() -> None:
+    """Store the demo workspace, checked as if it had come through the API."""
+    demo = json.loads(DEMO_FILE.read_text(encoding="utf-8"))
+    workspace = demo["workspace"]
+    act_as(workspace["id"], demo["users"][0]["id"])
+    execute("INSERT INTO workspaces (id, name, is_demo) VALUES (?, ?, 1)", workspace["id"], workspace["name"])
+    for kind, body in demo["model"]:  # one that comes again replaces the first: roles and workflows refer to each other
+        old = load_object(kind, body["id"]) if exists(kind, body["id"]) else None
+        store_object(kind, MODEL[kind].load(body), old)
+    for user in demo["users"]:
+        insert_user(user, user["password"])
+    for key in demo["apiKeys"]:
+        execute(
+            "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at, last_used_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            *(g.tenant, key["id"], key["name"], hash_key(key["rawKey"])),
+            *(to_json(key["permissions"]), key["createdAt"], key["lastUsedAt"]),
+        )
+    for record in demo["records"]:
+        insert_record(RecordRequestBody().load(record))
+    for record_id, variant in demo["variants"]:
+        insert_variant(VariantRequestBody().load(variant), record_id)
+    for catalog_id, category in demo["categories"]:
+        insert_category(CategoryBody().load(category), catalog_id)
+    for category_id, record_id in demo["assignments"]:
+        insert_assignment(category_id, record_id)
+    for record_id, state_id in demo["transitions"]:
+        move_record(record_id, state_id)
+
+
+@click.command("demo")
+@with_appcontext
+def make_demo() -> None:
+    """Put the demo workspace into the database, if the database is empty.
+
+    Example: flask demo
+    """
+    with transaction():
+        if not one("SELECT 1 FROM workspaces"):
+            insert_demo()
+
+
+@click.command("serve")
+@with_appcontext
+def serve() -> None:
+    """Serve on HOST and PORT with WORKERS processes.
+
+    Example: PORT=9000 flask serve
+    """
+    config = current_app.config
+    host, port = config["HOST"], config["PORT"]
+    refuse_public_demo(host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    click.echo(f"Sigma PIM    {url}/api/v1\nDocs         {url}/docs\nDatabase     {config['DATABASE']}")
+    if one("SELECT 1 FROM workspaces WHERE is_demo"):
+        demo = json.loads(DEMO_FILE.read_text(encoding="utf-8"))
+        user, key = demo["users"][0], demo["apiKeys"][0]
+        click.echo(f"Demo login   {user['email']} / {user['password']}")
+        click.echo(f"Demo key     X-Sigma-ApiKey: {key['rawKey']}  ({', '.join(key['permissions'])})")
+    elif not one("SELECT 1 FROM workspaces"):
+        click.echo("No workspace yet: make one with `flask workspace create`")
+    close_db()
+    # One blocking thread a worker is the fastest. Variables named HTTP_… would reach the WSGI environment, where they
+    # look like headers of every request.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HTTP_")}
+    environment.update(SIGMA_DATABASE=config["DATABASE"], PYTHONPATH=str(HERE))
+    options = {
+        "interface": "wsgi",
+        "host": host,
+        "port": port,
+        "workers": config["WORKERS"],
+        "blocking-threads": 1,
+        "log-level": "warning",
+    }
+    arguments = [argument for name, value in options.items() for argument in (f"--{name}", str(value))]
+    os.execve(  # noqa: S606 (no shell is meant)
+        sys.executable, [sys.executable, "-m", "granian", *arguments, "--no-ws", "--factory", "app:create_app"], environment
+    )
+
+
+@click.group("workspace", cls=AppGroup)
+def workspace_commands() -> None:
+    """Manage workspaces."""
+
+
+def read_password() -> str:
+    """Ask for a password twice, or read it from standard input when that is no terminal."""
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if len(password) < 8:
+        raise click.ClickException("The password: expected at least 8 characters")
+    return password
+
+
+@workspace_commands.command("create")
+@click.argument("id")
+@click.option("--name", required=True, help="Name of the workspace.")
+@click.option("--email", required=True, help="Email of its first administrator.")
+@click.option("--user-name", default="Administrator", show_default=True, help="Name of the administrator.")
+def create_workspace(id: str, name: str, email: str, user_name: str) -> None:
+    """Make a workspace and its first administrator; the password is asked for, or read from standard input.
+
+    Example: flask workspace create acme --name "Acme" --email admin@acme.example
+    """
+    problems = TenantBody().validate({"id": id, "name": name, "users": []})
+    user = {"id": "user-admin", "email": email, "name": user_name, "roleId": "role-admin"}
+    problems |= UserBody().validate(user)
+    refusal = "; ".join(flatten_messages(problems, {"id": id, "name": name, **user}))
+    if refusal or not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
+        raise click.ClickException(refusal or f"email: expected an address, got {shown(email)}")
+    password = read_password()
+    try:
+        with transaction():
+            execute("INSERT INTO workspaces (id, name) VALUES (?, ?)", id, name)
+            act_as(id, user["id"])
+            store_object(
+                "role", RoleBody().load({"id": "role-admin", "name": "Administrator", **dict.fromkeys(ROLE_FLAGS, True)})
+            )
+            insert_user(user, password)
+    except sqlite3.IntegrityError as error:
+        field = str(error).rpartition(".")[2]
+        raise click.ClickException(f"{field}: {shown({'id': id, 'email': email}.get(field))} is already taken") from None
+    click.echo(f"Workspace '{id}' made; {email} can sign in.")
+
+
+# == Application ==
+
+
+class NoSession(SessionInterface):
+    """No cookies: every request brings its own credential."""
+
+    def open_session(self, app: Flask, request: Any) -> SessionMixin:
+        """Answer a session that holds nothing."""
+        return self.null_session_class()
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Send no cookie."""
+
+
+def document_api(app: Flask) -> Smorest:
+    """Register the API's routes, and what its OpenAPI document says of all of them."""
+    smorest = Smorest(
+        app,
+        spec_kwargs={
+            "title": "Sigma PIM API",
+            "version": "1.0",
+            "openapi_version": "3.0.3",
+            "info": {"description": DESCRIPTION},
+            "marshmallow_plugin": MarshmallowPlugin(schema_name_resolver=component_name),
+        },
+    )
+    components = smorest.spec.components
+    components.security_scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-Sigma-ApiKey"})
+    components.security_scheme("session", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
+    for code in CODES.values():
+        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+        components.response(code, {"description": code.replace("_", " ").capitalize(), "content": content})
+    smorest.register_blueprint(api)
+    return smorest
+
+
+def create_app(config: dict[str, Any] | None = None) -> Flask:
+    """Make the WSGI application, and its database if there is none.
+
+    Takes settings by name, which win over the environment. Raises StartError.
+    """
+    app = Flask(__name__, static_folder=str(Path(flask_swagger_ui.__file__).parent / "dist"), static_url_path="/docs")
+    # A body without a length is cut off at the limit, without a word; one byte more shows that there was more.
+    app.config.update(read_settings(), MAX_CONTENT_LENGTH=MAX_BODY + 1, PROVIDE_AUTOMATIC_OPTIONS=False)
+    app.config.update(config or {})
+    app.session_interface = NoSession()
+    app.json.sort_keys, app.json.ensure_ascii = False, False  # type: ignore[attr-defined]
+    app.url_map.merge_slashes = False  # a redirect would answer before the caller is known
+    prepare_database(app.config["DATABASE"])
+
+    smorest = document_api(app)
+    app.register_error_handler(sqlite3.Error, lambda error: smorest.handle_http_exception(translate_database_error(error)))
+    app.register_error_handler(RecursionError, lambda error: smorest.handle_http_exception(translate_recursion_error(error)))
+    document = functools.cache(lambda: openapi_document(smorest))
+    app.add_url_rule("/", view_func=show_index)
+    app.add_url_rule("/healthz", view_func=get_health)
+    app.add_url_rule("/openapi.json", "openapi", lambda: answer(document()))
+    app.add_url_rule("/docs", view_func=show_docs)
+    app.add_url_rule("/docs/start.js", "docs_script", lambda: app.response_class(DOCS_SCRIPT, mimetype="text/javascript"))
+    for command in (serve, make_demo, workspace_commands):
+        app.cli.add_command(command)
+    check_declarations(app)
+
+    context = click.get_current_context(silent=True)
+    if context is not None and context.info_name == "run":  # `flask run --host …`
+        with app.app_context():
+            refuse_public_demo(context.params["host"])
+    return app

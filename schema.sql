@@ -1,0 +1,214 @@
+-- The database of the embedded Sigma PIM, in the order of the API's endpoint groups.
+--
+-- To start afresh, delete the file and its -wal and -shm neighbours: the service makes a new one.
+--
+-- An object's JSON text is stored once, in `body`, exactly as it is served. The columns that are looked up are
+-- generated from that text by the database itself, so what is indexed can never differ from what is answered.
+-- Every key starts with the tenant, and so does every foreign key: a link across tenants cannot be stored.
+
+PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
+PRAGMA user_version = 1;             -- the version of this schema; app.py refuses one it does not know
+
+
+-- Workspaces, users, sessions
+
+CREATE TABLE settings (
+    name   TEXT NOT NULL PRIMARY KEY,
+    value  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE workspaces (
+    id             TEXT    NOT NULL PRIMARY KEY,
+    name           TEXT    NOT NULL,
+    is_demo        INTEGER NOT NULL DEFAULT 0 CHECK (is_demo IN (0, 1)),  -- its passwords and keys are public knowledge
+    model_version  BLOB    NOT NULL DEFAULT (randomblob(16))              -- new with every change to the workspace's model
+) STRICT;
+
+CREATE TABLE users (
+    tenant         TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+    id             TEXT NOT NULL,
+    email          TEXT NOT NULL COLLATE NOCASE,
+    name           TEXT NOT NULL,
+    password_hash  TEXT NOT NULL CHECK (password_hash LIKE 'scrypt:%'),   -- never a password
+    role_kind      TEXT NOT NULL GENERATED ALWAYS AS ('role') VIRTUAL,
+    role_id        TEXT NOT NULL,
+    PRIMARY KEY (tenant, id),
+    UNIQUE (email),                                                       -- people sign in by email alone
+    FOREIGN KEY (tenant, role_kind, role_id) REFERENCES model_objects (tenant, kind, id)  -- a role that a user has stays
+) STRICT;
+
+CREATE INDEX users_role_idx ON users (tenant, role_id);
+
+CREATE TABLE login_attempts (
+    who   BLOB NOT NULL CHECK (length(who) = 32),                         -- SHA-256 of email and address: neither is kept
+    at    REAL NOT NULL                                                   -- seconds since the epoch
+) STRICT;
+
+CREATE INDEX login_attempts_who_idx ON login_attempts (who, at);
+CREATE INDEX login_attempts_at_idx ON login_attempts (at);
+
+
+-- API keys
+
+CREATE TABLE api_keys (
+    seq             INTEGER PRIMARY KEY,                                  -- lists come in order of creation
+    tenant          TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+    id              TEXT NOT NULL,
+    name            TEXT NOT NULL CHECK (name <> ''),
+    hash            BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),       -- SHA-256 of the raw key, which is kept nowhere
+    permissions     TEXT NOT NULL CHECK (json_array_length(permissions) BETWEEN 1 AND 5),
+    created_at      TEXT NOT NULL,
+    last_used_at    TEXT,
+    deactivated_at  TEXT,                                                 -- null while the key is active
+    UNIQUE (tenant, id)
+) STRICT;
+
+
+-- The model: schemas, attributes, dimensions, option lists, workflows, roles, catalogs
+
+CREATE TABLE model_objects (
+    seq     INTEGER PRIMARY KEY,                                          -- lists come in order of creation
+    tenant  TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+    kind    TEXT NOT NULL CHECK (kind IN ('schema', 'attribute', 'dimension', 'option-list', 'workflow', 'role', 'catalog')),
+    body    TEXT NOT NULL CHECK (json_valid(body)),
+    id      TEXT NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.id')) STORED,
+    alias   TEXT          GENERATED ALWAYS AS (json_extract(body, '$.alias')) STORED,  -- roles have none
+    UNIQUE (tenant, kind, id),
+    UNIQUE (tenant, kind, alias)
+) STRICT;
+
+CREATE TABLE model_references (                                           -- a row for each id that a model object's body names
+    seq          INTEGER PRIMARY KEY,                                     -- in the order of the body
+    tenant       TEXT NOT NULL,
+    kind         TEXT NOT NULL,
+    id           TEXT NOT NULL,
+    field        TEXT NOT NULL,                                           -- its path in the body, for messages
+    target_kind  TEXT NOT NULL,
+    target_id    TEXT NOT NULL,
+    FOREIGN KEY (tenant, kind, id) REFERENCES model_objects (tenant, kind, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant, target_kind, target_id) REFERENCES model_objects (tenant, kind, id)  -- what is referred to exists and stays
+) STRICT;
+
+CREATE INDEX model_references_source_idx ON model_references (tenant, kind, id);
+CREATE INDEX model_references_target_idx ON model_references (tenant, target_kind, target_id);
+
+-- Every process may keep what it worked out from a model, for as long as the version stays the same.
+CREATE TRIGGER model_inserted AFTER INSERT ON model_objects BEGIN
+    UPDATE workspaces SET model_version = randomblob(16) WHERE id = new.tenant;
+END;
+CREATE TRIGGER model_updated AFTER UPDATE ON model_objects BEGIN
+    UPDATE workspaces SET model_version = randomblob(16) WHERE id = new.tenant;
+END;
+CREATE TRIGGER model_deleted AFTER DELETE ON model_objects BEGIN
+    UPDATE workspaces SET model_version = randomblob(16) WHERE id = old.tenant;
+END;
+
+CREATE VIEW referrers AS                                                  -- what keeps a model object from being deleted
+    SELECT tenant, target_kind, target_id, kind, id FROM model_references WHERE (kind, id) <> (target_kind, target_id)
+    UNION ALL SELECT tenant, role_kind, role_id, 'user', id FROM users
+    UNION ALL SELECT tenant, schema_kind, schema_id, 'record', id FROM entities WHERE is_variant = 0;
+
+
+-- Categories
+
+CREATE TABLE categories (
+    seq           INTEGER PRIMARY KEY,
+    tenant        TEXT NOT NULL,
+    body          TEXT NOT NULL CHECK (json_valid(body)),
+    id            TEXT NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.id')) STORED,
+    catalog_kind  TEXT NOT NULL GENERATED ALWAYS AS ('catalog') VIRTUAL,
+    catalog_id    TEXT NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.catalogId')) STORED,
+    parent_id     TEXT          GENERATED ALWAYS AS (json_extract(body, '$.parentId')) STORED,
+    UNIQUE (tenant, id),
+    UNIQUE (tenant, catalog_id, id),
+    FOREIGN KEY (tenant, catalog_kind, catalog_id) REFERENCES model_objects (tenant, kind, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant, catalog_id, parent_id) REFERENCES categories (tenant, catalog_id, id)  -- a parent is in the same catalog
+) STRICT;
+
+CREATE INDEX categories_parent_idx ON categories (tenant, catalog_id, parent_id);
+
+CREATE TABLE category_assignments (
+    seq          INTEGER PRIMARY KEY,                                     -- records are listed in the order they were put in
+    tenant       TEXT NOT NULL,
+    category_id  TEXT NOT NULL,
+    record_id    TEXT NOT NULL,
+    UNIQUE (tenant, category_id, record_id),
+    FOREIGN KEY (tenant, category_id) REFERENCES categories (tenant, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant, record_id) REFERENCES entities (tenant, id) ON DELETE CASCADE
+) STRICT;
+
+CREATE INDEX category_assignments_category_idx ON category_assignments (tenant, category_id);
+CREATE INDEX category_assignments_record_idx ON category_assignments (tenant, record_id);
+
+
+-- Records and variants
+
+CREATE TABLE entities (                                                   -- records (level 0) and their variants (level 1 and below)
+    seq          INTEGER PRIMARY KEY,                                     -- lists come in order of creation
+    tenant       TEXT NOT NULL,
+    schema_id    TEXT NOT NULL,                                           -- a variant's is its record's
+    schema_kind  TEXT NOT NULL GENERATED ALWAYS AS ('schema') VIRTUAL,
+    body         TEXT NOT NULL CHECK (json_valid(body)),
+    id           TEXT NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.id')) STORED,
+    state_id     TEXT          GENERATED ALWAYS AS (json_extract(body, '$.lifecycleStateId')) STORED,
+    record_id    TEXT          GENERATED ALWAYS AS (json_extract(body, '$.entityId')) STORED,  -- null for a record
+    parent_id    TEXT          GENERATED ALWAYS AS (json_extract(body, '$.parentId')) STORED,  -- null for a record
+    is_variant   INTEGER NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.entityId') IS NOT NULL) STORED,
+    UNIQUE (tenant, id),
+    CHECK ((record_id IS NULL) = (parent_id IS NULL)),
+    FOREIGN KEY (tenant, schema_kind, schema_id) REFERENCES model_objects (tenant, kind, id),  -- a schema with records stays
+    FOREIGN KEY (tenant, record_id) REFERENCES entities (tenant, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant, parent_id) REFERENCES entities (tenant, id)
+) STRICT;
+
+CREATE INDEX entities_variant_idx ON entities (tenant, is_variant);
+CREATE INDEX entities_schema_idx ON entities (tenant, schema_id, is_variant);
+CREATE INDEX entities_state_idx ON entities (tenant, state_id) WHERE is_variant = 0;
+CREATE INDEX entities_schema_state_idx ON entities (tenant, schema_id, state_id) WHERE is_variant = 0;
+CREATE INDEX entities_record_idx ON entities (tenant, record_id) WHERE record_id IS NOT NULL;
+CREATE INDEX entities_parent_idx ON entities (tenant, parent_id) WHERE parent_id IS NOT NULL;
+
+CREATE TABLE entity_counts (                                              -- the `total` of every list, at no cost to the reader
+    tenant      TEXT    NOT NULL,
+    is_variant  INTEGER NOT NULL,
+    schema_id   TEXT    NOT NULL,
+    state_id    TEXT    NOT NULL,                                         -- '' without one
+    total       INTEGER NOT NULL CHECK (total >= 0),
+    PRIMARY KEY (tenant, is_variant, schema_id, state_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER entity_inserted AFTER INSERT ON entities BEGIN
+    INSERT INTO entity_counts VALUES (new.tenant, new.is_variant, new.schema_id, ifnull(new.state_id, ''), 1)
+        ON CONFLICT DO UPDATE SET total = total + 1;
+END;
+CREATE TRIGGER entity_deleted AFTER DELETE ON entities BEGIN
+    UPDATE entity_counts SET total = total - 1
+        WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id AND state_id = ifnull(old.state_id, '');
+END;
+CREATE TRIGGER entity_moved AFTER UPDATE ON entities WHEN new.state_id IS NOT old.state_id BEGIN
+    UPDATE entity_counts SET total = total - 1
+        WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id AND state_id = ifnull(old.state_id, '');
+    INSERT INTO entity_counts VALUES (new.tenant, new.is_variant, new.schema_id, ifnull(new.state_id, ''), 1)
+        ON CONFLICT DO UPDATE SET total = total + 1;
+END;
+
+CREATE TABLE unique_values (                                              -- a row for each stored value of a `unique` attribute
+    tenant     TEXT NOT NULL,
+    attribute  TEXT NOT NULL,                                             -- its alias
+    scope      TEXT NOT NULL,                                             -- JSON, keys sorted
+    value      TEXT NOT NULL,                                             -- JSON
+    entity_id  TEXT NOT NULL,
+    PRIMARY KEY (tenant, attribute, scope, value),                        -- the promise
+    FOREIGN KEY (tenant, entity_id) REFERENCES entities (tenant, id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX unique_values_entity_idx ON unique_values (tenant, entity_id);
+
+CREATE TABLE audit_log (                                                  -- no foreign key to the entity: history outlives it
+    seq        INTEGER PRIMARY KEY,
+    tenant     TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+    record_id  TEXT NOT NULL,                                             -- the record whose history this belongs to
+    body       TEXT NOT NULL CHECK (json_valid(body))
+) STRICT;
+
+CREATE INDEX audit_log_record_idx ON audit_log (tenant, record_id);
