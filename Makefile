@@ -1,0 +1,51 @@
+# `make run` and `make test` do all the set-up themselves; they need Python 3.11 or newer and nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run serve test check torture routes reset clean
+.DELETE_ON_ERROR:
+
+run: .venv/installed                    # serve the demo workspace, made if there is no database yet
+	@$(BIN)/flask --app app demo
+	@$(BIN)/flask --app app serve
+
+serve: .venv/installed                  # serve what the database holds: HOST, PORT, WORKERS, SIGMA_… as in the README
+	@$(BIN)/flask --app app serve
+
+test: .venv/installed-tests             # the test suite, in random order, in parallel
+	$(BIN)/python -m pytest -n auto
+
+check: .venv/installed-tests            # lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy app.py
+
+torture: .venv/installed-torture        # what takes longer: fuzzing, kill -9
+	$(BIN)/python -m pytest tests/torture -n auto
+
+routes: .venv/installed                 # every route of the service
+	@$(BIN)/flask --app app routes
+
+reset:                                  # put sigma.db aside, so that the next `make run` begins afresh
+	@for file in sigma.db sigma.db-wal sigma.db-shm; do if [ -e $$file ]; then mv -v $$file old-$$file; fi; done
+
+clean:                                  # remove what was installed
+	rm -rf .venv
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	@touch $@
+
+.venv/installed-tests: tests/requirements.txt .venv/installed
+	$(BIN)/python -m pip install --quiet --requirement tests/requirements.txt
+	@touch $@
+
+.venv/installed-torture: tests/torture/requirements.txt .venv/installed-tests
+	$(BIN)/python -m pip install --quiet --requirement tests/torture/requirements.txt
+	@touch $@
