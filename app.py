@@ -40,7 +40,7 @@ from flask.sessions import SessionInterface, SessionMixin
 from flask_smorest import Api, Blueprint
 from marshmallow import fields, validate
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
 from werkzeug.security import check_password_hash, generate_password_hash
 
 HERE = Path(__file__).resolve().parent
@@ -326,7 +326,7 @@ class Smorest(Api):
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Give every error, also the framework's own, the service's shape."""
         message = error.description
-        if error.code == 404 and request.url_rule is None:
+        if type(error) is NotFound:
             message = f"There is no {request.path} here; /docs lists every path"
         if error.code == 413:
             message = f"The body is larger than {MAX_BODY} bytes"
@@ -736,7 +736,9 @@ def declared_access(endpoint: str | None) -> Access:
 @api.before_request
 def guard() -> None:
     """Let a request through to its view only if its caller may call it: the one place where that is decided."""
-    access = declared_access(request.endpoint)
+    if request.environ["PATH_INFO"].startswith("//"):  # the router passes over it, a proxy that looks at prefixes does not
+        raise NotFound
+    g.access = access = declared_access(request.endpoint)
     if access.permission != "public":
         g.caller = authenticate()
         g.tenant = g.caller.tenant
@@ -748,8 +750,8 @@ def guard() -> None:
 @api.after_request
 def name_required_permission(response: Response) -> Response:
     """Say on every answer of a guarded route what it takes to call it."""
-    access = declared_access(request.endpoint)
-    if access.permission != "public":
+    access = g.get("access")
+    if access is not None and access.permission != "public":
         response.headers["X-Sigma-Required-Permission"] = access.permission
     return response
 
@@ -1270,11 +1272,24 @@ class SchemaBody(ModelBody):
             if state not in states:
                 raise ApiError(409, f"workflowId: records are in state '{state}', which would not exist any more")
         if states:
-            execute(
-                "UPDATE entities SET body = json_set(body, '$.lifecycleStateId', ?)"
-                " WHERE tenant = ? AND schema_id = ? AND is_variant = 0 AND state_id IS NULL",
-                *(workflow["defaultStateId"], g.tenant, new["id"]),
-            )
+            self.begin_lifecycle(new["id"], workflow["defaultStateId"])
+
+    @staticmethod
+    def begin_lifecycle(schema_id: str, state_id: str) -> None:
+        """Put a schema's records that are in no state into one, as a transition of each."""
+        now, who = utc_now(), g.caller.id
+        execute(
+            "INSERT INTO audit_log (tenant, record_id, body) SELECT tenant, id, json_object('id', 'audit-'"
+            " || lower(hex(randomblob(8))), 'entityId', id, 'action', 'transition', 'userId', ?, 'timestamp', ?, 'changes',"
+            " json_array(json_object('attribute', 'lifecycleStateId', 'scope', json('{}'), 'oldValue', null, 'newValue', ?)))"
+            " FROM entities WHERE tenant = ? AND schema_id = ? AND is_variant = 0 AND state_id IS NULL",
+            *(who, now, state_id, g.tenant, schema_id),
+        )
+        execute(
+            "UPDATE entities SET body = json_set(body, '$.lifecycleStateId', ?, '$.updatedAt', ?, '$.updatedBy', ?)"
+            " WHERE tenant = ? AND schema_id = ? AND is_variant = 0 AND state_id IS NULL",
+            *(state_id, now, who, g.tenant, schema_id),
+        )
 
 
 model_noun("schema", SchemaBody, "update-model", "delete-model", "canManageSchemas")
@@ -1298,10 +1313,10 @@ class ValidationBody(Body):
 
     required = Flag(metadata={"description": "Counts for completeness; never blocks a write"})
     maxLength = fields.Integer(
-        strict=True, validate=validate.Range(min=0), metadata={"description": "Most characters of a text"}
+        strict=True, allow_none=True, validate=validate.Range(min=0), metadata={"description": "Most characters of a text"}
     )
-    min = Number(metadata={"description": "Least number"})
-    max = Number(metadata={"description": "Greatest number"})
+    min = Number(allow_none=True, metadata={"description": "Least number"})
+    max = Number(allow_none=True, metadata={"description": "Greatest number"})
     pattern = text("Regular expression (RE2 syntax) that texts must contain a match of", required=False, longest=1000)
     unique = Flag(metadata={"description": "No two records or variants may hold the same value in the same scope"})
 
@@ -1346,16 +1361,15 @@ class AttributeBody(ModelBody):
             raise ma.ValidationError(f"Expected {expected}", "optionListId")
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        """Stored values keep their alias; from the moment an attribute is unique, so are the values it has."""
-        if old is None:
-            return
+        """Stored values keep their alias; from the moment an attribute is unique, so are the values under its alias."""
+        alias, was, is_unique = new["alias"], old or {"alias": None, "validation": {}}, new["validation"].get("unique", False)
         used = "SELECT 1 FROM entities WHERE tenant = ? AND json_type(body, ?) IS NOT NULL"
-        if old["alias"] != new["alias"] and one(used, g.tenant, f'$.values."{old["alias"]}"'):
-            raise ApiError(409, f"alias: records hold values under '{old['alias']}', which would be lost")
-        if bool(old["validation"].get("unique")) != bool(new["validation"].get("unique")):
-            execute("DELETE FROM unique_values WHERE tenant = ? AND attribute = ?", g.tenant, new["alias"])
-            if new["validation"].get("unique"):
-                self.claim_stored_values(new["alias"])
+        if old is not None and was["alias"] != alias and one(used, g.tenant, f'$.values."{was["alias"]}"'):
+            raise ApiError(409, f"alias: records hold values under '{was['alias']}', which would be lost")
+        if (was["alias"], was["validation"].get("unique", False)) != (alias, is_unique):
+            execute("DELETE FROM unique_values WHERE tenant = ? AND attribute IN (?, ?)", g.tenant, was["alias"], alias)
+            if is_unique:
+                self.claim_stored_values(alias)
 
     @staticmethod
     def claim_stored_values(alias: str) -> None:
@@ -1752,18 +1766,43 @@ class ScopedValueBody(Body):
 
 
 class Values(fields.Dict):
-    """Scoped values by attribute alias; check_values() checks them, because what they must be is data."""
+    """Scoped values by attribute alias.
+
+    Their shape is checked by hand, because a marshmallow schema for each value would cost more than all the rest of a
+    write; what the values must be is data, and checked against the product schema.
+    """
 
     def __init__(self, **options: Any):
         scoped = fields.List(fields.Nested(ScopedValueBody))
-        super().__init__(
-            keys=fields.String(), values=scoped, metadata={"description": "Scoped values by attribute alias"}, **options
-        )
+        metadata = {"description": "Scoped values by attribute alias"}
+        super().__init__(keys=fields.String(), values=scoped, metadata=metadata, **options)
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> dict[str, list[dict[str, Any]]]:
         if not isinstance(value, dict):
             raise ma.ValidationError("Expected an object")
-        return value
+        problems = {alias: problem for alias, entries in value.items() if (problem := self.shape_problem(entries))}
+        if problems:
+            raise ma.ValidationError(problems)
+        return {
+            alias: [{"scope": entry.get("scope", {}), "value": entry["value"]} for entry in entries]
+            for alias, entries in value.items()
+        }
+
+    @staticmethod
+    def shape_problem(entries: Any) -> Any:
+        """Say, as marshmallow nests its messages, what is wrong with the shape of one attribute's values, or None."""
+        if not isinstance(entries, list):
+            return ["Expected an array of values with their scopes"]
+        for index, entry in enumerate(entries):
+            if not isinstance(entry, dict):
+                return {index: ["Expected an object with scope and value"]}
+            if "value" not in entry:
+                return {index: {"value": ["Missing data for required field."]}}
+            if not isinstance(entry.get("scope", {}), dict):
+                return {index: {"scope": ["Expected an object"]}}
+            if len(entry) > 1 + ("scope" in entry):
+                return {index: {name: ["Unknown field"] for name in entry.keys() - {"scope", "value"}}}
+        return None
 
 
 class RecordBody(Body):
@@ -1842,27 +1881,13 @@ class AttributeRules(NamedTuple):
             return f"the id of a record, got {shown(value)}"
         return None
 
-    def scope_problems(self, scope: Any, path: str) -> Iterator[str]:
+    def scope_problems(self, scope: dict[str, Any], path: str) -> Iterator[str]:
         """Yield what is wrong with a scope."""
-        if not isinstance(scope, dict):
-            yield f"{path}: expected an object, got {shown(scope)}"
-            return
         for dimension, segment in scope.items():
             if dimension not in self.dimensions:
                 yield f"{path}: attribute '{self.body['alias']}' has no dimension {shown(dimension)}"
             elif not isinstance(segment, str) or segment not in self.dimensions[dimension]:
                 yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {shown(segment)}"
-
-    def entry_problems(self, entry: Any, path: str) -> Iterator[str]:
-        """Yield what is wrong with a value and its scope."""
-        if not isinstance(entry, dict):
-            yield f"{path}: expected an object with 'scope' and 'value', got {shown(entry)}"
-            return
-        yield from (f"{path}.{name[:100]}: Unknown field" for name in entry.keys() - {"scope", "value"})
-        yield from self.scope_problems(entry.get("scope", {}), f"{path}.scope")
-        problem = self.value_problem(entry["value"]) if "value" in entry else EXPECTATIONS["Missing data for required field."]
-        if problem:
-            yield f"{path}.value: {problem}"
 
 
 class SchemaRules(NamedTuple):
@@ -1878,18 +1903,17 @@ class SchemaRules(NamedTuple):
         """Yield what is wrong with values to be written."""
         for alias, entries in values.items():
             rules, path = self.attributes.get(alias), f"values.{alias[:100]}"
-            if not isinstance(entries, list):
-                yield f"{path}: expected an array of values with their scopes, got {shown(entries)}"
-            elif rules is None and (entries or alias not in stored):  # one the schema had once may still be cleared
-                yield f"{path}: schema '{self.body['id']}' has no attribute with this alias"
-            elif rules is not None:
-                for index, entry in enumerate(entries):
-                    yield from rules.entry_problems(entry, f"{path}[{index}]")
-                if not all(isinstance(entry, dict) for entry in entries):
-                    continue
-                scopes = [to_json(entry.get("scope", {}), sort_keys=True) for entry in entries]
-                if len(set(scopes)) < len(scopes):
-                    yield f"{path}: expected one value per scope, got more for {Counter(scopes).most_common(1)[0][0]}"
+            if rules is None:
+                if entries or alias not in stored:  # what the schema had once may still be cleared
+                    yield f"{path}: schema '{self.body['id']}' has no attribute with this alias"
+                continue
+            for index, entry in enumerate(entries):
+                yield from rules.scope_problems(entry["scope"], f"{path}[{index}].scope")
+                if problem := rules.value_problem(entry["value"]):
+                    yield f"{path}[{index}].value: {problem}"
+            scopes = Counter(to_json(entry["scope"], sort_keys=True) for entry in entries)
+            if len(scopes) < len(entries):
+                yield f"{path}: expected one value per scope, got more for {scopes.most_common(1)[0][0]}"
 
 
 @functools.lru_cache(maxsize=128)
@@ -1953,15 +1977,6 @@ def load_record(id: str) -> Entity:
     return Entity(row[0], row[1], json.loads(row[2]))
 
 
-def checked_values(rules: SchemaRules, values: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
-    """Answer values as they are stored. Raises ApiError 400."""
-    refuse_problems(rules.values_problems(values, stored))
-    return {
-        alias: [{"scope": entry.get("scope", {}), "value": entry["value"]} for entry in entries]
-        for alias, entries in values.items()
-    }
-
-
 def authorship() -> dict[str, str]:
     """Answer who makes a record or variant, and when."""
     now, who = utc_now(), g.caller.id
@@ -1980,7 +1995,7 @@ def insert_entity(schema_id: str, entity: dict[str, Any]) -> str:
 
 
 def save_values(entity: Entity, changed: dict[str, Any]) -> str:
-    """Store a record or variant with some attributes' values replaced. Raises ApiError 403 or 409."""
+    """Store a record or variant with some attributes' values, which were checked, replaced. Raises ApiError 403 or 409."""
     rules, old, id = schema_rules(entity.schema_id), entity.body["values"], entity.body["id"]
     locked = rules.states[entity.state_id]["readOnly"] if entity.state_id in rules.states else []
     for alias in locked:
@@ -1995,6 +2010,12 @@ def save_values(entity: Entity, changed: dict[str, Any]) -> str:
     execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, id)
     log_change("update", entity.body, value_changes(old, new))
     return body
+
+
+def save_checked_values(entity: Entity, changed: dict[str, Any]) -> str:
+    """Store a record or variant with some attributes' values replaced. Raises ApiError 400, 403 or 409."""
+    refuse_problems(schema_rules(entity.schema_id).values_problems(changed, entity.body["values"]))
+    return save_values(entity, changed)
 
 
 def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) -> str:
@@ -2078,7 +2099,7 @@ def insert_record(body: dict[str, Any]) -> str:
     """Store a new record and answer its text. Raises ApiError 400, 403 or 409."""
     require_body_ids(RecordRequestBody(), body)
     rules = schema_rules(body["schemaId"])
-    values = checked_values(rules, body["values"], {})
+    refuse_problems(rules.values_problems(body["values"], {}))
     limit = current_app.config["RECORD_LIMIT"]
     sql = "SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ? AND is_variant = 0"
     if limit is not None and one(sql, g.tenant)[0] >= limit:
@@ -2088,7 +2109,7 @@ def insert_record(body: dict[str, Any]) -> str:
         "schemaId": body["schemaId"],
         "lifecycleStateId": rules.workflow["defaultStateId"] if rules.workflow else None,
         **authorship(),
-        "values": {alias: entries for alias, entries in values.items() if entries},
+        "values": {alias: entries for alias, entries in body["values"].items() if entries},
     }
     return insert_entity(body["schemaId"], record)
 
@@ -2121,9 +2142,7 @@ def get_record(id: str) -> Response:
 def replace_record_values(body: dict[str, Any], id: str) -> Response:
     """Replace the values of each attribute listed; the others stay, and an empty array clears one."""
     with transaction():
-        record = load_record(id)
-        changed = checked_values(schema_rules(record.schema_id), body["values"], record.body["values"])
-        return answer(save_values(record, changed))
+        return answer(save_checked_values(load_record(id), body["values"]))
 
 
 @api.patch("/records/<id>/values/<attribute>")
@@ -2295,7 +2314,7 @@ class VariantBody(Body):
     id = identifier("The variant's id; made when absent", required=False)
     entityId = text("Id of its record")
     parentId = fields.String(
-        metadata={"description": "Its record, or the variant of it that it stands below; default: the record"}
+        allow_none=True, metadata={"description": "Its record, or the variant of it that it stands below; default: the record"}
     )
     level = fields.Integer(
         required=True, metadata={"description": "1 below the record, 2 below a variant of level 1, and so on"}
@@ -2366,14 +2385,14 @@ def insert_variant(body: dict[str, Any], record_id: str) -> str:
     row = (0,) if parent == record_id else one(sql, g.tenant, record_id, parent)
     if row is None:
         raise ApiError(400, f"parentId: expected '{record_id}' or a variant of it, got {shown(parent)}")
-    values = checked_values(rules, body["values"], {})
+    refuse_problems(rules.values_problems(body["values"], {}))
     variant = {
         "id": body.get("id") or random_id("var"),
         "entityId": record_id,
         "parentId": parent,
         "level": row[0] + 1,
         **authorship(),
-        "values": {alias: entries for alias, entries in values.items() if entries},
+        "values": {alias: entries for alias, entries in body["values"].items() if entries},
     }
     return insert_entity(record.schema_id, variant)
 
@@ -2431,9 +2450,7 @@ def resolve_variant(id: str, variant_id: str) -> Response:
 def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Response:
     """Replace what a variant overrides of each attribute listed; an empty array restores inheritance."""
     with transaction():
-        variant = load_variant(id, variant_id)
-        changed = checked_values(schema_rules(variant.schema_id), body["values"], variant.body["values"])
-        return answer(save_values(variant, changed))
+        return answer(save_checked_values(load_variant(id, variant_id), body["values"]))
 
 
 @api.patch("/records/<id>/variants/<variant_id>/values/<attribute>")
