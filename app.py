@@ -19,6 +19,7 @@ import secrets
 import sqlite3
 import sys
 import threading
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -119,7 +120,7 @@ SETTINGS = {
     ),
     "ALLOW_PUBLIC_DEMO": Setting("SIGMA_ALLOW_PUBLIC_DEMO", yes_or_no, False, "1 serves demo data beyond loopback"),
     "HOST": Setting("HOST", str, "127.0.0.1", "Address to serve on"),
-    "PORT": Setting("PORT", whole_number(0, 65535), 8080, "Port to serve on"),
+    "PORT": Setting("PORT", whole_number(1, 65535), 8080, "Port to serve on"),
     "WORKERS": Setting("WORKERS", whole_number(1, 64), 1, "Worker processes"),
 }
 
@@ -221,22 +222,38 @@ def make_tables(db: sqlite3.Connection) -> None:
     db.execute("COMMIT")
 
 
+def read_versions(path: str) -> tuple[int, int]:
+    """Answer whose database a file is, and its schema's version; make the database if there is none.
+
+    Raises OSError or sqlite3.Error for a file that cannot be used.
+    """
+    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb") as file:  # SQLite would make it readable by everyone
+        if file.read(16) not in (b"", b"SQLite format 3\0"):  # SQLite would write over a short text
+            raise sqlite3.DatabaseError("file is not a database")
+    db = connect(path)
+    try:
+        if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            make_tables(db)
+        return db.execute("PRAGMA application_id").fetchone()[0], db.execute("PRAGMA user_version").fetchone()[0]
+    finally:
+        db.close()
+
+
 def prepare_database(path: str) -> None:
     """Make the database if there is none.
 
     Raises StartError for a file that cannot be opened, is something else, or was made by another release.
     """
-    try:
-        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb") as file:  # SQLite would make it readable by everyone
-            if file.read(16) not in (b"", b"SQLite format 3\0"):  # SQLite would write over a short text
-                raise sqlite3.DatabaseError("file is not a database")
-        db = connect(path)
-        if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
-            make_tables(db)
-        application_id, version = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-        db.close()
-    except (OSError, sqlite3.Error) as error:
-        raise StartError(f"The database {path} cannot be used: {error}. Mend it, or name another in SIGMA_DATABASE.") from error
+    for tries_left in reversed(range(20)):
+        try:
+            application_id, version = read_versions(path)
+            break
+        except (OSError, sqlite3.Error) as error:
+            # Only here SQLite does not wait for another process that is making the same database.
+            if getattr(error, "sqlite_errorname", "") != "SQLITE_BUSY" or not tries_left:
+                message = f"The database {path} cannot be used: {error}. Mend it, or name another in SIGMA_DATABASE."
+                raise StartError(message) from error
+            time.sleep(0.2)
     if application_id != APPLICATION_ID:
         raise StartError(f"{path} is a database of another program. Name another file in SIGMA_DATABASE.")
     if version != SCHEMA_VERSION:
@@ -332,6 +349,7 @@ class Smorest(Api):
             message = f"The body is larger than {MAX_BODY} bytes"
         if error.code == 500:
             message = "The service failed; its log says how"
+        message = re.sub("sigma_sk_live_[a-z0-9]+", "sigma_sk_live_…", message or "")  # wherever in a request the key stood
         code = getattr(error, "error", None) or CODES.get(error.code or 500, error.name.upper().replace(" ", "_"))
         response: Response = error.get_response()  # type: ignore[assignment]
         response.data = to_json({"error": code, "message": message}) + "\n"
@@ -775,6 +793,8 @@ def check_declarations(app: Flask) -> None:
 
 # == Answers ==
 
+NOT_STORED = {"Cache-Control": "no-store"}  # on every answer with a secret in it
+
 
 def answer(body: str, status: int = 200) -> Response:
     """Answer JSON text, such as is stored, with a line's end for people at a terminal."""
@@ -852,8 +872,9 @@ def get_health() -> dict[str, str]:
 
 FAILURES_ALLOWED, FAILURES_WINDOW = 10, 60  # tries, seconds
 
-# Checked in place of a hash that does not exist, so that an unknown email takes as long as a wrong password.
-NO_PASSWORD = generate_password_hash(secrets.token_hex())
+# Checked in place of a hash that does not exist, so that an unknown email takes as long as a wrong password. It has the
+# cost of werkzeug's own hashes, and is no password's.
+NO_PASSWORD = f"scrypt:32768:8:1${'0' * 16}${'0' * 128}"
 
 
 class LoginBody(Body):
@@ -935,7 +956,7 @@ def list_tenants() -> list[dict[str, Any]]:
 @public
 @api.arguments(LoginBody)
 @api.response(200, SessionBody)
-def login(credentials: dict[str, str]) -> dict[str, Any]:
+def login(credentials: dict[str, str]) -> Any:
     """Sign in with email and password; after ten failures within a minute, 429 until the minute is over."""
     email, password = credentials["email"], credentials["password"]
     who = hashlib.sha256(f"{email.lower()} {request.remote_addr}".encode()).digest()
@@ -945,15 +966,15 @@ def login(credentials: dict[str, str]) -> dict[str, Any]:
         raise unauthorized("Wrong email or password")
     execute("DELETE FROM login_attempts WHERE who = ?", who)
     tenant, *user, _ = row
-    return make_session(tenant, dict(zip(("id", "email", "name", "roleId"), user, strict=True)))
+    return make_session(tenant, dict(zip(("id", "email", "name", "roleId"), user, strict=True))), 200, NOT_STORED
 
 
 @api.post("/auth/refresh")
 @session_only()
 @api.response(200, SessionBody)
-def refresh_session() -> dict[str, Any]:
+def refresh_session() -> Any:
     """Exchange a session token that is still good for a new one."""
-    return make_session(g.tenant, g.caller.user)
+    return make_session(g.tenant, g.caller.user), 200, NOT_STORED
 
 
 # == API keys ==
@@ -1052,7 +1073,7 @@ def create_api_key(key: dict[str, Any]) -> Any:
     }
     sql = "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at) VALUES (?, ?, ?, ?, ?, ?)"
     execute(sql, g.tenant, created["id"], key["name"], hash_key(raw_key), to_json(permissions), created["createdAt"])
-    return created, 201, {"Cache-Control": "no-store"}
+    return created, 201, NOT_STORED
 
 
 @api.post("/api-keys/<id>/deactivate")
@@ -1808,7 +1829,7 @@ class Values(fields.Dict):
 class RecordBody(Body):
     """A record: one product."""
 
-    id = identifier("The record's id; made when absent", required=False)
+    id = identifier("The record's id")
     schemaId = Reference("schema", required=True)
     lifecycleStateId = fields.String(required=True, allow_none=True, metadata={"description": "Null without a workflow"})
     createdAt = moment("When it was made")
@@ -1820,6 +1841,8 @@ class RecordBody(Body):
 
 class RecordRequestBody(RecordBody):
     """A record to be made."""
+
+    id = identifier("The record's id; made when absent", required=False)
 
     class Meta(Body.Meta):
         fields = ("id", "schemaId", "values")
@@ -2311,11 +2334,9 @@ def list_record_changes(id: str) -> Response:
 class VariantBody(Body):
     """A variant of a record: only what it overrides."""
 
-    id = identifier("The variant's id; made when absent", required=False)
+    id = identifier("The variant's id")
     entityId = text("Id of its record")
-    parentId = fields.String(
-        allow_none=True, metadata={"description": "Its record, or the variant of it that it stands below; default: the record"}
-    )
+    parentId = text("Its record, or the variant of it that it stands below")
     level = fields.Integer(
         required=True, metadata={"description": "1 below the record, 2 below a variant of level 1, and so on"}
     )
@@ -2329,6 +2350,8 @@ class VariantBody(Body):
 class VariantRequestBody(VariantBody):
     """A variant to be made."""
 
+    id = identifier("The variant's id; made when absent", required=False)
+    parentId = text("What it stands below; its record when absent", required=False)
     values = Values(load_default=dict)
 
     class Meta(Body.Meta):
@@ -2501,8 +2524,8 @@ model_noun("catalog", CatalogBody, "session", "session", "canManageSchemas")
 class CategoryBody(Body):
     """A place in a catalog's tree."""
 
-    id = identifier("The category's id; made when absent", required=False)
-    catalogId = text("The catalog it belongs to; the path says which", required=False)
+    id = identifier("The category's id")
+    catalogId = text("The catalog it belongs to")
     alias = identifier("Short name")
     name = text("The category's name")
     parentId = fields.String(
@@ -2510,6 +2533,13 @@ class CategoryBody(Body):
     )
     sortOrder = Number(load_default=0, metadata={"description": "Siblings come in ascending order, then by name"})
     description = text("What belongs here", required=False, longest=10_000)
+
+
+class CategoryRequestBody(CategoryBody):
+    """A category to be made, or put in another's place."""
+
+    id = identifier("The category's id; made when absent", required=False)
+    catalogId = text("The catalog it belongs to, which the path says already", required=False)
 
 
 class CategoryNodeBody(CategoryBody):
@@ -2587,7 +2617,7 @@ def insert_category(body: dict[str, Any], catalog_id: str) -> str:
 
 @api.post("/catalogs/<id>/categories")
 @session_only("canManageSchemas")
-@api.arguments(CategoryBody)
+@api.arguments(CategoryRequestBody)
 @api.response(201, CategoryBody)
 def create_category(body: dict[str, Any], id: str) -> Response:
     """Create a category in a catalog, at the top or below another one."""
@@ -2605,7 +2635,7 @@ def get_category(id: str) -> Response:
 
 @api.put("/categories/<id>")
 @session_only("canManageSchemas")
-@api.arguments(CategoryBody)
+@api.arguments(CategoryRequestBody)
 @api.response(200, CategoryBody)
 def replace_category(body: dict[str, Any], id: str) -> Response:
     """Replace a category as a whole; another parentId moves it, with all below it."""
@@ -2856,7 +2886,7 @@ def insert_demo() -> None:
     for record_id, variant in demo["variants"]:
         insert_variant(VariantRequestBody().load(variant), record_id)
     for catalog_id, category in demo["categories"]:
-        insert_category(CategoryBody().load(category), catalog_id)
+        insert_category(CategoryRequestBody().load(category), catalog_id)
     for category_id, record_id in demo["assignments"]:
         insert_assignment(category_id, record_id)
     for record_id, state_id in demo["transitions"]:

@@ -1,0 +1,160 @@
+"""A write that fails in the middle leaves nothing behind: no half record, no claimed value, no count, no history."""
+
+import sqlite3
+
+import pytest
+
+import app as service
+
+SECRET = "the cause, which is nobody's business"
+
+
+def everywhere(value):
+    """The scoped values of an attribute that has one value for all scopes."""
+    return [{"scope": {}, "value": value}]
+
+
+# Every kind of write to records and variants, done to the demo's. All but the last three claim or free a unique SKU.
+WRITES = {
+    "create": (
+        "POST",
+        "/records",
+        {"id": "ent-new", "schemaId": "schema-apparel", "values": {"sku": everywhere("NE-1"), "size": everywhere("L")}},
+    ),
+    "put": ("PUT", "/records/ent-coastal-wb", {"values": {"sku": everywhere("NE-1"), "size": everywhere("L")}}),
+    "put that clears": ("PUT", "/records/ent-coastal-wb", {"values": {"sku": [], "size": everywhere("L")}}),
+    "patch": ("PATCH", "/records/ent-coastal-wb/values/sku", {"value": "NE-1"}),
+    "delete": ("DELETE", "/records/ent-coastal-wb", None),
+    "variant create": ("POST", "/records/ent-coastal-wb/variants", {"id": "var-new", "values": {"sku": everywhere("NE-1")}}),
+    "variant put": ("PUT", "/records/ent-coastal-wb/variants/var-cw-s", {"values": {"sku": everywhere("NE-1")}}),
+    "variant patch": ("PATCH", "/records/ent-coastal-wb/variants/var-cw-s/values/sku", {"value": "NE-1"}),
+    "variant delete": ("DELETE", "/records/ent-coastal-wb/variants/var-cw-s", None),
+    "transition": ("POST", "/records/ent-trail-cap/transition", {"toStateId": "state-draft"}),
+    "put of a plain value": ("PUT", "/records/ent-coastal-wb", {"values": {"size": everywhere("L")}}),
+    "patch of a plain value": ("PATCH", "/records/ent-coastal-wb/values/size", {"value": "L"}),
+}
+CLAIMING = ["create", "put", "patch", "variant create", "variant put", "variant patch"]
+DELETING = ["delete", "variant delete"]
+PAGES = [
+    "/records",
+    "/records?lifecycleStateId=state-draft",
+    "/records?lifecycleStateId=state-review",
+    "/variants",
+    "/records/ent-coastal-wb/variants",
+    "/records/ent-coastal-wb/audit-log",
+    "/records/ent-trail-cap/audit-log",
+    "/categories/cat-men-windbreakers/entities",
+    "/records/ent-coastal-wb/variants/var-cw-s-red/resolved",
+]
+
+
+def send(caller, write):
+    method, path, body = WRITES[write]
+    return caller.request(method, path, json=body)
+
+
+def everything(caller):
+    """What can be read of the workspace's records."""
+    answers = [caller.get(page) for page in PAGES]
+    return [(answer.status_code, answer.json) for answer in answers]
+
+
+def fail_in(monkeypatch, name, error=None, after=False, call=1):
+    """Let a function of the service raise an error: before or after its work, at its first or a later call."""
+    original, calls = getattr(service, name), []
+
+    def failing(*args, **kwargs):
+        calls.append(name)
+        if len(calls) < call:
+            return original(*args, **kwargs)
+        if after:
+            original(*args, **kwargs)
+        raise error or RuntimeError(SECRET)
+
+    monkeypatch.setattr(service, name, failing)
+    return calls
+
+
+def check_failure_leaves_nothing(caller, error, monkeypatch, write, calls):
+    """Send a write that fails, and see that nothing came of it, and that it works once nothing fails any more."""
+    before = everything(caller)
+    answer = send(caller, write)
+    message = error(answer, 500)
+    assert calls, "the fault was never reached"
+    assert SECRET not in message
+    assert "Error" not in message
+    monkeypatch.undo()
+    assert everything(caller) == before
+    again = send(caller, write)
+    assert again.status_code in (200, 201, 204), again.json  # in particular, no 409 for a value that was half claimed
+    assert everything(caller) != before
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it is logged", "after it is logged"])
+@pytest.mark.parametrize("write", WRITES)
+def test_a_write_whose_logging_fails_leaves_nothing(admin, error, monkeypatch, write, after):
+    calls = fail_in(monkeypatch, "log_change", after=after)
+    check_failure_leaves_nothing(admin, error, monkeypatch, write, calls)
+
+
+@pytest.mark.parametrize("write", DELETING)
+def test_a_deletion_that_fails_halfway_through_its_variants_leaves_all(admin, error, monkeypatch, write):
+    calls = fail_in(monkeypatch, "log_change", after=True, call=2)
+    check_failure_leaves_nothing(admin, error, monkeypatch, write, calls)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it is claimed", "after it is claimed"])
+@pytest.mark.parametrize("write", CLAIMING)
+def test_a_write_that_fails_at_a_unique_value_leaves_nothing(admin, error, monkeypatch, write, after):
+    calls = fail_in(monkeypatch, "claim_values", after=after)
+    check_failure_leaves_nothing(admin, error, monkeypatch, write, calls)
+
+
+@pytest.mark.parametrize("write", sorted(WRITES.keys() - set(DELETING)))
+def test_a_write_that_fails_while_its_answer_is_made_leaves_nothing(admin, error, monkeypatch, write):
+    before = everything(admin)
+    calls = fail_in(monkeypatch, "answer")
+    error(send(admin, write), 500)
+    assert calls, "the fault was never reached"
+    monkeypatch.undo()
+    assert everything(admin) == before
+    assert send(admin, write).status_code in (200, 201)
+
+
+@pytest.mark.parametrize("write", ["create", "variant delete"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(sqlite3.IntegrityError(SECRET), id="constraint"),
+        pytest.param(MemoryError(SECRET), id="memory"),
+        pytest.param(KeyError(SECRET), id="lookup"),
+    ],
+)
+def test_whatever_fails_the_answer_tells_nothing_of_it(admin, error, monkeypatch, write, fault):
+    calls = fail_in(monkeypatch, "log_change", fault)
+    check_failure_leaves_nothing(admin, error, monkeypatch, write, calls)
+
+
+def test_a_failure_is_written_to_the_log_of_the_service(admin, error, monkeypatch, caplog):
+    fail_in(monkeypatch, "log_change")
+    error(send(admin, "put"), 500)
+    assert SECRET in caplog.text
+
+
+def test_the_next_request_works_even_while_failures_go_on(admin, key, error, monkeypatch):
+    fail_in(monkeypatch, "log_change")
+    for write in WRITES:
+        error(send(admin, write), 500)
+        assert key.get("/records").json["total"] == 2
+    body = {"name": "Other", "permissions": ["read"]}
+    assert admin.post("/api-keys", body).status_code == 201
+
+
+def test_a_write_that_was_refused_counts_for_nothing_in_the_limit(app, admin, error, monkeypatch):
+    app.config["RECORD_LIMIT"] = 3
+    fail_in(monkeypatch, "log_change", after=True)
+    for _ in range(3):
+        error(send(admin, "create"), 500)
+    monkeypatch.undo()
+    assert send(admin, "create").status_code == 201
+    assert admin.get("/records").json["total"] == 3

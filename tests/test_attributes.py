@@ -1,0 +1,268 @@
+"""Attributes: types, rules for values, guards, uniqueness. What they share with the other nouns is in test_model.py."""
+
+import time
+
+import pytest
+
+TYPES = {  # a value of each type that may be stored, and one that may not
+    "text": ("Words", 5),
+    "number": (2.5, "2.5"),
+    "boolean": (False, "false"),
+    "datetime": ("2026-03-01T08:00:00Z", "yesterday"),
+    "media": ("picture.jpg", {"file": "picture.jpg"}),
+    "option": ("val-red", "val-nowhere"),
+    "relation": ("ent-trail-cap", "ent-nowhere"),
+    "complex": ({"wash": 30}, "wash at 30"),
+}
+
+
+def attribute(type="text", **members):
+    """Answer the attribute `attr-x` of this type."""
+    options = {"optionListId": "ol-colors"} if type == "option" else {}
+    return {"id": "attr-x", "alias": "x", "name": "X", "type": type, **options, **members}
+
+
+def entry(value, **scope):
+    """Answer a value in a scope; in names of dimensions, underscores stand for hyphens."""
+    return {"scope": {name.replace("_", "-"): segment for name, segment in scope.items()}, "value": value}
+
+
+@pytest.fixture
+def make(admin):
+    def post(path, body):
+        answer = admin.post(path, body)
+        assert answer.status_code == 201, answer.text
+        return answer.json
+
+    return post
+
+
+@pytest.fixture
+def make_schema(make):
+    """Make the attribute `attr-x` as told, and the schema `schema-x` that holds it."""
+
+    def post(*arguments, **members):
+        made = make("/attributes", attribute(*arguments, **members))
+        groups = [{"id": "grp", "name": "Group", "attributeIds": ["attr-x"]}]
+        body = {"id": "schema-x", "alias": "x", "name": "X", "variantEnabled": True, "attributeGroups": groups}
+        make("/schemas", body)
+        return made
+
+    return post
+
+
+@pytest.fixture
+def write(admin):
+    """Write a record of `schema-x` with these values of the attribute x, and answer the answer."""
+
+    def post(*entries):
+        return admin.post("/records", {"schemaId": "schema-x", "values": {"x": list(entries)}})
+
+    return post
+
+
+@pytest.fixture
+def change(admin):
+    """Put the attribute `attr-x` in place of what it was, and answer the answer."""
+    return lambda *arguments, **members: admin.put("/attributes/attr-x", attribute(*arguments, **members))
+
+
+# Types
+
+
+@pytest.mark.parametrize(("type", "good", "bad"), [(type, *values) for type, values in TYPES.items()], ids=TYPES)
+def test_each_type_takes_its_own_values(type, good, bad, make_schema, write, error):
+    assert make_schema(type)["type"] == type
+    assert write(entry(good)).json["values"] == {"x": [entry(good)]}
+    assert error(write(entry(bad)), 400).startswith("values.x[0].value: ")
+
+
+@pytest.mark.parametrize(("type", "good"), [(type, good) for type, (good, _) in TYPES.items()], ids=TYPES)
+def test_an_attribute_with_multiple_values_takes_arrays(type, good, make_schema, write, error):
+    make_schema(type, multiple=True)
+    assert write(entry([good, good])).json["values"] == {"x": [entry([good, good])]}
+    error(write(entry(good)), 400)
+
+
+BAD = {
+    "unknown-type": ({"type": "string"}, "type: "),
+    "upper-case-type": ({"type": "Text"}, "type: "),
+    "option-without-a-list": ({"type": "option"}, "optionListId: "),
+    "option-with-null": ({"type": "option", "optionListId": None}, "optionListId: "),
+    "option-with-an-unknown-list": (
+        {"type": "option", "optionListId": "ol-nowhere"},
+        "optionListId: option list 'ol-nowhere' does not exist",
+    ),
+    "dimension-twice": ({"dimensionIds": ["dim-market", "dim-language", "dim-market"]}, "dimensionIds[2]: "),
+    "negative-length": ({"validation": {"maxLength": -1}}, "validation.maxLength: "),
+    "min-above-max": ({"validation": {"min": 2, "max": 1.5}}, "validation.max: "),
+    "unknown-rule": ({"validation": {"minLength": 5}}, "validation.minLength: Unknown field"),
+    "pattern-open-bracket": ({"validation": {"pattern": "[a-"}}, "validation.pattern: "),
+    "pattern-open-group": ({"validation": {"pattern": "(a"}}, "validation.pattern: "),
+    "pattern-nothing-to-repeat": ({"validation": {"pattern": "*"}}, "validation.pattern: "),
+    "pattern-bad-escape": ({"validation": {"pattern": "a\\"}}, "validation.pattern: "),
+    "pattern-of-a-gigabyte": ({"validation": {"pattern": "((a{1000}){1000}){1000}"}}, "validation.pattern: "),
+    "guard-without-operator": ({"guards": [{"attributeId": "attr-sku"}]}, "guards[0].operator: "),
+    "guard-with-unknown-operator": (
+        {"guards": [{"attributeId": "attr-sku", "operator": "contains", "value": "x"}]},
+        "guards[0].operator: ",
+    ),
+    "guard-on-nothing": ({"guards": [{"operator": "isEmpty"}]}, "guards[0].attributeId: "),
+    "guard-on-an-unknown-attribute": (
+        {"guards": [{"attributeId": "attr-sku", "operator": "isEmpty"}, {"attributeId": "sku", "operator": "isEmpty"}]},
+        "guards[1].attributeId: attribute 'sku' does not exist",
+    ),
+}
+
+
+@pytest.mark.parametrize(("members", "message"), BAD.values(), ids=BAD)
+def test_a_bad_attribute_is_refused(members, message, make, admin, error):
+    bad = {**attribute(), **members}
+    assert error(admin.post("/attributes", bad), 400).startswith(message)
+    error(admin.get("/attributes/attr-x"), 404)
+    made = make("/attributes", attribute())
+    assert error(admin.put("/attributes/attr-x", bad), 400).startswith(message)
+    assert admin.get("/attributes/attr-x").json == made
+
+
+# Rules
+
+
+RULES = {  # type, rule, values that keep it, values that break it
+    "maxLength": ("text", {"maxLength": 3}, ["", "abc", "日本語"], ["abcd"]),
+    "min": ("number", {"min": -0.5}, [-0.5, 10**20], [-0.6]),
+    "max": ("number", {"max": 3}, [3, -3.5], [3.01, 4]),
+    "min-is-max": ("number", {"min": 2, "max": 2}, [2, 2.0], [1.9, 2.1]),
+    "pattern": ("text", {"pattern": "^[A-Z]{2}-[0-9]+$"}, ["AB-1"], ["ab-1", "AB-", "xAB-1", ""]),
+    "pattern-anywhere": ("text", {"pattern": "b+"}, ["abc"], ["ac"]),
+    "pattern-beyond-ascii": ("text", {"pattern": "^[æøå]$"}, ["å"], ["åå", "a"]),
+}
+
+
+@pytest.mark.parametrize(("type", "validation", "good", "bad"), RULES.values(), ids=RULES)
+def test_a_rule_is_stored_and_kept(type, validation, good, bad, make_schema, write, error):
+    assert make_schema(type, validation=validation)["validation"] == validation
+    for value in good:
+        assert write(entry(value)).json["values"] == {"x": [entry(value)]}
+    for value in bad:
+        assert error(write(entry(value)), 400).startswith("values.x[0].value: Attribute 'x' expects ")
+
+
+def test_a_changed_rule_counts_at_once_and_leaves_what_is_stored(make_schema, write, change, admin, error):
+    make_schema()
+    record = write(entry("ABC")).json
+    assert change(validation={"pattern": "^[a-z]+$", "maxLength": 5}).status_code == 200
+    assert admin.get(f"/records/{record['id']}").json == record
+    error(write(entry("ABC")), 400)
+    assert write(entry("abc")).status_code == 201
+    assert change().status_code == 200
+    assert write(entry("ABCDEF")).status_code == 201
+
+
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|aa)+$", "(.*a){25}$", "^([a-zA-Z]+)*$"])
+def test_no_pattern_can_hang_the_service(pattern, make_schema, write, error):
+    make_schema(validation={"pattern": pattern})
+    start = time.monotonic()
+    error(write(entry("a" * 20_000 + "!")), 400)
+    assert time.monotonic() - start < 1
+
+
+# Guards
+
+
+@pytest.mark.parametrize("operator", ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"])
+def test_a_guard_is_stored_as_given(operator, make):
+    guards = [
+        {"attributeId": "attr-sku", "operator": operator, "value": value}
+        for value in ("text", 0, 1.5, False, ["a", None], {"deep": {"er": []}})
+    ]
+    assert make("/attributes", attribute(guards=guards))["guards"] == guards
+
+
+def test_a_guard_may_do_without_a_value(make):
+    guards = [{"attributeId": "attr-sku", "operator": "isEmpty"}]
+    assert make("/attributes", attribute(guards=guards))["guards"] == guards
+
+
+# Uniqueness
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(entry("A"), entry("A")), (entry("A", dim_market="seg-se"), entry("A", dim_market="seg-se"))],
+    ids=["global", "scoped"],
+)
+def test_values_that_collide_keep_an_attribute_from_becoming_unique(first, second, make_schema, write, change, admin, error):
+    made = make_schema(dimensionIds=["dim-market"])
+    records = [write(first).json, write(entry("B")).json, write(second).json]
+    error(change(dimensionIds=["dim-market"], validation={"unique": True}), 409)
+    assert admin.get("/attributes/attr-x").json == made
+    for record in records:
+        assert admin.get(f"/records/{record['id']}").json == record
+    assert write(first).status_code == 201, "it is not unique"
+
+
+def test_a_variants_value_can_keep_an_attribute_from_becoming_unique(make_schema, write, change, admin, error):
+    made = make_schema()
+    record = write(entry("A")).json["id"]
+    variant = admin.post(f"/records/{record}/variants", {"values": {"x": [entry("A")]}})
+    assert variant.status_code == 201
+    error(change(validation={"unique": True}), 409)
+    assert admin.get("/attributes/attr-x").json == made
+    assert admin.delete(f"/records/{record}/variants/{variant.json['id']}").status_code == 204
+    assert change(validation={"unique": True}).status_code == 200
+
+
+def test_stored_values_are_unique_from_the_moment_the_attribute_is(make_schema, write, change, admin, error):
+    make_schema(dimensionIds=["dim-market"])
+    first = write(entry("A"), entry("B", dim_market="seg-se")).json
+    second = write(entry("A", dim_market="seg-se")).json
+    assert change(dimensionIds=["dim-market"], validation={"unique": True}).status_code == 200
+
+    for taken in (entry("A"), entry("B", dim_market="seg-se"), entry("A", dim_market="seg-se")):
+        assert "'A'" in error(write(taken), 409) or taken["value"] == "B"
+    assert write(entry("B")).status_code == 201
+    for record in (first, second):
+        assert admin.get(f"/records/{record['id']}").json == record
+        assert admin.put(f"/records/{record['id']}", {"values": record["values"]}).status_code == 200
+
+
+def test_an_attribute_that_is_no_longer_unique_takes_the_same_value_twice(make_schema, write, change, error):
+    make_schema(validation={"unique": True})
+    assert write(entry("A")).status_code == 201
+    error(write(entry("A")), 409)
+    assert change().status_code == 200
+    assert write(entry("A")).status_code == 201
+    error(change(validation={"unique": True}), 409)
+
+
+def test_another_change_to_a_unique_attribute_keeps_it_unique(make_schema, write, change, error):
+    make_schema(validation={"unique": True})
+    assert write(entry("A")).status_code == 201
+    assert change(name="Renamed", validation={"unique": True, "maxLength": 5}).status_code == 200
+    error(write(entry("A")), 409)
+
+
+def test_an_attribute_made_again_is_unique_over_what_records_hold_under_its_alias(make_schema, write, admin):
+    make_schema()
+    assert write(entry("A")).status_code == 201
+    schema = admin.get("/schemas/schema-x").json
+    assert admin.put("/schemas/schema-x", {**schema, "attributeGroups": []}).status_code == 200
+    assert admin.delete("/attributes/attr-x").status_code == 204
+
+    made_again = admin.post("/attributes", attribute(validation={"unique": True}))
+    attached = admin.put("/schemas/schema-x", schema)
+    assert 409 in [answer.status_code for answer in (made_again, attached, write(entry("A")))]
+
+
+def test_another_workspaces_values_do_not_collide(make_schema, write, change, stranger):
+    make_schema()
+    write(entry("A"))
+    group = {"id": "grp", "name": "Group", "attributeIds": ["attr-x"]}
+    for path, body in (
+        ("/attributes", attribute(validation={"unique": True})),
+        ("/schemas", {"id": "schema-x", "alias": "x", "name": "X", "variantEnabled": False, "attributeGroups": [group]}),
+        ("/records", {"schemaId": "schema-x", "values": {"x": [entry("A")]}}),
+    ):
+        assert stranger.post(path, body).status_code == 201
+    assert change(validation={"unique": True}).status_code == 200

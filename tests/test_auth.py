@@ -1,0 +1,465 @@
+"""Sessions: signing in, what a token says and how long it counts, forged tokens, and the throttle on logins."""
+
+import base64
+import hashlib
+import hmac
+import json
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from conftest import PASSWORD, Caller
+
+import app as service
+
+DAY = 24 * 60 * 60
+ADMIN = {"id": "user-admin", "email": "admin@sigma.io", "name": "Ada Admin", "roleId": "role-admin"}
+EDITOR = {"id": "user-editor", "email": "editor@sigma.io", "name": "Eddie Editor", "roleId": "role-editor"}
+
+
+def sql(app, statement, *parameters):
+    """Run one statement on the test's database file, beside the service."""
+    with closing(sqlite3.connect(app.config["DATABASE"])) as db, db:
+        return db.execute(statement, parameters).fetchall()
+
+
+def stored_secret(app):
+    """Answer the secret that the database was made with."""
+    return sql(app, "SELECT value FROM settings WHERE name = 'jwt_secret'")[0][0]
+
+
+def base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def sign(claims, secret, header=None, digest=hashlib.sha256):
+    """Make a token by hand, so that what the service's library would refuse to make can be sent too."""
+    header = {"alg": "HS256", "typ": "JWT"} if header is None else header
+    parts = [base64url(part if isinstance(part, bytes) else json.dumps(part).encode()) for part in (header, claims)]
+    signature = hmac.new(secret.encode(), b".".join(parts), digest).digest()
+    return b".".join([*parts, base64url(signature)]).decode()
+
+
+def opened(token, secret):
+    """Answer a token's header and claims, after checking its signature by hand."""
+    signed, _, signature = token.encode().rpartition(b".")
+    assert signature == base64url(hmac.new(secret.encode(), signed, hashlib.sha256).digest())
+    return [json.loads(base64.urlsafe_b64decode(part + b"==")) for part in signed.split(b".")]
+
+
+def claims_of(user, workspace="ws-demo", issued=0, lasts=DAY):
+    """Answer what a token of this user claims, when it is issued this many seconds from now."""
+    now = int(time.time()) + issued
+    return {"userId": user["id"], "workspaceId": workspace, "roleId": user["roleId"], "iat": now, "exp": now + lasts}
+
+
+def bearer(app, token, scheme="Bearer"):
+    return Caller(app, {"Authorization": f"{scheme} {token}"})
+
+
+def login(caller, email="admin@sigma.io", password="admin", address="127.0.0.1", **options):
+    body = {"email": email, "password": password}
+    return caller.post("/auth/login", body, environ_base={"REMOTE_ADDR": address}, **options)
+
+
+def shape(answer):
+    """Answer all that a client sees of an answer."""
+    return answer.status_code, sorted(answer.headers.items()), answer.data
+
+
+# Signing in
+
+
+def test_signing_in_answers_a_token_and_the_user(anonymous, app):
+    before = int(time.time())
+    answer = login(anonymous)
+    assert (answer.status_code, answer.content_type) == (200, "application/json")
+    assert list(answer.json) == ["token", "user"]
+    assert answer.json == {"token": answer.json["token"], "user": ADMIN}
+    assert list(answer.json["user"]) == ["id", "email", "name", "roleId"]
+
+    header, claims = opened(answer.json["token"], stored_secret(app))
+    assert header["alg"] == "HS256"
+    assert list(claims) == ["userId", "workspaceId", "roleId", "iat", "exp"]
+    assert before <= claims["iat"] <= int(time.time())
+    assert claims == claims_of(ADMIN) | {"iat": claims["iat"], "exp": claims["iat"] + DAY}
+    assert bearer(app, answer.json["token"]).get("/api-keys").status_code == 200
+
+
+def test_the_case_of_the_email_does_not_matter(anonymous):
+    answer = login(anonymous, "Admin@SIGMA.io")
+    assert (answer.status_code, answer.json["user"]) == (200, ADMIN)
+
+
+def test_each_user_signs_in_to_their_own_workspace(anonymous, app):
+    answer = login(anonymous, "admin@other.example", PASSWORD)
+    assert answer.json["user"]["email"] == "admin@other.example"
+    _, claims = opened(answer.json["token"], stored_secret(app))
+    assert claims["workspaceId"] == "ws-other"
+    assert bearer(app, answer.json["token"]).get("/schemas").json == []
+
+
+def test_an_unknown_email_and_a_wrong_password_cost_and_answer_the_same(anonymous, error, monkeypatch):
+    checked = []
+    check = service.check_password_hash
+
+    def counting_check(stored, password):
+        checked.append((stored.split("$")[0], password))
+        return check(stored, password)
+
+    monkeypatch.setattr(service, "check_password_hash", counting_check)
+    wrong, unknown = login(anonymous, password="wrong"), login(anonymous, "nobody@sigma.io", "wrong")
+    assert shape(wrong) == shape(unknown)
+    error(wrong, 401)
+    assert wrong.headers["WWW-Authenticate"]
+    (method, _), _ = checked
+    assert method.startswith("scrypt:")
+    assert checked == [(method, "wrong")] * 2
+
+
+@pytest.mark.parametrize(
+    ("email", "password"),
+    [
+        ("admin@sigma.io", "editor"),
+        ("admin@sigma.io", "Admin"),
+        ("admin@sigma.io", "admin "),
+        ("admin@sigma.i_", "admin"),
+        ("admin@sigma.io\0", "admin"),
+    ],
+    ids=["password-of-another", "other-case", "space-behind-password", "like-pattern", "nul-behind-email"],
+)
+def test_only_the_very_password_of_the_very_user_signs_in(anonymous, error, email, password):
+    error(login(anonymous, email, password), 401)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"password": "admin"}, "email"),
+        ({"email": None, "password": "admin"}, "email"),
+        ({"email": 7, "password": "admin"}, "email"),
+        ({"email": ["admin@sigma.io"], "password": "admin"}, "email"),
+        ({"email": "admin@sigma.io"}, "password"),
+        ({"email": "admin@sigma.io", "password": None}, "password"),
+        ({"email": "admin@sigma.io", "password": 7}, "password"),
+        ({"email": "admin@sigma.io", "password": {"$ne": ""}}, "password"),
+        ({"email": "admin@sigma.io", "password": "admin", "workspaceId": "ws-demo"}, "workspaceId"),
+    ],
+    ids=[
+        *("no-email", "email-null", "email-number", "email-array", "no-password", "password-null", "password-number"),
+        *("password-object", "unknown-field"),
+    ],
+)
+def test_a_bad_login_body_is_refused_naming_the_field(anonymous, error, body, field):
+    assert error(anonymous.post("/auth/login", body), 400).startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "status"),
+    [
+        (b"", "application/json", 400),
+        (b"email=admin@sigma.io", "application/json", 400),
+        (b'["admin@sigma.io", "admin"]', "application/json", 400),
+        (b'{"email": "admin@sigma.io", "password": "\\udc00"}', "application/json", 400),
+        (b"email=admin%40sigma.io&password=admin", "application/x-www-form-urlencoded", 415),
+        (json.dumps({"email": "admin@sigma.io", "password": "x" * 1024 * 1024}).encode(), "application/json", 413),
+    ],
+    ids=["nothing", "no-json", "array", "half-a-surrogate-pair", "form", "beyond-one-mebibyte"],
+)
+def test_a_login_that_is_no_json_object_is_refused(anonymous, error, data, content_type, status):
+    error(anonymous.post("/auth/login", data=data, content_type=content_type), status)
+
+
+def test_a_bad_credential_does_not_keep_anyone_from_signing_in(anonymous):
+    headers = {"X-Sigma-ApiKey": "nonsense", "Authorization": "Bearer nonsense"}
+    assert login(anonymous, headers=headers).status_code == 200
+
+
+def test_passwords_are_stored_as_scrypt_hashes_only(app):
+    hashes = [row[0] for row in sql(app, "SELECT password_hash FROM users")]
+    assert len(hashes) == 3
+    assert all(stored.startswith("scrypt:") for stored in hashes)
+    assert len({stored.split("$")[1] for stored in hashes}) == 3
+
+
+# The workspaces to sign in to
+
+
+def test_only_the_demo_workspace_is_listed(anonymous):
+    answer = anonymous.get("/auth/tenants")
+    assert answer.status_code == 200
+    assert answer.json == [{"id": "ws-demo", "name": "Sigma Demo", "users": [ADMIN, EDITOR]}]
+    assert list(answer.json[0]) == ["id", "name", "users"]
+    assert [list(user) for user in answer.json[0]["users"]] == [["id", "email", "name", "roleId"]] * 2
+
+
+def test_without_demo_data_no_workspace_is_listed(app, anonymous):
+    sql(app, "UPDATE workspaces SET is_demo = 0")
+    assert anonymous.get("/auth/tenants").json == []
+
+
+# Refreshing
+
+
+def test_a_token_is_exchanged_for_one_that_lasts_a_day_from_now(app):
+    secret = stored_secret(app)
+    old = sign(claims_of(EDITOR, issued=-3600), secret)
+    answer = bearer(app, old).post("/auth/refresh")
+    assert answer.status_code == 200
+    assert list(answer.json) == ["token", "user"]
+    assert answer.json["user"] == EDITOR
+    _, claims = opened(answer.json["token"], secret)
+    assert abs(claims["iat"] - time.time()) < 30
+    assert claims == claims_of(EDITOR) | {"iat": claims["iat"], "exp": claims["iat"] + DAY}
+    assert bearer(app, answer.json["token"]).get("/roles").status_code == 200
+
+
+def test_an_expired_token_cannot_be_refreshed(app, error):
+    error(bearer(app, sign(claims_of(ADMIN, issued=-DAY - 1), stored_secret(app))).post("/auth/refresh"), 401)
+
+
+def test_no_key_can_refresh_a_session(key, admin, anonymous, error):
+    answer = key.post("/auth/refresh")
+    error(answer, 403)
+    assert answer.headers["X-Sigma-Required-Permission"] == "session"
+    error(admin.post("/auth/refresh", headers=key.headers), 403)
+    error(anonymous.post("/auth/refresh"), 401)
+
+
+# Tokens
+
+
+def test_a_token_signed_with_the_databases_secret_is_good(app):
+    assert bearer(app, sign(claims_of(ADMIN), stored_secret(app))).get("/api-keys").status_code == 200
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
+def test_the_case_of_the_scheme_does_not_matter(app, tokens, scheme):
+    assert bearer(app, tokens["admin@sigma.io"], scheme).get("/roles").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["{token}", "Basic {token}", "Token {token}", "JWT {token}", "Bearer", "Bearer ", "Bearer{token}", "Bearer: {token}", ""],
+    ids=["no-scheme", "basic", "token", "jwt", "no-token", "blank-token", "no-space", "colon", "empty"],
+)
+def test_a_token_counts_only_behind_bearer(anonymous, tokens, error, header):
+    answer = anonymous.get("/roles", headers={"Authorization": header.format(token=tokens["admin@sigma.io"])})
+    error(answer, 401)
+    assert answer.headers["WWW-Authenticate"]
+    assert answer.headers["X-Sigma-Required-Permission"] == "read"
+
+
+def without(claims, name):
+    return {key: value for key, value in claims.items() if key != name}
+
+
+GOOD = claims_of(ADMIN)
+FORGERIES = {
+    "no-algorithm": lambda secret: sign(GOOD, secret, {"alg": "none", "typ": "JWT"}),
+    "no-algorithm-no-signature": lambda secret: sign(GOOD, secret, {"alg": "none"}).rpartition(".")[0] + ".",
+    "no-algorithm-mixed-case": lambda secret: sign(GOOD, secret, {"alg": "nOnE"}).rpartition(".")[0] + ".",
+    "hs512": lambda secret: sign(GOOD, secret, {"alg": "HS512", "typ": "JWT"}, hashlib.sha512),
+    "hs384": lambda secret: sign(GOOD, secret, {"alg": "HS384", "typ": "JWT"}, hashlib.sha384),
+    "rs256-header": lambda secret: sign(GOOD, secret, {"alg": "RS256", "typ": "JWT"}),
+    "lower-case-algorithm": lambda secret: sign(GOOD, secret, {"alg": "hs256", "typ": "JWT"}),
+    "header-without-algorithm": lambda secret: sign(GOOD, secret, {"typ": "JWT"}),
+    "header-is-an-array": lambda secret: sign(GOOD, secret, []),
+    "unknown-critical-extension": lambda secret: sign(GOOD, secret, {"alg": "HS256", "crit": ["x"], "x": 1}),
+    "other-secret": lambda secret: sign(GOOD, "0" * 64),
+    "empty-secret": lambda secret: sign(GOOD, ""),
+    "no-signature": lambda secret: sign(GOOD, secret).rpartition(".")[0] + ".",
+    "signature-cut-off": lambda secret: sign(GOOD, secret)[:-4],
+    "two-parts": lambda secret: sign(GOOD, secret).rpartition(".")[0],
+    "four-parts": lambda secret: sign(GOOD, secret) + ".x",
+    "other-claims": lambda secret: ".".join(
+        [
+            sign(claims_of(EDITOR), secret).split(".")[0],
+            sign(GOOD, secret).split(".")[1],
+            sign(claims_of(EDITOR), secret).split(".")[2],
+        ]
+    ),
+    "expired": lambda secret: sign(claims_of(ADMIN, issued=-DAY - 1), secret),
+    "issued-in-an-hour": lambda secret: sign(claims_of(ADMIN, issued=3600), secret),
+    **{f"no-{name}": lambda secret, name=name: sign(without(GOOD, name), secret) for name in GOOD},
+    **{f"{name}-null": lambda secret, name=name: sign({**GOOD, name: None}, secret) for name in GOOD},
+    **{f"{name}-array": lambda secret, name=name: sign({**GOOD, name: [GOOD[name]]}, secret) for name in GOOD},
+    **{f"{name}-word": lambda secret, name=name: sign({**GOOD, name: "soon"}, secret) for name in ("iat", "exp")},
+    **{f"{name}-infinite": lambda secret, name=name: sign({**GOOD, name: float("inf")}, secret) for name in ("iat", "exp")},
+    **{
+        f"{name}-number": lambda secret, name=name: sign({**GOOD, name: 1}, secret)
+        for name in ("userId", "workspaceId", "roleId")
+    },
+    "user-id-half-a-surrogate-pair": lambda secret: sign({**GOOD, "userId": "\ud800"}, secret),
+    "unknown-user": lambda secret: sign({**GOOD, "userId": "user-nobody"}, secret),
+    "unknown-workspace": lambda secret: sign({**GOOD, "workspaceId": "ws-nowhere"}, secret),
+    "user-of-another-workspace": lambda secret: sign(claims_of(EDITOR, "ws-other"), secret),
+    "claims-are-an-array": lambda secret: sign([], secret),
+    "claims-are-no-json": lambda secret: sign(b"\xff{", secret),
+    "claims-nested-deep": lambda secret: sign(b"[" * 20_000, secret),
+    "words": lambda secret: "let me in",
+    "three-words": lambda secret: "let.me.in",
+    "dots": lambda secret: "..",
+    "beyond-ascii": lambda secret: "\u00e6.\u00f8.\u00e5",
+    "the-secret-itself": lambda secret: secret,
+    "an-example-key": lambda secret: "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678",
+}
+
+
+@pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
+def test_a_token_that_is_not_wholly_right_is_refused(app, error, forge):
+    secret = stored_secret(app)
+    answer = bearer(app, forge(secret)).get("/roles")
+    message = error(answer, 401)
+    assert secret not in message
+    assert answer.headers["WWW-Authenticate"]
+    assert answer.headers["X-Sigma-Required-Permission"] == "read"
+
+
+def test_a_removed_user_is_refused_at_once(app, editor, admin, error):
+    assert editor.get("/roles").status_code == 200
+    sql(app, "DELETE FROM users WHERE id = 'user-editor'")
+    error(editor.get("/roles"), 401)
+    error(editor.post("/auth/refresh"), 401)
+    assert admin.get("/roles").status_code == 200
+
+
+def test_another_role_counts_at_once(app, admin, editor, error):
+    assert admin.get("/api-keys").status_code == 200
+    error(editor.get("/api-keys"), 403)
+    for user, role in (("user-admin", "role-editor"), ("user-editor", "role-admin")):
+        sql(app, "UPDATE users SET role_id = ? WHERE tenant = 'ws-demo' AND id = ?", role, user)
+    assert "role-editor" in error(admin.get("/api-keys"), 403)
+    assert editor.get("/api-keys").status_code == 200
+    assert admin.post("/auth/refresh").json["user"] == {**ADMIN, "roleId": "role-editor"}
+
+
+def test_a_changed_role_counts_at_once(admin, editor, error):
+    role = admin.get("/roles/role-editor").json
+    error(editor.get("/api-keys"), 403)
+    assert admin.put("/roles/role-editor", {**role, "canManageRoles": True}).status_code == 200
+    assert editor.get("/api-keys").json == admin.get("/api-keys").json
+    assert admin.put("/roles/role-editor", role).status_code == 200
+    error(editor.get("/api-keys"), 403)
+
+
+def test_the_role_that_a_token_claims_gives_no_rights(app, error):
+    token = sign({**claims_of(EDITOR), "roleId": "role-admin"}, stored_secret(app))
+    error(bearer(app, token).get("/api-keys"), 403)
+    assert bearer(app, token).post("/auth/refresh").json["user"] == EDITOR
+
+
+# The signing secret
+
+
+def test_every_database_gets_a_secret_of_its_own_and_keeps_it(app, tmp_path):
+    paths = [tmp_path / name for name in ("one.db", "two.db", "one.db")]
+    secrets = [stored_secret(service.create_app({"DATABASE": str(path)})) for path in paths]
+    assert secrets[0] == secrets[2]
+    assert len({*secrets, stored_secret(app)}) == 3
+    assert all(len(secret) >= 32 for secret in secrets)
+
+
+def test_a_secret_in_the_environment_overrides_the_databases(app, monkeypatch, tokens, error):
+    secret = "a secret of the operator's own, long enough"
+    monkeypatch.setenv("SIGMA_JWT_SECRET", secret)
+    overridden = service.create_app({"DATABASE": app.config["DATABASE"]})
+    error(bearer(overridden, tokens["admin@sigma.io"]).get("/roles"), 401)
+    token = login(Caller(overridden)).json["token"]
+    opened(token, secret)
+    assert bearer(overridden, token).get("/roles").status_code == 200
+    error(bearer(app, token).get("/roles"), 401)
+    assert secret.encode() not in Path(app.config["DATABASE"]).read_bytes()
+
+
+@pytest.mark.parametrize("secret", ["x", "secret", "sixteen letters!"])
+def test_a_secret_that_is_too_short_keeps_the_service_from_starting(app, monkeypatch, secret):
+    monkeypatch.setenv("SIGMA_JWT_SECRET", secret)
+    with pytest.raises(service.StartError) as refusal:
+        service.create_app({"DATABASE": app.config["DATABASE"]})
+    assert "SIGMA_JWT_SECRET" in str(refusal.value)
+    assert len(secret) == 1 or secret not in str(refusal.value)
+
+
+# The throttle
+
+
+def let_pass(app, seconds):
+    """Let time pass for the failures that are stored."""
+    sql(app, "UPDATE login_attempts SET at = at - ?", seconds)
+
+
+def fail(app, caller, times, **login_options):
+    """Fail to sign in: once for real, since a password check is slow, and the other times by repeating what was stored."""
+    assert login(caller, password="wrong", **login_options).status_code == 401
+    (newest,) = sql(app, "SELECT who, at FROM login_attempts ORDER BY rowid DESC LIMIT 1")
+    for _ in range(times - 1):
+        sql(app, "INSERT INTO login_attempts (who, at) VALUES (?, ?)", *newest)
+
+
+def assert_throttled(answer, error, at_most=60):
+    error(answer, 429)
+    assert 1 <= int(answer.headers["Retry-After"]) <= at_most + 1
+
+
+def test_after_ten_failures_nobody_signs_in_until_the_minute_is_over(app, anonymous, error):
+    for _ in range(10):
+        error(login(anonymous, password="wrong"), 401)
+    assert_throttled(login(anonymous, password="wrong"), error)
+    assert_throttled(login(anonymous), error)
+    assert_throttled(login(anonymous, "ADMIN@sigma.io"), error)
+    assert_throttled(login(anonymous, headers={"X-Forwarded-For": "198.51.100.7", "Forwarded": "for=198.51.100.7"}), error)
+    let_pass(app, 30)
+    assert_throttled(login(anonymous), error, at_most=30)
+    let_pass(app, 31)
+    assert login(anonymous).status_code == 200
+
+
+def test_a_success_clears_the_count(app, anonymous, error):
+    fail(app, anonymous, 9)
+    assert login(anonymous).status_code == 200
+    fail(app, anonymous, 9)
+    assert login(anonymous).status_code == 200
+
+
+def test_failures_count_for_one_email_from_one_address(app, anonymous, error):
+    fail(app, anonymous, 10, address="203.0.113.9")
+    assert_throttled(login(anonymous, address="203.0.113.9"), error)
+    assert login(anonymous, address="203.0.113.10").status_code == 200
+    assert login(anonymous, "editor@sigma.io", "editor", address="203.0.113.9").status_code == 200
+    assert_throttled(login(anonymous, address="203.0.113.9"), error)
+
+
+def test_an_email_that_nobody_has_is_throttled_like_any_other(app, anonymous, error):
+    fail(app, anonymous, 10)
+    fail(app, anonymous, 10, email="nobody@sigma.io")
+    known, unknown = login(anonymous), login(anonymous, "nobody@sigma.io")
+    for answer in (known, unknown):
+        assert_throttled(answer, error)
+    assert sorted(known.headers.keys()) == sorted(unknown.headers.keys())
+
+
+def test_a_throttled_login_does_not_make_the_wait_longer(app, anonymous, error):
+    fail(app, anonymous, 10)
+    let_pass(app, 30)
+    for _ in range(20):
+        assert_throttled(login(anonymous), error, at_most=30)
+    let_pass(app, 31)
+    assert login(anonymous).status_code == 200
+
+
+def test_a_throttled_user_keeps_the_session_they_have(app, anonymous, admin, error):
+    fail(app, anonymous, 10)
+    assert_throttled(login(anonymous), error)
+    assert admin.post("/auth/refresh").status_code == 200
+
+
+def test_failures_are_stored_without_the_email_and_the_address(app, anonymous):
+    login(anonymous, "somebody.private@sigma.io", "wrong", address="203.0.113.77")
+    assert sql(app, "SELECT count(*) FROM login_attempts") == [(1,)]
+    files = [Path(app.config["DATABASE"] + suffix) for suffix in ("", "-wal")]
+    stored = b"".join(file.read_bytes() for file in files)
+    assert b"somebody.private" not in stored
+    assert b"203.0.113.77" not in stored

@@ -1,0 +1,418 @@
+"""The lifecycle of records: transitions and their gates, completeness, attributes that a state makes read-only."""
+
+import pytest
+
+SUBMIT = {
+    "id": "tr-submit-ad",
+    "name": "Submit",
+    "fromStateId": "state-idea",
+    "toStateId": "state-check",
+    "allowedRoleIds": [],
+    "requiresCompleteness": 66,
+}
+RETURN = {
+    "id": "tr-return-ad",
+    "fromStateId": "state-check",
+    "toStateId": "state-idea",
+    "allowedRoleIds": ["role-editor", "role-admin"],
+    "requiresCompleteness": 0,
+}
+RELEASE = {
+    "id": "tr-release-ad",
+    "name": "Release",
+    "fromStateId": "state-check",
+    "toStateId": "state-live",
+    "allowedRoleIds": ["role-admin"],
+    "requiresCompleteness": 67,
+}
+STATES = [
+    {"id": "state-idea", "name": "Idea", "required": ["headline", "copy"]},
+    {"id": "state-check", "name": "Check", "required": ["headline", "copy"], "readOnly": ["budget", "copy"]},
+    {"id": "state-live", "name": "Live", "readOnly": ["headline"]},
+]
+COMPLETE = {"headline": "Hello", "copy": "World", "client": "Sigma"}
+
+
+def everywhere(value):
+    """The scoped values of an attribute that has one value for all scopes."""
+    return [{"scope": {}, "value": value}]
+
+
+@pytest.fixture
+def ads(admin):
+    """The schema `schema-ad`: `client` is required everywhere, `headline` and `copy` by the first two states."""
+    for alias, more in (
+        ("headline", {}),
+        ("copy", {"dimensionIds": ["dim-language"]}),
+        ("client", {"validation": {"required": True}}),
+        ("budget", {"type": "number"}),
+        ("serial", {"validation": {"unique": True}}),
+    ):
+        attribute = {"id": f"attr-{alias}", "alias": alias, "name": alias, "type": "text", **more}
+        assert admin.post("/attributes", attribute).status_code == 201
+    workflow = {"id": "wf-ad", "alias": "ad", "name": "Ad", "defaultStateId": "state-idea"}
+    assert admin.post("/workflows", {**workflow, "states": STATES, "transitions": [SUBMIT, RETURN, RELEASE]}).status_code == 201
+    ids = ["attr-headline", "attr-copy", "attr-client", "attr-budget", "attr-serial"]
+    schema = {
+        "id": "schema-ad",
+        "alias": "ad",
+        "name": "Ad",
+        "variantEnabled": True,
+        "workflowId": "wf-ad",
+        "attributeGroups": [{"id": "grp-ad", "name": "All", "sortOrder": 0, "attributeIds": ids}],
+    }
+    assert admin.post("/schemas", schema).status_code == 201
+
+
+@pytest.fixture
+def make(admin, ads):
+    """Create a record with these values, in the state `state-idea` or moved on."""
+
+    def make(id="ent-ad", state="state-idea", **values):
+        body = {"id": id, "schemaId": "schema-ad", "values": {alias: everywhere(value) for alias, value in values.items()}}
+        answer = admin.post("/records", body)
+        assert answer.status_code == 201, answer.json
+        for step in ["state-check", "state-live"][: ["state-idea", "state-check", "state-live"].index(state)]:
+            answer = move(admin, step, id)
+            assert answer.status_code == 200, answer.json
+        return answer.json
+
+    return make
+
+
+def move(caller, state, id="ent-ad"):
+    return caller.post(f"/records/{id}/transition", {"toStateId": state})
+
+
+def put(caller, path="/records/ent-ad", **values):
+    return caller.put(path, {"values": {alias: everywhere(value) for alias, value in values.items()}})
+
+
+# Transitions
+
+
+def test_a_transition_moves_a_record_and_answers_it(admin, editor, make):
+    before = make(**COMPLETE)
+    answer = move(editor, "state-check")
+    assert answer.status_code == 200
+    expected = {**before, "lifecycleStateId": "state-check", "updatedBy": "user-editor", "updatedAt": answer.json["updatedAt"]}
+    assert answer.json == expected
+    assert answer.json["updatedAt"] >= before["updatedAt"]
+    assert admin.get("/records/ent-ad").json == answer.json
+
+
+@pytest.mark.parametrize(
+    "start, to",
+    [
+        pytest.param("state-idea", "state-live", id="skipping a state"),
+        pytest.param("state-idea", "state-idea", id="staying where it is"),
+        pytest.param("state-live", "state-check", id="against the direction"),
+        pytest.param("state-live", "state-idea", id="out of the last state"),
+    ],
+)
+def test_there_is_no_way_but_along_the_transitions(admin, key, make, error, start, to):
+    record = make(state=start, **COMPLETE)
+    history = admin.get("/records/ent-ad/audit-log").json
+    for caller in (admin, key):
+        error(move(caller, to), 422)
+    assert admin.get("/records/ent-ad").json == record
+    assert admin.get("/records/ent-ad/audit-log").json == history
+    assert admin.get(f"/records?lifecycleStateId={start}").json["total"] == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"toStateId": None}, id="null"),
+        pytest.param({"toStateId": 1}, id="number"),
+        pytest.param({"toStateId": ""}, id="empty"),
+        pytest.param({"toStateId": ["state-check"]}, id="array"),
+        pytest.param({"toStateId": "state-none"}, id="unknown state"),
+        pytest.param({"toStateId": "state-draft"}, id="state of another workflow"),
+        pytest.param({"toStateId": "state-check\0"}, id="NUL"),
+    ],
+)
+def test_a_state_that_is_none_of_the_workflow_is_refused_by_the_name_of_the_field(admin, make, error, body):
+    record = make(**COMPLETE)
+    assert error(admin.post("/records/ent-ad/transition", body), 400).startswith("toStateId: ")
+    assert admin.get("/records/ent-ad").json == record
+
+
+def test_an_unknown_member_beside_the_state_is_refused(admin, make, error):
+    record = make(**COMPLETE)
+    answer = admin.post("/records/ent-ad/transition", {"toStateId": "state-check", "comment": "ready"})
+    assert "comment" in error(answer, 400)
+    assert admin.get("/records/ent-ad").json == record
+
+
+def test_roles_that_a_transition_does_not_list_are_refused(admin, editor, make, error):
+    record = make(state="state-check", **COMPLETE)
+    error(move(editor, "state-live"), 422)
+    assert admin.get("/records/ent-ad").json == record
+    assert move(admin, "state-live").json["lifecycleStateId"] == "state-live"
+
+
+def test_each_role_that_a_transition_lists_may_take_it(admin, editor, make):
+    make(state="state-check", **COMPLETE)
+    assert move(editor, "state-idea").json["lifecycleStateId"] == "state-idea"
+    assert move(editor, "state-check").status_code == 200
+    assert move(admin, "state-idea").json["lifecycleStateId"] == "state-idea"
+
+
+def test_a_key_may_not_take_a_transition_that_lists_roles(admin, key, make, error):
+    make(**COMPLETE)
+    record = move(key, "state-check").json
+    assert (record["lifecycleStateId"], record["updatedBy"]) == ("state-check", key.id)
+    for to in ("state-idea", "state-live"):
+        error(move(key, to), 422)
+    assert admin.get("/records/ent-ad").json == record
+
+
+def test_a_record_too_incomplete_for_a_transition_is_refused_until_it_is_not(admin, make, error):
+    record = make(headline="Hello")
+    error(move(admin, "state-check"), 422)
+    assert admin.get("/records/ent-ad").json == record
+    assert put(admin, copy="World").status_code == 200
+    assert move(admin, "state-check").json["lifecycleStateId"] == "state-check"  # 2 of 3 are 66, which is what it takes
+
+
+def test_a_score_is_rounded_down_before_it_is_compared(admin, make, error):
+    record = make(state="state-check", headline="Hello", copy="World")
+    error(move(admin, "state-live"), 422)  # 2 of 3 are 66, and it takes 67
+    assert admin.get("/records/ent-ad").json == record
+    assert put(admin, client="Sigma").status_code == 200
+    assert move(admin, "state-live").status_code == 200
+
+
+def test_of_two_transitions_to_one_state_either_may_be_taken(admin, key, editor, make, error):
+    workflow = admin.get("/workflows/wf-ad").json
+    quick = {**RELEASE, "id": "tr-quick", "allowedRoleIds": [], "requiresCompleteness": 100}
+    workflow["transitions"].append(quick)
+    assert admin.put("/workflows/wf-ad", workflow).status_code == 200
+    make(state="state-check", headline="Hello", copy="World")
+    error(move(key, "state-live"), 422)
+    assert put(admin, client="Sigma").status_code == 200
+    assert move(key, "state-live").status_code == 200
+
+
+def test_a_record_without_workflow_has_no_transitions(admin, ads, error):
+    schema = {"id": "schema-loose", "alias": "loose", "name": "Loose", "variantEnabled": False}
+    assert admin.post("/schemas", schema).status_code == 201
+    record = admin.post("/records", {"id": "ent-loose", "schemaId": "schema-loose", "values": {}}).json
+    assert record["lifecycleStateId"] is None
+    assert admin.get("/records/ent-loose/transitions").json == []
+    assert move(admin, "state-idea", "ent-loose").status_code in (400, 422)
+    assert admin.get("/records/ent-loose").json == record
+
+
+def test_the_transitions_listed_are_those_this_caller_may_take_now(admin, editor, key, make):
+    def listed(caller):
+        answer = caller.get("/records/ent-ad/transitions")
+        assert answer.status_code == 200
+        return answer.json
+
+    make(headline="Hello")
+    assert listed(admin) == listed(editor) == listed(key) == []
+    put(admin, copy="World")
+    assert listed(admin) == listed(editor) == listed(key) == [SUBMIT]
+    move(admin, "state-check")
+    assert (listed(admin), listed(editor), listed(key)) == ([RETURN], [RETURN], [])
+    put(admin, client="Sigma")
+    assert (listed(admin), listed(editor), listed(key)) == ([RETURN, RELEASE], [RETURN], [])
+    move(admin, "state-live")
+    assert listed(admin) == listed(editor) == listed(key) == []
+
+
+def test_every_transition_listed_can_be_taken_and_no_other(admin, editor, key, make):
+    ways = {"state-check": ["state-idea", "state-live"], "state-idea": ["state-check", "state-live"]}
+    number = 0
+    for start, ends in ways.items():
+        for caller in (admin, editor, key):
+            for end in ends:
+                number += 1
+                make(f"ent-{number}", state=start, **COMPLETE)
+                listed = {way["toStateId"] for way in caller.get(f"/records/ent-{number}/transitions").json}
+                assert move(caller, end, f"ent-{number}").status_code == (200 if end in listed else 422)
+
+
+def test_a_change_of_the_workflow_counts_at_once(admin, key, make, error):
+    make(**COMPLETE)
+    workflow = admin.get("/workflows/wf-ad").json
+    closed = {**workflow, "transitions": [{**SUBMIT, "allowedRoleIds": ["role-admin"]}]}
+    assert admin.put("/workflows/wf-ad", closed).status_code == 200
+    error(move(key, "state-check"), 422)
+    assert key.get("/records/ent-ad/transitions").json == []
+    assert admin.put("/workflows/wf-ad", workflow).status_code == 200
+    assert move(key, "state-check").status_code == 200
+
+
+# Completeness
+
+
+def report(answer):
+    """A completeness report with its lists of attributes sorted, which come in no order that is promised."""
+    assert answer.status_code == 200, answer.json
+    body = answer.json
+    for part in [body, *body["states"]]:
+        part.update(filled=sorted(part["filled"]), missing=sorted(part["missing"]))
+    return body
+
+
+def part(state, score, filled, missing):
+    return {"stateId": state, "score": score, "filled": filled.split(), "missing": missing.split()}
+
+
+@pytest.mark.parametrize(
+    "values, idea, live",
+    [
+        pytest.param({}, (0, "", "client copy headline"), (0, "", "client"), id="nothing"),
+        pytest.param({"budget": 5}, (0, "", "client copy headline"), (0, "", "client"), id="only what is not required"),
+        pytest.param({"copy": "x"}, (33, "copy", "client headline"), (0, "", "client"), id="one of three"),
+        pytest.param({"copy": "x", "client": "y"}, (66, "client copy", "headline"), (100, "client", ""), id="two of three"),
+        pytest.param(COMPLETE, (100, "client copy headline", ""), (100, "client", ""), id="all"),
+    ],
+)
+def test_the_completeness_report_tells_each_states_score(admin, make, values, idea, live):
+    make(**values)
+    answer = admin.get("/records/ent-ad/completeness")
+    assert list(answer.json) == ["entityId", "stateId", "score", "filled", "missing", "states"]
+    assert report(answer) == {
+        "entityId": "ent-ad",
+        **part("state-idea", *idea),
+        "states": [part("state-idea", *idea), part("state-check", *idea), part("state-live", *live)],
+    }
+
+
+def test_the_report_is_on_the_state_that_the_record_is_in(admin, make):
+    make(state="state-live", **COMPLETE)
+    assert put(admin, copy="Other").status_code == 200
+    assert admin.put("/records/ent-ad", {"values": {"copy": [], "client": []}}).status_code == 200
+    live, idea = part("state-live", 0, "", "client"), part("state-idea", 33, "headline", "client copy")
+    states = [idea, {**idea, "stateId": "state-check"}, live]
+    assert report(admin.get("/records/ent-ad/completeness")) == {"entityId": "ent-ad", **live, "states": states}
+
+
+def test_a_value_in_any_scope_fills_an_attribute_and_so_do_false_and_zero(admin):
+    fields = {"flag": "boolean", "count": "number", "text": "text"}
+    for alias, kind in fields.items():
+        dimensions = ["dim-language"] if alias == "text" else []
+        attribute = {"id": alias, "alias": alias, "name": alias, "type": kind, "dimensionIds": dimensions}
+        assert admin.post("/attributes", {**attribute, "validation": {"required": True}}).status_code == 201
+    group = {"id": "grp-1", "name": "All", "sortOrder": 0, "attributeIds": list(fields)}
+    schema = {"id": "schema-1", "alias": "one", "name": "One", "variantEnabled": False, "attributeGroups": [group]}
+    assert admin.post("/schemas", schema).status_code == 201
+    text = [{"scope": {"dim-language": "seg-sv"}, "value": "x"}]
+    values = {"flag": everywhere(False), "count": everywhere(0), "text": text}
+    assert admin.post("/records", {"id": "ent-1", "schemaId": "schema-1", "values": values}).status_code == 201
+    expected = {"entityId": "ent-1", **part(None, 100, "count flag text", ""), "states": []}
+    assert report(admin.get("/records/ent-1/completeness")) == expected
+
+
+def test_where_nothing_is_required_a_record_is_complete(admin):
+    schema = {"id": "schema-loose", "alias": "loose", "name": "Loose", "variantEnabled": False}
+    assert admin.post("/schemas", schema).status_code == 201
+    assert admin.post("/records", {"id": "ent-loose", "schemaId": "schema-loose", "values": {}}).status_code == 201
+    expected = {"entityId": "ent-loose", **part(None, 100, "", ""), "states": []}
+    assert admin.get("/records/ent-loose/completeness").json == expected
+
+
+def test_without_workflow_the_attributes_own_rules_are_what_is_required(admin, ads):
+    schema = admin.get("/schemas/schema-ad").json
+    del schema["workflowId"]
+    assert admin.post("/schemas", {**schema, "id": "schema-loose", "alias": "loose"}).status_code == 201
+    assert admin.post("/records", {"id": "ent-loose", "schemaId": "schema-loose", "values": {}}).status_code == 201
+    expected = {"entityId": "ent-loose", **part(None, 0, "", "client"), "states": []}
+    assert admin.get("/records/ent-loose/completeness").json == expected
+
+
+def test_the_demo_record_reports_as_its_workflow_requires(key):
+    draft = part("state-draft", 66, "product-name sku", "description")
+    review = part("state-review", 75, "price product-name sku", "description")
+    states = [draft, review, {**review, "stateId": "state-published"}]
+    expected = {"entityId": "ent-coastal-wb", **draft, "states": states}
+    assert report(key.get("/records/ent-coastal-wb/completeness")) == expected
+
+
+# Read-only attributes
+
+
+@pytest.fixture
+def checked(make):
+    """A record in `state-check`, where `budget` and `copy` are read-only; it has no budget."""
+    return make(state="state-check", **COMPLETE)
+
+
+DANISH = {"dim-language": "seg-da"}
+CHANGES = {
+    "put": ("PUT", "", {"values": {"copy": everywhere("New")}}),
+    "put beside another": ("PUT", "", {"values": {"headline": everywhere("New"), "copy": everywhere("New")}}),
+    "put of one more scope": ("PUT", "", {"values": {"copy": [*everywhere("World"), {"scope": DANISH, "value": "x"}]}}),
+    "put of another scope": ("PUT", "", {"values": {"copy": [{"scope": DANISH, "value": "World"}]}}),
+    "clear": ("PUT", "", {"values": {"copy": []}}),
+    "first value": ("PUT", "", {"values": {"budget": everywhere(1)}}),
+    "patch": ("PATCH", "/values/copy", {"value": "New"}),
+    "patch of another scope": ("PATCH", "/values/copy", {"value": "World", "scope": DANISH}),
+    "patch with null": ("PATCH", "/values/copy", {"value": None}),
+    "patch of a first value": ("PATCH", "/values/budget", {"value": 1}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_read_only_attribute_cannot_change(admin, key, checked, error, change):
+    method, path, body = CHANGES[change]
+    history = admin.get("/records/ent-ad/audit-log").json
+    for caller in (admin, key):
+        message = error(caller.request(method, f"/records/ent-ad{path}", json=body), 403)
+        assert ("budget" if "first" in change else "copy") in message
+    assert admin.get("/records/ent-ad").json == checked
+    assert admin.get("/records/ent-ad/audit-log").json == history
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_variants_read_only_attribute_cannot_change(admin, checked, error, change):
+    assert move(admin, "state-idea").status_code == 200
+    variant = {"id": "var-ad", "values": {"copy": everywhere("World")}}
+    assert admin.post("/records/ent-ad/variants", variant).status_code == 201
+    assert move(admin, "state-check").status_code == 200
+    before = admin.get("/records/ent-ad/variants/var-ad").json
+    method, path, body = CHANGES[change]
+    error(admin.request(method, f"/records/ent-ad/variants/var-ad{path}", json=body), 403)
+    assert admin.get("/records/ent-ad/variants/var-ad").json == before
+
+
+@pytest.mark.parametrize(
+    "method, path, body",
+    [
+        pytest.param("PUT", "", {"values": {"copy": everywhere("World")}}, id="put"),
+        pytest.param("PUT", "", {"values": {"copy": [{"value": "World"}], "budget": []}}, id="put, scope left out"),
+        pytest.param("PATCH", "/values/copy", {"value": "World"}, id="patch"),
+        pytest.param("PATCH", "/values/budget", {"value": None}, id="patch with null"),
+    ],
+)
+def test_a_read_only_attribute_may_be_written_as_it_is(admin, checked, method, path, body):
+    answer = admin.request(method, f"/records/ent-ad{path}", json=body)
+    assert answer.status_code == 200, answer.json
+    assert answer.json["values"] == checked["values"]
+
+
+def test_other_attributes_change_beside_read_only_ones_that_stay(admin, checked):
+    answer = put(admin, headline="New", copy="World")
+    assert answer.json["values"] == {**checked["values"], "headline": everywhere("New")}
+
+
+def test_read_only_follows_the_state(admin, checked, error):
+    error(put(admin, copy="New"), 403)
+    assert put(admin, headline="New").status_code == 200
+    assert move(admin, "state-live").status_code == 200
+    assert put(admin, copy="New", budget=5).status_code == 200
+    error(put(admin, headline="Newer"), 403)
+
+
+@pytest.mark.parametrize("order", [("serial", "copy"), ("copy", "serial")], ids="-".join)
+def test_a_read_only_attribute_is_told_before_a_conflict(admin, make, error, order):
+    make("ent-other", serial="1")
+    record = make(state="state-check", **COMPLETE)
+    values = {"serial": everywhere("1"), "copy": everywhere("New")}
+    error(admin.put("/records/ent-ad", {"values": {alias: values[alias] for alias in order}}), 403)
+    assert admin.get("/records/ent-ad").json == record

@@ -1,0 +1,941 @@
+"""What the seven nouns of the model share: one life, one way of checking bodies, one web of references.
+
+NOUNS holds a smallest and a fullest body of each; every promise is kept for all of them. What only one noun
+promises is in that noun's own file.
+"""
+
+import copy
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+
+import pytest
+
+NOWHERE = "no-such-thing"
+
+
+@dataclass(frozen=True)
+class Noun:
+    path: str
+    kind: str  # as messages call it
+    full: dict  # every member, in the order of the documentation
+    minimal: dict
+    defaults: dict  # what an answer adds to `minimal`
+    order: tuple  # of the members in the answer to `minimal`
+    wrong: tuple  # (path of a member in `full`, a value of the wrong type, what the message expects instead)
+
+    @property
+    def id(self):
+        return self.full["id"]
+
+    @property
+    def url(self):
+        return f"{self.path}/{self.id}"
+
+    @property
+    def minimal_answer(self):
+        members = {**self.minimal, **self.defaults}
+        return {name: members[name] for name in self.order}
+
+
+SCHEMA = Noun(
+    path="/schemas",
+    kind="Schema",
+    full={
+        "id": "schema-shoes",
+        "alias": "shoes",
+        "name": "Shoes",
+        "description": "What feet wear",
+        "icon": "boot",
+        "variantEnabled": True,
+        "workflowId": "wf-standard",
+        "attributeGroups": [
+            {"id": "grp-main", "name": "Main", "sortOrder": 1, "attributeIds": ["attr-sku", "attr-price"]},
+            {"id": "grp-rest", "name": "Rest", "sortOrder": 2.5, "attributeIds": []},
+        ],
+    },
+    minimal={"id": "schema-shoes", "alias": "shoes", "name": "Shoes", "variantEnabled": False, "attributeGroups": []},
+    defaults={},
+    order=("id", "alias", "name", "variantEnabled", "attributeGroups"),
+    wrong=(
+        ("description", 5, "string"),
+        ("icon", ["boot"], "string"),
+        ("variantEnabled", "yes", "true or false"),
+        ("variantEnabled", 1, "true or false"),
+        ("workflowId", 5, "string"),
+        ("attributeGroups", "grp-main", "list|array"),
+        ("attributeGroups[0]", "grp-main", "object"),
+        ("attributeGroups[1].id", 7, "string"),
+        ("attributeGroups[1].name", True, "string"),
+        ("attributeGroups[1].sortOrder", "2", "number"),
+        ("attributeGroups[1].sortOrder", True, "number"),
+        ("attributeGroups[1].attributeIds", {"0": "attr-sku"}, "list|array"),
+        ("attributeGroups[0].attributeIds[1]", 5, "string"),
+        ("attributeGroups[0].attributeIds[1]", None, "null"),
+    ),
+)
+ATTRIBUTE = Noun(
+    path="/attributes",
+    kind="Attribute",
+    full={
+        "id": "attr-finish",
+        "alias": "finish",
+        "name": "Finish",
+        "type": "option",
+        "dimensionIds": ["dim-market", "dim-language"],
+        "inheritable": False,
+        "validation": {"required": True, "maxLength": 10, "min": -1, "max": 2.5, "pattern": "^[a-z]+$", "unique": True},
+        "guards": [
+            {"attributeId": "attr-color", "operator": "in", "value": ["val-red", "val-navy"]},
+            {"attributeId": "attr-waterproof", "operator": "equals", "value": True},
+        ],
+        "optionListId": "ol-colors",
+        "multiple": True,
+    },
+    minimal={"id": "attr-finish", "alias": "finish", "name": "Finish", "type": "text"},
+    defaults={"dimensionIds": [], "inheritable": True, "validation": {}, "guards": [], "multiple": False},
+    order=("id", "alias", "name", "type", "dimensionIds", "inheritable", "validation", "guards", "multiple"),
+    wrong=(
+        ("type", 5, "string"),
+        ("type", "colour", "text, number, boolean, datetime, media, option, relation, complex"),
+        ("dimensionIds", "dim-market", "list|array"),
+        ("dimensionIds[1]", 5, "string"),
+        ("inheritable", "no", "true or false"),
+        ("validation", [], "object"),
+        ("validation.required", "yes", "true or false"),
+        ("validation.maxLength", "10", "integer|whole number"),
+        ("validation.maxLength", 2.5, "integer|whole number"),
+        ("validation.maxLength", True, "integer|whole number"),
+        ("validation.min", "1", "number"),
+        ("validation.max", False, "number"),
+        ("validation.pattern", 5, "string"),
+        ("validation.unique", 1, "true or false"),
+        ("guards", {}, "list|array"),
+        ("guards[1]", "attr-color", "object"),
+        ("guards[1].attributeId", 5, "string"),
+        ("guards[1].operator", "like", "equals, notEquals, isEmpty, isNotEmpty, in"),
+        ("optionListId", 5, "string"),
+        ("multiple", "yes", "true or false"),
+    ),
+)
+DIMENSION = Noun(
+    path="/dimensions",
+    kind="Dimension",
+    full={
+        "id": "dim-channel",
+        "alias": "channel",
+        "name": "Channel",
+        "defaultSegmentId": "seg-web",
+        "segments": [
+            {"id": "seg-print", "alias": "print", "name": "Print", "isDefault": False},
+            {"id": "seg-web", "alias": "web", "name": "Web", "isDefault": True},
+        ],
+    },
+    minimal={
+        "id": "dim-channel",
+        "alias": "channel",
+        "name": "Channel",
+        "defaultSegmentId": "seg-app",
+        "segments": [{"id": "seg-app", "alias": "app", "name": "App"}],
+    },
+    defaults={"segments": [{"id": "seg-app", "alias": "app", "name": "App", "isDefault": True}]},
+    order=("id", "alias", "name", "defaultSegmentId", "segments"),
+    wrong=(
+        ("defaultSegmentId", 5, "string"),
+        ("segments", {}, "list|array"),
+        ("segments[1]", "seg-web", "object"),
+        ("segments[1].id", 5, "string"),
+        ("segments[1].alias", 5, "string"),
+        ("segments[1].name", [], "string"),
+        ("segments[1].isDefault", "yes", "true or false"),
+    ),
+)
+OPTION_LIST = Noun(
+    path="/option-lists",
+    kind="Option list",
+    full={
+        "id": "ol-woods",
+        "alias": "woods",
+        "name": "Woods",
+        "hierarchical": True,
+        "values": [
+            {"id": "val-oak", "alias": "oak", "label": "Oak", "sortOrder": 1, "color": "#aa8855"},
+            {"id": "val-red-oak", "alias": "red-oak", "label": "Red oak", "sortOrder": 2.5, "parentId": "val-oak"},
+        ],
+    },
+    minimal={"id": "ol-woods", "alias": "woods", "name": "Woods", "values": []},
+    defaults={"hierarchical": False},
+    order=("id", "alias", "name", "hierarchical", "values"),
+    wrong=(
+        ("hierarchical", "yes", "true or false"),
+        ("values", "val-oak", "list|array"),
+        ("values[1]", "val-oak", "object"),
+        ("values[1].id", 5, "string"),
+        ("values[1].alias", 5, "string"),
+        ("values[1].label", {}, "string"),
+        ("values[1].sortOrder", "1", "number"),
+        ("values[1].color", 0, "string"),
+        ("values[1].parentId", 5, "string"),
+    ),
+)
+WORKFLOW = Noun(
+    path="/workflows",
+    kind="Workflow",
+    full={
+        "id": "wf-quick",
+        "alias": "quick",
+        "name": "Quick",
+        "description": "Two steps",
+        "defaultStateId": "state-open",
+        "states": [
+            {"id": "state-open", "name": "Open", "color": "#00ff00", "hidden": ["care"], "required": ["sku"], "readOnly": []},
+            {"id": "state-done", "name": "Done", "color": "#0000ff", "hidden": [], "required": [], "readOnly": ["sku"]},
+        ],
+        "transitions": [
+            {
+                "id": "tr-finish",
+                "name": "Finish",
+                "fromStateId": "state-open",
+                "toStateId": "state-done",
+                "allowedRoleIds": ["role-admin", "role-editor"],
+                "requiresCompleteness": 80,
+            }
+        ],
+    },
+    minimal={
+        "id": "wf-quick",
+        "alias": "quick",
+        "name": "Quick",
+        "defaultStateId": "state-open",
+        "states": [{"id": "state-open", "name": "Open"}],
+        "transitions": [],
+    },
+    defaults={"states": [{"id": "state-open", "name": "Open", "hidden": [], "required": [], "readOnly": []}]},
+    order=("id", "alias", "name", "defaultStateId", "states", "transitions"),
+    wrong=(
+        ("description", 5, "string"),
+        ("defaultStateId", 5, "string"),
+        ("states", {}, "list|array"),
+        ("states[1]", "state-done", "object"),
+        ("states[1].id", 5, "string"),
+        ("states[1].name", 5, "string"),
+        ("states[1].color", 5, "string"),
+        ("states[1].hidden", "sku", "list|array"),
+        ("states[1].required[0]", 5, "string"),
+        ("states[1].readOnly", {"sku": True}, "list|array"),
+        ("transitions", {}, "list|array"),
+        ("transitions[0]", "tr-finish", "object"),
+        ("transitions[0].id", 5, "string"),
+        ("transitions[0].name", 5, "string"),
+        ("transitions[0].fromStateId", 5, "string"),
+        ("transitions[0].toStateId", [], "string"),
+        ("transitions[0].allowedRoleIds", "role-admin", "list|array"),
+        ("transitions[0].allowedRoleIds[1]", 5, "string"),
+        ("transitions[0].requiresCompleteness", "80", "number"),
+        ("transitions[0].requiresCompleteness", 101, "100"),
+    ),
+)
+ROLE = Noun(
+    path="/roles",
+    kind="Role",
+    full={
+        "id": "role-buyer",
+        "name": "Buyer",
+        "description": "Buys",
+        "canManageSchemas": True,
+        "canManageRoles": True,
+        "canManageDimensions": False,
+        "canManageOptionLists": True,
+        "canExport": False,
+        "canImport": True,
+        "schemaPermissions": [
+            {"schemaId": "schema-apparel", "attributePermissions": {"sku": "write", "price": "hidden", "color": "read"}}
+        ],
+        "catalogPermissions": [
+            {"catalogId": "cat-webshop", "canView": True, "canAssign": False},
+            {"catalogId": "cat-marketplace", "canView": False, "canAssign": False},
+        ],
+    },
+    minimal={"id": "role-buyer", "name": "Buyer"},
+    defaults={
+        "canManageSchemas": False,
+        "canManageRoles": False,
+        "canManageDimensions": False,
+        "canManageOptionLists": False,
+        "canExport": False,
+        "canImport": False,
+        "schemaPermissions": [],
+        "catalogPermissions": [],
+    },
+    order=(
+        "id",
+        "name",
+        "canManageSchemas",
+        "canManageRoles",
+        "canManageDimensions",
+        "canManageOptionLists",
+        "canExport",
+        "canImport",
+        "schemaPermissions",
+        "catalogPermissions",
+    ),
+    wrong=(
+        ("description", 5, "string"),
+        ("canManageSchemas", "yes", "true or false"),
+        ("canManageRoles", 1, "true or false"),
+        ("canManageDimensions", 0, "true or false"),
+        ("canManageOptionLists", [], "true or false"),
+        ("canExport", "true", "true or false"),
+        ("canImport", {}, "true or false"),
+        ("schemaPermissions", {}, "list|array"),
+        ("schemaPermissions[0]", "schema-apparel", "object"),
+        ("schemaPermissions[0].schemaId", 5, "string"),
+        ("schemaPermissions[0].attributePermissions", [], "object|mapping"),
+        ("schemaPermissions[0].attributePermissions.price", "none", "write, read, hidden"),
+        ("schemaPermissions[0].attributePermissions.price", 5, "string"),
+        ("catalogPermissions", "cat-webshop", "list|array"),
+        ("catalogPermissions[1]", 5, "object"),
+        ("catalogPermissions[1].catalogId", 5, "string"),
+        ("catalogPermissions[1].canView", "yes", "true or false"),
+        ("catalogPermissions[1].canAssign", 1, "true or false"),
+    ),
+)
+CATALOG = Noun(
+    path="/catalogs",
+    kind="Catalog",
+    full={"id": "cat-outlet", "alias": "outlet", "name": "Outlet", "description": "What did not sell"},
+    minimal={"id": "cat-outlet", "alias": "outlet", "name": "Outlet"},
+    defaults={},
+    order=("id", "alias", "name"),
+    wrong=(("description", 5, "string"),),
+)
+NOUNS = (SCHEMA, ATTRIBUTE, DIMENSION, OPTION_LIST, WORKFLOW, ROLE, CATALOG)
+WITH_ALIAS = tuple(noun for noun in NOUNS if noun is not ROLE)
+
+each_noun = pytest.mark.parametrize("noun", NOUNS, ids=lambda noun: noun.path[1:])
+each_noun_with_alias = pytest.mark.parametrize("noun", WITH_ALIAS, ids=lambda noun: noun.path[1:])
+
+
+def steps(path):
+    """Answer the keys and places of a path such as `states[1].name`."""
+    return [int(step) if step.isdigit() else step for step in path.replace("[", ".").replace("]", "").split(".")]
+
+
+def changed(body, path, value):
+    """Answer a copy of the body in which the member at this path has another value."""
+    body = copy.deepcopy(body)
+    *way, last = steps(path)
+    place = body
+    for step in way:
+        place = place[step]
+    if isinstance(place, list):
+        place[last:] = [value]
+    else:
+        place[last] = value
+    return body
+
+
+def without(body, path):
+    """Answer a copy of the body that lacks the member at this path."""
+    body = copy.deepcopy(body)
+    *way, last = steps(path)
+    place = body
+    for step in way:
+        place = place[step]
+    del place[last]
+    return body
+
+
+def named(body, name):
+    """Answer a copy of the body with another id, name and, if it has one, alias."""
+    return {**body, "id": name, "name": name.title(), **({"alias": name} if "alias" in body else {})}
+
+
+def thing(noun, id, **members):
+    """Answer path and body of a small object with this id and other members."""
+    return noun.path, {**named(noun.minimal, id), **members}
+
+
+def shown(value):
+    """Answer how a message shows what came."""
+    return {list: "'array'", dict: "'object'"}.get(type(value)) or json.dumps(value).replace('"', "'")
+
+
+def make(caller, path, body):
+    """Create something and answer it as it is stored."""
+    answer = caller.post(path, body)
+    assert answer.status_code == 201, answer.text
+    return answer.json
+
+
+@pytest.fixture
+def stored(app):
+    """Answer everything the database holds, apart from when keys were last used."""
+
+    def rows():
+        with closing(sqlite3.connect(app.config["DATABASE"])) as db:
+            tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+            return {name: db.execute(f"SELECT * FROM {name}").fetchall() for name in tables if name != "api_keys"}
+
+    return rows
+
+
+# One life
+
+
+@each_noun
+def test_what_is_created_is_answered_as_it_is_stored(noun, admin):
+    for body, expected in ((noun.full, noun.full), (named(noun.minimal, "second"), named(noun.minimal_answer, "second"))):
+        answer = admin.post(noun.path, body)
+        assert (answer.status_code, answer.content_type) == (201, "application/json")
+        assert answer.json == expected
+        read = admin.get(f"{noun.path}/{body['id']}")
+        assert (read.status_code, read.text) == (200, answer.text)
+
+
+@each_noun
+def test_members_come_in_the_documented_order_whatever_order_they_were_sent_in(noun, admin):
+    def backwards(value):
+        if isinstance(value, dict):
+            return {name: backwards(value[name]) for name in reversed(value)}
+        return [backwards(item) for item in value] if isinstance(value, list) else value
+
+    def members(value):
+        if isinstance(value, dict):
+            return [(name, members(inner)) for name, inner in value.items() if name != "attributePermissions"]
+        return [members(item) for item in value] if isinstance(value, list) else None
+
+    assert members(make(admin, noun.path, backwards(noun.full))) == members(noun.full)
+    assert members(make(admin, noun.path, backwards(named(noun.minimal, "second")))) == members(noun.minimal_answer)
+    assert members(admin.put(noun.url, backwards(noun.full)).json) == members(noun.full)
+
+
+@each_noun
+def test_a_list_is_an_array_in_order_of_creation(noun, admin):
+    before = admin.get(noun.path)
+    assert (before.status_code, before.content_type) == (200, "application/json")
+    cherry, apple, banana = (make(admin, noun.path, named(noun.minimal, id)) for id in ("cherry", "apple", "banana"))
+    assert admin.get(noun.path).json == [*before.json, cherry, apple, banana]
+
+    changed = admin.put(f"{noun.path}/cherry", {**named(noun.minimal, "cherry"), "name": "Changed"}).json
+    assert changed == {**cherry, "name": "Changed"}
+    assert admin.get(noun.path).json == [*before.json, changed, apple, banana]
+
+
+@each_noun
+def test_a_name_comes_back_as_it_was_given(noun, admin):
+    name = 'Ål "quoted" \\ back/slash <b>&amp;</b> \u2028 \t 日本 😀'
+    assert make(admin, noun.path, {**noun.full, "name": name}) == {**noun.full, "name": name}
+    assert admin.get(noun.url).json == {**noun.full, "name": name}
+
+
+@each_noun
+def test_put_replaces_the_whole_object(noun, admin):
+    make(admin, noun.path, noun.full)
+    answer = admin.put(noun.url, noun.minimal)
+    assert (answer.status_code, answer.json) == (200, noun.minimal_answer)
+    assert admin.get(noun.url).text == answer.text
+    answer = admin.put(noun.url, noun.full)
+    assert (answer.status_code, answer.json) == (200, noun.full)
+    assert admin.get(noun.url).text == answer.text
+
+
+@each_noun
+def test_put_may_leave_the_id_out(noun, admin):
+    created = admin.post(noun.path, noun.full)
+    answer = admin.put(noun.url, without(noun.full, "id"))
+    assert (answer.status_code, answer.text) == (200, created.text)
+
+
+@each_noun
+def test_put_with_another_id_is_refused(noun, admin, error, stored):
+    make(admin, noun.path, noun.full)
+    before = stored()
+    message = error(admin.put(noun.url, {**noun.full, "id": "another"}), 400)
+    assert message.startswith("id: ")
+    assert "another" in message and noun.id in message
+    assert stored() == before
+
+
+@each_noun
+def test_putting_back_what_get_answers_changes_nothing(noun, admin):
+    make(admin, noun.path, noun.full)
+    listed = admin.get(noun.path)
+    for item in listed.json:
+        answer = admin.put(f"{noun.path}/{item['id']}", item)
+        assert (answer.status_code, answer.json) == (200, item)
+    assert admin.get(noun.path).text == listed.text
+
+
+@each_noun
+def test_an_unknown_id_is_404_and_the_message_names_type_and_id(noun, admin, error, stored):
+    before = stored()
+    url = f"{noun.path}/{NOWHERE}"
+    for answer in (admin.get(url), admin.put(url, without(noun.full, "id")), admin.delete(url)):
+        assert error(answer, 404) == f"{noun.kind} '{NOWHERE}' not found"
+    assert stored() == before
+
+
+@each_noun
+def test_an_id_that_is_taken_is_409(noun, admin, error, stored):
+    make(admin, noun.path, noun.full)
+    before = stored()
+    message = error(admin.post(noun.path, {**named(noun.minimal, "other"), "id": noun.id}), 409)
+    assert message.startswith("id: ") and noun.id in message
+    assert stored() == before
+
+
+@each_noun_with_alias
+def test_an_alias_that_is_taken_is_409(noun, admin, error, stored):
+    make(admin, noun.path, noun.full)
+    make(admin, noun.path, named(noun.minimal, "other"))
+    before = stored()
+    third = {**named(noun.minimal, "third"), "alias": "other"}
+    for answer in (admin.post(noun.path, third), admin.put(noun.url, {**noun.full, "alias": "other"})):
+        message = error(answer, 409)
+        assert message.startswith("alias: ") and "other" in message
+    assert stored() == before
+
+
+@each_noun_with_alias
+def test_an_alias_that_was_given_up_is_free(noun, admin):
+    make(admin, noun.path, noun.full)
+    assert admin.put(noun.url, {**noun.full, "alias": "renamed"}).json["alias"] == "renamed"
+    assert make(admin, noun.path, {**named(noun.minimal, "second"), "alias": noun.full["alias"]})["id"] == "second"
+
+
+@each_noun
+def test_delete_answers_204_and_nothing_and_then_it_is_gone(noun, admin, error):
+    before = admin.get(noun.path).text
+    make(admin, noun.path, noun.full)
+    answer = admin.delete(noun.url)
+    assert (answer.status_code, answer.data) == (204, b"")
+    error(admin.get(noun.url), 404)
+    error(admin.delete(noun.url), 404)
+    assert admin.get(noun.path).text == before
+    assert make(admin, noun.path, noun.full) == noun.full
+
+
+@each_noun
+def test_a_key_with_the_permissions_of_the_table_does_what_a_session_does(noun, make_key, error, stored):
+    writer, remover = make_key("update-model"), make_key("delete-model")
+    body, before = {**noun.full, **({"canManageRoles": False} if noun is ROLE else {})}, stored()
+    if noun is CATALOG:
+        for answer in (writer.post(noun.path, body), writer.put("/catalogs/cat-webshop", body)):
+            error(answer, 403)
+        error(remover.delete("/catalogs/cat-webshop"), 403)
+        assert stored() == before
+        return
+    assert make(writer, noun.path, body) == body
+    assert writer.put(noun.url, body).json == body
+    assert remover.delete(noun.url).status_code == 204
+
+
+# Bodies
+
+
+@each_noun
+def test_an_unknown_member_is_named(noun, admin, error, stored):
+    make(admin, noun.path, noun.full)
+    before = stored()
+    for answer in (
+        admin.post(noun.path, {**named(noun.full, "second"), "colour": "red"}),
+        admin.put(noun.url, {**noun.full, "colour": "red"}),
+    ):
+        assert error(answer, 400) == "colour: Unknown field"
+    assert stored() == before
+
+
+@pytest.mark.parametrize(
+    ("noun", "place"),
+    [
+        (SCHEMA, "attributeGroups[0]"),
+        (ATTRIBUTE, "validation"),
+        (ATTRIBUTE, "guards[1]"),
+        (DIMENSION, "segments[1]"),
+        (OPTION_LIST, "values[1]"),
+        (WORKFLOW, "states[1]"),
+        (WORKFLOW, "transitions[0]"),
+        (ROLE, "schemaPermissions[0]"),
+        (ROLE, "catalogPermissions[1]"),
+    ],
+    ids=lambda value: getattr(value, "path", value),
+)
+def test_an_unknown_member_deeper_down_is_named_with_its_path(noun, place, admin, error, stored):
+    before = stored()
+    message = error(admin.post(noun.path, changed(noun.full, f"{place}.colour", "red")), 400)
+    assert message == f"{place}.colour: Unknown field"
+    assert stored() == before
+
+
+REQUIRED = [
+    (SCHEMA, ["id", "alias", "name", "variantEnabled"]),
+    (SCHEMA, ["attributeGroups[0].id", "attributeGroups[1].name"]),
+    (ATTRIBUTE, ["id", "alias", "name", "type"]),
+    (ATTRIBUTE, ["guards[0].operator", "guards[1].attributeId"]),
+    (ATTRIBUTE, ["optionListId"]),
+    (DIMENSION, ["id", "alias", "name", "defaultSegmentId", "segments"]),
+    (DIMENSION, ["segments[0].id", "segments[0].alias", "segments[1].name"]),
+    (OPTION_LIST, ["id", "alias", "name"]),
+    (OPTION_LIST, ["values[0].id", "values[0].alias", "values[1].label"]),
+    (WORKFLOW, ["id", "alias", "name", "defaultStateId", "states"]),
+    (WORKFLOW, ["states[0].id", "states[1].name"]),
+    (WORKFLOW, ["transitions[0].id", "transitions[0].fromStateId", "transitions[0].toStateId"]),
+    (ROLE, ["id", "name"]),
+    (ROLE, ["schemaPermissions[0].schemaId", "catalogPermissions[1].catalogId"]),
+    (CATALOG, ["id", "alias", "name"]),
+]
+
+
+@pytest.mark.parametrize(("noun", "members"), REQUIRED, ids=[f"{noun.path[1:]}-{members[0]}" for noun, members in REQUIRED])
+def test_each_required_member_that_is_missing_is_named(noun, members, admin, error, stored):
+    before = stored()
+    body = noun.full
+    for member in members:
+        message = error(admin.post(noun.path, without(noun.full, member)), 400)
+        assert message.startswith(f"{member}: ") and ";" not in message
+        body = without(body, member)
+    message = error(admin.post(noun.path, body), 400)
+    assert [problem.partition(":")[0] for problem in message.split("; ")] == members
+    assert stored() == before
+
+
+WRONG = [
+    (noun, *case)
+    for noun in NOUNS
+    for case in (
+        ("id", 5, "string"),
+        ("id", None, "null"),
+        ("name", ["x"], "string"),
+        ("name", None, "null"),
+        ("name", "", "character"),
+        ("name", " \t ", "blank"),
+        *([] if noun is ROLE else [("alias", 5, "string"), ("alias", None, "null"), ("alias", "two words", "letters")]),
+        *noun.wrong,
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("noun", "path", "value", "expected"),
+    WRONG,
+    ids=[f"{noun.path[1:]}-{path}-{json.dumps(value)}" for noun, path, value, _ in WRONG],
+)
+def test_a_wrong_value_is_named_with_what_was_expected_and_what_came(noun, path, value, expected, admin, error, stored):
+    bad, before = changed(noun.full, path, value), stored()
+    for answer in (admin.post(noun.path, bad), admin.put(noun.url, bad)):  # what is malformed is so before it is missing
+        message = error(answer, 400)
+        assert message.startswith(f"{path}: ")
+        assert message.endswith(f"got {shown(value)}")
+        assert any(word in message for word in expected.split("|"))
+    assert stored() == before
+
+
+@pytest.mark.parametrize(
+    "id",
+    ["", ".", "..", "a/b", "a?b", "a#b", "a b", "a%2Fb", "a\\b", "line\n", "\u0000", "x" * 5000],
+    ids=lambda id: repr(id[:6]),
+)
+def test_an_id_that_cannot_stand_in_a_path_is_refused(id, admin, error, stored):
+    before = stored()
+    for noun in NOUNS:
+        assert error(admin.post(noun.path, {**noun.full, "id": id}), 400).startswith("id: ")
+    assert stored() == before
+
+
+@each_noun
+def test_an_id_may_hold_what_paths_leave_as_it_is(noun, admin):
+    for id in ("A.b_c~d-9", "0", "x" * 100):
+        created = make(admin, noun.path, named(noun.minimal, id))
+        assert created["id"] == id
+        assert admin.get(f"{noun.path}/{id}").json == created
+
+
+@pytest.mark.parametrize("body", [[], ["id"], "id", 5, True], ids=repr)
+def test_a_body_that_is_not_an_object_is_refused(body, admin, error, stored):
+    before = stored()
+    for noun in NOUNS:
+        for answer in (admin.post(noun.path, body), admin.put(f"{noun.path}/{NOWHERE}", body)):
+            assert error(answer, 400).startswith("body: ")
+    assert stored() == before
+
+
+# What refers must exist
+
+
+REFERENCES = [
+    (SCHEMA, "workflowId", WORKFLOW),
+    (SCHEMA, "attributeGroups[0].attributeIds[1]", ATTRIBUTE),
+    (ATTRIBUTE, "dimensionIds[1]", DIMENSION),
+    (ATTRIBUTE, "guards[1].attributeId", ATTRIBUTE),
+    (ATTRIBUTE, "optionListId", OPTION_LIST),
+    (WORKFLOW, "transitions[0].allowedRoleIds[1]", ROLE),
+    (ROLE, "schemaPermissions[0].schemaId", SCHEMA),
+    (ROLE, "catalogPermissions[1].catalogId", CATALOG),
+]
+
+
+@pytest.mark.parametrize(
+    ("noun", "path", "target"), REFERENCES, ids=[f"{noun.path[1:]}-{path}" for noun, path, _ in REFERENCES]
+)
+def test_what_is_referred_to_must_exist(noun, path, target, admin, stranger, error, stored):
+    make(admin, noun.path, noun.full)
+    foreign = make(stranger, target.path, named(target.minimal, "foreign"))["id"]
+    of_another_kind = make(admin, *thing(CATALOG if target is not CATALOG else ROLE, "of-another-kind"))["id"]
+    before = stored()
+    for id in (NOWHERE, foreign, of_another_kind):
+        for answer in (
+            admin.post(noun.path, changed(named(noun.full, "second"), path, id)),
+            admin.put(noun.url, changed(noun.full, path, id)),
+        ):
+            assert error(answer, 400) == f"{path}: {target.kind.lower()} '{id}' does not exist"
+    assert stored() == before
+
+
+# What is referred to cannot be deleted
+
+
+def group_of(id):
+    return [{"id": "grp", "name": "Group", "attributeIds": [id]}]
+
+
+def state_machine(**transition):
+    ends = {"id": "tr", "fromStateId": "state-open", "toStateId": "state-open"}
+    return {"transitions": [{**ends, **transition}]}
+
+
+PROTECTED = {  # what is referred to, and what refers to it
+    "workflow-by-schema": (thing(WORKFLOW, "target"), thing(SCHEMA, "referrer", workflowId="target")),
+    "attribute-by-schema": (thing(ATTRIBUTE, "target"), thing(SCHEMA, "referrer", attributeGroups=group_of("target"))),
+    "attribute-by-guard": (
+        thing(ATTRIBUTE, "target"),
+        thing(ATTRIBUTE, "referrer", guards=[{"attributeId": "target", "operator": "isEmpty"}]),
+    ),
+    "dimension-by-attribute": (thing(DIMENSION, "target"), thing(ATTRIBUTE, "referrer", dimensionIds=["target"])),
+    "option-list-by-attribute": (
+        thing(OPTION_LIST, "target"),
+        thing(ATTRIBUTE, "referrer", type="option", optionListId="target"),
+    ),
+    "schema-by-role": (thing(SCHEMA, "target"), thing(ROLE, "referrer", schemaPermissions=[{"schemaId": "target"}])),
+    "schema-by-record": (thing(SCHEMA, "target"), ("/records", {"id": "referrer", "schemaId": "target", "values": {}})),
+    "role-by-transition": (thing(ROLE, "target"), thing(WORKFLOW, "referrer", **state_machine(allowedRoleIds=["target"]))),
+    "catalog-by-role": (thing(CATALOG, "target"), thing(ROLE, "referrer", catalogPermissions=[{"catalogId": "target"}])),
+}
+
+
+@pytest.mark.parametrize(("target", "referrer"), PROTECTED.values(), ids=PROTECTED)
+def test_what_is_referred_to_cannot_be_deleted(target, referrer, admin, error, stored):
+    make(admin, *target)
+    make(admin, *referrer)
+    before = stored()
+    message = error(admin.delete(f"{target[0]}/target"), 409)
+    assert "'target'" in message and "'referrer'" in message
+    assert stored() == before
+
+    assert admin.delete(f"{referrer[0]}/referrer").status_code == 204
+    assert admin.delete(f"{target[0]}/target").status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("target", "referrer"),
+    [pair for name, pair in PROTECTED.items() if name != "schema-by-record"],
+    ids=[name for name in PROTECTED if name != "schema-by-record"],
+)
+def test_what_is_no_longer_referred_to_can_be_deleted(target, referrer, admin, error):
+    make(admin, *target)
+    path, body = referrer
+    noun = next(noun for noun in NOUNS if noun.path == path)
+    make(admin, path, named(noun.minimal, "referrer"))
+    assert admin.put(f"{path}/referrer", body).status_code == 200
+    error(admin.delete(f"{target[0]}/target"), 409)
+    assert admin.put(f"{path}/referrer", named(noun.minimal, "referrer")).status_code == 200
+    assert admin.delete(f"{target[0]}/target").status_code == 204
+
+
+def test_a_role_that_a_user_has_cannot_be_deleted(admin, error, stored):
+    before = stored()
+    message = error(admin.delete("/roles/role-editor"), 409)
+    assert "'role-editor'" in message and "'user-editor'" in message
+    assert stored() == before
+
+
+def test_a_message_names_several_that_refer(admin, error):
+    make(admin, *thing(DIMENSION, "target"))
+    for id in ("first", "second"):
+        make(admin, *thing(ATTRIBUTE, id, dimensionIds=["target"]))
+    message = error(admin.delete("/dimensions/target"), 409)
+    assert "'first'" in message and "'second'" in message
+
+
+# All or nothing
+
+
+FAULTS = ("INSERT", "UPDATE", "DELETE")
+
+
+@pytest.fixture
+def break_down(app):
+    """Make the database fail right after it has changed a row of a table, until the function answered is called."""
+
+    def install(event, table):
+        def run(sql):
+            with closing(sqlite3.connect(app.config["DATABASE"], isolation_level=None)) as db:
+                db.execute(sql)
+
+        run(f"CREATE TRIGGER breakdown AFTER {event} ON {table} BEGIN SELECT RAISE(FAIL, 'injected detail'); END")
+        return lambda: run("DROP TRIGGER breakdown")
+
+    return install
+
+
+def check_failure_leaves_no_trace(stored, break_down, fault, write):
+    """Check that a write under a failing database is 5xx and changes nothing, and works once the database does."""
+    before = stored()
+    repair = break_down(*fault)
+    answer = write()
+    assert answer.status_code in (500, 503)
+    assert answer.json["error"] == {500: "INTERNAL_ERROR", 503: "UNAVAILABLE"}[answer.status_code]
+    assert "injected" not in answer.text and "sqlite" not in answer.text.lower()
+    assert stored() == before
+    repair()
+    assert write().status_code in (200, 201, 204)
+    assert stored() != before
+
+
+@each_noun
+@pytest.mark.parametrize("event", FAULTS)
+def test_a_failure_in_the_middle_of_a_write_leaves_no_trace(noun, event, admin, stored, break_down):
+    if event != "INSERT":
+        make(admin, noun.path, noun.full)
+    write = {
+        "INSERT": lambda: admin.post(noun.path, noun.full),
+        "UPDATE": lambda: admin.put(noun.url, noun.minimal),
+        "DELETE": lambda: admin.delete(noun.url),
+    }[event]
+    check_failure_leaves_no_trace(stored, break_down, (event, "model_objects"), write)
+
+
+@pytest.mark.parametrize("noun", [SCHEMA, ATTRIBUTE, WORKFLOW, ROLE], ids=lambda noun: noun.path[1:])
+def test_a_failure_while_references_are_stored_leaves_no_trace(noun, admin, stored, break_down):
+    fault = ("INSERT", "model_references")
+    check_failure_leaves_no_trace(stored, break_down, fault, lambda: admin.post(noun.path, noun.full))
+    renamed = {**noun.full, "name": "Renamed"}
+    check_failure_leaves_no_trace(stored, break_down, fault, lambda: admin.put(noun.url, renamed))
+
+
+OTHER_WRITES = {
+    "add-option-value": (
+        ("UPDATE", "model_objects"),
+        ("POST", "/option-lists/ol-colors/values", {"id": "val-x", "alias": "x", "label": "X"}),
+    ),
+    "change-option-value": (
+        ("UPDATE", "model_objects"),
+        ("PUT", "/option-lists/ol-colors/values/val-red", {"alias": "x", "label": "X"}),
+    ),
+    "remove-option-value": (("UPDATE", "model_objects"), ("DELETE", "/option-lists/ol-categories/values/val-clothing", None)),
+    "create-category": (("INSERT", "categories"), ("POST", "/catalogs/cat-webshop/categories", {"alias": "x", "name": "X"})),
+    "move-category": (("UPDATE", "categories"), ("PUT", "/categories/cat-men-windbreakers", {"alias": "x", "name": "X"})),
+    "delete-category-with-its-assignments": (("DELETE", "category_assignments"), ("DELETE", "/categories/cat-men", None)),
+    "assign": (("INSERT", "category_assignments"), ("POST", "/categories/cat-men/assign", {"entityId": "ent-trail-cap"})),
+    "unassign": (
+        ("DELETE", "category_assignments"),
+        ("POST", "/categories/cat-accessories/unassign", {"entityId": "ent-trail-cap"}),
+    ),
+}
+
+
+@pytest.mark.parametrize(("fault", "write"), OTHER_WRITES.values(), ids=OTHER_WRITES)
+def test_a_failure_in_the_middle_of_another_write_leaves_no_trace(fault, write, admin, stored, break_down):
+    method, path, body = write
+    check_failure_leaves_no_trace(stored, break_down, fault, lambda: admin.request(method, path, json=body))
+
+
+def test_a_failure_while_a_catalog_is_emptied_leaves_no_trace(admin, stored, break_down):
+    make(admin, CATALOG.path, CATALOG.full)
+    make(admin, "/catalogs/cat-outlet/categories", {"id": "top", "alias": "top", "name": "Top"})
+    make(admin, "/catalogs/cat-outlet/categories", {"id": "low", "alias": "low", "name": "Low", "parentId": "top"})
+    check_failure_leaves_no_trace(stored, break_down, ("DELETE", "categories"), lambda: admin.delete("/catalogs/cat-outlet"))
+
+
+def test_a_failure_while_an_attribute_becomes_unique_leaves_no_trace(admin, stored, break_down):
+    write = {**admin.get("/attributes/attr-price").json, "validation": {"min": 0, "unique": True}}
+    for fault in (("INSERT", "unique_values"), ("UPDATE", "model_objects")):
+        check_failure_leaves_no_trace(stored, break_down, fault, lambda: admin.put("/attributes/attr-price", write))
+        assert admin.put("/attributes/attr-price", {**write, "validation": {"min": 0}}).status_code == 200
+
+
+# A refusal changes nothing
+
+
+def demo(admin, path, **members):
+    """Answer a demo object with other members."""
+    return {**admin.get(path).json, **members}
+
+
+REFUSED = {  # status, who, method, path, and the members that change what is there or make what is new
+    "schema-loses-a-state": (409, "admin", "PUT", "/schemas/schema-apparel", {"workflowId": "wf-quick"}),
+    "schema-of-an-unknown-workflow": (400, "admin", "PUT", "/schemas/schema-apparel", {"workflowId": NOWHERE}),
+    "schema-without-the-flag": (403, "editor", "PUT", "/schemas/schema-apparel", {"name": "Taken over"}),
+    "schema-in-use": (409, "admin", "DELETE", "/schemas/schema-apparel", None),
+    "attribute-with-a-bad-pattern": (400, "admin", "PUT", "/attributes/attr-sku", {"validation": {"pattern": "["}}),
+    "attribute-with-a-taken-alias": (409, "admin", "PUT", "/attributes/attr-launch", {"alias": "image"}),
+    "attribute-in-use": (409, "key", "DELETE", "/attributes/attr-waterproof", None),
+    "attribute-without-the-flag": (403, "editor", "DELETE", "/attributes/attr-launch", None),
+    "dimension-without-its-default": (400, "admin", "PUT", "/dimensions/dim-market", {"defaultSegmentId": "seg-en"}),
+    "dimension-in-use": (409, "key", "DELETE", "/dimensions/dim-market", None),
+    "option-list-made-flat": (400, "admin", "PUT", "/option-lists/ol-categories", {"hierarchical": False}),
+    "option-list-in-use": (409, "key", "DELETE", "/option-lists/ol-colors", None),
+    "option-value-taken": (409, "key", "PUT", "/option-lists/ol-colors/values/val-red", {"alias": "navy", "label": "N"}),
+    "option-value-in-a-circle": (
+        400,
+        "admin",
+        "PUT",
+        "/option-lists/ol-categories/values/val-clothing",
+        {"alias": "clothing", "label": "Clothing", "parentId": "val-windbreakers"},
+    ),
+    "workflow-without-a-state-in-use": (
+        409,
+        "admin",
+        "PUT",
+        "/workflows/wf-standard",
+        {"states": [{"id": "state-draft", "name": "Draft"}], "transitions": []},
+    ),
+    "workflow-with-an-unknown-default": (400, "admin", "PUT", "/workflows/wf-standard", {"defaultStateId": NOWHERE}),
+    "workflow-in-use": (409, "key", "DELETE", "/workflows/wf-standard", None),
+    "role-made-stronger-by-a-key": (403, "key", "PUT", "/roles/role-editor", {"canManageRoles": True}),
+    "role-with-an-unknown-level": (
+        400,
+        "admin",
+        "PUT",
+        "/roles/role-editor",
+        {"schemaPermissions": [{"schemaId": "schema-apparel", "attributePermissions": {"sku": "all"}}]},
+    ),
+    "role-in-use": (409, "key", "DELETE", "/roles/role-editor", None),
+    "catalog-by-a-key": (403, "key", "PUT", "/catalogs/cat-webshop", {"name": "Taken over"}),
+    "catalog-in-use": (409, "admin", "DELETE", "/catalogs/cat-webshop", None),
+    "category-below-itself": (400, "admin", "PUT", "/categories/cat-men", {"parentId": "cat-men-windbreakers"}),
+    "category-by-a-key": (403, "key", "DELETE", "/categories/cat-men", None),
+    "category-with-a-taken-id": (
+        409,
+        "admin",
+        "POST",
+        "/catalogs/cat-marketplace/categories",
+        {"id": "cat-men", "alias": "men", "name": "Men"},
+    ),
+    "assignment-of-nothing": (400, "key", "POST", "/categories/cat-men/assign", {"entityId": NOWHERE}),
+    "unassignment-of-nothing": (400, "key", "POST", "/categories/cat-men/unassign", {"entityId": NOWHERE}),
+}
+
+
+@pytest.mark.parametrize(("status", "who", "method", "path", "members"), REFUSED.values(), ids=REFUSED)
+def test_a_refused_write_changes_nothing(status, who, method, path, members, request, admin, error, stored):
+    make(admin, WORKFLOW.path, WORKFLOW.full)
+    caller = request.getfixturevalue(who)
+    whole = method == "PUT" and "/values/" not in path
+    body = demo(admin, path, **members) if whole else members
+    read = admin.get(path).text if method != "POST" else None
+    before = stored()
+    error(caller.request(method, path, json=body), status)
+    assert stored() == before
+    assert read is None or admin.get(path).text == read

@@ -1,0 +1,193 @@
+"""Roles: their levels, how they resolve, and what a key may not write. What they share with the other nouns: test_model.py."""
+
+import pytest
+
+APPAREL = [  # the demo schema's attributes, in the order of its groups
+    *("product-name", "sku", "price", "color", "category"),
+    *("description", "material", "tags", "size", "waterproof", "water-column"),
+    *("launch", "image", "goes-with", "care"),
+]
+
+
+def role(**members):
+    return {"id": "role-x", "name": "X", **members}
+
+
+def levels(schema="schema-apparel", **attributes):
+    """Answer a role's permissions for one schema; underscores stand for hyphens."""
+    return {
+        "schemaId": schema,
+        "attributePermissions": {alias.replace("_", "-"): level for alias, level in attributes.items()},
+    }
+
+
+@pytest.fixture
+def make(admin):
+    def post(**members):
+        answer = admin.post("/roles", role(**members))
+        assert answer.status_code == 201, answer.text
+        return answer.json
+
+    return post
+
+
+@pytest.fixture
+def resolve(admin):
+    def post(id="role-x", **body):
+        answer = admin.post(f"/roles/{id}/resolve", {"schemaId": "schema-apparel", **body})
+        assert answer.status_code == 200, answer.text
+        return answer.json
+
+    return post
+
+
+# Bodies
+
+
+BAD = {
+    "unknown-level": (
+        {"schemaPermissions": [levels(sku="write", price="secret")]},
+        "schemaPermissions[0].attributePermissions.price: ",
+    ),
+    "null-level": ({"schemaPermissions": [levels(sku=None)]}, "schemaPermissions[0].attributePermissions.sku: "),
+    "schema-twice": ({"schemaPermissions": [levels(), levels()]}, "schemaPermissions[1].schemaId: "),
+    "catalog-twice": (
+        {"catalogPermissions": [{"catalogId": "cat-webshop"}, {"catalogId": "cat-webshop", "canView": True}]},
+        "catalogPermissions[1].catalogId: ",
+    ),
+    "alias": ({"alias": "x"}, "alias: Unknown field"),
+    "null-flag": ({"canExport": None}, "canExport: "),
+}
+
+
+@pytest.mark.parametrize(("members", "message"), BAD.values(), ids=BAD)
+def test_a_bad_role_is_refused(members, message, make, admin, error):
+    assert error(admin.post("/roles", role(**members)), 400).startswith(message)
+    error(admin.get("/roles/role-x"), 404)
+    made = make()
+    assert error(admin.put("/roles/role-x", role(**members)), 400).startswith(message)
+    assert admin.get("/roles/role-x").json == made
+
+
+def test_what_a_catalog_permission_leaves_out_is_not_permitted(make):
+    made = make(catalogPermissions=[{"catalogId": "cat-webshop"}], schemaPermissions=[{"schemaId": "schema-apparel"}])
+    assert made["catalogPermissions"] == [{"catalogId": "cat-webshop", "canView": False, "canAssign": False}]
+    assert made["schemaPermissions"] == [{"schemaId": "schema-apparel", "attributePermissions": {}}]
+
+
+# Resolving
+
+
+@pytest.mark.parametrize(("flag", "unlisted"), [(False, "read"), (True, "write")], ids=["ordinary", "manages-schemas"])
+def test_attributes_not_listed_are_read_or_for_who_manages_schemas_write(flag, unlisted, make, resolve):
+    make(canManageSchemas=flag, schemaPermissions=[levels(sku="write", price="hidden", water_column="read")])
+    listed = {"sku": "write", "price": "hidden", "water-column": "read"}
+    assert list(resolve().items()) == [(alias, listed.get(alias, unlisted)) for alias in APPAREL]
+
+
+@pytest.mark.parametrize("flag", ["canManageRoles", "canManageDimensions", "canManageOptionLists", "canExport", "canImport"])
+def test_no_other_flag_makes_unlisted_attributes_writable(flag, make, resolve):
+    make(**{flag: True})
+    assert resolve() == dict.fromkeys(APPAREL, "read")
+
+
+def test_the_demo_roles_resolve(resolve):
+    assert resolve("role-admin") == dict.fromkeys(APPAREL, "write")
+    words = dict.fromkeys(["product-name", "description", "material", "tags"], "write")
+    assert resolve("role-editor") == {**dict.fromkeys(APPAREL, "read"), **words, "price": "hidden"}
+
+
+def test_only_the_attributes_asked_for_are_answered(make, resolve):
+    make(schemaPermissions=[levels(sku="write", price="hidden")])
+    answer = resolve(attributeIds=["attr-price", "attr-care", "attr-sku"])
+    assert answer == {"price": "hidden", "care": "read", "sku": "write"}
+    assert resolve(attributeIds=[]) == {}
+
+
+def test_permissions_for_another_schema_do_not_count(make, resolve, admin):
+    group = {"id": "grp", "name": "Group", "attributeIds": ["attr-sku"]}
+    body = {"id": "schema-x", "alias": "x", "name": "X", "variantEnabled": False, "attributeGroups": [group]}
+    assert admin.post("/schemas", body).status_code == 201
+    make(schemaPermissions=[levels(sku="hidden"), levels("schema-x", sku="write")])
+    assert resolve(schemaId="schema-x") == {"sku": "write"}
+    assert resolve(attributeIds=["attr-sku"]) == {"sku": "hidden"}
+
+
+def test_a_changed_role_resolves_at_once(make, resolve, admin):
+    make()
+    assert resolve(attributeIds=["attr-sku"]) == {"sku": "read"}
+    admin.put("/roles/role-x", role(schemaPermissions=[levels(sku="hidden")]))
+    assert resolve(attributeIds=["attr-sku"]) == {"sku": "hidden"}
+
+
+BAD_QUESTIONS = {
+    "no-schema": ({}, "schemaId: "),
+    "null-schema": ({"schemaId": None}, "schemaId: "),
+    "number": ({"schemaId": 5}, "schemaId: "),
+    "unknown-schema": ({"schemaId": "schema-nowhere"}, "schemaId: schema 'schema-nowhere' does not exist"),
+    "alias-in-place-of-id": ({"schemaId": "apparel"}, "schemaId: schema 'apparel' does not exist"),
+    "one-attribute": ({"schemaId": "schema-apparel", "attributeIds": "attr-sku"}, "attributeIds: "),
+    "number-for-attribute": ({"schemaId": "schema-apparel", "attributeIds": ["attr-sku", 5]}, "attributeIds[1]: "),
+    "unknown-attribute": ({"schemaId": "schema-apparel", "attributeIds": ["attr-sku", "attr-nowhere"]}, "attributeIds[1]: "),
+    "unknown-member": ({"schemaId": "schema-apparel", "attributes": []}, "attributes: Unknown field"),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), BAD_QUESTIONS.values(), ids=BAD_QUESTIONS)
+def test_a_bad_question_is_refused(body, message, admin, error):
+    assert error(admin.post("/roles/role-editor/resolve", body), 400).startswith(message)
+
+
+def test_an_unknown_role_does_not_resolve(admin, stranger, error):
+    assert stranger.post("/roles", role()).status_code == 201
+    for id in ("role-nowhere", "role-x"):
+        assert error(admin.post(f"/roles/{id}/resolve", {"schemaId": "schema-apparel"}), 404) == f"Role '{id}' not found"
+
+
+def test_another_workspaces_schema_does_not_resolve(stranger, error):
+    own = stranger.get("/roles").json[0]["id"]
+    message = error(stranger.post(f"/roles/{own}/resolve", {"schemaId": "schema-apparel"}), 400)
+    assert message == "schemaId: schema 'schema-apparel' does not exist"
+
+
+# What a key may write
+
+
+def test_a_key_may_write_a_role_but_not_one_that_manages_roles(make_key, admin, error):
+    key = make_key("update-model")
+    before = admin.get("/roles").json
+    message = error(key.post("/roles", role(canManageRoles=True)), 403)
+    assert "update-model" in message
+    assert admin.get("/roles").json == before
+
+    made = key.post("/roles", role(canManageSchemas=True, canManageDimensions=True, canImport=True))
+    assert made.status_code == 201
+    error(key.put("/roles/role-x", role(canManageRoles=True)), 403)
+    error(key.put("/roles/role-editor", {**admin.get("/roles/role-editor").json, "canManageRoles": True}), 403)
+    assert admin.get("/roles").json == [*before, made.json]
+
+
+def test_a_key_may_change_a_role_that_manages_roles_already(make, make_key):
+    made = make(canManageRoles=True)
+    answer = make_key("update-model").put("/roles/role-x", {**made, "name": "Renamed"})
+    assert (answer.status_code, answer.json) == (200, {**made, "name": "Renamed"})
+
+
+def test_a_key_that_turned_it_off_cannot_turn_it_on_again(make, make_key, admin, error):
+    make(canManageRoles=True)
+    key = make_key("update-model")
+    off = key.put("/roles/role-x", role(canManageRoles=False))
+    assert off.status_code == 200
+    error(key.put("/roles/role-x", role(canManageRoles=True)), 403)
+    assert admin.get("/roles/role-x").json == off.json
+
+
+def test_what_a_role_may_do_counts_at_once(admin, editor, error):
+    plain = admin.get("/roles/role-editor").json
+    body = {"id": "cat-x", "alias": "x", "name": "X"}
+    error(editor.post("/catalogs", body), 403)
+    admin.put("/roles/role-editor", {**plain, "canManageSchemas": True})
+    assert editor.post("/catalogs", body).status_code == 201
+    admin.put("/roles/role-editor", plain)
+    error(editor.delete("/catalogs/cat-x"), 403)
+    assert admin.get("/catalogs/cat-x").json == body

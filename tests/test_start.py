@@ -1,0 +1,286 @@
+"""Starting: the database that is made or refused, and the settings."""
+
+import os
+import re
+import sqlite3
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import jwt
+import pytest
+from conftest import Caller
+
+import app as service
+
+ROOT = Path(service.__file__).parent
+SECRET = "0123456789abcdef0123456789abcdef"
+
+# Every setting: its variable, a good value, what is made of it, and what it is without one.
+SETTINGS = {
+    "DATABASE": ("SIGMA_DATABASE", "{tmp}/other.db", "{tmp}/other.db", str(ROOT / "sigma.db")),
+    "JWT_SECRET": ("SIGMA_JWT_SECRET", SECRET, SECRET, None),
+    "RECORD_LIMIT": ("SIGMA_RECORD_LIMIT", "500", 500, None),
+    "ALLOW_PUBLIC_DEMO": ("SIGMA_ALLOW_PUBLIC_DEMO", "1", True, False),
+    "HOST": ("HOST", "0.0.0.0", "0.0.0.0", "127.0.0.1"),
+    "PORT": ("PORT", "9000", 9000, 8080),
+    "WORKERS": ("WORKERS", "4", 4, 1),
+}
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    """No setting comes from the environment that the tests run in."""
+    for variable, *_ in SETTINGS.values():
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_connection_left():
+    yield
+    service.close_db()
+
+
+def query(path, sql):
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(sql).fetchall()
+
+
+def refusal(path):
+    """Why the service does not start on this file."""
+    with pytest.raises(service.StartError) as caught:
+        service.create_app({"DATABASE": str(path)})
+    return caught.value.format_message()
+
+
+def flask(*arguments, **environment):
+    """Run a command as people do."""
+    command, environment = [sys.executable, "-m", "flask", "--app", "app", *arguments], {**os.environ, **environment}
+    return subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
+
+
+# -- The database
+
+
+def test_the_database_is_made_on_first_use(tmp_path):
+    path = tmp_path / "new.db"
+    app = service.create_app({"DATABASE": str(path)})
+    assert Caller(app).get("/auth/tenants").json == []
+    assert query(path, "PRAGMA user_version") == [(service.SCHEMA_VERSION,)]
+    assert query(path, "PRAGMA application_id") == [(0x5349474D,)]
+    assert query(path, "PRAGMA journal_mode") == [("wal",)]
+    assert query(path, "PRAGMA integrity_check") == [("ok",)]
+    assert query(path, "SELECT id FROM workspaces") == []
+    with app.app_context():
+        assert service.one("PRAGMA foreign_keys") == (1,)
+        assert service.one("PRAGMA synchronous") == (2,)
+
+
+def test_only_its_owner_may_read_the_database(tmp_path):
+    before = os.umask(0)
+    try:
+        app = service.create_app({"DATABASE": str(tmp_path / "new.db")})
+        result = app.test_cli_runner().invoke(args=["demo"])
+        assert result.exit_code == 0, result.output
+        files = {path.name: stat.filemode(path.stat().st_mode) for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert files["new.db"] == "-rw-------"
+    assert set(files.values()) == {"-rw-------"}  # what is written ahead holds the same secrets
+
+
+def test_each_database_has_a_signing_secret_of_its_own(tmp_path):
+    secrets = []
+    for name in ("a.db", "b.db"):
+        service.create_app({"DATABASE": str(tmp_path / name)})
+        secrets += query(tmp_path / name, "SELECT value FROM settings WHERE name = 'jwt_secret'")[0]
+    assert secrets[0] != secrets[1]
+    assert all(re.fullmatch("[0-9a-f]{64}", secret) for secret in secrets)
+
+
+def test_an_existing_database_is_kept(app, admin):
+    path = app.config["DATABASE"]
+    assert admin.post("/catalogs", {"id": "cat-kept", "alias": "kept", "name": "Kept"}).status_code == 201
+    service.close_db()
+    before = query(path, "SELECT * FROM settings"), query(path, "SELECT * FROM model_objects")
+    again = Caller(service.create_app({"DATABASE": path}), admin.headers)
+    assert again.get("/catalogs/cat-kept").json == {"id": "cat-kept", "alias": "kept", "name": "Kept"}
+    assert (query(path, "SELECT * FROM settings"), query(path, "SELECT * FROM model_objects")) == before
+
+
+def test_an_empty_file_becomes_a_database(tmp_path):
+    path = tmp_path / "empty.db"
+    path.touch()
+    service.create_app({"DATABASE": str(path)})
+    assert query(path, "PRAGMA user_version") == [(service.SCHEMA_VERSION,)]
+
+
+def test_starting_in_many_places_at_once_makes_one_database(tmp_path):
+    path = tmp_path / "new.db"
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(service.prepare_database, [str(path)] * 8)) == [None] * 8
+    assert query(path, "SELECT count(*) FROM settings") == [(1,)]
+    assert query(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def newer(path):
+    service.prepare_database(str(path))
+    query(path, "PRAGMA user_version = 99")
+
+
+def older(path):
+    service.prepare_database(str(path))
+    query(path, "PRAGMA user_version = 0")
+
+
+def foreign(path):
+    query(path, "CREATE TABLE notes (text)")
+
+
+def damaged(path):
+    service.prepare_database(str(path))
+    path.write_bytes(path.read_bytes()[:100] + b"\xff" * 4000)
+
+
+UNUSABLE = {
+    "of a newer release": newer,
+    "of an unknown release": older,
+    "of another program": foreign,
+    "damaged": damaged,
+    "text": lambda path: path.write_text("Dear diary, " * 500),
+    "a directory": lambda path: path.mkdir(),
+    "a link to nowhere": lambda path: path.symlink_to("/nowhere/at/all.db"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_a_file_that_cannot_be_used_is_named_and_so_is_the_way_out(tmp_path, kind):
+    path = tmp_path / "given.db"
+    UNUSABLE[kind](path)
+    before = path.read_bytes() if path.is_file() else None
+    message = refusal(path)
+    assert str(path) in message
+    assert "SIGMA_DATABASE" in message
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_a_newer_database_is_told_with_both_versions(tmp_path):
+    newer(tmp_path / "given.db")
+    message = refusal(tmp_path / "given.db")
+    assert "99" in message
+    assert str(service.SCHEMA_VERSION) in message
+
+
+@pytest.mark.parametrize("place", ["missing/sigma.db", "file/sigma.db", "missing/"])
+def test_a_place_where_no_file_can_be_is_named_and_so_is_the_way_out(tmp_path, place):
+    (tmp_path / "file").touch()
+    message = refusal(f"{tmp_path}/{place}")
+    assert f"{tmp_path}/{place}" in message
+    assert "SIGMA_DATABASE" in message
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_a_file_that_may_not_be_opened_is_named_and_so_is_the_way_out(tmp_path, monkeypatch):
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "open", refuse)  # a real one would not stop root
+    message = refusal(tmp_path / "given.db")
+    assert str(tmp_path / "given.db") in message
+    assert "Permission denied" in message
+    assert "SIGMA_DATABASE" in message
+
+
+def test_on_the_command_line_a_refusal_is_one_line_and_no_stack_trace(tmp_path):
+    foreign(tmp_path / "given.db")
+    result = flask("serve", SIGMA_DATABASE=str(tmp_path / "given.db"))
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith("Error: ")
+    assert str(tmp_path / "given.db") in result.stderr
+
+
+# -- Settings
+
+
+def test_the_table_above_has_every_setting():
+    assert {name: setting.variable for name, setting in service.SETTINGS.items()} == {
+        name: variable for name, (variable, *_) in SETTINGS.items()
+    }
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_comes_from_its_argument_else_the_environment_else_its_default(tmp_path, monkeypatch, name):
+    variable, text, value, default = (part.format(tmp=tmp_path) if isinstance(part, str) else part for part in SETTINGS[name])
+    monkeypatch.setattr(service, "prepare_database", lambda path: None)
+    assert service.read_settings()[name] == default
+    monkeypatch.setenv(variable, text)
+    assert service.read_settings()[name] == value
+    argument = {"DATABASE": str(tmp_path / "argument.db"), "HOST": "::1"}.get(name, 7)
+    assert service.create_app({"DATABASE": str(tmp_path / "new.db"), name: argument}).config[name] == argument
+
+
+@pytest.mark.parametrize("variable", [variable for variable, *_ in SETTINGS.values()])
+def test_an_empty_variable_is_like_none(monkeypatch, variable):
+    monkeypatch.setenv(variable, "")
+    assert service.read_settings() == {name: default for name, (*_, default) in SETTINGS.items()}
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        *(("SIGMA_RECORD_LIMIT", text) for text in ("-1", "many", "1.5", "1e3", " ", "1_000", "\u0661", "+1")),
+        *(("SIGMA_JWT_SECRET", text) for text in ("short", SECRET[:-1])),
+        *(("SIGMA_ALLOW_PUBLIC_DEMO", text) for text in ("yes", "2")),
+        *(("PORT", text) for text in ("-1", "http", "80.0", "65536", "999999999")),
+        *(("WORKERS", text) for text in ("0", "-1", "two", "1.5")),
+    ],
+)
+def test_a_bad_value_is_refused_and_its_variable_named(tmp_path, monkeypatch, variable, text):
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(service.StartError) as caught:
+        service.create_app({"DATABASE": str(tmp_path / "new.db")})
+    message = caught.value.format_message()
+    assert variable in message
+    assert "xpected" in message
+    assert SECRET[:-1] not in message
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_a_relative_path_means_the_directory_one_started_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIGMA_DATABASE", "here.db")
+    app = service.create_app()
+    monkeypatch.chdir("/")
+    assert Caller(app).get("/healthz").status_code == 200
+    assert (tmp_path / "here.db").is_file()
+
+
+def test_the_secret_signs_the_sessions(app, admin, error):
+    app.config["JWT_SECRET"] = SECRET
+    error(admin.get("/records"), 401)
+    claims = {"userId": "user-admin", "workspaceId": "ws-demo", "roleId": "role-admin", "iat": 1, "exp": 10**11}
+    ours = {"Authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"}
+    token = Caller(app, ours).post("/auth/refresh").json["token"]
+    assert jwt.decode(token, SECRET, algorithms=["HS256"])["userId"] == "user-admin"
+    app.config["JWT_SECRET"] = None
+    error(Caller(app, ours).get("/records"), 401)
+    assert admin.get("/records").status_code == 200
+
+
+@pytest.mark.parametrize("limit", [0, 2, 3])
+def test_the_record_limit_is_kept(app, key, error, limit):
+    app.config["RECORD_LIMIT"] = limit
+    answers = [key.post("/records", {"schemaId": "schema-apparel", "values": {}}) for _ in range(2)]
+    free = max(0, limit - 2)  # the demo workspace has two
+    assert [answer.status_code for answer in answers] == [201] * free + [403] * (2 - free)
+    error(answers[-1], 403, "LIMIT_EXCEEDED")
+    assert key.get("/records").json["total"] == 2 + free
+
+
+def test_a_setting_of_one_app_is_none_of_another(tmp_path):
+    first = service.create_app({"DATABASE": str(tmp_path / "a.db"), "RECORD_LIMIT": 1})
+    second = service.create_app({"DATABASE": str(tmp_path / "b.db")})
+    assert (first.config["RECORD_LIMIT"], second.config["RECORD_LIMIT"]) == (1, None)
