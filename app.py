@@ -16,6 +16,7 @@ import math
 import os
 import re
 import secrets
+import socket
 import sqlite3
 import sys
 import threading
@@ -2851,6 +2852,18 @@ def refuse_public_demo(host: str) -> None:
     )
 
 
+def refuse_taken_port(host: str, port: int) -> None:
+    """Raise StartError for an address that is in use: granian would share it, and each server answer some requests."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what a server left behind a moment ago does not count
+        try:
+            probe.bind((host.strip("[]"), port))
+        except OSError as error:
+            raise StartError(
+                f"Cannot serve on {host}, port {port}: {error.strerror}. Choose others with HOST and PORT."
+            ) from None
+
+
 def act_as(tenant: str, user_id: str) -> None:
     """Let a command act in a workspace as one of its users."""
     g.tenant, g.caller = tenant, Caller(tenant, user_id, user={"id": user_id}, role={})
@@ -2915,6 +2928,7 @@ def serve() -> None:
     config = current_app.config
     host, port = config["HOST"], config["PORT"]
     refuse_public_demo(host)
+    refuse_taken_port(host, port)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     click.echo(f"Sigma PIM    {url}/api/v1\nDocs         {url}/docs\nDatabase     {config['DATABASE']}")
     if one("SELECT 1 FROM workspaces WHERE is_demo"):

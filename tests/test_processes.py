@@ -317,6 +317,21 @@ def test_a_demo_workspace_is_not_served_to_everyone(template):
     assert EXAMPLE_KEY not in result.stdout + result.stderr
 
 
+def test_a_port_that_is_taken_is_not_shared_with_another_server(servers, template):
+    result = subprocess.run(
+        [FLASK, "--app", "app", "serve"],
+        cwd=ROOT,
+        env=environment(template, PORT=str(servers[0].port)),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: Cannot serve on 127.0.0.1, port {servers[0].port}: ")
+    assert "PORT" in result.stderr
+
+
 @pytest.fixture
 def serve(monkeypatch, template):
     """Run the command up to where it would become the server, and answer whether it got there, and what it said."""
@@ -326,6 +341,7 @@ def serve(monkeypatch, template):
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(os, "execve", lambda *arguments: started.append(arguments))
+        monkeypatch.setattr(service, "refuse_taken_port", lambda *_: None)  # the addresses are none of this machine's
         result = service.create_app({"DATABASE": str(database)}).test_cli_runner().invoke(args=["serve"])
         service.close_db()
         return bool(started), result

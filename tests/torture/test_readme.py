@@ -1,0 +1,87 @@
+"""The README's story and snippet, run as a newcomer would paste them."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from test_processes import FLASK, ROOT, environment, starting, wait_for
+
+import app as service
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+STORY = [  # what each answer is, in order: an error's code, or a member and its value
+    ("name", "Shop sync"),
+    ("id", "ent-rain-hat"),
+    ("updatedBy", "the key"),
+    ("lifecycleStateId", "state-draft"),
+    ("id", "ent-rain-hat"),
+    ("error", "TRANSITION_ERROR"),
+    ("missing", ["description"]),
+    ("lifecycleStateId", "state-draft"),
+    ("lifecycleStateId", "state-review"),
+    ("lifecycleStateId", "state-published"),
+    ("total", 2),
+    ("level", 1),
+    ("overriddenAttributes", ["sku", "size"]),
+    ("error", "PERMISSION_DENIED"),
+    ("active", False),
+    ("error", "UNAUTHORIZED"),
+    ("deleted", True),
+]
+
+
+def block(language, containing):
+    """Answer the README's one code block in this language with these words in it."""
+    blocks = [text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if containing in text]
+    assert len(blocks) == 1
+    return blocks[0]
+
+
+@pytest.fixture
+def server(tmp_path):
+    database = tmp_path / "sigma.db"
+    subprocess.run([FLASK, "--app", "app", "demo"], cwd=ROOT, env=environment(database), check=True)
+    with starting(database, tmp_path / "server.log") as server:
+        wait_for(server)
+        yield server
+
+
+def test_the_story_of_the_readme_goes_as_it_says(server, tmp_path):
+    script = block("sh", "rain-hat").replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
+    done = subprocess.run(["bash", "-eu", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    key = answers[0]["id"]
+    told = [
+        (member, "the key" if answer[member] == key else answer[member])
+        for answer, (member, _) in zip(answers, STORY, strict=True)
+    ]
+    assert told == STORY
+
+
+def test_the_snippet_of_the_readme_works(tmp_path):
+    snippet = block("python", "create_app").replace("/tmp/my-tests.db", str(tmp_path / "tests.db"))
+    done = subprocess.run([sys.executable, "-W", "error", "-c", snippet], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_deployment_is_made_as_the_readme_says(tmp_path):
+    script = block("sh", "workspace create").replace("/srv/sigma", str(tmp_path)).replace(".venv/bin/flask", FLASK)
+    script = script.replace("make serve", "")
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script], cwd=ROOT, input="correct horse battery\n", capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    app = service.create_app({"DATABASE": str(tmp_path / "acme.db")})
+    answer = app.test_client().post(
+        "/api/v1/auth/login", json={"email": "admin@acme.example", "password": "correct horse battery"}
+    )
+    assert answer.json["user"] == {
+        "id": "user-admin",
+        "email": "admin@acme.example",
+        "name": "Administrator",
+        "roleId": "role-admin",
+    }
+    service.close_db()
