@@ -28,8 +28,8 @@ torture: .venv/installed-torture        # what takes longer: fuzzing, kill -9
 routes: .venv/installed                 # every route of the service
 	@$(BIN)/flask --app app routes
 
-reset:                                  # put sigma.db aside, so that the next `make run` begins afresh
-	@for file in sigma.db sigma.db-wal sigma.db-shm; do if [ -e $$file ]; then mv -v $$file old-$$file; fi; done
+reset:                                  # with the service stopped: put sigma.db aside, so that `make run` begins afresh
+	@if [ -e sigma.db ]; then folder=old-sigma.db-$$(date +%Y%m%d-%H%M%S); mkdir $$folder && mv -v sigma.db* $$folder/; fi
 
 clean:                                  # remove what was installed
 	rm -rf .venv

@@ -25,7 +25,6 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,8 +36,6 @@ import marshmallow as ma
 import re2
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Flask, Response, current_app, g, redirect, request
-from flask.cli import AppGroup, with_appcontext
-from flask.sessions import SessionInterface, SessionMixin
 from flask_smorest import Api, Blueprint
 from marshmallow import fields, validate
 from webargs.flaskparser import FlaskParser
@@ -90,8 +87,8 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
     """Answer a reader of whole numbers in a range."""
 
     def read(text: str) -> int:
-        if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
-            raise ValueError(f"expected a whole number from {least} to {most}, got '{text}'")
+        if not re.fullmatch("[0-9]{1,15}", text) or not least <= int(text) <= most:
+            raise ValueError(f"expected a whole number from {least} to {most}, got '{text[:60]}'")
         return int(text)
 
     return read
@@ -158,6 +155,13 @@ def connect(path: str) -> sqlite3.Connection:
     return db
 
 
+def close_db() -> None:
+    """Close this thread's connection, if it has one."""
+    if getattr(_thread, "path", None) is not None:
+        _thread.db.close()
+        _thread.path = None
+
+
 def get_db() -> sqlite3.Connection:
     """Answer this thread's connection to the application's database."""
     path = current_app.config["DATABASE"]
@@ -165,13 +169,6 @@ def get_db() -> sqlite3.Connection:
         close_db()
         _thread.db, _thread.path = connect(path), path
     return _thread.db
-
-
-def close_db() -> None:
-    """Close this thread's connection, if it has one."""
-    if getattr(_thread, "path", None) is not None:
-        _thread.db.close()
-        _thread.path = None
 
 
 def execute(sql: str, *parameters: Any) -> sqlite3.Cursor:
@@ -202,6 +199,20 @@ def transaction() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """Let the statements of the block read one and the same state of the database; inside a transaction they do anyway."""
+    db = get_db()
+    if db.in_transaction:
+        yield
+        return
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("COMMIT")
+
+
 def split_statements(script: str) -> Iterator[str]:
     """Yield a script's statements one by one, because executescript() would commit around them."""
     statement = ""
@@ -214,7 +225,6 @@ def split_statements(script: str) -> Iterator[str]:
 
 def make_tables(db: sqlite3.Connection) -> None:
     """Make the tables in an empty database, unless another process has just done so."""
-    db.execute("PRAGMA journal_mode = WAL")
     db.execute("BEGIN IMMEDIATE")
     if not db.execute("PRAGMA user_version").fetchone()[0]:
         for statement in split_statements((HERE / "schema.sql").read_text(encoding="utf-8")):
@@ -228,14 +238,16 @@ def read_versions(path: str) -> tuple[int, int]:
 
     Raises OSError or sqlite3.Error for a file that cannot be used.
     """
-    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb") as file:  # SQLite would make it readable by everyone
-        if file.read(16) not in (b"", b"SQLite format 3\0"):  # SQLite would write over a short text
-            raise sqlite3.DatabaseError("file is not a database")
+    if not os.path.exists(path):  # closing a file that is a database in use here would drop this process's locks on it
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable by everyone
     db = connect(path)
     try:
         if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
             make_tables(db)
-        return db.execute("PRAGMA application_id").fetchone()[0], db.execute("PRAGMA user_version").fetchone()[0]
+        versions = [db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+        if versions == [APPLICATION_ID, SCHEMA_VERSION]:
+            db.execute("PRAGMA journal_mode = WAL")  # also after a restore, which may have left it behind
+        return versions[0], versions[1]
     finally:
         db.close()
 
@@ -245,13 +257,17 @@ def prepare_database(path: str) -> None:
 
     Raises StartError for a file that cannot be opened, is something else, or was made by another release.
     """
+    if sqlite3.sqlite_version_info < (3, 37):
+        raise StartError(f"SQLite 3.37 or newer is needed (STRICT tables); this Python has {sqlite3.sqlite_version}.")
+    if path == ":memory:":
+        raise StartError("The database must be a file: each thread has a connection of its own to it.")
     for tries_left in reversed(range(20)):
         try:
             application_id, version = read_versions(path)
             break
         except (OSError, sqlite3.Error) as error:
             # Only here SQLite does not wait for another process that is making the same database.
-            if getattr(error, "sqlite_errorname", "") != "SQLITE_BUSY" or not tries_left:
+            if not getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY") or not tries_left:
                 message = f"The database {path} cannot be used: {error}. Mend it, or name another in SIGMA_DATABASE."
                 raise StartError(message) from error
             time.sleep(0.2)
@@ -262,6 +278,23 @@ def prepare_database(path: str) -> None:
             f"{path} has schema version {version}, this release reads version {SCHEMA_VERSION}. "
             "Use the release that made it, or name another file in SIGMA_DATABASE."
         )
+
+
+# == JSON text ==
+# What is stored is what is served: an object's text is made once, when it is written.
+
+JSON_TYPES = {str: "string", bool: "boolean", int: "number", float: "number", list: "array", dict: "object", type(None): "null"}
+
+
+def to_json(value: Any, sort_keys: bool = False) -> str:
+    """Answer a value's JSON text, compact."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys)
+
+
+def shown(value: Any) -> str:
+    """Answer how a message shows a value: as it is when that is short, else by its type."""
+    text = to_json(value) if not isinstance(value, list | dict) else ""
+    return text.replace('"', "'") if 0 < len(text) <= 60 else f"'{JSON_TYPES[type(value)]}'"
 
 
 # == Errors ==
@@ -303,7 +336,14 @@ def not_found(kind: str, id: str) -> ApiError:
     return ApiError(404, f"{kind.replace('-', ' ').capitalize()} '{id}' not found")
 
 
-def translate_recursion_error(_: RecursionError) -> ApiError:
+def found(row: Any, kind: str, id: str) -> Any:
+    """Answer the row that a query found. Raises ApiError 404 if it found none."""
+    if row is None:
+        raise not_found(kind, id)
+    return row
+
+
+def too_deep(_: object = None) -> ApiError:
     """Answer the 400 for endless nesting: nothing here recurses over anything but a body."""
     return ApiError(400, "body: expected JSON that is not nested this deep")
 
@@ -320,9 +360,9 @@ def translate_database_error(error: sqlite3.Error) -> ApiError:
     if name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"):
         # "UNIQUE constraint failed: model_objects.tenant, …, model_objects.alias": a key ends in the field it guards.
         field = str(error).rpartition(".")[2]
-        return ApiError(409, f"{field}: {shown(g.body.get(field))} is already taken in this workspace")
+        return ApiError(409, f"{field}: {shown(g.get('body', {}).get(field))} is already taken in this workspace")
     if name == "SQLITE_CONSTRAINT_CHECK" and "json_valid" in str(error):  # SQLite follows 1,000 levels
-        return translate_recursion_error(RecursionError())
+        return too_deep()
     if (isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError) and name != "SQLITE_ERROR":
         return database_unavailable(error)  # locked, full, damaged, gone
     raise error
@@ -359,22 +399,6 @@ class Smorest(Api):
 
 
 # == JSON bodies ==
-# What is stored is what is served: an object's text is made here, once, when it is written.
-
-JSON_TYPES = {str: "string", bool: "boolean", int: "number", float: "number", list: "array", dict: "object", type(None): "null"}
-
-
-def to_json(value: Any, sort_keys: bool = False) -> str:
-    """Answer a value's JSON text, compact."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys)
-
-
-def shown(value: Any) -> str:
-    """Answer how a message shows a value: as it is when that is short, else by its type."""
-    text = to_json(value) if not isinstance(value, list | dict) else ""
-    return text.replace('"', "'") if 0 < len(text) <= 60 else f"'{JSON_TYPES[type(value)]}'"
-
-
 def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make an object of its members; a name that comes twice would mean two things to two parsers."""
     members = dict(pairs)
@@ -437,7 +461,7 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
         if isinstance(value, list) and isinstance(key, int):
             yield from flatten_messages(inner, value[key], f"{path}[{key}]")
         elif isinstance(value, dict) and key != "_schema":
-            yield from flatten_messages(inner, value.get(key, _MISSING), f"{path}.{key}" if path else key)
+            yield from flatten_messages(inner, value.get(key, _MISSING), f"{path}.{key[:100]}" if path else key[:100])
         else:  # "_schema", and the "key" and "value" of a fields.Dict, are no members of the body
             yield from flatten_messages(inner, value, path)
 
@@ -459,10 +483,10 @@ class BodyParser(FlaskParser):
         data = req.get_data()
         if len(data) > MAX_BODY:
             raise RequestEntityTooLarge
+        if not req.is_json and (data or req.mimetype):
+            raise ApiError(415, f"Content-Type: expected application/json, got '{req.mimetype or 'nothing'}'")
         if not data:
             raise ApiError(400, "body: expected a JSON object, got nothing")
-        if not req.is_json:
-            raise ApiError(415, f"Content-Type: expected application/json, got '{req.mimetype or 'nothing'}'")
         g.body = parse_json(data)
         return g.body
 
@@ -493,6 +517,9 @@ class Body(ma.Schema):
 class Flag(fields.Boolean):
     """true or false, and nothing that only looks like it."""
 
+    def __init__(self, description: str, **options: Any):
+        super().__init__(metadata={"description": description}, **options)
+
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
             raise ma.ValidationError("Expected true or false")
@@ -501,6 +528,9 @@ class Flag(fields.Boolean):
 
 class Number(fields.Float):
     """A JSON number, kept as it was written: 1 stays 1."""
+
+    def __init__(self, description: str, **options: Any):
+        super().__init__(metadata={"description": description}, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -516,7 +546,7 @@ class Reference(fields.String):
         self.kind = kind
 
 
-def text(description: str, required: bool = True, longest: int = 200) -> fields.String:
+def string(description: str, required: bool = True, longest: int = 200) -> fields.String:
     """A string; one that is required must not be blank, one that is not may be null."""
     rules: list[Any] = [validate.Length(max=longest, error="Expected at most {max} characters")]
     if required:
@@ -546,27 +576,29 @@ def choice(description: str, choices: Iterable[str]) -> fields.String:
 
 
 def each_once(*members: str) -> Callable[[list[Any]], None]:
-    """Answer a validator: no two items of the list are the same, or have the same member."""
+    """Answer a validator: no two items of a list have the same member, or are the same, if no member is named."""
 
     def check(items: list[Any]) -> None:
+        message = ["Expected each only once"]
         for member in members or (None,):
             seen = set()
             for index, item in enumerate(items):
-                key = item if member is None else item[member]
+                key = item[member] if member else item
                 if key in seen:
-                    raise ma.ValidationError(
-                        {index: ["Expected each only once"] if member is None else {member: ["Expected each only once"]}}
-                    )
+                    raise ma.ValidationError({index: {member: message} if member else message})
                 seen.add(key)
 
     return check
 
 
-def references(schema: ma.Schema, body: dict[str, Any], path: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield the path, kind and id of every Reference in a body."""
-    for name, field in schema.fields.items():
-        if name in body:
-            yield from field_references(field, body[name], path + name)
+def at_most(number: int) -> validate.Length:
+    """Answer a validator that bounds a list, and with it the work that it can cause."""
+    return validate.Length(max=number, error="Expected at most {max} items")
+
+
+def aliases(description: str) -> fields.List:
+    """A list of attributes' aliases, each once."""
+    return fields.List(fields.String(), load_default=list, validate=each_once(), metadata={"description": description})
 
 
 def field_references(field: Any, value: Any, path: str) -> Iterator[tuple[str, str, str]]:
@@ -578,6 +610,13 @@ def field_references(field: Any, value: Any, path: str) -> Iterator[tuple[str, s
     elif isinstance(field, fields.List):
         for index, item in enumerate(value):
             yield from field_references(field.inner, item, f"{path}[{index}]")
+
+
+def references(schema: ma.Schema, body: dict[str, Any], path: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield the path, kind and id of every Reference in a body."""
+    for name, field in schema.fields.items():
+        if name in body:
+            yield from field_references(field, body[name], path + name)
 
 
 # == Credentials and access ==
@@ -608,8 +647,7 @@ def session_only(flag: str | None = None) -> Callable[[Callable[..., Any]], Call
 public = requires("public")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Whoever presented a good credential: an API key, or a signed-in user."""
 
     tenant: str
@@ -622,6 +660,10 @@ class Caller:
     def is_key(self) -> bool:
         """Whether this is an API key."""
         return self.user is None
+
+    def role_says(self, member: str) -> Any:
+        """Answer a member of the user's role; None for a key."""
+        return (self.role or {}).get(member)
 
 
 def utc_now(seconds_ago: float = 0) -> str:
@@ -687,7 +729,10 @@ def authenticate_key(raw_key: str) -> Caller:
     stale = utc_now(seconds_ago=1)
     if last_used_at is None or last_used_at < stale:
         sql = "UPDATE api_keys SET last_used_at = ? WHERE tenant = ? AND id = ? AND ifnull(last_used_at, '') < ?"
-        execute(sql, utc_now(), tenant, id, stale)
+        try:
+            execute(sql, utc_now(), tenant, id, stale)
+        except sqlite3.OperationalError as error:  # a full disk, or a long write elsewhere, is no reason to refuse a read
+            current_app.logger.error("The use of API key %s was not recorded: %s", id, error)
     return Caller(tenant, id, permissions=tuple(json.loads(permissions)))
 
 
@@ -738,11 +783,11 @@ def check_permitted(caller: Caller, access: Access) -> None:
         if access.permission not in caller.permissions:
             needed = "a signed-in user, not a key" if access.permission == "session" else f"permission '{access.permission}'"
             raise ApiError(403, f"This route needs {needed}; the key holds: {', '.join(caller.permissions)}")
-    elif access.flag is not None and not (caller.role or {}).get(access.flag):
-        raise ApiError(403, f"This route needs a role with {access.flag}; yours is '{(caller.role or {}).get('id')}'")
+    elif access.flag is not None and not caller.role_says(access.flag):
+        raise ApiError(403, f"This route needs a role with {access.flag}; yours is '{caller.role_says('id')}'")
 
 
-api = Blueprint("api", __name__, url_prefix="/api/v1")
+api = Blueprint("api", __name__, url_prefix="/api/v1", cli_group=None)
 api.ARGUMENTS_PARSER = BodyParser()
 
 
@@ -799,7 +844,7 @@ NOT_STORED = {"Cache-Control": "no-store"}  # on every answer with a secret in i
 
 def answer(body: str, status: int = 200) -> Response:
     """Answer JSON text, such as is stored, with a line's end for people at a terminal."""
-    return current_app.response_class(body and f"{body}\n", status, mimetype="application/json")
+    return current_app.response_class(f"{body}\n", status, mimetype="application/json")
 
 
 def answer_list(bodies: Iterable[tuple[str]]) -> Response:
@@ -815,12 +860,10 @@ def answer_page(bodies: Iterable[tuple[str]], total: int, offset: int, limit: in
 
 def query_number(name: str, default: int, least: int, most: int) -> int:
     """Read a whole number from the query string. Raises ApiError 400."""
-    text = request.args.get(name)
-    if text is None:
-        return default
-    if not re.fullmatch("[0-9]{1,15}", text) or not least <= int(text) <= most:
-        raise ApiError(400, f"{name}: expected a whole number from {least} to {most}, got {shown(text)}")
-    return int(text)
+    try:
+        return whole_number(least, most)(request.args.get(name, str(default)))
+    except ValueError as error:
+        raise ApiError(400, f"{name}: {error}") from None
 
 
 def page_bounds() -> tuple[int, int]:
@@ -866,6 +909,7 @@ def get_health() -> dict[str, str]:
     (version,) = one("PRAGMA user_version")
     if version != SCHEMA_VERSION:
         raise database_unavailable(f"it has schema version {version}")
+    one("SELECT 1 FROM workspaces")
     return {"status": "ok"}
 
 
@@ -881,7 +925,7 @@ NO_PASSWORD = f"scrypt:32768:8:1${'0' * 16}${'0' * 128}"
 class LoginBody(Body):
     """An email and a password."""
 
-    email = text("The email people sign in with")
+    email = string("The email people sign in with")
     password = fields.String(required=True, load_only=True, metadata={"description": "The password", "format": "password"})
 
 
@@ -889,15 +933,15 @@ class UserBody(Body):
     """A person who may sign in."""
 
     id = identifier("The user's id")
-    email = text("The email people sign in with")
-    name = text("The person's name")
+    email = string("The email people sign in with")
+    name = string("The person's name")
     roleId = Reference("role", required=True)
 
 
 class SessionBody(Body):
     """A session token, good for 24 hours, and whose it is."""
 
-    token = text("Send it as Authorization: Bearer <token>", longest=2000)
+    token = string("Send it as Authorization: Bearer <token>", longest=2000)
     user = fields.Nested(UserBody, required=True)
 
 
@@ -905,7 +949,7 @@ class TenantBody(Body):
     """A workspace and the users who may sign in to it."""
 
     id = identifier("The workspace's id")
-    name = text("The workspace's name")
+    name = string("The workspace's name")
     users = fields.List(fields.Nested(UserBody), required=True)
 
 
@@ -922,8 +966,8 @@ def make_session(tenant: str, user: dict[str, str]) -> dict[str, Any]:
     return {"token": jwt.encode(claims, jwt_secret(), algorithm="HS256"), "user": user}
 
 
-def count_attempt(who: bytes) -> None:
-    """Count a try to sign in as failed until it succeeds, so that tries at the same time cannot slip past the limit.
+def admit_attempt(who: bytes) -> None:
+    """Let a try to sign in go on, counted as failed until it succeeds, so that tries at once cannot slip past the limit.
 
     Raises ApiError 429 after too many within the window, counted in the database and so across all processes.
     """
@@ -934,7 +978,7 @@ def count_attempt(who: bytes) -> None:
         if len(tries) < FAILURES_ALLOWED:
             execute("INSERT INTO login_attempts (who, at) VALUES (?, ?)", who, now)
             return
-    wait = max(1, round(tries[FAILURES_ALLOWED - 1][0] + FAILURES_WINDOW - now + 0.5))
+    wait = math.ceil(tries[FAILURES_ALLOWED - 1][0] + FAILURES_WINDOW - now)
     raise ApiError(429, f"Too many failed logins; try again in {wait} seconds", headers={"Retry-After": str(wait)})
 
 
@@ -961,7 +1005,7 @@ def login(credentials: dict[str, str]) -> Any:
     """Sign in with email and password; after ten failures within a minute, 429 until the minute is over."""
     email, password = credentials["email"], credentials["password"]
     who = hashlib.sha256(f"{email.lower()} {request.remote_addr}".encode()).digest()
-    count_attempt(who)
+    admit_attempt(who)
     row = one("SELECT tenant, id, email, name, role_id, password_hash FROM users WHERE email = ?", email)
     if not check_password_hash(row[5] if row else NO_PASSWORD, password) or not row:
         raise unauthorized("Wrong email or password")
@@ -985,7 +1029,7 @@ class ApiKeyBody(Body):
     """An API key as it is listed; its hash is never shown."""
 
     id = identifier("The key's id")
-    name = text("Human-readable name for the key")
+    name = string("Human-readable name for the key")
     rawKey = fields.String(required=True, metadata={"description": "The secret; it cannot be retrieved again"})
     permissions = fields.List(
         choice("A permission", PERMISSIONS),
@@ -993,7 +1037,7 @@ class ApiKeyBody(Body):
         validate=validate.Length(min=1, error="Expected at least one permission"),
         metadata={"description": "What the key may do; grant only what the integration needs"},
     )
-    active = Flag(required=True, metadata={"description": "Whether the key is accepted"})
+    active = Flag("Whether the key is accepted", required=True)
     createdAt = moment("When it was made")
     lastUsedAt = moment("When it was last used, right to a second; null before the first use", allow_none=True)
     deactivatedAt = moment("When it was deactivated; absent while it is active", required=False)
@@ -1028,7 +1072,7 @@ class DeactivatedApiKeyBody(ApiKeyBody):
 class DeletedBody(Body):
     """That an API key is gone."""
 
-    deleted = Flag(required=True, metadata={"description": "Always true"})
+    deleted = Flag("Always true", required=True)
 
 
 def key_as_listed(row: tuple[Any, ...]) -> dict[str, Any]:
@@ -1082,15 +1126,13 @@ def create_api_key(key: dict[str, Any]) -> Any:
 @api.response(200, DeactivatedApiKeyBody)
 def deactivate_api_key(id: str) -> dict[str, Any]:
     """Deactivate an API key: it is refused everywhere from this moment on. Doing it again changes nothing."""
-    with transaction():
+    with transaction():  # RETURNING alone commits only when its rows are read to the end
         row = one(
             "UPDATE api_keys SET deactivated_at = ifnull(deactivated_at, ?) WHERE tenant = ? AND id = ?"
             " RETURNING id, name, permissions, created_at, last_used_at, deactivated_at",
             *(utc_now(), g.tenant, id),
         )
-    if row is None:
-        raise not_found("api-key", id)
-    return key_as_listed(row)
+    return key_as_listed(found(row, "api-key", id))
 
 
 @api.delete("/api-keys/<id>")
@@ -1121,21 +1163,17 @@ def exists(kind: str, id: str) -> bool:
     return one("SELECT 1 FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id) is not None
 
 
-def require_body_ids(schema: ma.Schema, body: dict[str, Any], itself: tuple[str, str] | None = None) -> None:
-    """Raise ApiError 400, naming the fields, unless everything that a body refers to exists."""
+def require_existing(links: Iterable[tuple[str, str, str]]) -> None:
+    """Raise ApiError 400, naming the fields, unless everything that these references name exists."""
     refuse_problems(
-        f"{field}: {kind.replace('-', ' ')} '{id}' does not exist"
-        for field, kind, id in references(schema, body)
-        if (kind, id) != itself and not exists(kind, id)
+        f"{field}: {kind.replace('-', ' ')} '{id}' does not exist" for field, kind, id in links if not exists(kind, id)
     )
 
 
 def object_text(kind: str, id: str) -> str:
     """Answer a model object's stored text. Raises ApiError 404."""
-    row = one("SELECT body FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id)
-    if row is None:
-        raise not_found(kind, id)
-    return row[0]
+    sql = "SELECT body FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?"
+    return found(one(sql, g.tenant, kind, id), kind, id)[0]
 
 
 def load_object(kind: str, id: str) -> Any:
@@ -1146,7 +1184,7 @@ def load_object(kind: str, id: str) -> Any:
 def store_object(kind: str, new: dict[str, Any], old: dict[str, Any] | None = None) -> str:
     """Store a new model object, or one in place of the old, and answer its text. Raises ApiError 400, 403 or 409."""
     id, links = new["id"], list(references(MODEL[kind], new))
-    require_body_ids(MODEL[kind], new, itself=(kind, id))
+    require_existing(link for link in links if link[1:] != (kind, id))
     MODEL[kind].check_change(old, new)
     body = to_json(new)
     if old is None:
@@ -1165,10 +1203,10 @@ def remove_object(kind: str, id: str) -> None:
     """Delete a model object that nothing refers to. Raises ApiError 404 or 409."""
     object_text(kind, id)
     sql = "SELECT kind, id FROM referrers WHERE tenant = ? AND target_kind = ? AND target_id = ? LIMIT 4"
-    users = [f"{user_kind.replace('-', ' ')} '{user}'" for user_kind, user in execute(sql, g.tenant, kind, id)]
-    if users:
-        more = " and more" if len(users) > 3 else ""
-        raise ApiError(409, f"{kind.replace('-', ' ').capitalize()} '{id}' is in use by {', '.join(users[:3])}{more}")
+    referrers = [f"{source.replace('-', ' ')} '{source_id}'" for source, source_id in execute(sql, g.tenant, kind, id)]
+    if referrers:
+        more = " and more" if len(referrers) > 3 else ""
+        raise ApiError(409, f"{kind.replace('-', ' ').capitalize()} '{id}' is in use by {', '.join(referrers[:3])}{more}")
     execute("DELETE FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id)
 
 
@@ -1179,31 +1217,21 @@ def with_path_id(body: dict[str, Any], id: str) -> dict[str, Any]:
     return {"id": id, **body}
 
 
-def named(name: str, summary: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Name a view that is made in a helper, as if it had been written out."""
-
-    def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
-        view.__name__, view.__doc__ = name, summary
-        return view
-
-    return decorator
-
-
 def register_reads(kind: str, body: type[ModelBody]) -> None:
     """Register a model noun's list and get."""
     name, noun = kind.replace("-", "_"), kind.replace("-", " ")
 
-    @api.get(f"/{kind}s")
+    @api.get(f"/{kind}s", endpoint=f"list_{name}s")
     @requires("read")
     @api.response(200, body(many=True))
-    @named(f"list_{name}s", f"List all {noun}s, in order of creation.")
+    @api.doc(summary=f"List all {noun}s, in order of creation.")
     def list_objects() -> Response:
         return answer_list(execute("SELECT body FROM model_objects WHERE tenant = ? AND kind = ? ORDER BY seq", g.tenant, kind))
 
-    @api.get(f"/{kind}s/<id>")
+    @api.get(f"/{kind}s/<id>", endpoint=f"get_{name}")
     @requires("read")
     @api.response(200, body)
-    @named(f"get_{name}", f"Get one {noun}.")
+    @api.doc(summary=f"Get one {noun}.")
     def get_object(id: str) -> Response:
         return answer(object_text(kind, id))
 
@@ -1212,33 +1240,32 @@ def register_writes(kind: str, body: type[ModelBody], update: str, delete: str, 
     """Register a model noun's create, replace and delete."""
     name, noun = kind.replace("-", "_"), f"{'an' if kind[0] in 'aeiou' else 'a'} {kind.replace('-', ' ')}"
 
-    @api.post(f"/{kind}s")
+    @api.post(f"/{kind}s", endpoint=f"create_{name}")
     @requires(update, flag)
     @api.arguments(body)
     @api.response(201, body)
-    @named(f"create_{name}", f"Create {noun}; its id and alias must be new in the workspace.")
+    @api.doc(summary=f"Create {noun}; its id and alias must be new in the workspace.")
     def create_object(new: dict[str, Any]) -> Response:
         with transaction():
             return answer(store_object(kind, new), 201)
 
-    @api.put(f"/{kind}s/<id>")
+    @api.put(f"/{kind}s/<id>", endpoint=f"replace_{name}")
     @requires(update, flag)
     @api.arguments(body(partial=("id",)))
     @api.response(200, body)
-    @named(f"replace_{name}", f"Replace {noun} as a whole; the body may leave its id out.")
+    @api.doc(summary=f"Replace {noun} as a whole; the body may leave its id out.")
     def replace_object(new: dict[str, Any], id: str) -> Response:
         new = with_path_id(new, id)
         with transaction():
             return answer(store_object(kind, new, load_object(kind, id)))
 
-    @api.delete(f"/{kind}s/<id>")
+    @api.delete(f"/{kind}s/<id>", endpoint=f"delete_{name}")
     @requires(delete, flag)
     @api.response(204)
-    @named(f"delete_{name}", f"Delete {noun} that nothing refers to.")
-    def delete_object(id: str) -> Response:
+    @api.doc(summary=f"Delete {noun} that nothing refers to.")
+    def delete_object(id: str) -> None:
         with transaction():
             remove_object(kind, id)
-        return answer("", 204)
 
 
 def model_noun(kind: str, body: type[ModelBody], update: str, delete: str, flag: str) -> None:
@@ -1255,8 +1282,8 @@ class AttributeGroupBody(Body):
     """A group of attributes, as people see them together."""
 
     id = identifier("The group's id")
-    name = text("The group's name")
-    sortOrder = Number(load_default=0, metadata={"description": "Groups are shown in ascending order"})
+    name = string("The group's name")
+    sortOrder = Number("Groups are shown in ascending order", load_default=0)
     attributeIds = fields.List(Reference("attribute"), load_default=list, metadata={"description": "The group's attributes"})
 
 
@@ -1265,10 +1292,10 @@ class SchemaBody(ModelBody):
 
     id = identifier("The schema's id")
     alias = identifier("URL-safe short name")
-    name = text("The schema's name")
-    description = text("What it is for", required=False, longest=10_000)
-    icon = text("Name of an icon", required=False)
-    variantEnabled = Flag(required=True, metadata={"description": "Whether its records may have variants"})
+    name = string("The schema's name")
+    description = string("What it is for", required=False, longest=10_000)
+    icon = string("Name of an icon", required=False)
+    variantEnabled = Flag("Whether its records may have variants", required=True)
     workflowId = Reference("workflow", allow_none=True)
     attributeGroups = fields.List(fields.Nested(AttributeGroupBody), load_default=list, validate=each_once("id"))
 
@@ -1294,24 +1321,9 @@ class SchemaBody(ModelBody):
             if state not in states:
                 raise ApiError(409, f"workflowId: records are in state '{state}', which would not exist any more")
         if states:
-            self.begin_lifecycle(new["id"], workflow["defaultStateId"])
-
-    @staticmethod
-    def begin_lifecycle(schema_id: str, state_id: str) -> None:
-        """Put a schema's records that are in no state into one, as a transition of each."""
-        now, who = utc_now(), g.caller.id
-        execute(
-            "INSERT INTO audit_log (tenant, record_id, body) SELECT tenant, id, json_object('id', 'audit-'"
-            " || lower(hex(randomblob(8))), 'entityId', id, 'action', 'transition', 'userId', ?, 'timestamp', ?, 'changes',"
-            " json_array(json_object('attribute', 'lifecycleStateId', 'scope', json('{}'), 'oldValue', null, 'newValue', ?)))"
-            " FROM entities WHERE tenant = ? AND schema_id = ? AND is_variant = 0 AND state_id IS NULL",
-            *(who, now, state_id, g.tenant, schema_id),
-        )
-        execute(
-            "UPDATE entities SET body = json_set(body, '$.lifecycleStateId', ?, '$.updatedAt', ?, '$.updatedBy', ?)"
-            " WHERE tenant = ? AND schema_id = ? AND is_variant = 0 AND state_id IS NULL",
-            *(state_id, now, who, g.tenant, schema_id),
-        )
+            stateless = "SELECT id FROM entities WHERE tenant = ? AND schema_id = ? AND is_variant = 0 AND state_id IS NULL"
+            for (id,) in execute(stateless, g.tenant, new["id"]).fetchall():
+                put_in_state(load_record(id), workflow["defaultStateId"])
 
 
 model_noun("schema", SchemaBody, "update-model", "delete-model", "canManageSchemas")
@@ -1319,28 +1331,40 @@ model_noun("schema", SchemaBody, "update-model", "delete-model", "canManageSchem
 
 # == Attributes ==
 
-ATTRIBUTE_TYPES = ["text", "number", "boolean", "datetime", "media", "option", "relation", "complex"]
-GUARD_OPERATORS = ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"]
+ATTRIBUTE_TYPES: dict[str, Any] = {  # and what their values are in JSON
+    "text": str,
+    "number": int | float,
+    "boolean": bool,
+    "datetime": str,
+    "media": str,
+    "option": str,
+    "relation": str,
+    "complex": dict,
+}
 
 
 def compile_pattern(pattern: str) -> Any:
-    """Compile a pattern with RE2, whose matching takes linear time whatever the pattern. Raises re2.error."""
+    """Compile a pattern with RE2, whose matching takes time in proportion to the text and to the pattern's program.
+
+    Raises re2.error for a pattern that does not compile, or to too large a program.
+    """
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = 1 << 19
     return re2.compile(pattern, options)
 
 
 class ValidationBody(Body):
     """What the values of an attribute must be like."""
 
-    required = Flag(metadata={"description": "Counts for completeness; never blocks a write"})
+    required = Flag("Counts for completeness; never blocks a write")
     maxLength = fields.Integer(
         strict=True, allow_none=True, validate=validate.Range(min=0), metadata={"description": "Most characters of a text"}
     )
-    min = Number(allow_none=True, metadata={"description": "Least number"})
-    max = Number(allow_none=True, metadata={"description": "Greatest number"})
-    pattern = text("Regular expression (RE2 syntax) that texts must contain a match of", required=False, longest=1000)
-    unique = Flag(metadata={"description": "No two records or variants may hold the same value in the same scope"})
+    min = Number("Least number", allow_none=True)
+    max = Number("Greatest number", allow_none=True)
+    pattern = string("Regular expression (RE2 syntax) that texts must contain a match of", required=False, longest=1000)
+    unique = Flag("No two records or variants may hold the same value in the same scope")
 
     @ma.validates_schema
     def check_rules(self, data: dict[str, Any], **_: Any) -> None:
@@ -1348,7 +1372,8 @@ class ValidationBody(Body):
         try:
             compile_pattern(data.get("pattern") or "")
         except re2.error as error:
-            raise ma.ValidationError(f"Expected an RE2 pattern: {error}", "pattern") from None
+            reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
+            raise ma.ValidationError(f"Expected an RE2 pattern: {reason}", "pattern") from None
         if data.get("min") is not None and data.get("max") is not None and data["min"] > data["max"]:
             raise ma.ValidationError("Expected a number not less than min", "max")
 
@@ -1357,8 +1382,30 @@ class AttributeGuardBody(Body):
     """Shows or hides the attribute by another one's value."""
 
     attributeId = Reference("attribute", required=True)
-    operator = choice("How the value is compared", GUARD_OPERATORS)
+    operator = choice("How the value is compared", ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"])
     value = fields.Raw(allow_none=True, metadata={"description": "What it is compared with"})
+
+
+def unique_key(value: Any) -> str:
+    """Answer the text under which a value is unique: 1.0 is 1, and the order of members does not matter."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return to_json(value, sort_keys=True)
+
+
+def claim_values(entity_id: str, alias: str, entries: list[dict[str, Any]]) -> None:
+    """Claim the values of a unique attribute for one record or variant. Raises ApiError 409 if another has one."""
+    for index, entry in enumerate(entries):
+        key = (g.tenant, alias, to_json(entry["scope"], sort_keys=True), unique_key(entry["value"]))
+        if not execute(
+            "INSERT INTO unique_values (tenant, attribute, scope, value, entity_id) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            *key,
+            entity_id,
+        ).rowcount:
+            sql = "SELECT entity_id FROM unique_values WHERE tenant = ? AND attribute = ? AND scope = ? AND value = ?"
+            holder = one(sql, *key)[0]
+            raise ApiError(409, f"values.{alias}[{index}].value: {shown(entry['value'])} is already the value of '{holder}'")
 
 
 class AttributeBody(ModelBody):
@@ -1366,14 +1413,14 @@ class AttributeBody(ModelBody):
 
     id = identifier("The attribute's id")
     alias = identifier("Short name, under which records hold its values")
-    name = text("The attribute's name")
+    name = string("The attribute's name")
     type = choice("What its values are", ATTRIBUTE_TYPES)
     dimensionIds = fields.List(Reference("dimension"), load_default=list, validate=each_once())
-    inheritable = Flag(load_default=True, metadata={"description": "Whether variants inherit it"})
+    inheritable = Flag("Whether variants inherit it", load_default=True)
     validation = fields.Nested(ValidationBody, load_default=dict)
-    guards = fields.List(fields.Nested(AttributeGuardBody), load_default=list)
+    guards = fields.List(fields.Nested(AttributeGuardBody), load_default=list, validate=at_most(100))
     optionListId = Reference("option-list", allow_none=True)
-    multiple = Flag(load_default=False, metadata={"description": "Whether each value is an array"})
+    multiple = Flag("Whether each value is an array", load_default=False)
 
     @ma.validates_schema
     def check_options(self, data: dict[str, Any], **_: Any) -> None:
@@ -1402,28 +1449,6 @@ class AttributeBody(ModelBody):
             claim_values(entity_id, alias, json.loads(entries))
 
 
-def unique_key(value: Any) -> str:
-    """Answer the text under which a value is unique: 1.0 is 1, and the order of members does not matter."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return to_json(value, sort_keys=True)
-
-
-def claim_values(entity_id: str, alias: str, entries: list[dict[str, Any]]) -> None:
-    """Claim the values of a unique attribute for one record or variant. Raises ApiError 409 if another has one."""
-    for index, entry in enumerate(entries):
-        key = (g.tenant, alias, to_json(entry["scope"], sort_keys=True), unique_key(entry["value"]))
-        if not execute(
-            "INSERT INTO unique_values (tenant, attribute, scope, value, entity_id) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT DO NOTHING",
-            *key,
-            entity_id,
-        ).rowcount:
-            sql = "SELECT entity_id FROM unique_values WHERE tenant = ? AND attribute = ? AND scope = ? AND value = ?"
-            holder = one(sql, *key)[0]
-            raise ApiError(409, f"values.{alias}[{index}].value: {shown(entry['value'])} is already the value of '{holder}'")
-
-
 model_noun("attribute", AttributeBody, "update-model", "delete-model", "canManageSchemas")
 
 
@@ -1444,7 +1469,8 @@ def attribute_texts(schema: dict[str, Any]) -> list[str]:
 @api.response(200, AttributeBody(many=True))
 def list_schema_attributes(id: str) -> Response:
     """List the attributes of one schema, in the order of its groups."""
-    return answer_list((text,) for text in attribute_texts(load_object("schema", id)))
+    with snapshot():
+        return answer_list((text,) for text in attribute_texts(load_object("schema", id)))
 
 
 # == Dimensions ==
@@ -1455,8 +1481,8 @@ class SegmentBody(Body):
 
     id = identifier("The segment's id")
     alias = identifier("Short name")
-    name = text("The segment's name")
-    isDefault = Flag(load_default=False, metadata={"description": "Whether it is the default; defaultSegmentId decides"})
+    name = string("The segment's name")
+    isDefault = Flag("Whether it is the default; defaultSegmentId decides", load_default=False)
 
 
 class DimensionBody(ModelBody):
@@ -1464,8 +1490,8 @@ class DimensionBody(ModelBody):
 
     id = identifier("The dimension's id")
     alias = identifier("Short name")
-    name = text("The dimension's name")
-    defaultSegmentId = text("The segment that counts when none is named")
+    name = string("The dimension's name")
+    defaultSegmentId = string("The segment that counts when none is named")
     segments = fields.List(fields.Nested(SegmentBody), required=True, validate=each_once("id", "alias"))
 
     @ma.validates_schema
@@ -1490,7 +1516,7 @@ model_noun("dimension", DimensionBody, "update-model", "delete-model", "canManag
 class ScopeMatrixBody(Body):
     """The dimensions whose scopes are wanted."""
 
-    dimensionIds = fields.List(Reference("dimension"), required=True, validate=each_once())
+    dimensionIds = fields.List(Reference("dimension"), required=True, validate=[at_most(20), each_once()])
 
 
 @api.post("/dimensions/scope-matrix")
@@ -1500,10 +1526,10 @@ class ScopeMatrixBody(Body):
 def compute_scope_matrix(body: dict[str, Any]) -> Response:
     """Answer every combination of the dimensions' segments, in the order given; at most 10,000."""
     ids = body["dimensionIds"]
-    require_body_ids(ScopeMatrixBody(), body)
+    require_existing(references(ScopeMatrixBody(), body))
     segments = [[segment["id"] for segment in load_object("dimension", id)["segments"]] for id in ids]
     if math.prod(map(len, segments)) > 10_000:
-        raise ApiError(400, f"dimensionIds: expected at most 10000 combinations, got {math.prod(map(len, segments))}")
+        raise ApiError(400, "dimensionIds: expected at most 10000 combinations, got more")
     return answer(to_json([dict(zip(ids, scope, strict=True)) for scope in itertools.product(*segments)]))
 
 
@@ -1515,33 +1541,35 @@ class OptionValueBody(Body):
 
     id = identifier("The value's id")
     alias = identifier("Short name")
-    label = text("What people see")
-    sortOrder = Number(load_default=0, metadata={"description": "Values are listed in ascending order"})
-    color = text("A colour, in hex", required=False)
-    parentId = text("The value above it, in a hierarchical list", required=False)
+    label = string("What people see")
+    sortOrder = Number("Values are listed in ascending order", load_default=0)
+    color = string("A colour, in hex", required=False)
+    parentId = string("The value above it, in a hierarchical list", required=False)
+
+
+def with_below(ids: Iterable[str], values: list[dict[str, Any]]) -> set[str]:
+    """Answer these ids and those of all values below them."""
+    children: dict[str | None, list[str]] = {}
+    for value in values:
+        children.setdefault(value.get("parentId"), []).append(value["id"])
+    found_ids = list(ids)
+    for above in found_ids:  # grows as it goes
+        found_ids.extend(children.get(above, []))
+    return set(found_ids)
 
 
 def parent_problems(values: list[dict[str, Any]], hierarchical: bool) -> dict[int, str]:
     """Answer what is wrong with the values' parents, by the values' place in the list."""
-    parents = {value["id"]: value.get("parentId") for value in values}
-    rooted: set[str | None] = {None}
-    problems = {}
+    ids, problems = {value["id"] for value in values}, {}
+    rooted = with_below((value["id"] for value in values if value.get("parentId") not in ids), values)
     for index, value in enumerate(values):
         parent = value.get("parentId")
         if parent is not None and not hierarchical:
             problems[index] = "Expected none, because the list is not hierarchical"
-        elif parent is not None and parent not in parents:
+        elif parent is not None and parent not in ids:
             problems[index] = "Expected the id of another value of the list"
-        else:
-            chain: dict[str | None, None] = {}  # in order, and quick to search
-            above = value["id"]
-            while above not in rooted and above not in chain:
-                chain[above] = None
-                above = parents.get(above)
-            if above in rooted:
-                rooted.update(chain)
-            else:
-                problems[index] = "Expected a value that is not below this one"
+        elif value["id"] not in rooted:
+            problems[index] = "Expected a value that is not below this one"
     return problems
 
 
@@ -1550,8 +1578,8 @@ class OptionListBody(ModelBody):
 
     id = identifier("The list's id")
     alias = identifier("Short name")
-    name = text("The list's name")
-    hierarchical = Flag(load_default=False, metadata={"description": "Whether its values may stand below one another"})
+    name = string("The list's name")
+    hierarchical = Flag("Whether its values may stand below one another", load_default=False)
     values = fields.List(fields.Nested(OptionValueBody), load_default=list, validate=each_once("id", "alias"))
 
     @ma.validates_schema
@@ -1619,19 +1647,12 @@ def replace_option_value(value: dict[str, Any], id: str, value_id: str) -> Respo
 @api.delete("/option-lists/<id>/values/<value_id>")
 @requires("delete-model", "canManageOptionLists")
 @api.response(204)
-def delete_option_value(id: str, value_id: str) -> Response:
+def delete_option_value(id: str, value_id: str) -> None:
     """Remove a value from an option list, and the values below it."""
     with transaction():
         options, _ = find_option_value(id, value_id)
-        children: dict[str | None, list[str]] = {}
-        for value in options["values"]:
-            children.setdefault(value.get("parentId"), []).append(value["id"])
-        gone = [value_id]
-        for above in gone:  # grows as it goes
-            gone.extend(children.get(above, []))
-        removed = set(gone)
+        removed = with_below([value_id], options["values"])
         store_option_values(options, [value for value in options["values"] if value["id"] not in removed])
-    return answer("", 204)
 
 
 # == Workflows ==
@@ -1641,26 +1662,24 @@ class StateBody(Body):
     """A state that records can be in; the lists name attributes by alias."""
 
     id = identifier("The state's id")
-    name = text("The state's name")
-    color = text("A colour, in hex", required=False)
-    hidden = fields.List(fields.String(), load_default=list, metadata={"description": "Attributes not shown in this state"})
-    required = fields.List(
-        fields.String(), load_default=list, metadata={"description": "Attributes that count for completeness"}
-    )
-    readOnly = fields.List(fields.String(), load_default=list, metadata={"description": "Attributes that cannot change"})
+    name = string("The state's name")
+    color = string("A colour, in hex", required=False)
+    hidden = aliases("Attributes not shown in this state")
+    required = aliases("Attributes that count for completeness")
+    readOnly = aliases("Attributes that cannot change")
 
 
 class TransitionBody(Body):
     """A way from one state to another."""
 
     id = identifier("The transition's id")
-    name = text("The transition's name", required=False)
-    fromStateId = text("The state it leaves")
-    toStateId = text("The state it leads to")
-    allowedRoleIds = fields.List(
-        Reference("role"), load_default=list, metadata={"description": "Who may take it; empty: anyone"}
+    name = string("The transition's name", required=False)
+    fromStateId = string("The state it leaves")
+    toStateId = string("The state it leads to")
+    allowedRoleIds = fields.List(Reference("role"), load_default=list, validate=each_once())
+    requiresCompleteness = Number(
+        "Least score to take it with", load_default=0, validate=validate.Range(0, 100, error="Expected 0 to 100")
     )
-    requiresCompleteness = Number(load_default=0, validate=validate.Range(0, 100, error="Expected 0 to 100"))
 
 
 class WorkflowBody(ModelBody):
@@ -1668,11 +1687,11 @@ class WorkflowBody(ModelBody):
 
     id = identifier("The workflow's id")
     alias = identifier("Short name")
-    name = text("The workflow's name")
-    description = text("What it is for", required=False, longest=10_000)
-    defaultStateId = text("The state of new records")
-    states = fields.List(fields.Nested(StateBody), required=True, validate=each_once("id"))
-    transitions = fields.List(fields.Nested(TransitionBody), load_default=list, validate=each_once("id"))
+    name = string("The workflow's name")
+    description = string("What it is for", required=False, longest=10_000)
+    defaultStateId = string("The state of new records")
+    states = fields.List(fields.Nested(StateBody), required=True, validate=[at_most(500), each_once("id")])
+    transitions = fields.List(fields.Nested(TransitionBody), load_default=list, validate=[at_most(5000), each_once("id")])
 
     @ma.validates_schema
     def check_states(self, data: dict[str, Any], **_: Any) -> None:
@@ -1719,19 +1738,22 @@ class CatalogPermissionBody(Body):
     """What a role may do with one catalog."""
 
     catalogId = Reference("catalog", required=True)
-    canView = Flag(load_default=False)
-    canAssign = Flag(load_default=False)
+    canView = Flag("Whether its people see the catalog", load_default=False)
+    canAssign = Flag("Whether its people put records into its categories", load_default=False)
 
 
 class RoleBody(ModelBody):
     """What the people who have this role may do."""
 
     id = identifier("The role's id")
-    name = text("The role's name")
-    description = text("Who it is for", required=False, longest=10_000)
-    canManageSchemas, canManageRoles, canManageDimensions, canManageOptionLists, canExport, canImport = (
-        Flag(load_default=False, metadata={"description": meaning}) for meaning in ROLE_FLAGS.values()
-    )
+    name = string("The role's name")
+    description = string("Who it is for", required=False, longest=10_000)
+    canManageSchemas = Flag(ROLE_FLAGS["canManageSchemas"], load_default=False)
+    canManageRoles = Flag(ROLE_FLAGS["canManageRoles"], load_default=False)
+    canManageDimensions = Flag(ROLE_FLAGS["canManageDimensions"], load_default=False)
+    canManageOptionLists = Flag(ROLE_FLAGS["canManageOptionLists"], load_default=False)
+    canExport = Flag(ROLE_FLAGS["canExport"], load_default=False)
+    canImport = Flag(ROLE_FLAGS["canImport"], load_default=False)
     schemaPermissions = fields.List(fields.Nested(SchemaPermissionBody), load_default=list, validate=each_once("schemaId"))
     catalogPermissions = fields.List(fields.Nested(CatalogPermissionBody), load_default=list, validate=each_once("catalogId"))
 
@@ -1758,9 +1780,11 @@ class ResolveBody(Body):
 @api.response(200, {"type": "object", "additionalProperties": {"type": "string", "enum": LEVELS}})
 def resolve_role(body: dict[str, Any], id: str) -> Response:
     """Answer what a role may do with each attribute of a schema, by alias."""
-    role, schema_id = load_object("role", id), body["schemaId"]
-    require_body_ids(ResolveBody(only=("schemaId",)), body)
-    attributes = map(json.loads, attribute_texts(load_object("schema", schema_id)))
+    schema_id = body["schemaId"]
+    with snapshot():
+        role = load_object("role", id)
+        require_existing([("schemaId", "schema", schema_id)])
+        attributes = [json.loads(stored) for stored in attribute_texts(load_object("schema", schema_id))]
     aliases = {attribute["id"]: attribute["alias"] for attribute in attributes}
     wanted = body.get("attributeIds", list(aliases))
     refuse_problems(
@@ -1835,8 +1859,8 @@ class RecordBody(Body):
     lifecycleStateId = fields.String(required=True, allow_none=True, metadata={"description": "Null without a workflow"})
     createdAt = moment("When it was made")
     updatedAt = moment("When it was last changed")
-    createdBy = text("Id of the user or API key that made it")
-    updatedBy = text("Id of the user or API key that changed it last")
+    createdBy = string("Id of the user or API key that made it")
+    updatedBy = string("Id of the user or API key that changed it last")
     values = Values(required=True)
 
 
@@ -1855,52 +1879,61 @@ class ValuesBody(Body):
     values = Values(required=True)
 
 
-VALUE_TYPES: dict[str, Any] = {
-    "text": str,
-    "number": int | float,
-    "boolean": bool,
-    "datetime": str,
-    "media": str,
-    "option": str,
-    "relation": str,
-    "complex": dict,
-}
+def is_datetime(value: str) -> bool:
+    """Answer whether this is an ISO 8601 date, or date and time."""
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return value[10:11] in ("", "T", " ")  # Python takes any character there
+
+
+def record_exists(id: str) -> bool:
+    """Answer whether the workspace has this record."""
+    return one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id) is not None
+
+
+MOST_MATCHED = 50_000  # characters held against patterns in one request, so that the worst pattern costs seconds at most
 
 
 class AttributeRules(NamedTuple):
     """What the values of one attribute must be."""
 
-    body: dict[str, Any]
+    attribute: dict[str, Any]
     dimensions: dict[str, set[str]]  # segment ids by dimension id
     options: set[str]  # value ids and aliases
     pattern: Any
 
     def value_problem(self, value: Any) -> str | None:
         """Say what is wrong with a value, or None."""
-        if not self.body["multiple"]:
+        if not self.attribute["multiple"]:
             problem = self.single_problem(value)
         elif not isinstance(value, list):
-            problem = f"an array of type '{self.body['type']}', got '{JSON_TYPES[type(value)]}'"
+            problem = f"an array of type '{self.attribute['type']}', got '{JSON_TYPES[type(value)]}'"
         else:
             problem = next(filter(None, map(self.single_problem, value)), None)
-        return problem and f"Attribute '{self.body['alias']}' expects {problem}"
+        return problem and f"Attribute '{self.attribute['alias']}' expects {problem}"
 
     def single_problem(self, value: Any) -> str | None:
         """Say what is expected in place of a value, or of one of several, or None."""
-        kind, limits = self.body["type"], self.body["validation"]
-        if not isinstance(value, VALUE_TYPES[kind]) or (kind == "number" and isinstance(value, bool)):
+        kind, limits = self.attribute["type"], self.attribute["validation"]
+        if not isinstance(value, ATTRIBUTE_TYPES[kind]) or (kind == "number" and isinstance(value, bool)):
             return f"type '{kind}', got '{JSON_TYPES[type(value)]}'"
         if isinstance(value, str):
             if len(value) > limits.get("maxLength", len(value)):
                 return f"at most {limits['maxLength']} characters, got {len(value)}"
-            if self.pattern and not self.pattern.search(value):
-                return f"a match of {limits['pattern']}, got {shown(value)}"
+            if self.pattern:
+                g.matched = g.get("matched", 0) + len(value)
+                if g.matched > MOST_MATCHED:
+                    return f"texts with a pattern to have at most {MOST_MATCHED} characters together in one request"
+                if not self.pattern.search(value):
+                    return f"a match of {limits['pattern']}, got {shown(value)}"
         if kind == "number" and not limits.get("min", value) <= value <= limits.get("max", value):
             return f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}, got {shown(value)}"
         if kind == "datetime" and not is_datetime(value):
             return f"an ISO 8601 date and time, got {shown(value)}"
         if kind == "option" and value not in self.options:
-            return f"the id or alias of a value of '{self.body['optionListId']}', got {shown(value)}"
+            return f"the id or alias of a value of '{self.attribute['optionListId']}', got {shown(value)}"
         if kind == "relation" and not record_exists(value):
             return f"the id of a record, got {shown(value)}"
         return None
@@ -1909,7 +1942,7 @@ class AttributeRules(NamedTuple):
         """Yield what is wrong with a scope."""
         for dimension, segment in scope.items():
             if dimension not in self.dimensions:
-                yield f"{path}: attribute '{self.body['alias']}' has no dimension {shown(dimension)}"
+                yield f"{path}: attribute '{self.attribute['alias']}' has no dimension {shown(dimension)}"
             elif not isinstance(segment, str) or segment not in self.dimensions[dimension]:
                 yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {shown(segment)}"
 
@@ -1917,7 +1950,7 @@ class AttributeRules(NamedTuple):
 class SchemaRules(NamedTuple):
     """What the records of one schema must be like."""
 
-    body: dict[str, Any]
+    schema: dict[str, Any]
     attributes: dict[str, AttributeRules]  # by alias
     workflow: dict[str, Any] | None
     states: dict[str | None, dict[str, Any]]  # by id
@@ -1929,7 +1962,7 @@ class SchemaRules(NamedTuple):
             rules, path = self.attributes.get(alias), f"values.{alias[:100]}"
             if rules is None:
                 if entries or alias not in stored:  # what the schema had once may still be cleared
-                    yield f"{path}: schema '{self.body['id']}' has no attribute with this alias"
+                    yield f"{path}: schema '{self.schema['id']}' has no attribute with this alias"
                 continue
             for index, entry in enumerate(entries):
                 yield from rules.scope_problems(entry["scope"], f"{path}[{index}].scope")
@@ -1942,7 +1975,11 @@ class SchemaRules(NamedTuple):
 
 @functools.lru_cache(maxsize=128)
 def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
-    """Work out a schema's rules. The model's version is part of the key, so a change to the model is a new entry."""
+    """Work out a schema's rules.
+
+    The version takes no part in that: it makes each state of the model an entry of its own in the cache. It is random, so
+    that no other database, and no transaction that was rolled back, can come up with the same one.
+    """
     schema = load_object("schema", schema_id)
     attributes = [json.loads(text) for text in attribute_texts(schema)]
     used = {id for attribute in attributes for id in attribute["dimensionIds"]}
@@ -1967,22 +2004,9 @@ def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
 
 def schema_rules(schema_id: str) -> SchemaRules:
     """Answer a schema's rules, as the model is now."""
-    (version,) = one("SELECT model_version FROM workspaces WHERE id = ?", g.tenant)
-    return compile_rules(version, g.tenant, schema_id)
-
-
-def is_datetime(value: str) -> bool:
-    """Answer whether this is an ISO 8601 date, or date and time."""
-    try:
-        datetime.fromisoformat(value)
-    except ValueError:
-        return False
-    return value[10:11] in ("", "T", " ")  # Python takes any character there
-
-
-def record_exists(id: str) -> bool:
-    """Answer whether the workspace has this record."""
-    return one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id) is not None
+    with snapshot():
+        (version,) = one("SELECT model_version FROM workspaces WHERE id = ?", g.tenant)
+        return compile_rules(version, g.tenant, schema_id)
 
 
 class Entity(NamedTuple):
@@ -1995,67 +2019,15 @@ class Entity(NamedTuple):
 
 def load_record(id: str) -> Entity:
     """Answer a record. Raises ApiError 404."""
-    row = one("SELECT schema_id, state_id, body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id)
-    if row is None:
-        raise not_found("record", id)
-    return Entity(row[0], row[1], json.loads(row[2]))
+    sql = "SELECT schema_id, state_id, body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0"
+    schema_id, state_id, body = found(one(sql, g.tenant, id), "record", id)
+    return Entity(schema_id, state_id, json.loads(body))
 
 
 def authorship() -> dict[str, str]:
     """Answer who makes a record or variant, and when."""
     now, who = utc_now(), g.caller.id
     return {"createdAt": now, "updatedAt": now, "createdBy": who, "updatedBy": who}
-
-
-def insert_entity(schema_id: str, entity: dict[str, Any]) -> str:
-    """Store a new record or variant and answer its text. Raises ApiError 409."""
-    body, attributes = to_json(entity), schema_rules(schema_id).attributes
-    execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, schema_id, body)
-    for alias, entries in entity["values"].items():
-        if attributes[alias].body["validation"].get("unique"):
-            claim_values(entity["id"], alias, entries)
-    log_change("create", entity, value_changes({}, entity["values"]))
-    return body
-
-
-def save_values(entity: Entity, changed: dict[str, Any]) -> str:
-    """Store a record or variant with some attributes' values, which were checked, replaced. Raises ApiError 403 or 409."""
-    rules, old, id = schema_rules(entity.schema_id), entity.body["values"], entity.body["id"]
-    locked = rules.states[entity.state_id]["readOnly"] if entity.state_id in rules.states else []
-    for alias in locked:
-        if alias in changed and to_json(changed[alias]) != to_json(old.get(alias, [])):
-            raise ApiError(403, f"values.{alias}: attribute '{alias}' is read-only in state '{entity.state_id}'")
-    for alias, entries in changed.items():
-        if alias not in rules.attributes or rules.attributes[alias].body["validation"].get("unique"):
-            execute("DELETE FROM unique_values WHERE tenant = ? AND attribute = ? AND entity_id = ?", g.tenant, alias, id)
-            claim_values(id, alias, entries)
-    new = {alias: entries for alias, entries in {**old, **changed}.items() if entries}
-    body = to_json({**entity.body, "updatedAt": utc_now(), "updatedBy": g.caller.id, "values": new})
-    execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, id)
-    log_change("update", entity.body, value_changes(old, new))
-    return body
-
-
-def save_checked_values(entity: Entity, changed: dict[str, Any]) -> str:
-    """Store a record or variant with some attributes' values replaced. Raises ApiError 400, 403 or 409."""
-    refuse_problems(schema_rules(entity.schema_id).values_problems(changed, entity.body["values"]))
-    return save_values(entity, changed)
-
-
-def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) -> str:
-    """Store a record or variant with one value set, or removed by null. Raises ApiError 400, 403, 404 or 409."""
-    rules, entries = schema_rules(entity.schema_id).attributes.get(alias), list(entity.body["values"].get(alias, []))
-    place = next((index for index, entry in enumerate(entries) if entry["scope"] == scope), None)
-    if rules is None and (value is not None or place is None):
-        raise not_found("attribute", alias)
-    if rules is not None and (value is not None or place is None):
-        refuse_problems(rules.scope_problems(scope, "scope"))
-    if rules is not None and value is not None:
-        refuse_problems(f"value: {problem}" for problem in [rules.value_problem(value)] if problem)
-    entries[slice(len(entries), None) if place is None else slice(place, place + 1)] = (
-        [] if value is None else [{"scope": scope, "value": value}]
-    )
-    return save_values(entity, {alias: entries})
 
 
 def log_change(action: str, entity: dict[str, Any], changes: Iterable[dict[str, Any]]) -> None:
@@ -2086,13 +2058,73 @@ def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str
                 yield {"attribute": alias, "scope": scope, "oldValue": old_value, "newValue": new_value}
 
 
+def insert_entity(schema_id: str, entity: dict[str, Any]) -> str:
+    """Store a new record or variant and answer its text. Raises ApiError 409."""
+    body, attributes = to_json(entity), schema_rules(schema_id).attributes
+    execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, schema_id, body)
+    for alias, entries in entity["values"].items():
+        if attributes[alias].attribute["validation"].get("unique"):
+            claim_values(entity["id"], alias, entries)
+    log_change("create", entity, value_changes({}, entity["values"]))
+    return body
+
+
+def save_values(entity: Entity, changed: dict[str, Any]) -> str:
+    """Store a record or variant with some attributes' values, which were checked, replaced. Raises ApiError 403 or 409."""
+    rules, old, id = schema_rules(entity.schema_id), entity.body["values"], entity.body["id"]
+    new = {alias: entries for alias, entries in {**old, **changed}.items() if entries}
+    changes = list(value_changes(old, new))
+    locked = set(rules.states[entity.state_id]["readOnly"] if entity.state_id in rules.states else [])
+    for change in changes:
+        if change["attribute"] in locked:
+            alias = change["attribute"]
+            raise ApiError(403, f"values.{alias}: attribute '{alias}' is read-only in state '{entity.state_id}'")
+    for alias, entries in changed.items():
+        is_unique = alias in rules.attributes and rules.attributes[alias].attribute["validation"].get("unique")
+        if is_unique or alias not in rules.attributes:  # what an attribute claimed before the schema lost it is freed
+            execute("DELETE FROM unique_values WHERE tenant = ? AND attribute = ? AND entity_id = ?", g.tenant, alias, id)
+        if is_unique:
+            claim_values(id, alias, entries)
+    body = to_json({**entity.body, "updatedAt": utc_now(), "updatedBy": g.caller.id, "values": new})
+    execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, id)
+    log_change("update", entity.body, changes)
+    return body
+
+
+def save_checked_values(entity: Entity, changed: dict[str, Any]) -> str:
+    """Store a record or variant with some attributes' values replaced. Raises ApiError 400, 403 or 409."""
+    refuse_problems(schema_rules(entity.schema_id).values_problems(changed, entity.body["values"]))
+    return save_values(entity, changed)
+
+
+def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) -> str:
+    """Store a record or variant with one value set, or removed by null. Raises ApiError 400, 403, 404 or 409."""
+    rules, entries = schema_rules(entity.schema_id).attributes.get(alias), list(entity.body["values"].get(alias, []))
+    place = next((index for index, entry in enumerate(entries) if entry["scope"] == scope), len(entries))
+    if value is not None or place == len(entries):  # what is stored may be removed, whatever has become of its attribute
+        if rules is None:
+            raise not_found("attribute", alias)
+        refuse_problems(rules.scope_problems(scope, "scope"))
+        if value is not None and (problem := rules.value_problem(value)):
+            raise ApiError(400, f"value: {problem}")
+    entries[place : place + 1] = [] if value is None else [{"scope": scope, "value": value}]
+    return save_values(entity, {alias: entries})
+
+
+def log_deletions(bodies: Iterable[tuple[str]]) -> None:
+    """Add to the history that records or variants, of which these are the texts, are gone."""
+    for (body,) in bodies:
+        entity = json.loads(body)
+        log_change("delete", entity, value_changes(entity["values"], {}))
+
+
 def list_entities(is_variant: int) -> Response:
     """Answer one page of the records, or of the variants, that the query string asks for, newest last."""
     offset, limit = page_bounds()
     filters, parameters = " AND is_variant = " + ("1" if is_variant else "0"), [g.tenant]
     for column, name in [("schema_id", "schemaId")] + ([] if is_variant else [("state_id", "lifecycleStateId")]):
-        if request.args.get(name):
-            filters += f" AND {column} = ?"
+        if name in request.args:
+            filters += f" AND {column} = ? AND {column} <> ''"  # '' stands for no state in entity_counts
             parameters.append(request.args[name])
     counts = f"SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ?{filters}"  # noqa: S608 (constants only)
     # The inner query walks an index alone, so that a deep offset does not read the bodies it passes over.
@@ -2100,8 +2132,9 @@ def list_entities(is_variant: int) -> Response:
         "SELECT body FROM entities WHERE tenant = ? AND seq IN"  # noqa: S608 (constants only)
         f" (SELECT seq FROM entities WHERE tenant = ?{filters} ORDER BY seq LIMIT ? OFFSET ?) ORDER BY seq"
     )
-    (total,) = one(counts, *parameters)
-    return answer_page(execute(page, g.tenant, *parameters, limit, offset), total, offset, limit)
+    with snapshot():
+        (total,) = one(counts, *parameters)
+        return answer_page(execute(page, g.tenant, *parameters, limit, offset), total, offset, limit)
 
 
 @api.get("/records")
@@ -2121,7 +2154,7 @@ def list_records() -> Response:
 
 def insert_record(body: dict[str, Any]) -> str:
     """Store a new record and answer its text. Raises ApiError 400, 403 or 409."""
-    require_body_ids(RecordRequestBody(), body)
+    require_existing([("schemaId", "schema", body["schemaId"])])
     rules = schema_rules(body["schemaId"])
     refuse_problems(rules.values_problems(body["values"], {}))
     limit = current_app.config["RECORD_LIMIT"]
@@ -2153,10 +2186,8 @@ def create_record(body: dict[str, Any]) -> Response:
 @api.response(200, RecordBody)
 def get_record(id: str) -> Response:
     """Get one record with all its scoped values."""
-    row = one("SELECT body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id)
-    if row is None:
-        raise not_found("record", id)
-    return answer(row[0])
+    sql = "SELECT body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0"
+    return answer(found(one(sql, g.tenant, id), "record", id)[0])
 
 
 @api.put("/records/<id>")
@@ -2182,15 +2213,13 @@ def set_record_value(body: dict[str, Any], id: str, attribute: str) -> Response:
 @api.delete("/records/<id>")
 @requires("delete-data")
 @api.response(204)
-def delete_record(id: str) -> Response:
+def delete_record(id: str) -> None:
     """Delete a record with its variants and category assignments; its history stays."""
     with transaction():
-        record = load_record(id).body
-        variants = execute("SELECT body FROM entities WHERE tenant = ? AND record_id = ? ORDER BY seq", g.tenant, id)
-        for entity in [*(json.loads(body) for (body,) in variants.fetchall()), record]:
-            log_change("delete", entity, value_changes(entity["values"], {}))
+        load_record(id)
+        sql = "SELECT body FROM entities WHERE tenant = ? AND (id = ? OR record_id = ?) ORDER BY is_variant DESC, seq"
+        log_deletions(execute(sql, g.tenant, id, id).fetchall())
         execute("DELETE FROM entities WHERE tenant = ? AND id = ?", g.tenant, id)
-    return answer("", 204)
 
 
 # == Lifecycle: transitions, completeness, history ==
@@ -2199,7 +2228,7 @@ def delete_record(id: str) -> Response:
 class ToStateBody(Body):
     """Where a record is to go."""
 
-    toStateId = text("The state to move to")
+    toStateId = string("The state to move to")
 
 
 class CompletenessOfStateBody(Body):
@@ -2231,36 +2260,32 @@ class AuditEntryBody(Body):
     """One change to a record or variant."""
 
     id = identifier("The entry's id")
-    entityId = text("Id of the record or variant")
+    entityId = string("Id of the record or variant")
     action = choice("What was done", ["create", "update", "delete", "transition"])
-    userId = text("Id of the user or API key that did it")
+    userId = string("Id of the user or API key that did it")
     timestamp = moment("When")
     changes = fields.List(fields.Nested(ChangeBody), required=True)
 
 
-def completeness(record: Entity, state_id: str | None) -> dict[str, Any]:
-    """Answer how much of what a state requires a record has."""
-    rules, values = schema_rules(record.schema_id), record.body["values"]
-    by_state = rules.states[state_id]["required"] if state_id in rules.states else []
-    required = [
-        alias for alias, rule in rules.attributes.items() if alias in by_state or rule.body["validation"].get("required")
-    ]
-    filled = [alias for alias in required if any(entry["value"] not in ("", [], {}) for entry in values.get(alias, []))]
-    score = 100 * len(filled) // len(required) if required else 100
-    return {
-        "stateId": state_id,
-        "score": score,
-        "filled": filled,
-        "missing": [alias for alias in required if alias not in filled],
-    }
+def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | None) -> dict[str, Any]:
+    """Answer how much of what a state requires these values have."""
+    by_state = set(rules.states[state_id]["required"] if state_id in rules.states else [])
+    filled: list[str] = []
+    missing: list[str] = []
+    for alias, rule in rules.attributes.items():
+        if alias in by_state or rule.attribute["validation"].get("required"):
+            has_value = any(entry["value"] not in ("", [], {}) for entry in values.get(alias, []))
+            (filled if has_value else missing).append(alias)
+    required = len(filled) + len(missing)
+    score = 100 * len(filled) // required if required else 100
+    return {"stateId": state_id, "score": score, "filled": filled, "missing": missing}
 
 
-def gate_problem(record: Entity, transition: dict[str, Any]) -> str | None:
-    """Say what keeps this caller from taking a transition now, or None."""
+def gate_problem(transition: dict[str, Any], report: dict[str, Any]) -> str | None:
+    """Say what keeps this caller from taking a transition, with this completeness of the record, or None."""
     roles, needed = transition["allowedRoleIds"], transition["requiresCompleteness"]
-    if roles and (g.caller.role or {}).get("id") not in roles:
+    if roles and g.caller.role_says("id") not in roles:
         return f"Transition '{transition['id']}' is for {', '.join(roles)} only"
-    report = completeness(record, record.state_id)
     if report["score"] < needed:
         missing = ", ".join(report["missing"])
         return f"Transition '{transition['id']}' needs completeness {needed}, it is {report['score']}; missing: {missing}"
@@ -2273,26 +2298,37 @@ def gate_problem(record: Entity, transition: dict[str, Any]) -> str | None:
 def list_record_transitions(id: str) -> Response:
     """List the transitions that this caller may take with the record now."""
     record = load_record(id)
-    ways = [way for way in schema_rules(record.schema_id).transitions if way["fromStateId"] == record.state_id]
-    return answer(to_json([way for way in ways if gate_problem(record, way) is None]))
+    rules = schema_rules(record.schema_id)
+    report = completeness(rules, record.body["values"], record.state_id)
+    ways = [way for way in rules.transitions if way["fromStateId"] == record.state_id]
+    return answer(to_json([way for way in ways if gate_problem(way, report) is None]))
+
+
+def put_in_state(record: Entity, state_id: str) -> str:
+    """Store a record in another state and answer its text."""
+    changed = {"lifecycleStateId": state_id, "updatedAt": utc_now(), "updatedBy": g.caller.id}
+    body = to_json({**record.body, **changed})
+    execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, record.body["id"])
+    change: dict[str, Any] = {"attribute": "lifecycleStateId", "scope": {}, "oldValue": record.state_id, "newValue": state_id}
+    log_change("transition", record.body, [change])
+    return body
 
 
 def move_record(id: str, to_state: str) -> str:
     """Store a record in another state and answer its text. Raises ApiError 400, 404 or 422."""
     record = load_record(id)
     rules = schema_rules(record.schema_id)
-    if rules.workflow and to_state not in rules.states:
+    if rules.workflow is None:
+        raise ApiError(422, f"Schema '{record.schema_id}' has no workflow, and so no transitions")
+    if to_state not in rules.states:
         raise ApiError(400, f"toStateId: workflow '{rules.workflow['id']}' has no state {shown(to_state)}")
     ends = (record.state_id, to_state)
     ways = [way for way in rules.transitions if (way["fromStateId"], way["toStateId"]) == ends]
-    problems = [gate_problem(record, way) for way in ways]
+    report = completeness(rules, record.body["values"], record.state_id)
+    problems = [gate_problem(way, report) for way in ways]
     if None not in problems:
         raise ApiError(422, next(filter(None, problems), f"No transition leads from '{record.state_id}' to '{to_state}'"))
-    body = to_json({**record.body, "lifecycleStateId": to_state, "updatedAt": utc_now(), "updatedBy": g.caller.id})
-    execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, id)
-    change: dict[str, Any] = {"attribute": "lifecycleStateId", "scope": {}, "oldValue": record.state_id, "newValue": to_state}
-    log_change("transition", record.body, [change])
-    return body
+    return put_in_state(record, to_state)
 
 
 @api.post("/records/<id>/transition")
@@ -2311,8 +2347,9 @@ def transition_record(body: dict[str, Any], id: str) -> Response:
 def get_record_completeness(id: str) -> Response:
     """Say which required attributes a record has and which it lacks, for its state and for every other."""
     record = load_record(id)
-    states = [completeness(record, state) for state in schema_rules(record.schema_id).states]
-    return answer(to_json({"entityId": id, **completeness(record, record.state_id), "states": states}))
+    rules, values = schema_rules(record.schema_id), record.body["values"]
+    states = [completeness(rules, values, state) for state in rules.states]
+    return answer(to_json({"entityId": id, **completeness(rules, values, record.state_id), "states": states}))
 
 
 @api.get("/records/<id>/audit-log")
@@ -2322,11 +2359,12 @@ def get_record_completeness(id: str) -> Response:
 def list_record_changes(id: str) -> Response:
     """List what was done to a record and its variants, page by page, newest first; also after it is gone."""
     offset, limit = page_bounds()
-    (total,) = one("SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ?", g.tenant, id)
-    if not total:
-        raise not_found("record", id)
     sql = "SELECT body FROM audit_log WHERE tenant = ? AND record_id = ? ORDER BY seq DESC LIMIT ? OFFSET ?"
-    return answer_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
+    with snapshot():
+        (total,) = one("SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ?", g.tenant, id)
+        if not total:
+            raise not_found("record", id)
+        return answer_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
 
 
 # == Variants ==
@@ -2336,15 +2374,15 @@ class VariantBody(Body):
     """A variant of a record: only what it overrides."""
 
     id = identifier("The variant's id")
-    entityId = text("Id of its record")
-    parentId = text("Its record, or the variant of it that it stands below")
+    entityId = string("Id of its record")
+    parentId = string("Its record, or the variant of it that it stands below")
     level = fields.Integer(
         required=True, metadata={"description": "1 below the record, 2 below a variant of level 1, and so on"}
     )
     createdAt = moment("When it was made")
     updatedAt = moment("When it was last changed")
-    createdBy = text("Id of the user or API key that made it")
-    updatedBy = text("Id of the user or API key that changed it last")
+    createdBy = string("Id of the user or API key that made it")
+    updatedBy = string("Id of the user or API key that changed it last")
     values = Values(required=True)
 
 
@@ -2352,7 +2390,7 @@ class VariantRequestBody(VariantBody):
     """A variant to be made."""
 
     id = identifier("The variant's id; made when absent", required=False)
-    parentId = text("What it stands below; its record when absent", required=False)
+    parentId = string("What it stands below; its record when absent", required=False)
     values = Values(load_default=dict)
 
     class Meta(Body.Meta):
@@ -2403,7 +2441,7 @@ def insert_variant(body: dict[str, Any], record_id: str) -> str:
     """Store a new variant and answer its text. Raises ApiError 400, 404 or 409."""
     record, parent = load_record(record_id), body.get("parentId", record_id)
     rules = schema_rules(record.schema_id)
-    if not rules.body["variantEnabled"]:
+    if not rules.schema["variantEnabled"]:
         raise ApiError(400, f"schemaId: schema '{record.schema_id}' has no variants (variantEnabled is false)")
     sql = "SELECT json_extract(body, '$.level') FROM entities WHERE tenant = ? AND record_id = ? AND id = ?"
     row = (0,) if parent == record_id else one(sql, g.tenant, record_id, parent)
@@ -2446,7 +2484,7 @@ def resolve_variant(id: str, variant_id: str) -> Response:
     """Get one variant with the values it inherits from the variants above it and the record."""
     variant = load_variant(id, variant_id)
     attributes, own = schema_rules(variant.schema_id).attributes, variant.body["values"]
-    kept = {alias for alias, rules in attributes.items() if not rules.body["inheritable"]}
+    kept = {alias for alias, rules in attributes.items() if not rules.attribute["inheritable"]}
     effective = dict(own)
     for (body,) in execute(
         "WITH RECURSIVE above (id, parent_id, body, distance) AS ("
@@ -2490,21 +2528,16 @@ def set_variant_value(body: dict[str, Any], id: str, variant_id: str, attribute:
 @api.delete("/records/<id>/variants/<variant_id>")
 @requires("delete-data")
 @api.response(204)
-def delete_variant(id: str, variant_id: str) -> Response:
+def delete_variant(id: str, variant_id: str) -> None:
     """Delete a variant with those below it."""
-    below = (
-        "WITH RECURSIVE below (id) AS (SELECT ? UNION ALL"
-        " SELECT e.id FROM below b JOIN entities e ON e.tenant = ? AND e.parent_id = b.id)"
+    sql = (
+        "WITH RECURSIVE below (id) AS (SELECT ?"
+        " UNION ALL SELECT e.id FROM below b JOIN entities e ON e.tenant = ? AND e.parent_id = b.id)"
+        " DELETE FROM entities WHERE tenant = ? AND id IN below RETURNING body"
     )
     with transaction():
         variant_text(id, variant_id)
-        sql = f"{below} SELECT body FROM entities WHERE tenant = ? AND id IN below"  # noqa: S608 (constants only)
-        rows = execute(sql, variant_id, g.tenant, g.tenant)
-        for entity in [json.loads(body) for (body,) in rows.fetchall()]:
-            log_change("delete", entity, value_changes(entity["values"], {}))
-        sql = f"{below} DELETE FROM entities WHERE tenant = ? AND id IN below"  # noqa: S608 (constants only)
-        execute(sql, variant_id, g.tenant, g.tenant)
-    return answer("", 204)
+        log_deletions(execute(sql, variant_id, g.tenant, g.tenant).fetchall())
 
 
 # == Catalogs and categories ==
@@ -2515,8 +2548,8 @@ class CatalogBody(ModelBody):
 
     id = identifier("The catalog's id")
     alias = identifier("Short name")
-    name = text("The catalog's name")
-    description = text("What it is for", required=False, longest=10_000)
+    name = string("The catalog's name")
+    description = string("What it is for", required=False, longest=10_000)
 
 
 model_noun("catalog", CatalogBody, "session", "session", "canManageSchemas")
@@ -2526,21 +2559,21 @@ class CategoryBody(Body):
     """A place in a catalog's tree."""
 
     id = identifier("The category's id")
-    catalogId = text("The catalog it belongs to")
+    catalogId = string("The catalog it belongs to")
     alias = identifier("Short name")
-    name = text("The category's name")
+    name = string("The category's name")
     parentId = fields.String(
         load_default=None, allow_none=True, metadata={"description": "The category above; null at the top"}
     )
-    sortOrder = Number(load_default=0, metadata={"description": "Siblings come in ascending order, then by name"})
-    description = text("What belongs here", required=False, longest=10_000)
+    sortOrder = Number("Siblings come in ascending order, then by name", load_default=0)
+    description = string("What belongs here", required=False, longest=10_000)
 
 
 class CategoryRequestBody(CategoryBody):
     """A category to be made, or put in another's place."""
 
     id = identifier("The category's id; made when absent", required=False)
-    catalogId = text("The catalog it belongs to, which the path says already", required=False)
+    catalogId = string("The catalog it belongs to, which the path says already", required=False)
 
 
 class CategoryNodeBody(CategoryBody):
@@ -2555,20 +2588,15 @@ class AssignmentBody(Body):
     entityId = fields.String(required=True, metadata={"description": "Id of a record"})
 
 
-CATEGORY_SUBTREE = (  # the categories below one and itself, to any depth; takes tenant, id
-    "WITH RECURSIVE below (tenant, catalog_id, id) AS ("
-    " SELECT tenant, catalog_id, id FROM categories WHERE tenant = ? AND id = ?"
-    " UNION ALL SELECT c.tenant, c.catalog_id, c.id FROM below b"
-    " JOIN categories c ON c.tenant = b.tenant AND c.catalog_id = b.catalog_id AND c.parent_id = b.id)"
+CATEGORY_SUBTREE = (  # a category and those below it, to any depth; takes id, tenant
+    "WITH RECURSIVE below (id) AS (SELECT ?"
+    " UNION ALL SELECT c.id FROM below b JOIN categories c ON c.tenant = ? AND c.parent_id = b.id)"
 )
 
 
 def category_text(id: str) -> str:
     """Answer a category's stored text. Raises ApiError 404."""
-    row = one("SELECT body FROM categories WHERE tenant = ? AND id = ?", g.tenant, id)
-    if row is None:
-        raise not_found("category", id)
-    return row[0]
+    return found(one("SELECT body FROM categories WHERE tenant = ? AND id = ?", g.tenant, id), "category", id)[0]
 
 
 def category_text_from(body: dict[str, Any], id: str, catalog_id: str) -> str:
@@ -2644,7 +2672,7 @@ def replace_category(body: dict[str, Any], id: str) -> Response:
     with transaction():
         stored = category_text_from(body, id, json.loads(category_text(id))["catalogId"])
         is_below = f"{CATEGORY_SUBTREE} SELECT 1 FROM below WHERE id = ?"  # noqa: S608 (constants only)
-        if one(is_below, g.tenant, id, body["parentId"]):
+        if one(is_below, id, g.tenant, body["parentId"]):
             raise ApiError(400, f"parentId: expected a category that is not '{id}' or below it, got {shown(body['parentId'])}")
         execute("UPDATE categories SET body = ? WHERE tenant = ? AND id = ?", stored, g.tenant, id)
     return answer(stored)
@@ -2653,13 +2681,12 @@ def replace_category(body: dict[str, Any], id: str) -> Response:
 @api.delete("/categories/<id>")
 @session_only("canManageSchemas")
 @api.response(204)
-def delete_category(id: str) -> Response:
+def delete_category(id: str) -> None:
     """Delete a category with all below it; the records in them stay."""
     with transaction():
         category_text(id)
         sql = f"{CATEGORY_SUBTREE} DELETE FROM categories WHERE tenant = ? AND id IN (SELECT id FROM below)"  # noqa: S608
-        execute(sql, g.tenant, id, g.tenant)
-    return answer("", 204)
+        execute(sql, id, g.tenant, g.tenant)
 
 
 @api.get("/categories/<id>/entities")
@@ -2669,15 +2696,15 @@ def delete_category(id: str) -> Response:
 def list_category_records(id: str) -> Response:
     """List the records in a category, page by page, in the order in which they were put in."""
     offset, limit = page_bounds()
-    category_text(id)
-    (total,) = one("SELECT count(*) FROM category_assignments WHERE tenant = ? AND category_id = ?", g.tenant, id)
-    rows = execute(
+    sql = (
         "SELECT e.body FROM (SELECT seq, tenant, record_id FROM category_assignments"
         " WHERE tenant = ? AND category_id = ? ORDER BY seq LIMIT ? OFFSET ?) a"
-        " JOIN entities e ON e.tenant = a.tenant AND e.id = a.record_id ORDER BY a.seq",
-        *(g.tenant, id, limit, offset),
+        " JOIN entities e ON e.tenant = a.tenant AND e.id = a.record_id ORDER BY a.seq"
     )
-    return answer_page(rows, total, offset, limit)
+    with snapshot():
+        category_text(id)
+        (total,) = one("SELECT count(*) FROM category_assignments WHERE tenant = ? AND category_id = ?", g.tenant, id)
+        return answer_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
 
 
 def require_record(body: dict[str, Any]) -> None:
@@ -2696,27 +2723,25 @@ def insert_assignment(category_id: str, record_id: str) -> None:
 @requires("update-data")
 @api.arguments(AssignmentBody)
 @api.response(204)
-def assign_record(body: dict[str, Any], id: str) -> Response:
+def assign_record(body: dict[str, Any], id: str) -> None:
     """Put a record into a category; doing it again changes nothing."""
     with transaction():
         category_text(id)
         require_record(body)
         insert_assignment(id, body["entityId"])
-    return answer("", 204)
 
 
 @api.post("/categories/<id>/unassign")
 @requires("delete-data")
 @api.arguments(AssignmentBody)
 @api.response(204)
-def unassign_record(body: dict[str, Any], id: str) -> Response:
+def unassign_record(body: dict[str, Any], id: str) -> None:
     """Take a record out of a category; doing it again changes nothing."""
     with transaction():
         category_text(id)
         require_record(body)
         sql = "DELETE FROM category_assignments WHERE tenant = ? AND category_id = ? AND record_id = ?"
         execute(sql, g.tenant, id, body["entityId"])
-    return answer("", 204)
 
 
 @api.get("/records/<id>/categories")
@@ -2775,24 +2800,27 @@ def component_name(schema: Any) -> str:
     return cls.__name__.removesuffix("Body") + ("Replacement" if getattr(schema, "partial", None) else "")
 
 
-def error_statuses(access: Access, method: str, path: str, operation: dict[str, Any]) -> list[int]:
+def error_statuses(access: Access, endpoint: str, path: str, operation: dict[str, Any]) -> list[int]:
     """Answer the statuses with which an operation may refuse."""
-    statuses = [500, 503]
+    verb, noun = endpoint.split("_", 1) if "_" in endpoint else (endpoint, "")
+    statuses = {500, 503}
     if access.permission != "public":
-        statuses += [401, 403]
+        statuses |= {401, 403}
     if "requestBody" in operation:
-        statuses += [400, 413, 415]
+        statuses |= {400, 413, 415}
     if any(parameter.get("in") == "query" for parameter in operation.get("parameters", [])):
-        statuses += [400]
+        statuses |= {400}
     if "{" in path:
-        statuses += [404]
-    if method in ("post", "put", "patch", "delete") and access.permission not in ("public", "read"):
-        statuses += [409]
-    if path.endswith("/transition"):
-        statuses += [422]
-    if path.endswith("/auth/login"):
-        statuses += [401, 429]
-    return sorted(set(statuses))
+        statuses |= {404}
+    if verb in ("create", "replace", "set") and noun not in ("api_key",) and endpoint != "replace_category":
+        statuses |= {409}
+    if verb == "delete" and noun.replace("_", "-") in MODEL:
+        statuses |= {409}
+    if verb == "transition":
+        statuses |= {422}
+    if verb == "login":
+        statuses |= {401, 429}
+    return sorted(statuses)
 
 
 def openapi_document(smorest: Api) -> str:
@@ -2808,7 +2836,7 @@ def openapi_document(smorest: Api) -> str:
             operation["x-required-permission"] = access.permission
             schemes = {"public": [], "session": ["session"]}.get(access.permission, ["apiKey", "session"])
             operation["security"] = [{scheme: []} for scheme in schemes]
-            for status in error_statuses(access, method, path, operation):
+            for status in error_statuses(access, operation["operationId"], path, operation):
                 operation["responses"][str(status)] = {"$ref": f"#/components/responses/{CODES[status]}"}
     document["tags"] = [{"name": name} for name in dict.fromkeys(TAGS.values())]
     return to_json(document)
@@ -2906,8 +2934,7 @@ def insert_demo() -> None:
         move_record(record_id, state_id)
 
 
-@click.command("demo")
-@with_appcontext
+@api.cli.command("demo")
 def make_demo() -> None:
     """Put the demo workspace into the database, if the database is empty.
 
@@ -2918,8 +2945,7 @@ def make_demo() -> None:
             insert_demo()
 
 
-@click.command("serve")
-@with_appcontext
+@api.cli.command("serve")
 def serve() -> None:
     """Serve on HOST and PORT with WORKERS processes.
 
@@ -2957,7 +2983,7 @@ def serve() -> None:
     )
 
 
-@click.group("workspace", cls=AppGroup)
+@api.cli.group("workspace")
 def workspace_commands() -> None:
     """Manage workspaces."""
 
@@ -3007,17 +3033,6 @@ def create_workspace(id: str, name: str, email: str, user_name: str) -> None:
 # == Application ==
 
 
-class NoSession(SessionInterface):
-    """No cookies: every request brings its own credential."""
-
-    def open_session(self, app: Flask, request: Any) -> SessionMixin:
-        """Answer a session that holds nothing."""
-        return self.null_session_class()
-
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Send no cookie."""
-
-
 def document_api(app: Flask) -> Smorest:
     """Register the API's routes, and what its OpenAPI document says of all of them."""
     smorest = Smorest(
@@ -3049,22 +3064,19 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     # A body without a length is cut off at the limit, without a word; one byte more shows that there was more.
     app.config.update(read_settings(), MAX_CONTENT_LENGTH=MAX_BODY + 1, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.config.update(config or {})
-    app.session_interface = NoSession()
     app.json.sort_keys, app.json.ensure_ascii = False, False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False  # a redirect would answer before the caller is known
     prepare_database(app.config["DATABASE"])
 
     smorest = document_api(app)
     app.register_error_handler(sqlite3.Error, lambda error: smorest.handle_http_exception(translate_database_error(error)))
-    app.register_error_handler(RecursionError, lambda error: smorest.handle_http_exception(translate_recursion_error(error)))
+    app.register_error_handler(RecursionError, lambda error: smorest.handle_http_exception(too_deep(error)))
     document = functools.cache(lambda: openapi_document(smorest))
     app.add_url_rule("/", view_func=show_index)
     app.add_url_rule("/healthz", view_func=get_health)
     app.add_url_rule("/openapi.json", "openapi", lambda: answer(document()))
     app.add_url_rule("/docs", view_func=show_docs)
     app.add_url_rule("/docs/start.js", "docs_script", lambda: app.response_class(DOCS_SCRIPT, mimetype="text/javascript"))
-    for command in (serve, make_demo, workspace_commands):
-        app.cli.add_command(command)
     check_declarations(app)
 
     context = click.get_current_context(silent=True)

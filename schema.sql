@@ -125,7 +125,7 @@ CREATE TABLE categories (
     FOREIGN KEY (tenant, catalog_id, parent_id) REFERENCES categories (tenant, catalog_id, id)  -- a parent is in the same catalog
 ) STRICT;
 
-CREATE INDEX categories_parent_idx ON categories (tenant, catalog_id, parent_id);
+CREATE INDEX categories_parent_idx ON categories (tenant, parent_id);
 
 CREATE TABLE category_assignments (
     seq          INTEGER PRIMARY KEY,                                     -- records are listed in the order they were put in
@@ -145,7 +145,7 @@ CREATE INDEX category_assignments_record_idx ON category_assignments (tenant, re
 
 CREATE TABLE entities (                                                   -- records (level 0) and their variants (level 1 and below)
     seq          INTEGER PRIMARY KEY,                                     -- lists come in order of creation
-    tenant       TEXT NOT NULL,
+    tenant       TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
     schema_id    TEXT NOT NULL,                                           -- a variant's is its record's
     schema_kind  TEXT NOT NULL GENERATED ALWAYS AS ('schema') VIRTUAL,
     body         TEXT NOT NULL CHECK (json_valid(body)),
@@ -158,7 +158,7 @@ CREATE TABLE entities (                                                   -- rec
     CHECK ((record_id IS NULL) = (parent_id IS NULL)),
     FOREIGN KEY (tenant, schema_kind, schema_id) REFERENCES model_objects (tenant, kind, id),  -- a schema with records stays
     FOREIGN KEY (tenant, record_id) REFERENCES entities (tenant, id) ON DELETE CASCADE,
-    FOREIGN KEY (tenant, parent_id) REFERENCES entities (tenant, id)
+    FOREIGN KEY (tenant, parent_id) REFERENCES entities (tenant, id)      -- without CASCADE, which SQLite follows 1,000 levels deep
 ) STRICT;
 
 CREATE INDEX entities_variant_idx ON entities (tenant, is_variant);
@@ -169,7 +169,7 @@ CREATE INDEX entities_record_idx ON entities (tenant, record_id) WHERE record_id
 CREATE INDEX entities_parent_idx ON entities (tenant, parent_id) WHERE parent_id IS NOT NULL;
 
 CREATE TABLE entity_counts (                                              -- the `total` of every list, at no cost to the reader
-    tenant      TEXT    NOT NULL,
+    tenant      TEXT    NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
     is_variant  INTEGER NOT NULL,
     schema_id   TEXT    NOT NULL,
     state_id    TEXT    NOT NULL,                                         -- '' without one

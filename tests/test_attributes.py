@@ -266,3 +266,10 @@ def test_another_workspaces_values_do_not_collide(make_schema, write, change, st
     ):
         assert stranger.post(path, body).status_code == 201
     assert change(validation={"unique": True}).status_code == 200
+
+
+def test_a_pattern_whose_program_would_be_huge_is_refused(admin, error):
+    body = {"id": "attr-x", "alias": "x", "name": "X", "type": "text", "validation": {"pattern": ".*a" + ".{0,900}b" * 25}}
+    message = error(admin.post("/attributes", body), 400)
+    assert message.startswith("validation.pattern: Expected an RE2 pattern: pattern too large")
+    error(admin.get("/attributes/attr-x"), 404)

@@ -696,3 +696,24 @@ def test_a_database_that_does_not_answer_makes_health_503(app, anonymous, admin,
         assert int(answer.headers["Retry-After"]) > 0
     app.config["DATABASE"] = str(tmp_path / "sigma.db")
     assert anonymous.get("/healthz").json == {"status": "ok"}
+
+
+def test_a_body_of_another_type_is_415_though_it_is_empty(admin, error):
+    error(admin.post("/schemas", data=b"", content_type="text/plain"), 415)
+    assert error(admin.post("/schemas"), 400) == "body: expected a JSON object, got nothing"
+
+
+def test_the_name_of_a_member_is_not_repeated_at_any_length(admin, error):
+    assert error(admin.post("/catalogs", {"id": "c", "alias": "c", "name": "C", "x" * 100_000: 1}), 400) == (
+        f"{'x' * 100}: Unknown field"
+    )
+
+
+def test_a_key_reads_while_its_use_cannot_be_recorded(app, make_key, caplog):
+    key = make_key("read")
+    with app.app_context():
+        service.execute("PRAGMA busy_timeout = 10")
+    with closing(sqlite3.connect(app.config["DATABASE"], isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert key.get("/catalogs").status_code == 200
+    assert f"The use of API key {key.id} was not recorded" in caplog.text

@@ -1,5 +1,7 @@
 """The lifecycle of records: transitions and their gates, completeness, attributes that a state makes read-only."""
 
+import time
+
 import pytest
 
 SUBMIT = {
@@ -416,3 +418,52 @@ def test_a_read_only_attribute_is_told_before_a_conflict(admin, make, error, ord
     values = {"serial": everywhere("1"), "copy": everywhere("New")}
     error(admin.put("/records/ent-ad", {"values": {alias: values[alias] for alias in order}}), 403)
     assert admin.get("/records/ent-ad").json == record
+
+
+def test_the_values_of_a_read_only_attribute_may_be_put_back_in_another_order(admin, make):
+    make(**COMPLETE)
+    both = [{"scope": {}, "value": "World"}, {"scope": {"dim-language": "seg-da"}, "value": "Verden"}]
+    assert admin.put("/records/ent-ad", {"values": {"copy": both}}).status_code == 200
+    assert move(admin, "state-check").status_code == 200
+    answer = admin.put("/records/ent-ad", {"values": {"copy": both[::-1]}})
+    assert (answer.status_code, answer.json["values"]["copy"]) == (200, both[::-1])
+
+
+# Bounded work: what one body may hold is bounded where the work that it causes could grow without bound
+
+
+def wide_workflow(states=1, transitions=0, **state):
+    return {
+        "id": "wf-wide",
+        "alias": "wide",
+        "name": "Wide",
+        "defaultStateId": "s0",
+        "states": [{"id": f"s{number}", "name": "S", **state} for number in range(states)],
+        "transitions": [{"id": f"t{number}", "fromStateId": "s0", "toStateId": "s0"} for number in range(transitions)],
+    }
+
+
+@pytest.mark.parametrize(
+    "body, field",
+    [
+        pytest.param(wide_workflow(states=501), "states", id="states"),
+        pytest.param(wide_workflow(transitions=5001), "transitions", id="transitions"),
+        pytest.param(wide_workflow(readOnly=["sku", "price", "sku"]), "states[0].readOnly[2]", id="an attribute twice"),
+    ],
+)
+def test_a_workflow_beyond_its_bounds_is_refused_by_the_name_of_the_field(admin, error, body, field):
+    assert error(admin.post("/workflows", body), 400).startswith(f"{field}: Expected ")
+    error(admin.get("/workflows/wf-wide"), 404)
+
+
+def test_a_workflow_at_its_bounds_gates_without_delay(admin, ads):
+    assert admin.post("/workflows", wide_workflow(500, 5000, required=["client"])).status_code == 201
+    schema = admin.get("/schemas/schema-ad").json
+    assert admin.put("/schemas/schema-ad", {**schema, "workflowId": "wf-wide"}).status_code == 200
+    record = {"id": "ent-wide", "schemaId": "schema-ad", "values": {"client": everywhere("Sigma")}}
+    assert admin.post("/records", record).json["lifecycleStateId"] == "s0"
+    started = time.monotonic()
+    assert len(admin.get("/records/ent-wide/transitions").json) == 5000
+    assert len(admin.get("/records/ent-wide/completeness").json["states"]) == 500
+    assert move(admin, "s0", "ent-wide").status_code == 200
+    assert time.monotonic() - started < 5

@@ -1,5 +1,7 @@
 """Option lists: their values, one by one and as a tree. What they share with the other nouns is in test_model.py."""
 
+import time
+
 import pytest
 
 
@@ -272,3 +274,16 @@ def test_a_list_in_use_can_be_changed_but_not_deleted(admin, error):
     assert admin.put("/option-lists/ol-colors", body).json == body
     error(admin.delete("/option-lists/ol-colors"), 409)
     assert admin.get("/option-lists/ol-colors").json == body
+
+
+def test_a_ring_of_ten_thousand_values_is_refused_without_delay(admin, error):
+    count = 10_000
+    values = [
+        {"id": f"v{number}", "alias": f"v{number}", "label": "V", "parentId": f"v{(number + 1) % count}"}
+        for number in range(count)
+    ]
+    body = {"id": "ol-ring", "alias": "ring", "name": "Ring", "hierarchical": True, "values": values}
+    started = time.monotonic()
+    assert error(admin.post("/option-lists", body), 400).startswith("values[0].parentId: ")
+    assert time.monotonic() - started < 5
+    error(admin.get("/option-lists/ol-ring"), 404)

@@ -147,6 +147,8 @@ def test_page_bounds_that_are_no_fitting_numbers_are_refused(admin, error, name,
         pytest.param("schemaId=schema%2Dtool%00", [], id="NUL"),
         pytest.param("schemaId=SCHEMA-TOOL", [], id="other case"),
         pytest.param("schemaId=%25", [], id="wildcard"),
+        pytest.param("schemaId=", [], id="empty schema"),
+        pytest.param("lifecycleStateId=", [], id="empty state"),
     ],
 )
 def test_filters_pick_what_matches_and_count_it(admin, make, query, expected):

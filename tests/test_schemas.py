@@ -7,6 +7,8 @@ from contextlib import closing
 
 import pytest
 
+import app as service
+
 
 def schema(*groups, **members):
     """Answer the schema `schema-x` with groups of these attribute ids."""
@@ -187,3 +189,18 @@ def test_without_variants_enabled_a_schemas_records_have_none(make, admin, error
     error(admin.post("/records/rec-1/variants", {"values": {}}), 400)
     assert admin.put("/schemas/schema-x", schema(variantEnabled=True)).status_code == 200
     assert admin.post("/records/rec-1/variants", {"values": {}}).status_code == 201
+
+
+def test_attributes_are_read_from_one_state_of_the_model_though_it_changes_meanwhile(app, admin, monkeypatch):
+    before = admin.get("/schemas/schema-apparel/attributes").json
+    load = service.load_object
+
+    def load_while_another_writes(kind, id):
+        loaded = load(kind, id)
+        with closing(sqlite3.connect(app.config["DATABASE"])) as db, db:
+            db.execute("DELETE FROM model_references WHERE kind = 'schema' AND target_id = 'attr-sku'")
+        return loaded
+
+    monkeypatch.setattr(service, "load_object", load_while_another_writes)
+    answer = admin.get("/schemas/schema-apparel/attributes")
+    assert (answer.status_code, answer.json) == (200, before)

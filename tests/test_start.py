@@ -1,5 +1,6 @@
 """Starting: the database that is made or refused, and the settings."""
 
+import ast
 import os
 import re
 import sqlite3
@@ -284,3 +285,38 @@ def test_a_setting_of_one_app_is_none_of_another(tmp_path):
     first = service.create_app({"DATABASE": str(tmp_path / "a.db"), "RECORD_LIMIT": 1})
     second = service.create_app({"DATABASE": str(tmp_path / "b.db")})
     assert (first.config["RECORD_LIMIT"], second.config["RECORD_LIMIT"]) == (1, None)
+
+
+ANOTHER_PROCESS = """
+import sqlite3
+import sys
+
+with sqlite3.connect(sys.argv[1]) as db:
+    print([value for (value,) in db.execute("SELECT value FROM settings WHERE name LIKE 'note %' ORDER BY name")])
+db.close()
+"""
+
+
+def seen_by_another_process(path):
+    """What is noted in a database, as a process sees it that opens it and closes it again."""
+    done = subprocess.run([sys.executable, "-c", ANOTHER_PROCESS, path], capture_output=True, text=True, check=True)
+    return ast.literal_eval(done.stdout)
+
+
+def test_a_second_app_on_a_database_in_use_loses_none_of_its_writes(tmp_path):
+    """POSIX drops a process's locks on a file when it closes any descriptor of it; SQLite then loses its log."""
+    path = str(tmp_path / "sigma.db")
+    app = service.create_app({"DATABASE": path})
+    with app.app_context():
+        service.execute("INSERT INTO settings (name, value) VALUES ('note 1', 'before')")
+        service.create_app({"DATABASE": path})
+        assert seen_by_another_process(path) == ["before"]
+        service.execute("INSERT INTO settings (name, value) VALUES ('note 2', 'after')")
+        assert seen_by_another_process(path) == ["before", "after"]
+        service.close_db()
+
+
+def test_a_database_in_memory_is_refused_because_each_thread_would_have_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "file" in refusal(":memory:")
+    assert list(tmp_path.iterdir()) == []

@@ -711,3 +711,22 @@ def test_many_attributes_in_one_write_are_all_kept(admin, define, make):
     answer = admin.put("/records/ent-1", {"values": changed})
     assert answer.json["values"] == {**values, **changed}
     assert json.loads(admin.get("/records/ent-1").data) == answer.json
+
+
+def test_taking_a_value_of_an_attribute_that_the_schema_lost_leaves_the_others_free(define, make, admin):
+    define(fit={"type": "text", "dimensionIds": ["dim-language"]})
+    schema = admin.get("/schemas/schema-thing").json
+    for name in ("1", "2"):
+        make(name, fit=[entry("same"), entry("q", DANISH)])
+    assert admin.put("/schemas/schema-thing", {**schema, "attributeGroups": []}).status_code == 200
+    for name in ("1", "2"):
+        answer = admin.patch(f"/records/ent-{name}/values/fit", {"value": None, "scope": DANISH})
+        assert (answer.status_code, answer.json["values"]) == (200, {"fit": [entry("same")]})
+
+
+def test_texts_held_against_a_pattern_are_bounded_for_one_request(define, make, admin, error):
+    define(code={"type": "text", "multiple": True, "validation": {"pattern": "x$"}})
+    before = make("1", code=everywhere(["x" * 10_000] * 5))
+    message = error(admin.put("/records/ent-1", {"values": {"code": everywhere(["x" * 10_000] * 6)}}), 400)
+    assert message.startswith("values.code[0].value: Attribute 'code' expects texts with a pattern to have at most 50000 ")
+    assert admin.get("/records/ent-1").json == before

@@ -5,12 +5,17 @@ nothing accepted that does not fit, and no way in without the credential.
 """
 
 import tempfile
+from pathlib import Path
 
 import hypothesis
 import schemathesis
+from hypothesis.configuration import set_hypothesis_home_dir
 from schemathesis.config import SchemathesisConfig
 
 import app as service
+
+# Its notes stay out of the repository.
+set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")
 
 CONFIG = SchemathesisConfig.from_dict(
     {
