@@ -121,7 +121,7 @@ def write_until_killed(server, headers, number, delay):
     for thread in threads:
         thread.start()
     until = time.monotonic() + 20
-    while len(promises) < 2 * WRITERS and time.monotonic() < until:
+    while len(promises) < 3 * WRITERS and time.monotonic() < until:
         time.sleep(0.005)
     time.sleep(delay)  # the moment of the blow is the point
     server.kill()
