@@ -150,8 +150,12 @@ _thread = threading.local()
 def connect(path: str) -> sqlite3.Connection:
     """Open the database file. Every commit is on disk before it is acknowledged (synchronous=FULL)."""
     db = sqlite3.connect(path, timeout=5, isolation_level=None, cached_statements=256)
-    db.execute("PRAGMA foreign_keys = ON")
-    db.execute("PRAGMA synchronous = FULL")
+    try:
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:  # not a database
+        db.close()
+        raise
     return db
 
 
@@ -343,11 +347,6 @@ def found(row: Any, kind: str, id: str) -> Any:
     return row
 
 
-def too_deep(_: object = None) -> ApiError:
-    """Answer the 400 for endless nesting: nothing here recurses over anything but a body."""
-    return ApiError(400, "body: expected JSON that is not nested this deep")
-
-
 def database_unavailable(reason: object) -> ApiError:
     """Answer the 503, and log why."""
     current_app.logger.error("The database does not answer: %s", reason)
@@ -361,8 +360,6 @@ def translate_database_error(error: sqlite3.Error) -> ApiError:
         # "UNIQUE constraint failed: model_objects.tenant, …, model_objects.alias": a key ends in the field it guards.
         field = str(error).rpartition(".")[2]
         return ApiError(409, f"{field}: {shown(g.get('body', {}).get(field))} is already taken in this workspace")
-    if name == "SQLITE_CONSTRAINT_CHECK" and "json_valid" in str(error):  # SQLite follows 1,000 levels
-        return too_deep()
     if (isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError) and name != "SQLITE_ERROR":
         return database_unavailable(error)  # locked, full, damaged, gone
     raise error
@@ -416,18 +413,36 @@ def finite_number(text: str) -> int | float:
     return int(text) if text.lstrip("-").isdecimal() else value
 
 
+MAX_DEPTH = 500  # SQLite follows 1,000 levels, Python fewer or more, depending on its release
+
+
+def is_too_deep(value: Any) -> bool:
+    """Answer whether a value is nested too deep; without recursion, which may not reach its end."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        containers = [item for item in level if isinstance(item, list | dict)]
+        if not containers:
+            return False
+        level = [child for item in containers for child in (item.values() if isinstance(item, dict) else item)]
+    return True
+
+
 def parse_json(data: bytes) -> Any:
     """Read JSON strictly.
 
     Raises ApiError 400 for what is not JSON, and for what is but would not survive: numbers beyond a double, names
-    that come twice, half a surrogate pair.
+    that come twice, half a surrogate pair, endless nesting.
     """
     try:
         text = data.decode("utf-8")
         number = finite_number
         value = json.loads(text, object_pairs_hook=unique_members, parse_int=number, parse_float=number, parse_constant=number)
+        if text.count("[") + text.count("{") > MAX_DEPTH and is_too_deep(value):
+            raise RecursionError
         if "\\u" in text:
             to_json(value).encode("utf-8")
+    except RecursionError:
+        raise ApiError(400, f"body: expected JSON of at most {MAX_DEPTH} levels") from None
     except UnicodeError:
         raise ApiError(400, "body: expected JSON in UTF-8, got text that is not Unicode") from None
     except ValueError as error:
@@ -3070,7 +3085,6 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
 
     smorest = document_api(app)
     app.register_error_handler(sqlite3.Error, lambda error: smorest.handle_http_exception(translate_database_error(error)))
-    app.register_error_handler(RecursionError, lambda error: smorest.handle_http_exception(too_deep(error)))
     document = functools.cache(lambda: openapi_document(smorest))
     app.add_url_rule("/", view_func=show_index)
     app.add_url_rule("/healthz", view_func=get_health)
