@@ -143,13 +143,14 @@ def read_settings() -> dict[str, Any]:
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x5349474D
+BUSY_TIMEOUT = 5  # seconds that a write waits for another one
 
 _thread = threading.local()
 
 
 def connect(path: str) -> sqlite3.Connection:
     """Open the database file. Every commit is on disk before it is acknowledged (synchronous=FULL)."""
-    db = sqlite3.connect(path, timeout=5, isolation_level=None, cached_statements=256)
+    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, cached_statements=256)
     try:
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = FULL")
@@ -214,7 +215,8 @@ def snapshot() -> Iterator[None]:
     try:
         yield
     finally:
-        db.execute("COMMIT")
+        if db.in_transaction:
+            db.execute("COMMIT")
 
 
 def split_statements(script: str) -> Iterator[str]:
@@ -452,6 +454,8 @@ def parse_json(data: bytes) -> Any:
 
 _MISSING = object()
 
+MOST_PROBLEMS = 20  # that one answer names
+
 EXPECTATIONS = {  # what marshmallow says is wrong, said as what was expected
     "Missing data for required field.": "Expected a value, but it is missing",
     "Field may not be null.": "Expected a value",
@@ -483,9 +487,9 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
 
 def refuse_problems(problems: Iterable[str]) -> None:
     """Raise ApiError 400 with the first few problems, if there are any."""
-    first = list(itertools.islice(problems, 21))
+    first = list(itertools.islice(problems, MOST_PROBLEMS + 1))
     if first:
-        raise ApiError(400, "; ".join(first[:20]) + ("; and more" if len(first) > 20 else ""))
+        raise ApiError(400, "; ".join(first[:MOST_PROBLEMS]) + ("; and more" if len(first) > MOST_PROBLEMS else ""))
 
 
 class BodyParser(FlaskParser):
@@ -553,6 +557,33 @@ class Number(fields.Float):
         return value
 
 
+class Items(fields.List):
+    """An array; reading it stops at the first few bad items, and at once if it has too many."""
+
+    def __init__(self, inner: Any, most: int | None = None, metadata: dict[str, Any] | None = None, **options: Any):
+        bound = {} if most is None else {"maxItems": most}
+        super().__init__(inner, metadata={**(metadata or {}), **bound}, **options)
+        self.most = most
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        if self.most is not None and len(value) > self.most:
+            raise ma.ValidationError(f"Expected at most {self.most} items")
+        result: list[Any] = []
+        errors: dict[int, Any] = {}
+        for index, item in enumerate(value):
+            try:
+                result.append(self.inner.deserialize(item, **kwargs))
+            except ma.ValidationError as error:
+                errors[index] = error.messages
+                if len(errors) > MOST_PROBLEMS:
+                    break
+        if errors:
+            raise ma.ValidationError(errors)
+        return result
+
+
 class Reference(fields.String):
     """The id of a model object of one kind; that it exists is checked when the body is stored."""
 
@@ -606,14 +637,9 @@ def each_once(*members: str) -> Callable[[list[Any]], None]:
     return check
 
 
-def at_most(number: int) -> validate.Length:
-    """Answer a validator that bounds a list, and with it the work that it can cause."""
-    return validate.Length(max=number, error="Expected at most {max} items")
-
-
-def aliases(description: str) -> fields.List:
+def aliases(description: str) -> Items:
     """A list of attributes' aliases, each once."""
-    return fields.List(fields.String(), load_default=list, validate=each_once(), metadata={"description": description})
+    return Items(fields.String(), load_default=list, validate=each_once(), metadata={"description": description})
 
 
 def field_references(field: Any, value: Any, path: str) -> Iterator[tuple[str, str, str]]:
@@ -744,10 +770,13 @@ def authenticate_key(raw_key: str) -> Caller:
     stale = utc_now(seconds_ago=1)
     if last_used_at is None or last_used_at < stale:
         sql = "UPDATE api_keys SET last_used_at = ? WHERE tenant = ? AND id = ? AND ifnull(last_used_at, '') < ?"
-        try:
+        try:  # a full disk, or a long write elsewhere, is no reason to refuse a read or to keep it waiting
+            execute("PRAGMA busy_timeout = 250")
             execute(sql, utc_now(), tenant, id, stale)
-        except sqlite3.OperationalError as error:  # a full disk, or a long write elsewhere, is no reason to refuse a read
+        except sqlite3.OperationalError as error:
             current_app.logger.error("The use of API key %s was not recorded: %s", id, error)
+        finally:
+            execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
     return Caller(tenant, id, permissions=tuple(json.loads(permissions)))
 
 
@@ -901,7 +930,7 @@ PAGE_PARAMETERS = [
 def page_of(item: type[ma.Schema]) -> type[ma.Schema]:
     """Answer the body of one page of a list of these items."""
     members: dict[str, Any] = {
-        "items": fields.List(fields.Nested(item), required=True),
+        "items": Items(fields.Nested(item), required=True),
         **{name: fields.Integer(required=True) for name in ("total", "offset", "limit")},
     }
     return Body.from_dict(members, name=f"{item.__name__.removesuffix('Body')}PageBody")
@@ -965,7 +994,7 @@ class TenantBody(Body):
 
     id = identifier("The workspace's id")
     name = string("The workspace's name")
-    users = fields.List(fields.Nested(UserBody), required=True)
+    users = Items(fields.Nested(UserBody), required=True)
 
 
 def make_session(tenant: str, user: dict[str, str]) -> dict[str, Any]:
@@ -1046,7 +1075,7 @@ class ApiKeyBody(Body):
     id = identifier("The key's id")
     name = string("Human-readable name for the key")
     rawKey = fields.String(required=True, metadata={"description": "The secret; it cannot be retrieved again"})
-    permissions = fields.List(
+    permissions = Items(
         choice("A permission", PERMISSIONS),
         required=True,
         validate=validate.Length(min=1, error="Expected at least one permission"),
@@ -1299,7 +1328,7 @@ class AttributeGroupBody(Body):
     id = identifier("The group's id")
     name = string("The group's name")
     sortOrder = Number("Groups are shown in ascending order", load_default=0)
-    attributeIds = fields.List(Reference("attribute"), load_default=list, metadata={"description": "The group's attributes"})
+    attributeIds = Items(Reference("attribute"), load_default=list, metadata={"description": "The group's attributes"})
 
 
 class SchemaBody(ModelBody):
@@ -1312,7 +1341,7 @@ class SchemaBody(ModelBody):
     icon = string("Name of an icon", required=False)
     variantEnabled = Flag("Whether its records may have variants", required=True)
     workflowId = Reference("workflow", allow_none=True)
-    attributeGroups = fields.List(fields.Nested(AttributeGroupBody), load_default=list, validate=each_once("id"))
+    attributeGroups = Items(fields.Nested(AttributeGroupBody), load_default=list, validate=each_once("id"))
 
     @ma.validates_schema
     def check_groups(self, data: dict[str, Any], **_: Any) -> None:
@@ -1402,10 +1431,12 @@ class AttributeGuardBody(Body):
 
 
 def unique_key(value: Any) -> str:
-    """Answer the text under which a value is unique: 1.0 is 1, and the order of members does not matter."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return to_json(value, sort_keys=True)
+    """Answer the text under which a value is unique: 1.0 is 1, wherever it stands, and the order of members does not matter."""
+
+    def number(text: str) -> int | float:
+        return int(float(text)) if float(text).is_integer() else float(text)
+
+    return to_json(json.loads(to_json(value), parse_float=number), sort_keys=True)
 
 
 def claim_values(entity_id: str, alias: str, entries: list[dict[str, Any]]) -> None:
@@ -1430,10 +1461,10 @@ class AttributeBody(ModelBody):
     alias = identifier("Short name, under which records hold its values")
     name = string("The attribute's name")
     type = choice("What its values are", ATTRIBUTE_TYPES)
-    dimensionIds = fields.List(Reference("dimension"), load_default=list, validate=each_once())
+    dimensionIds = Items(Reference("dimension"), load_default=list, validate=each_once())
     inheritable = Flag("Whether variants inherit it", load_default=True)
     validation = fields.Nested(ValidationBody, load_default=dict)
-    guards = fields.List(fields.Nested(AttributeGuardBody), load_default=list, validate=at_most(100))
+    guards = Items(fields.Nested(AttributeGuardBody), load_default=list, most=100)
     optionListId = Reference("option-list", allow_none=True)
     multiple = Flag("Whether each value is an array", load_default=False)
 
@@ -1507,7 +1538,7 @@ class DimensionBody(ModelBody):
     alias = identifier("Short name")
     name = string("The dimension's name")
     defaultSegmentId = string("The segment that counts when none is named")
-    segments = fields.List(fields.Nested(SegmentBody), required=True, validate=each_once("id", "alias"))
+    segments = Items(fields.Nested(SegmentBody), required=True, validate=each_once("id", "alias"))
 
     @ma.validates_schema
     def check_segments(self, data: dict[str, Any], **_: Any) -> None:
@@ -1531,7 +1562,7 @@ model_noun("dimension", DimensionBody, "update-model", "delete-model", "canManag
 class ScopeMatrixBody(Body):
     """The dimensions whose scopes are wanted."""
 
-    dimensionIds = fields.List(Reference("dimension"), required=True, validate=[at_most(20), each_once()])
+    dimensionIds = Items(Reference("dimension"), required=True, most=20, validate=each_once())
 
 
 @api.post("/dimensions/scope-matrix")
@@ -1595,7 +1626,7 @@ class OptionListBody(ModelBody):
     alias = identifier("Short name")
     name = string("The list's name")
     hierarchical = Flag("Whether its values may stand below one another", load_default=False)
-    values = fields.List(fields.Nested(OptionValueBody), load_default=list, validate=each_once("id", "alias"))
+    values = Items(fields.Nested(OptionValueBody), load_default=list, validate=each_once("id", "alias"))
 
     @ma.validates_schema
     def check_values(self, data: dict[str, Any], **_: Any) -> None:
@@ -1691,7 +1722,7 @@ class TransitionBody(Body):
     name = string("The transition's name", required=False)
     fromStateId = string("The state it leaves")
     toStateId = string("The state it leads to")
-    allowedRoleIds = fields.List(Reference("role"), load_default=list, validate=each_once())
+    allowedRoleIds = Items(Reference("role"), load_default=list, validate=each_once())
     requiresCompleteness = Number(
         "Least score to take it with", load_default=0, validate=validate.Range(0, 100, error="Expected 0 to 100")
     )
@@ -1705,8 +1736,8 @@ class WorkflowBody(ModelBody):
     name = string("The workflow's name")
     description = string("What it is for", required=False, longest=10_000)
     defaultStateId = string("The state of new records")
-    states = fields.List(fields.Nested(StateBody), required=True, validate=[at_most(500), each_once("id")])
-    transitions = fields.List(fields.Nested(TransitionBody), load_default=list, validate=[at_most(5000), each_once("id")])
+    states = Items(fields.Nested(StateBody), required=True, most=500, validate=each_once("id"))
+    transitions = Items(fields.Nested(TransitionBody), load_default=list, most=5000, validate=each_once("id"))
 
     @ma.validates_schema
     def check_states(self, data: dict[str, Any], **_: Any) -> None:
@@ -1769,8 +1800,8 @@ class RoleBody(ModelBody):
     canManageOptionLists = Flag(ROLE_FLAGS["canManageOptionLists"], load_default=False)
     canExport = Flag(ROLE_FLAGS["canExport"], load_default=False)
     canImport = Flag(ROLE_FLAGS["canImport"], load_default=False)
-    schemaPermissions = fields.List(fields.Nested(SchemaPermissionBody), load_default=list, validate=each_once("schemaId"))
-    catalogPermissions = fields.List(fields.Nested(CatalogPermissionBody), load_default=list, validate=each_once("catalogId"))
+    schemaPermissions = Items(fields.Nested(SchemaPermissionBody), load_default=list, validate=each_once("schemaId"))
+    catalogPermissions = Items(fields.Nested(CatalogPermissionBody), load_default=list, validate=each_once("catalogId"))
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         """An API key cannot turn on canManageRoles: whoever has that may make stronger keys."""
@@ -1786,7 +1817,7 @@ class ResolveBody(Body):
     """The attributes whose levels are wanted."""
 
     schemaId = Reference("schema", required=True)
-    attributeIds = fields.List(Reference("attribute"), metadata={"description": "Absent: all attributes of the schema"})
+    attributeIds = Items(Reference("attribute"), metadata={"description": "Absent: all attributes of the schema"})
 
 
 @api.post("/roles/<id>/resolve")
@@ -1834,7 +1865,7 @@ class Values(fields.Dict):
     """
 
     def __init__(self, **options: Any):
-        scoped = fields.List(fields.Nested(ScopedValueBody))
+        scoped = Items(fields.Nested(ScopedValueBody))
         metadata = {"description": "Scoped values by attribute alias"}
         super().__init__(keys=fields.String(), values=scoped, metadata=metadata, **options)
 
@@ -1908,7 +1939,7 @@ def record_exists(id: str) -> bool:
     return one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id) is not None
 
 
-MOST_MATCHED = 50_000  # characters held against patterns in one request, so that the worst pattern costs seconds at most
+MOST_MATCHED = 25_000  # characters held against patterns in one request, so that the worst pattern costs seconds at most
 
 
 class AttributeRules(NamedTuple):
@@ -2251,15 +2282,15 @@ class CompletenessOfStateBody(Body):
 
     stateId = fields.String(required=True, allow_none=True, metadata={"description": "The state; null without a workflow"})
     score = fields.Integer(required=True, metadata={"description": "Percentage, rounded down"})
-    filled = fields.List(fields.String(), required=True, metadata={"description": "Required attributes with a value"})
-    missing = fields.List(fields.String(), required=True, metadata={"description": "Required attributes without one"})
+    filled = Items(fields.String(), required=True, metadata={"description": "Required attributes with a value"})
+    missing = Items(fields.String(), required=True, metadata={"description": "Required attributes without one"})
 
 
 class CompletenessBody(CompletenessOfStateBody):
     """How much of what its state, and each other one, requires a record has."""
 
     entityId = fields.String(required=True, metadata={"description": "Id of the record"})
-    states = fields.List(fields.Nested(CompletenessOfStateBody), required=True)
+    states = Items(fields.Nested(CompletenessOfStateBody), required=True)
 
 
 class ChangeBody(Body):
@@ -2279,7 +2310,7 @@ class AuditEntryBody(Body):
     action = choice("What was done", ["create", "update", "delete", "transition"])
     userId = string("Id of the user or API key that did it")
     timestamp = moment("When")
-    changes = fields.List(fields.Nested(ChangeBody), required=True)
+    changes = Items(fields.Nested(ChangeBody), required=True)
 
 
 def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | None) -> dict[str, Any]:
@@ -2302,7 +2333,7 @@ def gate_problem(transition: dict[str, Any], report: dict[str, Any]) -> str | No
     if roles and g.caller.role_says("id") not in roles:
         return f"Transition '{transition['id']}' is for {', '.join(roles)} only"
     if report["score"] < needed:
-        missing = ", ".join(report["missing"])
+        missing = ", ".join(report["missing"][:MOST_PROBLEMS]) + (" and more" if len(report["missing"]) > MOST_PROBLEMS else "")
         return f"Transition '{transition['id']}' needs completeness {needed}, it is {report['score']}; missing: {missing}"
     return None
 
@@ -2339,11 +2370,13 @@ def move_record(id: str, to_state: str) -> str:
         raise ApiError(400, f"toStateId: workflow '{rules.workflow['id']}' has no state {shown(to_state)}")
     ends = (record.state_id, to_state)
     ways = [way for way in rules.transitions if (way["fromStateId"], way["toStateId"]) == ends]
-    report = completeness(rules, record.body["values"], record.state_id)
-    problems = [gate_problem(way, report) for way in ways]
-    if None not in problems:
-        raise ApiError(422, next(filter(None, problems), f"No transition leads from '{record.state_id}' to '{to_state}'"))
-    return put_in_state(record, to_state)
+    report, first = completeness(rules, record.body["values"], record.state_id), None
+    for way in ways:
+        problem = gate_problem(way, report)
+        if problem is None:
+            return put_in_state(record, to_state)
+        first = first or problem
+    raise ApiError(422, first or f"No transition leads from '{record.state_id}' to '{to_state}'")
 
 
 @api.post("/records/<id>/transition")
@@ -2416,8 +2449,8 @@ class ResolvedVariantBody(VariantBody):
     """A variant with what it inherits."""
 
     effectiveValues = Values(required=True)
-    overriddenAttributes = fields.List(fields.String(), required=True, metadata={"description": "Set on the variant itself"})
-    inheritedAttributes = fields.List(fields.String(), required=True, metadata={"description": "Taken from what is above it"})
+    overriddenAttributes = Items(fields.String(), required=True, metadata={"description": "Set on the variant itself"})
+    inheritedAttributes = Items(fields.String(), required=True, metadata={"description": "Taken from what is above it"})
 
 
 def variant_text(record_id: str, id: str) -> str:
@@ -2594,7 +2627,7 @@ class CategoryRequestBody(CategoryBody):
 class CategoryNodeBody(CategoryBody):
     """A category with those below it."""
 
-    children = fields.List(fields.Nested("CategoryNodeBody"), required=True)
+    children = Items(fields.Nested("CategoryNodeBody"), required=True)
 
 
 class AssignmentBody(Body):

@@ -467,3 +467,19 @@ def test_a_workflow_at_its_bounds_gates_without_delay(admin, ads):
     assert len(admin.get("/records/ent-wide/completeness").json["states"]) == 500
     assert move(admin, "s0", "ent-wide").status_code == 200
     assert time.monotonic() - started < 5
+
+
+def test_a_refused_transition_names_some_of_what_is_missing_and_says_that_there_is_more(admin, error):
+    aliases = [f"required-{number:02}" for number in range(25)]
+    for alias in aliases:
+        attribute = {"id": alias, "alias": alias, "name": alias, "type": "text", "validation": {"required": True}}
+        assert admin.post("/attributes", attribute).status_code == 201
+    workflow = wide_workflow(transitions=1)
+    workflow["transitions"][0]["requiresCompleteness"] = 1
+    assert admin.post("/workflows", workflow).status_code == 201
+    schema = {"id": "schema-wide", "alias": "wide", "name": "Wide", "variantEnabled": False, "workflowId": "wf-wide"}
+    group = {"id": "grp", "name": "All", "attributeIds": aliases}
+    assert admin.post("/schemas", {**schema, "attributeGroups": [group]}).status_code == 201
+    assert admin.post("/records", {"id": "ent-wide", "schemaId": "schema-wide", "values": {}}).status_code == 201
+    message = error(move(admin, "s0", "ent-wide"), 422)
+    assert message == (f"Transition 't0' needs completeness 1, it is 0; missing: {', '.join(aliases[:20])} and more")
