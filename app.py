@@ -749,6 +749,21 @@ def unauthorized(message: str) -> ApiError:
     return ApiError(401, message, headers={"WWW-Authenticate": 'Bearer realm="Sigma PIM"'})
 
 
+def record_use(tenant: str, id: str, stale: str) -> None:
+    """Record that an API key is used now, unless another process has done so since a moment ago.
+
+    A full disk, or a long write elsewhere, is no reason to refuse a read or to keep it waiting: then it is logged.
+    """
+    sql = "UPDATE api_keys SET last_used_at = ? WHERE tenant = ? AND id = ? AND ifnull(last_used_at, '') < ?"
+    try:
+        execute("PRAGMA busy_timeout = 250")
+        execute(sql, utc_now(), tenant, id, stale)
+    except sqlite3.OperationalError as error:
+        current_app.logger.error("The use of API key %s was not recorded: %s", id, error)
+    finally:
+        execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
+
+
 def authenticate_key(raw_key: str) -> Caller:
     """Answer whose key this is, and record its use. Raises ApiError 401.
 
@@ -769,14 +784,7 @@ def authenticate_key(raw_key: str) -> Caller:
     # Writing on every call would cost more than all the rest, so a use within a second of the last is not written.
     stale = utc_now(seconds_ago=1)
     if last_used_at is None or last_used_at < stale:
-        sql = "UPDATE api_keys SET last_used_at = ? WHERE tenant = ? AND id = ? AND ifnull(last_used_at, '') < ?"
-        try:  # a full disk, or a long write elsewhere, is no reason to refuse a read or to keep it waiting
-            execute("PRAGMA busy_timeout = 250")
-            execute(sql, utc_now(), tenant, id, stale)
-        except sqlite3.OperationalError as error:
-            current_app.logger.error("The use of API key %s was not recorded: %s", id, error)
-        finally:
-            execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
+        record_use(tenant, id, stale)
     return Caller(tenant, id, permissions=tuple(json.loads(permissions)))
 
 
@@ -888,7 +896,7 @@ NOT_STORED = {"Cache-Control": "no-store"}  # on every answer with a secret in i
 
 def answer(body: str, status: int = 200) -> Response:
     """Answer JSON text, such as is stored, with a line's end for people at a terminal."""
-    return current_app.response_class(f"{body}\n", status, mimetype="application/json")
+    return current_app.response_class(f"{body}\n", status, content_type="application/json")
 
 
 def answer_list(bodies: Iterable[tuple[str]]) -> Response:

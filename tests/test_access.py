@@ -1,4 +1,4 @@
-"""Who may call what: a second table of every operation, written from the contract, and the wall held to it.
+"""Who may call what: a second table of every operation, written by hand, and the wall held to it.
 
 Nothing here is read from the service's own declarations. The one database of this file is shared by its tests, which knock
 with requests that change nothing: unknown ids in the path, and a body that no operation takes. Tests that change

@@ -119,7 +119,7 @@ def test_the_permission_that_an_operation_announces_is_the_one_it_asks_for(docum
 
 
 def expected_refusals(method, path, operation):
-    """The statuses, by the contract, with which an operation may refuse."""
+    """The statuses with which an operation may refuse."""
     guarded = operation["x-required-permission"] != "public"
     model = path.split("/")[1] in (*EXAMPLES, "api-keys") and not path.startswith(("/records", "/variants", "/categories"))
     yield from (("401", "403") if guarded else ())
