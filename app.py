@@ -292,9 +292,16 @@ def prepare_database(path: str) -> None:
 JSON_TYPES = {str: "string", bool: "boolean", int: "number", float: "number", list: "array", dict: "object", type(None): "null"}
 
 
+# json.dumps() with options makes an encoder for each call; a write calls it some thirty times.
+_encode, _encode_sorted = (
+    json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys).encode
+    for sort_keys in (False, True)
+)
+
+
 def to_json(value: Any, sort_keys: bool = False) -> str:
     """Answer a value's JSON text, compact."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys)
+    return _encode_sorted(value) if sort_keys else _encode(value)
 
 
 def shown(value: Any) -> str:
@@ -1051,7 +1058,7 @@ def list_tenants() -> list[dict[str, Any]]:
 
 @api.post("/auth/login")
 @public
-@api.arguments(LoginBody)
+@api.arguments(LoginBody())
 @api.response(200, SessionBody)
 def login(credentials: dict[str, str]) -> Any:
     """Sign in with email and password; after ten failures within a minute, 429 until the minute is over."""
@@ -1155,7 +1162,7 @@ def list_api_keys() -> list[dict[str, Any]]:
 
 @api.post("/api-keys")
 @session_only("canManageRoles")
-@api.arguments(ApiKeyRequestBody)
+@api.arguments(ApiKeyRequestBody())
 @api.response(201, NewApiKeyBody)
 def create_api_key(key: dict[str, Any]) -> Any:
     """Generate a new API key; this answer is the only one that shows the raw key, so store it now."""
@@ -1294,7 +1301,7 @@ def register_writes(kind: str, body: type[ModelBody], update: str, delete: str, 
 
     @api.post(f"/{kind}s", endpoint=f"create_{name}")
     @requires(update, flag)
-    @api.arguments(body)
+    @api.arguments(body())
     @api.response(201, body)
     @api.doc(summary=f"Create {noun}; its id and alias must be new in the workspace.")
     def create_object(new: dict[str, Any]) -> Response:
@@ -1575,7 +1582,7 @@ class ScopeMatrixBody(Body):
 
 @api.post("/dimensions/scope-matrix")
 @requires("read")
-@api.arguments(ScopeMatrixBody)
+@api.arguments(ScopeMatrixBody())
 @api.response(200, {"type": "array", "items": {"type": "object", "additionalProperties": {"type": "string"}}})
 def compute_scope_matrix(body: dict[str, Any]) -> Response:
     """Answer every combination of the dimensions' segments, in the order given; at most 10,000."""
@@ -1674,7 +1681,7 @@ def store_option_values(old: dict[str, Any], values: list[dict[str, Any]], new: 
 
 @api.post("/option-lists/<id>/values")
 @requires("update-model", "canManageOptionLists")
-@api.arguments(OptionValueBody)
+@api.arguments(OptionValueBody())
 @api.response(201, OptionValueBody)
 def create_option_value(value: dict[str, Any], id: str) -> Response:
     """Add a value to an option list."""
@@ -1830,7 +1837,7 @@ class ResolveBody(Body):
 
 @api.post("/roles/<id>/resolve")
 @requires("read")
-@api.arguments(ResolveBody)
+@api.arguments(ResolveBody())
 @api.response(200, {"type": "object", "additionalProperties": {"type": "string", "enum": LEVELS}})
 def resolve_role(body: dict[str, Any], id: str) -> Response:
     """Answer what a role may do with each attribute of a schema, by alias."""
@@ -2227,7 +2234,7 @@ def insert_record(body: dict[str, Any]) -> str:
 
 @api.post("/records")
 @requires("update-data")
-@api.arguments(RecordRequestBody)
+@api.arguments(RecordRequestBody())
 @api.response(201, RecordBody)
 def create_record(body: dict[str, Any]) -> Response:
     """Create a record of a schema; its values are checked against it, and it begins in its workflow's default state."""
@@ -2246,7 +2253,7 @@ def get_record(id: str) -> Response:
 
 @api.put("/records/<id>")
 @requires("update-data")
-@api.arguments(ValuesBody)
+@api.arguments(ValuesBody())
 @api.response(200, RecordBody)
 def replace_record_values(body: dict[str, Any], id: str) -> Response:
     """Replace the values of each attribute listed; the others stay, and an empty array clears one."""
@@ -2256,7 +2263,7 @@ def replace_record_values(body: dict[str, Any], id: str) -> Response:
 
 @api.patch("/records/<id>/values/<attribute>")
 @requires("update-data")
-@api.arguments(ScopedValueBody)
+@api.arguments(ScopedValueBody())
 @api.response(200, RecordBody)
 def set_record_value(body: dict[str, Any], id: str, attribute: str) -> Response:
     """Set one scoped value of a record; null removes it."""
@@ -2389,7 +2396,7 @@ def move_record(id: str, to_state: str) -> str:
 
 @api.post("/records/<id>/transition")
 @requires("update-data")
-@api.arguments(ToStateBody)
+@api.arguments(ToStateBody())
 @api.response(200, RecordBody)
 def transition_record(body: dict[str, Any], id: str) -> Response:
     """Move a record to another state, along its workflow's transitions and past their gates."""
@@ -2517,7 +2524,7 @@ def insert_variant(body: dict[str, Any], record_id: str) -> str:
 
 @api.post("/records/<id>/variants")
 @requires("update-data")
-@api.arguments(VariantRequestBody)
+@api.arguments(VariantRequestBody())
 @api.response(201, VariantBody)
 def create_variant(body: dict[str, Any], id: str) -> Response:
     """Create a variant of a record, or of another variant of it."""
@@ -2563,7 +2570,7 @@ def resolve_variant(id: str, variant_id: str) -> Response:
 
 @api.put("/records/<id>/variants/<variant_id>")
 @requires("update-data")
-@api.arguments(ValuesBody)
+@api.arguments(ValuesBody())
 @api.response(200, VariantBody)
 def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Response:
     """Replace what a variant overrides of each attribute listed; an empty array restores inheritance."""
@@ -2573,7 +2580,7 @@ def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Re
 
 @api.patch("/records/<id>/variants/<variant_id>/values/<attribute>")
 @requires("update-data")
-@api.arguments(ScopedValueBody)
+@api.arguments(ScopedValueBody())
 @api.response(200, VariantBody)
 def set_variant_value(body: dict[str, Any], id: str, variant_id: str, attribute: str) -> Response:
     """Set one scoped value of a variant; null removes it, and with the last one gone it inherits again."""
@@ -2702,7 +2709,7 @@ def insert_category(body: dict[str, Any], catalog_id: str) -> str:
 
 @api.post("/catalogs/<id>/categories")
 @session_only("canManageSchemas")
-@api.arguments(CategoryRequestBody)
+@api.arguments(CategoryRequestBody())
 @api.response(201, CategoryBody)
 def create_category(body: dict[str, Any], id: str) -> Response:
     """Create a category in a catalog, at the top or below another one."""
@@ -2720,7 +2727,7 @@ def get_category(id: str) -> Response:
 
 @api.put("/categories/<id>")
 @session_only("canManageSchemas")
-@api.arguments(CategoryRequestBody)
+@api.arguments(CategoryRequestBody())
 @api.response(200, CategoryBody)
 def replace_category(body: dict[str, Any], id: str) -> Response:
     """Replace a category as a whole; another parentId moves it, with all below it."""
@@ -2777,7 +2784,7 @@ def insert_assignment(category_id: str, record_id: str) -> None:
 
 @api.post("/categories/<id>/assign")
 @requires("update-data")
-@api.arguments(AssignmentBody)
+@api.arguments(AssignmentBody())
 @api.response(204)
 def assign_record(body: dict[str, Any], id: str) -> None:
     """Put a record into a category; doing it again changes nothing."""
@@ -2789,7 +2796,7 @@ def assign_record(body: dict[str, Any], id: str) -> None:
 
 @api.post("/categories/<id>/unassign")
 @requires("delete-data")
-@api.arguments(AssignmentBody)
+@api.arguments(AssignmentBody())
 @api.response(204)
 def unassign_record(body: dict[str, Any], id: str) -> None:
     """Take a record out of a category; doing it again changes nothing."""
