@@ -362,13 +362,20 @@ def database_unavailable(reason: object) -> ApiError:
     return ApiError(503, "The database does not answer; try again", headers={"Retry-After": "1"})
 
 
+def taken(error: sqlite3.Error, body: dict[str, Any]) -> str:
+    """Say which member of a body a UNIQUE constraint refused: every key ends in the field it guards.
+
+    "UNIQUE constraint failed: model_objects.tenant, model_objects.kind, model_objects.alias" is about alias.
+    """
+    field = str(error).rpartition(".")[2]
+    return f"{field}: {shown(body.get(field))} is already taken"
+
+
 def translate_database_error(error: sqlite3.Error) -> ApiError:
     """Answer what a client is told of a database error; what is a fault of ours is raised again, and a 500."""
     name = getattr(error, "sqlite_errorname", "")
     if name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"):
-        # "UNIQUE constraint failed: model_objects.tenant, …, model_objects.alias": a key ends in the field it guards.
-        field = str(error).rpartition(".")[2]
-        return ApiError(409, f"{field}: {shown(g.get('body', {}).get(field))} is already taken in this workspace")
+        return ApiError(409, f"{taken(error, g.get('body', {}))} in this workspace")
     if (isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError) and name != "SQLITE_ERROR":
         return database_unavailable(error)  # locked, full, damaged, gone
     raise error
@@ -2119,20 +2126,20 @@ def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str
                 yield {"attribute": alias, "scope": scope, "oldValue": old_value, "newValue": new_value}
 
 
-def insert_entity(schema_id: str, entity: dict[str, Any]) -> str:
+def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
     """Store a new record or variant and answer its text. Raises ApiError 409."""
-    body, attributes = to_json(entity), schema_rules(schema_id).attributes
-    execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, schema_id, body)
+    body = to_json(entity)
+    execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
     for alias, entries in entity["values"].items():
-        if attributes[alias].attribute["validation"].get("unique"):
+        if rules.attributes[alias].attribute["validation"].get("unique"):
             claim_values(entity["id"], alias, entries)
     log_change("create", entity, value_changes({}, entity["values"]))
     return body
 
 
-def save_values(entity: Entity, changed: dict[str, Any]) -> str:
+def save_values(rules: SchemaRules, entity: Entity, changed: dict[str, Any]) -> str:
     """Store a record or variant with some attributes' values, which were checked, replaced. Raises ApiError 403 or 409."""
-    rules, old, id = schema_rules(entity.schema_id), entity.body["values"], entity.body["id"]
+    old, id = entity.body["values"], entity.body["id"]
     new = {alias: entries for alias, entries in {**old, **changed}.items() if entries}
     changes = list(value_changes(old, new))
     locked = set(rules.states[entity.state_id]["readOnly"] if entity.state_id in rules.states else [])
@@ -2154,13 +2161,15 @@ def save_values(entity: Entity, changed: dict[str, Any]) -> str:
 
 def save_checked_values(entity: Entity, changed: dict[str, Any]) -> str:
     """Store a record or variant with some attributes' values replaced. Raises ApiError 400, 403 or 409."""
-    refuse_problems(schema_rules(entity.schema_id).values_problems(changed, entity.body["values"]))
-    return save_values(entity, changed)
+    rules = schema_rules(entity.schema_id)
+    refuse_problems(rules.values_problems(changed, entity.body["values"]))
+    return save_values(rules, entity, changed)
 
 
 def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) -> str:
     """Store a record or variant with one value set, or removed by null. Raises ApiError 400, 403, 404 or 409."""
-    rules, entries = schema_rules(entity.schema_id).attributes.get(alias), list(entity.body["values"].get(alias, []))
+    schema, entries = schema_rules(entity.schema_id), list(entity.body["values"].get(alias, []))
+    rules = schema.attributes.get(alias)
     place = next((index for index, entry in enumerate(entries) if entry["scope"] == scope), len(entries))
     if value is not None or place == len(entries):  # what is stored may be removed, whatever has become of its attribute
         if rules is None:
@@ -2169,7 +2178,7 @@ def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) ->
         if value is not None and (problem := rules.value_problem(value)):
             raise ApiError(400, f"value: {problem}")
     entries[place : place + 1] = [] if value is None else [{"scope": scope, "value": value}]
-    return save_values(entity, {alias: entries})
+    return save_values(schema, entity, {alias: entries})
 
 
 def log_deletions(bodies: Iterable[tuple[str]]) -> None:
@@ -2229,7 +2238,7 @@ def insert_record(body: dict[str, Any]) -> str:
         **authorship(),
         "values": {alias: entries for alias, entries in body["values"].items() if entries},
     }
-    return insert_entity(body["schemaId"], record)
+    return insert_entity(rules, record)
 
 
 @api.post("/records")
@@ -2519,7 +2528,7 @@ def insert_variant(body: dict[str, Any], record_id: str) -> str:
         **authorship(),
         "values": {alias: entries for alias, entries in body["values"].items() if entries},
     }
-    return insert_entity(record.schema_id, variant)
+    return insert_entity(rules, variant)
 
 
 @api.post("/records/<id>/variants")
@@ -2843,7 +2852,9 @@ TAGS = {  # by the first part of a path, in the order of the API
 DESCRIPTION = """A local stand-in for the Sigma PIM API: same paths, same bodies, same refusals, real state.
 
 Integrations send an API key in `X-Sigma-ApiKey`; people sign in at `POST /api/v1/auth/login` and send the token as
-`Authorization: Bearer <token>`. Each operation says in `x-required-permission` which permission a key needs for it."""
+`Authorization: Bearer <token>`. Each operation says in `x-required-permission` which permission a key needs for it:
+
+""" + "\n".join(f"- `{permission}`: {meaning}" for permission, meaning in PERMISSIONS.items())
 
 DOCS_PAGE = """<!doctype html>
 <html lang="en">
@@ -2875,7 +2886,7 @@ def error_statuses(access: Access, endpoint: str, path: str, operation: dict[str
         statuses |= {400}
     if "{" in path:
         statuses |= {404}
-    if verb in ("create", "replace", "set") and noun not in ("api_key",) and endpoint != "replace_category":
+    if verb in ("create", "replace", "set") and endpoint not in ("create_api_key", "replace_category"):
         statuses |= {409}
     if verb == "delete" and noun.replace("_", "-") in MODEL:
         statuses |= {409}
@@ -3088,8 +3099,7 @@ def create_workspace(id: str, name: str, email: str, user_name: str) -> None:
             )
             insert_user(user, password)
     except sqlite3.IntegrityError as error:
-        field = str(error).rpartition(".")[2]
-        raise click.ClickException(f"{field}: {shown({'id': id, 'email': email}.get(field))} is already taken") from None
+        raise click.ClickException(taken(error, {"id": id, "email": email})) from None
     click.echo(f"Workspace '{id}' made; {email} can sign in.")
 
 

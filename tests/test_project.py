@@ -183,8 +183,8 @@ def table_rows(first_cell):
 
 
 def test_the_readme_lists_every_setting():
-    variables = [setting.variable for setting in service.SETTINGS.values()]
-    assert [row[0] for row in table_rows("[A-Z]+(_[A-Z]+)*") if len(row) == 3] == variables
+    told = [(setting.variable, setting.meaning) for setting in service.SETTINGS.values()]
+    assert [(row[0], row[2]) for row in table_rows("[A-Z]+(_[A-Z]+)*") if len(row) == 3] == told
 
 
 def test_the_readme_lists_every_route_with_who_may_call_it(app):
