@@ -40,6 +40,7 @@ from flask_smorest import Api, Blueprint
 from marshmallow import fields, validate
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.security import check_password_hash, generate_password_hash
 
 HERE = Path(__file__).resolve().parent
@@ -117,6 +118,9 @@ SETTINGS = {
         "SIGMA_RECORD_LIMIT", whole_number(0, 10**9), None, "Most records a workspace may hold; unset, no limit"
     ),
     "ALLOW_PUBLIC_DEMO": Setting("SIGMA_ALLOW_PUBLIC_DEMO", yes_or_no, False, "1 serves demo data beyond loopback"),
+    "PROXIES": Setting(
+        "SIGMA_PROXIES", whole_number(0, 10), 0, "How many proxies stand in front, each adding to X-Forwarded-For"
+    ),
     "HOST": Setting("HOST", str, "127.0.0.1", "Address to serve on"),
     "PORT": Setting("PORT", whole_number(1, 65535), 8080, "Port to serve on"),
     "WORKERS": Setting("WORKERS", whole_number(1, 64), 1, "Worker processes"),
@@ -141,8 +145,24 @@ def read_settings() -> dict[str, Any]:
 # == Database ==
 # One SQLite file; one connection for each thread, kept open, because opening one costs more than a whole request.
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x5349474D
+UPGRADES = {  # what brings a database of each older version to the next one; schema.sql says what the columns mean
+    1: """
+        ALTER TABLE workspaces ADD COLUMN is_disposable INTEGER NOT NULL DEFAULT 0 CHECK (is_disposable IN (0, 1));
+        ALTER TABLE categories ADD COLUMN total INTEGER NOT NULL DEFAULT 0 CHECK (total >= 0);
+        UPDATE categories SET total = (
+            SELECT count(*) FROM category_assignments a WHERE a.tenant = categories.tenant AND a.category_id = categories.id
+        );
+        CREATE TRIGGER category_assigned AFTER INSERT ON category_assignments BEGIN
+            UPDATE categories SET total = total + 1 WHERE tenant = new.tenant AND id = new.category_id;
+        END;
+        CREATE TRIGGER category_unassigned AFTER DELETE ON category_assignments BEGIN
+            UPDATE categories SET total = total - 1 WHERE tenant = old.tenant AND id = old.category_id;
+        END;
+        PRAGMA user_version = 2;
+    """,
+}
 BUSY_TIMEOUT = 5  # seconds that a write waits for another one
 
 _thread = threading.local()
@@ -229,18 +249,38 @@ def split_statements(script: str) -> Iterator[str]:
             statement = ""
 
 
+def pragma(db: sqlite3.Connection, name: str) -> Any:
+    """Answer what the database says of itself."""
+    return db.execute(f"PRAGMA {name}").fetchone()[0]
+
+
 def make_tables(db: sqlite3.Connection) -> None:
-    """Make the tables in an empty database, unless another process has just done so."""
+    """Make the tables of an empty database."""
+    for statement in split_statements((HERE / "schema.sql").read_text(encoding="utf-8")):
+        db.execute(statement)
+    db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
+
+
+def bring_forward(db: sqlite3.Connection) -> None:
+    """Make the tables of an empty database, and bring an older release's to this one's: all of it, or nothing.
+
+    Processes that start together do it one after another, and those that come later find it done.
+    """
     db.execute("BEGIN IMMEDIATE")
-    if not db.execute("PRAGMA user_version").fetchone()[0]:
-        for statement in split_statements((HERE / "schema.sql").read_text(encoding="utf-8")):
-            db.execute(statement)
-        db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
-    db.execute("COMMIT")
+    try:
+        if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            make_tables(db)
+        while pragma(db, "application_id") == APPLICATION_ID and (upgrade := UPGRADES.get(pragma(db, "user_version"))):
+            for statement in split_statements(upgrade):
+                db.execute(statement)
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 def read_versions(path: str) -> tuple[int, int]:
-    """Answer whose database a file is, and its schema's version; make the database if there is none.
+    """Answer whose database a file is, and its schema's version; make the database, or bring it forward, first.
 
     Raises OSError or sqlite3.Error for a file that cannot be used.
     """
@@ -248,20 +288,20 @@ def read_versions(path: str) -> tuple[int, int]:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable by everyone
     db = connect(path)
     try:
-        if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
-            make_tables(db)
-        versions = [db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-        if versions == [APPLICATION_ID, SCHEMA_VERSION]:
+        if not db.execute("SELECT 1 FROM sqlite_schema").fetchone() or pragma(db, "user_version") in UPGRADES:
+            bring_forward(db)
+        versions = pragma(db, "application_id"), pragma(db, "user_version")
+        if versions == (APPLICATION_ID, SCHEMA_VERSION):
             db.execute("PRAGMA journal_mode = WAL")  # also after a restore, which may have left it behind
-        return versions[0], versions[1]
+        return versions
     finally:
         db.close()
 
 
 def prepare_database(path: str) -> None:
-    """Make the database if there is none.
+    """Make the database if there is none, and bring an older release's forward.
 
-    Raises StartError for a file that cannot be opened, is something else, or was made by another release.
+    Raises StartError for a file that cannot be opened, is something else, or was made by a newer release.
     """
     if sqlite3.sqlite_version_info < (3, 37):
         raise StartError(f"SQLite 3.37 or newer is needed (STRICT tables); this Python has {sqlite3.sqlite_version}.")
@@ -282,7 +322,7 @@ def prepare_database(path: str) -> None:
     if version != SCHEMA_VERSION:
         raise StartError(
             f"{path} has schema version {version}, this release reads version {SCHEMA_VERSION}. "
-            "Use the release that made it, or name another file in SIGMA_DATABASE."
+            "Use the release that made it or a newer one, or name another file in SIGMA_DATABASE."
         )
 
 
@@ -981,7 +1021,8 @@ def get_health() -> dict[str, str]:
 
 # == Authentication ==
 
-FAILURES_ALLOWED, FAILURES_WINDOW = 10, 60  # tries, seconds
+FAILURES_OF_EMAIL, FAILURES_OF_ADDRESS = 10, 100  # tries, both from one address
+FAILURES_WINDOW = 60  # seconds
 
 # Checked in place of a hash that does not exist, so that an unknown email takes as long as a wrong password. It has the
 # cost of werkzeug's own hashes, and is no password's.
@@ -1032,20 +1073,29 @@ def make_session(tenant: str, user: dict[str, str]) -> dict[str, Any]:
     return {"token": jwt.encode(claims, jwt_secret(), algorithm="HS256"), "user": user}
 
 
-def admit_attempt(who: bytes) -> None:
-    """Let a try to sign in go on, counted as failed until it succeeds, so that tries at once cannot slip past the limit.
+def address_of_caller() -> str:
+    """Answer the network address that tries are counted by: of IPv6 the first half, which is what one customer gets."""
+    address = request.remote_addr or ""
+    return str(ipaddress.ip_network((address, 64), strict=False)) if ":" in address else address
 
-    Raises ApiError 429 after too many within the window, counted in the database and so across all processes.
+
+def admit_attempt(limits: dict[bytes, int]) -> float:
+    """Let a try to sign in go on, counted as failed until it succeeds, so that tries at once cannot slip past a limit.
+
+    Takes how many failures are allowed by whom, and answers the time under which the try is counted. The count is in the
+    database and so across all processes. Raises ApiError 429 after too many within the window.
     """
     with transaction():
-        now = datetime.now(UTC).timestamp()
+        now, wait = datetime.now(UTC).timestamp(), 0.0
         execute("DELETE FROM login_attempts WHERE at <= ?", now - FAILURES_WINDOW)
-        tries = execute("SELECT at FROM login_attempts WHERE who = ? ORDER BY at DESC", who).fetchall()
-        if len(tries) < FAILURES_ALLOWED:
-            execute("INSERT INTO login_attempts (who, at) VALUES (?, ?)", who, now)
-            return
-    wait = math.ceil(tries[FAILURES_ALLOWED - 1][0] + FAILURES_WINDOW - now)
-    raise ApiError(429, f"Too many failed logins; try again in {wait} seconds", headers={"Retry-After": str(wait)})
+        for who, allowed in limits.items():
+            row = one("SELECT at FROM login_attempts WHERE who = ? ORDER BY at DESC LIMIT 1 OFFSET ?", who, allowed - 1)
+            wait = max(wait, row[0] + FAILURES_WINDOW - now if row else 0)
+        if not wait:
+            get_db().executemany("INSERT INTO login_attempts (who, at) VALUES (?, ?)", ((who, now) for who in limits))
+            return now
+    seconds = math.ceil(wait)
+    raise ApiError(429, f"Too many failed logins; try again in {seconds} seconds", headers={"Retry-After": str(seconds)})
 
 
 @api.get("/auth/tenants")
@@ -1070,12 +1120,13 @@ def list_tenants() -> list[dict[str, Any]]:
 def login(credentials: dict[str, str]) -> Any:
     """Sign in with email and password; after ten failures within a minute, 429 until the minute is over."""
     email, password = credentials["email"], credentials["password"]
-    who = hashlib.sha256(f"{email.lower()} {request.remote_addr}".encode()).digest()
-    admit_attempt(who)
+    address = address_of_caller()
+    pair, alone = (hashlib.sha256(text.encode()).digest() for text in (f"{email.lower()} {address}", address))
+    at = admit_attempt({pair: FAILURES_OF_EMAIL, alone: FAILURES_OF_ADDRESS})
     row = one("SELECT tenant, id, email, name, role_id, password_hash FROM users WHERE email = ?", email)
     if not check_password_hash(row[5] if row else NO_PASSWORD, password) or not row:
         raise unauthorized("Wrong email or password")
-    execute("DELETE FROM login_attempts WHERE who = ?", who)
+    execute("DELETE FROM login_attempts WHERE who = ? OR (who = ? AND at = ?)", pair, alone, at)
     tenant, *user, _ = row
     return make_session(tenant, dict(zip(("id", "email", "name", "roleId"), user, strict=True))), 200, NOT_STORED
 
@@ -2774,8 +2825,8 @@ def list_category_records(id: str) -> Response:
         " JOIN entities e ON e.tenant = a.tenant AND e.id = a.record_id ORDER BY a.seq"
     )
     with snapshot():
-        category_text(id)
-        (total,) = one("SELECT count(*) FROM category_assignments WHERE tenant = ? AND category_id = ?", g.tenant, id)
+        row = one("SELECT total FROM categories WHERE tenant = ? AND id = ?", g.tenant, id)
+        (total,) = found(row, "category", id)
         return answer_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
 
 
@@ -3139,6 +3190,8 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app.config.update(config or {})
     app.json.sort_keys, app.json.ensure_ascii = False, False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False  # a redirect would answer before the caller is known
+    if app.config["PROXIES"]:  # who calls is what the outermost of them saw
+        app.wsgi_app = ProxyFix(app.wsgi_app, app.config["PROXIES"], 0, 0)  # type: ignore[method-assign]
     prepare_database(app.config["DATABASE"])
 
     smorest = document_api(app)

@@ -7,7 +7,7 @@
 -- Every key starts with the tenant, and so does every foreign key: a link across tenants cannot be stored.
 
 PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
-PRAGMA user_version = 1;             -- the version of this schema; app.py refuses one it does not know
+PRAGMA user_version = 2;             -- the version of this schema; app.py brings an older one forward, and refuses a newer one
 
 
 -- Workspaces, users, sessions
@@ -21,7 +21,8 @@ CREATE TABLE workspaces (
     id             TEXT    NOT NULL PRIMARY KEY,
     name           TEXT    NOT NULL,
     is_demo        INTEGER NOT NULL DEFAULT 0 CHECK (is_demo IN (0, 1)),  -- its passwords and keys are public knowledge
-    model_version  BLOB    NOT NULL DEFAULT (randomblob(16))              -- new with every change to the workspace's model
+    model_version  BLOB    NOT NULL DEFAULT (randomblob(16)),             -- new with every change to the workspace's model
+    is_disposable  INTEGER NOT NULL DEFAULT 0 CHECK (is_disposable IN (0, 1))  -- made for a test run, which may delete it
 ) STRICT;
 
 CREATE TABLE users (
@@ -40,7 +41,7 @@ CREATE TABLE users (
 CREATE INDEX users_role_idx ON users (tenant, role_id);
 
 CREATE TABLE login_attempts (
-    who   BLOB NOT NULL CHECK (length(who) = 32),                         -- SHA-256 of email and address: neither is kept
+    who   BLOB NOT NULL CHECK (length(who) = 32),                         -- SHA-256 of email and address, or of address: none is kept
     at    REAL NOT NULL                                                   -- seconds since the epoch
 ) STRICT;
 
@@ -119,6 +120,7 @@ CREATE TABLE categories (
     catalog_kind  TEXT NOT NULL GENERATED ALWAYS AS ('catalog') VIRTUAL,
     catalog_id    TEXT NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.catalogId')) STORED,
     parent_id     TEXT          GENERATED ALWAYS AS (json_extract(body, '$.parentId')) STORED,
+    total         INTEGER NOT NULL DEFAULT 0 CHECK (total >= 0),          -- the records in it, kept by triggers
     UNIQUE (tenant, id),
     UNIQUE (tenant, catalog_id, id),
     FOREIGN KEY (tenant, catalog_kind, catalog_id) REFERENCES model_objects (tenant, kind, id) ON DELETE CASCADE,
@@ -139,6 +141,13 @@ CREATE TABLE category_assignments (
 
 CREATE INDEX category_assignments_category_idx ON category_assignments (tenant, category_id);
 CREATE INDEX category_assignments_record_idx ON category_assignments (tenant, record_id);
+
+CREATE TRIGGER category_assigned AFTER INSERT ON category_assignments BEGIN
+    UPDATE categories SET total = total + 1 WHERE tenant = new.tenant AND id = new.category_id;
+END;
+CREATE TRIGGER category_unassigned AFTER DELETE ON category_assignments BEGIN
+    UPDATE categories SET total = total - 1 WHERE tenant = old.tenant AND id = old.category_id;
+END;
 
 
 -- Records and variants

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import shutil
 import sqlite3
 import time
 from contextlib import closing
@@ -394,9 +395,9 @@ def let_pass(app, seconds):
 def fail(app, caller, times, **login_options):
     """Fail to sign in: once for real, since a password check is slow, and the other times by repeating what was stored."""
     assert login(caller, password="wrong", **login_options).status_code == 401
-    (newest,) = sql(app, "SELECT who, at FROM login_attempts ORDER BY rowid DESC LIMIT 1")
-    for _ in range(times - 1):
-        sql(app, "INSERT INTO login_attempts (who, at) VALUES (?, ?)", *newest)
+    newest = sql(app, "SELECT who, at FROM login_attempts ORDER BY rowid DESC LIMIT 2")  # by email and address, and by address
+    for who, at in newest * (times - 1):
+        sql(app, "INSERT INTO login_attempts (who, at) VALUES (?, ?)", who, at)
 
 
 def assert_throttled(answer, error, at_most=60):
@@ -432,6 +433,40 @@ def test_failures_count_for_one_email_from_one_address(app, anonymous, error):
     assert_throttled(login(anonymous, address="203.0.113.9"), error)
 
 
+def test_failures_for_many_emails_keep_their_address_out_and_no_other(app, anonymous, error):
+    fail(app, anonymous, 9, address="203.0.113.9")
+    fail(app, anonymous, 91, email="nobody@sigma.io", address="203.0.113.9")
+    assert_throttled(login(anonymous, "editor@sigma.io", "editor", address="203.0.113.9"), error)
+    assert login(anonymous, "editor@sigma.io", "editor", address="203.0.113.10").status_code == 200
+    let_pass(app, 61)
+    assert login(anonymous, "editor@sigma.io", "editor", address="203.0.113.9").status_code == 200
+
+
+def test_who_has_failed_often_and_then_signs_in_has_failed_no_less_often_for_other_emails(app, anonymous, error):
+    fail(app, anonymous, 99, email="nobody@sigma.io", address="203.0.113.9")
+    assert login(anonymous, address="203.0.113.9").status_code == 200
+    assert login(anonymous, password="wrong", address="203.0.113.9").status_code == 401
+    assert_throttled(login(anonymous, address="203.0.113.9"), error)
+
+
+def test_the_addresses_of_one_ipv6_network_count_as_one(app, anonymous, error):
+    fail(app, anonymous, 10, address="2001:db8:1:2::1")
+    assert_throttled(login(anonymous, address="2001:db8:1:2:ffff::9"), error)
+    assert login(anonymous, address="2001:db8:1:3::1").status_code == 200
+
+
+def test_behind_a_proxy_the_address_is_what_the_proxy_saw(template, tmp_path, error):
+    path = tmp_path / "sigma.db"
+    shutil.copy(template, path)
+    caller = Caller(service.create_app({"DATABASE": str(path), "PROXIES": 1}))
+    try:
+        fail(caller.app, caller, 10, headers={"X-Forwarded-For": "198.51.100.66, 203.0.113.9"})
+        assert_throttled(login(caller, headers={"X-Forwarded-For": "198.51.100.67, 203.0.113.9"}), error)
+        assert login(caller, headers={"X-Forwarded-For": "203.0.113.9, 203.0.113.10"}).status_code == 200
+    finally:
+        service.close_db()
+
+
 def test_an_email_that_nobody_has_is_throttled_like_any_other(app, anonymous, error):
     fail(app, anonymous, 10)
     fail(app, anonymous, 10, email="nobody@sigma.io")
@@ -458,7 +493,7 @@ def test_a_throttled_user_keeps_the_session_they_have(app, anonymous, admin, err
 
 def test_failures_are_stored_without_the_email_and_the_address(app, anonymous):
     login(anonymous, "somebody.private@sigma.io", "wrong", address="203.0.113.77")
-    assert sql(app, "SELECT count(*) FROM login_attempts") == [(1,)]
+    assert sql(app, "SELECT count(*) FROM login_attempts") == [(2,)]
     files = [Path(app.config["DATABASE"] + suffix) for suffix in ("", "-wal")]
     stored = b"".join(file.read_bytes() for file in files)
     assert b"somebody.private" not in stored
