@@ -12,6 +12,7 @@ import hashlib
 import ipaddress
 import itertools
 import json
+import logging
 import math
 import os
 import re
@@ -35,7 +36,9 @@ import jwt
 import marshmallow as ma
 import re2
 from apispec.ext.marshmallow import MarshmallowPlugin
-from flask import Flask, Response, current_app, g, redirect, request
+from flask import Flask, Request, Response, current_app, g, has_app_context, redirect, request
+from flask.logging import default_handler
+from flask.sessions import NullSession, SessionInterface
 from flask_smorest import Api, Blueprint
 from marshmallow import fields, validate
 from webargs.flaskparser import FlaskParser
@@ -121,6 +124,7 @@ SETTINGS = {
     "PROXIES": Setting(
         "SIGMA_PROXIES", whole_number(0, 10), 0, "How many proxies stand in front, each adding to X-Forwarded-For"
     ),
+    "REQUEST_LOG": Setting("SIGMA_REQUEST_LOG", yes_or_no, True, "0 leaves out of the log the line about each request"),
     "HOST": Setting("HOST", str, "127.0.0.1", "Address to serve on"),
     "PORT": Setting("PORT", whole_number(1, 65535), 8080, "Port to serve on"),
     "WORKERS": Setting("WORKERS", whole_number(1, 64), 1, "Worker processes"),
@@ -332,7 +336,7 @@ def prepare_database(path: str) -> None:
 JSON_TYPES = {str: "string", bool: "boolean", int: "number", float: "number", list: "array", dict: "object", type(None): "null"}
 
 
-# json.dumps() with options makes an encoder for each call; a write calls it some thirty times.
+# json.dumps() with options makes an encoder for each call.
 _encode, _encode_sorted = (
     json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys).encode
     for sort_keys in (False, True)
@@ -348,6 +352,51 @@ def shown(value: Any) -> str:
     """Answer how a message shows a value: as it is when that is short, else by its type."""
     text = to_json(value) if not isinstance(value, list | dict) else ""
     return text.replace('"', "'") if 0 < len(text) <= 60 else f"'{JSON_TYPES[type(value)]}'"
+
+
+# == Answers ==
+
+NOT_STORED = {"Cache-Control": "no-store"}  # on every answer with a secret in it
+
+
+class ReadyResponse(Response):
+    """A response that may be ready to be sent as it is.
+
+    Werkzeug goes over every response once more before it is sent, to complete what is missing. An answer() lacks
+    nothing, and leaving that out saves a tenth of a request; what has no body, or none for HEAD, takes the usual way.
+    """
+
+    is_ready = False
+
+    @classmethod
+    def of(cls, body: str, status: int, headers: dict[str, str] | None = None) -> "ReadyResponse":
+        """Make one that is ready, of JSON text, to which it adds a line's end for people at a terminal."""
+        response = cls(f"{body}\n", status, headers, content_type="application/json")
+        response.is_ready = True
+        return response
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Send it."""
+        if self.is_ready and environ["REQUEST_METHOD"] != "HEAD" and self.status_code not in (204, 304):
+            start_response(self.status, self.headers.to_wsgi_list())
+            return self.response  # type: ignore[return-value]
+        return super().__call__(environ, start_response)
+
+
+def answer(body: str, status: int = 200) -> Response:
+    """Answer JSON text, such as is stored."""
+    return ReadyResponse.of(body, status)
+
+
+def answer_list(bodies: Iterable[tuple[str]]) -> Response:
+    """Answer rows of one stored JSON text each as an array."""
+    return answer(f"[{','.join(body for (body,) in bodies)}]")
+
+
+def answer_page(bodies: Iterable[tuple[str]], total: int, offset: int, limit: int) -> Response:
+    """Answer rows of one stored JSON text each as one page of a longer list."""
+    items = ",".join(body for (body,) in bodies)
+    return answer(f'{{"items":[{items}],"total":{total},"offset":{offset},"limit":{limit}}}')
 
 
 # == Errors ==
@@ -373,15 +422,11 @@ CODES = {
 class ApiError(HTTPException):
     """A refusal: its status, and what to tell the caller."""
 
+    code: int
+
     def __init__(self, status: int, message: str, error: str | None = None, headers: dict[str, str] | None = None):
         super().__init__(message)
-        self.code = status
-        self.error = error
-        self.headers = headers or {}
-
-    def get_headers(self, *_: Any) -> list[tuple[str, str]]:
-        """Answer the headers of the response."""
-        return list(self.headers.items())
+        self.code, self.message, self.error, self.headers = status, message, error, headers
 
 
 def not_found(kind: str, id: str) -> ApiError:
@@ -428,6 +473,17 @@ class ErrorBody(ma.Schema):
     message = fields.String(required=True, metadata={"description": "What went wrong, for people; it may change"})
 
 
+def without_keys(text: str) -> str:
+    """Answer a text for a client or the log with the raw keys in it made unreadable, wherever in a request they stood."""
+    return re.sub("sigma_sk_live_[a-z0-9]+", "sigma_sk_live_…", text)
+
+
+def refuse(error: ApiError) -> Response:
+    """Answer a refusal in the one shape."""
+    body = to_json({"error": error.error or CODES[error.code], "message": without_keys(error.message)})
+    return ReadyResponse.of(body, error.code, error.headers)
+
+
 class Smorest(Api):
     """flask-smorest, with the service's own error shape and component names."""
 
@@ -436,19 +492,17 @@ class Smorest(Api):
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Give every error, also the framework's own, the service's shape."""
-        message = error.description
-        if type(error) is NotFound:
+        if isinstance(error, ApiError):
+            return refuse(error)
+        status, message = error.code or 500, error.description or ""
+        if status == 404:
             message = f"There is no {request.path} here; /docs lists every path"
-        if error.code == 413:
+        if status == 413:
             message = f"The body is larger than {MAX_BODY} bytes"
-        if error.code == 500:
-            message = "The service failed; its log says how"
-        message = re.sub("sigma_sk_live_[a-z0-9]+", "sigma_sk_live_…", message or "")  # wherever in a request the key stood
-        code = getattr(error, "error", None) or CODES.get(error.code or 500, error.name.upper().replace(" ", "_"))
-        response: Response = error.get_response()  # type: ignore[assignment]
-        response.data = to_json({"error": code, "message": message}) + "\n"
-        response.content_type = "application/json"
-        return response
+        if status == 500:
+            message = "The service failed; its log says how, under the id in X-Request-Id"
+        headers = {name: value for name, value in error.get_headers(request.environ) if name != "Content-Type"}
+        return refuse(ApiError(status, message, CODES.get(status) or error.name.upper().replace(" ", "_"), headers))
 
 
 # == JSON bodies ==
@@ -483,6 +537,11 @@ def is_too_deep(value: Any) -> bool:
     return True
 
 
+_decode = json.JSONDecoder(
+    object_pairs_hook=unique_members, parse_int=finite_number, parse_float=finite_number, parse_constant=finite_number
+).decode
+
+
 def parse_json(data: bytes) -> Any:
     """Read JSON strictly.
 
@@ -491,8 +550,7 @@ def parse_json(data: bytes) -> Any:
     """
     try:
         text = data.decode("utf-8")
-        number = finite_number
-        value = json.loads(text, object_pairs_hook=unique_members, parse_int=number, parse_float=number, parse_constant=number)
+        value = _decode(text)
         if text.count("[") + text.count("{") > MAX_DEPTH and is_too_deep(value):
             raise RecursionError
         if "\\u" in text:
@@ -551,6 +609,14 @@ class BodyParser(FlaskParser):
 
     DEFAULT_VALIDATION_STATUS = 400
 
+    def parse(self, argmap: Any, *_: Any, **__: Any) -> Any:
+        """Answer the body, checked. Raises ApiError 413, 415 or 400."""
+        g.body = body = self.load_json(request, argmap)
+        try:
+            return argmap.load(body)
+        except ma.ValidationError as error:
+            refuse_problems(flatten_messages(error.normalized_messages(), body))
+
     def load_json(self, req: Any, schema: ma.Schema) -> Any:
         """Answer the parsed body. Raises ApiError 413, 415 or 400."""
         data = req.get_data()
@@ -560,12 +626,7 @@ class BodyParser(FlaskParser):
             raise ApiError(415, f"Content-Type: expected application/json, got '{req.mimetype or 'nothing'}'")
         if not data:
             raise ApiError(400, "body: expected a JSON object, got nothing")
-        g.body = parse_json(data)
-        return g.body
-
-    def handle_error(self, error: ma.ValidationError, req: Any, schema: ma.Schema, **_: Any) -> None:  # type: ignore[override]
-        """Turn marshmallow's messages into one."""
-        refuse_problems(flatten_messages(error.normalized_messages()["json"], g.body))
+        return parse_json(data)
 
 
 # == Fields ==
@@ -763,7 +824,8 @@ class Caller(NamedTuple):
 
 def utc_now(seconds_ago: float = 0) -> str:
     """Answer the time as the API writes it: UTC, milliseconds, Z."""
-    return (datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat(timespec="milliseconds")[:-6] + "Z"
+    seconds, fraction = divmod(time.time() - seconds_ago, 1)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{int(fraction * 1000):03}Z"
 
 
 def random_id(prefix: str) -> str:
@@ -818,6 +880,21 @@ def record_use(tenant: str, id: str, stale: str) -> None:
         execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
 
 
+def fault_of_key(raw_key: str) -> str:
+    """Say what is wrong with a key that is not in the database, as far as the key itself tells."""
+    if not re.fullmatch("sigma_sk_live_[a-z0-9]{36}", raw_key):
+        return "expected one X-Sigma-ApiKey header with sigma_sk_live_ and 36 characters of a-z and 0-9"
+    if check_characters(raw_key[:-7]) != raw_key[-7:]:
+        return "it was mistyped, or not made here; it may be a key of the production service"
+    return "it is not known here"
+
+
+@functools.cache
+def read_permissions(text: str) -> tuple[str, ...]:
+    """Read a key's permissions as they are stored; there are 31 such texts."""
+    return tuple(json.loads(text))
+
+
 def authenticate_key(raw_key: str) -> Caller:
     """Answer whose key this is, and record its use. Raises ApiError 401.
 
@@ -826,20 +903,16 @@ def authenticate_key(raw_key: str) -> Caller:
     sql = "SELECT tenant, id, permissions, last_used_at, deactivated_at FROM api_keys WHERE hash = ?"
     row = one(sql, hash_key(raw_key))
     if row is None:
-        well_formed = re.fullmatch("sigma_sk_live_[a-z0-9]{36}", raw_key)
-        if well_formed and check_characters(raw_key[:-7]) != raw_key[-7:]:
-            raise unauthorized(
-                "Invalid API key. It was not made here, or was mistyped; it may be a key of the production service"
-            )
-        raise unauthorized("Invalid API key")
+        raise unauthorized(f"Invalid API key: {fault_of_key(raw_key)}")
     tenant, id, permissions, last_used_at, deactivated_at = row
+    g.known_as = tenant, id
     if deactivated_at is not None:
         raise unauthorized("Invalid API key: it has been deactivated")
     # Writing on every call would cost more than all the rest, so a use within a second of the last is not written.
     stale = utc_now(seconds_ago=1)
     if last_used_at is None or last_used_at < stale:
         record_use(tenant, id, stale)
-    return Caller(tenant, id, permissions=tuple(json.loads(permissions)))
+    return Caller(tenant, id, permissions=read_permissions(permissions))
 
 
 def jwt_secret() -> str:
@@ -868,16 +941,17 @@ def authenticate_token(token: str) -> Caller:
     if row is None:
         raise unauthorized("Invalid session token")
     id, email, name, role_id, role = row
+    g.known_as = payload["workspaceId"], id
     user = {"id": id, "email": email, "name": name, "roleId": role_id}
     return Caller(payload["workspaceId"], id, user=user, role=json.loads(role))
 
 
-def authenticate() -> Caller:
+def authenticate(environ: dict[str, Any]) -> Caller:
     """Answer who is calling; when a key and a token are sent, the key decides alone. Raises ApiError 401."""
-    raw_key = request.headers.get("X-Sigma-ApiKey")
+    raw_key = environ.get("HTTP_X_SIGMA_APIKEY")
     if raw_key is not None:
         return authenticate_key(raw_key)
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "bearer":
         raise unauthorized("Authentication required: send X-Sigma-ApiKey: <key>, or Authorization: Bearer <token>")
     return authenticate_token(token.strip())
@@ -887,8 +961,13 @@ def check_permitted(caller: Caller, access: Access) -> None:
     """Raise ApiError 403 unless the caller may call the route."""
     if caller.is_key:
         if access.permission not in caller.permissions:
-            needed = "a signed-in user, not a key" if access.permission == "session" else f"permission '{access.permission}'"
-            raise ApiError(403, f"This route needs {needed}; the key holds: {', '.join(caller.permissions)}")
+            held = ", ".join(caller.permissions)
+            if access.permission == "session":
+                raise ApiError(
+                    403, f"This route needs a signed-in user, not a key: POST /api/v1/auth/login; the key holds: {held}"
+                )
+            advice = "make a key that holds it, with POST /api/v1/api-keys"
+            raise ApiError(403, f"This route needs permission '{access.permission}'; the key holds: {held}; {advice}")
     elif access.flag is not None and not caller.role_says(access.flag):
         raise ApiError(403, f"This route needs a role with {access.flag}; yours is '{caller.role_says('id')}'")
 
@@ -904,26 +983,23 @@ def declared_access(endpoint: str | None) -> Access:
 
 
 @api.before_request
-def guard() -> None:
+def guard() -> Response | None:
     """Let a request through to its view only if its caller may call it: the one place where that is decided."""
-    if request.environ["PATH_INFO"].startswith("//"):  # the router passes over it, a proxy that looks at prefixes does not
+    about, asked = g._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
+    environ = asked.environ
+    if environ["PATH_INFO"].startswith("//"):  # the router passes over it, a proxy that looks at prefixes does not
         raise NotFound
-    g.access = access = declared_access(request.endpoint)
+    about.access = access = declared_access(asked.endpoint)
     if access.permission != "public":
-        g.caller = authenticate()
-        g.tenant = g.caller.tenant
-        check_permitted(g.caller, access)
-    if (request.content_length or 0) > MAX_BODY:
+        try:
+            about.caller = caller = authenticate(environ)
+            about.tenant = caller.tenant
+            check_permitted(caller, access)
+        except ApiError as error:  # answered here, because Flask's way to its error handlers costs half a request
+            return refuse(error)
+    if environ.get("CONTENT_LENGTH") and (asked.content_length or 0) > MAX_BODY:
         raise RequestEntityTooLarge
-
-
-@api.after_request
-def name_required_permission(response: Response) -> Response:
-    """Say on every answer of a guarded route what it takes to call it."""
-    access = g.get("access")
-    if access is not None and access.permission != "public":
-        response.headers["X-Sigma-Required-Permission"] = access.permission
-    return response
+    return None
 
 
 def check_declarations(app: Flask) -> None:
@@ -943,31 +1019,84 @@ def check_declarations(app: Flask) -> None:
             raise StartError(f"{route} requires the role flag '{access.flag}', which does not exist: {', '.join(ROLE_FLAGS)}")
 
 
-# == Answers ==
-
-NOT_STORED = {"Cache-Control": "no-store"}  # on every answer with a secret in it
+# == Requests ==
 
 
-def answer(body: str, status: int = 200) -> Response:
-    """Answer JSON text, such as is stored, with a line's end for people at a terminal."""
-    return current_app.response_class(f"{body}\n", status, content_type="application/json")
+class LogFormatter(logging.Formatter):
+    """Names the request in every line of the log, and keeps raw keys out of it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Answer the line, or with a stack trace the lines."""
+        record.request = g.get("request_id", "-") if has_app_context() else "-"
+        return without_keys(super().format(record))
 
 
-def answer_list(bodies: Iterable[tuple[str]]) -> Response:
-    """Answer rows of one stored JSON text each as an array."""
-    return answer(f"[{','.join(body for (body,) in bodies)}]")
+def route_template(asked: Request) -> str:
+    """Answer the path that a request was routed by; its own may hold anything, also a secret or a line's end."""
+    return asked.url_rule.rule if asked.url_rule else "-"
 
 
-def answer_page(bodies: Iterable[tuple[str]], total: int, offset: int, limit: int) -> Response:
-    """Answer rows of one stored JSON text each as one page of a longer list."""
-    items = ",".join(body for (body,) in bodies)
-    return answer(f'{{"items":[{items}],"total":{total},"offset":{offset},"limit":{limit}}}')
+class NoSessions(SessionInterface):
+    """Flask's cookie sessions, of which the service has none."""
+
+    none = NullSession()
+
+    def open_session(self, *_: Any) -> NullSession:
+        """Answer that there is none."""
+        return self.none
+
+
+class Service(Flask):
+    """Flask without what no request here needs."""
+
+    response_class = ReadyResponse
+    session_interface = NoSessions()
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Answer the function as it is: none is a coroutine, and asking takes time, several times a request."""
+        return func
+
+    def log_exception(self, exc_info: Any) -> None:
+        """Log a failure of ours with its stack trace."""
+        self.logger.error("%s %s failed", request.method, route_template(request), exc_info=exc_info)
+
+
+def begin_request() -> None:
+    """Take the time, and the id under which the log knows the request: its own, or that of a proxy in front."""
+    about, given = g._get_current_object(), request.environ.get("HTTP_X_REQUEST_ID")
+    about.started = time.perf_counter()
+    about.request_id = given if given and re.fullmatch("[A-Za-z0-9._-]{1,64}", given) else secrets.token_hex(8)
+
+
+def finish_request(response: Response) -> Response:
+    """Add what every answer carries, and write the request's line into the log: never a body, a query or a credential."""
+    about, asked = g._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
+    headers, access = response.headers, about.get("access")
+    headers.add("X-Request-Id", about.request_id)
+    headers.add("X-Content-Type-Options", "nosniff")
+    if access is not None and access.permission != "public":
+        headers.add("X-Sigma-Required-Permission", access.permission)
+    if current_app.config["REQUEST_LOG"]:
+        tenant, caller = about.get("known_as", ("-", "-"))
+        took = 1000 * (time.perf_counter() - about.started)
+        # Python's logging would cost more than looking up the key.
+        sys.stderr.write(
+            f"{utc_now()} {asked.method} {route_template(asked)} {response.status_code} {took:.1f}ms"
+            f" request={about.request_id} workspace={tenant} caller={caller}\n"
+        )
+    return response
+
+
+# == Query strings ==
 
 
 def query_number(name: str, default: int, least: int, most: int) -> int:
     """Read a whole number from the query string. Raises ApiError 400."""
+    text = request.args.get(name)
+    if text is None:
+        return default
     try:
-        return whole_number(least, most)(request.args.get(name, str(default)))
+        return whole_number(least, most)(text)
     except ValueError as error:
         raise ApiError(400, f"{name}: {error}") from None
 
@@ -1505,6 +1634,8 @@ class AttributeGuardBody(Body):
 
 def unique_key(value: Any) -> str:
     """Answer the text under which a value is unique: 1.0 is 1, wherever it stands, and the order of members does not matter."""
+    if isinstance(value, str):
+        return to_json(value)
 
     def number(text: str) -> int | float:
         return int(float(text)) if float(text).is_integer() else float(text)
@@ -2012,6 +2143,11 @@ def record_exists(id: str) -> bool:
     return one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id) is not None
 
 
+def scope_key(scope: dict[str, Any]) -> Any:
+    """Answer what tells one scope from another, whatever the order of their members."""
+    return tuple(sorted((dimension, str(segment)) for dimension, segment in scope.items())) if scope else ()
+
+
 MOST_MATCHED = 25_000  # characters held against patterns in one request, so that the worst pattern costs seconds at most
 
 
@@ -2057,6 +2193,18 @@ class AttributeRules(NamedTuple):
             return f"the id of a record, got {shown(value)}"
         return None
 
+    def entries_problems(self, entries: list[dict[str, Any]], path: str) -> Iterator[str]:
+        """Yield what is wrong with the attribute's scoped values."""
+        seen = set()
+        for index, entry in enumerate(entries):
+            scope, key = entry["scope"], scope_key(entry["scope"])
+            yield from self.scope_problems(scope, f"{path}[{index}].scope")
+            if problem := self.value_problem(entry["value"]):
+                yield f"{path}[{index}].value: {problem}"
+            if key in seen:
+                yield f"{path}: expected one value per scope, got more for {to_json(scope, sort_keys=True)}"
+            seen.add(key)
+
     def scope_problems(self, scope: dict[str, Any], path: str) -> Iterator[str]:
         """Yield what is wrong with a scope."""
         for dimension, segment in scope.items():
@@ -2083,13 +2231,7 @@ class SchemaRules(NamedTuple):
                 if entries or alias not in stored:  # what the schema had once may still be cleared
                     yield f"{path}: schema '{self.schema['id']}' has no attribute with this alias"
                 continue
-            for index, entry in enumerate(entries):
-                yield from rules.scope_problems(entry["scope"], f"{path}[{index}].scope")
-                if problem := rules.value_problem(entry["value"]):
-                    yield f"{path}[{index}].value: {problem}"
-            scopes = Counter(to_json(entry["scope"], sort_keys=True) for entry in entries)
-            if len(scopes) < len(entries):
-                yield f"{path}: expected one value per scope, got more for {scopes.most_common(1)[0][0]}"
+            yield from rules.entries_problems(entries, path)
 
 
 @functools.lru_cache(maxsize=128)
@@ -2163,18 +2305,19 @@ def log_change(action: str, entity: dict[str, Any], changes: Iterable[dict[str, 
     execute("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", g.tenant, record_id, to_json(entry))
 
 
+def by_scope(entries: Iterable[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+    """Answer scoped values by their scopes, in which the order of members does not matter."""
+    return {scope_key(entry["scope"]): entry for entry in entries}
+
+
 def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield what changed between two sets of values, by attribute and scope."""
     for alias in {**old, **new}:
-        before, after = (
-            {to_json(entry["scope"], sort_keys=True): entry for entry in values.get(alias, [])} for values in (old, new)
-        )
-        for key in {**before, **after}:
-            was, became = before.get(key), after.get(key)
-            if to_json(was) != to_json(became):  # as text, because to Python True is 1
-                scope = (became or was or {})["scope"]
-                old_value, new_value = was and was["value"], became and became["value"]
-                yield {"attribute": alias, "scope": scope, "oldValue": old_value, "newValue": new_value}
+        before, after = by_scope(old.get(alias, ())), by_scope(new.get(alias, ()))
+        for key, entry in {**before, **after}.items():
+            was, became = (entries[key]["value"] if key in entries else None for entries in (before, after))
+            if was is None or became is None or to_json(was) != to_json(became):  # as text, because to Python True is 1
+                yield {"attribute": alias, "scope": entry["scope"], "oldValue": was, "newValue": became}
 
 
 def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
@@ -2248,14 +2391,14 @@ def list_entities(is_variant: int) -> Response:
             filters += f" AND {column} = ? AND {column} <> ''"  # '' stands for no state in entity_counts
             parameters.append(request.args[name])
     counts = f"SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ?{filters}"  # noqa: S608 (constants only)
-    # The inner query walks an index alone, so that a deep offset does not read the bodies it passes over.
+    # The inner query walks an index alone to where the page begins, so that no body before it is read.
     page = (
-        "SELECT body FROM entities WHERE tenant = ? AND seq IN"  # noqa: S608 (constants only)
-        f" (SELECT seq FROM entities WHERE tenant = ?{filters} ORDER BY seq LIMIT ? OFFSET ?) ORDER BY seq"
+        f"SELECT body FROM entities WHERE tenant = ?{filters}"  # noqa: S608 (constants only)
+        f" AND seq >= (SELECT seq FROM entities WHERE tenant = ?{filters} ORDER BY seq LIMIT 1 OFFSET ?) ORDER BY seq LIMIT ?"
     )
     with snapshot():
         (total,) = one(counts, *parameters)
-        return answer_page(execute(page, g.tenant, *parameters, limit, offset), total, offset, limit)
+        return answer_page(execute(page, *parameters, *parameters, offset, limit), total, offset, limit)
 
 
 @api.get("/records")
@@ -3184,7 +3327,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
 
     Takes settings by name, which win over the environment. Raises StartError.
     """
-    app = Flask(__name__, static_folder=str(Path(flask_swagger_ui.__file__).parent / "dist"), static_url_path="/docs")
+    app = Service(__name__, static_folder=str(Path(flask_swagger_ui.__file__).parent / "dist"), static_url_path="/docs")
     # A body without a length is cut off at the limit, without a word; one byte more shows that there was more.
     app.config.update(read_settings(), MAX_CONTENT_LENGTH=MAX_BODY + 1, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.config.update(config or {})
@@ -3193,6 +3336,9 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     if app.config["PROXIES"]:  # who calls is what the outermost of them saw
         app.wsgi_app = ProxyFix(app.wsgi_app, app.config["PROXIES"], 0, 0)  # type: ignore[method-assign]
     prepare_database(app.config["DATABASE"])
+    default_handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s request=%(request)s %(message)s"))
+    app.before_request(begin_request)
+    app.after_request(finish_request)
 
     smorest = document_api(app)
     app.register_error_handler(sqlite3.Error, lambda error: smorest.handle_http_exception(translate_database_error(error)))

@@ -737,12 +737,12 @@ def leak():
     return "leaked"
 
 def past_the_blueprint(before):
-    class Leaky(service.Flask):
+    class Leaky(service.Service):
         def add_url_rule(self, rule, *arguments, **options):
             if rule == before:
                 super().add_url_rule("/api/v1/leak", "leak", service.requires("read")(leak))
             super().add_url_rule(rule, *arguments, **options)
-    service.Flask = Leaky
+    service.Service = Leaky
 
 cases = {
     "a declared route": lambda: service.api.get("/leak")(service.requires("read")(leak)),

@@ -27,6 +27,7 @@ SETTINGS = {
     "RECORD_LIMIT": ("SIGMA_RECORD_LIMIT", "500", 500, None),
     "ALLOW_PUBLIC_DEMO": ("SIGMA_ALLOW_PUBLIC_DEMO", "1", True, False),
     "PROXIES": ("SIGMA_PROXIES", "2", 2, 0),
+    "REQUEST_LOG": ("SIGMA_REQUEST_LOG", "0", False, True),
     "HOST": ("HOST", "0.0.0.0", "0.0.0.0", "127.0.0.1"),
     "PORT": ("PORT", "9000", 9000, 8080),
     "WORKERS": ("WORKERS", "4", 4, 1),
