@@ -1087,8 +1087,9 @@ NOBODY = Caller("-", "-")
 def begin_request() -> None:
     """Take the time, and the id under which the log knows the request: its own, or that of a proxy in front."""
     about, given = g._get_current_object(), request.environ.get("HTTP_X_REQUEST_ID")
+    is_id = given is not None and re.fullmatch("[A-Za-z0-9._-]{1,64}", given) and given == without_keys(given)
     about.started = time.perf_counter()
-    about.request_id = given if given and re.fullmatch("[A-Za-z0-9._-]{1,64}", given) else secrets.token_hex(8)
+    about.request_id = given if is_id else secrets.token_hex(8)
 
 
 def finish_request(response: Response) -> Response:
@@ -3366,6 +3367,8 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, app.config["PROXIES"], 0, 0)  # type: ignore[method-assign]
     prepare_database(app.config["DATABASE"])
     default_handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s request=%(request)s %(message)s"))
+    app.logger.addHandler(default_handler)
+    app.logger.propagate = False  # another handler's format could show a key
     app.before_request(begin_request)
     app.after_request(finish_request)
 

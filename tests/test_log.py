@@ -1,0 +1,141 @@
+"""The log: one line about each request, and of a failure its stack trace; never a secret, a query or a body."""
+
+import re
+
+import pytest
+
+import app as service
+
+LINE = re.compile(
+    r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (?P<method>[A-Z]+) (?P<route>\S+) (?P<status>\d{3}) \d+\.\dms"
+    r" request=(?P<request>\S+) workspace=(?P<workspace>\S+) caller=(?P<caller>\S+)"
+)
+RECORD = "/api/v1/records/<id>"
+
+
+@pytest.fixture
+def log(app, capfd):
+    """Read what was logged since it was last read, which is the fields of each request's line, and every other line."""
+
+    def read():
+        lines = capfd.readouterr().err.splitlines()
+        matches = [(line, LINE.fullmatch(line)) for line in lines]
+        return [match.groupdict() for _, match in matches if match], [line for line, match in matches if not match]
+
+    return read
+
+
+def line(method, route, status, answer, workspace="-", caller="-"):
+    return {
+        **{"method": method, "route": route, "status": str(status), "request": answer.headers["X-Request-Id"]},
+        **{"workspace": workspace, "caller": caller},
+    }
+
+
+def test_each_request_is_one_line_with_its_route_status_and_caller(admin, make_key, anonymous, log):
+    key = make_key("read")
+    log()
+    answers = [
+        key.get("/records/ent-coastal-wb"),
+        admin.get("/records/ent-none?secret=question"),
+        anonymous.post("/records", {"secret": "body"}),
+        key.delete("/records/ent-coastal-wb"),
+        anonymous.get("/healthz"),
+        anonymous.get("/no/such/place"),
+        anonymous.request("PATCH", "/roles"),
+    ]
+    assert log() == (
+        [
+            line("GET", RECORD, 200, answers[0], "ws-demo", key.id),
+            line("GET", RECORD, 404, answers[1], "ws-demo", "user-admin"),
+            line("POST", "/api/v1/records", 401, answers[2]),
+            line("DELETE", RECORD, 403, answers[3], "ws-demo", key.id),
+            line("GET", "/api/v1/healthz", 200, answers[4]),
+            line("GET", "-", 404, answers[5]),
+            line("PATCH", "-", 405, answers[6]),
+        ],
+        [],
+    )
+
+
+def test_who_still_uses_a_deactivated_key_is_named(admin, make_key, log):
+    key = make_key("read")
+    admin.post(f"/api-keys/{key.id}/deactivate")
+    log()
+    answer = key.get("/records/ent-coastal-wb")
+    assert log() == ([line("GET", RECORD, 401, answer, "ws-demo", key.id)], [])
+
+
+def test_no_secret_comes_into_the_log(admin, make_key, anonymous, capfd):
+    key = make_key("read")
+    token = admin.headers["Authorization"].removeprefix("Bearer ")
+    capfd.readouterr()
+    for path in (f"/records/{key.raw_key}", f"/records?key={key.raw_key}", f"/{key.raw_key}", f"/records/{token}"):
+        for caller in (key, admin, anonymous):
+            caller.get(path)
+    anonymous.post("/auth/login", {"email": "admin@sigma.io", "password": "admin"})
+    anonymous.post("/auth/login", {"email": "admin@sigma.io", "password": key.raw_key})
+    anonymous.get("/records", headers={"X-Request-Id": key.raw_key})
+    logged = capfd.readouterr().err
+    assert logged.count(" request=") == 15
+    assert key.raw_key not in logged
+    assert token not in logged
+    assert "password" not in logged
+
+
+def test_a_failure_of_ours_is_logged_with_its_trace_under_the_id_that_the_client_got(admin, make_key, log, error, monkeypatch):
+    key = make_key("read")
+
+    def fail(*_):
+        raise RuntimeError(f"something to do with {key.raw_key}")
+
+    monkeypatch.setattr(service, "answer", fail)
+    log()
+    answer = admin.get("/records/ent-coastal-wb%0Ainjected")
+    assert error(answer, 404)
+    assert log() == ([line("GET", RECORD, 404, answer, "ws-demo", "user-admin")], [])
+    answer = admin.get("/records/ent-coastal-wb")
+    message = error(answer, 500)
+    assert "X-Request-Id" in message
+    assert "something" not in message
+    lines, trace = log()
+    assert lines == [line("GET", RECORD, 500, answer, "ws-demo", "user-admin")]
+    assert re.fullmatch(rf".* ERROR request={answer.headers['X-Request-Id']} GET {re.escape(RECORD)} failed", trace[0])
+    assert trace[1] == "Traceback (most recent call last):"
+    assert trace[-1] == "RuntimeError: something to do with sigma_sk_live_…"
+    assert key.raw_key not in "".join(trace)
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_kept"),
+    [("from-the-proxy_1.2", True), ("x" * 64, True), ("x" * 65, False), ("", False), ("two words", False), ("æ", False)],
+)
+def test_the_id_of_a_proxy_is_kept_when_it_is_one(anonymous, log, sent, is_kept):
+    log()
+    answer = anonymous.get("/healthz", headers={"X-Request-Id": sent})
+    ((logged,), _) = log()
+    assert logged["request"] == answer.headers["X-Request-Id"]
+    assert (answer.headers["X-Request-Id"] == sent) is is_kept
+    assert is_kept or re.fullmatch("[0-9a-f]{16}", answer.headers["X-Request-Id"])
+
+
+def test_no_two_requests_have_the_same_id(anonymous):
+    assert len({anonymous.get("/healthz").headers["X-Request-Id"] for _ in range(50)}) == 50
+
+
+def test_the_line_about_each_request_can_be_left_out(app, admin, log):
+    app.config["REQUEST_LOG"] = False
+    assert admin.get("/records").status_code == 200
+    assert log() == ([], [])
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/docs", "/docs/swagger-ui.css", "/openapi.json", "/healthz", "/nothing", "/api/v1/records", "/api/v1/roles/x"],
+)
+def test_every_answer_has_an_id_and_is_taken_as_what_it_says_it_is(app, path):
+    for method in ("GET", "HEAD", "POST"):
+        answer = app.test_client().open(path, method=method)
+        assert re.fullmatch("[0-9a-f]{16}", answer.headers["X-Request-Id"])
+        assert answer.headers.getlist("X-Content-Type-Options") == ["nosniff"]
+        answer.close()
