@@ -1593,9 +1593,25 @@ class SchemaBody(ModelBody):
             if state not in states:
                 raise ApiError(409, f"workflowId: records are in state '{state}', which would not exist any more")
         if states:
-            stateless = "SELECT id FROM entities WHERE tenant = ? AND schema_id = ? AND is_variant = 0 AND state_id IS NULL"
-            for (id,) in execute(stateless, g.tenant, new["id"]).fetchall():
-                put_in_state(load_record(id), workflow["defaultStateId"])
+            self.begin_lifecycle(new["id"], workflow["defaultStateId"])
+
+    @staticmethod
+    def begin_lifecycle(schema_id: str, state_id: str) -> None:
+        """Put the records that are in no state into one; in two statements, because there may be any number of them."""
+        stateless = "tenant = ? AND schema_id = ? AND is_variant = 0 AND state_id IS NULL"
+        change: dict[str, Any] = {"attribute": "lifecycleStateId", "scope": {}, "oldValue": None, "newValue": state_id}
+        entry = (
+            "json_object('id', 'audit-' || lower(hex(randomblob(8))), 'entityId', id, 'action', 'transition',"
+            " 'userId', ?, 'timestamp', ?, 'changes', json(?))"
+        )
+        now, who, which = utc_now(), g.caller.id, (g.tenant, schema_id)
+        execute(
+            f"INSERT INTO audit_log (tenant, record_id, body) SELECT tenant, id, {entry} FROM entities"  # noqa: S608
+            f" WHERE {stateless} ORDER BY seq",
+            *(who, now, to_json([change]), *which),
+        )
+        members = "'$.lifecycleStateId', ?, '$.updatedAt', ?, '$.updatedBy', ?"
+        execute(f"UPDATE entities SET body = json_set(body, {members}) WHERE {stateless}", state_id, now, who, *which)  # noqa: S608
 
 
 model_noun("schema", SchemaBody, "update-model", "delete-model", "canManageSchemas")

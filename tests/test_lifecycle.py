@@ -483,3 +483,34 @@ def test_a_refused_transition_names_some_of_what_is_missing_and_says_that_there_
     assert admin.post("/records", {"id": "ent-wide", "schemaId": "schema-wide", "values": {}}).status_code == 201
     message = error(move(admin, "s0", "ent-wide"), 422)
     assert message == (f"Transition 't0' needs completeness 1, it is 0; missing: {', '.join(aliases[:20])} and more")
+
+
+def test_records_without_a_state_begin_a_workflow_that_their_schema_gets_and_are_else_as_they_were(admin, app):
+    for alias, kind in (("text", "text"), ("number", "number"), ("complex", "complex")):
+        attribute = {"id": alias, "alias": alias, "name": alias, "type": kind}
+        assert admin.post("/attributes", attribute).status_code == 201
+    group = {"id": "grp", "name": "All", "attributeIds": ["text", "number", "complex"]}
+    schema = {"id": "schema-x", "alias": "x", "name": "X", "variantEnabled": True, "attributeGroups": [group]}
+    assert admin.post("/schemas", schema).status_code == 201
+    text = 'æ "quoted" \\ \x01\u2028 𝄞 </script>'
+    for id, number in (("ent-a", 1249.50), ("ent-b", 12345678901234567890), ("ent-c", 1e-7)):
+        inner = {"z": [1.0, None, {"ø": text}], "a": True}
+        values = {"text": everywhere(text), "number": everywhere(number), "complex": everywhere(inner)}
+        assert admin.post("/records", {"id": id, "schemaId": "schema-x", "values": values}).status_code == 201
+    assert admin.post("/records/ent-a/variants", {"id": "var-a"}).status_code == 201
+    before = {id: admin.get(f"/records/{id}") for id in ("ent-a", "ent-b", "ent-c")}
+    variant = admin.get("/records/ent-a/variants/var-a").data
+
+    assert admin.put("/schemas/schema-x", {**schema, "workflowId": "wf-standard"}).status_code == 200
+    (now,) = {admin.get(f"/records/{id}").json["updatedAt"] for id in before}
+    for id, was in before.items():
+        expected = was.get_data(as_text=True).replace('"lifecycleStateId":null', '"lifecycleStateId":"state-draft"')
+        expected = expected.replace(f'"updatedAt":"{was.json["updatedAt"]}"', f'"updatedAt":"{now}"')
+        assert admin.get(f"/records/{id}").get_data(as_text=True) == expected
+        newest = admin.get(f"/records/{id}/audit-log?limit=1").json["items"][0]
+        assert newest.pop("id").startswith("audit-")
+        change = {"attribute": "lifecycleStateId", "scope": {}, "oldValue": None, "newValue": "state-draft"}
+        entry = {"entityId": id, "action": "transition", "userId": "user-admin", "timestamp": now, "changes": [change]}
+        assert newest == entry
+    assert admin.get("/records/ent-a/variants/var-a").data == variant
+    assert admin.get("/records?lifecycleStateId=state-draft&schemaId=schema-x").json["total"] == 3
