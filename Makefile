@@ -17,10 +17,11 @@ serve: .venv/installed                  # serve what the database holds: HOST, P
 test: .venv/installed-tests             # the test suite, in random order, in parallel
 	$(BIN)/python -m pytest -n auto
 
-check: .venv/installed-tests            # lint, format, types
+check: .venv/installed-tests            # lint, format, types, known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy app.py
+	$(BIN)/python tests/audit.py
 
 torture: .venv/installed-torture        # what takes longer: fuzzing, kill -9
 	$(BIN)/python -m pytest tests/torture -n auto
