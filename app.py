@@ -469,7 +469,11 @@ def translate_database_error(error: sqlite3.Error) -> ApiError:
 class ErrorBody(ma.Schema):
     """The one shape of every error."""
 
-    error = fields.String(required=True, metadata={"description": "A stable constant", "example": "NOT_FOUND"})
+    error = fields.String(
+        required=True,
+        validate=validate.OneOf([*CODES.values(), "LIMIT_EXCEEDED"]),
+        metadata={"description": "A stable constant", "title": "ErrorCode"},
+    )
     message = fields.String(required=True, metadata={"description": "What went wrong, for people; it may change"})
 
 
@@ -675,9 +679,9 @@ class Number(fields.Float):
 class Items(fields.List):
     """An array; reading it stops at the first few bad items, and at once if it has too many."""
 
-    def __init__(self, inner: Any, most: int | None = None, metadata: dict[str, Any] | None = None, **options: Any):
+    def __init__(self, inner: Any, description: str, most: int | None = None, **options: Any):
         bound = {} if most is None else {"maxItems": most}
-        super().__init__(inner, metadata={**(metadata or {}), **bound}, **options)
+        super().__init__(inner, metadata={"description": description, **bound}, **options)
         self.most = most
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:
@@ -699,11 +703,16 @@ class Items(fields.List):
         return result
 
 
+def with_article(kind: str) -> str:
+    """Answer a kind of thing in words: an option list."""
+    return f"{'an' if kind[0] in 'aeio' else 'a'} {kind.replace('-', ' ')}"
+
+
 class Reference(fields.String):
     """The id of a model object of one kind; that it exists is checked when the body is stored."""
 
     def __init__(self, kind: str, **options: Any):
-        super().__init__(metadata={"description": f"Id of a {kind.replace('-', ' ')}"}, **options)
+        super().__init__(metadata={"description": f"Id of {with_article(kind)}"}, **options)
         self.kind = kind
 
 
@@ -730,10 +739,15 @@ def moment(description: str, required: bool = True, allow_none: bool = False) ->
     return fields.String(required=required, allow_none=allow_none, metadata=metadata)
 
 
-def choice(description: str, choices: Iterable[str]) -> fields.String:
-    """One of a few strings."""
+def choice(description: str, choices: Iterable[str], title: str) -> fields.String:
+    """One of a few strings; in the OpenAPI document they are a type with this title."""
     rule = validate.OneOf(list(choices), error="Expected one of: {choices}")
-    return fields.String(required=True, validate=rule, metadata={"description": description})
+    return fields.String(required=True, validate=rule, metadata={"description": description, "title": title})
+
+
+def mapping(description: str, title: str, values: fields.Field, **options: Any) -> fields.Dict:
+    """Values by name; in the OpenAPI document they are a type with this title."""
+    return fields.Dict(keys=fields.String(), values=values, metadata={"description": description, "title": title}, **options)
 
 
 def each_once(*members: str) -> Callable[[list[Any]], None]:
@@ -754,7 +768,7 @@ def each_once(*members: str) -> Callable[[list[Any]], None]:
 
 def aliases(description: str) -> Items:
     """A list of attributes' aliases, each once."""
-    return Items(fields.String(), load_default=list, validate=each_once(), metadata={"description": description})
+    return Items(fields.String(), description, load_default=list, validate=each_once())
 
 
 def field_references(field: Any, value: Any, path: str) -> Iterator[tuple[str, str, str]]:
@@ -1145,8 +1159,11 @@ PAGE_PARAMETERS = [
 def page_of(item: type[ma.Schema]) -> type[ma.Schema]:
     """Answer the body of one page of a list of these items."""
     members: dict[str, Any] = {
-        "items": Items(fields.Nested(item), required=True),
-        **{name: fields.Integer(required=True) for name in ("total", "offset", "limit")},
+        "items": Items(fields.Nested(item), "What is on this page", required=True),
+        "total": fields.Integer(required=True, metadata={"description": "How many there are on all pages", "example": 1}),
+        "offset": fields.Integer(required=True, metadata={"description": "How many were passed over", "example": 0}),
+        "limit": fields.Integer(required=True, metadata={"description": "How many a page holds at most", "example": 50}),
+        "__doc__": "One page of a longer list.",
     }
     return Body.from_dict(members, name=f"{item.__name__.removesuffix('Body')}PageBody")
 
@@ -1157,7 +1174,7 @@ def page_of(item: type[ma.Schema]) -> type[ma.Schema]:
 class HealthBody(Body):
     """Whether the service works."""
 
-    status = choice("Always ok", ["ok"])
+    status = choice("Always ok", ["ok"], "HealthStatus")
 
 
 @api.get("/healthz")
@@ -1202,7 +1219,7 @@ class SessionBody(Body):
     """A session token, good for 24 hours, and whose it is."""
 
     token = string("Send it as Authorization: Bearer <token>", longest=2000)
-    user = fields.Nested(UserBody, required=True)
+    user = fields.Nested(UserBody, required=True, metadata={"description": "Who signed in"})
 
 
 class TenantBody(Body):
@@ -1210,7 +1227,7 @@ class TenantBody(Body):
 
     id = identifier("The workspace's id")
     name = string("The workspace's name")
-    users = Items(fields.Nested(UserBody), required=True)
+    users = Items(fields.Nested(UserBody), "Who may sign in", required=True)
 
 
 def make_session(tenant: str, user: dict[str, str]) -> dict[str, Any]:
@@ -1302,10 +1319,10 @@ class ApiKeyBody(Body):
     name = string("Human-readable name for the key")
     rawKey = fields.String(required=True, metadata={"description": "The secret; it cannot be retrieved again"})
     permissions = Items(
-        choice("A permission", PERMISSIONS),
+        choice("A permission", PERMISSIONS, "Permission"),
+        "What the key may do; grant only what the integration needs",
         required=True,
         validate=validate.Length(min=1, error="Expected at least one permission"),
-        metadata={"description": "What the key may do; grant only what the integration needs"},
     )
     active = Flag("Whether the key is accepted", required=True)
     createdAt = moment("When it was made")
@@ -1510,7 +1527,7 @@ def register_reads(kind: str, body: type[ModelBody]) -> None:
 
 def register_writes(kind: str, body: type[ModelBody], update: str, delete: str, flag: str) -> None:
     """Register a model noun's create, replace and delete."""
-    name, noun = kind.replace("-", "_"), f"{'an' if kind[0] in 'aeiou' else 'a'} {kind.replace('-', ' ')}"
+    name, noun = kind.replace("-", "_"), with_article(kind)
 
     @api.post(f"/{kind}s", endpoint=f"create_{name}")
     @requires(update, flag)
@@ -1556,7 +1573,7 @@ class AttributeGroupBody(Body):
     id = identifier("The group's id")
     name = string("The group's name")
     sortOrder = Number("Groups are shown in ascending order", load_default=0)
-    attributeIds = Items(Reference("attribute"), load_default=list, metadata={"description": "The group's attributes"})
+    attributeIds = Items(Reference("attribute"), "The group's attributes, in order", load_default=list)
 
 
 class SchemaBody(ModelBody):
@@ -1569,7 +1586,7 @@ class SchemaBody(ModelBody):
     icon = string("Name of an icon", required=False)
     variantEnabled = Flag("Whether its records may have variants", required=True)
     workflowId = Reference("workflow", allow_none=True)
-    attributeGroups = Items(fields.Nested(AttributeGroupBody), load_default=list, validate=each_once("id"))
+    attributeGroups = Items(fields.Nested(AttributeGroupBody), "Its attributes", load_default=list, validate=each_once("id"))
 
     @ma.validates_schema
     def check_groups(self, data: dict[str, Any], **_: Any) -> None:
@@ -1670,7 +1687,7 @@ class AttributeGuardBody(Body):
     """Shows or hides the attribute by another one's value."""
 
     attributeId = Reference("attribute", required=True)
-    operator = choice("How the value is compared", ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"])
+    operator = choice("How the value is compared", ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"], "GuardOperator")
     value = fields.Raw(allow_none=True, metadata={"description": "What it is compared with"})
 
 
@@ -1706,11 +1723,11 @@ class AttributeBody(ModelBody):
     id = identifier("The attribute's id")
     alias = identifier("Short name, under which records hold its values")
     name = string("The attribute's name")
-    type = choice("What its values are", ATTRIBUTE_TYPES)
-    dimensionIds = Items(Reference("dimension"), load_default=list, validate=each_once())
+    type = choice("What its values are", ATTRIBUTE_TYPES, "AttributeType")
+    dimensionIds = Items(Reference("dimension"), "What its values differ by", load_default=list, validate=each_once())
     inheritable = Flag("Whether variants inherit it", load_default=True)
-    validation = fields.Nested(ValidationBody, load_default=dict)
-    guards = Items(fields.Nested(AttributeGuardBody), load_default=list, most=100)
+    validation = fields.Nested(ValidationBody, load_default=dict, metadata={"description": "What its values must be like"})
+    guards = Items(fields.Nested(AttributeGuardBody), "What showing it depends on", load_default=list, most=100)
     optionListId = Reference("option-list", allow_none=True)
     multiple = Flag("Whether each value is an array", load_default=False)
 
@@ -1774,7 +1791,7 @@ class SegmentBody(Body):
     id = identifier("The segment's id")
     alias = identifier("Short name")
     name = string("The segment's name")
-    isDefault = Flag("Whether it is the default; defaultSegmentId decides", load_default=False)
+    isDefault = Flag("Whether it is the default, which defaultSegmentId decides", load_default=False)
 
 
 class DimensionBody(ModelBody):
@@ -1784,7 +1801,7 @@ class DimensionBody(ModelBody):
     alias = identifier("Short name")
     name = string("The dimension's name")
     defaultSegmentId = string("The segment that counts when none is named")
-    segments = Items(fields.Nested(SegmentBody), required=True, validate=each_once("id", "alias"))
+    segments = Items(fields.Nested(SegmentBody), "Its values, in order", required=True, validate=each_once("id", "alias"))
 
     @ma.validates_schema
     def check_segments(self, data: dict[str, Any], **_: Any) -> None:
@@ -1808,13 +1825,13 @@ model_noun("dimension", DimensionBody, "update-model", "delete-model", "canManag
 class ScopeMatrixBody(Body):
     """The dimensions whose scopes are wanted."""
 
-    dimensionIds = Items(Reference("dimension"), required=True, most=20, validate=each_once())
+    dimensionIds = Items(Reference("dimension"), "Combined in this order", required=True, most=20, validate=each_once())
 
 
 @api.post("/dimensions/scope-matrix")
 @requires("read")
 @api.arguments(ScopeMatrixBody())
-@api.response(200, {"type": "array", "items": {"type": "object", "additionalProperties": {"type": "string"}}})
+@api.response(200, {"type": "array", "items": {"$ref": "#/components/schemas/Scope"}})
 def compute_scope_matrix(body: dict[str, Any]) -> Response:
     """Answer every combination of the dimensions' segments, in the order given; at most 10,000."""
     ids = body["dimensionIds"]
@@ -1872,7 +1889,7 @@ class OptionListBody(ModelBody):
     alias = identifier("Short name")
     name = string("The list's name")
     hierarchical = Flag("Whether its values may stand below one another", load_default=False)
-    values = Items(fields.Nested(OptionValueBody), load_default=list, validate=each_once("id", "alias"))
+    values = Items(fields.Nested(OptionValueBody), "Its values", load_default=list, validate=each_once("id", "alias"))
 
     @ma.validates_schema
     def check_values(self, data: dict[str, Any], **_: Any) -> None:
@@ -1968,7 +1985,9 @@ class TransitionBody(Body):
     name = string("The transition's name", required=False)
     fromStateId = string("The state it leaves")
     toStateId = string("The state it leads to")
-    allowedRoleIds = Items(Reference("role"), load_default=list, validate=each_once())
+    allowedRoleIds = Items(
+        Reference("role"), "Who may take it, everybody if there are none", load_default=list, validate=each_once()
+    )
     requiresCompleteness = Number(
         "Least score to take it with", load_default=0, validate=validate.Range(0, 100, error="Expected 0 to 100")
     )
@@ -1982,8 +2001,10 @@ class WorkflowBody(ModelBody):
     name = string("The workflow's name")
     description = string("What it is for", required=False, longest=10_000)
     defaultStateId = string("The state of new records")
-    states = Items(fields.Nested(StateBody), required=True, most=500, validate=each_once("id"))
-    transitions = Items(fields.Nested(TransitionBody), load_default=list, most=5000, validate=each_once("id"))
+    states = Items(fields.Nested(StateBody), "What records can be in", required=True, most=500, validate=each_once("id"))
+    transitions = Items(
+        fields.Nested(TransitionBody), "The ways between states", load_default=list, most=5000, validate=each_once("id")
+    )
 
     @ma.validates_schema
     def check_states(self, data: dict[str, Any], **_: Any) -> None:
@@ -2021,9 +2042,7 @@ class SchemaPermissionBody(Body):
     """What a role may do with the attributes of one schema."""
 
     schemaId = Reference("schema", required=True)
-    attributePermissions = fields.Dict(
-        keys=fields.String(), values=choice("A level", LEVELS), load_default=dict, metadata={"description": "Levels by alias"}
-    )
+    attributePermissions = mapping("By attribute alias", "Levels", choice("A level", LEVELS, "Level"), load_default=dict)
 
 
 class CatalogPermissionBody(Body):
@@ -2046,8 +2065,12 @@ class RoleBody(ModelBody):
     canManageOptionLists = Flag(ROLE_FLAGS["canManageOptionLists"], load_default=False)
     canExport = Flag(ROLE_FLAGS["canExport"], load_default=False)
     canImport = Flag(ROLE_FLAGS["canImport"], load_default=False)
-    schemaPermissions = Items(fields.Nested(SchemaPermissionBody), load_default=list, validate=each_once("schemaId"))
-    catalogPermissions = Items(fields.Nested(CatalogPermissionBody), load_default=list, validate=each_once("catalogId"))
+    schemaPermissions = Items(
+        fields.Nested(SchemaPermissionBody), "By schema", load_default=list, validate=each_once("schemaId")
+    )
+    catalogPermissions = Items(
+        fields.Nested(CatalogPermissionBody), "By catalog", load_default=list, validate=each_once("catalogId")
+    )
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         """An API key cannot turn on canManageRoles: whoever has that may make stronger keys."""
@@ -2063,13 +2086,13 @@ class ResolveBody(Body):
     """The attributes whose levels are wanted."""
 
     schemaId = Reference("schema", required=True)
-    attributeIds = Items(Reference("attribute"), metadata={"description": "Absent: all attributes of the schema"})
+    attributeIds = Items(Reference("attribute"), "Absent: all attributes of the schema")
 
 
 @api.post("/roles/<id>/resolve")
 @requires("read")
 @api.arguments(ResolveBody())
-@api.response(200, {"type": "object", "additionalProperties": {"type": "string", "enum": LEVELS}})
+@api.response(200, {"$ref": "#/components/schemas/Levels"})
 def resolve_role(body: dict[str, Any], id: str) -> Response:
     """Answer what a role may do with each attribute of a schema, by alias."""
     schema_id = body["schemaId"]
@@ -2095,9 +2118,7 @@ def resolve_role(body: dict[str, Any], id: str) -> Response:
 class ScopedValueBody(Body):
     """A value, and where it counts: everywhere, or in one segment of some dimensions."""
 
-    scope = fields.Dict(
-        keys=fields.String(), values=fields.String(), load_default=dict, metadata={"description": "Segment ids by dimension id"}
-    )
+    scope = mapping("Segment ids by dimension id, {} meaning everywhere", "Scope", fields.String(), load_default=dict)
     value = fields.Raw(
         required=True, allow_none=True, metadata={"description": "What the attribute's type says; null removes it"}
     )
@@ -2111,8 +2132,8 @@ class Values(fields.Dict):
     """
 
     def __init__(self, **options: Any):
-        scoped = Items(fields.Nested(ScopedValueBody))
-        metadata = {"description": "Scoped values by attribute alias"}
+        scoped = Items(fields.Nested(ScopedValueBody), "An attribute's values, one for each scope")
+        metadata = {"description": "Scoped values by attribute alias", "title": "ScopedValues"}
         super().__init__(keys=fields.String(), values=scoped, metadata=metadata, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> dict[str, list[dict[str, Any]]]:
@@ -2546,24 +2567,24 @@ class CompletenessOfStateBody(Body):
 
     stateId = fields.String(required=True, allow_none=True, metadata={"description": "The state; null without a workflow"})
     score = fields.Integer(required=True, metadata={"description": "Percentage, rounded down"})
-    filled = Items(fields.String(), required=True, metadata={"description": "Required attributes with a value"})
-    missing = Items(fields.String(), required=True, metadata={"description": "Required attributes without one"})
+    filled = Items(fields.String(), "Required attributes with a value", required=True)
+    missing = Items(fields.String(), "Required attributes without one", required=True)
 
 
 class CompletenessBody(CompletenessOfStateBody):
     """How much of what its state, and each other one, requires a record has."""
 
     entityId = fields.String(required=True, metadata={"description": "Id of the record"})
-    states = Items(fields.Nested(CompletenessOfStateBody), required=True)
+    states = Items(fields.Nested(CompletenessOfStateBody), "The same for every state of the workflow", required=True)
 
 
 class ChangeBody(Body):
     """One value that changed."""
 
     attribute = fields.String(required=True, metadata={"description": "Alias, or lifecycleStateId"})
-    scope = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
-    oldValue = fields.Raw(required=True, allow_none=True)
-    newValue = fields.Raw(required=True, allow_none=True)
+    scope = mapping("Where: segment ids by dimension id", "Scope", fields.String(), required=True)
+    oldValue = fields.Raw(required=True, allow_none=True, metadata={"description": "What it was; null if there was none"})
+    newValue = fields.Raw(required=True, allow_none=True, metadata={"description": "What it became; null if it was removed"})
 
 
 class AuditEntryBody(Body):
@@ -2571,10 +2592,10 @@ class AuditEntryBody(Body):
 
     id = identifier("The entry's id")
     entityId = string("Id of the record or variant")
-    action = choice("What was done", ["create", "update", "delete", "transition"])
+    action = choice("What was done", ["create", "update", "delete", "transition"], "AuditAction")
     userId = string("Id of the user or API key that did it")
-    timestamp = moment("When")
-    changes = Items(fields.Nested(ChangeBody), required=True)
+    timestamp = moment("When it was done")
+    changes = Items(fields.Nested(ChangeBody), "The values that it changed", required=True)
 
 
 def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | None) -> dict[str, Any]:
@@ -2713,8 +2734,8 @@ class ResolvedVariantBody(VariantBody):
     """A variant with what it inherits."""
 
     effectiveValues = Values(required=True)
-    overriddenAttributes = Items(fields.String(), required=True, metadata={"description": "Set on the variant itself"})
-    inheritedAttributes = Items(fields.String(), required=True, metadata={"description": "Taken from what is above it"})
+    overriddenAttributes = Items(fields.String(), "Set on the variant itself", required=True)
+    inheritedAttributes = Items(fields.String(), "Taken from what is above it", required=True)
 
 
 def variant_text(record_id: str, id: str) -> str:
@@ -2793,7 +2814,7 @@ def get_variant(id: str, variant_id: str) -> Response:
 @requires("read")
 @api.response(200, ResolvedVariantBody)
 def resolve_variant(id: str, variant_id: str) -> Response:
-    """Get one variant with the values it inherits from the variants above it and the record."""
+    """Get one variant with the values it inherits, from the variants above it and from the record."""
     variant = load_variant(id, variant_id)
     attributes, own = schema_rules(variant.schema_id).attributes, variant.body["values"]
     kept = {alias for alias, rules in attributes.items() if not rules.attribute["inheritable"]}
@@ -2891,7 +2912,7 @@ class CategoryRequestBody(CategoryBody):
 class CategoryNodeBody(CategoryBody):
     """A category with those below it."""
 
-    children = Items(fields.Nested("CategoryNodeBody"), required=True)
+    children = Items(fields.Nested("CategoryNodeBody"), "The categories right below", required=True)
 
 
 class AssignmentBody(Body):
@@ -3073,20 +3094,49 @@ def list_record_categories(id: str) -> Response:
 
 # == OpenAPI and pages ==
 
-TAGS = {  # by the first part of a path, in the order of the API
-    "healthz": "Health",
-    "auth": "Authentication",
-    "api-keys": "API Keys",
-    "schemas": "Schemas",
-    "attributes": "Attributes",
-    "dimensions": "Dimensions",
-    "option-lists": "Option Lists",
-    "workflows": "Workflows",
-    "roles": "Roles",
-    "records": "Records",
-    "variants": "Variants",
-    "catalogs": "Catalogs",
-    "categories": "Catalogs",
+DEMO_FILE = HERE / "demo.json"
+
+TAGS = {  # by the last noun of a path, in the order of the API: what is done there, and with what
+    "healthz": ("Health", "Whether the service works."),
+    "auth": ("Authentication", "The sessions of people; integrations use API keys."),
+    "api-keys": ("API Keys", "The credentials of integrations, each with no more permissions than it needs."),
+    "schemas": ("Schemas", "What the records of one kind of product hold."),
+    "attributes": ("Attributes", "The kinds of values that records hold."),
+    "dimensions": ("Dimensions", "What values differ by, such as language or market."),
+    "option-lists": ("Option Lists", "The values that there are to choose from."),
+    "workflows": ("Workflows", "The states that records go through, and the ways between them."),
+    "roles": ("Roles", "What people may do."),
+    "records": ("Records", "The products, with their values in every language and market."),
+    "variants": ("Variants", "Versions of a record, such as its sizes, which hold only what they override."),
+    "catalogs": ("Catalogs", "Ways of presenting products."),
+    "categories": ("Categories", "The places in the trees of catalogs, and the records in them."),
+}
+
+REFUSALS: dict[str, tuple[Any, ...]] = {  # by code: its status, when it comes, and the header that comes with it
+    "VALIDATION_ERROR": (400, "The request is not as it must be, or its body names what does not exist."),
+    "UNAUTHORIZED": (401, "There is no credential, or it is not accepted.", "WWW-Authenticate"),
+    "PERMISSION_DENIED": (403, "The caller may not do this."),
+    "LIMIT_EXCEEDED": (403, "The workspace may hold no more records; other causes have the code PERMISSION_DENIED."),
+    "NOT_FOUND": (404, "The workspace has nothing by an id that the path names."),
+    "METHOD_NOT_ALLOWED": (405, "The path has other methods only, which the header `Allow` lists."),
+    "CONFLICT": (409, "The request clashes with what is stored."),
+    "PAYLOAD_TOO_LARGE": (413, f"The body has more than {MAX_BODY} bytes."),
+    "UNSUPPORTED_MEDIA_TYPE": (415, "The body is not JSON."),
+    "TRANSITION_ERROR": (422, "The workflow does not let the record through."),
+    "RATE_LIMITED": (429, "There were too many failed logins.", "Retry-After"),
+    "INTERNAL_ERROR": (500, "The service failed."),
+    "UNAVAILABLE": (503, "The database does not answer.", "Retry-After"),
+}
+
+
+HEADERS = {
+    name: {"description": description, "required": True, "schema": {"type": "string", **schema}}
+    for name, description, schema in (
+        ("X-Request-Id", "Names the request in the service's log", {"pattern": "^[A-Za-z0-9._-]{1,64}$"}),
+        ("X-Sigma-Required-Permission", "What a key needs; session: none may call", {"enum": [*PERMISSIONS, "session"]}),
+        ("WWW-Authenticate", "How to authenticate", {}),
+        ("Retry-After", "How many seconds to wait", {"type": "integer", "minimum": 1}),
+    )
 }
 
 DESCRIPTION = """A local stand-in for the Sigma PIM API: same paths, same bodies, same refusals, real state.
@@ -3095,6 +3145,10 @@ Integrations send an API key in `X-Sigma-ApiKey`; people sign in at `POST /api/v
 `Authorization: Bearer <token>`. Each operation says in `x-required-permission` which permission a key needs for it:
 
 """ + "\n".join(f"- `{permission}`: {meaning}" for permission, meaning in PERMISSIONS.items())
+
+DESCRIPTION += "\n\nEvery refusal has the same shape, and one of these codes:\n\n" + "\n".join(
+    f"- {status} `{code}`: {when}" for code, (status, when, *_) in REFUSALS.items()
+)
 
 DOCS_PAGE = """<!doctype html>
 <html lang="en">
@@ -3107,6 +3161,8 @@ DOCS_PAGE = """<!doctype html>
 # The validator's badge would call another host.
 DOCS_SCRIPT = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});\n'
 
+SCHEMA_NAME = re.compile('(?<="#/components/schemas/)[A-Za-z]+')
+
 
 def component_name(schema: Any) -> str:
     """Name a body in the OpenAPI document; one for PUT, whose id is optional, is a schema of its own."""
@@ -3114,45 +3170,224 @@ def component_name(schema: Any) -> str:
     return cls.__name__.removesuffix("Body") + ("Replacement" if getattr(schema, "partial", None) else "")
 
 
-def error_statuses(access: Access, endpoint: str, path: str, operation: dict[str, Any]) -> list[int]:
-    """Answer the statuses with which an operation may refuse."""
-    verb, noun = endpoint.split("_", 1) if "_" in endpoint else (endpoint, "")
-    statuses = {500, 503}
-    if access.permission != "public":
-        statuses |= {401, 403}
-    if "requestBody" in operation:
-        statuses |= {400, 413, 415}
-    if any(parameter.get("in") == "query" for parameter in operation.get("parameters", [])):
-        statuses |= {400}
-    if "{" in path:
-        statuses |= {404}
-    if verb in ("create", "replace", "set") and endpoint not in ("create_api_key", "replace_category"):
-        statuses |= {409}
-    if verb == "delete" and noun.replace("_", "-") in MODEL:
-        statuses |= {409}
-    if verb == "transition":
-        statuses |= {422}
-    if verb == "login":
-        statuses |= {401, 429}
-    return sorted(statuses)
+def name_titled(part: Any, schemas: dict[str, Any]) -> Any:
+    """Answer a part of a schema; what has a title there becomes a schema of its own, for which clients get one type."""
+    if isinstance(part, list):
+        return [name_titled(item, schemas) for item in part]
+    if not isinstance(part, dict):
+        return part
+    part = {word: name_titled(item, schemas) for word, item in part.items()}
+    if "type" not in part:
+        part.pop("nullable", None)  # it would mean nothing: without a type, null is a value like any other
+    if not isinstance(part.get("title"), str):
+        return part
+    title = part.pop("title")
+    schemas.setdefault(title, part)
+    return {"allOf": [{"$ref": f"#/components/schemas/{title}"}], "description": part["description"]}
+
+
+def mentioned(part: Any, schemas: dict[str, Any]) -> set[str]:
+    """Answer the names of the schemas that a part of the document refers to, also through one another."""
+    names = SCHEMA_NAME.findall(to_json(part))
+    for name in names:  # grows as it goes
+        names.extend(set(SCHEMA_NAME.findall(to_json(schemas[name]))) - set(names))
+    return set(names)
+
+
+def one_way(schema: dict[str, Any], body: ma.Schema | None, is_answer: bool) -> dict[str, Any]:
+    """Answer what a body is like in an answer, where what has a default is always there, or in a request, where it need not be.
+
+    To generators of clients the word `default` would be a promise that it is there in both.
+    """
+    if body is None:
+        return schema
+    required, properties = set(schema.get("required", ())), {}
+    for name, member in schema["properties"].items():
+        default = body.fields[name].load_default
+        is_optional = name not in required and default is not None
+        dropped = {"default", "nullable"} if is_answer and is_optional else {"default"}
+        properties[name] = {word: value for word, value in member.items() if word not in dropped}
+        if default is not ma.missing and is_answer:
+            required.add(name)
+        elif default not in (ma.missing, None):
+            absent = to_json(default() if callable(default) else default)
+            properties[name]["description"] += f"; {absent} when absent"
+    return {**schema, "properties": properties, **({"required": sorted(required)} if required else {})}
+
+
+def split_bodies(operations: list[dict[str, Any]], schemas: dict[str, Any], bodies: dict[str, ma.Schema]) -> dict[str, Any]:
+    """Answer the schemas that operations use; one that is both sent and answered becomes two, unless that is the same."""
+    sent = mentioned([operation.get("requestBody") for operation in operations], schemas)
+    answered = mentioned([operation["responses"] for operation in operations], schemas)
+    requests, answers = (
+        {name: one_way(schema, bodies.get(name), is_answer) for name, schema in schemas.items()} for is_answer in (False, True)
+    )
+    twins = {
+        name for name in sent & answered if any(requests[n] != answers[n] for n in {name, *mentioned(schemas[name], schemas)})
+    }
+
+    def as_sent(part: Any) -> Any:
+        return json.loads(SCHEMA_NAME.sub(lambda name: name[0] + "Request" * (name[0] in twins), to_json(part)))
+
+    for operation in operations:
+        operation.update(as_sent({name: operation[name] for name in ("requestBody",) if name in operation}))
+    used: dict[str, Any] = {}
+    for name in schemas:
+        used |= {name: answers[name]} if name in answered else {}
+        used |= {name + "Request" * (name in twins): as_sent(requests[name])} if name in sent else {}
+    return used
+
+
+def example_facts(demo: dict[str, Any], bodies: dict[str, ma.Schema]) -> dict[str, dict[str, Any]]:
+    """Answer what the examples of each body say: what an object of the demo says, and what demo.json adds."""
+    shown, more = demo["examples"]["ids"].values(), demo["examples"]["bodies"]
+    facts = {component_name(MODEL[kind]): MODEL[kind].load(body) for kind, body in demo["model"] if body["id"] in shown}
+    facts |= {"OptionValue": facts["OptionList"]["values"][0], "Transition": facts["Workflow"]["transitions"][0]}
+    facts |= {"User": demo["users"][0], "Login": demo["users"][0], "Tenant": demo["workspace"], "ApiKey": demo["apiKeys"][0]}
+    facts |= {"Record": demo["records"][0], "Variant": demo["variants"][0][1], "Category": demo["categories"][0][1]}
+    for name, body in bodies.items():  # what is said of a body holds for those that are made from it
+        bases = [component_name(base) for base in reversed(type(body).__mro__) if issubclass(base, Body)]
+        said = [known.get(base, {}) for base in bases for known in (facts, more)]
+        facts[f"{name}Request"] = facts[name] = {member: value for known in said for member, value in known.items()}
+    return {**more, **facts}
+
+
+class Examples(NamedTuple):
+    """Composes examples of bodies."""
+
+    schemas: dict[str, Any]
+    facts: dict[str, dict[str, Any]]  # by the name of a schema
+
+    def of(self, schema: dict[str, Any], said: dict[str, Any]) -> Any:
+        """Answer an example of what a schema describes; what is said of this one goes before what is said of all."""
+        schema = schema.get("allOf", [schema])[0]
+        if "items" in schema:
+            return [self.of(schema["items"], said)]
+        if "$ref" not in schema:
+            return schema.get("example")
+        name = schema["$ref"].rpartition("/")[2]
+        body, known = self.schemas[name], {**self.facts.get(name, {}), **said}
+        if "properties" not in body:
+            return known
+        return {
+            member: known[member] if member in known else self.of(inner, {})
+            for member, inner in body["properties"].items()
+            if member in known or member in body.get("required", ())
+        }
+
+    def add_to(self, operation: dict[str, Any], said: dict[str, Any], keeps: bool) -> None:
+        """Add examples of what is sent and answered; of objects in the answer, what is not sent may have been kept."""
+        sent: dict[str, Any] = {}
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            sent = content["example"] = self.of(content["schema"], said)
+        for content in operation["responses"][min(operation["responses"])].get("content", {}).values():
+            example = content["example"] = self.of(content["schema"], {} if keeps else said)
+            for member in sent.keys() & example.keys() if keeps else ():
+                example[member] = {**example[member], **sent[member]} if isinstance(sent[member], dict) else sent[member]
+
+
+def who_may_call(access: Access) -> str:
+    """Say what it takes to call an operation."""
+    if access.permission == "public":
+        return "Needs no credential."
+    key = "No API key may call it" if access.permission == "session" else f"An API key needs `{access.permission}`"
+    user = f"a signed-in user needs a role with `{access.flag}`" if access.flag else "any signed-in user may call it"
+    return f"{key}; {user}."
+
+
+def error_codes(access: Access, id: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
+    """Yield the codes with which an operation may refuse."""
+    verb, _, noun = id.partition("_")
+    guarded, has_body = access.permission != "public", "requestBody" in operation
+    writes = verb in ("create", "replace", "set") and id not in ("create_api_key", "replace_role", "replace_category")
+    comes = {
+        "VALIDATION_ERROR": has_body or "parameters" in operation,
+        "UNAUTHORIZED": guarded or verb == "login",
+        "PERMISSION_DENIED": guarded,
+        "LIMIT_EXCEEDED": id == "create_record",
+        "NOT_FOUND": "{" in path,
+        "METHOD_NOT_ALLOWED": False,
+        "CONFLICT": writes or (verb == "delete" and noun.replace("_", "-") in MODEL),
+        "UNSUPPORTED_MEDIA_TYPE": has_body,
+        "TRANSITION_ERROR": verb == "transition",
+        "RATE_LIMITED": verb == "login",
+    }
+    yield from (code for code in REFUSALS if comes.get(code, True))
+
+
+def response_headers(access: Access, *more: str) -> dict[str, Any]:
+    """Refer to the headers of an answer."""
+    names = ["X-Request-Id", *more] + ([] if access.permission == "public" else ["X-Sigma-Required-Permission"])
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def refusal(access: Access, code: str, message: str) -> dict[str, Any]:
+    """Describe an answer that refuses."""
+    _, description, *headers = REFUSALS[code]
+    content = {"schema": {"$ref": "#/components/schemas/Error"}, "example": {"error": code, "message": message}}
+    return {
+        "description": description,
+        "headers": response_headers(access, *headers),
+        "content": {"application/json": content},
+    }
+
+
+def describe(operation: dict[str, Any], endpoint: str, path: str, examples: dict[str, Any], shared: dict[str, Any]) -> None:
+    """Say where an operation belongs, what it does, who may call it, and how it refuses; what guarded ones answer is shared."""
+    access, id, text = declared_access(endpoint), endpoint.removeprefix("api."), operation["summary"].removesuffix(".")
+    schemes: dict[str, list[str]] = {"public": [], "session": ["session"]}
+    operation |= {
+        "operationId": id,
+        "tags": [[TAGS[part][0] for part in path.split("/") if part in TAGS][-1]],
+        "summary": re.split("[,;:.]", text)[0] + ".",
+        "description": f"{text}.\n\n{who_may_call(access)}",
+        "x-required-permission": access.permission,
+        "security": [{scheme: []} for scheme in schemes.get(access.permission, ["apiKey", "session"])],
+    }
+    responses = operation["responses"] = {
+        status: {**response, "headers": response_headers(access)}
+        for status, response in operation["responses"].items()
+        if status.startswith("2")
+    }
+    for code in error_codes(access, id, path, operation):
+        message = examples["operations"].get(id, {}).get(code, examples["refusals"][code])
+        response = refusal(access, code, message)
+        if access.permission != "public":
+            shared[code], response = response, {"$ref": f"#/components/responses/{code}"}
+        responses[str(REFUSALS[code][0])] = response
+
+
+def describe_parameters(path: str, parameters: list[dict[str, Any]], ids: dict[str, str]) -> None:
+    """Say what stands in the places of a path."""
+    for (noun, name), parameter in zip(re.findall("([a-z-]+)/{([a-z_]+)}", path), parameters, strict=True):
+        kind = re.sub("ies$", "y", noun).removesuffix("s")
+        parameter["description"] = "Alias of an attribute" if name == "attribute" else f"Id of {with_article(kind)}"
+        parameter["example"] = ids.get(name, ids.get(noun))
 
 
 def openapi_document(smorest: Api) -> str:
-    """Answer the OpenAPI document: what flask-smorest knows, and of each operation its access and its errors."""
-    document = smorest.spec.to_dict()
-    rules = {rule.endpoint: rule for rule in current_app.url_map.iter_rules() if rule.endpoint.startswith("api.")}
-    for endpoint, rule in rules.items():
-        path = re.sub("<([a-z_]+)>", r"{\1}", rule.rule)
-        for method in {method.lower() for method in rule.methods or ()} & {"get", "post", "put", "patch", "delete"}:
-            operation, access = document["paths"][path][method], declared_access(endpoint)
-            operation["operationId"] = endpoint.removeprefix("api.")
-            operation["tags"] = ["Variants" if "/variants" in path else TAGS[path.split("/")[3]]]
-            operation["x-required-permission"] = access.permission
-            schemes = {"public": [], "session": ["session"]}.get(access.permission, ["apiKey", "session"])
-            operation["security"] = [{scheme: []} for scheme in schemes]
-            for status in error_statuses(access, operation["operationId"], path, operation):
-                operation["responses"][str(status)] = {"$ref": f"#/components/responses/{CODES[status]}"}
-    document["tags"] = [{"name": name} for name in dict.fromkeys(TAGS.values())]
+    """Answer the OpenAPI document: what flask-smorest knows, and of each operation its access, its errors and examples."""
+    document, demo = json.loads(to_json(smorest.spec.to_dict())), json.loads(DEMO_FILE.read_text(encoding="utf-8"))
+    examples, components, operations = demo["examples"], document["components"], []
+    components |= {"responses": {}, "headers": HEADERS}
+    for rule in current_app.url_map.iter_rules():
+        if rule.endpoint.startswith("api."):
+            path = re.sub("<([a-z_]+)>", r"{\1}", rule.rule)
+            (method,) = {method.lower() for method in rule.methods or ()} - {"head", "options"}
+            describe(document["paths"][path][method], rule.endpoint, path, examples, components["responses"])
+            operations.append(document["paths"][path][method])
+    for path, item in document["paths"].items():
+        describe_parameters(path, item.get("parameters", []), examples["ids"])
+    bodies = {name: cls() for (cls, *_), name in smorest.ma_plugin.converter.refs.items()}
+    schemas = components["schemas"]
+    for name, body in bodies.items():
+        schemas[name] = {**name_titled(schemas[name], schemas), "description": type(body).__doc__}
+    components["schemas"] = split_bodies(operations, schemas, bodies)
+    composer = Examples(components["schemas"], example_facts(demo, bodies))
+    for operation in operations:
+        id = operation["operationId"]
+        composer.add_to(operation, examples["operations"].get(id, {}), keeps=id.startswith("replace_"))
+    document["tags"] = [{"name": tag, "description": meaning} for tag, meaning in TAGS.values()]
     return to_json(document)
 
 
@@ -3171,8 +3406,6 @@ def show_docs() -> Response:
 
 
 # == Commands ==
-
-DEMO_FILE = HERE / "demo.json"
 
 
 def is_loopback(host: str) -> bool:
@@ -3354,16 +3587,19 @@ def document_api(app: Flask) -> Smorest:
             "title": "Sigma PIM API",
             "version": "1.0",
             "openapi_version": "3.0.3",
-            "info": {"description": DESCRIPTION},
+            "info": {
+                "description": DESCRIPTION,
+                "contact": {"name": "Whoever runs this service"},
+                "license": {"name": "None stated", "url": "/"},
+            },
+            "servers": [{"url": "/", "description": "The host that serves this document"}],
             "marshmallow_plugin": MarshmallowPlugin(schema_name_resolver=component_name),
         },
     )
-    components = smorest.spec.components
-    components.security_scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-Sigma-ApiKey"})
-    components.security_scheme("session", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
-    for code in CODES.values():
-        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-        components.response(code, {"description": code.replace("_", " ").capitalize(), "content": content})
+    key, session = "An integration's API key", "A person's session token, from logging in"
+    scheme = smorest.spec.components.security_scheme
+    scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-Sigma-ApiKey", "description": key})
+    scheme("session", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": session})
     smorest.register_blueprint(api)
     return smorest
 

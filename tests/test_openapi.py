@@ -1,7 +1,10 @@
 """The OpenAPI document, held against what the service answers; the interactive docs; the front page."""
 
+import functools
 import json
+import operator
 import re
+import sqlite3
 from html.parser import HTMLParser
 
 import pytest
@@ -13,6 +16,41 @@ import app as service
 
 DEMO = json.loads(service.DEMO_FILE.read_text(encoding="utf-8"))
 VERBS = ("get", "post", "put", "patch", "delete")
+JSON = "application/json"
+
+# What generated clients call the operations, by tag, both in the order of the API.
+OPERATIONS = {
+    "Health": "get_health",
+    "Authentication": "list_tenants login refresh_session",
+    "API Keys": "list_api_keys create_api_key deactivate_api_key delete_api_key",
+    "Schemas": "list_schemas create_schema get_schema replace_schema delete_schema",
+    "Attributes": "list_attributes create_attribute get_attribute replace_attribute delete_attribute list_schema_attributes",
+    "Dimensions": "list_dimensions create_dimension get_dimension replace_dimension delete_dimension compute_scope_matrix",
+    "Option Lists": "list_option_lists create_option_list get_option_list replace_option_list delete_option_list"
+    " create_option_value replace_option_value delete_option_value",
+    "Workflows": "list_workflows create_workflow get_workflow replace_workflow delete_workflow",
+    "Roles": "list_roles create_role get_role replace_role delete_role resolve_role",
+    "Records": "list_records create_record get_record replace_record_values delete_record set_record_value"
+    " list_record_transitions transition_record get_record_completeness list_record_changes",
+    "Variants": "list_variants list_record_variants create_variant get_variant replace_variant_values delete_variant"
+    " resolve_variant set_variant_value",
+    "Catalogs": "list_catalogs create_catalog get_catalog replace_catalog delete_catalog get_catalog_tree",
+    "Categories": "create_category get_category replace_category delete_category list_category_records assign_record"
+    " unassign_record list_record_categories",
+}
+
+# What answers may lack, and what may be null in them; everything else is always there and never null.
+MAY_BE_ABSENT = {
+    *("ApiKey.deactivatedAt", "Schema.description", "Schema.icon", "Schema.workflowId"),
+    *(f"Validation.{rule}" for rule in ("required", "maxLength", "min", "max", "pattern", "unique")),
+    *("AttributeGuard.value", "Attribute.optionListId", "OptionValue.color", "OptionValue.parentId"),
+    *("State.color", "Transition.name", "Workflow.description", "Role.description"),
+    *("Catalog.description", "Category.description", "CategoryNode.description"),
+}
+MAY_BE_NULL = {
+    *("ApiKey.lastUsedAt", "Record.lifecycleStateId", "Category.parentId", "CategoryNode.parentId"),
+    *("Completeness.stateId", "CompletenessOfState.stateId"),
+}
 
 # The ids that stand for a path's placeholders, by what stands before them in the path.
 EXAMPLES = {
@@ -50,16 +88,39 @@ def problems(document, schema, value):
     return [f"{list(problem.absolute_path)}: {problem.message}" for problem in validator.iter_errors(value)]
 
 
+def resolved(document, part):
+    """What a part of the document says, or what it refers to."""
+    if "$ref" not in part:
+        return part
+    return functools.reduce(operator.getitem, part["$ref"][2:].split("/"), document)
+
+
+def responses(document, operation):
+    """Each answer that an operation announces: its status, and what the document says of it."""
+    return [(status, resolved(document, response)) for status, response in operation["responses"].items()]
+
+
+def success(operation):
+    """The status and the body of an operation's one answer that is no refusal; None for no body."""
+    ((status, response),) = [(status, item) for status, item in operation["responses"].items() if status[0] == "2"]
+    return int(status), response.get("content", {}).get(JSON)
+
+
 def check_answer(document, method, template, answer):
     """Check that an answer is one that the document announces."""
-    responses = document["paths"]["/api/v1" + template][method.lower()]["responses"]
-    announced = responses[str(answer.status_code)]
-    if "$ref" in announced:
-        announced = document["components"]["responses"][announced["$ref"].rpartition("/")[2]]
+    announced = dict(responses(document, document["paths"]["/api/v1" + template][method.lower()]))[str(answer.status_code)]
+    for name, header in announced["headers"].items():
+        assert name in answer.headers or not resolved(document, header)["required"], name
     if answer.status_code == 204:
         assert (answer.data, "content" in announced) == (b"", False)
     else:
         assert problems(document, announced["content"][answer.content_type]["schema"], answer.json) == []
+
+
+def example_path(document, path):
+    """A path of the document with the examples of its parameters in it."""
+    parameters = document["paths"]["/api/v1" + path].get("parameters", [])
+    return path.format(**{parameter["name"]: parameter["example"] for parameter in parameters})
 
 
 # -- The document
@@ -87,29 +148,53 @@ def test_the_document_has_every_route_and_no_other(app, document):
     assert {(method, path) for method, path, _ in operations(document)} == routes
 
 
-def test_every_operation_has_an_id_of_its_own_that_reads_like_a_function(document):
-    ids = [operation["operationId"] for *_, operation in operations(document)]
-    assert sorted(set(ids)) == sorted(ids)
-    assert [id for id in ids if not re.fullmatch("[a-z]+(_[a-z]+)*", id)] == []
+def test_operations_have_the_names_that_clients_know_and_the_tags_of_their_nouns(document):
+    named = {tag["name"]: [] for tag in document["tags"]}
+    for *_, operation in operations(document):
+        (tag,) = operation["tags"]
+        named[tag].append(operation["operationId"])
+    assert list(named) == list(OPERATIONS)
+    assert {tag: sorted(ids) for tag, ids in named.items()} == {tag: sorted(ids.split()) for tag, ids in OPERATIONS.items()}
 
 
-def test_every_operation_has_a_summary_and_a_known_tag(document):
-    tags = [tag["name"] for tag in document["tags"]]
+def test_every_tag_operation_and_schema_says_what_it_is(document):
+    for tag in document["tags"]:
+        assert re.fullmatch(r"[A-Z].{10,}\.", tag["description"]), tag
     for method, path, operation in operations(document):
-        assert re.fullmatch(r"[A-Z].{10,}\.", operation["summary"] + "." * (not operation["summary"].endswith("."))), path
-        assert len(operation["tags"]) == 1, (method, path)
-        assert operation["tags"][0] in tags
+        assert re.fullmatch(r"[A-Z][^,;:.]{10,70}\.", operation["summary"]), (method, path)
+        assert operation["description"].startswith(operation["summary"].rstrip(".")), (method, path)
+    for name, schema in document["components"]["schemas"].items():
+        assert schema["description"], name
+
+
+def test_every_parameter_and_every_member_of_every_body_says_what_it_is(document):
+    for path, item in document["paths"].items():
+        for parameters in (item.get("parameters", []), *(item[verb].get("parameters", []) for verb in VERBS if verb in item)):
+            assert [parameter["name"] for parameter in parameters if len(parameter.get("description", "")) < 8] == [], path
+            assert [item for item in parameters if item["in"] == "path" and not isinstance(item.get("example"), str)] == [], (
+                path
+            )
+    assert [
+        f"{name}.{member}"
+        for name, schema in document["components"]["schemas"].items()
+        for member, inner in schema.get("properties", {}).items()
+        if len(inner.get("description", "")) < 8
+    ] == []
 
 
 def test_every_operation_says_who_may_call_it(document):
     secured = {"public": [], "session": [{"session": []}]}
     schemes = document["components"]["securitySchemes"]
-    assert schemes["apiKey"] == {"type": "apiKey", "in": "header", "name": "X-Sigma-ApiKey"}
+    assert [schemes["apiKey"][word] for word in ("type", "in", "name")] == ["apiKey", "header", "X-Sigma-ApiKey"]
     assert (schemes["session"]["type"], schemes["session"]["scheme"]) == ("http", "bearer")
     for method, path, operation in operations(document):
         needed = operation["x-required-permission"]
         assert needed in (*ALL_PERMISSIONS, "session", "public")
         assert operation["security"] == secured.get(needed, [{"apiKey": []}, {"session": []}]), (method, path)
+        told = {"public": "Needs no credential.", "session": "No API key may call it; "}.get(
+            needed, f"An API key needs `{needed}`; "
+        )
+        assert told in operation["description"], (method, path)
 
 
 def test_the_permission_that_an_operation_announces_is_the_one_it_asks_for(document, anonymous):
@@ -123,16 +208,16 @@ def expected_refusals(method, path, operation):
     guarded = operation["x-required-permission"] != "public"
     model = path.split("/")[1] in (*EXAMPLES, "api-keys") and not path.startswith(("/records", "/variants", "/categories"))
     yield from (("401", "403") if guarded else ())
-    yield from (("400", "413", "415") if "requestBody" in operation else ())
+    yield from (("400", "415") if "requestBody" in operation else ())
     yield from (("400",) if any(parameter["in"] == "query" for parameter in operation.get("parameters", [])) else ())
     yield from (("404",) if "{" in path else ())
-    yield from (("409",) if model and method == "PUT" else ())
+    yield from (("409",) if model and method == "PUT" and path != "/roles/{id}" else ())
     yield from (("409",) if model and method == "DELETE" and "/values/" not in path and "api-keys" not in path else ())
     yield from (("409",) if method == "POST" and "201" in operation["responses"] and path != "/api-keys" else ())
     yield from (("409",) if path.startswith("/records") and method in ("PUT", "PATCH") else ())  # `unique`
     yield from (("422",) if path.endswith("/transition") else ())
     yield from (("401", "429") if path == "/auth/login" else ())
-    yield from ("500", "503")
+    yield from ("413", "500", "503")
 
 
 def test_every_operation_announces_its_refusals_and_exactly_one_success(document):
@@ -155,18 +240,41 @@ def test_what_takes_no_parameter_announces_no_missing_resource(document):
             assert "404" not in operation["responses"], (method, path)
 
 
-def test_every_refusal_has_the_one_shape(document):
+def test_every_refusal_has_the_one_shape_and_an_example_of_its_own(document):
+    examples = {}
     for method, path, operation in operations(document):
-        for status, announced in operation["responses"].items():
+        for status, response in responses(document, operation):
             if status[0] in "45":
-                component = document["components"]["responses"][announced["$ref"].rpartition("/")[2]]
-                assert component["content"] == {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}, (
-                    method,
-                    path,
-                )
-    error = document["components"]["schemas"]["Error"]
-    assert list(error["properties"]) == ["error", "message"]
-    assert sorted(error["required"]) == ["error", "message"]
+                body = response["content"][JSON]
+                assert (list(response["content"]), body["schema"]) == ([JSON], {"$ref": "#/components/schemas/Error"})
+                assert problems(document, body["schema"], body["example"]) == [], (method, path, status)
+                examples.setdefault(int(status), set()).add(body["example"]["error"])
+                is_creation = (method, path, status) == ("POST", "/records", "403")
+                assert (body["example"]["error"] == "LIMIT_EXCEEDED") == is_creation
+    codes = {status: {code} for status, code in service.CODES.items() if status != 405}
+    assert examples == {**codes, 403: {"PERMISSION_DENIED", "LIMIT_EXCEEDED"}}
+    error, codes = (document["components"]["schemas"][name] for name in ("Error", "ErrorCode"))
+    assert list(error["properties"]) == sorted(error["required"]) == ["error", "message"]
+    assert sorted(codes["enum"]) == sorted({*service.CODES.values(), "LIMIT_EXCEEDED"})
+
+
+def test_the_headers_of_answers_are_announced_where_they_come(document):
+    more = {"401": {"WWW-Authenticate"}, "429": {"Retry-After"}, "503": {"Retry-After"}}
+    for method, path, operation in operations(document):
+        guarded = set() if operation["x-required-permission"] == "public" else {"X-Sigma-Required-Permission"}
+        for status, response in responses(document, operation):
+            announced = {"X-Request-Id", *guarded, *more.get(status, ())}
+            assert set(response["headers"]) == announced, (method, path, status)
+    assert all(header["description"] for header in document["components"]["headers"].values())
+
+
+def test_a_body_that_is_too_large_is_refused_as_announced_by_every_operation(document, admin):
+    for method, path, _ in operations(document):
+        answer = admin.request(
+            method, example_path(document, path), environ_overrides={"CONTENT_LENGTH": str(service.MAX_BODY + 1)}
+        )
+        assert answer.status_code == 413, (method, path)
+        check_answer(document, method, path, answer)
 
 
 def test_every_reference_leads_somewhere(document):
@@ -180,10 +288,50 @@ def test_every_reference_leads_somewhere(document):
         assert target
 
 
-def test_every_schema_is_an_object_with_members(document):
-    for name, schema in document["components"]["schemas"].items():
-        assert schema["type"] == "object", name
-        assert schema["properties"], name
+def test_no_component_is_unused(document):
+    text = json.dumps(document)
+    for kind, components in document["components"].items():
+        for name in components:
+            used = f'{{"{name}": []}}' if kind == "securitySchemes" else f'"#/components/{kind}/{name}"'
+            assert used in text, (kind, name)
+
+
+def answered_schemas(document):
+    """The schemas that answers are made of."""
+    text = json.dumps([response for *_, operation in operations(document) for _, response in responses(document, operation)])
+    names = list(dict.fromkeys(re.findall('schemas/([A-Za-z]+)"', text)))
+    for name in names:
+        found = re.findall('schemas/([A-Za-z]+)"', json.dumps(document["components"]["schemas"][name]))
+        names.extend(dict.fromkeys(other for other in found if other not in names))
+    return {name: document["components"]["schemas"][name] for name in names}
+
+
+def test_answers_tell_what_may_be_absent_from_what_may_be_null(document):
+    absent, null = set(), set()
+    for name, schema in answered_schemas(document).items():
+        members = schema.get("properties", {})
+        absent |= {f"{name}.{member}" for member in members if member not in schema.get("required", ())}
+        null |= {f"{name}.{member}" for member, inner in members.items() if inner.get("nullable")}
+    assert (absent, null) == (MAY_BE_ABSENT, MAY_BE_NULL)
+
+
+def test_what_has_a_default_may_be_left_out_of_a_request_and_the_default_is_told(document):
+    schemas = document["components"]["schemas"]
+    assert schemas["RoleRequest"]["required"] == ["id", "name"]
+    assert schemas["RoleReplacement"]["required"] == ["name"]
+    assert schemas["RoleRequest"]["properties"]["canExport"]["description"].endswith("; false when absent")
+    assert schemas["StateRequest"]["properties"]["hidden"]["description"].endswith("; [] when absent")
+    assert not any("default" in inner for schema in schemas.values() for inner in schema.get("properties", {}).values())
+
+
+def test_what_is_secret_is_only_written(document):
+    secret = [
+        f"{name}.{member}"
+        for name, schema in document["components"]["schemas"].items()
+        for member, inner in schema.get("properties", {}).items()
+        if inner.get("writeOnly")
+    ]
+    assert secret == ["Login.password"]
 
 
 def test_query_parameters_are_announced_where_they_count(document):
@@ -317,8 +465,96 @@ def test_every_body_is_required_and_json(document):
     for method, path, operation in operations(document):
         if "requestBody" in operation:
             assert operation["requestBody"]["required"] is True, (method, path)
-            assert list(operation["requestBody"]["content"]) == ["application/json"]
+            assert list(operation["requestBody"]["content"]) == [JSON]
         assert ("requestBody" in operation) <= (method in ("POST", "PUT", "PATCH"))
+
+
+# -- The examples
+
+
+def test_every_body_has_an_example_that_fits(document):
+    for method, path, operation in operations(document):
+        bodies = [success(operation)[1], operation.get("requestBody", {}).get("content", {}).get(JSON)]
+        for body in filter(None, bodies):
+            assert problems(document, body["schema"], body["example"]) == [], (method, path)
+
+
+def members(body):
+    """The names of a body's members, or of a list's first item's."""
+    return sorted(body[0] if isinstance(body, list) else body)
+
+
+def test_every_example_is_accepted_and_answered_like_its_example(document, admin):
+    """In the order of the document, what reads before what writes; what deletes has no example of a body."""
+    listed = sorted(operations(document), key=lambda item: (item[0] != "GET", item[0] == "DELETE"))
+    for method, path, operation in listed:
+        sent = operation.get("requestBody", {}).get("content", {}).get(JSON, {}).get("example")
+        status, answered = success(operation)
+        if method == "DELETE" and answered is None:
+            continue
+        answer = admin.request(method, example_path(document, path), sent)
+        assert answer.status_code == status, (method, path, answer.get_data(as_text=True))
+        check_answer(document, method, path, answer)
+        if answered is not None and answer.json != []:
+            assert members(answer.json) == members(answered["example"]), (method, path)
+
+
+def test_the_examples_of_api_keys_are_those_of_the_published_page(document):
+    examples = {operation["operationId"]: success(operation)[1] for *_, operation in operations(document)}
+    example = DEMO["apiKeys"][0]
+    common = {name: example[name] for name in ("id", "name", "permissions")}
+    made = {"rawKey": example["rawKey"], "createdAt": "2026-03-08T12:00:00.000Z"}
+    assert examples["create_api_key"]["example"] == {**common, **made}
+    old = {"createdAt": "2026-02-15T09:00:00.000Z"}
+    assert examples["list_api_keys"]["example"] == [{**common, **old, "active": True, "lastUsedAt": "2026-03-08T10:00:12.450Z"}]
+    off = {"active": False, "deactivatedAt": "2026-03-08T12:30:00.000Z"}
+    assert examples["deactivate_api_key"]["example"] == {**common, **old, **off}
+
+
+def refusals(app, admin, make_key, monkeypatch):
+    """An answer of the service with each code, from where the examples say that it comes."""
+
+    def fail_with(error):
+        def one(*_):
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(service, "one", one)
+            return admin.get("/healthz")
+
+    monkeypatch.setattr(service, "FAILURES_OF_EMAIL", 1)
+    monkeypatch.setitem(app.config, "RECORD_LIMIT", 1)
+    reader, writer, former = make_key("read"), make_key("update-data"), make_key("read")
+    admin.post(f"/api-keys/{former.id}/deactivate")
+    wrong = {"email": "admin@sigma.io", "password": "wrong"}
+    schema = {"id": "schema-x", "alias": "apparel", "name": "X", "variantEnabled": False}
+    yield writer.put("/records/ent-coastal-wb", {"values": {"price": [{"value": "899"}]}})
+    yield former.get("/records")
+    yield reader.put("/records/ent-coastal-wb", {"values": {}})
+    yield writer.post("/records", {"schemaId": "schema-apparel", "values": {}})
+    yield reader.get("/records/ent-lost")
+    yield admin.post("/schemas", schema)
+    yield admin.post("/schemas", {"name": "x" * service.MAX_BODY})
+    yield admin.post("/schemas", data="{}", content_type="text/plain")
+    yield writer.post("/records/ent-coastal-wb/transition", {"toStateId": "state-review"})
+    yield admin.post("/auth/login", wrong)
+    yield admin.post("/auth/login", wrong)
+    yield fail_with(RuntimeError("no one"))
+    yield fail_with(sqlite3.OperationalError("disk I/O error"))
+
+
+def test_the_examples_of_refusals_are_what_the_service_says(document, app, admin, make_key, monkeypatch):
+    def without_numbers(text):
+        return re.sub("[0-9]+", "…", text)
+
+    told, said = set(), []
+    for *_, operation in operations(document):
+        for status, response in responses(document, operation):
+            if status[0] in "45":
+                told.add((int(status), *map(without_numbers, response["content"][JSON]["example"].values())))
+    for answer in refusals(app, admin, make_key, monkeypatch):
+        said.append((answer.status_code, answer.json["error"], without_numbers(answer.json["message"])))
+    assert set(said) == told
 
 
 # -- The docs and the front page
