@@ -23,8 +23,8 @@ check: .venv/installed-tests            # lint, format, types, known vulnerabili
 	$(BIN)/mypy app.py
 	$(BIN)/python tests/audit.py
 
-torture: .venv/installed-torture        # what takes longer: fuzzing, kill -9
-	$(BIN)/python -m pytest tests/torture -n auto
+torture: .venv/installed-torture        # what takes longer: fuzzing, kill -9, generated clients
+	$(BIN)/python -m pytest tests/torture -n auto -rs
 
 routes: .venv/installed                 # every route of the service
 	@$(BIN)/flask --app app routes
