@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run serve test check torture routes reset clean
+.PHONY: run serve test check torture bench routes reset clean
 .DELETE_ON_ERROR:
 
 run: .venv/installed                    # serve the demo workspace, made if there is no database yet
@@ -26,6 +26,10 @@ check: .venv/installed-tests            # lint, format, types, known vulnerabili
 torture: .venv/installed-torture        # what takes longer: fuzzing, kill -9, generated clients
 	$(BIN)/python -m pytest tests/torture -n auto -rs
 
+ROWS ?= inprocess sizes sockets starting locks
+bench: .venv/installed $(if $(filter sockets,$(ROWS)),.venv-bench/installed-python .venv-bench/installed-node)  # how fast it is; ROWS="inprocess locks" for a part
+	@$(BIN)/python tests/bench/bench.py $(ROWS)
+
 routes: .venv/installed                 # every route of the service
 	@$(BIN)/flask --app app routes
 
@@ -33,7 +37,7 @@ reset:                                  # with the service stopped: put sigma.db
 	@if [ -e sigma.db ]; then folder=old-sigma.db-$$(date +%Y%m%d-%H%M%S); mkdir $$folder && mv -v sigma.db* $$folder/; fi
 
 clean:                                  # remove what was installed
-	rm -rf .venv
+	rm -rf .venv .venv-bench
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
@@ -50,3 +54,12 @@ clean:                                  # remove what was installed
 .venv/installed-torture: tests/torture/requirements.txt .venv/installed-tests
 	$(BIN)/python -m pip install --quiet --requirement tests/torture/requirements.txt
 	@touch $@
+
+# What the service is measured against is kept apart from it, and may be missing: the benchmark then says why.
+.venv-bench/installed-python: tests/bench/requirements.txt | .venv/bin/python
+	$(BIN)/python -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --requirement $< >.venv-bench/python.log 2>&1 && touch $@ || cat .venv-bench/python.log
+
+.venv-bench/installed-node: tests/bench/package.json
+	@mkdir -p .venv-bench && cp $< .venv-bench/
+	cd .venv-bench && npm install --no-audit --no-fund --no-package-lock >node.log 2>&1 && touch installed-node || cat node.log

@@ -37,7 +37,9 @@ def test_at_the_top_there_is_what_one_needs_and_nothing_else():
     assert visible == {"app.py", "schema.sql", "demo.json", "requirements.txt", "tests", "README.md", "Makefile"}
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "tests/requirements.txt", "tests/torture/requirements.txt"])
+@pytest.mark.parametrize(
+    "file", ["requirements.txt", *(f"tests/{folder}requirements.txt" for folder in ("", "torture/", "bench/"))]
+)
 def test_requirements_are_pinned(file):
     lines = [line.partition("#")[0].strip() for line in (ROOT / file).read_text(encoding="utf-8").splitlines()]
     assert any(lines)

@@ -1,0 +1,167 @@
+"""Measure the service beside a bare Flask application and its peers, and print every figure with its goal.
+
+Every figure is a ratio of two things that were measured in turns in one run, because the machine's speed changes too much
+for seconds to mean anything. A goal that is missed is printed, and is no failure; a figure that could not be measured is
+one, unless a peer is what is missing.
+"""
+
+import argparse
+import os
+import sqlite3
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import inprocess
+import locks
+import sizes
+import sockets
+import starting
+from measuring import Figure, MissingError, file_system, short, standard_error_discarded
+from wsgi import service
+
+
+class Goal(NamedTuple):
+    """What a figure must be, and what it had better be."""
+
+    must: float
+    aim: float
+    at_least: bool = False
+
+    def verdict(self, value: float) -> str:
+        """Say whether a value is good enough."""
+        met = [value >= goal if self.at_least else value <= goal for goal in (self.must, self.aim)]
+        return {0: "NO", 1: "yes", 2: "yes, the aim too"}[sum(met)]
+
+
+class Row(NamedTuple):
+    """A figure, where it comes from and what it tells."""
+
+    part: str
+    name: str
+    tells: str
+    goal: Goal | None = None
+
+
+GOALS = [
+    Row("inprocess", "get", "authenticated GET of a 1 kB record ÷ bare Flask, in-process", Goal(1.20, 1.00)),
+    Row("inprocess", "list", "authenticated list of 50 such records ÷ the same", Goal(2.3, 1.8)),
+    Row("inprocess", "unknown", "refusal of an unknown key ÷ the same", Goal(1.20, 1.00)),
+    Row("inprocess", "post", "POST of a 1 kB record, validated and committed ÷ the same", Goal(6, 4)),
+    Row("sizes", "look-up", "key look-up at {many:,} keys ÷ at 10", Goal(2, 1.2)),
+    Row("sizes", "page", "page and `total` with {many:,} records ÷ with 1,000", Goal(1.5, 1.1)),
+    Row(
+        "sockets",
+        "bare-16",
+        "over sockets, 16 connections: authenticated record ÷ bare Flask",
+        Goal(0.80, 0.95, True),
+    ),
+    Row("sockets", "django-16", "over sockets, 16 connections: ÷ DRF + API keys", Goal(4, 6, True)),
+    Row("sockets", "fastapi-16", "over sockets, 16 connections: ÷ FastAPI + sqlite3", Goal(1.4, 2, True)),
+    Row("sockets", "json-server-16", "over sockets, 16 connections: ÷ json-server", Goal(2.5, 4, True)),
+    Row("starting", "start", "process start to first 200 ÷ bare Flask on the same server", Goal(1.9, 1.5)),
+    Row("locks", "locked", "'database is locked' seen by 8 clients that write through 2 workers", Goal(0, 0)),
+]
+
+BESIDES = [
+    Row("inprocess", "commit", "what the disk alone takes for these bytes (BEGIN; INSERT; COMMIT) ÷ bare Flask"),
+    Row("inprocess", "post-without-commit", "POST of a 1 kB record, less what the disk alone takes ÷ bare Flask"),
+    Row("sizes", "total", "page of one record and `total`, likewise"),
+    Row("sizes", "filtered", "page of a filtered list, likewise"),
+    Row("sizes", "get", "one record by its id, likewise, and with {many:,} keys ÷ with 10"),
+    Row("sizes", "deep", "page at offset {deep:,} of {many:,} ÷ at 900 of 1,000"),
+    Row("sockets", "bare-1", "over sockets, 1 connection: authenticated record ÷ bare Flask"),
+    Row("sockets", "django-1", "over sockets, 1 connection: ÷ DRF + API keys"),
+    Row("sockets", "fastapi-1", "over sockets, 1 connection: ÷ FastAPI + sqlite3"),
+    Row("sockets", "json-server-1", "over sockets, 1 connection: ÷ json-server"),
+    Row("sockets", "generator", "what the load generator can do ÷ the fastest of these servers (to be far above 1)"),
+    Row("starting", "flask-serve", "`flask serve` to first 200 ÷ bare Flask without such a command"),
+]
+
+Figures = Mapping[str, Figure | MissingError]
+
+
+def prepare_parts(rounds: int | None, many: int) -> dict[str, Callable[[Path], Figures]]:
+    """Answer the parts, each with as many rounds as it takes for a steady figure, or with so many."""
+    return {
+        "inprocess": partial(inprocess.measure, rounds=rounds or 50),
+        "sizes": partial(sizes.measure, rounds=rounds or 100, many=many),
+        "sockets": partial(sockets.measure, rounds=rounds or 30),
+        "starting": partial(starting.measure, rounds=rounds or 10),
+        "locks": partial(locks.measure, seconds=rounds or 5),
+    }
+
+
+def run_part(name: str, measure: Callable[[Path], Figures]) -> Figures | Exception:
+    """Answer a part's figures, or why there are none: the other parts are worth having all the same."""
+    print(f"{name} …", flush=True)
+    begun = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder, standard_error_discarded():
+            return measure(Path(folder))
+    except Exception as error:
+        traceback.print_exc()
+        return error
+    finally:
+        print(f"  {time.monotonic() - begun:.0f} s", flush=True)
+
+
+def cells(row: Row, results: Mapping[str, Figures | Exception]) -> list[str]:
+    """Answer a row of a table."""
+    goals = [f"{'≥' if row.goal.at_least else '≤'} {goal:g}" for goal in row.goal[:2]] if row.goal else ["", ""]
+    result = results.get(row.part, MissingError("not run"))
+    figure = result[row.name] if isinstance(result, Mapping) else result
+    if isinstance(figure, Figure):
+        return [row.tells, short(figure.value), figure.remark, *goals, row.goal.verdict(figure.value) if row.goal else ""]
+    return [row.tells, "-", "", *goals, str(figure) if isinstance(figure, MissingError) else f"NOT MEASURED: {figure!r}"]
+
+
+def print_table(title: str, rows: list[list[str]]) -> None:
+    """Print some rows."""
+    table = [[title, "measured", "middle half", "must", "aim", "met"], *rows]
+    widths = [max(map(len, column)) for column in zip(*(line[:-1] for line in table), strict=True)]
+    print()
+    for line in table:
+        print("  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:-1], widths[1:]), line[-1]]).rstrip())
+
+
+def read_arguments(parts: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"what to measure: {', '.join(parts)}; all when absent")
+    parser.add_argument("--rounds", type=int, help="rounds of each part, few to try whether it works")
+    parser.add_argument("--many", type=int, default=1_000_000, help="keys and records of a large database")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - set(parts):
+        parser.error(f"there is no part {', '.join(unknown)}, only {', '.join(parts)}")
+    return arguments
+
+
+def forget_settings() -> None:
+    """Leave out of the environment what would make the service another one than that which is served by default."""
+    for setting in service.SETTINGS.values():
+        os.environ.pop(setting.variable, None)
+
+
+def main() -> int:
+    """Measure what was asked for; answer the exit status."""
+    arguments = read_arguments(list(prepare_parts(None, 0)))
+    forget_settings()
+    parts, where = prepare_parts(arguments.rounds, arguments.many), tempfile.gettempdir()
+    print(f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}, {os.cpu_count()} cores;", end=" ")
+    print(f"databases in {where} on {file_system(Path(where))} (TMPDIR names another folder)")
+    results = {name: run_part(name, parts[name]) for name in arguments.parts or parts}
+    sizes_told = {"many": arguments.many, "deep": 9 * arguments.many // 10}
+    goals, besides = ([row._replace(tells=row.tells.format(**sizes_told)) for row in rows] for rows in (GOALS, BESIDES))
+    print_table("Goals", [cells(row, results) for row in goals])
+    print_table("Besides", [cells(row, results) for row in besides if row.part in results])
+    return int(any(isinstance(result, Exception) for result in results.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

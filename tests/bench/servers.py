@@ -1,0 +1,201 @@
+"""Servers as they are really started: the service, a bare Flask application beside it, and the peers."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+from load import Target
+from measuring import MissingError
+from wsgi import KEY, service
+
+HERE = Path(__file__).resolve().parent
+PEERS = HERE.parents[1] / ".venv-bench"
+STARTING = 30  # seconds that a server may take to start
+
+
+class Command(NamedTuple):
+    """How a server is started, and what it is asked for then."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+    target: Target
+
+
+def free_port() -> int:
+    """Answer a port that nobody uses."""
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def fetch(target: Target) -> tuple[int, bytes]:
+    """Ask once, on a connection of its own; answer the status and the body."""
+    with closing(http.client.HTTPConnection("127.0.0.1", target.port, timeout=10)) as connection:
+        connection.request("GET", target.path, headers=target.headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+@contextmanager
+def running(command: Command, log: Path | None = None) -> Iterator[Target]:
+    """Start a server, wait for its first 200, and end it and its workers whatever happens.
+
+    Its output goes to the log, or nowhere. Raises RuntimeError when it does not start.
+    """
+    with open(log or os.devnull, "wb") as output:
+        process = subprocess.Popen(
+            command.arguments,
+            cwd=HERE.parents[1],
+            env=command.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        wait_until_ready(process, command.target)
+        yield command.target
+    finally:
+        end(process)
+
+
+def wait_until_ready(process: subprocess.Popen, target: Target) -> None:
+    """Wait for the first 200. Raises RuntimeError when none comes."""
+    answer, until = None, time.monotonic() + STARTING
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise RuntimeError(f"it ended with status {process.returncode}")
+        with suppress(OSError, http.client.HTTPException):
+            answer = fetch(target)
+            if answer[0] == 200:
+                return
+        time.sleep(0.001)
+    raise RuntimeError(f"it did not answer {target.path} with 200 within {STARTING} seconds, but with {answer}")
+
+
+def end(process: subprocess.Popen) -> None:
+    """End a server, and what it has started."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=5)
+    with suppress(ProcessLookupError):  # it has left nothing behind
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+# == The service, and bare Flask on the same server ==
+
+
+def flask_serve(database: Path, path: str, workers: int = 1) -> Command:
+    """Answer how people start the service."""
+    port = free_port()
+    arguments = [sys.executable, "-m", "flask", "--app", "app", "serve"]
+    environment = {**os.environ, "SIGMA_DATABASE": str(database), "PORT": str(port), "WORKERS": str(workers)}
+    return Command(arguments, environment, Target(port, path, {"X-Sigma-ApiKey": KEY}))
+
+
+def what_serve_executes(database: Path, path: str) -> Command:
+    """Answer the server's own command line: what `flask serve` becomes, without the command that looks things over first."""
+    port = free_port()
+    app = service.create_app({"DATABASE": str(database), "PORT": port})
+    with mock.patch("os.execve") as execve:
+        done = app.test_cli_runner().invoke(args=["serve"])
+    service.close_db()
+    if done.exit_code or not execve.called:
+        raise RuntimeError(f"`flask serve` started no server: {done.output}")
+    _, arguments, environment = execve.call_args.args
+    return Command(arguments, environment, Target(port, path, {"X-Sigma-ApiKey": KEY}))
+
+
+def bare_flask(database: Path) -> Command:
+    """Answer how to start a bare Flask application on the same server, with the same options."""
+    served = what_serve_executes(database, "")
+    arguments = ["bare_flask:create_app" if argument == "app:create_app" else argument for argument in served.arguments]
+    environment = {**served.environment, "PYTHONPATH": str(HERE / "peers")}
+    return Command(arguments, environment, Target(served.target.port, "/records/ent-rain-hat", {}))
+
+
+def canned() -> Command:
+    """Answer how to start the server that does nothing, which shows what the load generator is capable of."""
+    port = free_port()
+    arguments = [sys.executable, str(HERE / "peers" / "canned.py"), str(port)]
+    return Command(arguments, dict(os.environ), Target(port, "/", {}))
+
+
+# == Peers ==
+
+
+def what_went_wrong(log: Path) -> str:
+    """Answer the line of a log that says it best: the first that speaks of an error, else the last."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
+    return next((line for line in lines if "error" in line.lower()), lines[-1] if lines else f"nothing is in {log}")
+
+
+def installed(name: str, log: str) -> str:
+    """Answer the path of a peer's program. Raises MissingError with the reason that installing it left in the log."""
+    program = PEERS / name
+    if not program.exists():
+        raise MissingError(f"not installed: {what_went_wrong(PEERS / log)}")
+    return str(program)
+
+
+def prepare_python_peer(name: str, folder: Path) -> tuple[dict[str, str], str]:
+    """Let a peer make its database; answer its environment and a key."""
+    environment = {**os.environ, "BENCH_FOLDER": str(folder), "PYTHONPATH": str(HERE / "peers")}
+    arguments = [installed("bin/python", "python.log"), str(HERE / "peers" / f"{name}.py")]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise MissingError(f"its database could not be made: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")
+    return environment, done.stdout.strip()
+
+
+def django_rest(folder: Path, id: str) -> Command:
+    """Answer how to start Django REST framework, on gunicorn's synchronous workers."""
+    program, port = installed("bin/gunicorn", "python.log"), free_port()
+    environment, key = prepare_python_peer("django_rest", folder)
+    arguments = [program, "--workers", "2", "--bind", f"127.0.0.1:{port}", "django_rest:application"]
+    return Command(arguments, environment, Target(port, f"/records/{id}", {"Authorization": f"Api-Key {key}"}))
+
+
+def fastapi_sqlite(folder: Path, id: str) -> Command:
+    """Answer how to start FastAPI, on one uvicorn worker with its fast event loop and parser, without a log."""
+    program, port = installed("bin/uvicorn", "python.log"), free_port()
+    environment, key = prepare_python_peer("fastapi_sqlite", folder)
+    options = ["--port", str(port), "--loop", "uvloop", "--http", "httptools", "--no-access-log"]
+    return Command([program, *options, "fastapi_sqlite:app"], environment, Target(port, f"/records/{id}", {"X-Api-Key": key}))
+
+
+def json_server(folder: Path, id: str) -> Command:
+    """Answer how to start json-server, which asks for no key, without its log."""
+    program, port = installed("node_modules/.bin/json-server", "node.log"), free_port()
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+    (folder / "json-server.json").write_text(json.dumps({"records": [record]}), encoding="utf-8")
+    options = ["--host", "127.0.0.1", "--port", str(port), "--quiet"]
+    environment = {**os.environ, "NODE_ENV": "production"}
+    return Command([program, *options, str(folder / "json-server.json")], environment, Target(port, f"/records/{id}", {}))
+
+
+PEER_COMMANDS: dict[str, Callable[[Path, str], Command]] = {
+    "django": django_rest,
+    "fastapi": fastapi_sqlite,
+    "json-server": json_server,
+}
+
+
+def start_peer(name: str, folder: Path, id: str, stack: ExitStack) -> Target:
+    """Start a peer, which ends with the stack. Raises MissingError when it cannot be started."""
+    command, log = PEER_COMMANDS[name](folder, id), folder / f"{name}.log"
+    try:
+        return stack.enter_context(running(command, log))
+    except (OSError, RuntimeError) as error:
+        raise MissingError(f"not started: {error}; {what_went_wrong(log)}") from error

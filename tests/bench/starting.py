@@ -1,0 +1,30 @@
+"""How long the service takes to start, beside a bare Flask application on the same server."""
+
+import json
+import time
+from pathlib import Path
+
+from measuring import Figure, alternate, ratio
+from servers import Command, bare_flask, flask_serve, running, what_serve_executes
+from wsgi import make_record, make_service, service
+
+
+def seconds_to_first_answer(command: Command) -> float:
+    """Answer how long it takes from the start of the process to its first 200."""
+    begun = time.perf_counter()
+    with running(command):
+        return time.perf_counter() - begun
+
+
+def measure(folder: Path, rounds: int) -> dict[str, Figure]:
+    """Answer this part's figures."""
+    database = folder / "service.db"
+    path = f"/api/v1/records/{json.loads(make_record(make_service(database)))['id']}"
+    service.close_db()
+    batches = {
+        "bare": lambda: seconds_to_first_answer(bare_flask(database)),
+        "start": lambda: seconds_to_first_answer(what_serve_executes(database, path)),
+        "flask-serve": lambda: seconds_to_first_answer(flask_serve(database, path)),
+    }
+    seconds = alternate(batches, rounds)
+    return {name: ratio(seconds[name], seconds["bare"]) for name in ("start", "flask-serve")}
