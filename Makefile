@@ -27,7 +27,8 @@ torture: .venv/installed-torture        # what takes longer: fuzzing, kill -9, g
 	$(BIN)/python -m pytest tests/torture -n auto -rs
 
 ROWS ?= inprocess sizes sockets starting locks
-bench: .venv/installed $(if $(filter sockets,$(ROWS)),.venv-bench/installed-python .venv-bench/installed-node)  # how fast it is; ROWS="inprocess locks" for a part
+PEERS := .venv-bench/installed-python .venv-bench/installed-node
+bench: .venv/installed $(if $(filter sockets,$(ROWS)),$(PEERS))  # how fast it is, beside others; ROWS="inprocess locks" is a part
 	@$(BIN)/python tests/bench/bench.py $(ROWS)
 
 routes: .venv/installed                 # every route of the service

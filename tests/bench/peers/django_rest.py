@@ -1,7 +1,8 @@
 """Django REST framework and djangorestframework-api-key on SQLite: one record by id, for callers with a key.
 
-Nothing is installed in Django that this does not need, and its connection to the database stays open. `python
-django_rest.py` makes the database from record.json in BENCH_FOLDER, and prints a key.
+It is written as their tutorials have it, but that nothing is installed in Django that this does not need, and that the
+connection to the database stays open. `python django_rest.py` makes the database from record.json in BENCH_FOLDER, and
+prints a key.
 """
 
 # ruff: noqa: E402 (Django lets its models be imported only when it is set up)
