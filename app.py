@@ -1376,11 +1376,8 @@ def key_as_listed(row: tuple[Any, ...]) -> dict[str, Any]:
     return listed if deactivated_at is None else {**listed, "deactivatedAt": deactivated_at}
 
 
-@api.get("/api-keys")
-@session_only("canManageRoles")
-@api.response(200, ApiKeyBody(many=True))
-def list_api_keys() -> list[dict[str, Any]]:
-    """List all API keys of the workspace, oldest first."""
+def listed_api_keys() -> list[dict[str, Any]]:
+    """Answer all API keys of the workspace, oldest first."""
     rows = execute(
         "SELECT id, name, permissions, created_at, last_used_at, deactivated_at FROM api_keys WHERE tenant = ? ORDER BY seq",
         g.tenant,
@@ -1388,12 +1385,8 @@ def list_api_keys() -> list[dict[str, Any]]:
     return [key_as_listed(row) for row in rows]
 
 
-@api.post("/api-keys")
-@session_only("canManageRoles")
-@api.arguments(ApiKeyRequestBody())
-@api.response(201, NewApiKeyBody)
-def create_api_key(key: dict[str, Any]) -> Any:
-    """Generate a new API key; this answer is the only one that shows the raw key, so store it now."""
+def insert_api_key(key: dict[str, Any]) -> dict[str, Any]:
+    """Store a new API key, and answer it with its raw key."""
     raw_key = make_raw_key()
     permissions = [permission for permission in PERMISSIONS if permission in key["permissions"]]
     created = {
@@ -1405,14 +1398,11 @@ def create_api_key(key: dict[str, Any]) -> Any:
     }
     sql = "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at) VALUES (?, ?, ?, ?, ?, ?)"
     execute(sql, g.tenant, created["id"], key["name"], hash_key(raw_key), to_json(permissions), created["createdAt"])
-    return created, 201, NOT_STORED
+    return created
 
 
-@api.post("/api-keys/<id>/deactivate")
-@session_only("canManageRoles")
-@api.response(200, DeactivatedApiKeyBody)
-def deactivate_api_key(id: str) -> dict[str, Any]:
-    """Deactivate an API key: it is refused everywhere from this moment on. Doing it again changes nothing."""
+def switch_off_api_key(id: str) -> dict[str, Any]:
+    """Deactivate an API key, unless it is, and answer it. Raises ApiError 404."""
     with transaction():  # RETURNING alone commits only when its rows are read to the end
         row = one(
             "UPDATE api_keys SET deactivated_at = ifnull(deactivated_at, ?) WHERE tenant = ? AND id = ?"
@@ -1424,14 +1414,44 @@ def deactivate_api_key(id: str) -> dict[str, Any]:
     return key
 
 
+def remove_api_key(id: str) -> dict[str, bool]:
+    """Delete an API key. Raises ApiError 404."""
+    if not execute("DELETE FROM api_keys WHERE tenant = ? AND id = ?", g.tenant, id).rowcount:
+        raise not_found("api-key", id)
+    return {"deleted": True}
+
+
+@api.get("/api-keys")
+@session_only("canManageRoles")
+@api.response(200, ApiKeyBody(many=True))
+def list_api_keys() -> list[dict[str, Any]]:
+    """List all API keys of the workspace, oldest first."""
+    return listed_api_keys()
+
+
+@api.post("/api-keys")
+@session_only("canManageRoles")
+@api.arguments(ApiKeyRequestBody())
+@api.response(201, NewApiKeyBody)
+def create_api_key(key: dict[str, Any]) -> Any:
+    """Generate a new API key; this answer is the only one that shows the raw key, so store it now."""
+    return insert_api_key(key), 201, NOT_STORED
+
+
+@api.post("/api-keys/<id>/deactivate")
+@session_only("canManageRoles")
+@api.response(200, DeactivatedApiKeyBody)
+def deactivate_api_key(id: str) -> dict[str, Any]:
+    """Deactivate an API key: it is refused everywhere from this moment on. Doing it again changes nothing."""
+    return switch_off_api_key(id)
+
+
 @api.delete("/api-keys/<id>")
 @session_only("canManageRoles")
 @api.response(200, DeletedBody)
 def delete_api_key(id: str) -> dict[str, bool]:
     """Delete an API key for good; deactivate it first to be sure that nothing uses it."""
-    if not execute("DELETE FROM api_keys WHERE tenant = ? AND id = ?", g.tenant, id).rowcount:
-        raise not_found("api-key", id)
-    return {"deleted": True}
+    return remove_api_key(id)
 
 
 # == The model: what its seven nouns share ==
