@@ -3550,9 +3550,89 @@ def serve() -> None:
     )
 
 
-@api.cli.group("workspace")
-def workspace_commands() -> None:
-    """Manage workspaces."""
+class Report(NamedTuple):
+    """What a command tells when it is done: to programs, to people, and by its exit code."""
+
+    body: Any
+    text: str
+    exit_code: int = 0
+
+
+def reports(command: Callable[..., Report]) -> Callable[..., None]:
+    """Print a command's report, as JSON with --json; a refusal is an error in the API's words."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Answer JSON, for programs.")
+    @functools.wraps(command)
+    def run(as_json: bool, **arguments: Any) -> None:
+        try:
+            report = command(**arguments)
+        except sqlite3.Error as error:
+            raise click.ClickException(str(translate_database_error(error).description)) from None
+        except ApiError as error:
+            raise click.ClickException(str(error.description)) from None
+        except OSError as error:
+            raise click.ClickException(str(error)) from None
+        click.echo(to_json(report.body) if as_json else report.text)
+        sys.exit(report.exit_code)
+
+    return run
+
+
+def choose_workspace(id: str | None) -> str:
+    """Answer the workspace that is named, or else the only one there is.
+
+    Raises ApiError 404, or click.UsageError when there are several to choose from.
+    """
+    ids = [workspace for (workspace,) in execute("SELECT id FROM workspaces ORDER BY rowid")]
+    if not ids:
+        raise ApiError(404, "No workspace yet: make one with `flask workspace create`")
+    if id is None and len(ids) > 1:
+        raise click.UsageError(f"--workspace: expected one of {', '.join(ids)}")
+    if id is not None and id not in ids:
+        raise not_found("workspace", id)
+    return id or ids[0]
+
+
+def in_workspace(command: Callable[..., Report]) -> Callable[..., Report]:
+    """Let a command work in the workspace that --workspace names."""
+
+    @click.option("--workspace", metavar="ID", help="The workspace; may be left out when there is only one.")
+    @functools.wraps(command)
+    def run(workspace: str | None, **arguments: Any) -> Report:
+        act_as(choose_workspace(workspace), "command-line")
+        return command(**arguments)
+
+    return run
+
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def ask(question: str, yes: bool) -> None:
+    """Go on only if the answer is yes."""
+    if not yes:
+        click.confirm(question, abort=True, err=True)
+
+
+def table(*rows: Iterable[str]) -> str:
+    """Lay rows out in columns; what a terminal would obey rather than print becomes a question mark."""
+    cells = [["".join(letter if letter.isprintable() else "?" for letter in cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+
+
+def checked(schema: ma.Schema, body: dict[str, Any]) -> dict[str, Any]:
+    """Answer a body as the API would take it. Raises ApiError 400."""
+    refuse_problems(flatten_messages(schema.validate(body), body))
+    return schema.load(body)
+
+
+def checked_user(user: dict[str, str]) -> dict[str, str]:
+    """Answer a new user, of whom all but the role has been checked. Raises ApiError 400."""
+    user = checked(UserBody(), user)
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", user["email"]):
+        raise ApiError(400, f"email: expected an address, got {shown(user['email'])}")
+    return user
 
 
 def read_password() -> str:
@@ -3566,34 +3646,275 @@ def read_password() -> str:
     return password
 
 
+@contextmanager
+def refusing_taken(**body: str) -> Iterator[None]:
+    """Run the block as one transaction. Raises ApiError 409 if it stores an id or email that the database has already."""
+    try:
+        with transaction():
+            yield
+    except sqlite3.IntegrityError as error:
+        raise ApiError(409, taken(error, body)) from None
+
+
+def insert_administrator_role(id: str) -> str:
+    """Store a role that may do everything, and answer its id."""
+    store_object("role", RoleBody().load({"id": id, "name": "Administrator", **dict.fromkeys(ROLE_FLAGS, True)}))
+    return id
+
+
+def user_as_listed(row: Iterable[str]) -> dict[str, str]:
+    """Answer a user's row as the API shows users."""
+    return dict(zip(("id", "email", "name", "roleId"), row, strict=True))
+
+
+def listed_users(tenant: str) -> list[dict[str, str]]:
+    """Answer the users of a workspace, oldest first."""
+    rows = execute("SELECT id, email, name, role_id FROM users WHERE tenant = ? ORDER BY rowid", tenant)
+    return [user_as_listed(row) for row in rows]
+
+
+@api.cli.group("workspace")
+def workspace_commands() -> None:
+    """Manage workspaces."""
+
+
+@workspace_commands.command("list")
+@reports
+def show_workspaces() -> Report:
+    """List the workspaces, oldest first.
+
+    Example: flask workspace list
+    """
+    rows = execute(
+        "SELECT w.id, w.name, w.is_demo,"
+        " (SELECT count(*) FROM api_keys k WHERE k.tenant = w.id AND k.deactivated_at IS NULL),"
+        " (SELECT ifnull(sum(c.total), 0) FROM entity_counts c WHERE c.tenant = w.id AND c.is_variant = 0)"
+        " FROM workspaces w ORDER BY w.rowid"
+    )
+    workspaces = [
+        {"id": id, "name": name, "demo": bool(demo), "users": listed_users(id), "activeKeys": keys, "records": records}
+        for id, name, demo, keys, records in rows
+    ]
+    lines = [
+        (w["id"], w["name"], str(len(w["users"])), str(w["activeKeys"]), str(w["records"]), "demo" if w["demo"] else "")
+        for w in workspaces
+    ]
+    return Report(workspaces, table(("ID", "NAME", "USERS", "ACTIVE KEYS", "RECORDS", ""), *lines))
+
+
 @workspace_commands.command("create")
 @click.argument("id")
 @click.option("--name", required=True, help="Name of the workspace.")
 @click.option("--email", required=True, help="Email of its first administrator.")
 @click.option("--user-name", default="Administrator", show_default=True, help="Name of the administrator.")
-def create_workspace(id: str, name: str, email: str, user_name: str) -> None:
+@reports
+def create_workspace(id: str, name: str, email: str, user_name: str) -> Report:
     """Make a workspace and its first administrator; the password is asked for, or read from standard input.
 
     Example: flask workspace create acme --name "Acme" --email admin@acme.example
     """
-    problems = TenantBody().validate({"id": id, "name": name, "users": []})
-    user = {"id": "user-admin", "email": email, "name": user_name, "roleId": "role-admin"}
-    problems |= UserBody().validate(user)
-    refusal = "; ".join(flatten_messages(problems, {"id": id, "name": name, **user}))
-    if refusal or not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
-        raise click.ClickException(refusal or f"email: expected an address, got {shown(email)}")
+    workspace = checked(TenantBody(), {"id": id, "name": name, "users": []})
+    user = checked_user({"id": "user-admin", "email": email, "name": user_name, "roleId": "role-admin"})
     password = read_password()
-    try:
-        with transaction():
-            execute("INSERT INTO workspaces (id, name) VALUES (?, ?)", id, name)
-            act_as(id, user["id"])
-            store_object(
-                "role", RoleBody().load({"id": "role-admin", "name": "Administrator", **dict.fromkeys(ROLE_FLAGS, True)})
-            )
-            insert_user(user, password)
-    except sqlite3.IntegrityError as error:
-        raise click.ClickException(taken(error, {"id": id, "email": email})) from None
-    click.echo(f"Workspace '{id}' made; {email} can sign in.")
+    with refusing_taken(id=id, email=email):
+        execute("INSERT INTO workspaces (id, name) VALUES (?, ?)", id, name)
+        act_as(id, user["id"])
+        insert_administrator_role(user["roleId"])
+        insert_user(user, password)
+    return Report({**workspace, "users": [user]}, f"Workspace '{id}' made; {email} can sign in.")
+
+
+@workspace_commands.command("delete")
+@click.argument("id")
+@yes_option
+@reports
+def delete_workspace(id: str, yes: bool) -> Report:
+    """Delete a workspace and all that it holds, for good. Without --yes, its id is to be typed once more.
+
+    Example: flask workspace delete acme
+    """
+    sql = "SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ? AND is_variant = 0"
+    choose_workspace(id)
+    question = f"Workspace '{id}' with its {one(sql, id)[0]} records, users and keys will be gone for good. Type its id"
+    if not yes and click.prompt(question, err=True) != id:
+        raise click.ClickException("That is not its id; nothing was deleted")
+    execute("DELETE FROM workspaces WHERE id = ?", id)  # and by the foreign keys all that it holds, in one transaction
+    return Report({"deleted": True}, f"Workspace '{id}' deleted.")
+
+
+@api.cli.group("users")
+def user_commands() -> None:
+    """Manage the people who may sign in."""
+
+
+force_option = click.option("--force", is_flag=True, help="Even if nobody is left who can manage roles and API keys.")
+
+# Whoever can manage the roles of a workspace can also give themselves the rest.
+ADMINISTRATORS = (
+    "SELECT u.email FROM users u JOIN model_objects r ON r.tenant = u.tenant AND r.kind = u.role_kind AND r.id = u.role_id"
+    " WHERE u.tenant = ? AND json_extract(r.body, '$.canManageRoles')"
+)
+
+
+@contextmanager
+def keeping_an_administrator(force: bool) -> Iterator[None]:
+    """Run the block as one transaction. Raises ApiError 409 if it leaves the workspace without its last administrator."""
+    with transaction():
+        had_one = one(ADMINISTRATORS, g.tenant)
+        yield
+        if had_one and not force and not one(ADMINISTRATORS, g.tenant):
+            raise ApiError(409, f"Nobody could manage roles and keys of '{g.tenant}' any more; with --force it is done anyway")
+
+
+def choose_user(email: str) -> dict[str, str]:
+    """Answer the user with this email, and act in the user's workspace from now on. Raises ApiError 404."""
+    tenant, *user = found(one("SELECT tenant, id, email, name, role_id FROM users WHERE email = ?", email), "user", email)
+    act_as(tenant, "command-line")
+    return user_as_listed(user)
+
+
+@user_commands.command("list")
+@reports
+@in_workspace
+def show_users() -> Report:
+    """List the users of a workspace, oldest first.
+
+    Example: flask users list --workspace acme
+    """
+    users = listed_users(g.tenant)
+    return Report(users, table(("ID", "EMAIL", "NAME", "ROLE"), *(user.values() for user in users)))
+
+
+@user_commands.command("add")
+@click.argument("email")
+@click.option("--name", required=True, help="The person's name.")
+@click.option("--role", "role_id", metavar="ROLE-ID", required=True, help="The role; one that the workspace has.")
+@reports
+@in_workspace
+def add_user(email: str, name: str, role_id: str) -> Report:
+    """Let somebody sign in; the password is asked for, or read from standard input.
+
+    Example: flask users add ann@acme.example --name "Ann" --role role-admin
+    """
+    user = checked_user({"id": random_id("user"), "email": email, "name": name, "roleId": role_id})
+    password = read_password()
+    with refusing_taken(email=email):
+        require_existing([("role", "role", role_id)])
+        insert_user(user, password)
+    return Report(user, f"{email} can sign in to '{g.tenant}' with role '{role_id}'.")
+
+
+@user_commands.command("password")
+@click.argument("email")
+@reports
+def change_password(email: str) -> Report:
+    """Give a user a new password, which is asked for, or read from standard input.
+
+    Example: flask users password ann@acme.example
+    """
+    user = choose_user(email)
+    hashed = generate_password_hash(read_password())
+    execute("UPDATE users SET password_hash = ? WHERE tenant = ? AND id = ?", hashed, g.tenant, user["id"])
+    return Report(user, f"{user['email']} has a new password; who is signed in stays so for at most 24 hours.")
+
+
+@user_commands.command("role")
+@click.argument("email")
+@click.argument("role-id", metavar="[ROLE-ID]", required=False)
+@click.option("--administrator", is_flag=True, help="Instead of ROLE-ID: a new role that may do everything.")
+@force_option
+@reports
+def change_role(email: str, role_id: str | None, administrator: bool, force: bool) -> Report:
+    """Give a user another role, or with --administrator a new one that may do everything, when nobody else can.
+
+    Example: flask users role ann@acme.example role-editor
+    """
+    if (role_id is not None) == administrator:
+        raise click.UsageError("Expected either ROLE-ID or --administrator")
+    user = choose_user(email)
+    with keeping_an_administrator(force):
+        user["roleId"] = role_id or insert_administrator_role(random_id("role"))
+        require_existing([("role", "role", user["roleId"])])
+        execute("UPDATE users SET role_id = ? WHERE tenant = ? AND id = ?", user["roleId"], g.tenant, user["id"])
+    return Report(user, f"{user['email']} has role '{user['roleId']}'.")
+
+
+@user_commands.command("remove")
+@click.argument("email")
+@force_option
+@reports
+def remove_user(email: str, force: bool) -> Report:
+    """Remove a user, who is signed out at once.
+
+    Example: flask users remove ann@acme.example
+    """
+    user = choose_user(email)
+    with keeping_an_administrator(force):
+        execute("DELETE FROM users WHERE tenant = ? AND id = ?", g.tenant, user["id"])
+    return Report({"deleted": True}, f"{user['email']} removed from '{g.tenant}'.")
+
+
+@api.cli.group("keys")
+def key_commands() -> None:
+    """Manage API keys."""
+
+
+@key_commands.command("list")
+@reports
+@in_workspace
+def show_keys() -> Report:
+    """List the API keys of a workspace, oldest first.
+
+    Example: flask keys list --workspace acme
+    """
+    keys = listed_api_keys()
+    rows = (
+        (key["id"], key["name"], " ".join(key["permissions"]), key["lastUsedAt"] or "never", key.get("deactivatedAt", ""))
+        for key in keys
+    )
+    return Report(keys, table(("ID", "NAME", "PERMISSIONS", "LAST USED", "DEACTIVATED"), *rows))
+
+
+@key_commands.command("create")
+@click.option("--name", required=True, help="What the key is for.")
+@click.option("--permission", "permissions", required=True, multiple=True, help=f"One of {', '.join(PERMISSIONS)}; repeatable.")
+@reports
+@in_workspace
+def create_key(name: str, permissions: tuple[str, ...]) -> Report:
+    """Make an API key. This is the only time that it is shown.
+
+    Example: flask keys create --name "Shopify sync" --permission read --permission update-data
+    """
+    key = insert_api_key(checked(ApiKeyRequestBody(), {"name": name, "permissions": list(permissions)}))
+    return Report(key, f"Key '{key['id']}' made ({', '.join(key['permissions'])}). It is shown only now:\n{key['rawKey']}")
+
+
+@key_commands.command("deactivate")
+@click.argument("id")
+@reports
+@in_workspace
+def deactivate_key(id: str) -> Report:
+    """Deactivate an API key: it is refused everywhere from this moment on.
+
+    Example: flask keys deactivate apikey-0123456789abcdef
+    """
+    key = switch_off_api_key(id)
+    return Report(key, f"Key '{id}' is refused since {key['deactivatedAt']}.")
+
+
+@key_commands.command("delete")
+@click.argument("id")
+@yes_option
+@reports
+@in_workspace
+def delete_key(id: str, yes: bool) -> Report:
+    """Delete an API key for good. Without --yes, one that was not deactivated first is asked about.
+
+    Example: flask keys delete apikey-0123456789abcdef
+    """
+    if any(key["id"] == id and key["active"] for key in listed_api_keys()):
+        ask(f"Key '{id}' is active: what uses it will be refused. Delete it?", yes)
+    return Report(remove_api_key(id), f"Key '{id}' deleted.")
 
 
 # == Application ==

@@ -101,6 +101,18 @@ def app(session_app, template, tokens, tmp_path):
 
 
 @pytest.fixture
+def run(app):
+    """Run a command on the test's database and answer its result."""
+
+    def invoke(*arguments, stdin=None):
+        result = app.test_cli_runner().invoke(args=arguments, input=stdin)
+        service.close_db()
+        return result
+
+    return invoke
+
+
+@pytest.fixture
 def anonymous(app):
     """A caller without a credential."""
     return Caller(app)

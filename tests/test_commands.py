@@ -1,29 +1,19 @@
-"""The commands: flask demo, flask workspace create, flask serve; and the demo workspace itself."""
+"""The commands: flask demo, workspace, users, keys, serve; and the demo workspace itself."""
 
+import json
 import os
 import sqlite3
 from contextlib import closing
 
 import pytest
 from conftest import ALL_PERMISSIONS, Caller
+from test_project import commands
 
 import app as service
 
 PUBLISHED_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
 NEW = ["workspace", "create", "acme", "--name", "Acme", "--email", "ann@acme.example"]
 PASSWORD = "a long enough password"
-
-
-@pytest.fixture
-def run(app):
-    """Run a command on the test's database and answer its result."""
-
-    def invoke(*arguments, stdin=None):
-        result = app.test_cli_runner().invoke(args=arguments, input=stdin)
-        service.close_db()
-        return result
-
-    return invoke
 
 
 @pytest.fixture
@@ -39,6 +29,12 @@ def content(app):
     """Everything the database holds."""
     with closing(sqlite3.connect(app.config["DATABASE"])) as db:
         return list(db.iterdump())
+
+
+def done(result):
+    """Check that a command did what it was asked to, and answer what it printed."""
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    return result.stdout
 
 
 def login(app, email, password):
@@ -285,6 +281,312 @@ def test_a_bad_name_is_refused(empty, run, name):
     assert "name" in refused(run, empty, "workspace", "create", "acme", "--name", name, "--email", "a@b.example")
 
 
+def test_workspaces_are_listed(app, run, admin):
+    made = admin.post("/api-keys", {"name": "Off", "permissions": ["read"]}).json
+    admin.post(f"/api-keys/{made['id']}/deactivate")
+    assert done(run("workspace", "list")) == (
+        "ID        NAME        USERS  ACTIVE KEYS  RECORDS\n"
+        "ws-demo   Sigma Demo  2      2            2        demo\n"
+        "ws-other  Other       1      0            0\n"
+    )
+    ann = {"id": "user-admin", "email": "admin@other.example", "name": "Administrator", "roleId": "role-admin"}
+    demo, other = json.loads(done(run("workspace", "list", "--json")))
+    assert demo == {
+        **Caller(app).get("/auth/tenants").json[0],
+        **{"demo": True, "activeKeys": 2, "records": 2},
+    }
+    assert other == {"id": "ws-other", "name": "Other", "demo": False, "users": [ann], "activeKeys": 0, "records": 0}
+
+
+def test_without_a_workspace_nothing_but_the_heading_is_listed(empty, run):
+    assert done(run("workspace", "list")) == "ID  NAME  USERS  ACTIVE KEYS  RECORDS\n"
+    assert done(run("workspace", "list", "--json")) == "[]\n"
+
+
+def test_a_workspace_is_deleted_with_all_that_it_holds_and_nothing_else(app, run, admin, stranger, error):
+    assert stranger.post("/api-keys", {"name": "Key", "permissions": ["read"]}).status_code == 201
+    key = Caller(app, {"X-Sigma-ApiKey": PUBLISHED_KEY})
+    assert key.get("/records").json["total"] == 2
+    service.close_db()
+    before = content(app)
+    question = "Workspace 'ws-demo' with its 2 records, users and keys will be gone for good. Type its id: "
+    result = run("workspace", "delete", "ws-demo", stdin="ws-demo\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "Workspace 'ws-demo' deleted.\n", f"{question}ws-demo\n")
+    assert content(app) == [line for line in before if "'ws-demo'" not in line]
+    error(key.get("/records"), 401)
+    error(admin.get("/records"), 401)
+    assert stranger.get("/api-keys").json[0]["name"] == "Key"
+    assert done(run("workspace", "delete", "ws-other", "--yes", "--json")) == '{"deleted":true}\n'
+    assert done(run("workspace", "list", "--json")) == "[]\n"
+
+
+@pytest.mark.parametrize("answer", ["ws-other\n", "y\n", "WS-DEMO\n", ""], ids=["another id", "yes", "capitals", "nothing"])
+def test_a_workspace_is_not_deleted_unless_its_id_is_typed(app, run, answer):
+    before = content(app)
+    assert run("workspace", "delete", "ws-demo", stdin=answer).exit_code == 1
+    assert content(app) == before
+
+
+# -- Which workspace
+
+
+@pytest.mark.parametrize(
+    "command", [["keys", "list"], ["users", "list"], ["keys", "deactivate", "apikey-sync-prod"]], ids=" ".join
+)
+def test_where_there_are_several_workspaces_one_must_be_named(app, run, command):
+    result = run(*command)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith("Error: --workspace: expected one of ws-demo, ws-other\n")
+    assert run(*command, "--workspace", "ws-demo").exit_code == 0
+
+
+def test_the_only_workspace_need_not_be_named(app, run):
+    done(run("workspace", "delete", "ws-other", "--yes"))
+    assert "apikey-sync-prod" in done(run("keys", "list"))
+    done(run("workspace", "delete", "ws-demo", "--yes"))
+    result = run("keys", "list")
+    assert (result.exit_code, result.stderr) == (1, "Error: No workspace yet: make one with `flask workspace create`\n")
+
+
+@pytest.mark.parametrize("id", ["nowhere", "", "ws-demo ", "WS-DEMO"])
+def test_a_workspace_that_is_not_there_is_refused(app, run, id):
+    for command in (["keys", "list", "--workspace", id], ["workspace", "delete", id, "--yes"]):
+        assert refused(run, app, *command).endswith(f"Error: Workspace '{id}' not found\n")
+
+
+# -- flask keys
+
+
+@pytest.fixture
+def keys(run):
+    """Run one of the commands for keys in the demo workspace."""
+    return lambda command, *arguments, **options: run("keys", command, *arguments, "--workspace", "ws-demo", **options)
+
+
+def test_keys_are_listed_as_the_api_lists_them(keys, admin):
+    made = admin.post("/api-keys", {"name": "Sync \x1b[2J\nof Åse", "permissions": ["delete-data", "read"]}).json
+    off = admin.post(f"/api-keys/{made['id']}/deactivate").json["deactivatedAt"]
+    first, second = (key["lastUsedAt"] for key in admin.get("/api-keys").json[:2])
+    assert done(keys("list")) == (
+        "ID                       NAME                       PERMISSIONS       LAST USED                 DEACTIVATED\n"
+        f"apikey-sync-prod         Shopify Sync - Production  read update-data  {first}\n"
+        f"apikey-export-staging    Export Service - Staging   read              {second}\n"
+        f"{made['id']}  Sync ?[2J?of Åse           read delete-data  never                     {off}\n"
+    )
+    assert json.loads(done(keys("list", "--json"))) == admin.get("/api-keys").json
+
+
+def test_a_new_key_is_shown_once_and_works_at_once(app, keys, admin):
+    output = done(keys("create", "--name", "Sync", "--permission", "update-data", "--permission", "read"))
+    listed = admin.get("/api-keys").json[-1]
+    raw_key = output.splitlines()[1]
+    assert output == f"Key '{listed['id']}' made (read, update-data). It is shown only now:\n{raw_key}\n"
+    assert (listed["name"], listed["permissions"], listed["active"]) == ("Sync", ["read", "update-data"], True)
+    assert Caller(app, {"X-Sigma-ApiKey": raw_key}).get("/records").status_code == 200
+    assert raw_key not in keys("list").output + keys("list", "--json").output
+
+
+def test_a_new_key_is_told_to_programs_as_the_api_tells_it(app, keys, admin, error):
+    made = json.loads(done(keys("create", "--name", "Sync", "--permission", "read", "--json")))
+    by_api = admin.post("/api-keys", {"name": "Sync", "permissions": ["read"]}).json
+    assert list(made) == list(by_api)
+    assert {**made, **{name: by_api[name] for name in ("id", "rawKey", "createdAt")}} == by_api
+    caller = Caller(app, {"X-Sigma-ApiKey": made["rawKey"]})
+    assert caller.get("/records").status_code == 200
+    error(caller.delete("/records/ent-coastal-wb"), 403)
+
+
+@pytest.mark.parametrize(
+    ("name", "permissions"),
+    [("", ["read"]), (" ", ["read"]), ("x" * 201, ["read"]), ("Sync", ["Read"]), ("", ["write", "read", ""])],
+    ids=["empty", "blank", "long", "capitals", "everything"],
+)
+def test_a_key_is_refused_in_the_words_of_the_api(app, run, admin, error, name, permissions):
+    told = error(admin.post("/api-keys", {"name": name, "permissions": permissions}), 400)
+    options = [word for permission in permissions for word in ("--permission", permission)]
+    service.close_db()
+    message = refused(run, app, "keys", "create", "--name", name, *options, "--workspace", "ws-demo")
+    assert message == f"Error: {told}\n"
+
+
+@pytest.mark.parametrize(
+    "options", [["--name", "Sync"], ["--permission", "read"], ["--name", "Sync", "--permission"]], ids=" ".join
+)
+def test_a_key_without_a_name_or_permission_is_wrong_usage(keys, options):
+    result = keys("create", *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Usage: " in result.stderr
+
+
+def test_a_deactivated_key_is_refused_at_once_and_stays_listed(app, keys, admin, error):
+    caller = Caller(app, {"X-Sigma-ApiKey": PUBLISHED_KEY})
+    assert caller.get("/records").status_code == 200
+    output = done(keys("deactivate", "apikey-sync-prod"))
+    assert "deactivated" in error(caller.get("/records"), 401)
+    told = admin.post("/api-keys/apikey-sync-prod/deactivate").json
+    assert output == f"Key 'apikey-sync-prod' is refused since {told['deactivatedAt']}.\n"
+    assert json.loads(done(keys("deactivate", "apikey-sync-prod", "--json"))) == told
+
+
+def test_deleting_a_key_that_is_active_is_asked_about(app, keys, admin, error):
+    ids = [key["id"] for key in admin.get("/api-keys").json]
+    question = "Key 'apikey-sync-prod' is active: what uses it will be refused. Delete it? [y/N]: "
+    for answer in ("n\n", "\n", ""):
+        result = keys("delete", "apikey-sync-prod", stdin=answer)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith(question)
+    assert [key["id"] for key in admin.get("/api-keys").json] == ids
+    result = keys("delete", "apikey-sync-prod", stdin="y\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "Key 'apikey-sync-prod' deleted.\n", f"{question}y\n")
+    error(Caller(app, {"X-Sigma-ApiKey": PUBLISHED_KEY}).get("/records"), 401)
+    assert [key["id"] for key in admin.get("/api-keys").json] == ids[1:]
+
+
+def test_a_key_that_was_deactivated_is_deleted_without_a_question(keys, admin):
+    done(keys("deactivate", "apikey-sync-prod"))
+    assert done(keys("delete", "apikey-sync-prod")) == "Key 'apikey-sync-prod' deleted.\n"
+    assert done(keys("delete", "apikey-export-staging", "--yes", "--json")) == '{"deleted":true}\n'
+    assert admin.get("/api-keys").json == []
+
+
+@pytest.mark.parametrize("command", ["deactivate", "delete"])
+def test_a_key_of_another_workspace_is_not_there(app, run, stranger, command):
+    id = stranger.post("/api-keys", {"name": "Key", "permissions": ["read"]}).json["id"]
+    service.close_db()
+    for unknown in (id, "apikey-nobody", ""):
+        message = refused(run, app, "keys", command, unknown, "--workspace", "ws-demo", stdin="y\n")
+        assert message == f"Error: Api key '{unknown}' not found\n"
+
+
+# -- flask users
+
+ADD = ["users", "add", "eve@acme.example", "--name", "Eve", "--workspace", "ws-demo", "--role"]
+
+
+def test_users_are_listed(app, run):
+    assert done(run("users", "list", "--workspace", "ws-demo")) == (
+        "ID           EMAIL            NAME          ROLE\n"
+        "user-admin   admin@sigma.io   Ada Admin     role-admin\n"
+        "user-editor  editor@sigma.io  Eddie Editor  role-editor\n"
+    )
+    users = json.loads(done(run("users", "list", "--workspace", "ws-demo", "--json")))
+    assert users == Caller(app).get("/auth/tenants").json[0]["users"]
+
+
+def test_a_new_user_can_sign_in_and_do_what_the_role_allows(app, run, error):
+    assert (
+        done(run(*ADD, "role-editor", stdin=f"{PASSWORD}\n"))
+        == "eve@acme.example can sign in to 'ws-demo' with role 'role-editor'.\n"
+    )
+    answer = login(app, "eve@acme.example", PASSWORD).json
+    assert {**answer["user"], "id": "an id"} == {
+        **{"id": "an id", "email": "eve@acme.example", "name": "Eve", "roleId": "role-editor"},
+    }
+    eve = Caller(app, {"Authorization": f"Bearer {answer['token']}"})
+    assert eve.get("/records").json["total"] == 2
+    error(eve.get("/api-keys"), 403)
+    assert answer["user"] in json.loads(done(run("users", "list", "--workspace", "ws-demo", "--json")))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "told"),
+    [
+        ([*ADD, "role-nobody"], PASSWORD, "role: role 'role-nobody' does not exist"),
+        ([*ADD, "role-editor"], "short", "The password: expected at least 8 characters"),
+        (["users", "add", "eve", *ADD[3:], "role-editor"], PASSWORD, "email: expected an address, got 'eve'"),
+        (["users", "add", "Admin@Sigma.io", *ADD[3:], "role-editor"], PASSWORD, "email: 'Admin@Sigma.io' is already taken"),
+        (
+            [*ADD[:4], " ", *ADD[5:], "role-editor"],
+            PASSWORD,
+            "name: Expected at least one character that is not blank, got ' '",
+        ),
+    ],
+    ids=["role", "password", "email", "email taken", "name"],
+)
+def test_a_user_is_refused_in_plain_words(app, run, arguments, stdin, told):
+    assert refused(run, app, *arguments, stdin=f"{stdin}\n") == f"Error: {told}\n"
+
+
+def test_a_new_password_takes_the_place_of_the_old(app, run, admin, error):
+    output = done(run("users", "password", "ADMIN@sigma.io", stdin=f"{PASSWORD}\n"))
+    assert output == "admin@sigma.io has a new password; who is signed in stays so for at most 24 hours.\n"
+    error(login(app, "admin@sigma.io", "admin"), 401)
+    assert login(app, "admin@sigma.io", PASSWORD).status_code == 200
+    assert admin.get("/api-keys").status_code == 200
+
+
+@pytest.mark.parametrize("command", ["password", "remove", "role"])
+def test_a_user_who_is_not_there_is_refused(app, run, command):
+    rest = ["role-admin"] if command == "role" else []
+    assert refused(run, app, "users", command, "eve@acme.example", *rest) == "Error: User 'eve@acme.example' not found\n"
+
+
+def test_another_role_counts_at_once(run, editor, error):
+    error(editor.get("/api-keys"), 403)
+    assert done(run("users", "role", "editor@sigma.io", "role-admin")) == "editor@sigma.io has role 'role-admin'.\n"
+    assert editor.get("/api-keys").status_code == 200
+    user = json.loads(done(run("users", "role", "editor@sigma.io", "role-editor", "--json")))
+    assert user == {"id": "user-editor", "email": "editor@sigma.io", "name": "Eddie Editor", "roleId": "role-editor"}
+    error(editor.get("/api-keys"), 403)
+
+
+def test_a_role_of_another_workspace_cannot_be_given(app, run, stranger):
+    assert stranger.post("/roles", {"id": "role-theirs", "name": "Theirs"}).status_code == 201
+    service.close_db()
+    message = refused(run, app, "users", "role", "editor@sigma.io", "role-theirs")
+    assert message == "Error: role: role 'role-theirs' does not exist\n"
+
+
+def test_a_removed_user_is_signed_out_at_once(app, run, editor, error):
+    assert done(run("users", "remove", "editor@sigma.io")) == "editor@sigma.io removed from 'ws-demo'.\n"
+    error(editor.get("/records"), 401)
+    assert [user["id"] for user in Caller(app).get("/auth/tenants").json[0]["users"]] == ["user-admin"]
+
+
+@pytest.mark.parametrize("command", [["remove", "admin@sigma.io"], ["role", "admin@sigma.io", "role-editor"]], ids=" ".join)
+def test_the_last_who_can_manage_roles_stays_unless_that_is_forced(app, run, admin, error, command):
+    told = "Error: Nobody could manage roles and keys of 'ws-demo' any more; with --force it is done anyway\n"
+    assert refused(run, app, "users", *command) == told
+    assert admin.get("/api-keys").status_code == 200
+    service.close_db()
+    done(run("users", *command, "--force"))
+    assert admin.get("/api-keys").status_code in (401, 403)
+    done(run("users", "remove", "editor@sigma.io"))  # nothing gets worse by that
+
+
+def test_where_nobody_can_manage_roles_any_more_somebody_is_enabled_to(run, admin, error):
+    role = admin.get("/roles/role-admin").json
+    assert admin.put("/roles/role-admin", {**role, "canManageRoles": False}).status_code == 200
+    error(admin.get("/api-keys"), 403)
+    user = json.loads(done(run("users", "role", "admin@sigma.io", "--administrator", "--json")))
+    made = admin.get(f"/roles/{user['roleId']}").json
+    assert (made["name"], {made[flag] for flag in service.ROLE_FLAGS}) == ("Administrator", {True})
+    assert admin.put("/roles/role-admin", role).status_code == 200
+    done(run("users", "role", "admin@sigma.io", "role-admin"))
+    assert admin.delete(f"/roles/{user['roleId']}").status_code == 204
+
+
+@pytest.mark.parametrize("options", [[], ["role-admin", "--administrator"]], ids=["neither", "both"])
+def test_a_role_is_either_named_or_made(run, options):
+    result = run("users", "role", "editor@sigma.io", *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith("Error: Expected either ROLE-ID or --administrator\n")
+
+
+# -- Beside a running service
+
+
+def test_a_write_that_does_not_end_is_waited_for_and_then_told(app, run, monkeypatch):
+    monkeypatch.setattr(service, "BUSY_TIMEOUT", 0.05)
+    service.close_db()
+    with closing(sqlite3.connect(app.config["DATABASE"], isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert run("workspace", "list").exit_code == 0
+        result = run("users", "remove", "editor@sigma.io")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("Error: The database does not answer; try again\n")
+
+
 # -- flask serve
 
 
@@ -405,9 +707,7 @@ def test_a_workspace_of_ones_own_is_served_to_others(empty, run, executed, host)
 # -- Help
 
 
-@pytest.mark.parametrize("command", [["demo"], ["serve"], ["workspace", "create"]], ids=" ".join)
+@pytest.mark.parametrize("command", list(commands(service.api.cli)))
 def test_help_shows_an_example(run, command):
-    result = run(*command, "--help")
-    assert result.exit_code == 0
-    assert "Example: " in result.output
-    assert f"flask {' '.join(command)}" in result.output.split("Example: ")[1]
+    output = done(run(*command.split()[1:], "--help"))
+    assert command in " ".join(output.split("Example: ")[1].split())

@@ -21,6 +21,7 @@ PLACEHOLDERS = {"<id>": ":id", "<value_id>": ":valueId", "<attribute>": ":attr",
 EXCEPTIONS = {
     "SELECT tenant, id, permissions, last_used_at, deactivated_at FROM api_keys WHERE hash = ?": "finds out whose key it is",
     "SELECT tenant, id, email, name, role_id, password_hash FROM users WHERE email = ?": "finds out whose email it is",
+    "SELECT tenant, id, email, name, role_id FROM users WHERE email = ?": "finds out whose email it is",
 }
 
 
@@ -201,6 +202,12 @@ def test_the_readme_lists_every_route_with_who_may_call_it(app):
                 live.add((method, path, needed, "public" if public else access.flag or "any"))
     documented = [tuple(row) for row in table_rows("GET|POST|PUT|PATCH|DELETE")]
     assert sorted(documented) == sorted(live)
+
+
+def commands(group, *names):
+    """Yield the words of each of the service's own commands."""
+    for name, command in group.commands.items():
+        yield from commands(command, *names, name) if hasattr(command, "commands") else [" ".join(["flask", *names, name])]
 
 
 def test_the_readme_names_every_target_of_the_makefile():
