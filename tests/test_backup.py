@@ -1,0 +1,385 @@
+"""Backup and restore: real files, real databases, beside connections that are open."""
+
+import gzip
+import json
+import os
+import re
+import shutil
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from conftest import Caller
+
+import app as service
+
+KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
+OLD = Path(__file__).parent / "data" / "version-1.db.gz"
+
+
+@pytest.fixture
+def path(app):
+    """The database's file."""
+    return Path(app.config["DATABASE"])
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    """A backup of the database as it was when the test began, in a folder of its own."""
+    (tmp_path / "backup").mkdir()
+    file = tmp_path / "backup" / "copy.db"
+    result = run("backup", str(file))
+    assert result.exit_code == 0, result.output
+    return file
+
+
+def rows(path, sql):
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(sql).fetchall()
+
+
+def content(path):
+    """Everything that a database holds."""
+    with closing(sqlite3.connect(path)) as db:
+        return list(db.iterdump())
+
+
+def listing(path):
+    """The names beside a file, without those that SQLite makes while the database is open."""
+    return sorted(file.name for file in path.parent.iterdir() if not re.search("-(wal|shm)$", file.name))
+
+
+# -- flask backup
+
+
+def test_a_backup_holds_what_the_database_holds_in_one_file_for_its_owner_alone(path, run, tmp_path):
+    (tmp_path / "backup").mkdir()
+    file, before = tmp_path / "backup" / "copy.db", os.umask(0)
+    try:
+        result = run("backup", str(file))
+    finally:
+        os.umask(before)
+    told = f"{file} holds 2 workspaces, 2 records ({file.stat().st_size / 1e6:.1f} MB).\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (0, told, "")
+    assert [entry.name for entry in file.parent.iterdir()] == ["copy.db"]
+    assert stat.filemode(file.stat().st_mode) == "-rw-------"
+    assert content(file) == content(path)
+    assert rows(file, "PRAGMA integrity_check") == [("ok",)]
+    assert rows(file, "PRAGMA journal_mode") == [("delete",)]  # so that it can be read where nothing can be written
+    assert rows(file, "PRAGMA application_id") == [(service.APPLICATION_ID,)]
+
+
+def test_a_backup_tells_programs_what_it_holds(run, tmp_path, admin):
+    assert admin.delete("/records/ent-coastal-wb").status_code == 204
+    result = run("backup", str(tmp_path / "copy.db"), "--json")
+    size = (tmp_path / "copy.db").stat().st_size
+    assert json.loads(result.stdout) == {"file": str(tmp_path / "copy.db"), "bytes": size, "workspaces": 2, "records": 1}
+
+
+def test_a_backup_goes_on_beside_a_write_and_holds_nothing_unfinished(path, run, tmp_path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("INSERT INTO workspaces (id, name) VALUES ('ws-done', 'Done')")
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("INSERT INTO workspaces (id, name) VALUES ('ws-begun', 'Begun')")
+        assert run("backup", str(tmp_path / "copy.db")).exit_code == 0
+        writer.execute("ROLLBACK")
+    assert rows(tmp_path / "copy.db", "SELECT id FROM workspaces ORDER BY rowid") == [("ws-demo",), ("ws-other",), ("ws-done",)]
+
+
+def test_a_backup_takes_the_place_of_a_file_only_when_that_is_forced(path, run, tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("mine")
+    result = run("backup", str(file))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"Error: {file} is there already; --force replaces it\n"
+    assert file.read_text() == "mine"
+    assert run("backup", str(file), "--force").exit_code == 0
+    assert content(file) == content(path)
+
+
+def place(kind, path, folder):
+    """Make a place where no backup can be, and answer its path."""
+    file = folder / "place"
+    if kind == "a folder":
+        file.mkdir()
+    elif kind == "a device":
+        return Path("/dev/null")
+    elif kind == "a link to the database":
+        file.symlink_to(path)
+    elif kind == "another name of the database":
+        file.hardlink_to(path)
+    return {"the database": path, "what is written ahead": Path(f"{path}-wal"), "a missing folder": file / "copy.db"}.get(
+        kind, file
+    )
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("the database", "what is written ahead", "a link to the database", "another name of the database"),
+        *("a folder", "a device", "a missing folder"),
+    ],
+)
+def test_a_backup_is_refused_where_it_would_do_harm(path, run, tmp_path, kind):
+    (tmp_path / "folder").mkdir()
+    with closing(sqlite3.connect(path)) as other:  # keeps what is written ahead in a file of its own
+        other.execute("SELECT count(*) FROM workspaces").fetchone()
+        file = place(kind, path, tmp_path / "folder")
+        before = content(path), listing(path), path.stat().st_ino, listing(tmp_path / "folder" / "any")
+        result = run("backup", str(file), "--force")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("Error: ")
+        assert (content(path), listing(path), path.stat().st_ino, listing(tmp_path / "folder" / "any")) == before
+
+
+def spoil(path):
+    """Overwrite a part of a database that is not read when it is opened."""
+    ((page,),) = rows(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'users_role_idx'")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\x55" * 4096)
+
+
+def test_a_damaged_database_is_no_backup(path, run, tmp_path):
+    spoil(path)
+    (tmp_path / "backup").mkdir()
+    file = tmp_path / "backup" / "copy.db"
+    file.write_text("the last good one")
+    result = run("backup", str(file), "--force")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: {path} is damaged: ")
+    assert [entry.name for entry in file.parent.iterdir()] == ["copy.db"]
+    assert file.read_text() == "the last good one"
+
+
+def test_an_empty_database_which_a_wrong_path_makes_is_no_backup(app, run, tmp_path):
+    file = tmp_path / "copy.db"
+    file.write_text("the last good one")
+    app.config["DATABASE"] = str(tmp_path / "mistyped.db")
+    service.prepare_database(app.config["DATABASE"])
+    result = run("backup", str(file), "--force")
+    told = f"Error: {tmp_path}/mistyped.db holds no workspace; is it the one that is meant?\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", told)
+    assert file.read_text() == "the last good one"
+
+
+# -- flask restore
+
+
+def test_a_restore_brings_back_all_that_was_there_and_keeps_what_is_replaced(path, run, copy, admin):
+    before = content(path)
+    assert admin.delete("/records/ent-coastal-wb").status_code == 204
+    assert admin.post("/records", {"id": "ent-late", "schemaId": "schema-apparel", "values": {}}).status_code == 201
+    service.close_db()
+    late, names = content(path), listing(path)
+    result = run("restore", str(copy), "--yes")
+    (kept,) = set(listing(path)) - set(names)
+    assert re.fullmatch(r"sigma\.db\.before-restore-\d{8}-\d{6}-\d{6}", kept)
+    told = f"{path} is as in {copy}; what was there is in {path.parent / kept}.\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (0, told, "")
+    assert content(path) == before == content(copy)
+    assert content(path.parent / kept) == late
+    assert stat.filemode((path.parent / kept).stat().st_mode) == "-rw-------"
+    assert rows(path, "PRAGMA journal_mode") == [("wal",)]
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+    assert [record["id"] for record in admin.get("/records").json["items"]] == ["ent-coastal-wb", "ent-trail-cap"]
+    service.close_db()
+    assert run("restore", str(path.parent / kept), "--yes").exit_code == 0
+    assert content(path) == late
+
+
+def test_a_restore_is_asked_about(path, run, copy, admin):
+    assert admin.delete("/records/ent-coastal-wb").status_code == 204
+    service.close_db()
+    before, names = content(path), listing(path)
+    question = f"Replace what {path} holds (2 workspaces, 1 record) by {copy} (2 workspaces, 2 records)? [y/N]: "
+    for answer in ("n\n", "\n", ""):
+        result = run("restore", str(copy), stdin=answer)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith(question)
+        assert (content(path), listing(path)) == (before, names)
+    assert run("restore", str(copy), stdin="y\n").exit_code == 0
+    assert content(path) == content(copy)
+
+
+def test_keys_that_would_be_accepted_again_are_named_before_the_question(app, run, copy, admin, make_key, error):
+    admin.post("/api-keys/apikey-sync-prod/deactivate")
+    assert admin.delete("/api-keys/apikey-export-staging").status_code == 200
+    make_key("read")
+    service.close_db()
+    again = (
+        "These API keys are refused now, and will be accepted again:\n"
+        "WORKSPACE  ID                     NAME\n"
+        "ws-demo    apikey-sync-prod       Shopify Sync - Production\n"
+        "ws-demo    apikey-export-staging  Export Service - Staging\n"
+    )
+    result = run("restore", str(copy), stdin="n\n")
+    assert result.stderr.startswith(f"{again}Replace ")
+    error(Caller(app, {"X-Sigma-ApiKey": KEY}).get("/records"), 401)
+    service.close_db()
+    result = run("restore", str(copy), "--yes", "--json")
+    assert (result.exit_code, result.stderr) == (0, again)
+    told = json.loads(result.stdout)
+    assert told == {
+        "database": app.config["DATABASE"],
+        "kept": told["kept"],
+        "workspaces": 2,
+        "records": 2,
+        "keysAcceptedAgain": [
+            {"workspace": "ws-demo", "id": "apikey-sync-prod", "name": "Shopify Sync - Production"},
+            {"workspace": "ws-demo", "id": "apikey-export-staging", "name": "Export Service - Staging"},
+        ],
+    }
+    assert Caller(app, {"X-Sigma-ApiKey": KEY}).get("/records").status_code == 200
+    assert len(admin.get("/api-keys").json) == 2
+
+
+def test_a_backup_of_an_older_release_is_brought_forward_and_itself_left_alone(path, run, tmp_path):
+    (tmp_path / "backup").mkdir()
+    file = tmp_path / "backup" / "old.db"
+    file.write_bytes(gzip.decompress(OLD.read_bytes()))
+    file.chmod(0o400)
+    before = file.read_bytes()
+    assert run("restore", str(file), "--yes").exit_code == 0
+    assert rows(path, "PRAGMA user_version") == [(service.SCHEMA_VERSION,)]
+    assert rows(path, "SELECT sum(total) FROM entity_counts WHERE tenant = 'ws-demo' AND is_variant = 0") == [(31,)]
+    assert [entry.name for entry in file.parent.iterdir()] == ["old.db"]
+    assert file.read_bytes() == before
+
+
+def test_what_is_written_ahead_of_a_copy_belongs_to_it(path, run, tmp_path):
+    (tmp_path / "backup").mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("INSERT INTO workspaces (id, name) VALUES ('ws-ahead', 'Ahead')")
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{path}{suffix}", tmp_path / "backup" / f"copied.db{suffix}")
+        db.execute("DELETE FROM workspaces WHERE id = 'ws-ahead'")
+    assert run("restore", str(tmp_path / "backup" / "copied.db"), "--yes").exit_code == 0
+    assert rows(path, "SELECT name FROM workspaces WHERE id = 'ws-ahead'") == [("Ahead",)]
+
+
+def test_a_backup_from_where_pages_are_of_another_size_is_restored(path, run, copy):
+    before = content(path)
+    with closing(sqlite3.connect(copy, isolation_level=None)) as db:
+        db.execute("PRAGMA page_size = 8192")
+        db.execute("VACUUM")
+    assert rows(copy, "PRAGMA page_size") == [(8192,)]
+    assert run("restore", str(copy), "--yes").exit_code == 0
+    assert rows(path, "PRAGMA page_size") == [(4096,)]
+    assert sorted(content(path)) == sorted(before)
+
+
+def newer(file):
+    service.prepare_database(str(file))
+    rows(file, "PRAGMA user_version = 99")
+
+
+def foreign(file):
+    rows(file, "CREATE TABLE notes (text)")
+
+
+def damaged(file):
+    service.prepare_database(str(file))
+    spoil(file)
+
+
+def inconsistent(file):
+    service.prepare_database(str(file))
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+        db.execute("INSERT INTO audit_log (tenant, record_id, body) VALUES ('ws-nowhere', 'x', '{}')")
+
+
+BAD = {
+    "of a newer release": (newer, "{file} has schema version 99, this release reads versions up to {version}"),
+    "of another program": (foreign, "{file} is no database of Sigma PIM"),
+    "empty": (Path.touch, "{file} is no database of Sigma PIM"),
+    "text": (lambda file: file.write_text("Dear diary, " * 500), "{file} cannot be read: file is not a database"),
+    "missing": (lambda file: None, "{file} cannot be read: unable to open database file"),
+    "a folder": (Path.mkdir, "{file} cannot be read: "),
+    "damaged": (damaged, "{file} is damaged: "),
+    "inconsistent": (inconsistent, "{file} is damaged: row 1 of audit_log refers to a row of workspaces that is not there"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_is_no_good_backup_is_refused_and_changes_nothing(path, run, tmp_path, kind):
+    (tmp_path / "backup").mkdir()
+    file = tmp_path / "backup" / "given.db"
+    make, told = BAD[kind]
+    make(file)
+    before = content(path), listing(path), listing(file)
+    result = run("restore", str(file), "--yes")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: {told.format(file=file, version=service.SCHEMA_VERSION)}")
+    assert (content(path), listing(path), listing(file)) == before
+
+
+def test_a_database_that_no_command_can_open_is_moved_away_first(path, run, copy):
+    path.write_bytes(b"\xff" * 4096)
+    with pytest.raises(service.StartError, match="cannot be used"):
+        service.create_app({"DATABASE": str(path)})
+    path.rename(f"{path}.damaged")
+    app = service.create_app({"DATABASE": str(path)})
+    result = app.test_cli_runner().invoke(args=["restore", str(copy), "--yes"])
+    service.close_db()
+    assert result.exit_code == 0
+    assert content(path) == content(copy)
+
+
+def test_the_database_is_no_backup_of_itself(path, run, tmp_path):
+    (tmp_path / "link.db").symlink_to(path)
+    for file in (path, tmp_path / "link.db"):
+        assert run("restore", str(file), "--yes").stderr == f"Error: {file} is the database itself\n"
+
+
+def test_a_connection_that_is_open_sees_the_old_until_the_new_is_whole(path, run, copy, monkeypatch):
+    seen, keep = [], service.copy_database
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("INSERT INTO workspaces (id, name) VALUES ('ws-late', 'Late')")
+        other.execute("BEGIN")
+        count = "SELECT count(*) FROM workspaces"
+        assert other.execute(count).fetchall() == [(3,)]
+
+        def copy_database(source, target):
+            seen.extend(rows(path, count))
+            keep(source, target)
+
+        monkeypatch.setattr(service, "copy_database", copy_database)
+        assert run("restore", str(copy), "--yes").exit_code == 0
+        assert seen == [(3,), (3,)]  # when the backup was read, and when what was there was kept
+        assert other.execute(count).fetchall() == [(3,)]
+        other.execute("COMMIT")
+        assert other.execute(count).fetchall() == [(2,)]
+        other.execute("INSERT INTO workspaces (id, name) VALUES ('ws-next', 'Next')")
+    assert rows(path, count) == [(3,)]
+
+
+def test_a_restore_that_fails_changes_nothing(path, run, copy, admin, monkeypatch):
+    admin.delete("/records/ent-coastal-wb")
+    service.close_db()
+    before, names = content(path), listing(path)
+
+    def flush(file):
+        raise OSError(28, "No space left on device", str(file))
+
+    monkeypatch.setattr(service, "flush", flush)
+    result = run("restore", str(copy), "--yes")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "No space left on device" in result.stderr
+    assert (content(path), listing(path)) == (before, names)
+
+
+def test_a_restore_waits_for_a_write_and_gives_up_on_one_that_does_not_end(path, run, copy, monkeypatch):
+    monkeypatch.setattr(service, "BUSY_TIMEOUT", 0.05)
+    names = listing(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("INSERT INTO workspaces (id, name) VALUES ('ws-late', 'Late')")
+        writer.execute("BEGIN IMMEDIATE")
+        result = run("restore", str(copy), "--yes")
+        assert result.exit_code == 1
+        assert result.stderr.endswith("Error: The database does not answer; try again\n")
+        writer.execute("COMMIT")
+    assert rows(path, "SELECT count(*) FROM workspaces") == [(3,)]
+    assert listing(path) == names
