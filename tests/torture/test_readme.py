@@ -1,9 +1,11 @@
 """The README's story and snippet, run as a newcomer would paste them."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from test_processes import FLASK, ROOT, environment, starting, wait_for
@@ -67,9 +69,18 @@ def test_the_snippet_of_the_readme_works(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+TYPED = {  # what a command asks for
+    "flask workspace create": "correct horse battery",
+    "flask users add": "correct horse battery",
+    "flask users password": "battery horse correct",
+    "flask workspace delete": "acme",
+    "flask restore": "y",
+}
+
+
 def test_a_deployment_is_made_as_the_readme_says(tmp_path):
-    script = block("sh", "workspace create").replace("/srv/sigma", str(tmp_path)).replace(".venv/bin/flask", FLASK)
-    script = script.replace("make serve", "")
+    script = block("sh", "workspace create").replace("/srv/sigma", str(tmp_path)).replace("make serve", "")
+    script = script.replace("$PWD/.venv/bin", str(Path(FLASK).parent))
     done = subprocess.run(
         ["bash", "-eu", "-c", script], cwd=ROOT, input="correct horse battery\n", capture_output=True, text=True, check=False
     )
@@ -85,3 +96,26 @@ def test_a_deployment_is_made_as_the_readme_says(tmp_path):
         "roleId": "role-admin",
     }
     service.close_db()
+
+
+def test_a_deployment_is_managed_as_the_readme_says(tmp_path):
+    """Each line is run by itself, elsewhere than in the project's folder, with the key's id, and the answers it asks for."""
+    made, script = block("sh", "workspace create"), block("sh", "keys create").replace("/srv/sigma", str(tmp_path))
+    lines = [next(line for line in made.splitlines() if line.startswith("flask")), *script.splitlines()]
+    settings = {"FLASK_APP": f"{ROOT}/app.py", "PATH": f"{Path(FLASK).parent}:{os.environ['PATH']}"}
+    id, outputs = "", []
+    for line in lines:
+        done = subprocess.run(
+            ["bash", "-eu", "-c", line.replace("apikey-0123456789abcdef", id)],
+            cwd=tmp_path,
+            env={**environment(tmp_path / "acme.db"), **settings},
+            input=next((f"{typed}\n" for words, typed in TYPED.items() if line.startswith(words)), ""),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (line, done.stderr)
+        id = next(iter(re.findall("apikey-[0-9a-f]{16}", done.stdout)), id)
+        outputs.append(done.stdout)
+    assert len(lines) == 15
+    assert all(outputs)

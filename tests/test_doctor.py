@@ -1,0 +1,257 @@
+"""flask doctor: each thing that it looks at, as it is when all is well, and spoiled."""
+
+import json
+import re
+import shutil
+import sqlite3
+import sys
+from collections import namedtuple
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+import app as service
+
+CHECKS = [
+    *("file permissions", "schema", "integrity", "totals", "unique values", "journal mode", "disk space", "signing secret"),
+    *("demo data", "administrators", "well-known secrets", "unused keys", "proxies", "versions"),
+]
+
+
+@pytest.fixture
+def path(app, run, monkeypatch):
+    """A database with the demo workspace alone, all of whose keys are in use."""
+    monkeypatch.setattr(service, "SOUND_SQLITE", [((0,), (99,))])
+    path = Path(app.config["DATABASE"])
+    change(path, "DELETE FROM workspaces WHERE id = 'ws-other'", "UPDATE api_keys SET last_used_at = '2099-01-01'")
+    return path
+
+
+def change(path, *statements):
+    """Change a database behind the service's back."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA foreign_keys = ON")
+        for statement in statements:
+            db.execute(statement)
+
+
+def found(run, name):
+    """Answer what the doctor finds; check that it is the one thing that is wrong, and what the exit code says."""
+    result = run("doctor", "--json")
+    results = {item["check"]: item for item in json.loads(result.stdout)}
+    assert [check for check, item in results.items() if item["result"] != "ok"] == [name]
+    assert result.exit_code == (results[name]["result"] == "problem")
+    return results[name]["findings"]
+
+
+def test_all_is_well_with_a_new_database(path, run):
+    result = run("doctor")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "".join(f"ok       {name}\n" for name in CHECKS)
+    told = [{"check": name, "result": "ok", "findings": []} for name in CHECKS]
+    assert json.loads(run("doctor", "--json").stdout) == told
+
+
+def test_each_check_is_a_line_that_begins_with_what_it_says(path, run, app):
+    change(path, "DROP TRIGGER entity_moved", "UPDATE api_keys SET last_used_at = '2020-01-01' WHERE id = 'apikey-sync-prod'")
+    change(path, "DROP VIEW referrers")
+    result = run("doctor")
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert lines[1] == (
+        "problem  schema: the trigger entity_moved is missing: restore a backup;"
+        " the view referrers is missing: restore a backup"
+    )
+    assert lines[11] == (
+        "note     unused keys: key 'apikey-sync-prod' of 'ws-demo' was not used for 90 days:"
+        " flask keys deactivate apikey-sync-prod --workspace ws-demo"
+    )
+    assert [line for index, line in enumerate(lines) if index not in (1, 11)] == [
+        f"ok       {name}" for name in CHECKS if name not in ("schema", "unused keys")
+    ]
+
+
+def test_files_that_others_can_open_are_named(path, run):
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("SELECT count(*) FROM workspaces").fetchone()
+        path.chmod(0o640)
+        Path(f"{path}-wal").chmod(0o604)
+        path.parent.chmod(0o777)
+        findings = found(run, "file permissions")
+    path.parent.chmod(0o700)
+    assert findings == [
+        f"others can open {path}: chmod 600 {path}",
+        f"others can open {path}-wal: chmod 600 {path}-wal",
+        f"others can put files beside the database: chmod o-w {path.parent}",
+    ]
+
+
+def test_a_damaged_file_is_told_and_the_other_checks_go_on(path, run):
+    with closing(sqlite3.connect(path)) as db:
+        ((page,),) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'entities_state_idx'").fetchall()
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\x55" * 4096)
+    result = run("doctor", "--json")
+    results = {item["check"]: item for item in json.loads(result.stdout)}
+    assert (result.exit_code, list(results)) == (1, CHECKS)
+    assert results["integrity"]["result"] == "problem"
+    assert results["integrity"]["findings"][0].endswith(": restore a backup")
+    assert results["signing secret"]["result"] == "ok"
+
+
+def test_a_row_that_refers_to_nothing_is_told(path, run):
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("INSERT INTO audit_log (seq, tenant, record_id, body) VALUES (7000, 'ws-gone', 'x', '{}')")
+    told = "row 7000 of audit_log refers to a row of workspaces that is not there: restore a backup"
+    assert found(run, "integrity") == [told]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entity_counts SET total = total + 1",
+        "DELETE FROM entity_counts",
+        "UPDATE categories SET total = total + 1 WHERE seq = 1",
+    ],
+)
+def test_a_total_that_is_not_so_is_told(path, run, statement):
+    change(path, statement)
+    assert found(run, "totals") == ["lists of 'ws-demo' tell a wrong total: restore a backup"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM unique_values",
+        "UPDATE unique_values SET value = '\"stale\"' WHERE entity_id = 'ent-coastal-wb'",
+        "UPDATE unique_values SET entity_id = 'ent-trail-cap' WHERE entity_id = 'ent-coastal-wb'",
+    ],
+)
+def test_a_unique_value_that_is_not_claimed_is_told_and_the_advice_mends_it(path, run, admin, statement):
+    change(path, statement)
+    attribute = admin.get("/attributes/attr-sku").json
+    told = "'attr-sku' of 'ws-demo' is not kept unique: PUT it with validation.unique false, and then true again"
+    assert found(run, "unique values") == [told]
+    for unique in (False, True):
+        changed = {**attribute, "validation": {**attribute["validation"], "unique": unique}}
+        assert admin.put("/attributes/attr-sku", changed).status_code == 200
+    assert run("doctor").exit_code == 0
+
+
+def test_unique_values_of_every_kind_are_compared_as_they_are_claimed(path, run, admin):
+    attributes = {"text": "text", "number": "number", "multiple": "number"}
+    for name, kind in attributes.items():
+        body = {"id": f"attr-u-{name}", "alias": f"u-{name}", "name": name, "type": kind, "multiple": name == "multiple"}
+        body |= {"validation": {"unique": True}, "dimensionIds": ["dim-market", "dim-language"]}
+        assert admin.post("/attributes", body).status_code == 201
+    schema = admin.get("/schemas/schema-apparel").json
+    schema["attributeGroups"][0]["attributeIds"] += [f"attr-u-{name}" for name in attributes]
+    assert admin.put("/schemas/schema-apparel", schema).status_code == 200
+    scope = {"dim-market": "seg-dk", "dim-language": "seg-da"}
+    values = {"u-text": 'Å "x"\n', "u-number": 1.0, "u-multiple": [2.50, 1e3, -0.0]}
+    body = {"schemaId": "schema-apparel", "values": {name: [{"scope": scope, "value": v}] for name, v in values.items()}}
+    assert admin.post("/records", body).status_code == 201
+    assert run("doctor").exit_code == 0
+
+
+def test_another_journal_mode_is_told(path, run):
+    change(path, "PRAGMA journal_mode = DELETE")
+    (finding,) = found(run, "journal mode")
+    assert finding.startswith("it is 'delete', not WAL")
+
+
+def test_a_disk_that_is_nearly_full_is_told(path, run, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10**12, 10**12, 50_000_000))
+    (finding,) = found(run, "disk space")
+    assert re.fullmatch(rf"50 MB are free, a restore may need 10\d: make room in {path.parent}", finding)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["DELETE FROM settings WHERE name = 'jwt_secret'", "UPDATE settings SET value = 'secret' WHERE name = 'jwt_secret'"],
+)
+def test_a_signing_secret_that_is_missing_or_short_is_told(app, path, run, statement):
+    change(path, statement)
+    told = "expected 32 bytes or more, for example from: openssl rand -hex 32; set it as SIGMA_JWT_SECRET"
+    assert found(run, "signing secret") == [told]
+    app.config["JWT_SECRET"] = "0123456789abcdef" * 2
+    assert run("doctor").exit_code == 0
+
+
+@pytest.mark.parametrize("settings", [{"HOST": "0.0.0.0", "PROXIES": 1}, {"ALLOW_PUBLIC_DEMO": True}], ids=str)
+def test_demo_data_that_others_may_reach_is_told(app, path, run, settings):
+    app.config.update(settings)
+    told = "everybody knows the passwords of 'ws-demo', and others may reach it: flask workspace delete ws-demo"
+    assert found(run, "demo data") == [told]
+
+
+def test_a_workspace_where_nobody_can_manage_roles_is_told_and_the_advice_mends_it(path, run):
+    change(path, "UPDATE users SET role_id = 'role-editor'")
+    told = "nobody can manage roles and keys of 'ws-demo': flask users role EMAIL --administrator"
+    assert found(run, "administrators") == [told]
+    assert run("users", "role", "editor@sigma.io", "--administrator").exit_code == 0
+    assert run("doctor").exit_code == 0
+
+
+def test_the_demos_secrets_in_another_workspace_are_told(path, run):
+    change(path, "UPDATE workspaces SET is_demo = 0", "DELETE FROM users WHERE id = 'user-editor'")
+    assert found(run, "well-known secrets") == [
+        "everybody knows key 'apikey-sync-prod' of 'ws-demo': flask keys deactivate apikey-sync-prod --workspace ws-demo",
+        "everybody knows key 'apikey-export-staging' of 'ws-demo':"
+        " flask keys deactivate apikey-export-staging --workspace ws-demo",
+        "everybody knows the password of admin@sigma.io: flask users password admin@sigma.io",
+    ]
+
+
+def test_only_keys_that_are_active_and_were_not_used_for_90_days_are_told(path, run, admin):
+    admin.post("/api-keys", {"name": "New, and never used", "permissions": ["read"]})
+    long_ago, lately = service.utc_now(91 * 86400), service.utc_now(89 * 86400)
+    change(
+        path,
+        f"UPDATE api_keys SET last_used_at = '{lately}' WHERE id = 'apikey-sync-prod'",
+        f"UPDATE api_keys SET last_used_at = NULL, created_at = '{long_ago}' WHERE id = 'apikey-export-staging'",
+    )
+    (finding,) = found(run, "unused keys")
+    assert finding.startswith("key 'apikey-export-staging' of 'ws-demo' was not used for 90 days: flask keys deactivate ")
+    run("keys", "deactivate", "apikey-export-staging")
+    assert run("doctor").stdout == "".join(f"ok       {name}\n" for name in CHECKS)
+
+
+def test_a_proxy_that_may_stand_in_front_is_a_note(app, path, run):
+    change(path, "UPDATE workspaces SET is_demo = 0", "DELETE FROM api_keys", "UPDATE users SET password_hash = 'scrypt:'")
+    app.config["HOST"] = "192.0.2.1"
+    told = "HOST is 192.0.2.1 and SIGMA_PROXIES 0: if a proxy stands in front, set SIGMA_PROXIES=1"
+    assert found(run, "proxies") == [told]
+
+
+@pytest.mark.parametrize(
+    ("version", "sound"),
+    [
+        *((version, False) for version in ((3, 40, 1), (3, 44, 5), (3, 45, 0), (3, 50, 6), (3, 51, 0), (3, 51, 2))),
+        *((version, True) for version in ((3, 44, 6), (3, 50, 7), (3, 51, 3), (3, 53, 0))),
+    ],
+    ids=str,
+)
+def test_an_sqlite_with_a_known_fault_is_a_note(app, monkeypatch, version, sound):
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+    monkeypatch.setattr(sqlite3, "sqlite_version", ".".join(map(str, version)))
+    findings = [finding for finding in service.old_versions() if "SQLite" in finding]
+    assert [finding.split(" may")[0] for finding in findings] == ([] if sound else [f"SQLite {sqlite3.sqlite_version}"])
+
+
+def test_a_python_without_security_fixes_is_a_note(path, run, monkeypatch):
+    class Later(datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return datetime(2016 + sys.version_info.minor, 11, 2, tzinfo=zone)
+
+    change(path, "DELETE FROM api_keys")
+    monkeypatch.setattr(service, "datetime", Later)
+    (finding,) = found(run, "versions")
+    since = f"November {2016 + sys.version_info.minor}"
+    assert finding == f"Python {sys.version.split()[0]} gets no security fixes since {since}: install a newer one"
