@@ -3429,6 +3429,8 @@ def show_docs() -> Response:
 
 # == Commands ==
 
+STOP_TIMEOUT = 8  # seconds for requests in flight: more than a write waits, less than Docker does before it kills
+
 
 def is_loopback(host: str) -> bool:
     """Answer whether only this machine can reach an address."""
@@ -3545,11 +3547,11 @@ def serve() -> None:
         "workers": config["WORKERS"],
         "blocking-threads": 1,
         "log-level": "warning",
+        "workers-kill-timeout": STOP_TIMEOUT,
     }
     arguments = [argument for name, value in options.items() for argument in (f"--{name}", str(value))]
-    os.execve(  # noqa: S606 (no shell is meant)
-        sys.executable, [sys.executable, "-m", "granian", *arguments, "--no-ws", "--factory", "app:create_app"], environment
-    )
+    arguments += ["--no-ws", "--respawn-failed-workers", "--factory", "app:create_app"]
+    os.execve(sys.executable, [sys.executable, "-m", "granian", *arguments], environment)  # noqa: S606 (no shell is meant)
 
 
 class Report(NamedTuple):

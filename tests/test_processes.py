@@ -98,14 +98,14 @@ def is_up(port):
 
 
 @contextmanager
-def starting(database, log, token=""):
-    """Start a server, and end it whatever happens."""
+def starting(database, log, token="", **settings):
+    """Start a server with these settings, and end it whatever happens."""
     port = free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
             [FLASK, "--app", "app", "serve"],
             cwd=ROOT,
-            env=environment(database, PORT=str(port)),
+            env=environment(database, PORT=str(port), **settings),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
