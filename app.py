@@ -170,8 +170,25 @@ UPGRADES = {  # what brings a database of each older version to the next one; sc
     """,
 }
 BUSY_TIMEOUT = 5  # seconds that a write waits for another one
+LOOK_EVERY = 0.1  # seconds; looking on every request would cost it a twentieth of its time
 
 _thread = threading.local()
+_prepared: dict[str, tuple[int, int]] = {}  # which file each path meant when this process prepared it
+
+
+class DatabaseMovedError(sqlite3.OperationalError):
+    """That the database was removed or replaced while in use."""
+
+    sqlite_errorname = "SQLITE_READONLY_DBMOVED"  # SQLite's own word for it; in WAL mode it does not look
+
+
+def identify(path: str) -> tuple[int, int]:
+    """Answer which file is at a path. Raises DatabaseMovedError if there is none."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise DatabaseMovedError(f"{path}: {error.strerror}") from error
+    return status.st_dev, status.st_ino
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -188,17 +205,31 @@ def connect(path: str) -> sqlite3.Connection:
 
 def close_db() -> None:
     """Close this thread's connection, if it has one."""
-    if getattr(_thread, "path", None) is not None:
+    if getattr(_thread, "file", None) is not None:
         _thread.db.close()
-        _thread.path = None
+        _thread.path = _thread.file = None
+
+
+def open_db(path: str) -> None:
+    """Open this thread's connection, or see that the file it is open on is still the one at the path.
+
+    Raises DatabaseMovedError for one that was removed or replaced while in use: SQLite would go on writing to the file
+    that is gone, and what is acknowledged would be gone with it.
+    """
+    file = identify(path)
+    if _prepared.setdefault(path, file) != file:
+        raise DatabaseMovedError(f"{path} was replaced while in use; put it back, or start the service again")
+    if getattr(_thread, "file", None) != file:
+        close_db()
+        _thread.db, _thread.file = connect(path), file
+    _thread.path, _thread.look_at = path, time.monotonic() + LOOK_EVERY
 
 
 def get_db() -> sqlite3.Connection:
     """Answer this thread's connection to the application's database."""
     path = current_app.config["DATABASE"]
-    if getattr(_thread, "path", None) != path:
-        close_db()
-        _thread.db, _thread.path = connect(path), path
+    if getattr(_thread, "path", None) != path or time.monotonic() > _thread.look_at:
+        open_db(path)
     return _thread.db
 
 
@@ -330,6 +361,7 @@ def prepare_database(path: str) -> None:
             f"{path} has schema version {version}, this release reads version {SCHEMA_VERSION}. "
             "Use the release that made it or a newer one, or name another file in SIGMA_DATABASE."
         )
+    _prepared[path], _thread.path = identify(path), None  # this thread may still be open on a file that was here before
 
 
 # == JSON text ==
@@ -449,7 +481,7 @@ def database_unavailable(reason: object) -> ApiError:
     return ApiError(503, "The database does not answer; try again", headers={"Retry-After": "1"})
 
 
-def taken(error: sqlite3.Error, body: dict[str, Any]) -> str:
+def taken(error: Exception, body: dict[str, Any]) -> str:
     """Say which member of a body a UNIQUE constraint refused: every key ends in the field it guards.
 
     "UNIQUE constraint failed: model_objects.tenant, model_objects.kind, model_objects.alias" is about alias.
@@ -458,14 +490,24 @@ def taken(error: sqlite3.Error, body: dict[str, Any]) -> str:
     return f"{field}: {shown(body.get(field))} is already taken"
 
 
-def translate_database_error(error: sqlite3.Error) -> ApiError:
+def is_damage(error: Exception) -> bool:
+    """Answer whether an error says that what was read from the database is not what was written to it."""
+    name = getattr(error, "sqlite_errorname", "")
+    return not name or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or str(error) == "malformed JSON"
+
+
+def translate_database_error(error: sqlite3.Error | json.JSONDecodeError) -> ApiError:
     """Answer what a client is told of a database error; what is a fault of ours is raised again, and a 500."""
     name = getattr(error, "sqlite_errorname", "")
     if name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"):
         return ApiError(409, f"{taken(error, g.get('body', {}))} in this workspace")
-    if (isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError) and name != "SQLITE_ERROR":
-        return database_unavailable(error)  # locked, full, damaged, gone
-    raise error
+    if not isinstance(error, sqlite3.OperationalError | json.JSONDecodeError) and type(error) is not sqlite3.DatabaseError:
+        raise error
+    if is_damage(error):
+        close_db()  # its connection would remember the damage when the file has been mended
+    elif name == "SQLITE_ERROR":
+        raise error
+    return database_unavailable(error)  # locked, full, damaged, gone
 
 
 class ErrorBody(ma.Schema):
@@ -4361,7 +4403,8 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app.after_request(finish_request)
 
     smorest = document_api(app)
-    app.register_error_handler(sqlite3.Error, lambda error: smorest.handle_http_exception(translate_database_error(error)))
+    for failure in (sqlite3.Error, json.JSONDecodeError):  # the latter of what was stored: parse_json() reads the bodies
+        app.register_error_handler(failure, lambda error: smorest.handle_http_exception(translate_database_error(error)))
     document = functools.cache(lambda: openapi_document(smorest))
     app.add_url_rule("/", view_func=show_index)
     app.add_url_rule("/healthz", view_func=get_health)

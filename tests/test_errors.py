@@ -4,9 +4,11 @@ import io
 import itertools
 import json
 import re
+import shutil
 import sqlite3
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -697,6 +699,45 @@ def test_a_database_that_does_not_answer_makes_health_503(app, anonymous, admin,
         assert int(answer.headers["Retry-After"]) > 0
     app.config["DATABASE"] = str(tmp_path / "sigma.db")
     assert anonymous.get("/healthz").json == {"status": "ok"}
+
+
+def test_nothing_is_acknowledged_while_the_database_is_gone_or_another_is_in_its_place(app, admin, error, caplog, monkeypatch):
+    """SQLite itself would go on writing to the file that it has open, and all of that would be lost with it."""
+    monkeypatch.setattr(service, "LOOK_EVERY", 0)
+    database, body = Path(app.config["DATABASE"]), {"id": "cat-new", "alias": "new", "name": "New"}
+    assert admin.get("/catalogs").status_code == 200
+    aside = database.rename(database.with_name("aside.db"))
+    error(admin.post("/catalogs", body), 503)
+    error(app.test_client().get("/healthz"), 503)
+    assert not database.exists()
+    shutil.copy(aside, database)
+    error(admin.post("/catalogs", body), 503)
+    assert f"{database} was replaced while in use" in caplog.text
+    aside.rename(database)
+    assert admin.post("/catalogs", body).status_code == 201
+
+
+def test_damage_is_503_until_it_is_mended_and_is_not_remembered(app, admin, error):
+    database = Path(app.config["DATABASE"])
+    assert admin.post("/catalogs", {"id": "cat-new", "alias": "new", "name": "New"}).status_code == 201
+    with app.app_context():
+        service.execute("PRAGMA wal_checkpoint")
+        service.execute("PRAGMA shrink_memory")  # nothing is answered from memory
+    good = database.read_bytes()
+    for content in (good[:4096] + b"x" * (len(good) - 4096), good):
+        with database.open("r+b") as file:
+            file.write(content)
+        for path in ("/catalogs", "/healthz"):
+            answer = admin.get(path)
+            assert answer.status_code == 200 if content == good else error(answer, 503)
+
+
+def test_a_stored_text_that_is_no_json_is_damage(app, make_key, error):
+    key = make_key("read")
+    with app.app_context():
+        service.execute("PRAGMA ignore_check_constraints = ON")
+        service.execute("UPDATE api_keys SET permissions = '[\"read' WHERE tenant = 'ws-demo' AND id = ?", key.id)
+    error(key.get("/records"), 503)
 
 
 def test_a_body_of_another_type_is_415_though_it_is_empty(admin, error):

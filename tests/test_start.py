@@ -318,6 +318,16 @@ def test_a_second_app_on_a_database_in_use_loses_none_of_its_writes(tmp_path):
         service.close_db()
 
 
+def test_an_app_made_anew_uses_the_database_that_is_there_now(tmp_path):
+    path = str(tmp_path / "sigma.db")
+    with service.create_app({"DATABASE": path}).app_context():
+        service.execute("INSERT INTO settings (name, value) VALUES ('note', 'of the first')")
+    for file in tmp_path.iterdir():
+        file.unlink()
+    with service.create_app({"DATABASE": path}).app_context():
+        assert service.one("SELECT value FROM settings WHERE name = 'note'") is None
+
+
 def test_a_database_in_memory_is_refused_because_each_thread_would_have_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "file" in refusal(":memory:")
