@@ -197,6 +197,7 @@ def connect(path: str) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA cache_size = -32000")  # kB: the indexes' upper levels stay in memory, with a million keys too
     except sqlite3.Error:  # not a database
         db.close()
         raise
@@ -688,6 +689,10 @@ class Body(ma.Schema):
         unknown = ma.RAISE
 
     error_messages = {"type": "Expected an object", "unknown": "Unknown field"}  # noqa: RUF012 (as marshmallow declares it)
+
+    def __deepcopy__(self, memo: Any) -> "Body":
+        """Answer itself: nobody changes a body's description, and flask-smorest copies each some ten times while starting."""
+        return self
 
     @ma.post_load
     def drop_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -3431,6 +3436,8 @@ def describe_parameters(path: str, parameters: list[dict[str, Any]], ids: dict[s
 
 def openapi_document(smorest: Api) -> str:
     """Answer the OpenAPI document: what flask-smorest knows, and of each operation its access, its errors and examples."""
+    # Registered only now, because it takes as long as all the rest of starting.
+    api.register_views_in_doc(smorest, current_app, smorest.spec, name=api.name, parameters=None)
     document, demo = json.loads(to_json(smorest.spec.to_dict())), json.loads(DEMO_FILE.read_text(encoding="utf-8"))
     examples, components, operations = demo["examples"], document["components"], []
     components |= {"responses": {}, "headers": HEADERS}
@@ -4358,7 +4365,7 @@ def doctor() -> Report:
 
 
 def document_api(app: Flask) -> Smorest:
-    """Register the API's routes, and what its OpenAPI document says of all of them."""
+    """Register the API's routes, and what its OpenAPI document says of it as a whole; openapi_document() adds the rest."""
     smorest = Smorest(
         app,
         spec_kwargs={
@@ -4378,7 +4385,7 @@ def document_api(app: Flask) -> Smorest:
     scheme = smorest.spec.components.security_scheme
     scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-Sigma-ApiKey", "description": key})
     scheme("session", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": session})
-    smorest.register_blueprint(api)
+    app.register_blueprint(api)
     return smorest
 
 
