@@ -14,6 +14,7 @@ from json import JSONDecodeError
 from pathlib import Path
 
 import pytest
+from test_commands_beside_the_service import run
 from test_kill import WRITERS, check_file, serving, steps
 from test_readme import block
 from test_stopping import wait_until
@@ -38,24 +39,28 @@ class Setup:
 
     @contextmanager
     def replicating(self):
-        """Run the README's command until the block ends, or ends it."""
+        """Run the README's command until the block ends; begin the block when there is a replica."""
         with (self.folder / "litestream.log").open("a") as log:
             process = subprocess.Popen(
                 ["bash", "-eu", "-c", block("sh", "litestream replicate")],
                 **{"cwd": self.folder, "env": self.environment, "stdout": log, "stderr": log, "start_new_session": True},
             )
         try:
+            assert wait_until(lambda: [*self.elsewhere.rglob("*.ltx")], seconds=20), self.log()
             yield process
         finally:
             kill(process)
 
-    def restore(self):
-        """Run the README's command."""
+    def lose_and_restore(self):
+        """Lose the disk, run the README's command, and check what it brings back."""
+        shutil.rmtree(self.disk)
+        self.disk.mkdir()
         script = self.localized(block("sh", "litestream restore"))
         done = subprocess.run(
             ["bash", "-eu", "-c", script], check=False, cwd=self.folder, env=self.environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr + self.log()
+        check_file(self.database)
 
     def log(self):
         return (self.folder / "litestream.log").read_text(encoding="utf-8")
@@ -79,8 +84,9 @@ def write(server, headers, prefix, log, problems):
         problems.append(problem)
 
 
-def write_until_lost(server, headers, prefix, replication):
-    """Write from several threads at once until all is killed; answer when that was, and what each thread logged."""
+@contextmanager
+def writing(server, headers, prefix):
+    """Write from several threads at once until the server is gone, which the block sees to; answer each one's log."""
     logs, problems = [[] for _ in range(WRITERS)], []
     threads = [
         threading.Thread(target=write, args=(server, headers, f"{prefix}-{number}", log, problems))
@@ -89,13 +95,10 @@ def write_until_lost(server, headers, prefix, replication):
     for thread in threads:
         thread.start()
     time.sleep(SECONDS)
-    lost_at = time.monotonic()
-    kill(replication)
-    server.kill()
+    yield logs
     for thread in threads:
         thread.join(30)
     assert problems == []
-    return lost_at, logs
 
 
 def is_record(name):
@@ -149,19 +152,45 @@ def setup(template, tmp_path):
     return setup
 
 
-def test_a_lost_disk_comes_back_but_for_the_last_moment_and_again_after_that(setup, tokens):
-    headers, kept = {"Authorization": f"Bearer {tokens['admin@sigma.io']}"}, {}
+@pytest.fixture
+def headers(tokens):
+    return {"Authorization": f"Bearer {tokens['admin@sigma.io']}"}
+
+
+def test_a_lost_disk_comes_back_but_for_the_last_moment_and_again_after_that(setup, headers):
+    kept = {}
     for turn in ("first", "second"):
-        with serving(setup.database) as server, setup.replicating() as replication:
-            assert wait_until(lambda: [*setup.elsewhere.rglob("*.ltx")], seconds=20), setup.log()
-            lost_at, logs = write_until_lost(server, headers, turn, replication)
-        shutil.rmtree(setup.disk)
-        setup.disk.mkdir()
-        setup.restore()
-        check_file(setup.database)
+        with (
+            serving(setup.database) as server,
+            setup.replicating() as replication,
+            writing(server, headers, turn) as logs,
+        ):
+            lost_at = time.monotonic()
+            kill(replication)
+            server.kill()
+        setup.lose_and_restore()
         with serving(setup.database) as server:
             assert {name: seen(server, headers, name) for name in kept} == kept
             kept |= check_restored(server, headers, lost_at, logs)
     assert "level=ERROR" not in setup.log()
     for path in (setup.database, *setup.elsewhere.rglob("*.ltx")):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_a_backup_that_is_restored_is_replicated_once_the_replication_is_started_again(setup, headers):
+    backup = setup.folder / "from before.db"
+    run(setup.database, "backup", str(backup))
+    with serving(setup.database) as server:
+        with setup.replicating():
+            body = {"id": "ent-old", "schemaId": "schema-apparel", "values": {}}
+            assert server.request("POST", "/records", headers, body)[0] == 201
+            run(setup.database, "restore", str(backup), "--yes")
+        with setup.replicating():
+            with writing(server, headers, "new") as logs:
+                server.kill()
+            time.sleep(AT_RISK + SLACK)
+    setup.lose_and_restore()
+    with serving(setup.database) as server:
+        assert server.request("GET", "/records/ent-old", headers)[0] == 404
+        for log in logs:
+            assert count_restored(log, {name: seen(server, headers, name) for _, name, _ in log}) == len(log)

@@ -147,6 +147,17 @@ def test_a_worker_that_is_killed_is_replaced_while_the_other_goes_on(server, tok
     assert server.process.wait(STOP_TIMEOUT) == 0
 
 
+def test_a_service_whose_workers_keep_dying_ends_for_its_supervisor_to_start_it_again(server):
+    ids = workers(server)
+    os.kill(ids[0], signal.SIGKILL)
+    assert wait_until(lambda: set(workers(server)) - set(ids))
+    (replacement,) = set(workers(server)) - set(ids)
+    os.kill(replacement, signal.SIGKILL)
+    assert server.process.wait(STOP_TIMEOUT) == 1
+    assert {state_of(pid) for pid in [*ids, replacement]} == {"Z"}
+    assert listeners(server.port) == 0
+
+
 def test_workers_that_outlive_the_main_process_keep_their_port_until_they_are_told_to_stop(server, database):
     """What the README warns of: whoever kills the main process must end the workers, too."""
     ids = workers(server)
