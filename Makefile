@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run serve test check torture bench routes reset clean
+.PHONY: run serve demo test check torture bench routes reset clean
 .DELETE_ON_ERROR:
 
 run: .venv/installed                    # serve the demo workspace, made if there is no database yet
@@ -13,6 +13,9 @@ run: .venv/installed                    # serve the demo workspace, made if ther
 
 serve: .venv/installed                  # serve what the database holds: HOST, PORT, WORKERS, SIGMA_… as in the README
 	@$(BIN)/flask --app app serve
+
+demo: .venv/installed                   # play a key's story in the terminal, on a database of its own; ARGS="--fast --exit"
+	@$(BIN)/python -c "from app import play; play()" $(ARGS)
 
 test: .venv/installed-tests             # the test suite, in random order, in parallel
 	$(BIN)/python -m pytest -n auto

@@ -9,6 +9,7 @@ the line that starts with @requires, @session_only or @public, and one before_re
 
 import functools
 import hashlib
+import http.client
 import ipaddress
 import itertools
 import json
@@ -17,9 +18,12 @@ import math
 import os
 import re
 import secrets
+import select
 import shutil
+import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import threading
@@ -27,7 +31,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,7 +48,7 @@ from flask.sessions import NullSession, SessionInterface
 from flask_smorest import Api, Blueprint
 from marshmallow import fields, validate
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -107,6 +111,15 @@ def yes_or_no(text: str) -> bool:
     return text == "1"
 
 
+def host_names(text: str) -> tuple[str, ...]:
+    """Read a list of hosts' names or addresses, without ports."""
+    names = tuple(name.strip().lower() for name in text.split(","))
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", name):
+            raise ValueError(f"expected host names without ports, with commas between them, got '{name[:60]}'")
+    return names
+
+
 def signing_secret(text: str) -> str:
     """Read a secret long enough for HS256 (RFC 7518, section 3.2: as long as the hash)."""
     if len(text.encode()) < 32:
@@ -127,8 +140,11 @@ SETTINGS = {
         "SIGMA_PROXIES", whole_number(0, 10), 0, "How many proxies stand in front, each adding to X-Forwarded-For"
     ),
     "REQUEST_LOG": Setting("SIGMA_REQUEST_LOG", yes_or_no, True, "0 leaves out of the log the line about each request"),
+    "STANDIN_HOSTS": Setting(
+        "SIGMA_STANDIN_HOSTS", host_names, (), "More names of this host, by which test suites may call /standin"
+    ),
     "HOST": Setting("HOST", str, "127.0.0.1", "Address to serve on"),
-    "PORT": Setting("PORT", whole_number(1, 65535), 8080, "Port to serve on"),
+    "PORT": Setting("PORT", whole_number(0, 65535), 8080, "Port to serve on; 0 takes a free one"),
     "WORKERS": Setting("WORKERS", whole_number(1, 64), 1, "Worker processes"),
 }
 
@@ -502,6 +518,8 @@ def translate_database_error(error: sqlite3.Error | json.JSONDecodeError) -> Api
     name = getattr(error, "sqlite_errorname", "")
     if name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"):
         return ApiError(409, f"{taken(error, g.get('body', {}))} in this workspace")
+    if name == "SQLITE_CONSTRAINT_FOREIGNKEY" and not one("SELECT 1 FROM workspaces WHERE id = ?", g.get("tenant")):
+        return not_found("workspace", g.tenant)  # removed since the caller was let in
     if not isinstance(error, sqlite3.OperationalError | json.JSONDecodeError) and type(error) is not sqlite3.DatabaseError:
         raise error
     if is_damage(error):
@@ -847,6 +865,11 @@ class Access(NamedTuple):
     permission: str  # that an API key needs; "session": no key may call it; "public": everybody may
     flag: str | None = None  # that the role of a signed-in user needs
 
+    @property
+    def is_named(self) -> bool:
+        """Whether answers name the permission, in X-Sigma-Required-Permission."""
+        return self.permission in (*PERMISSIONS, "session")
+
 
 def requires(permission: str, flag: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Admit API keys that hold the permission, and users whose role has the flag (any user without one)."""
@@ -864,6 +887,8 @@ def session_only(flag: str | None = None) -> Callable[[Callable[..., Any]], Call
 
 
 public = requires("public")
+any_caller = requires("credential")  # of /standin: admits every good credential
+demo_only = requires("demo")  # of /standin: asks for no credential, and is there only beside the demo workspace
 
 
 class Caller(NamedTuple):
@@ -1085,19 +1110,26 @@ def guard() -> Response | None:
     return None
 
 
+DECLARATIONS = {  # by the path that routes are below: the blueprint that guards them, and what they may declare
+    "/api/v1": ("api", [*PERMISSIONS, "session", "public"]),
+    "/standin": ("standin", ["credential", "demo"]),
+}
+
+
 def check_declarations(app: Flask) -> None:
-    """Raise StartError for a route under /api/v1 that does not say who may call it, or says so in an unknown word."""
+    """Raise StartError for a route under these paths that does not say who may call it, or says so in an unknown word."""
     for rule in app.url_map.iter_rules():
-        if not rule.rule.startswith("/api/v1"):
+        place = next((path for path in DECLARATIONS if rule.rule.startswith(path)), None)
+        if place is None:
             continue
+        blueprint, words = DECLARATIONS[place]
         access = getattr(app.view_functions[rule.endpoint], "access", None)
         route = f"{'/'.join(sorted((rule.methods or set()) - {'HEAD', 'OPTIONS'}))} {rule.rule} ({rule.endpoint})"
-        if access is None or not rule.endpoint.startswith("api."):
-            raise StartError(
-                f"{route} does not declare who may call it: add @requires, @session_only or @public to a route of `api`"
-            )
-        if access.permission not in {*PERMISSIONS, "session", "public"}:
-            raise StartError(f"{route} requires '{access.permission}', which is no permission: {', '.join(PERMISSIONS)}")
+        if access is None or not rule.endpoint.startswith(f"{blueprint}."):
+            decorators = "@requires, @session_only or @public" if blueprint == "api" else "@any_caller or @demo_only"
+            raise StartError(f"{route} does not declare who may call it: add {decorators} to a route of `{blueprint}`")
+        if access.permission not in words:
+            raise StartError(f"{route} requires '{access.permission}', which is no permission of {place}: {', '.join(words)}")
         if access.flag is not None and access.flag not in ROLE_FLAGS:
             raise StartError(f"{route} requires the role flag '{access.flag}', which does not exist: {', '.join(ROLE_FLAGS)}")
 
@@ -2398,7 +2430,8 @@ def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
 def schema_rules(schema_id: str) -> SchemaRules:
     """Answer a schema's rules, as the model is now."""
     with snapshot():
-        (version,) = one("SELECT model_version FROM workspaces WHERE id = ?", g.tenant)
+        row = one("SELECT model_version FROM workspaces WHERE id = ?", g.tenant)
+        (version,) = found(row, "workspace", g.tenant)  # it may have been removed since the caller was let in
         return compile_rules(version, g.tenant, schema_id)
 
 
@@ -3161,9 +3194,396 @@ def list_record_categories(id: str) -> Response:
     return answer_list(rows)
 
 
-# == OpenAPI and pages ==
+# == The stand-in's own ==
+# What the real service has not: for test suites and demos. None of it is below /api/v1.
 
 DEMO_FILE = HERE / "demo.json"
+
+CONTENTS = (  # how what a workspace holds is read, and stored in another one; foreign keys allow this order
+    (
+        "SELECT kind, body FROM model_objects WHERE tenant = ? ORDER BY seq",
+        "INSERT INTO model_objects (tenant, kind, body) VALUES (?, ?, ?)",
+    ),
+    (
+        "SELECT kind, id, field, target_kind, target_id FROM model_references WHERE tenant = ? ORDER BY seq",
+        "INSERT INTO model_references (tenant, kind, id, field, target_kind, target_id) VALUES (?, ?, ?, ?, ?, ?)",
+    ),
+    (
+        "SELECT schema_id, body FROM entities WHERE tenant = ? ORDER BY seq",
+        "INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)",
+    ),
+    (
+        "SELECT attribute, scope, value, entity_id FROM unique_values WHERE tenant = ?",
+        "INSERT INTO unique_values (tenant, attribute, scope, value, entity_id) VALUES (?, ?, ?, ?, ?)",
+    ),
+    ("SELECT body FROM categories WHERE tenant = ? ORDER BY seq", "INSERT INTO categories (tenant, body) VALUES (?, ?)"),
+    (
+        "SELECT category_id, record_id FROM category_assignments WHERE tenant = ? ORDER BY seq",
+        "INSERT INTO category_assignments (tenant, category_id, record_id) VALUES (?, ?, ?)",
+    ),
+    (
+        "SELECT record_id, body FROM audit_log WHERE tenant = ? ORDER BY seq",
+        "INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)",
+    ),
+)
+
+REMOVE_CONTENTS = (  # table by table, because SQLite follows a cascade, as from category to category, 1,000 levels deep
+    "DELETE FROM category_assignments WHERE tenant = ?",
+    "DELETE FROM categories WHERE tenant = ?",
+    "DELETE FROM unique_values WHERE tenant = ?",
+    "DELETE FROM entities WHERE tenant = ?",
+    "DELETE FROM entity_counts WHERE tenant = ?",
+    "DELETE FROM audit_log WHERE tenant = ?",
+    "DELETE FROM model_references WHERE tenant = ?",
+    "DELETE FROM users WHERE tenant = ?",
+    "DELETE FROM api_keys WHERE tenant = ?",
+    "DELETE FROM model_objects WHERE tenant = ?",
+)
+
+
+class HeldKeyBody(ApiKeyBody):
+    """The API key that was presented, without its secret."""
+
+    class Meta(Body.Meta):
+        fields = ("id", "name", "permissions")
+
+
+class SignedInUserBody(UserBody):
+    """The user whose token was presented, with what the role allows."""
+
+    roleFlags = mapping(
+        "Whether the user's role has each flag now", "RoleFlags", Flag("Whether the role has it", required=True), required=True
+    )
+
+
+class WorkspaceBody(Body):
+    """A workspace."""
+
+    id = identifier("The workspace's id")
+    name = string("The workspace's name")
+
+
+class RouteBody(Body):
+    """A route of the API, and whether a credential may call it."""
+
+    method = choice("The method", ["GET", "POST", "PUT", "PATCH", "DELETE"], "Method")
+    path = string("The path, as in this document")
+    permission = choice("What a key needs; session: no key may call it", [*PERMISSIONS, "session", "public"], "RoutePermission")
+    roleFlag = fields.String(
+        required=True, allow_none=True, metadata={"description": "What a user's role needs; null: any user may call it"}
+    )
+    allowed = Flag("Whether the credential may call it", required=True)
+
+
+class WhoamiBody(Body):
+    """Whose credential was presented, and what it may call."""
+
+    kind = choice("What the credential is", ["api-key", "user"], "CredentialKind")
+    workspace = fields.Nested(WorkspaceBody, required=True, metadata={"description": "Where it is good"})
+    key = fields.Nested(HeldKeyBody, metadata={"description": "The API key; absent for a user"})
+    user = fields.Nested(SignedInUserBody, metadata={"description": "The user; absent for an API key"})
+    routes = Items(fields.Nested(RouteBody), "Every route of the API", required=True)
+
+
+class WantedWorkspaceBody(Body):
+    """A workspace to be made for a test."""
+
+    content = fields.String(
+        load_default="demo",
+        validate=validate.OneOf(["demo", "empty"], error="Expected one of: {choices}"),
+        metadata={
+            "description": "demo: what the demo workspace holds at first; empty: an administrator and nothing else",
+            "title": "WorkspaceContent",
+        },
+    )
+    keys = Items(
+        ApiKeyRequestBody().fields["permissions"],
+        "Lists of permissions; an API key is made with each of them",
+        most=100,
+        load_default=list,
+    )
+
+
+class TestWorkspaceBody(WorkspaceBody):
+    """A workspace that was made for a test, and what it takes to use it."""
+
+    admin = fields.Nested(SessionBody, required=True, metadata={"description": "The session of its administrator"})
+    editor = fields.Nested(SessionBody, metadata={"description": "The session of its editor; absent in an empty workspace"})
+    keys = Items(fields.Nested(NewApiKeyBody), "The API keys that were asked for, in that order", required=True)
+
+
+class ResetBody(Body):
+    """What is to be as it was at first, beside the demo workspace."""
+
+    removeTestWorkspaces = Flag("Whether all workspaces that were made for tests are removed, too", load_default=False)
+
+
+def read_demo() -> dict[str, Any]:
+    """Answer what the demo workspace is made of."""
+    demo: dict[str, Any] = json.loads(DEMO_FILE.read_text(encoding="utf-8"))
+    return demo
+
+
+@contextmanager
+def acting_as(tenant: str, user_id: str) -> Iterator[None]:
+    """Let the block act in a workspace as one of its users, whoever sent the request."""
+    with current_app.app_context():  # so that the log does not take the user for who sent it
+        g.tenant, g.caller = tenant, Caller(tenant, user_id, user={"id": user_id}, role={})
+        yield
+
+
+def insert_user(user: dict[str, str], password_hash: str) -> None:
+    """Store a user. Raises sqlite3.IntegrityError for an email that is taken."""
+    execute(
+        "INSERT INTO users (tenant, id, email, name, password_hash, role_id) VALUES (?, ?, ?, ?, ?, ?)",
+        *(g.tenant, user["id"], user["email"], user["name"], password_hash, user["roleId"]),
+    )
+
+
+def insert_administrator_role(id: str) -> str:
+    """Store a role that may do everything, and answer its id."""
+    store_object("role", RoleBody().load({"id": id, "name": "Administrator", **dict.fromkeys(ROLE_FLAGS, True)}))
+    return id
+
+
+def insert_contents(demo: dict[str, Any]) -> None:
+    """Store what the demo workspace holds at first, checked as if it had come through the API."""
+    for kind, body in demo["model"]:  # one that comes again replaces the first: roles and workflows refer to each other
+        old = load_object(kind, body["id"]) if exists(kind, body["id"]) else None
+        store_object(kind, MODEL[kind].load(body), old)
+    for record in demo["records"]:
+        insert_record(RecordRequestBody().load(record))
+    for record_id, variant in demo["variants"]:
+        insert_variant(VariantRequestBody().load(variant), record_id)
+    for catalog_id, category in demo["categories"]:
+        insert_category(CategoryRequestBody().load(category), catalog_id)
+    for category_id, record_id in demo["assignments"]:
+        insert_assignment(category_id, record_id)
+    for record_id, state_id in demo["transitions"]:
+        move_record(record_id, state_id)
+
+
+def make_first_state(demo: dict[str, Any]) -> list[list[tuple[str, ...]]]:
+    """Answer the rows of what the demo workspace holds at first: they are made in a workspace that is then taken back."""
+    tenant = random_id("ws")
+    execute("SAVEPOINT first_state")
+    execute("INSERT INTO workspaces (id, name) VALUES (?, '')", tenant)
+    with acting_as(tenant, demo["users"][0]["id"]):
+        insert_contents(demo)
+    rows = [execute(select, tenant).fetchall() for select, _ in CONTENTS]
+    execute("ROLLBACK TO first_state")
+    execute("RELEASE first_state")
+    return rows
+
+
+def insert_first_state(demo: dict[str, Any]) -> None:
+    """Store what the demo workspace holds at first; rows that were made once are stored in a tenth of the time."""
+    row = one("SELECT value FROM settings WHERE name = 'demo_first_state'")
+    text = row[0] if row else to_json(make_first_state(demo))
+    if not row:
+        execute("INSERT INTO settings (name, value) VALUES ('demo_first_state', ?)", text)
+    for (_, insert), rows in zip(CONTENTS, json.loads(text), strict=True):
+        get_db().executemany(insert, ((g.tenant, *columns) for columns in rows))
+
+
+def remove_contents(tenant: str) -> None:
+    """Remove all that a workspace holds."""
+    for sql in REMOVE_CONTENTS:
+        execute(sql, tenant)
+
+
+hash_demo_password = functools.cache(generate_password_hash)  # slow on purpose, and everybody knows these
+
+
+def insert_demo(demo: dict[str, Any]) -> None:
+    """Store all that the demo workspace holds at first: its contents, its users and its documented keys."""
+    with acting_as(demo["workspace"]["id"], demo["users"][0]["id"]):
+        insert_first_state(demo)
+        for user in demo["users"]:
+            insert_user(user, hash_demo_password(user["password"]))
+        for key in demo["apiKeys"]:
+            execute(
+                "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at, last_used_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                *(g.tenant, key["id"], key["name"], hash_key(key["rawKey"])),
+                *(to_json(key["permissions"]), key["createdAt"], key["lastUsedAt"]),
+            )
+
+
+def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]:
+    """Store a workspace for a test, and answer it with what it takes to use it; nobody can sign in to it by password."""
+    id, name, demo = random_id("ws"), "Test workspace", read_demo()
+    users = demo["users"] if content == "demo" else [{"id": "user-admin", "name": "Administrator", "roleId": "role-admin"}]
+    sessions = {}
+    execute("INSERT INTO workspaces (id, name, is_disposable) VALUES (?, ?, 1)", id, name)
+    with acting_as(id, users[0]["id"]):
+        if content == "demo":
+            insert_first_state(demo)
+        else:
+            insert_administrator_role(users[0]["roleId"])
+        for user in users:
+            who = user["id"].removeprefix("user-")
+            known = {"id": user["id"], "email": f"{who}@{id}.example", "name": user["name"], "roleId": user["roleId"]}
+            insert_user(known, NO_PASSWORD)
+            sessions[who] = make_session(id, known)
+        made = [insert_api_key({"name": f"Test key {n}", "permissions": held}) for n, held in enumerate(keys, 1)]
+    return {"id": id, "name": name, **sessions, "keys": made}
+
+
+standin = ReadyBlueprint("standin", __name__, url_prefix="/standin", cli_group=None)
+standin.ARGUMENTS_PARSER = BodyParser()
+
+
+def is_loopback(host: str) -> bool:
+    """Answer whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_our_host(host: str) -> bool:
+    """Answer whether a Host header has a name that only this machine's own programs use, or that a setting allows."""
+    name = re.sub(r":[0-9]{1,5}\Z", "", host.lower())
+    if name in ("localhost", "[::1]", *current_app.config["STANDIN_HOSTS"]):
+        return True
+    return re.fullmatch(r"127(\.[0-9]{1,3}){3}", name) is not None
+
+
+def refuse_outsiders() -> None:
+    """Raise ApiError 403 for what a page of another origin can make a developer's browser send, or another machine sends.
+
+    A page may send a request across origins, or lead its own host name to this machine (DNS rebinding). What is no
+    browser may send any Host; that is let in from another machine only where the setting expects it.
+    """
+    if not current_app.config["STANDIN_HOSTS"] and not is_loopback(request.remote_addr or ""):
+        raise ApiError(403, "This is for programs on this machine; SIGMA_STANDIN_HOSTS opens it to others")
+    host, origin = request.environ.get("HTTP_HOST", ""), request.headers.get("Origin")
+    if not is_our_host(host):
+        raise ApiError(403, f"Host: expected localhost, a loopback address or a name in SIGMA_STANDIN_HOSTS, got {shown(host)}")
+    if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
+        raise ApiError(403, f"Origin: expected none, or this service's own, got {shown(origin)}")
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    if site not in ("none", "same-origin"):
+        raise ApiError(403, f"Sec-Fetch-Site: expected none or same-origin, got {shown(site)}")
+
+
+def holds_demo() -> bool:
+    """Answer whether the database holds the demo workspace, which a deployment's never does."""
+    return one("SELECT 1 FROM workspaces WHERE is_demo") is not None
+
+
+@standin.before_request
+def guard_standin() -> None:
+    """Let a request through to its view only if its caller may call it: the one place where that is decided."""
+    if request.environ["PATH_INFO"].startswith("//"):  # as in guard()
+        raise NotFound
+    if declared_access(request.endpoint).permission == "credential":
+        g.caller = authenticate(request.environ)
+        g.tenant = g.caller.tenant
+    else:
+        if not holds_demo():
+            raise NotFound
+        refuse_outsiders()
+    if (request.content_length or 0) > MAX_BODY:
+        raise RequestEntityTooLarge
+    if request.method == "POST" and not request.is_json:  # a form of a web page cannot send JSON
+        raise ApiError(415, f"Content-Type: expected application/json, got '{request.mimetype or 'nothing'}'")
+
+
+def hide_from_deployments(error: MethodNotAllowed) -> HTTPException:
+    """Answer the 405 of a route, or the 404 that a deployment gives for a route which is only there beside the demo."""
+    adapter = current_app.url_map.bind_to_environ(request.environ)
+    endpoint, _ = adapter.match(method=next(iter(error.valid_methods or ())))
+    hidden = endpoint.startswith("standin.") and declared_access(endpoint).permission == "demo" and not holds_demo()
+    return NotFound() if hidden else error
+
+
+def may_call(caller: Caller, access: Access) -> bool:
+    """Answer whether the caller may call a route; it is asked of what decides when the route is called."""
+    try:
+        if access.permission != "public":
+            check_permitted(caller, access)
+    except ApiError:
+        return False
+    return True
+
+
+def describe_routes(caller: Caller) -> Iterator[dict[str, Any]]:
+    """Yield every route of the API with what it takes to call it, and whether this caller may."""
+    for rule in current_app.url_map.iter_rules():
+        if not rule.endpoint.startswith("api."):
+            continue
+        access = declared_access(rule.endpoint)
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            yield {
+                "method": method,
+                "path": re.sub("<([a-z_]+)>", r"{\1}", rule.rule),
+                "permission": access.permission,
+                "roleFlag": access.flag,
+                "allowed": may_call(caller, access),
+            }
+
+
+@standin.get("/whoami")
+@any_caller
+@standin.response(200, WhoamiBody)
+def get_caller() -> Any:
+    """Say whose credential this is, and which routes it may call; the credential itself is never shown."""
+    row = one(
+        "SELECT w.name, k.name FROM workspaces w LEFT JOIN api_keys k ON k.tenant = w.id AND k.id = ? WHERE w.id = ?",
+        *(g.caller.id, g.tenant),
+    )
+    workspace, key = row or (None, None)
+    if workspace is None or (g.caller.is_key and key is None):
+        raise unauthorized("This credential was removed a moment ago")
+    caller: dict[str, Any] = {"kind": "user", "workspace": {"id": g.tenant, "name": workspace}}
+    if g.caller.is_key:
+        caller["kind"] = "api-key"
+        caller["key"] = {"id": g.caller.id, "name": key, "permissions": g.caller.permissions}
+    else:
+        caller["user"] = {**g.caller.user, "roleFlags": {flag: g.caller.role_says(flag) for flag in ROLE_FLAGS}}
+    return {**caller, "routes": list(describe_routes(g.caller))}, 200, NOT_STORED
+
+
+@standin.post("/workspaces")
+@demo_only
+@standin.arguments(WantedWorkspaceBody())
+@standin.response(201, TestWorkspaceBody)
+def create_test_workspace(wanted: dict[str, Any]) -> Any:
+    """Make a workspace of its own for a test, with an administrator's session and the API keys asked for."""
+    with transaction():
+        return insert_test_workspace(**wanted), 201, NOT_STORED
+
+
+@standin.delete("/workspaces/<id>")
+@demo_only
+@standin.response(204)
+def delete_test_workspace(id: str) -> None:
+    """Remove a workspace that was made for a test, with all that it holds; no other workspace can be removed."""
+    with transaction():
+        found(one("SELECT 1 FROM workspaces WHERE id = ? AND is_disposable", id), "workspace", id)
+        remove_contents(id)
+        execute("DELETE FROM workspaces WHERE id = ? AND is_disposable", id)
+
+
+@standin.post("/reset")
+@demo_only
+@standin.arguments(ResetBody())
+@standin.response(204)
+def reset_demo(wanted: dict[str, Any]) -> None:
+    """Bring the demo workspace back to its first state; tokens of its users stay good."""
+    with transaction():
+        demo = read_demo()
+        remove_contents(demo["workspace"]["id"])
+        insert_demo(demo)
+        if wanted["removeTestWorkspaces"]:
+            for (id,) in execute("SELECT id FROM workspaces WHERE is_disposable").fetchall():
+                remove_contents(id)
+            execute("DELETE FROM workspaces WHERE is_disposable")
+
+
+# == OpenAPI and pages ==
 
 TAGS = {  # by the last noun of a path, in the order of the API: what is done there, and with what
     "healthz": ("Health", "Whether the service works."),
@@ -3179,6 +3599,7 @@ TAGS = {  # by the last noun of a path, in the order of the API: what is done th
     "variants": ("Variants", "Versions of a record, such as its sizes, which hold only what they override."),
     "catalogs": ("Catalogs", "Ways of presenting products."),
     "categories": ("Categories", "The places in the trees of catalogs, and the records in them."),
+    "standin": ("Stand-in", "What only the stand-in has, for test suites and demos; the real service knows nothing of it."),
 }
 
 REFUSALS: dict[str, tuple[Any, ...]] = {  # by code: its status, when it comes, and the header that comes with it
@@ -3359,6 +3780,10 @@ def who_may_call(access: Access) -> str:
     """Say what it takes to call an operation."""
     if access.permission == "public":
         return "Needs no credential."
+    if access.permission == "credential":
+        return "Every API key and every signed-in user may call it."
+    if access.permission == "demo":
+        return "Needs no credential. It is there only beside the demo workspace, and not for web pages of other origins."
     key = "No API key may call it" if access.permission == "session" else f"An API key needs `{access.permission}`"
     user = f"a signed-in user needs a role with `{access.flag}`" if access.flag else "any signed-in user may call it"
     return f"{key}; {user}."
@@ -3367,14 +3792,16 @@ def who_may_call(access: Access) -> str:
 def error_codes(access: Access, id: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
     """Yield the codes with which an operation may refuse."""
     verb, _, noun = id.partition("_")
-    guarded, has_body = access.permission != "public", "requestBody" in operation
-    writes = verb in ("create", "replace", "set") and id not in ("create_api_key", "replace_role", "replace_category")
+    guarded, has_body, beside_demo = access.permission != "public", "requestBody" in operation, access.permission == "demo"
+    writes = verb in ("create", "replace", "set") and id not in (
+        *("create_api_key", "replace_role", "replace_category", "create_test_workspace"),
+    )
     comes = {
         "VALIDATION_ERROR": has_body or "parameters" in operation,
-        "UNAUTHORIZED": guarded or verb == "login",
-        "PERMISSION_DENIED": guarded,
+        "UNAUTHORIZED": (guarded and not beside_demo) or verb == "login",
+        "PERMISSION_DENIED": guarded and access.permission != "credential",
         "LIMIT_EXCEEDED": id == "create_record",
-        "NOT_FOUND": "{" in path,
+        "NOT_FOUND": "{" in path or beside_demo,
         "METHOD_NOT_ALLOWED": False,
         "CONFLICT": writes or (verb == "delete" and noun.replace("_", "-") in MODEL),
         "UNSUPPORTED_MEDIA_TYPE": has_body,
@@ -3386,7 +3813,7 @@ def error_codes(access: Access, id: str, path: str, operation: dict[str, Any]) -
 
 def response_headers(access: Access, *more: str) -> dict[str, Any]:
     """Refer to the headers of an answer."""
-    names = ["X-Request-Id", *more] + ([] if access.permission == "public" else ["X-Sigma-Required-Permission"])
+    names = ["X-Request-Id", *more] + (["X-Sigma-Required-Permission"] if access.is_named else [])
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
@@ -3403,8 +3830,8 @@ def refusal(access: Access, code: str, message: str) -> dict[str, Any]:
 
 def describe(operation: dict[str, Any], endpoint: str, path: str, examples: dict[str, Any], shared: dict[str, Any]) -> None:
     """Say where an operation belongs, what it does, who may call it, and how it refuses; what guarded ones answer is shared."""
-    access, id, text = declared_access(endpoint), endpoint.removeprefix("api."), operation["summary"].removesuffix(".")
-    schemes: dict[str, list[str]] = {"public": [], "session": ["session"]}
+    access, id, text = declared_access(endpoint), endpoint.partition(".")[2], operation["summary"].removesuffix(".")
+    schemes: dict[str, list[str]] = {"public": [], "demo": [], "session": ["session"]}
     operation |= {
         "operationId": id,
         "tags": [[TAGS[part][0] for part in path.split("/") if part in TAGS][-1]],
@@ -3421,7 +3848,7 @@ def describe(operation: dict[str, Any], endpoint: str, path: str, examples: dict
     for code in error_codes(access, id, path, operation):
         message = examples["operations"].get(id, {}).get(code, examples["refusals"][code])
         response = refusal(access, code, message)
-        if access.permission != "public":
+        if access.is_named:
             shared[code], response = response, {"$ref": f"#/components/responses/{code}"}
         responses[str(REFUSALS[code][0])] = response
 
@@ -3436,13 +3863,13 @@ def describe_parameters(path: str, parameters: list[dict[str, Any]], ids: dict[s
 
 def openapi_document(smorest: Api) -> str:
     """Answer the OpenAPI document: what flask-smorest knows, and of each operation its access, its errors and examples."""
-    # Registered only now, because it takes as long as all the rest of starting.
-    api.register_views_in_doc(smorest, current_app, smorest.spec, name=api.name, parameters=None)
-    document, demo = json.loads(to_json(smorest.spec.to_dict())), json.loads(DEMO_FILE.read_text(encoding="utf-8"))
+    for blueprint in (api, standin):  # only now, because it takes as long as all the rest of starting
+        blueprint.register_views_in_doc(smorest, current_app, smorest.spec, name=blueprint.name, parameters=None)
+    document, demo = json.loads(to_json(smorest.spec.to_dict())), read_demo()
     examples, components, operations = demo["examples"], document["components"], []
     components |= {"responses": {}, "headers": HEADERS}
     for rule in current_app.url_map.iter_rules():
-        if rule.endpoint.startswith("api."):
+        if rule.endpoint.startswith(("api.", "standin.")):
             path = re.sub("<([a-z_]+)>", r"{\1}", rule.rule)
             (method,) = {method.lower() for method in rule.methods or ()} - {"head", "options"}
             describe(document["paths"][path][method], rule.endpoint, path, examples, components["responses"])
@@ -3481,14 +3908,6 @@ def show_docs() -> Response:
 STOP_TIMEOUT = 8  # seconds for requests in flight: more than a write waits, less than Docker does before it kills
 
 
-def is_loopback(host: str) -> bool:
-    """Answer whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def refuse_public_demo(host: str) -> None:
     """Raise StartError before demo data is served where others can reach it, unless a setting allows that."""
     config = current_app.config
@@ -3512,46 +3931,58 @@ def refuse_taken_port(host: str, port: int) -> None:
             ) from None
 
 
+def take_free_port(host: str) -> int:
+    """Answer a port that is free, and keep it so for the server that this process becomes.
+
+    The socket stays open, without listening; the server binds its own beside it, and nobody else gets the port meanwhile.
+    """
+    keeper = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as granian does
+    keeper.bind((host.strip("[]"), 0))
+    port: int = keeper.getsockname()[1]
+    os.set_inheritable(keeper.detach(), True)
+    return port
+
+
+def send(url: str, method: str, path: str, headers: dict[str, str], body: Any = None) -> tuple[int, Any]:
+    """Send a request to the API, and answer the status and the body, 0 and None if none comes."""
+    data = None if body is None else to_json(body).encode()
+    try:
+        with closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)) as connection:
+            connection.request(method, f"/api/v1{path}", data, {**headers, "Content-Type": "application/json"})
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+    except (OSError, http.client.HTTPException):
+        return 0, None
+
+
+def announce_when_ready(url: str) -> None:
+    """Leave a process behind that says when the server, which this one becomes, answers.
+
+    It has no parent, because the server would not wait for a child that it does not know. The server holds the writing end
+    of a pipe without knowing it either: when that closes, there is nothing to be announced any more.
+    """
+    over, alive = os.pipe()
+    os.set_inheritable(alive, True)
+    if child := os.fork():
+        os.waitpid(child, 0)
+        return
+    try:
+        if not os.fork():
+            os.close(alive)
+            pause = 0.02
+            while not select.select([over], [], [], pause)[0]:
+                if send(url, "GET", "/healthz", {})[0] == 200:
+                    click.echo(f"Ready        {url}")
+                    break
+                pause = min(1, pause * 1.1)
+    finally:
+        os._exit(0)
+
+
 def act_as(tenant: str, user_id: str) -> None:
     """Let a command act in a workspace as one of its users."""
     g.tenant, g.caller = tenant, Caller(tenant, user_id, user={"id": user_id}, role={})
-
-
-def insert_user(user: dict[str, str], password: str) -> None:
-    """Store a user. Raises sqlite3.IntegrityError for an email that is taken."""
-    execute(
-        "INSERT INTO users (tenant, id, email, name, password_hash, role_id) VALUES (?, ?, ?, ?, ?, ?)",
-        *(g.tenant, user["id"], user["email"], user["name"], generate_password_hash(password), user["roleId"]),
-    )
-
-
-def insert_demo() -> None:
-    """Store the demo workspace, checked as if it had come through the API."""
-    demo = json.loads(DEMO_FILE.read_text(encoding="utf-8"))
-    workspace = demo["workspace"]
-    act_as(workspace["id"], demo["users"][0]["id"])
-    execute("INSERT INTO workspaces (id, name, is_demo) VALUES (?, ?, 1)", workspace["id"], workspace["name"])
-    for kind, body in demo["model"]:  # one that comes again replaces the first: roles and workflows refer to each other
-        old = load_object(kind, body["id"]) if exists(kind, body["id"]) else None
-        store_object(kind, MODEL[kind].load(body), old)
-    for user in demo["users"]:
-        insert_user(user, user["password"])
-    for key in demo["apiKeys"]:
-        execute(
-            "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at, last_used_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            *(g.tenant, key["id"], key["name"], hash_key(key["rawKey"])),
-            *(to_json(key["permissions"]), key["createdAt"], key["lastUsedAt"]),
-        )
-    for record in demo["records"]:
-        insert_record(RecordRequestBody().load(record))
-    for record_id, variant in demo["variants"]:
-        insert_variant(VariantRequestBody().load(variant), record_id)
-    for catalog_id, category in demo["categories"]:
-        insert_category(CategoryRequestBody().load(category), catalog_id)
-    for category_id, record_id in demo["assignments"]:
-        insert_assignment(category_id, record_id)
-    for record_id, state_id in demo["transitions"]:
-        move_record(record_id, state_id)
 
 
 @api.cli.command("demo")
@@ -3562,12 +3993,16 @@ def make_demo() -> None:
     """
     with transaction():
         if not one("SELECT 1 FROM workspaces"):
-            insert_demo()
+            demo = read_demo()
+            execute("DELETE FROM settings WHERE name = 'demo_first_state'")  # an older release may have made it
+            sql = "INSERT INTO workspaces (id, name, is_demo) VALUES (?, ?, 1)"
+            execute(sql, demo["workspace"]["id"], demo["workspace"]["name"])
+            insert_demo(demo)
 
 
 @api.cli.command("serve")
 def serve() -> None:
-    """Serve on HOST and PORT with WORKERS processes.
+    """Serve on HOST and PORT with WORKERS processes, and print a line `Ready <url>` as soon as the service answers.
 
     Example: PORT=9000 flask serve
     """
@@ -3575,16 +4010,18 @@ def serve() -> None:
     host, port = config["HOST"], config["PORT"]
     refuse_public_demo(host)
     refuse_taken_port(host, port)
+    port = port or take_free_port(host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     click.echo(f"Sigma PIM    {url}/api/v1\nDocs         {url}/docs\nDatabase     {config['DATABASE']}")
     if one("SELECT 1 FROM workspaces WHERE is_demo"):
-        demo = json.loads(DEMO_FILE.read_text(encoding="utf-8"))
+        demo = read_demo()
         user, key = demo["users"][0], demo["apiKeys"][0]
         click.echo(f"Demo login   {user['email']} / {user['password']}")
         click.echo(f"Demo key     X-Sigma-ApiKey: {key['rawKey']}  ({', '.join(key['permissions'])})")
     elif not one("SELECT 1 FROM workspaces"):
         click.echo("No workspace yet: make one with `flask workspace create`")
     close_db()
+    announce_when_ready(url)
     # One blocking thread a worker is the fastest. Variables named HTTP_… would reach the WSGI environment, where they
     # look like headers of every request.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HTTP_")}
@@ -3599,7 +4036,7 @@ def serve() -> None:
         "workers-kill-timeout": STOP_TIMEOUT,
     }
     arguments = [argument for name, value in options.items() for argument in (f"--{name}", str(value))]
-    arguments += ["--no-ws", "--respawn-failed-workers", "--factory", "app:create_app"]
+    arguments += ["--no-ws", "--respawn-failed-workers", "--factory", "app:create_worker_app"]
     os.execve(sys.executable, [sys.executable, "-m", "granian", *arguments], environment)  # noqa: S606 (no shell is meant)
 
 
@@ -3709,12 +4146,6 @@ def refusing_taken(**body: str) -> Iterator[None]:
         raise ApiError(409, taken(error, body)) from None
 
 
-def insert_administrator_role(id: str) -> str:
-    """Store a role that may do everything, and answer its id."""
-    store_object("role", RoleBody().load({"id": id, "name": "Administrator", **dict.fromkeys(ROLE_FLAGS, True)}))
-    return id
-
-
 def user_as_listed(row: Iterable[str]) -> dict[str, str]:
     """Answer a user's row as the API shows users."""
     return dict(zip(("id", "email", "name", "roleId"), row, strict=True))
@@ -3773,7 +4204,7 @@ def create_workspace(id: str, name: str, email: str, user_name: str) -> Report:
         execute("INSERT INTO workspaces (id, name) VALUES (?, ?)", id, name)
         act_as(id, user["id"])
         insert_administrator_role(user["roleId"])
-        insert_user(user, password)
+        insert_user(user, generate_password_hash(password))
     return Report({**workspace, "users": [user]}, f"Workspace '{id}' made; {email} can sign in.")
 
 
@@ -3853,7 +4284,7 @@ def add_user(email: str, name: str, role_id: str) -> Report:
     password = read_password()
     with refusing_taken(email=email):
         require_existing([("role", "role", role_id)])
-        insert_user(user, password)
+        insert_user(user, generate_password_hash(password))
     return Report(user, f"{email} can sign in to '{g.tenant}' with role '{role_id}'.")
 
 
@@ -4272,7 +4703,7 @@ def workspaces_without_administrator() -> Iterator[str]:
 
 def known_secrets() -> Iterator[str]:
     """Yield the demo's keys and passwords wherever they open something else."""
-    demo = json.loads(DEMO_FILE.read_text(encoding="utf-8"))
+    demo = read_demo()
     keys = (
         "SELECT w.id, k.id FROM workspaces w JOIN api_keys k ON k.tenant = w.id"
         " WHERE NOT w.is_demo AND k.deactivated_at IS NULL AND k.hash = ?"
@@ -4280,7 +4711,10 @@ def known_secrets() -> Iterator[str]:
     for key in demo["apiKeys"]:
         for tenant, id in execute(keys, hash_key(key["rawKey"])):
             yield f"everybody knows key '{id}' of '{tenant}': flask keys deactivate {id} --workspace {tenant}"
-    users = "SELECT u.email, u.password_hash FROM workspaces w JOIN users u ON u.tenant = w.id WHERE NOT w.is_demo"
+    users = (
+        "SELECT u.email, u.password_hash FROM workspaces w JOIN users u ON u.tenant = w.id"
+        " WHERE NOT w.is_demo AND NOT w.is_disposable"  # nobody has a password in those for tests
+    )
     for email, password_hash in execute(users).fetchall():
         if any(check_password_hash(password_hash, user["password"]) for user in demo["users"]):
             yield f"everybody knows the password of {email}: flask users password {email}"
@@ -4361,6 +4795,113 @@ def doctor() -> Report:
     return Report(results, "\n".join(lines), int(any(result["result"] == "problem" for result in results)))
 
 
+# == The story in the terminal ==
+
+
+@contextmanager
+def serving_demo(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Serve a demo workspace of its own during the block; yield its URL and the server. Raises StartError."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("SIGMA_")}
+    environment = {"PORT": "0", **others, "HOST": "127.0.0.1", "SIGMA_DATABASE": str(folder / "demo.db")}
+    flask, log = [sys.executable, "-m", "flask", "--app", "app"], folder / "log"
+    if subprocess.run([*flask, "demo"], cwd=HERE, env=environment, check=False).returncode:  # noqa: S603 (the command is ours)
+        sys.exit(1)  # it has said why
+    with log.open("wb") as output:
+        command = [*flask, "serve"]
+        server = subprocess.Popen(command, cwd=HERE, env=environment, stdout=output, stderr=output)  # noqa: S603
+    try:
+        while not (ready := re.search(r"^Ready +(\S+)", log.read_text(encoding="utf-8"), re.MULTILINE)):
+            if server.poll() is not None:
+                raise StartError(log.read_text(encoding="utf-8").strip().removeprefix("Error: "))
+            time.sleep(0.05)
+        yield ready[1], server
+    finally:
+        server.terminate()
+        server.wait()
+
+
+class Integration(threading.Thread):
+    """A program that asks for a record all the time, whatever is done to its key."""
+
+    def __init__(self, url: str):
+        super().__init__(daemon=True)
+        self.url, self.headers, self.over = url, dict[str, str](), threading.Event()
+        self.requests = self.failed = 0
+
+    def run(self) -> None:
+        """Ask until it is over, and count what is not answered as it should be."""
+        while not self.over.wait(0.02):
+            status, _ = send(self.url, "GET", "/records/ent-coastal-wb", self.headers)
+            self.failed += status != 200
+            self.requests += 1
+
+    def move_to(self, headers: dict[str, str]) -> None:
+        """Use another credential; when this returns, what was sent with the one before has been answered."""
+        self.headers, before = headers, self.requests
+        if not self.is_alive():
+            self.start()
+        while self.requests < before + 2:
+            time.sleep(0.01)
+
+
+def answer_lines(answer: Any, members: list[str]) -> list[str]:
+    """Answer how the story shows an answer: these members of it, or of each item; of a refusal, the message."""
+    if isinstance(answer, list):
+        return ["   ".join(answer_lines(item, members)) for item in answer]
+    return [f"{name}: " + to_json(answer[name]).strip('"') for name in members] or [answer["message"]]
+
+
+def tell_story(url: str, pause: float) -> None:
+    """Play the story of demo.json in the terminal. Raises ClickException where it goes otherwise than it is told."""
+    integration, ids, headers = Integration(url), dict[str, str](), {"nobody": dict[str, str]()}
+    for number, step in enumerate(read_demo()["story"], 1):
+        method, path = step["request"].format(**ids).split()
+        click.secho(f"\n{number:2}  {step['caption']}", bold=True)
+        click.echo(f"    {step['by']}: {method} {path}" + (f"\n    {to_json(step['body'])}" if "body" in step else ""))
+        time.sleep(pause / 2)
+        status, answer = send(url, method, path, headers[step["by"]], step.get("body"))
+        if status != step["status"]:
+            raise click.ClickException(f"Step {number} was answered with {status}, not with {step['status']}.")
+        click.secho(f"    {status} {CODES.get(status, 'OK')}", fg="green" if status < 400 else "red", bold=True)
+        click.echo("\n".join(f"    {line}" for line in answer_lines(answer, step.get("show", []))))
+        if "gives" in step:
+            ids[step["gives"]] = answer.get("id", "")
+            token = f"Bearer {answer.get('token')}"
+            headers[step["gives"]] = {"X-Sigma-ApiKey": answer["rawKey"]} if "rawKey" in answer else {"Authorization": token}
+        if "integration" in step:
+            integration.move_to(headers[step["integration"]])
+        if integration.is_alive():
+            click.secho(f"    The integration: {integration.requests} requests, {integration.failed} failed", fg="cyan")
+        time.sleep(pause)
+    integration.over.set()
+    integration.join()
+    click.secho(f"\nThe integration sent {integration.requests} requests; {integration.failed} failed.", bold=True)
+    if integration.failed:
+        raise click.ClickException("None should have failed.")
+
+
+@api.cli.command("play", with_appcontext=False)
+@click.option("--fast", is_flag=True, help="Make no pauses.")
+@click.option("--exit", "ends", is_flag=True, help="End after the story; otherwise the service stays until Ctrl-C.")
+def play(fast: bool, ends: bool) -> None:
+    """Play in the terminal how a key is replaced without a failed request, on a demo workspace made for that.
+
+    Example: flask play --fast
+    """
+    if os.environ.get("NO_COLOR"):
+        click.get_current_context().color = False
+    for number in (signal.SIGTERM, signal.SIGHUP):  # also then nothing is left behind
+        signal.signal(number, lambda *_: sys.exit(1))
+    click.echo("Starting the service, with a demo workspace of its own …")
+    with tempfile.TemporaryDirectory(prefix="sigma-demo-") as folder, serving_demo(Path(folder)) as (url, server):
+        tell_story(url, 0 if fast else 2)
+        if sys.stdout.isatty() and not ends:
+            logins = ", ".join(f"{user['email']} / {user['password']}" for user in read_demo()["users"])
+            click.echo(f"\nSigma PIM    {url}/api/v1\nDocs         {url}/docs\nLogins       {logins}\nEnd          Ctrl-C")
+            with suppress(KeyboardInterrupt):
+                server.wait()
+
+
 # == Application ==
 
 
@@ -4386,6 +4927,7 @@ def document_api(app: Flask) -> Smorest:
     scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-Sigma-ApiKey", "description": key})
     scheme("session", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": session})
     app.register_blueprint(api)
+    app.register_blueprint(standin)
     return smorest
 
 
@@ -4412,6 +4954,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     smorest = document_api(app)
     for failure in (sqlite3.Error, json.JSONDecodeError):  # the latter of what was stored: parse_json() reads the bodies
         app.register_error_handler(failure, lambda error: smorest.handle_http_exception(translate_database_error(error)))
+    app.register_error_handler(MethodNotAllowed, lambda error: smorest.handle_http_exception(hide_from_deployments(error)))
     document = functools.cache(lambda: openapi_document(smorest))
     app.add_url_rule("/", view_func=show_index)
     app.add_url_rule("/healthz", view_func=get_health)
@@ -4425,3 +4968,12 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
         with app.app_context():
             refuse_public_demo(context.params["host"])
     return app
+
+
+def create_worker_app() -> Flask:
+    """Make the application for one of the processes of the server that `flask serve` runs.
+
+    A Ctrl-C reaches all of them at once, and then the main one ends the others. A worker that is told twice may hang.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    return create_app()

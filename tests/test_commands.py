@@ -600,6 +600,7 @@ def executed(monkeypatch):
 
     monkeypatch.setattr(os, "execve", execve)
     monkeypatch.setattr(service, "refuse_taken_port", lambda *_: None)  # the addresses here are none of this machine's
+    monkeypatch.setattr(service, "announce_when_ready", lambda *_: None)  # nothing is started that would get ready
     return calls
 
 

@@ -342,6 +342,7 @@ def serve(monkeypatch, template):
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(os, "execve", lambda *arguments: started.append(arguments))
         monkeypatch.setattr(service, "refuse_taken_port", lambda *_: None)  # the addresses are none of this machine's
+        monkeypatch.setattr(service, "announce_when_ready", lambda *_: None)
         result = service.create_app({"DATABASE": str(database)}).test_cli_runner().invoke(args=["serve"])
         service.close_db()
         return bool(started), result

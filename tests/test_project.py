@@ -85,7 +85,7 @@ def test_nothing_reads_the_environment_but_the_settings():
         for node in ast.walk(function)
         if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv")
     ]
-    assert set(readers) <= {"read_settings", "serve"}
+    assert set(readers) <= {"read_settings", "serve", "serving_demo", "play"}
 
 
 # -- Tenants
@@ -213,7 +213,7 @@ def commands(group, *names):
 
 
 def test_the_readme_names_every_command_and_exit_code():
-    everyday = {"flask demo", "flask serve"}  # which `make run` and `make serve` say for people
+    everyday = {"flask demo", "flask serve", "flask play"}  # which `make run` and `make demo` say for people
     shown = re.findall(r"^flask [a-z]+(?: [a-z]+(?= |$))?", README, re.MULTILINE)
     assert sorted({*shown, *everyday}) == sorted(commands(service.api.cli))
     assert [row[0] for row in table_rows("[0-9]")] == ["0", "1", "2"]

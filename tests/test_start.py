@@ -28,6 +28,10 @@ SETTINGS = {
     "ALLOW_PUBLIC_DEMO": ("SIGMA_ALLOW_PUBLIC_DEMO", "1", True, False),
     "PROXIES": ("SIGMA_PROXIES", "2", 2, 0),
     "REQUEST_LOG": ("SIGMA_REQUEST_LOG", "0", False, True),
+    "STANDIN_HOSTS": (
+        *("SIGMA_STANDIN_HOSTS", "pim.test, Sigma_1,[FD00::1]"),
+        *(("pim.test", "sigma_1", "[fd00::1]"), ()),
+    ),
     "HOST": ("HOST", "0.0.0.0", "0.0.0.0", "127.0.0.1"),
     "PORT": ("PORT", "9000", 9000, 8080),
     "WORKERS": ("WORKERS", "4", 4, 1),
@@ -238,6 +242,7 @@ def test_an_empty_variable_is_like_none(monkeypatch, variable):
         *(("SIGMA_JWT_SECRET", text) for text in ("short", SECRET[:-1])),
         *(("SIGMA_ALLOW_PUBLIC_DEMO", text) for text in ("yes", "2")),
         *(("PORT", text) for text in ("-1", "http", "80.0", "65536", "999999999")),
+        *(("SIGMA_STANDIN_HOSTS", text) for text in ("*", "a.test:80", "http://a.test", "a.test,", ".test", "fd00::1")),
         *(("WORKERS", text) for text in ("0", "-1", "two", "1.5")),
     ],
 )

@@ -108,7 +108,7 @@ def what_serve_executes(database: Path, path: str) -> Command:
     """Answer the server's own command line: what `flask serve` becomes, without the command that looks things over first."""
     port = free_port()
     app = service.create_app({"DATABASE": str(database), "PORT": port})
-    with mock.patch("os.execve") as execve:
+    with mock.patch("os.execve") as execve, mock.patch.object(service, "announce_when_ready"):
         done = app.test_cli_runner().invoke(args=["serve"])
     service.close_db()
     if done.exit_code or not execve.called:
@@ -120,7 +120,7 @@ def what_serve_executes(database: Path, path: str) -> Command:
 def bare_flask(database: Path) -> Command:
     """Answer how to start a bare Flask application on the same server, with the same options."""
     served = what_serve_executes(database, "")
-    arguments = ["bare_flask:create_app" if argument == "app:create_app" else argument for argument in served.arguments]
+    arguments = ["bare_flask:create_app" if argument.startswith("app:") else argument for argument in served.arguments]
     environment = {**served.environment, "PYTHONPATH": str(HERE / "peers")}
     return Command(arguments, environment, Target(served.target.port, "/records/ent-rain-hat", {}))
 
