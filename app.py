@@ -120,6 +120,11 @@ def host_names(text: str) -> tuple[str, ...]:
     return names
 
 
+def database_path(text: str) -> str:
+    """Read a file's path, which from then on means the same wherever one goes."""
+    return text if text == ":memory:" else os.path.abspath(text)
+
+
 def signing_secret(text: str) -> str:
     """Read a secret long enough for HS256 (RFC 7518, section 3.2: as long as the hash)."""
     if len(text.encode()) < 32:
@@ -128,7 +133,7 @@ def signing_secret(text: str) -> str:
 
 
 SETTINGS = {
-    "DATABASE": Setting("SIGMA_DATABASE", os.path.abspath, str(HERE / "sigma.db"), "The SQLite file, made when missing"),
+    "DATABASE": Setting("SIGMA_DATABASE", database_path, str(HERE / "sigma.db"), "The SQLite file, made when missing"),
     "JWT_SECRET": Setting(
         "SIGMA_JWT_SECRET", signing_secret, None, "Signs session tokens; unset, a random one in the database"
     ),
@@ -227,15 +232,21 @@ def close_db() -> None:
         _thread.path = _thread.file = None
 
 
+def require_same_file(path: str) -> None:
+    """Raise DatabaseMovedError unless the file at a path is the one that this process prepared."""
+    file = identify(path)
+    if _prepared.setdefault(path, file) != file:
+        raise DatabaseMovedError(f"{path} was replaced while in use; put it back, or start the service again")
+
+
 def open_db(path: str) -> None:
     """Open this thread's connection, or see that the file it is open on is still the one at the path.
 
     Raises DatabaseMovedError for one that was removed or replaced while in use: SQLite would go on writing to the file
     that is gone, and what is acknowledged would be gone with it.
     """
-    file = identify(path)
-    if _prepared.setdefault(path, file) != file:
-        raise DatabaseMovedError(f"{path} was replaced while in use; put it back, or start the service again")
+    require_same_file(path)
+    file = _prepared[path]
     if getattr(_thread, "file", None) != file:
         close_db()
         _thread.db, _thread.file = connect(path), file
@@ -271,6 +282,7 @@ def transaction() -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        require_same_file(current_app.config["DATABASE"])
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:  # SQLite has already rolled back after some failures, a full disk among them
@@ -542,7 +554,9 @@ class ErrorBody(ma.Schema):
 
 def without_keys(text: str) -> str:
     """Answer a text for a client or the log with the raw keys in it made unreadable, wherever in a request they stood."""
-    return re.sub("sigma_sk_live_[a-z0-9]+", "sigma_sk_live_…", text) if "sigma_sk_live_" in text else text
+    if "sigma_sk_live_" not in text.lower():
+        return text
+    return re.sub("sigma_sk_live_[a-z0-9]+", "sigma_sk_live_…", text, flags=re.IGNORECASE)
 
 
 def refuse(error: ApiError) -> Response:
@@ -1151,6 +1165,14 @@ def route_template(asked: Request) -> str:
     return asked.url_rule.rule if asked.url_rule else "-"
 
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def method_name(asked: Request) -> str:
+    """Answer a request's method; what is none could be anything, as with the path."""
+    return asked.method if asked.method in METHODS else "-"
+
+
 class NoSessions(SessionInterface):
     """Flask's cookie sessions, of which the service has none."""
 
@@ -1173,7 +1195,7 @@ class Service(Flask):
 
     def log_exception(self, exc_info: Any) -> None:
         """Log a failure of ours with its stack trace."""
-        self.logger.error("%s %s failed", request.method, route_template(request), exc_info=exc_info)
+        self.logger.error("%s %s failed", method_name(request), route_template(request), exc_info=exc_info)
 
 
 NOBODY = Caller("-", "-")
@@ -1198,11 +1220,12 @@ def finish_request(response: Response) -> Response:
     if current_app.config["REQUEST_LOG"]:
         caller = about.get("caller") or about.get("refused") or NOBODY
         took = 1000 * (time.perf_counter() - about.started)
-        # Python's logging would cost more than looking up the key.
-        sys.stderr.write(
-            f"{utc_now()} {asked.method} {route_template(asked)} {response.status_code} {took:.1f}ms"
-            f" request={about.request_id} workspace={caller.tenant} caller={caller.id}\n"
-        )
+        # Python's logging would cost more than looking up the key. A log that is full or gone must not stop the service.
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(
+                f"{utc_now()} {method_name(asked)} {route_template(asked)} {response.status_code} {took:.1f}ms"
+                f" request={about.request_id} workspace={caller.tenant} caller={caller.id}\n"
+            )
     return response
 
 
@@ -1325,28 +1348,46 @@ def make_session(tenant: str, user: dict[str, str]) -> dict[str, Any]:
 
 
 def address_of_caller() -> str:
-    """Answer the network address that tries are counted by: of IPv6 the first half, which is what one customer gets."""
-    address = request.remote_addr or ""
-    return str(ipaddress.ip_network((address, 64), strict=False)) if ":" in address else address
+    """Answer the network address that tries are counted by: of IPv6 the first half, which is what one customer gets.
+
+    Some proxies add the port to it, and a server that listens on both calls 192.0.2.1 ::ffff:192.0.2.1.
+    """
+    text = request.remote_addr or ""
+    try:
+        address = ipaddress.ip_address(re.sub(r"^(?:\[(.*)\]|([0-9.]+))(?::[0-9]+)?$", r"\1\2", text))
+    except ValueError:
+        return text
+    if isinstance(address, ipaddress.IPv6Address) and not address.ipv4_mapped:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
-def admit_attempt(limits: dict[bytes, int]) -> float:
-    """Let a try to sign in go on, counted as failed until it succeeds, so that tries at once cannot slip past a limit.
+def refuse_throttled(limits: dict[bytes, int]) -> None:
+    """Raise ApiError 429 after too many failures within the window, by whom, and how many each is allowed."""
+    now, wait = time.time(), 0.0
+    sql = "SELECT at FROM login_attempts WHERE who = ? AND at > ? AND at <= ? ORDER BY at DESC LIMIT 1 OFFSET ?"
+    for who, allowed in limits.items():
+        row = one(sql, who, now - FAILURES_WINDOW, now, allowed - 1)
+        wait = max(wait, row[0] + FAILURES_WINDOW - now if row else 0)
+    if wait:
+        seconds = math.ceil(wait)
+        raise ApiError(429, f"Too many failed logins; try again in {seconds} seconds", headers={"Retry-After": str(seconds)})
 
-    Takes how many failures are allowed by whom, and answers the time under which the try is counted. The count is in the
-    database and so across all processes. Raises ApiError 429 after too many within the window.
+
+def settle_attempt(limits: dict[bytes, int], pair: bytes, is_right: bool) -> None:
+    """Count a try to sign in that failed, in the database and so across all processes; one that is right clears the count.
+
+    Raises ApiError 429 when others, who tried at the same time, have used up the limit meanwhile: also for a right
+    password, so that trying many at once finds no more than trying one after another.
     """
     with transaction():
-        now, wait = datetime.now(UTC).timestamp(), 0.0
-        execute("DELETE FROM login_attempts WHERE at <= ?", now - FAILURES_WINDOW)
-        for who, allowed in limits.items():
-            row = one("SELECT at FROM login_attempts WHERE who = ? ORDER BY at DESC LIMIT 1 OFFSET ?", who, allowed - 1)
-            wait = max(wait, row[0] + FAILURES_WINDOW - now if row else 0)
-        if not wait:
+        refuse_throttled(limits)
+        now = time.time()
+        execute("DELETE FROM login_attempts WHERE at <= ? OR at > ?", now - FAILURES_WINDOW, now)
+        if is_right:
+            execute("DELETE FROM login_attempts WHERE who = ?", pair)
+        else:
             get_db().executemany("INSERT INTO login_attempts (who, at) VALUES (?, ?)", ((who, now) for who in limits))
-            return now
-    seconds = math.ceil(wait)
-    raise ApiError(429, f"Too many failed logins; try again in {seconds} seconds", headers={"Retry-After": str(seconds)})
 
 
 @api.get("/auth/tenants")
@@ -1373,11 +1414,13 @@ def login(credentials: dict[str, str]) -> Any:
     email, password = credentials["email"], credentials["password"]
     address = address_of_caller()
     pair, alone = (hashlib.sha256(text.encode()).digest() for text in (f"{email.lower()} {address}", address))
-    at = admit_attempt({pair: FAILURES_OF_EMAIL, alone: FAILURES_OF_ADDRESS})
+    limits = {pair: FAILURES_OF_EMAIL, alone: FAILURES_OF_ADDRESS}
+    refuse_throttled(limits)
     row = one("SELECT tenant, id, email, name, role_id, password_hash FROM users WHERE email = ?", email)
-    if not check_password_hash(row[5] if row else NO_PASSWORD, password) or not row:
+    is_right = check_password_hash(row[5] if row else NO_PASSWORD, password) and row is not None
+    settle_attempt(limits, pair, is_right)
+    if not is_right:
         raise unauthorized("Wrong email or password")
-    execute("DELETE FROM login_attempts WHERE who = ? OR (who = ? AND at = ?)", pair, alone, at)
     tenant, *user, _ = row
     return make_session(tenant, dict(zip(("id", "email", "name", "roleId"), user, strict=True))), 200, NOT_STORED
 
@@ -1497,8 +1540,9 @@ def switch_off_api_key(id: str) -> dict[str, Any]:
 
 def remove_api_key(id: str) -> dict[str, bool]:
     """Delete an API key. Raises ApiError 404."""
-    if not execute("DELETE FROM api_keys WHERE tenant = ? AND id = ?", g.tenant, id).rowcount:
-        raise not_found("api-key", id)
+    with transaction():
+        if not execute("DELETE FROM api_keys WHERE tenant = ? AND id = ?", g.tenant, id).rowcount:
+            raise not_found("api-key", id)
     return {"deleted": True}
 
 
@@ -1516,7 +1560,8 @@ def list_api_keys() -> list[dict[str, Any]]:
 @api.response(201, NewApiKeyBody)
 def create_api_key(key: dict[str, Any]) -> Any:
     """Generate a new API key; this answer is the only one that shows the raw key, so store it now."""
-    return insert_api_key(key), 201, NOT_STORED
+    with transaction():
+        return insert_api_key(key), 201, NOT_STORED
 
 
 @api.post("/api-keys/<id>/deactivate")
@@ -4033,6 +4078,7 @@ def serve() -> None:
         "workers": config["WORKERS"],
         "blocking-threads": 1,
         "log-level": "warning",
+        "http": "1",  # over HTTP/2, granian resets a request whose body is not read, and its refusal is lost
         "workers-kill-timeout": STOP_TIMEOUT,
     }
     arguments = [argument for name, value in options.items() for argument in (f"--{name}", str(value))]
@@ -4062,6 +4108,8 @@ def reports(command: Callable[..., Report]) -> Callable[..., None]:
             raise click.ClickException(str(error.description)) from None
         except OSError as error:
             raise click.ClickException(str(error)) from None
+        except UnicodeError:
+            raise click.ClickException("Expected text in UTF-8") from None
         click.echo(to_json(report.body) if as_json else report.text)
         sys.exit(report.exit_code)
 
@@ -4369,7 +4417,9 @@ def create_key(name: str, permissions: tuple[str, ...]) -> Report:
 
     Example: flask keys create --name "Shopify sync" --permission read --permission update-data
     """
-    key = insert_api_key(checked(ApiKeyRequestBody(), {"name": name, "permissions": list(permissions)}))
+    wanted = checked(ApiKeyRequestBody(), {"name": name, "permissions": list(permissions)})
+    with transaction():
+        key = insert_api_key(wanted)
     return Report(key, f"Key '{key['id']}' made ({', '.join(key['permissions'])}). It is shown only now:\n{key['rawKey']}")
 
 
@@ -4422,6 +4472,15 @@ def refuse_damaged(db: sqlite3.Connection, name: str | Path) -> None:
         raise click.ClickException(f"{name} is no database of Sigma PIM")
     if problems := damage(db):
         raise click.ClickException(f"{name} is damaged: {'; '.join(problems)}")
+
+
+def missing_parts(db: sqlite3.Connection) -> list[str]:
+    """Answer the tables, indexes, triggers and views that a database of this version has, and this one has not."""
+    sql = "SELECT type, name FROM sqlite_schema"
+    with closing(sqlite3.connect(":memory:")) as new:
+        make_tables(new)
+        missing = set(new.execute(sql)) - set(db.execute(sql))
+    return [f"the {kind} {name} is missing" for kind, name in sorted(missing)]
 
 
 class Contents(NamedTuple):
@@ -4490,6 +4549,7 @@ def backup(file: Path, force: bool) -> Report:
 
     Example: flask backup /backup/acme.db
     """
+    file = file.resolve()
     if is_database(file) or (file.exists() and not file.is_file()):
         raise click.ClickException(f"{file} is the database itself, or no ordinary file")
     if file.exists() and not force:
@@ -4507,7 +4567,7 @@ def backup(file: Path, force: bool) -> Report:
 def open_backup(file: Path) -> sqlite3.Connection:
     """Open a backup so that nothing is written to it, nor beside it."""
     has_neighbours = any(Path(f"{file}-{suffix}").exists() for suffix in ("wal", "journal"))  # which hold a part of it
-    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro{'' if has_neighbours else '&immutable=1'}", uri=True)
+    return sqlite3.connect(f"{file.as_uri()}?mode=ro{'' if has_neighbours else '&immutable=1'}", uri=True)
 
 
 def stage_backup(file: Path, copy: sqlite3.Connection) -> None:
@@ -4525,6 +4585,8 @@ def stage_backup(file: Path, copy: sqlite3.Connection) -> None:
     version = pragma(copy, "user_version")
     if version != SCHEMA_VERSION:
         raise click.ClickException(f"{file} has schema version {version}, this release reads versions up to {SCHEMA_VERSION}")
+    if missing := missing_parts(copy):
+        raise click.ClickException(f"{file} is not whole: {'; '.join(missing)}")
 
 
 def keys_that_return(backup: sqlite3.Connection) -> list[dict[str, str]]:
@@ -4571,9 +4633,11 @@ def restore(file: Path, yes: bool) -> Report:
 
     Example: flask restore /backup/acme.db
     """
-    path = Path(current_app.config["DATABASE"])
+    path, file = Path(current_app.config["DATABASE"]), file.resolve()  # what stands beside a link is not its neighbours
     if is_database(file):
         raise click.ClickException(f"{file} is the database itself")
+    if file.exists() and not file.is_file():
+        raise click.ClickException(f"{file} cannot be read: it is no ordinary file")
     kept = path.with_name(f"{path.name}.before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
     with (
         tempfile.TemporaryDirectory(prefix=f"{path.name}.part-", dir=path.parent) as folder,
@@ -4612,14 +4676,10 @@ def exposed_files() -> Iterator[str]:
         yield f"others can put files beside the database: chmod o-w {files[0].parent}"
 
 
-def missing_parts() -> Iterator[str]:
-    """Yield the tables, indexes, triggers and views that a database of this version has, and this one has not."""
-    sql = "SELECT type, name FROM sqlite_schema"
-    with closing(sqlite3.connect(":memory:")) as db:
-        make_tables(db)
-        missing = set(db.execute(sql)) - set(execute(sql))
-    for kind, name in sorted(missing):
-        yield f"the {kind} {name} is missing: restore a backup"
+def incomplete_schema() -> Iterator[str]:
+    """Yield what the database should have and has not."""
+    for part in missing_parts(get_db()):
+        yield f"{part}: restore a backup"
 
 
 def damaged_parts() -> Iterator[str]:
@@ -4733,8 +4793,8 @@ def unused_keys() -> Iterator[str]:
 def uncounted_proxy() -> Iterator[str]:
     """Yield that failed logins may all be counted as a proxy's."""
     config = current_app.config
-    if not config["PROXIES"] and not is_loopback(config["HOST"]):
-        yield f"HOST is {config['HOST']} and SIGMA_PROXIES 0: if a proxy stands in front, set SIGMA_PROXIES=1"
+    if not config["PROXIES"] and not (is_loopback(config["HOST"]) and holds_demo()):
+        yield "SIGMA_PROXIES is 0: if a proxy stands in front, set SIGMA_PROXIES=1, or one client's failures count for all"
 
 
 # In others, a race may damage the file: https://sqlite.org/wal.html#walresetbug
@@ -4755,7 +4815,7 @@ def old_versions() -> Iterator[str]:
 
 CHECKS = [
     Check("file permissions", "problem", exposed_files),
-    Check("schema", "problem", missing_parts),
+    Check("schema", "problem", incomplete_schema),
     Check("integrity", "problem", damaged_parts),
     Check("totals", "problem", wrong_counts),
     Check("unique values", "problem", wrong_claims),

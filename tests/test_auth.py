@@ -7,6 +7,7 @@ import json
 import shutil
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -453,6 +454,51 @@ def test_the_addresses_of_one_ipv6_network_count_as_one(app, anonymous, error):
     fail(app, anonymous, 10, address="2001:db8:1:2::1")
     assert_throttled(login(anonymous, address="2001:db8:1:2:ffff::9"), error)
     assert login(anonymous, address="2001:db8:1:3::1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "same", "other"),
+    [
+        ("::ffff:203.0.113.9", "203.0.113.9", "::ffff:203.0.113.10"),
+        ("203.0.113.9:5678", "203.0.113.9:80", "203.0.113.10:5678"),
+        ("[2001:db8::1]:80", "2001:db8::2", "[2001:db8:1::1]:80"),
+        ("nonsense", "nonsense", "other nonsense"),
+        ("a:b", "a:b", "a:c"),
+    ],
+)
+def test_an_address_counts_by_what_it_is_and_not_by_how_it_is_written(app, anonymous, error, address, same, other):
+    fail(app, anonymous, 10, address=address)
+    assert_throttled(login(anonymous, address=same), error)
+    assert login(anonymous, address=other).status_code == 200
+
+
+def test_right_logins_at_the_same_time_are_no_failures(app, anonymous):
+    def sign_in(_):
+        try:
+            return login(anonymous).status_code
+        finally:
+            service.close_db()
+
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(sign_in, range(24))) == [200] * 24
+
+
+def test_tries_at_the_same_time_find_no_more_than_one_after_another(app, anonymous, monkeypatch, error):
+    check = service.check_password_hash
+
+    def others_fail_meanwhile(*arguments):
+        monkeypatch.setattr(service, "check_password_hash", check)
+        fail(app, anonymous, 10)
+        return check(*arguments)
+
+    monkeypatch.setattr(service, "check_password_hash", others_fail_meanwhile)
+    assert_throttled(login(anonymous), error)
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_out(app, anonymous):
+    fail(app, anonymous, 10)
+    let_pass(app, -3600)
+    assert login(anonymous).status_code == 200
 
 
 def test_behind_a_proxy_the_address_is_what_the_proxy_saw(template, tmp_path, error):

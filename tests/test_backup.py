@@ -256,7 +256,8 @@ def test_what_is_written_ahead_of_a_copy_belongs_to_it(path, run, tmp_path):
         for suffix in ("", "-wal"):
             shutil.copy(f"{path}{suffix}", tmp_path / "backup" / f"copied.db{suffix}")
         db.execute("DELETE FROM workspaces WHERE id = 'ws-ahead'")
-    assert run("restore", str(tmp_path / "backup" / "copied.db"), "--yes").exit_code == 0
+    (tmp_path / "latest.db").symlink_to(tmp_path / "backup" / "copied.db")
+    assert run("restore", str(tmp_path / "latest.db"), "--yes").exit_code == 0
     assert rows(path, "SELECT name FROM workspaces WHERE id = 'ws-ahead'") == [("Ahead",)]
 
 
@@ -291,7 +292,17 @@ def inconsistent(file):
         db.execute("INSERT INTO audit_log (tenant, record_id, body) VALUES ('ws-nowhere', 'x', '{}')")
 
 
+def without_history(file):
+    service.prepare_database(str(file))
+    rows(file, "DROP TABLE audit_log")
+
+
 BAD = {
+    "without a table": (
+        without_history,
+        "{file} is not whole: the index audit_log_record_idx is missing; the table audit_log is missing",
+    ),
+    "a pipe": (os.mkfifo, "{file} cannot be read: it is no ordinary file"),
     "of a newer release": (newer, "{file} has schema version 99, this release reads versions up to {version}"),
     "of another program": (foreign, "{file} is no database of Sigma PIM"),
     "empty": (Path.touch, "{file} is no database of Sigma PIM"),
@@ -331,7 +342,7 @@ def test_a_database_that_no_command_can_open_is_moved_away_first(path, run, copy
 def test_the_database_is_no_backup_of_itself(path, run, tmp_path):
     (tmp_path / "link.db").symlink_to(path)
     for file in (path, tmp_path / "link.db"):
-        assert run("restore", str(file), "--yes").stderr == f"Error: {file} is the database itself\n"
+        assert run("restore", str(file), "--yes").stderr == f"Error: {path} is the database itself\n"
 
 
 def test_a_connection_that_is_open_sees_the_old_until_the_new_is_whole(path, run, copy, monkeypatch):

@@ -712,3 +712,8 @@ def test_a_workspace_of_ones_own_is_served_to_others(empty, run, executed, host)
 def test_help_shows_an_example(run, command):
     output = done(run(*command.split()[1:], "--help"))
     assert command in " ".join(output.split("Example: ")[1].split())
+
+
+def test_text_that_is_not_utf_8_is_refused_in_one_line(run, app):
+    result = run("keys", "create", "--workspace", "ws-demo", "--name", "\udcff", "--permission", "read")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: Expected text in UTF-8\n")

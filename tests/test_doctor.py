@@ -198,7 +198,8 @@ def test_a_workspace_where_nobody_can_manage_roles_is_told_and_the_advice_mends_
     assert run("doctor").exit_code == 0
 
 
-def test_the_demos_secrets_in_another_workspace_are_told(path, run):
+def test_the_demos_secrets_in_another_workspace_are_told(app, path, run):
+    app.config["PROXIES"] = 1
     change(path, "UPDATE workspaces SET is_demo = 0", "DELETE FROM users WHERE id = 'user-editor'")
     assert found(run, "well-known secrets") == [
         "everybody knows key 'apikey-sync-prod' of 'ws-demo': flask keys deactivate apikey-sync-prod --workspace ws-demo",
@@ -225,8 +226,12 @@ def test_only_keys_that_are_active_and_were_not_used_for_90_days_are_told(path, 
 def test_a_proxy_that_may_stand_in_front_is_a_note(app, path, run):
     change(path, "UPDATE workspaces SET is_demo = 0", "DELETE FROM api_keys", "UPDATE users SET password_hash = 'scrypt:'")
     app.config["HOST"] = "192.0.2.1"
-    told = "HOST is 192.0.2.1 and SIGMA_PROXIES 0: if a proxy stands in front, set SIGMA_PROXIES=1"
+    told = "SIGMA_PROXIES is 0: if a proxy stands in front, set SIGMA_PROXIES=1, or one client's failures count for all"
     assert found(run, "proxies") == [told]
+    app.config["HOST"] = "127.0.0.1"  # as is recommended behind a proxy
+    assert found(run, "proxies") == [told]
+    app.config["PROXIES"] = 1
+    assert run("doctor").exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """The log: one line about each request, and of a failure its stack trace; never a secret, a query or a body."""
 
 import re
+import sys
+from contextlib import suppress
 
 import pytest
 
 import app as service
 
 LINE = re.compile(
-    r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (?P<method>[A-Z]+) (?P<route>\S+) (?P<status>\d{3}) \d+\.\dms"
+    r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (?P<method>[A-Z]+|-) (?P<route>\S+) (?P<status>\d{3}) \d+\.\dms"
     r" request=(?P<request>\S+) workspace=(?P<workspace>\S+) caller=(?P<caller>\S+)"
 )
 RECORD = "/api/v1/records/<id>"
@@ -117,6 +119,43 @@ def test_the_id_of_a_proxy_is_kept_when_it_is_one(anonymous, log, sent, is_kept)
     assert logged["request"] == answer.headers["X-Request-Id"]
     assert (answer.headers["X-Request-Id"] == sent) is is_kept
     assert is_kept or re.fullmatch("[0-9a-f]{16}", answer.headers["X-Request-Id"])
+
+
+class Broken:
+    """A stream whose other end is gone."""
+
+    def write(self, text):
+        raise BrokenPipeError("nobody reads")
+
+
+@pytest.mark.parametrize("stream", [None, Broken()], ids=["no stream", "a stream that nobody reads"])
+def test_a_log_that_cannot_be_written_stops_nothing(admin, monkeypatch, stream):
+    monkeypatch.setattr(sys, "stderr", stream)
+    record = {"id": "ent-unlogged", "schemaId": "schema-apparel", "values": {}}
+    assert admin.post("/records", record).status_code == 201
+    assert admin.get("/records/ent-unlogged").status_code == 200
+
+
+def test_a_full_log_stops_nothing(admin, monkeypatch):
+    with open("/dev/full", "w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        assert admin.get("/records/ent-coastal-wb").status_code == 200
+        with suppress(OSError):
+            full.close()
+
+
+@pytest.mark.parametrize("method", ["BREW", "X" * 5000, "G\x1b[2JET", "SIGMA_SK_LIVE_ABC123DEF456GHI789JKL012MNO345PQR678"])
+def test_a_method_that_is_none_is_not_repeated(anonymous, log, error, method):
+    log()
+    answer = anonymous.request(method, "/records")
+    error(answer, 405)
+    assert log() == ([line("-", "-", 405, answer)], [])
+
+
+def test_a_key_in_capitals_is_no_id_for_the_log(make_key, anonymous, capfd):
+    key = make_key("read")
+    answer = anonymous.get("/healthz", headers={"X-Request-Id": key.raw_key.upper()})
+    assert key.raw_key not in (capfd.readouterr().err + str(answer.headers)).lower()
 
 
 def test_no_two_requests_have_the_same_id(anonymous):

