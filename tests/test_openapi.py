@@ -602,27 +602,42 @@ def test_the_docs_start_with_this_services_document(app):
     assert "validatorUrl: null" in script.text  # its default is a page on the internet
 
 
-def test_the_browser_is_told_to_load_nothing_from_elsewhere(app):
+def test_the_browser_is_told_to_load_nothing_from_elsewhere_nor_inline(app):
     policy = app.test_client().get("/docs").headers["Content-Security-Policy"]
-    rules = {rule.split()[0]: rule.split()[1:] for rule in policy.split(";")}
-    assert rules["default-src"] == ["'self'"]
-    assert "'unsafe-inline'" not in rules.get("script-src", [])
-    sources = {source for sources in rules.values() for source in sources}
-    assert sources <= {"'self'", "'unsafe-inline'", "data:", "'none'"}
+    assert policy.split("; ") == [
+        *("default-src 'self'", "img-src 'self' data:", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'")
+    ]
+
+
+def test_of_the_files_of_swagger_ui_those_are_served_that_the_docs_load(app):
+    client = app.test_client()
+    loaded = {file.removeprefix("docs/") for file in Tags(client.get("/docs").text).files}
+    served = set()
+    for file in service.DOCS_FOLDER.iterdir():
+        with client.get(f"/docs/{file.name}") as answer:
+            served |= {file.name} if answer.status_code == 200 else set()
+    assert served == loaded - {"start.js"}
+
+
+def test_a_browser_loads_a_file_of_the_docs_once_and_then_asks_whether_it_changed(app):
+    client = app.test_client()
+    with client.get("/docs/swagger-ui.css") as answer:
+        assert (answer.content_type, answer.headers["Cache-Control"]) == ("text/css; charset=utf-8", "no-cache")
+    with client.get("/docs/swagger-ui.css", headers={"If-None-Match": answer.headers["ETag"]}) as again:
+        assert (again.status_code, again.data) == (304, b"")
 
 
 def test_the_front_page_sends_a_browser_to_the_docs(app):
     accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
     answer = app.test_client().get("/", headers={"Accept": accept})
-    assert answer.status_code == 302
-    assert answer.headers["Location"].lstrip("/") == "docs"
+    assert (answer.status_code, answer.headers["Location"], answer.headers["Vary"]) == (302, "docs", "Accept")
 
 
 @pytest.mark.parametrize("accept", [None, "*/*", "application/json", "application/json, text/plain, */*", "text/plain"])
 def test_the_front_page_tells_a_program_where_things_are(app, accept):
     client = app.test_client()
     answer = client.get("/", headers={"Accept": accept} if accept else {})
-    assert (answer.status_code, answer.content_type) == (200, "application/json")
+    assert (answer.status_code, answer.content_type, answer.headers["Vary"]) == (200, "application/json", "Accept")
     assert answer.json == {"api": "/api/v1", "docs": "/docs", "openapi": "/openapi.json", "health": "/healthz"}
     for name in ("docs", "openapi", "health"):
         assert client.get(answer.json[name]).status_code == 200
