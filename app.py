@@ -3922,6 +3922,13 @@ def describe_parameters(path: str, parameters: list[dict[str, Any]], ids: dict[s
         parameter["example"] = ids.get(name, ids.get(noun))
 
 
+def name_demo_credentials(schemes: dict[str, Any], demo: dict[str, Any]) -> None:
+    """Say with what the demo workspace can be tried out, in the place where the docs ask for it."""
+    key, user = demo["apiKeys"][0], demo["users"][0]
+    schemes["apiKey"]["description"] += f"; the demo workspace has `{key['rawKey']}` ({', '.join(key['permissions'])})"
+    schemes["session"]["description"] += f"; in the demo workspace as `{user['email']}` with the password `{user['password']}`"
+
+
 def openapi_document(smorest: Api) -> str:
     """Answer the OpenAPI document: what flask-smorest knows, and of each operation its access, its errors and examples."""
     for blueprint in (api, standin):  # only now, because it takes as long as all the rest of starting
@@ -3946,6 +3953,7 @@ def openapi_document(smorest: Api) -> str:
     for operation in operations:
         id = operation["operationId"]
         composer.add_to(operation, examples["operations"].get(id, {}), keeps=id.startswith("replace_"))
+    name_demo_credentials(components["securitySchemes"], demo)
     document["tags"] = [{"name": tag, "description": meaning} for tag, meaning in TAGS.values()]
     return to_json(document)
 

@@ -627,6 +627,12 @@ def test_a_browser_loads_a_file_of_the_docs_once_and_then_asks_whether_it_change
         assert (again.status_code, again.data) == (304, b"")
 
 
+def test_where_the_docs_ask_for_a_credential_they_name_those_of_the_demo(document):
+    schemes = document["components"]["securitySchemes"]
+    assert f"`{DEMO['apiKeys'][0]['rawKey']}` (read, update-data)" in schemes["apiKey"]["description"]
+    assert "`admin@sigma.io` with the password `admin`" in schemes["session"]["description"]
+
+
 def test_the_front_page_sends_a_browser_to_the_docs(app):
     accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
     answer = app.test_client().get("/", headers={"Accept": accept})
