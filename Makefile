@@ -26,7 +26,7 @@ check: .venv/installed-tests            # lint, format, types, known vulnerabili
 	$(BIN)/mypy app.py
 	$(BIN)/python tests/audit.py
 
-torture: .venv/installed-torture        # what takes longer: fuzzing, kill -9, generated clients
+torture: .venv/installed-torture        # what takes longer: fuzzing, kill -9, generated clients, a browser
 	$(BIN)/python -m pytest tests/torture -n auto -rs
 
 ROWS ?= inprocess sizes sockets starting locks
