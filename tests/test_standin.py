@@ -281,6 +281,22 @@ def test_nobody_signs_in_to_it_by_password(anonymous, make, error):
     error(anonymous.post("/auth/login", {"email": workspace["admin"]["user"]["email"], "password": "admin"}), 401)
 
 
+def test_making_one_takes_no_slow_hash(app, make, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("a password was hashed")
+
+    monkeypatch.setattr(service, "generate_password_hash", fail)
+    monkeypatch.setattr(service, "hash_demo_password", fail)
+    assert make(keys=[["read"]] * 3)[1].get("/roles").status_code == 200
+
+
+def test_the_log_takes_nobody_for_the_caller(app, standin, capsys):
+    query(app, "DELETE FROM settings WHERE name = 'demo_first_state'")  # so that an administrator makes it again
+    for path in ("/workspaces", "/reset"):
+        assert standin("POST", path, {}).status_code < 300
+        assert re.search(rf"POST /standin{path} 20[14] .* workspace=- caller=-\n$", capsys.readouterr().err)
+
+
 def test_it_is_not_listed(anonymous, make):
     make()
     assert [tenant["id"] for tenant in anonymous.get("/auth/tenants").json] == ["ws-demo"]
