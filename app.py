@@ -3536,12 +3536,14 @@ def guard_standin() -> None:
         raise ApiError(415, f"Content-Type: expected application/json, got '{request.mimetype or 'nothing'}'")
 
 
-def hide_from_deployments(error: MethodNotAllowed) -> HTTPException:
-    """Answer the 405 of a route, or the 404 that a deployment gives for a route which is only there beside the demo."""
-    adapter = current_app.url_map.bind_to_environ(request.environ)
-    endpoint, _ = adapter.match(method=next(iter(error.valid_methods or ())))
-    hidden = endpoint.startswith("standin.") and declared_access(endpoint).permission == "demo" and not holds_demo()
-    return NotFound() if hidden else error
+def hide_from_deployments() -> None:
+    """Raise NotFound for a wrong method of a route that is only there beside the demo: elsewhere it has no methods at all."""
+    error = request.routing_exception
+    if isinstance(error, MethodNotAllowed):
+        adapter = current_app.url_map.bind_to_environ(request.environ)
+        endpoint, _ = adapter.match(method=next(iter(error.valid_methods or ())))
+        if endpoint.startswith("standin.") and declared_access(endpoint).permission == "demo" and not holds_demo():
+            raise NotFound
 
 
 def may_call(caller: Caller, access: Access) -> bool:
@@ -5044,12 +5046,12 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app.logger.addHandler(default_handler)
     app.logger.propagate = False  # another handler's format could show a key
     app.before_request(begin_request)
+    app.before_request(hide_from_deployments)
     app.after_request(finish_request)
 
     smorest = document_api(app)
     for failure in (sqlite3.Error, json.JSONDecodeError):  # the latter of what was stored: parse_json() reads the bodies
         app.register_error_handler(failure, lambda error: smorest.handle_http_exception(translate_database_error(error)))
-    app.register_error_handler(MethodNotAllowed, lambda error: smorest.handle_http_exception(hide_from_deployments(error)))
     document = functools.cache(lambda: openapi_document(smorest))
     app.add_url_rule("/", view_func=show_index)
     app.add_url_rule("/healthz", view_func=get_health)

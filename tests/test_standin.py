@@ -480,6 +480,16 @@ def test_beside_the_demo_a_wrong_method_is_told_as_everywhere(standin, error, me
     assert answer.headers["Allow"] == method
 
 
+def test_while_the_database_does_not_answer_nothing_is_said_of_them(standin, error, monkeypatch):
+    def fail(*_):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(service, "one", fail)
+    for method, path in HIDDEN:
+        for verb in (method, "PATCH"):
+            error(standin(verb, path, {}), 503)
+
+
 @pytest.fixture(scope="module")
 def wall(template, tmp_path_factory):
     """The app on a database that the tests of refusals share; one name beside loopback is allowed."""

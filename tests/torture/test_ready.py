@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from test_processes import FLASK, ROOT, environment, is_up
 
+import app as service
+
 STORY = [200, 201, 200, 403, 201, 200, 200, 200, 401, 401, 401, 200, 200, 401]
 
 
@@ -27,6 +29,7 @@ def served(database, **settings):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        start_new_session=True,
     )
     try:
         yield process
@@ -82,6 +85,15 @@ def test_nothing_waits_for_a_server_that_has_ended_before_it_was_ready(database)
                 break
         process.terminate()
         process.communicate(timeout=20)  # ends when nobody is left who could write
+
+
+def test_ctrl_c_which_reaches_all_processes_at_once_ends_them_at_once(database):
+    for _ in range(4):  # a worker that is told twice hangs every other time
+        with served(database) as process:
+            port = port_announced(process)
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.wait(service.STOP_TIMEOUT - 3) == 0
+            assert not is_up(port)
 
 
 # -- The story
