@@ -5066,10 +5066,20 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     return app
 
 
+def end_with(parent: int) -> None:
+    """Stop this process when the one that started it is gone; it would go on serving, and keep the port from the next."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOP_TIMEOUT)
+    os._exit(1)
+
+
 def create_worker_app() -> Flask:
     """Make the application for one of the processes of the server that `flask serve` runs.
 
     A Ctrl-C reaches all of them at once, and then the main one ends the others. A worker that is told twice may hang.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     return create_app()

@@ -59,9 +59,9 @@ class Server:
 
     def kill(self):
         """End every process at once, without a chance to finish anything."""
-        with suppress(ProcessLookupError):
+        if self.process.returncode is None:  # afterwards, its number may be another's
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+            self.process.wait()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.client import HTTPException
 from json import JSONDecodeError
 from pathlib import Path
@@ -68,9 +68,9 @@ class Setup:
 
 def kill(process):
     """End a process and all that it started, at once."""
-    with suppress(ProcessLookupError):
+    if process.returncode is None:
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        process.wait()
 
 
 def write(server, headers, prefix, log, problems):

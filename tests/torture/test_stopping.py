@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import sqlite3
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
@@ -14,12 +13,15 @@ from pathlib import Path
 
 import pytest
 from test_kill import check_file
-from test_processes import FLASK, ROOT, environment, starting, wait_for
+from test_processes import starting, wait_for
 
 import app as service
 
 SOON = 4  # seconds that a busy machine may take for what takes none
 STOP_TIMEOUT = service.STOP_TIMEOUT + SOON
+BEGINNING = (
+    b"POST /api/v1/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+)
 
 
 def state_of(pid):
@@ -110,8 +112,7 @@ def test_clients_that_hold_on_to_their_connections_do_not_keep_the_service_from_
         idle = stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", server.port)))
         idle.request("GET", "/healthz")
         assert idle.getresponse().read()
-        head = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n"
-        for beginning in (b"", head, head + b"\r\n{"):
+        for beginning in (b"", BEGINNING[:40], BEGINNING):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
             client.sendall(beginning)
         time.sleep(0.5)
@@ -158,25 +159,14 @@ def test_a_service_whose_workers_keep_dying_ends_for_its_supervisor_to_start_it_
     assert listeners(server.port) == 0
 
 
-def test_workers_that_outlive_the_main_process_keep_their_port_until_they_are_told_to_stop(server, database):
-    """What the README warns of: whoever kills the main process must end the workers, too."""
+@pytest.mark.parametrize("beginning", [b"", BEGINNING], ids=["idle", "with half a request"])
+def test_workers_whose_main_process_is_killed_stop_and_leave_the_port_to_the_next(server, database, beginning):
     ids = workers(server)
-    server.process.kill()
-    server.process.wait()
-    _, headers = server.make_key("read")
-    assert server.use(headers)[0] == 200
-    again = subprocess.run(
-        [FLASK, "--app", "app", "serve"],
-        check=False,
-        cwd=ROOT,
-        env=environment(database, PORT=str(server.port)),
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
-    assert again.returncode == 1
-    assert again.stderr.startswith(f"Error: Cannot serve on 127.0.0.1, port {server.port}: ")
-    for pid in ids:
-        os.kill(pid, signal.SIGTERM)
-    assert wait_until(lambda: {state_of(pid) for pid in ids} == {"Z"}, STOP_TIMEOUT)
+    with closing(socket.create_connection(("127.0.0.1", server.port))) as client:
+        client.sendall(beginning)
+        time.sleep(0.5)
+        server.process.kill()
+        server.process.wait()
+        assert wait_until(lambda: {state_of(pid) for pid in ids} == {"Z"}, STOP_TIMEOUT if beginning else SOON)
+    assert listeners(server.port) == 0
     check_file(database)
