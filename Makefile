@@ -15,7 +15,7 @@ serve: .venv/installed                  # serve what the database holds: HOST, P
 	@$(BIN)/flask --app app serve
 
 demo: .venv/installed                   # play a key's story in the terminal, on a database of its own; ARGS="--fast --exit"
-	@$(BIN)/python -c "from app import play; play()" $(ARGS)
+	@exec $(BIN)/python -c "from app import play; play()" $(ARGS)
 
 test: .venv/installed-tests             # the test suite, in random order, in parallel
 	$(BIN)/python -m pytest -n auto

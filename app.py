@@ -125,6 +125,14 @@ def database_path(text: str) -> str:
     return text if text == ":memory:" else os.path.abspath(text)
 
 
+def host_address(text: str) -> str:
+    """Read an address to serve on; names are left to those who know to which of a host's addresses they lead."""
+    try:
+        return str(ipaddress.ip_address("127.0.0.1" if text == "localhost" else text.strip("[]")))
+    except ValueError:
+        raise ValueError(f"expected an IP address or localhost, got '{text[:60]}'") from None
+
+
 def signing_secret(text: str) -> str:
     """Read a secret long enough for HS256 (RFC 7518, section 3.2: as long as the hash)."""
     if len(text.encode()) < 32:
@@ -148,7 +156,7 @@ SETTINGS = {
     "STANDIN_HOSTS": Setting(
         "SIGMA_STANDIN_HOSTS", host_names, (), "More names of this host, by which test suites may call /standin"
     ),
-    "HOST": Setting("HOST", str, "127.0.0.1", "Address to serve on"),
+    "HOST": Setting("HOST", host_address, "127.0.0.1", "Address to serve on"),
     "PORT": Setting("PORT", whole_number(0, 65535), 8080, "Port to serve on; 0 takes a free one"),
     "WORKERS": Setting("WORKERS", whole_number(1, 64), 1, "Worker processes"),
 }
@@ -2630,15 +2638,19 @@ def list_records() -> Response:
     return list_entities(0)
 
 
-def insert_record(body: dict[str, Any]) -> str:
-    """Store a new record and answer its text. Raises ApiError 400, 403 or 409."""
-    require_existing([("schemaId", "schema", body["schemaId"])])
-    rules = schema_rules(body["schemaId"])
-    refuse_problems(rules.values_problems(body["values"], {}))
+def refuse_full_workspace() -> None:
+    """Raise ApiError 403 when the workspace holds as many records as it may."""
     limit = current_app.config["RECORD_LIMIT"]
     sql = "SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ? AND is_variant = 0"
     if limit is not None and one(sql, g.tenant)[0] >= limit:
         raise ApiError(403, f"This workspace may hold {limit} records, and does", error="LIMIT_EXCEEDED")
+
+
+def insert_record(body: dict[str, Any]) -> str:
+    """Store a new record and answer its text. Raises ApiError 400 or 409."""
+    require_existing([("schemaId", "schema", body["schemaId"])])
+    rules = schema_rules(body["schemaId"])
+    refuse_problems(rules.values_problems(body["values"], {}))
     record = {
         "id": body.get("id") or random_id("ent"),
         "schemaId": body["schemaId"],
@@ -2656,6 +2668,7 @@ def insert_record(body: dict[str, Any]) -> str:
 def create_record(body: dict[str, Any]) -> Response:
     """Create a record of a schema; its values are checked against it, and it begins in its workflow's default state."""
     with transaction():
+        refuse_full_workspace()
         return answer(insert_record(body), 201)
 
 
@@ -3423,11 +3436,13 @@ def make_first_state(demo: dict[str, Any]) -> list[list[tuple[str, ...]]]:
 
 def insert_first_state(demo: dict[str, Any]) -> None:
     """Store what the demo workspace holds at first; rows that were made once are stored in a tenth of the time."""
+    made_from = hashlib.sha256(to_json(demo).encode()).hexdigest()
     row = one("SELECT value FROM settings WHERE name = 'demo_first_state'")
-    text = row[0] if row else to_json(make_first_state(demo))
-    if not row:
-        execute("INSERT INTO settings (name, value) VALUES ('demo_first_state', ?)", text)
-    for (_, insert), rows in zip(CONTENTS, json.loads(text), strict=True):
+    kept = json.loads(row[0]) if row else {}
+    if kept.get("madeFrom") != made_from:  # there is none yet, or another release made it
+        kept = {"madeFrom": made_from, "rows": make_first_state(demo)}
+        execute("INSERT OR REPLACE INTO settings (name, value) VALUES ('demo_first_state', ?)", to_json(kept))
+    for (_, insert), rows in zip(CONTENTS, kept["rows"], strict=True):
         get_db().executemany(insert, ((g.tenant, *columns) for columns in rows))
 
 
@@ -3501,7 +3516,10 @@ def refuse_outsiders() -> None:
     A page may send a request across origins, or lead its own host name to this machine (DNS rebinding). What is no
     browser may send any Host; that is let in from another machine only where the setting expects it.
     """
-    if not current_app.config["STANDIN_HOSTS"] and not is_loopback(request.remote_addr or ""):
+    forwarded = not current_app.config["PROXIES"] and any(
+        name in request.environ for name in ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA")
+    )
+    if not current_app.config["STANDIN_HOSTS"] and (forwarded or not is_loopback(request.remote_addr or "")):
         raise ApiError(403, "This is for programs on this machine; SIGMA_STANDIN_HOSTS opens it to others")
     host, origin = request.environ.get("HTTP_HOST", ""), request.headers.get("Origin")
     if not is_our_host(host):
@@ -4076,7 +4094,6 @@ def make_demo() -> None:
     with transaction():
         if not one("SELECT 1 FROM workspaces"):
             demo = read_demo()
-            execute("DELETE FROM settings WHERE name = 'demo_first_state'")  # an older release may have made it
             sql = "INSERT INTO workspaces (id, name, is_demo) VALUES (?, ?, 1)"
             execute(sql, demo["workspace"]["id"], demo["workspace"]["name"])
             insert_demo(demo)
@@ -4158,14 +4175,14 @@ def choose_workspace(id: str | None) -> str:
 
     Raises ApiError 404, or click.UsageError when there are several to choose from.
     """
-    ids = [workspace for (workspace,) in execute("SELECT id FROM workspaces ORDER BY rowid")]
+    if id is not None:
+        return str(found(one("SELECT id FROM workspaces WHERE id = ?", id), "workspace", id)[0])
+    ids = [lasting for (lasting,) in execute("SELECT id FROM workspaces WHERE NOT is_disposable ORDER BY rowid")]
     if not ids:
         raise ApiError(404, "No workspace yet: make one with `flask workspace create`")
-    if id is None and len(ids) > 1:
+    if len(ids) > 1:
         raise click.UsageError(f"--workspace: expected one of {', '.join(ids)}")
-    if id is not None and id not in ids:
-        raise not_found("workspace", id)
-    return id or ids[0]
+    return str(ids[0])
 
 
 def in_workspace(command: Callable[..., Report]) -> Callable[..., Report]:
@@ -4898,14 +4915,16 @@ def doctor() -> Report:
 @contextmanager
 def serving_demo(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """Serve a demo workspace of its own during the block; yield its URL and the server. Raises StartError."""
-    others = {name: value for name, value in os.environ.items() if not name.startswith("SIGMA_")}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("SIGMA_") and name != "WORKERS"}
     environment = {"PORT": "0", **others, "HOST": "127.0.0.1", "SIGMA_DATABASE": str(folder / "demo.db")}
     flask, log = [sys.executable, "-m", "flask", "--app", "app"], folder / "log"
     if subprocess.run([*flask, "demo"], cwd=HERE, env=environment, check=False).returncode:  # noqa: S603 (the command is ours)
         sys.exit(1)  # it has said why
     with log.open("wb") as output:
         command = [*flask, "serve"]
-        server = subprocess.Popen(command, cwd=HERE, env=environment, stdout=output, stderr=output)  # noqa: S603
+        # In a session of its own, it gets one signal to stop, and not a terminal's Ctrl-C as well.
+        options: dict[str, Any] = {"stdout": output, "stderr": output, "start_new_session": True}
+        server = subprocess.Popen(command, cwd=HERE, env=environment, **options)  # noqa: S603
     try:
         while not (ready := re.search(r"^Ready +(\S+)", log.read_text(encoding="utf-8"), re.MULTILINE)):
             if server.poll() is not None:
@@ -4914,7 +4933,11 @@ def serving_demo(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]
         yield ready[1], server
     finally:
         server.terminate()
-        server.wait()
+        try:
+            server.wait(STOP_TIMEOUT + 2)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
 
 
 class Integration(threading.Thread):

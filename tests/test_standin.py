@@ -507,6 +507,8 @@ def test_another_machine_is_let_in_only_where_a_setting_names_this_one(app, wall
         error(reset(wall, REMOTE_ADDR=address, HTTP_HOST="another.test"), 403)
     for address in ("127.0.0.1", "::1"):
         assert reset(app, REMOTE_ADDR=address).status_code == 204
+        for header in ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA"):
+            assert "this machine" in error(reset(app, REMOTE_ADDR=address, **{header: "for=192.0.2.7"}), 403)
 
 
 def reset(app, path="/standin/reset", method="POST", **environ):
@@ -648,3 +650,19 @@ def test_bodies_too_large_are_refused_by_each_of_them(document, standin, editor,
     for method, path, _ in operations(document, below="/standin"):
         large = {"environ_overrides": {"CONTENT_LENGTH": str(service.MAX_BODY + 1)}, "content_type": "application/json"}
         error(standin(method, path, headers=editor.headers, **large), 413)
+
+
+def test_a_limit_of_records_is_for_callers_and_not_for_the_demos_own(app, standin):
+    query(app, "DELETE FROM settings WHERE name = 'demo_first_state'")
+    app.config["RECORD_LIMIT"] = 1
+    assert standin("POST", "/reset", {}).status_code == 204
+    assert standin("POST", "/workspaces", {}).status_code == 201
+
+
+def test_the_first_state_is_made_again_when_another_release_has_another_demo(app, standin, admin, monkeypatch):
+    assert standin("POST", "/reset", {}).status_code == 204
+    demo = service.read_demo()
+    demo["records"][0]["values"]["size"] = [{"scope": {}, "value": "of another release"}]
+    monkeypatch.setattr(service, "read_demo", lambda: demo)
+    assert standin("POST", "/reset", {}).status_code == 204
+    assert admin.get("/records/ent-coastal-wb").json["values"]["size"] == [{"scope": {}, "value": "of another release"}]

@@ -243,6 +243,7 @@ def test_an_empty_variable_is_like_none(monkeypatch, variable):
         *(("SIGMA_ALLOW_PUBLIC_DEMO", text) for text in ("yes", "2")),
         *(("PORT", text) for text in ("-1", "http", "80.0", "65536", "999999999")),
         *(("SIGMA_STANDIN_HOSTS", text) for text in ("*", "a.test:80", "http://a.test", "a.test,", ".test", "fd00::1")),
+        *(("HOST", text) for text in ("pim.example.org", "localhost:80", "256.1.1.1", "*")),
         *(("WORKERS", text) for text in ("0", "-1", "two", "1.5")),
     ],
 )

@@ -356,7 +356,7 @@ def test_a_demo_workspace_is_served_on_this_machine(serve, host):
     assert started, result.output
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "localhost.example.org"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
 def test_a_demo_workspace_is_served_to_others_only_when_that_is_said(serve, host):
     for setting in ("", "0"):
         started, result = serve(HOST=host, SIGMA_ALLOW_PUBLIC_DEMO=setting)
