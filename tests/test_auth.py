@@ -397,8 +397,8 @@ def fail(app, caller, times, **login_options):
     """Fail to sign in: once for real, since a password check is slow, and the other times by repeating what was stored."""
     assert login(caller, password="wrong", **login_options).status_code == 401
     newest = sql(app, "SELECT who, at FROM login_attempts ORDER BY rowid DESC LIMIT 2")  # by email and address, and by address
-    for who, at in newest * (times - 1):
-        sql(app, "INSERT INTO login_attempts (who, at) VALUES (?, ?)", who, at)
+    with closing(sqlite3.connect(app.config["DATABASE"])) as db, db:
+        db.executemany("INSERT INTO login_attempts (who, at) VALUES (?, ?)", newest * (times - 1))
 
 
 def assert_throttled(answer, error, at_most=60):
@@ -462,7 +462,6 @@ def test_the_addresses_of_one_ipv6_network_count_as_one(app, anonymous, error):
         ("::ffff:203.0.113.9", "203.0.113.9", "::ffff:203.0.113.10"),
         ("203.0.113.9:5678", "203.0.113.9:80", "203.0.113.10:5678"),
         ("[2001:db8::1]:80", "2001:db8::2", "[2001:db8:1::1]:80"),
-        ("nonsense", "nonsense", "other nonsense"),
         ("a:b", "a:b", "a:c"),
     ],
 )
@@ -480,7 +479,7 @@ def test_right_logins_at_the_same_time_are_no_failures(app, anonymous):
             service.close_db()
 
     with ThreadPoolExecutor(12) as pool:
-        assert list(pool.map(sign_in, range(24))) == [200] * 24
+        assert list(pool.map(sign_in, range(12))) == [200] * 12
 
 
 def test_tries_at_the_same_time_find_no_more_than_one_after_another(app, anonymous, monkeypatch, error):
