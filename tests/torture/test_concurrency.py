@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing
 import pytest
 from test_kill import check_file
 from test_processes import send, starting, wait_for
+from test_stopping import START_TIMEOUT
 
 TURNS, REVOCATIONS, WRITERS, SECONDS = 200, 20, 8, 5
 
@@ -25,7 +26,7 @@ def servers(template, tokens, tmp_path_factory):
         token = tokens["admin@sigma.io"]
         pair = [stack.enter_context(starting(database, folder / f"{name}.log", token)) for name in ("one", "two")]
         for server in pair:
-            wait_for(server)
+            wait_for(server, START_TIMEOUT)
         yield pair
         check_file(database)
     for server in pair:

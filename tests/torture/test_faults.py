@@ -13,10 +13,11 @@ import time
 from contextlib import ExitStack, closing, contextmanager
 
 import pytest
+from conftest import Caller
 from test_kill import check_file
 from test_processes import EXAMPLE_KEY, FLASK, ROOT, environment, starting
 from test_start import UNUSABLE
-from test_stopping import listeners, wait_until, workers
+from test_stopping import START_TIMEOUT, listeners, wait_until, workers
 
 import app as service
 
@@ -95,7 +96,7 @@ class Client:
 def service_on(database, tokens, log):
     """Run the service with two workers; see at the end that they are the same, and that nothing failed unforeseen."""
     with starting(database, log, tokens["admin@sigma.io"], WORKERS="2") as server:
-        assert wait_until(lambda: listeners(server.port) == 2, seconds=20), log.read_text()
+        assert wait_until(lambda: listeners(server.port) == 2, START_TIMEOUT), log.read_text()
         ids = workers(server)
         yield Client(server)
         assert workers(server) == ids
@@ -228,16 +229,41 @@ def test_a_damaged_database_is_unavailable_where_it_is_damaged_and_until_it_is_m
     assert min(worked) < (0.5, 0.5)
 
 
+def remount(folder, how):
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+
+
 def test_a_disk_that_cannot_be_written_is_refused_at_the_start_and_served_from_when_it_can(template, tokens, tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
     with mounted(folder), ExitStack() as stack:
         database = shutil.copy(template, folder / "sigma.db")
-        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        remount(folder, "ro")
         refused = serve(database)
-        subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
+        remount(folder, "rw")
         check_refusal(refused, database)
         stack.enter_context(service_on(database, tokens, tmp_path / "server.log")).check()
+
+
+def test_a_disk_that_cannot_be_written_is_unavailable_until_it_can(template, tokens, tmp_path):
+    """Within this process, because a disk cannot be made read-only while another one has the database open."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with mounted(folder), ExitStack() as stack:
+        database = shutil.copy(template, folder / "sigma.db")
+        admin = Caller(service.create_app({"DATABASE": str(database)}), {"Authorization": f"Bearer {tokens['admin@sigma.io']}"})
+        stack.callback(service.close_db)
+        remount(folder, "ro")
+        stack.callback(remount, folder, "rw")
+        answers = [*map(admin.get, READS), admin.get("/healthz"), admin.post("/records", {})]
+        assert [(answer.status_code, answer.json) for answer in answers] == [(503, UNAVAILABLE)] * len(answers)
+        remount(folder, "rw")
+        answers = [
+            *map(admin.get, READS),
+            admin.get("/healthz"),
+            admin.post("/catalogs", {"id": "c", "alias": "c", "name": "C"}),
+        ]
+        assert {answer.status_code for answer in answers} == {200, 201}
 
 
 # -- At the start

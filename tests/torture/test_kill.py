@@ -39,7 +39,7 @@ class Server:
         self.wait_until_ready()
 
     def wait_until_ready(self):
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             with suppress(OSError, http.client.HTTPException):
                 if self.request("GET", "/healthz", {})[0] == 200:

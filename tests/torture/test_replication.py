@@ -17,7 +17,7 @@ import pytest
 from test_commands_beside_the_service import run
 from test_kill import WRITERS, check_file, serving, steps
 from test_readme import block
-from test_stopping import wait_until
+from test_stopping import START_TIMEOUT, wait_until
 
 SECONDS = 6  # of writing before the disk is lost
 AT_RISK = 2  # seconds; what the README says
@@ -46,7 +46,7 @@ class Setup:
                 **{"cwd": self.folder, "env": self.environment, "stdout": log, "stderr": log, "start_new_session": True},
             )
         try:
-            assert wait_until(lambda: [*self.elsewhere.rglob("*.ltx")], seconds=20), self.log()
+            assert wait_until(lambda: [*self.elsewhere.rglob("*.ltx")], START_TIMEOUT), self.log()
             yield process
         finally:
             kill(process)
