@@ -4960,7 +4960,7 @@ class Integration(threading.Thread):
         self.headers, before = headers, self.requests
         if not self.is_alive():
             self.start()
-        while self.requests < before + 2:
+        while self.requests < before + 10:
             time.sleep(0.01)
 
 

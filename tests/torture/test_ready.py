@@ -228,13 +228,13 @@ def test_a_story_that_cannot_begin_says_why(tmp_path, folder):
     done = subprocess.run(
         [*PLAY, "--fast"],
         cwd=ROOT,
-        env=play_environment(tmp_path, folder, WORKERS="none"),
+        env=play_environment(tmp_path, folder, PORT="none"),
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert done.returncode == 1
-    assert "WORKERS" in done.stderr
+    assert "PORT" in done.stderr
     assert "Traceback" not in done.stderr
     assert_nothing_remains(folder, done.stdout)
