@@ -8,6 +8,7 @@ the line that starts with @requires, @session_only or @public, and one before_re
 """
 
 import functools
+import gc
 import hashlib
 import http.client
 import ipaddress
@@ -5105,4 +5106,6 @@ def create_worker_app() -> Flask:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
-    return create_app()
+    app = create_app()
+    gc.freeze()  # what stays for good need not be gone through again and again for garbage
+    return app
