@@ -43,7 +43,8 @@ import jwt
 import marshmallow as ma
 import re2
 from apispec.ext.marshmallow import MarshmallowPlugin
-from flask import Flask, Request, Response, current_app, g, has_app_context, redirect, request, send_from_directory
+from flask import Flask, Request, Response, current_app, g, has_request_context, redirect, request, send_from_directory
+from flask.ctx import AppContext
 from flask.logging import default_handler
 from flask.sessions import NullSession, SessionInterface
 from flask_smorest import Api, Blueprint
@@ -51,7 +52,9 @@ from marshmallow import fields, validate
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import MapAdapter, Rule
 from werkzeug.security import check_password_hash, generate_password_hash
+from werkzeug.wsgi import get_host
 
 HERE = Path(__file__).resolve().parent
 
@@ -202,7 +205,17 @@ UPGRADES = {  # what brings a database of each older version to the next one; sc
 BUSY_TIMEOUT = 5  # seconds that a write waits for another one
 LOOK_EVERY = 0.1  # seconds; a look before every statement would make a read a tenth slower
 
-_thread = threading.local()
+
+class ThreadState(threading.local):
+    """What each thread keeps: the database that its statements go to, and its connection."""
+
+    db: sqlite3.Connection
+    path = ""
+    file: tuple[int, int] | None = None  # which file the connection is open on
+    look_at = 0.0  # when to see next whether that is still the one at the path
+
+
+_thread = ThreadState()
 _prepared: dict[str, tuple[int, int]] = {}  # which file each path meant when this process prepared it
 
 
@@ -236,9 +249,9 @@ def connect(path: str) -> sqlite3.Connection:
 
 def close_db() -> None:
     """Close this thread's connection, if it has one."""
-    if getattr(_thread, "file", None) is not None:
+    if _thread.file is not None:
         _thread.db.close()
-        _thread.path = _thread.file = None
+    _thread.file, _thread.look_at = None, 0.0
 
 
 def require_same_file(path: str) -> None:
@@ -248,25 +261,30 @@ def require_same_file(path: str) -> None:
         raise DatabaseMovedError(f"{path} was replaced while in use; put it back, or start the service again")
 
 
-def open_db(path: str) -> None:
+def open_db() -> None:
     """Open this thread's connection, or see that the file it is open on is still the one at the path.
 
     Raises DatabaseMovedError for one that was removed or replaced while in use: SQLite would go on writing to the file
     that is gone, and what is acknowledged would be gone with it.
     """
-    require_same_file(path)
-    file = _prepared[path]
-    if getattr(_thread, "file", None) != file:
+    require_same_file(_thread.path)
+    file = _prepared[_thread.path]
+    if _thread.file != file:
         close_db()
-        _thread.db, _thread.file = connect(path), file
-    _thread.path, _thread.look_at = path, time.monotonic() + LOOK_EVERY
+        _thread.db, _thread.file = connect(_thread.path), file
+    _thread.look_at = time.monotonic() + LOOK_EVERY
+
+
+def use_database(path: str) -> None:
+    """Let this thread's statements go to the database at a path from now on; every context of the application begins so."""
+    if path != _thread.path:
+        _thread.path, _thread.look_at = path, 0.0
 
 
 def get_db() -> sqlite3.Connection:
     """Answer this thread's connection to the application's database."""
-    path = current_app.config["DATABASE"]
-    if getattr(_thread, "path", None) != path or time.monotonic() > _thread.look_at:
-        open_db(path)
+    if time.monotonic() > _thread.look_at:
+        open_db()
     return _thread.db
 
 
@@ -291,7 +309,7 @@ def transaction() -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
-        require_same_file(current_app.config["DATABASE"])
+        require_same_file(_thread.path)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:  # SQLite has already rolled back after some failures, a full disk among them
@@ -399,7 +417,7 @@ def prepare_database(path: str) -> None:
             f"{path} has schema version {version}, this release reads version {SCHEMA_VERSION}. "
             "Use the release that made it or a newer one, or name another file in SIGMA_DATABASE."
         )
-    _prepared[path], _thread.path = identify(path), None  # this thread may still be open on a file that was here before
+    _prepared[path], _thread.look_at = identify(path), 0.0  # this thread may be open on a file that was here before
 
 
 # == JSON text ==
@@ -891,7 +909,13 @@ class Access(NamedTuple):
     @property
     def is_named(self) -> bool:
         """Whether answers name the permission, in X-Sigma-Required-Permission."""
-        return self.permission in (*PERMISSIONS, "session")
+        return self.permission not in ("public", "credential", "demo")
+
+
+class Route(Rule):
+    """A path with its methods, and who may call it: check_declarations() puts that here from what the view declares."""
+
+    access: Access | None = None
 
 
 def requires(permission: str, flag: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -1107,20 +1131,11 @@ api = ReadyBlueprint("api", __name__, url_prefix="/api/v1", cli_group=None)
 api.ARGUMENTS_PARSER = BodyParser()
 
 
-def declared_access(endpoint: str | None) -> Access:
-    """Answer what a route's view declares."""
-    access: Access = getattr(current_app.view_functions[endpoint or ""], "access")  # noqa: B009 (as in requires)
-    return access
-
-
 @api.before_request
 def guard() -> Response | None:
     """Let a request through to its view only if its caller may call it: the one place where that is decided."""
     about, asked = g._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
-    environ = asked.environ
-    if environ["PATH_INFO"].startswith("//"):  # the router passes over it, a proxy that looks at prefixes does not
-        raise NotFound
-    about.access = access = declared_access(asked.endpoint)
+    access, environ = asked.url_rule.access, asked.environ
     if access.permission != "public":
         try:
             about.caller = caller = authenticate(environ)
@@ -1155,9 +1170,23 @@ def check_declarations(app: Flask) -> None:
             raise StartError(f"{route} requires '{access.permission}', which is no permission of {place}: {', '.join(words)}")
         if access.flag is not None and access.flag not in ROLE_FLAGS:
             raise StartError(f"{route} requires the role flag '{access.flag}', which does not exist: {', '.join(ROLE_FLAGS)}")
+        rule.access = access  # type: ignore[attr-defined]
 
 
 # == Requests ==
+
+
+class ApiRequest(Request):
+    """A request, when it came, and the id under which the log knows it: its own, or that of a proxy in front."""
+
+    url_rule: Route | None
+
+    def __init__(self, environ: dict[str, Any], *args: Any, **options: Any):
+        super().__init__(environ, *args, **options)
+        given = environ.get("HTTP_X_REQUEST_ID")
+        is_id = given is not None and re.fullmatch("[A-Za-z0-9._-]{1,64}", given) and given == without_keys(given)
+        self.id: str = given if given is not None and is_id else secrets.token_hex(8)
+        self.came_at = time.perf_counter()
 
 
 class LogFormatter(logging.Formatter):
@@ -1165,7 +1194,7 @@ class LogFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Answer the line, or with a stack trace the lines."""
-        record.request = g.get("request_id", "-") if has_app_context() else "-"
+        record.request = request.id if has_request_context() else "-"  # type: ignore[attr-defined]
         return without_keys(super().format(record))
 
 
@@ -1192,11 +1221,34 @@ class NoSessions(SessionInterface):
         return self.none
 
 
-class Service(Flask):
-    """Flask without what no request here needs."""
+NOBODY = Caller("-", "-")
 
+
+class Service(Flask):
+    """Flask without what no request here needs, and with what every answer carries."""
+
+    url_rule_class = Route
+    request_class = ApiRequest
     response_class = ReadyResponse
     session_interface = NoSessions()
+
+    def app_context(self) -> AppContext:
+        """Begin a context, in which statements go to this application's database."""
+        use_database(self.config["DATABASE"])
+        return super().app_context()
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Let a request be routed by its path; Flask would look three times for a host, by which nothing is routed here.
+
+        Raises SecurityError, a 400, for a Host that cannot be one, and NotFound for a path with two slashes in front: the
+        router would pass over that, a proxy that looks at prefixes does not.
+        """
+        if request is None:
+            return None
+        request.host = get_host(request.environ)
+        if request.environ["PATH_INFO"].startswith("//"):
+            raise NotFound
+        return self.url_map.bind("localhost", subdomain="", default_method=request.method, path_info=request.path)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Answer the function as it is: none is a coroutine, and asking takes time, several times a request."""
@@ -1206,36 +1258,32 @@ class Service(Flask):
         """Log a failure of ours with its stack trace."""
         self.logger.error("%s %s failed", method_name(request), route_template(request), exc_info=exc_info)
 
+    def process_response(self, response: Response) -> Response:
+        """Add what every answer carries, and write the request's line into the log."""
+        response, asked = super().process_response(response), request._get_current_object()  # type: ignore[attr-defined]
+        headers, rule = response.headers, asked.url_rule
+        headers.add("X-Request-Id", asked.id)
+        headers.add("X-Content-Type-Options", "nosniff")
+        if rule is not None and rule.access is not None and rule.access.is_named:
+            headers.add("X-Sigma-Required-Permission", rule.access.permission)
+        if self.config["REQUEST_LOG"]:
+            log_request(asked, response.status_code)
+        return response
 
-NOBODY = Caller("-", "-")
 
-
-def begin_request() -> None:
-    """Take the time, and the id under which the log knows the request: its own, or that of a proxy in front."""
-    about, given = g._get_current_object(), request.environ.get("HTTP_X_REQUEST_ID")
-    is_id = given is not None and re.fullmatch("[A-Za-z0-9._-]{1,64}", given) and given == without_keys(given)
-    about.started = time.perf_counter()
-    about.request_id = given if is_id else secrets.token_hex(8)
-
-
-def finish_request(response: Response) -> Response:
-    """Add what every answer carries, and write the request's line into the log: never a body, a query or a credential."""
-    about, asked = g._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
-    headers, access = response.headers, about.get("access")
-    headers.add("X-Request-Id", about.request_id)
-    headers.add("X-Content-Type-Options", "nosniff")
-    if access is not None and access.permission != "public":
-        headers.add("X-Sigma-Required-Permission", access.permission)
-    if current_app.config["REQUEST_LOG"]:
-        caller = about.get("caller") or about.get("refused") or NOBODY
-        took = 1000 * (time.perf_counter() - about.started)
-        # Python's logging would cost more than looking up the key. A log that is full or gone must not stop the service.
-        with suppress(OSError, ValueError, AttributeError):
-            sys.stderr.write(
-                f"{utc_now()} {method_name(asked)} {route_template(asked)} {response.status_code} {took:.1f}ms"
-                f" request={about.request_id} workspace={caller.tenant} caller={caller.id}\n"
-            )
-    return response
+def log_request(asked: ApiRequest, status: int) -> None:
+    """Write a request's line into the log: never a body, a query or a credential."""
+    took, about = 1000 * (time.perf_counter() - asked.came_at), g._get_current_object()
+    caller = about.get("caller") or about.get("refused") or NOBODY
+    line = (
+        f"{utc_now()} {method_name(asked)} {route_template(asked)} {status} {took:.1f}ms"
+        f" request={asked.id} workspace={caller.tenant} caller={caller.id}\n"
+    )
+    # Python's logging would cost more than looking up the key. A log that is full or gone must not stop the service.
+    try:  # noqa: SIM105 (suppress() would cost as much as writing the line)
+        sys.stderr.write(line)
+    except (OSError, ValueError, AttributeError):
+        pass
 
 
 # == Query strings ==
@@ -3540,9 +3588,7 @@ def holds_demo() -> bool:
 @standin.before_request
 def guard_standin() -> None:
     """Let a request through to its view only if its caller may call it: the one place where that is decided."""
-    if request.environ["PATH_INFO"].startswith("//"):  # as in guard()
-        raise NotFound
-    if declared_access(request.endpoint).permission == "credential":
+    if request.url_rule.access.permission == "credential":  # type: ignore[union-attr]
         g.caller = authenticate(request.environ)
         g.tenant = g.caller.tenant
     else:
@@ -3555,14 +3601,11 @@ def guard_standin() -> None:
         raise ApiError(415, f"Content-Type: expected application/json, got '{request.mimetype or 'nothing'}'")
 
 
-def hide_from_deployments() -> None:
-    """Raise NotFound for a wrong method of a route that is only there beside the demo: elsewhere it has no methods at all."""
-    error = request.routing_exception
-    if isinstance(error, MethodNotAllowed):
-        adapter = current_app.url_map.bind_to_environ(request.environ)
-        endpoint, _ = adapter.match(method=next(iter(error.valid_methods or ())))
-        if endpoint.startswith("standin.") and declared_access(endpoint).permission == "demo" and not holds_demo():
-            raise NotFound
+def is_hidden(error: MethodNotAllowed) -> bool:
+    """Answer whether a wrong method is one of a route that is there only beside the demo: elsewhere it has no methods."""
+    adapter = current_app.create_url_adapter(request)
+    rule: Any = adapter.match(method=next(iter(error.valid_methods or ())), return_rule=True)[0]  # type: ignore[union-attr]
+    return rule.access is not None and rule.access.permission == "demo" and not holds_demo()
 
 
 def may_call(caller: Caller, access: Access) -> bool:
@@ -3580,7 +3623,7 @@ def describe_routes(caller: Caller) -> Iterator[dict[str, Any]]:
     for rule in current_app.url_map.iter_rules():
         if not rule.endpoint.startswith("api."):
             continue
-        access = declared_access(rule.endpoint)
+        access = rule.access  # type: ignore[attr-defined]
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield {
                 "method": method,
@@ -3910,9 +3953,9 @@ def refusal(access: Access, code: str, message: str) -> dict[str, Any]:
     }
 
 
-def describe(operation: dict[str, Any], endpoint: str, path: str, examples: dict[str, Any], shared: dict[str, Any]) -> None:
+def describe(operation: dict[str, Any], rule: Any, path: str, examples: dict[str, Any], shared: dict[str, Any]) -> None:
     """Say where an operation belongs, what it does, who may call it, and how it refuses; what guarded ones answer is shared."""
-    access, id, text = declared_access(endpoint), endpoint.partition(".")[2], operation["summary"].removesuffix(".")
+    access, id, text = rule.access, rule.endpoint.partition(".")[2], operation["summary"].removesuffix(".")
     schemes: dict[str, list[str]] = {"public": [], "demo": [], "session": ["session"]}
     operation |= {
         "operationId": id,
@@ -3961,7 +4004,7 @@ def openapi_document(smorest: Api) -> str:
         if rule.endpoint.startswith(("api.", "standin.")):
             path = re.sub("<([a-z_]+)>", r"{\1}", rule.rule)
             (method,) = {method.lower() for method in rule.methods or ()} - {"head", "options"}
-            describe(document["paths"][path][method], rule.endpoint, path, examples, components["responses"])
+            describe(document["paths"][path][method], rule, path, examples, components["responses"])
             operations.append(document["paths"][path][method])
     for path, item in document["paths"].items():
         describe_parameters(path, item.get("parameters", []), examples["ids"])
@@ -5052,6 +5095,14 @@ def document_api(app: Flask) -> Smorest:
     return smorest
 
 
+def refuse_method(error: MethodNotAllowed, smorest: Smorest) -> Response:
+    """Answer a wrong method; for a route that is hidden, as if there were no such path."""
+    try:
+        return smorest.handle_http_exception(NotFound() if is_hidden(error) else error)
+    except sqlite3.Error as failure:  # for which Flask asks no handler, being in one
+        return refuse(translate_database_error(failure))
+
+
 def create_app(config: dict[str, Any] | None = None) -> Flask:
     """Make the WSGI application, and its database if there is none.
 
@@ -5069,13 +5120,11 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     default_handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s request=%(request)s %(message)s"))
     app.logger.addHandler(default_handler)
     app.logger.propagate = False  # another handler's format could show a key
-    app.before_request(begin_request)
-    app.before_request(hide_from_deployments)
-    app.after_request(finish_request)
 
     smorest = document_api(app)
     for failure in (sqlite3.Error, json.JSONDecodeError):  # the latter of what was stored: parse_json() reads the bodies
         app.register_error_handler(failure, lambda error: smorest.handle_http_exception(translate_database_error(error)))
+    app.register_error_handler(MethodNotAllowed, lambda error: refuse_method(error, smorest))
     document = functools.cache(lambda: openapi_document(smorest))
     app.add_url_rule("/", view_func=show_index)
     app.add_url_rule("/healthz", view_func=get_health)
