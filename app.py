@@ -428,7 +428,9 @@ JSON_TYPES = {str: "string", bool: "boolean", int: "number", float: "number", li
 
 # json.dumps() with options makes an encoder for each call.
 _encode, _encode_sorted = (
-    json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys).encode
+    json.JSONEncoder(
+        ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys
+    ).encode
     for sort_keys in (False, True)
 )
 
@@ -719,7 +721,7 @@ class BodyParser(FlaskParser):
 
     def parse(self, argmap: Any, *_: Any, **__: Any) -> Any:
         """Answer the body, checked. Raises ApiError 413, 415 or 400."""
-        g.body = body = self.load_json(request, argmap)
+        g.body = body = self.load_json(request._get_current_object(), argmap)  # type: ignore[attr-defined]
         try:
             return argmap.load(body)
         except ma.ValidationError as error:
@@ -756,6 +758,8 @@ class Body(ma.Schema):
     @ma.post_load
     def drop_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Let null mean the same as leaving an optional member out."""
+        if None not in data.values():
+            return data
         keep = {name for name, field in self.fields.items() if field.required or field.load_default is None}
         return {name: value for name, value in data.items() if value is not None or name in keep}
 
@@ -1839,15 +1843,15 @@ model_noun("schema", SchemaBody, "update-model", "delete-model", "canManageSchem
 
 # == Attributes ==
 
-ATTRIBUTE_TYPES: dict[str, Any] = {  # and what their values are in JSON
-    "text": str,
-    "number": int | float,
-    "boolean": bool,
-    "datetime": str,
-    "media": str,
-    "option": str,
-    "relation": str,
-    "complex": dict,
+ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # and what their values are in JSON
+    "text": (str,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "datetime": (str,),
+    "media": (str,),
+    "option": (str,),
+    "relation": (str,),
+    "complex": (dict,),
 }
 
 
@@ -2342,29 +2346,40 @@ class Values(fields.Dict):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> dict[str, list[dict[str, Any]]]:
         if not isinstance(value, dict):
             raise ma.ValidationError("Expected an object")
-        problems = {alias: problem for alias, entries in value.items() if (problem := self.shape_problem(entries))}
+        values: dict[str, Any] = {}
+        problems: dict[str, Any] = {}
+        for alias, entries in value.items():
+            if not isinstance(entries, list):
+                problems[alias] = ["Expected an array of values with their scopes"]
+                continue
+            values[alias] = read = list(map(self.read_entry, entries))
+            if None in read:
+                index = read.index(None)
+                problems[alias] = {index: self.entry_problem(entries[index])}
         if problems:
             raise ma.ValidationError(problems)
-        return {
-            alias: [{"scope": entry.get("scope", {}), "value": entry["value"]} for entry in entries]
-            for alias, entries in value.items()
-        }
+        return values
 
     @staticmethod
-    def shape_problem(entries: Any) -> Any:
-        """Say, as marshmallow nests its messages, what is wrong with the shape of one attribute's values, or None."""
-        if not isinstance(entries, list):
-            return ["Expected an array of values with their scopes"]
-        for index, entry in enumerate(entries):
-            if not isinstance(entry, dict):
-                return {index: ["Expected an object with scope and value"]}
-            if "value" not in entry:
-                return {index: {"value": ["Missing data for required field."]}}
-            if not isinstance(entry.get("scope", {}), dict):
-                return {index: {"scope": ["Expected an object"]}}
-            if len(entry) > 1 + ("scope" in entry):
-                return {index: {name: ["Unknown field"] for name in entry.keys() - {"scope", "value"}}}
-        return None
+    def read_entry(entry: Any) -> dict[str, Any] | None:
+        """Answer a scoped value with both its members, or None for what is none."""
+        if not isinstance(entry, dict) or "value" not in entry:
+            return None
+        scope = entry.get("scope", {})
+        if not isinstance(scope, dict) or len(entry) > 1 + ("scope" in entry):
+            return None
+        return {"scope": scope, "value": entry["value"]}
+
+    @staticmethod
+    def entry_problem(entry: Any) -> Any:
+        """Say, as marshmallow nests its messages, what keeps an entry from being a scoped value."""
+        if not isinstance(entry, dict):
+            return ["Expected an object with scope and value"]
+        if "value" not in entry:
+            return {"value": ["Missing data for required field."]}
+        if not isinstance(entry.get("scope", {}), dict):
+            return {"scope": ["Expected an object"]}
+        return {name: ["Unknown field"] for name in entry.keys() - {"scope", "value"}}
 
 
 class RecordBody(Body):
@@ -2409,9 +2424,9 @@ def record_exists(id: str) -> bool:
     return one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id) is not None
 
 
-def scope_key(scope: dict[str, Any]) -> Any:
+def scope_key(scope: dict[str, str]) -> tuple[tuple[str, str], ...]:
     """Answer what tells one scope from another, whatever the order of their members."""
-    return tuple(sorted((dimension, str(segment)) for dimension, segment in scope.items())) if scope else ()
+    return tuple(sorted(scope.items()))
 
 
 MOST_MATCHED = 25_000  # characters held against patterns in one request, so that the worst pattern costs seconds at most
@@ -2421,36 +2436,30 @@ class AttributeRules(NamedTuple):
     """What the values of one attribute must be."""
 
     attribute: dict[str, Any]
+    kind: str  # one of ATTRIBUTE_TYPES
+    limits: dict[str, Any]  # the attribute's validation
+    pattern: Any
+    is_unique: bool
     dimensions: dict[str, set[str]]  # segment ids by dimension id
     options: set[str]  # value ids and aliases
-    pattern: Any
 
     def value_problem(self, value: Any) -> str | None:
         """Say what is wrong with a value, or None."""
         if not self.attribute["multiple"]:
             problem = self.single_problem(value)
         elif not isinstance(value, list):
-            problem = f"an array of type '{self.attribute['type']}', got '{JSON_TYPES[type(value)]}'"
+            problem = f"an array of type '{self.kind}', got '{JSON_TYPES[type(value)]}'"
         else:
             problem = next(filter(None, map(self.single_problem, value)), None)
         return problem and f"Attribute '{self.attribute['alias']}' expects {problem}"
 
     def single_problem(self, value: Any) -> str | None:
         """Say what is expected in place of a value, or of one of several, or None."""
-        kind, limits = self.attribute["type"], self.attribute["validation"]
-        if not isinstance(value, ATTRIBUTE_TYPES[kind]) or (kind == "number" and isinstance(value, bool)):
+        kind = self.kind
+        if type(value) not in ATTRIBUTE_TYPES[kind]:  # isinstance() would take true for a number
             return f"type '{kind}', got '{JSON_TYPES[type(value)]}'"
-        if isinstance(value, str):
-            if len(value) > limits.get("maxLength", len(value)):
-                return f"at most {limits['maxLength']} characters, got {len(value)}"
-            if self.pattern:
-                g.matched = g.get("matched", 0) + len(value)
-                if g.matched > MOST_MATCHED:
-                    return f"texts with a pattern to have at most {MOST_MATCHED} characters together in one request"
-                if not self.pattern.search(value):
-                    return f"a match of {limits['pattern']}, got {shown(value)}"
-        if kind == "number" and not limits.get("min", value) <= value <= limits.get("max", value):
-            return f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}, got {shown(value)}"
+        if self.limits and (problem := self.limit_problem(value)):
+            return problem
         if kind == "datetime" and not is_datetime(value):
             return f"an ISO 8601 date and time, got {shown(value)}"
         if kind == "option" and value not in self.options:
@@ -2459,17 +2468,35 @@ class AttributeRules(NamedTuple):
             return f"the id of a record, got {shown(value)}"
         return None
 
+    def limit_problem(self, value: Any) -> str | None:
+        """Say which of the attribute's limits a value of the right type passes, or None."""
+        limits = self.limits
+        if isinstance(value, str):
+            if len(value) > limits.get("maxLength", len(value)):
+                return f"at most {limits['maxLength']} characters, got {len(value)}"
+            if self.pattern:
+                g.matched = matched = g.get("matched", 0) + len(value)
+                if matched > MOST_MATCHED:
+                    return f"texts with a pattern to have at most {MOST_MATCHED} characters together in one request"
+                if not self.pattern.search(value.encode()):  # of a string, re2 counts the characters before the match
+                    return f"a match of {limits['pattern']}, got {shown(value)}"
+        elif self.kind == "number" and not limits.get("min", value) <= value <= limits.get("max", value):
+            return f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}, got {shown(value)}"
+        return None
+
     def entries_problems(self, entries: list[dict[str, Any]], path: str) -> Iterator[str]:
         """Yield what is wrong with the attribute's scoped values."""
         seen = set()
         for index, entry in enumerate(entries):
-            scope, key = entry["scope"], scope_key(entry["scope"])
-            yield from self.scope_problems(scope, f"{path}[{index}].scope")
+            scope = entry["scope"]
+            wrong = list(self.scope_problems(scope, f"{path}[{index}].scope")) if scope else []
+            yield from wrong
             if problem := self.value_problem(entry["value"]):
                 yield f"{path}[{index}].value: {problem}"
-            if key in seen:
-                yield f"{path}: expected one value per scope, got more for {to_json(scope, sort_keys=True)}"
-            seen.add(key)
+            if len(entries) > 1 and not wrong:
+                if (key := scope_key(scope)) in seen:
+                    yield f"{path}: expected one value per scope, got more for {to_json(scope, sort_keys=True)}"
+                seen.add(key)
 
     def scope_problems(self, scope: dict[str, Any], path: str) -> Iterator[str]:
         """Yield what is wrong with a scope."""
@@ -2502,11 +2529,12 @@ class SchemaRules(NamedTuple):
 
 @functools.lru_cache(maxsize=128)
 def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
-    """Work out a schema's rules.
+    """Work out a schema's rules. Raises ApiError 400 if there is no such schema.
 
     The version takes no part in that: it makes each state of the model an entry of its own in the cache. It is random, so
     that no other database, and no transaction that was rolled back, can come up with the same one.
     """
+    require_existing([("schemaId", "schema", schema_id)])
     schema = load_object("schema", schema_id)
     attributes = [json.loads(text) for text in attribute_texts(schema)]
     used = {id for attribute in attributes for id in attribute["dimensionIds"]}
@@ -2518,9 +2546,12 @@ def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
     rules = {
         attribute["alias"]: AttributeRules(
             attribute,
+            attribute["type"],
+            limits := attribute["validation"],
+            compile_pattern(limits["pattern"]) if "pattern" in limits else None,
+            limits.get("unique", False),
             {id: segments[id] for id in attribute["dimensionIds"]},
             options.get(attribute.get("optionListId"), set()),
-            compile_pattern(attribute["validation"]["pattern"]) if "pattern" in attribute["validation"] else None,
         )
         for attribute in attributes
     }
@@ -2530,11 +2561,12 @@ def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
 
 
 def schema_rules(schema_id: str) -> SchemaRules:
-    """Answer a schema's rules, as the model is now."""
+    """Answer a schema's rules, as the model is now. Raises ApiError 400 if there is no such schema."""
+    tenant = g.tenant
     with snapshot():
-        row = one("SELECT model_version FROM workspaces WHERE id = ?", g.tenant)
-        (version,) = found(row, "workspace", g.tenant)  # it may have been removed since the caller was let in
-        return compile_rules(version, g.tenant, schema_id)
+        row = one("SELECT model_version FROM workspaces WHERE id = ?", tenant)
+        (version,) = found(row, "workspace", tenant)  # it may have been removed since the caller was let in
+        return compile_rules(version, tenant, schema_id)
 
 
 class Entity(NamedTuple):
@@ -2560,16 +2592,17 @@ def authorship() -> dict[str, str]:
 
 def log_change(action: str, entity: dict[str, Any], changes: Iterable[dict[str, Any]]) -> None:
     """Add to the history of a record or variant."""
+    caller = g.caller
     entry = {
         "id": random_id("audit"),
         "entityId": entity["id"],
         "action": action,
-        "userId": g.caller.id,
+        "userId": caller.id,
         "timestamp": utc_now(),
         "changes": list(changes),
     }
     record_id = entity.get("entityId", entity["id"])
-    execute("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", g.tenant, record_id, to_json(entry))
+    execute("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", caller.tenant, record_id, to_json(entry))
 
 
 def by_scope(entries: Iterable[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
@@ -2596,7 +2629,7 @@ def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
     body = to_json(entity)
     execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
     for alias, entries in entity["values"].items():
-        if rules.attributes[alias].attribute["validation"].get("unique"):
+        if rules.attributes[alias].is_unique:
             claim_values(entity["id"], alias, entries)
     log_change("create", entity, value_changes({}, entity["values"]))
     return body
@@ -2613,7 +2646,7 @@ def save_values(rules: SchemaRules, entity: Entity, changed: dict[str, Any]) -> 
             alias = change["attribute"]
             raise ApiError(403, f"values.{alias}: attribute '{alias}' is read-only in state '{entity.state_id}'")
     for alias, entries in changed.items():
-        is_unique = alias in rules.attributes and rules.attributes[alias].attribute["validation"].get("unique")
+        is_unique = alias in rules.attributes and rules.attributes[alias].is_unique
         if is_unique or alias not in rules.attributes:  # what an attribute claimed before the schema lost it is freed
             execute("DELETE FROM unique_values WHERE tenant = ? AND attribute = ? AND entity_id = ?", g.tenant, alias, id)
         if is_unique:
@@ -2697,7 +2730,6 @@ def refuse_full_workspace() -> None:
 
 def insert_record(body: dict[str, Any]) -> str:
     """Store a new record and answer its text. Raises ApiError 400 or 409."""
-    require_existing([("schemaId", "schema", body["schemaId"])])
     rules = schema_rules(body["schemaId"])
     refuse_problems(rules.values_problems(body["values"], {}))
     record = {
@@ -2813,7 +2845,7 @@ def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | Non
     filled: list[str] = []
     missing: list[str] = []
     for alias, rule in rules.attributes.items():
-        if alias in by_state or rule.attribute["validation"].get("required"):
+        if alias in by_state or rule.limits.get("required"):
             has_value = any(entry["value"] not in ("", [], {}) for entry in values.get(alias, []))
             (filled if has_value else missing).append(alias)
     required = len(filled) + len(missing)
