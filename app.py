@@ -1116,12 +1116,18 @@ def check_permitted(caller: Caller, access: Access) -> None:
         raise ApiError(403, f"This route needs a role with {access.flag}; yours is '{caller.role_says('id')}'")
 
 
+@functools.cache
+def instance(body: type[ma.Schema]) -> ma.Schema:
+    """Answer the one instance of a body's class; making one takes as long as a request."""
+    return body()
+
+
 class ReadyBlueprint(Blueprint):
     """A blueprint whose views answer what is ready to be sent, or nothing."""
 
     def response(self, status_code: int, schema: Any = None, **options: Any) -> Callable[..., Any]:
         """Document what a view answers, as flask-smorest does, but do not wrap it to dump its answer, which costs time."""
-        document = super().response(status_code, schema, **options)
+        document = super().response(status_code, instance(schema) if isinstance(schema, type) else schema, **options)
 
         def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
             documented = vars(document(view))
@@ -1738,7 +1744,7 @@ def register_writes(kind: str, body: type[ModelBody], update: str, delete: str, 
 
     @api.post(f"/{kind}s", endpoint=f"create_{name}")
     @requires(update, flag)
-    @api.arguments(body())
+    @api.arguments(instance(body))
     @api.response(201, body)
     @api.doc(summary=f"Create {noun}; its id and alias must be new in the workspace.")
     def create_object(new: dict[str, Any]) -> Response:
@@ -1766,7 +1772,7 @@ def register_writes(kind: str, body: type[ModelBody], update: str, delete: str, 
 
 def model_noun(kind: str, body: type[ModelBody], update: str, delete: str, flag: str) -> None:
     """Register the five operations that every kind of model object has, and who may call them."""
-    MODEL[kind] = body()
+    MODEL[kind] = instance(body)  # type: ignore[assignment]
     register_reads(kind, body)
     register_writes(kind, body, update, delete, flag)
 
