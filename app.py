@@ -54,7 +54,6 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter, Rule
 from werkzeug.security import check_password_hash, generate_password_hash
-from werkzeug.wsgi import get_host
 
 HERE = Path(__file__).resolve().parent
 
@@ -1264,12 +1263,11 @@ class Service(Flask):
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Let a request be routed by its path; Flask would look three times for a host, by which nothing is routed here.
 
-        Raises SecurityError, a 400, for a Host that cannot be one, and NotFound for a path with two slashes in front: the
-        router would pass over that, a proxy that looks at prefixes does not.
+        Raises NotFound for a path with two slashes in front: the router would pass over that, a proxy that looks at
+        prefixes does not.
         """
         if request is None:
             return None
-        request.host = get_host(request.environ)
         if request.environ["PATH_INFO"].startswith("//"):
             raise NotFound
         return self.url_map.bind("localhost", subdomain="", default_method=request.method, path_info=request.path)
