@@ -49,7 +49,6 @@ from flask.logging import default_handler
 from flask.sessions import NullSession, SessionInterface
 from flask_smorest import Api, Blueprint
 from marshmallow import fields, validate
-from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter, Rule
@@ -716,29 +715,25 @@ def refuse_problems(problems: Iterable[str]) -> None:
         raise ApiError(400, "; ".join(first[:MOST_PROBLEMS]) + ("; and more" if len(first) > MOST_PROBLEMS else ""))
 
 
-class BodyParser(FlaskParser):
-    """Reads and checks request bodies for @api.arguments, answering 415 and 400 in the service's words."""
+def read_json(asked: Request) -> Any:
+    """Answer a request's body, parsed. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
+    data = asked.get_data()
+    if len(data) > MAX_BODY:
+        raise RequestEntityTooLarge
+    if not asked.is_json and (data or asked.mimetype):
+        raise ApiError(415, f"Content-Type: expected application/json, got '{asked.mimetype or 'nothing'}'")
+    if not data:
+        raise ApiError(400, "body: expected a JSON object, got nothing")
+    return parse_json(data)
 
-    DEFAULT_VALIDATION_STATUS = 400
 
-    def parse(self, argmap: Any, *_: Any, **__: Any) -> Any:
-        """Answer the body, checked. Raises ApiError 413, 415 or 400."""
-        g.body = body = self.load_json(request._get_current_object(), argmap)  # type: ignore[attr-defined]
-        try:
-            return argmap.load(body)
-        except ma.ValidationError as error:
-            refuse_problems(flatten_messages(error.normalized_messages(), body))
-
-    def load_json(self, req: Any, schema: ma.Schema) -> Any:
-        """Answer the parsed body. Raises ApiError 413, 415 or 400."""
-        data = req.get_data()
-        if len(data) > MAX_BODY:
-            raise RequestEntityTooLarge
-        if not req.is_json and (data or req.mimetype):
-            raise ApiError(415, f"Content-Type: expected application/json, got '{req.mimetype or 'nothing'}'")
-        if not data:
-            raise ApiError(400, "body: expected a JSON object, got nothing")
-        return parse_json(data)
+def read_body(schema: ma.Schema) -> Any:
+    """Answer the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
+    g.body = body = read_json(request._get_current_object())  # type: ignore[attr-defined]
+    try:
+        return schema.load(body)
+    except ma.ValidationError as error:
+        refuse_problems(flatten_messages(error.normalized_messages(), body))
 
 
 # == Fields ==
@@ -1127,6 +1122,19 @@ def instance(body: type[ma.Schema]) -> ma.Schema:
 class ReadyBlueprint(Blueprint):
     """A blueprint whose views answer what is ready to be sent, or nothing; describing them does not slow them down."""
 
+    def arguments(self, schema: ma.Schema, **description: Any) -> Callable[..., Any]:
+        """Describe the body that a view takes, as flask-smorest does, and let the view have it, checked."""
+        describe = self.without_wrapping(super().arguments(schema, **description))
+
+        def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
+            @functools.wraps(describe(view))
+            def with_body(**ids: str) -> Any:
+                return view(read_body(schema), **ids)
+
+            return with_body
+
+        return decorator
+
     def doc(self, **description: Any) -> Callable[..., Any]:
         """Describe a view, as flask-smorest does, but do not wrap it."""
         return self.without_wrapping(super().doc(**description))
@@ -1149,7 +1157,6 @@ class ReadyBlueprint(Blueprint):
 
 
 api = ReadyBlueprint("api", __name__, url_prefix="/api/v1", cli_group=None)
-api.ARGUMENTS_PARSER = BodyParser()
 
 
 @api.before_request
@@ -2456,8 +2463,9 @@ class AttributeRules(NamedTuple):
 
     attribute: dict[str, Any]
     kind: str  # one of ATTRIBUTE_TYPES
-    limits: dict[str, Any]  # the attribute's validation
+    limits: dict[str, Any]  # of the attribute's validation what one value can be held against
     pattern: Any
+    is_required: bool
     is_unique: bool
     dimensions: dict[str, set[str]]  # segment ids by dimension id
     options: set[str]  # value ids and aliases
@@ -2538,12 +2546,11 @@ class SchemaRules(NamedTuple):
     def values_problems(self, values: dict[str, Any], stored: dict[str, Any]) -> Iterator[str]:
         """Yield what is wrong with values to be written."""
         for alias, entries in values.items():
-            rules, path = self.attributes.get(alias), f"values.{alias[:100]}"
-            if rules is None:
-                if entries or alias not in stored:  # what the schema had once may still be cleared
-                    yield f"{path}: schema '{self.schema['id']}' has no attribute with this alias"
-                continue
-            yield from rules.entries_problems(entries, path)
+            rules = self.attributes.get(alias)
+            if rules is not None:
+                yield from rules.entries_problems(entries, f"values.{alias}")
+            elif entries or alias not in stored:  # what the schema had once may still be cleared
+                yield f"values.{alias[:100]}: schema '{self.schema['id']}' has no attribute with this alias"
 
 
 @functools.lru_cache(maxsize=128)
@@ -2566,9 +2573,10 @@ def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
         attribute["alias"]: AttributeRules(
             attribute,
             attribute["type"],
-            limits := attribute["validation"],
+            limits := {name: limit for name, limit in attribute["validation"].items() if name not in ("required", "unique")},
             compile_pattern(limits["pattern"]) if "pattern" in limits else None,
-            limits.get("unique", False),
+            attribute["validation"].get("required", False),
+            attribute["validation"].get("unique", False),
             {id: segments[id] for id in attribute["dimensionIds"]},
             options.get(attribute.get("optionListId"), set()),
         )
@@ -2865,7 +2873,7 @@ def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | Non
     filled: list[str] = []
     missing: list[str] = []
     for alias, rule in rules.attributes.items():
-        if alias in by_state or rule.limits.get("required"):
+        if alias in by_state or rule.is_required:
             has_value = any(entry["value"] not in ("", [], {}) for entry in values.get(alias, []))
             (filled if has_value else missing).append(alias)
     required = len(filled) + len(missing)
@@ -3594,7 +3602,6 @@ def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]
 
 
 standin = ReadyBlueprint("standin", __name__, url_prefix="/standin", cli_group=None)
-standin.ARGUMENTS_PARSER = BodyParser()
 
 
 def is_loopback(host: str) -> bool:
