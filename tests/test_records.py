@@ -355,6 +355,33 @@ def test_every_way_to_read_a_record_gives_the_same_text(admin, make):
     assert created in admin.get("/records?schemaId=schema-tool").get_data(as_text=True)
 
 
+LETTERS = "Ωμέγα Sæw 日本語 🎒 \u2028"
+
+
+def test_every_list_gives_any_letters_as_they_were_sent(admin):
+    value = {"scope": {}, "value": LETTERS}
+    assert admin.put("/records/ent-coastal-wb", {"values": {"description": [value]}}).status_code == 200
+    assert admin.put("/records/ent-coastal-wb/variants/var-cw-s", {"values": {"description": [value]}}).status_code == 200
+    category = {"alias": "men-windbreakers", "name": LETTERS, "parentId": "cat-men"}
+    assert admin.put("/categories/cat-men-windbreakers", category).status_code == 200
+    attribute = {**admin.get("/attributes/attr-material").json, "name": LETTERS}
+    assert admin.put("/attributes/attr-material", attribute).status_code == 200
+    record, variant = "/records/ent-coastal-wb", "/records/ent-coastal-wb/variants/var-cw-s"
+    for path, one in {
+        "/records": record,
+        "/categories/cat-men-windbreakers/entities": record,
+        "/variants": variant,
+        f"{record}/variants": variant,
+        f"{record}/categories": "/categories/cat-men-windbreakers",
+        "/attributes": "/attributes/attr-material",
+        "/schemas/schema-apparel/attributes": "/attributes/attr-material",
+    }.items():
+        text = admin.get(one).get_data().strip()
+        assert LETTERS.encode() in text
+        assert text in admin.get(path).get_data(), path
+    assert admin.get(f"{record}/audit-log").get_data().count(LETTERS.encode()) == 2
+
+
 @pytest.mark.parametrize("write", ["put", "patch", "transition"])
 def test_what_a_write_answers_is_what_is_read_afterwards(admin, make, write):
     make("ent-saw", title="Saw")

@@ -334,6 +334,18 @@ def test_an_app_made_anew_uses_the_database_that_is_there_now(tmp_path):
         assert service.one("SELECT value FROM settings WHERE name = 'note'") is None
 
 
+def test_two_apps_in_one_thread_keep_to_their_own_databases(tmp_path):
+    apps = {name: service.create_app({"DATABASE": str(tmp_path / f"{name}.db")}) for name in ("demo", "empty")}
+    assert apps["demo"].test_cli_runner().invoke(args=["demo"]).exit_code == 0
+    for _ in range(2):
+        tenants = {name: app.test_client().get("/api/v1/auth/tenants").json for name, app in apps.items()}
+        assert ([tenant["id"] for tenant in tenants["demo"]], tenants["empty"]) == (["ws-demo"], [])
+        for name, app in apps.items():
+            with app.app_context():
+                assert service.one("SELECT count(*) FROM workspaces") == (int(name == "demo"),)
+    service.close_db()
+
+
 def test_a_database_in_memory_is_refused_because_each_thread_would_have_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "file" in refusal(":memory:")
