@@ -43,7 +43,18 @@ import jwt
 import marshmallow as ma
 import re2
 from apispec.ext.marshmallow import MarshmallowPlugin
-from flask import Flask, Request, Response, current_app, g, has_request_context, redirect, request, send_from_directory
+from flask import (
+    Flask,
+    Request,
+    Response,
+    current_app,
+    g,
+    has_app_context,
+    has_request_context,
+    redirect,
+    request,
+    send_from_directory,
+)
 from flask.ctx import AppContext
 from flask.logging import default_handler
 from flask.sessions import NullSession, SessionInterface
@@ -274,9 +285,30 @@ def open_db() -> None:
 
 
 def use_database(path: str) -> None:
-    """Let this thread's statements go to the database at a path from now on; every context of the application begins so."""
+    """Let this thread's statements go to the database at a path from now on."""
     if path != _thread.path:
         _thread.path, _thread.look_at = path, 0.0
+
+
+class DatabaseContext(AppContext):
+    """A context of the application, in which this thread's statements go to its database; one around it has its own."""
+
+    def __init__(self, app: Flask):
+        super().__init__(app)
+        self.around: list[str | None] = []
+
+    def push(self) -> None:
+        """Begin it."""
+        self.around.append(_thread.path if has_app_context() else None)
+        use_database(self.app.config["DATABASE"])
+        super().push()
+
+    def pop(self, *error: Any) -> None:
+        """End it."""
+        path = self.around.pop()
+        super().pop(*error)
+        if path is not None:
+            use_database(path)
 
 
 def get_db() -> sqlite3.Connection:
@@ -379,6 +411,8 @@ def read_versions(path: str) -> tuple[int, int]:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable by everyone
     db = connect(path)
     try:
+        if (encoding := pragma(db, "encoding")) != "UTF-8":
+            raise sqlite3.DatabaseError(f"its texts are in {encoding}, not in UTF-8")
         if not db.execute("SELECT 1 FROM sqlite_schema").fetchone() or pragma(db, "user_version") in UPGRADES:
             bring_forward(db)
         versions = pragma(db, "application_id"), pragma(db, "user_version")
@@ -478,18 +512,30 @@ def answer(body: str | bytes, status: int = 200) -> Response:
     return ReadyResponse.of(body if isinstance(body, bytes) else body.encode(), status)
 
 
-# The texts of lists come as bytes, by CAST(body AS BLOB): to decode them only to encode them again takes half of a list.
+def joined(bodies: Iterable[tuple[bytes]]) -> bytes:
+    """Answer rows of one stored JSON text each with commas between them.
+
+    The texts come as bytes, by CAST(body AS BLOB): to decode them only to encode them again takes half of a list. What
+    SQLite would have said of texts that are damaged is said here. Raises sqlite3.DatabaseError.
+    """
+    texts = b",".join(itertools.chain.from_iterable(bodies))
+    try:
+        if not texts.isascii():
+            texts.decode()
+    except UnicodeDecodeError as error:
+        raise sqlite3.DatabaseError(f"a stored text is damaged: {error.reason}") from None
+    return texts
 
 
 def answer_list(bodies: Iterable[tuple[bytes]]) -> Response:
-    """Answer rows of one stored JSON text each as an array."""
-    return answer(b"[" + b",".join(itertools.chain.from_iterable(bodies)) + b"]")
+    """Answer rows of one stored JSON text each, as bytes, as an array."""
+    return answer(b"[" + joined(bodies) + b"]")
 
 
 def answer_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> Response:
-    """Answer rows of one stored JSON text each as one page of a longer list."""
-    items, numbers = b",".join(itertools.chain.from_iterable(bodies)), f'"total":{total},"offset":{offset},"limit":{limit}'
-    return answer(b'{"items":[' + items + b"]," + numbers.encode() + b"}")
+    """Answer rows of one stored JSON text each, as bytes, as one page of a longer list."""
+    numbers = f'"total":{total},"offset":{offset},"limit":{limit}'.encode()
+    return answer(b'{"items":[' + joined(bodies) + b"]," + numbers + b"}")
 
 
 # == Errors ==
@@ -702,7 +748,7 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
     for key, inner in messages.items():
         if isinstance(value, list) and isinstance(key, int):
             yield from flatten_messages(inner, value[key], f"{path}[{key}]")
-        elif isinstance(value, dict) and key != "_schema":
+        elif isinstance(value, dict) and (key != "_schema" or key in value):
             yield from flatten_messages(inner, value.get(key, _MISSING), f"{path}.{key[:100]}" if path else key[:100])
         else:  # "_schema", and the "key" and "value" of a fields.Dict, are no members of the body
             yield from flatten_messages(inner, value, path)
@@ -715,8 +761,9 @@ def refuse_problems(problems: Iterable[str]) -> None:
         raise ApiError(400, "; ".join(first[:MOST_PROBLEMS]) + ("; and more" if len(first) > MOST_PROBLEMS else ""))
 
 
-def read_json(asked: Request) -> Any:
-    """Answer a request's body, parsed. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
+def read_body(schema: ma.Schema) -> Any:
+    """Answer the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
+    asked = request._get_current_object()  # type: ignore[attr-defined]
     data = asked.get_data()
     if len(data) > MAX_BODY:
         raise RequestEntityTooLarge
@@ -724,12 +771,7 @@ def read_json(asked: Request) -> Any:
         raise ApiError(415, f"Content-Type: expected application/json, got '{asked.mimetype or 'nothing'}'")
     if not data:
         raise ApiError(400, "body: expected a JSON object, got nothing")
-    return parse_json(data)
-
-
-def read_body(schema: ma.Schema) -> Any:
-    """Answer the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
-    g.body = body = read_json(request._get_current_object())  # type: ignore[attr-defined]
+    g.body = body = parse_json(data)
     try:
         return schema.load(body)
     except ma.ValidationError as error:
@@ -910,11 +952,11 @@ class Access(NamedTuple):
     @property
     def is_named(self) -> bool:
         """Whether answers name the permission, in X-Sigma-Required-Permission."""
-        return self.permission not in ("public", "credential", "demo")
+        return self.permission == "session" or self.permission in PERMISSIONS
 
 
 class Route(Rule):
-    """A path with its methods, and who may call it: check_declarations() puts that here from what the view declares."""
+    """A path with its methods, and who may call it: settle_access() puts that here from what the view declares."""
 
     access: Access | None = None
 
@@ -1114,8 +1156,8 @@ def check_permitted(caller: Caller, access: Access) -> None:
 
 
 @functools.cache
-def instance(body: type[ma.Schema]) -> ma.Schema:
-    """Answer the one instance of a body's class; making one takes as long as a request."""
+def shared(body: type[ma.Schema]) -> ma.Schema:
+    """Answer the instance of a body's class that all routes share; to make one for each is a good part of starting."""
     return body()
 
 
@@ -1141,12 +1183,12 @@ class ReadyBlueprint(Blueprint):
 
     def response(self, status_code: int, schema: Any = None, **options: Any) -> Callable[..., Any]:
         """Describe what a view answers, as flask-smorest does, but do not wrap it to dump its answer."""
-        document = super().response(status_code, instance(schema) if isinstance(schema, type) else schema, **options)
+        document = super().response(status_code, shared(schema) if isinstance(schema, type) else schema, **options)
         return self.without_wrapping(document) if schema is not None else document
 
     @staticmethod
     def without_wrapping(document: Callable[..., Any]) -> Callable[..., Any]:
-        """Answer a decorator that describes a view as another one would that also wraps it."""
+        """Answer a decorator that takes over what another one writes on a view, and not the wrapper that it makes."""
 
         def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
             documented = vars(document(view))
@@ -1182,8 +1224,11 @@ DECLARATIONS = {  # by the path that routes are below: the blueprint that guards
 }
 
 
-def check_declarations(app: Flask) -> None:
-    """Raise StartError for a route under these paths that does not say who may call it, or says so in an unknown word."""
+def settle_access(app: Flask) -> None:
+    """Put on each route under these paths who may call it, as its view declares; what guards them goes by that.
+
+    Raises StartError for a route whose view does not say it, or says it in an unknown word.
+    """
     for rule in app.url_map.iter_rules():
         place = next((path for path in DECLARATIONS if rule.rule.startswith(path)), None)
         if place is None:
@@ -1224,7 +1269,7 @@ class LogFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Answer the line, or with a stack trace the lines."""
-        record.request = request.id if has_request_context() else "-"  # type: ignore[attr-defined]
+        record.request = getattr(request, "id", "-") if has_request_context() else "-"  # Flask's handler serves other apps, too
         return without_keys(super().format(record))
 
 
@@ -1263,9 +1308,8 @@ class Service(Flask):
     session_interface = NoSessions()
 
     def app_context(self) -> AppContext:
-        """Begin a context, in which statements go to this application's database."""
-        use_database(self.config["DATABASE"])
-        return super().app_context()
+        """Make a context, in which statements go to this application's database."""
+        return DatabaseContext(self)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Let a request be routed by its path; Flask would look three times for a host, by which nothing is routed here.
@@ -1273,10 +1317,10 @@ class Service(Flask):
         Raises NotFound for a path with two slashes in front: the router would pass over that, a proxy that looks at
         prefixes does not.
         """
-        if request is None:
-            return None
-        if request.environ["PATH_INFO"].startswith("//"):
+        if request is not None and request.environ.get("PATH_INFO", "").startswith("//"):
             raise NotFound
+        if request is None or self.config["TRUSTED_HOSTS"] is not None:
+            return super().create_url_adapter(request)
         return self.url_map.bind("localhost", subdomain="", default_method=request.method, path_info=request.path)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
@@ -1764,7 +1808,7 @@ def register_writes(kind: str, body: type[ModelBody], update: str, delete: str, 
 
     @api.post(f"/{kind}s", endpoint=f"create_{name}")
     @requires(update, flag)
-    @api.arguments(instance(body))
+    @api.arguments(shared(body))
     @api.response(201, body)
     @api.doc(summary=f"Create {noun}; its id and alias must be new in the workspace.")
     def create_object(new: dict[str, Any]) -> Response:
@@ -1792,7 +1836,7 @@ def register_writes(kind: str, body: type[ModelBody], update: str, delete: str, 
 
 def model_noun(kind: str, body: type[ModelBody], update: str, delete: str, flag: str) -> None:
     """Register the five operations that every kind of model object has, and who may call them."""
-    MODEL[kind] = instance(body)  # type: ignore[assignment]
+    MODEL[kind] = shared(body)  # type: ignore[assignment]
     register_reads(kind, body)
     register_writes(kind, body, update, delete, flag)
 
@@ -2520,7 +2564,7 @@ class AttributeRules(NamedTuple):
             yield from wrong
             if problem := self.value_problem(entry["value"]):
                 yield f"{path}[{index}].value: {problem}"
-            if len(entries) > 1 and not wrong:
+            if len(entries) > 1 and not wrong:  # a wrong scope may hold what has no place in a set
                 if (key := scope_key(scope)) in seen:
                     yield f"{path}: expected one value per scope, got more for {to_json(scope, sort_keys=True)}"
                 seen.add(key)
@@ -3664,6 +3708,8 @@ def guard_standin() -> None:
 
 def is_hidden(error: MethodNotAllowed) -> bool:
     """Answer whether a wrong method is one of a route that is there only beside the demo: elsewhere it has no methods."""
+    if error is not request.routing_exception:
+        return False
     adapter = current_app.create_url_adapter(request)
     rule: Any = adapter.match(method=next(iter(error.valid_methods or ())), return_rule=True)[0]  # type: ignore[union-attr]
     return rule.access is not None and rule.access.permission == "demo" and not holds_demo()
@@ -5190,7 +5236,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app.add_url_rule("/healthz", view_func=get_health)
     app.add_url_rule("/openapi.json", "openapi", lambda: answer(document()))
     add_docs(app)
-    check_declarations(app)
+    settle_access(app)
 
     context = click.get_current_context(silent=True)
     if context is not None and context.info_name == "run":  # `flask run --host …`

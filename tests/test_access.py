@@ -19,6 +19,7 @@ from typing import NamedTuple
 import jwt
 import pytest
 from conftest import ALL_PERMISSIONS, Caller
+from werkzeug.test import create_environ
 
 import app as service
 
@@ -574,9 +575,9 @@ def test_a_large_body_whose_length_is_not_announced_is_refused_all_the_same(anon
     body = record.ljust(1024 * 1024) + b"and more"
 
     def send(caller):
-        chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
-        stream = io.BytesIO(body)
-        return caller.post("/records", input_stream=stream, content_type="application/json", environ_overrides=chunked)
+        chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+        chunked["wsgi.input"] = io.BytesIO(body)
+        return caller.post("/records", content_type="application/json", environ_overrides=chunked)
 
     error(send(anonymous), 401)
     error(send(make_key("read")), 403)
@@ -683,6 +684,8 @@ def test_a_header_cannot_change_the_method(make_key, admin, error):
         "//healthz",
         "//openapi.json",
         "//",
+        "//api/v1/api-keys/nobody/deactivate",
+        "//standin/reset",
         "/api//v1/records",
         "/api/v1//records",
         "/api/v1/records/",
@@ -721,6 +724,29 @@ def test_a_path_that_only_looks_like_one_is_unknown(path, wall, wall_admin, erro
         answer = open_raw(wall, path, headers)
         error(answer, 404)
         assert HEADER not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Host": "a..b"}, {"Host": "x" * 100}, {"Connection": "Upgrade", "Upgrade": "websocket"}],
+    ids=["a host with an empty part", "a host with a long part", "an upgrade"],
+)
+def test_no_header_but_the_credential_decides(headers, anonymous, key, error):
+    error(anonymous.get("/records", headers=headers), 401)
+    assert key.get("/records", headers=headers).json == key.get("/records").json
+
+
+def test_hosts_that_an_embedding_program_trusts_are_the_only_ones(app, anonymous, error):
+    app.config["TRUSTED_HOSTS"] = ["sigma.example"]
+    error(anonymous.get("/healthz"), 400)
+    assert anonymous.get("/healthz", headers={"Host": "sigma.example"}).json == {"status": "ok"}
+
+
+def test_a_server_may_leave_an_empty_path_out(app):
+    started = []
+    environ = {name: value for name, value in create_environ("/").items() if name != "PATH_INFO"}
+    body = json.loads(b"".join(app(environ, lambda status, headers, _=None: started.append(status))))
+    assert (started, body["api"]) == (["200 OK"], "/api/v1")
 
 
 @pytest.mark.parametrize("path", ["/api/v1/records/..", "/api/v1/records/.", "/api/v1/schemas/../attributes"])

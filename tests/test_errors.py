@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from werkzeug.exceptions import MethodNotAllowed
 
 import app as service
 
@@ -273,8 +274,32 @@ def test_another_content_type_is_415_and_is_told_which_one_is_right(admin, error
 def test_a_body_over_one_mebibyte_is_413_however_it_is_sent(admin, error, operation):
     error(send(admin, operation, b" " * (MIB + 1)), 413)
     error(send(admin, operation, b" " * (MIB + 1), "text/plain"), 413)
-    chunked = {"wsgi.input_terminated": True}  # as a server says that it ends a body of no declared length
-    error(send(admin, operation, None, input_stream=io.BytesIO(b" " * (MIB + 1)), environ_overrides=chunked), 413)
+    stream = io.BytesIO(b" " * (MIB + 1))  # and as a server says that it ends a body of no declared length
+    chunked = {"wsgi.input": stream, "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    error(send(admin, operation, None, environ_overrides=chunked), 413)
+
+
+class CountedStream(io.BytesIO):
+    """A stream that knows how much was read from it."""
+
+    count = 0
+
+    def read(self, size=-1):
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+    def readinto(self, buffer):
+        count = super().readinto(buffer)
+        self.count += count
+        return count
+
+
+def test_of_a_body_without_an_end_no_more_is_read_than_it_takes_to_refuse_it(admin, error):
+    stream = CountedStream(b" " * 10 * MIB)
+    chunked = {"wsgi.input": stream, "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    error(send(admin, "POST /catalogs", None, environ_overrides=chunked), 413)
+    assert MIB < stream.count < 2 * MIB
 
 
 @pytest.mark.parametrize(
@@ -295,8 +320,9 @@ def test_a_body_of_exactly_one_mebibyte_is_read(admin):
 
 def test_a_body_without_a_declared_length_is_read(admin):
     body = {"id": "cat-new", "alias": "new", "name": "New"}
-    stream, ended = io.BytesIO(json.dumps(body).encode()), {"wsgi.input_terminated": True}
-    answer = send(admin, "POST /catalogs", None, input_stream=stream, environ_overrides=ended)
+    stream = io.BytesIO(json.dumps(body).encode())
+    chunked = {"wsgi.input": stream, "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    answer = send(admin, "POST /catalogs", None, environ_overrides=chunked)
     assert (answer.status_code, answer.json) == (201, body)
 
 
@@ -634,6 +660,14 @@ def test_a_failure_outside_the_api_has_the_same_shape(app, error, monkeypatch, c
     assert "RuntimeError: the secret of /var/lib/sigma" in caplog.text
 
 
+def test_a_wrong_method_that_a_view_finds_is_405(admin, error, monkeypatch):
+    def refuse(_):
+        raise MethodNotAllowed
+
+    monkeypatch.setattr(service, "answer_list", refuse)
+    error(admin.get("/schemas"), 405)
+
+
 def test_a_database_error_that_nobody_foresaw_is_500_without_detail(admin, error, monkeypatch, caplog):
     def misspelled(*_):
         return service.execute("SELECT secret_column FROM model_objects")
@@ -727,6 +761,19 @@ def test_damage_is_503_until_it_is_mended_and_is_not_remembered(app, admin, erro
         for path in ("/catalogs", "/healthz"):
             answer = admin.get(path)
             assert answer.status_code == 200 if content == good else error(answer, 503)
+
+
+def test_a_stored_text_that_is_not_utf_8_any_more_is_damage_in_a_list_too(app, admin, error):
+    body = {"id": "cat-new", "alias": "new", "name": "Nyt katalog på dansk"}
+    assert admin.post("/catalogs", body).status_code == 201
+    mend = "UPDATE model_objects SET body = CAST(? AS TEXT) WHERE tenant = 'ws-demo' AND kind = 'catalog' AND id = 'cat-new'"
+    good = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    for text in (good.replace("å".encode(), b"\xff"), good):
+        with app.app_context():
+            service.execute(mend, text)
+        for path in ("/catalogs", "/catalogs/cat-new"):
+            answer = admin.get(path)
+            assert answer.status_code == 200 if text == good else error(answer, 503)
 
 
 def test_a_stored_text_that_is_no_json_is_damage(app, make_key, error):

@@ -5,6 +5,8 @@ import sys
 from contextlib import suppress
 
 import pytest
+from flask import Flask
+from flask.logging import default_handler
 
 import app as service
 
@@ -142,6 +144,17 @@ def test_a_full_log_stops_nothing(admin, monkeypatch):
         assert admin.get("/records/ent-coastal-wb").status_code == 200
         with suppress(OSError):
             full.close()
+
+
+def test_another_application_in_the_process_may_use_the_handler(app, capfd):
+    """It is Flask's own, which every Flask application of a process has."""
+    another = Flask("another")
+    another.logger.addHandler(default_handler)
+    another.add_url_rule("/", view_func=lambda: another.logger.warning("Hello") or "fine")
+    assert another.test_client().get("/").text == "fine"
+    log = capfd.readouterr().err
+    assert "WARNING request=- Hello" in log
+    assert "Logging error" not in log
 
 
 @pytest.mark.parametrize("method", ["BREW", "X" * 5000, "G\x1b[2JET", "SIGMA_SK_LIVE_ABC123DEF456GHI789JKL012MNO345PQR678"])

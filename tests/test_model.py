@@ -6,6 +6,7 @@ promises is in that noun's own file.
 
 import copy
 import json
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -428,6 +429,32 @@ def test_a_name_comes_back_as_it_was_given(noun, admin):
     name = 'Ål "quoted" \\ back/slash <b>&amp;</b> \u2028 \t 日本 😀'
     assert make(admin, noun.path, {**noun.full, "name": name}) == {**noun.full, "name": name}
     assert admin.get(noun.url).json == {**noun.full, "name": name}
+
+
+NULLS = {
+    "/schemas": ["description", "icon", "workflowId"],
+    "/attributes": ["optionListId", "validation.maxLength", "validation.pattern"],
+    "/option-lists": ["values[0].color", "values[0].parentId"],
+    "/workflows": ["description", "states[0].color"],
+    "/roles": ["description"],
+    "/catalogs": ["description"],
+}
+
+
+@pytest.mark.parametrize(("path", "member"), [(path, member) for path, members in NULLS.items() for member in members])
+def test_null_for_a_member_that_may_be_absent_is_like_leaving_it_out(path, member, admin):
+    (noun,) = (noun for noun in NOUNS if noun.path == path)
+    *way, name = re.findall("[A-Za-z]+|[0-9]+", member)
+    place = body = copy.deepcopy(noun.full if way else noun.minimal)
+    for step in way:
+        place = place[int(step)] if step.isdecimal() else place[step]
+    place.pop(name, None)
+    without = admin.post(path, body)
+    place[name] = None
+    assert admin.delete(noun.url).status_code == 204
+    with_null = admin.post(path, body)
+    assert (without.status_code, with_null.status_code) == (201, 201)
+    assert with_null.json == without.json
 
 
 @each_noun

@@ -152,7 +152,14 @@ def damaged(path):
     path.write_bytes(path.read_bytes()[:100] + b"\xff" * 4000)
 
 
+def in_utf_16(path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA encoding = 'UTF-16'")
+        db.execute("CREATE TABLE workspaces (id TEXT)")
+
+
 UNUSABLE = {
+    "in UTF-16": in_utf_16,
     "of a newer release": newer,
     "of an unknown release": older,
     "of another program": foreign,
@@ -334,16 +341,50 @@ def test_an_app_made_anew_uses_the_database_that_is_there_now(tmp_path):
         assert service.one("SELECT value FROM settings WHERE name = 'note'") is None
 
 
-def test_two_apps_in_one_thread_keep_to_their_own_databases(tmp_path):
-    apps = {name: service.create_app({"DATABASE": str(tmp_path / f"{name}.db")}) for name in ("demo", "empty")}
-    assert apps["demo"].test_cli_runner().invoke(args=["demo"]).exit_code == 0
-    for _ in range(2):
-        tenants = {name: app.test_client().get("/api/v1/auth/tenants").json for name, app in apps.items()}
-        assert ([tenant["id"] for tenant in tenants["demo"]], tenants["empty"]) == (["ws-demo"], [])
-        for name, app in apps.items():
-            with app.app_context():
-                assert service.one("SELECT count(*) FROM workspaces") == (int(name == "demo"),)
+@pytest.fixture
+def two_apps(tmp_path):
+    """Two apps on databases of their own; the first has the demo workspace."""
+    demo, empty = (service.create_app({"DATABASE": str(tmp_path / f"{name}.db")}) for name in ("demo", "empty"))
+    assert demo.test_cli_runner().invoke(args=["demo"]).exit_code == 0
+    yield demo, empty
     service.close_db()
+
+
+def workspaces():
+    return [id for (id,) in service.execute("SELECT id FROM workspaces")]
+
+
+def test_two_apps_in_one_thread_keep_to_their_own_databases(two_apps):
+    for _ in range(2):
+        tenants = [app.test_client().get("/api/v1/auth/tenants").json for app in two_apps]
+        assert [[tenant["id"] for tenant in of_one] for of_one in tenants] == [["ws-demo"], []]
+        for app, expected in zip(two_apps, (["ws-demo"], []), strict=True):
+            with app.app_context():
+                assert workspaces() == expected
+
+
+def test_a_context_within_one_of_another_app_ends_with_it(two_apps):
+    demo, empty = two_apps
+    with empty.app_context():
+        with demo.app_context():
+            assert workspaces() == ["ws-demo"]
+        assert workspaces() == []
+        assert demo.test_client().get("/api/v1/auth/tenants").json != []
+        assert empty.test_client().get("/api/v1/auth/tenants").json == []
+        assert workspaces() == []
+
+
+def test_a_context_belongs_to_the_thread_that_begins_it(two_apps):
+    context = two_apps[0].app_context()
+
+    def ask():
+        with context:
+            found = workspaces()
+            service.close_db()
+            return found
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(ask).result() == ["ws-demo"]
 
 
 def test_a_database_in_memory_is_refused_because_each_thread_would_have_its_own(tmp_path, monkeypatch):
