@@ -1090,7 +1090,7 @@ def authenticate_key(raw_key: str) -> Caller:
         raise unauthorized(f"Invalid API key: {fault_of_key(raw_key)}")
     tenant, id, permissions, last_used_at, deactivated_at = row
     if deactivated_at is not None:
-        g.refused = Caller(tenant, id)  # for the log: somebody still uses it
+        request.caller = Caller(tenant, id)  # type: ignore[attr-defined] # for the log: somebody still uses it
         raise unauthorized("Invalid API key: it has been deactivated")
     # Writing on every call would cost more than all the rest, so a use within a second of the last is not written.
     stale = utc_now(seconds_ago=1)
@@ -1208,7 +1208,7 @@ def guard() -> Response | None:
     access, environ = asked.url_rule.access, asked.environ
     if access.permission != "public":
         try:
-            about.caller = caller = authenticate(environ)
+            about.caller = asked.caller = caller = authenticate(environ)
             about.tenant = caller.tenant
             check_permitted(caller, access)
         except ApiError as error:  # answered here, because Flask's way to its error handlers costs half a request
@@ -1249,8 +1249,13 @@ def settle_access(app: Flask) -> None:
 # == Requests ==
 
 
+NOBODY = Caller("-", "-")
+
+
 class ApiRequest(Request):
-    """A request, when it came, and the id under which the log knows it: its own, or that of a proxy in front."""
+    """A request with what the log says of it: when it came, its id, which a proxy in front may have chosen, and its caller."""
+
+    caller = NOBODY
 
     # A body without a length is cut off at the limit, without a word; one byte more shows that there was more.
     max_content_length = MAX_BODY + 1
@@ -1296,9 +1301,6 @@ class NoSessions(SessionInterface):
         return self.none
 
 
-NOBODY = Caller("-", "-")
-
-
 class Service(Flask):
     """Flask without what no request here needs, and with what every answer carries."""
 
@@ -1317,11 +1319,13 @@ class Service(Flask):
         Raises NotFound for a path with two slashes in front: the router would pass over that, a proxy that looks at
         prefixes does not.
         """
-        if request is not None and request.environ.get("PATH_INFO", "").startswith("//"):
+        if request is None:
+            return None
+        if request.environ.get("PATH_INFO", "").startswith("//"):
             raise NotFound
-        if request is None or self.config["TRUSTED_HOSTS"] is not None:
+        if self.config["TRUSTED_HOSTS"] is not None:
             return super().create_url_adapter(request)
-        return self.url_map.bind("localhost", subdomain="", default_method=request.method, path_info=request.path)
+        return self.url_map.bind("", subdomain="", default_method=request.method, path_info=request.path)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Answer the function as it is: none is a coroutine, and asking takes time, several times a request."""
@@ -1346,8 +1350,7 @@ class Service(Flask):
 
 def log_request(asked: ApiRequest, status: int) -> None:
     """Write a request's line into the log: never a body, a query or a credential."""
-    took, about = 1000 * (time.perf_counter() - asked.came_at), g._get_current_object()
-    caller = about.get("caller") or about.get("refused") or NOBODY
+    took, caller = 1000 * (time.perf_counter() - asked.came_at), asked.caller
     line = (
         f"{utc_now()} {method_name(asked)} {route_template(asked)} {status} {took:.1f}ms"
         f" request={asked.id} workspace={caller.tenant} caller={caller.id}\n"
@@ -3694,7 +3697,7 @@ def holds_demo() -> bool:
 def guard_standin() -> None:
     """Let a request through to its view only if its caller may call it: the one place where that is decided."""
     if request.url_rule.access.permission == "credential":  # type: ignore[union-attr]
-        g.caller = authenticate(request.environ)
+        g.caller = request.caller = authenticate(request.environ)  # type: ignore[attr-defined]
         g.tenant = g.caller.tenant
     else:
         if not holds_demo():
