@@ -761,6 +761,11 @@ def refuse_problems(problems: Iterable[str]) -> None:
         raise ApiError(400, "; ".join(first[:MOST_PROBLEMS]) + ("; and more" if len(first) > MOST_PROBLEMS else ""))
 
 
+def not_json(asked: Request) -> ApiError:
+    """Answer the 415."""
+    return ApiError(415, f"Content-Type: expected application/json, got '{asked.mimetype or 'nothing'}'")
+
+
 def read_body(schema: ma.Schema) -> Any:
     """Answer the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
     asked = request._get_current_object()  # type: ignore[attr-defined]
@@ -768,7 +773,7 @@ def read_body(schema: ma.Schema) -> Any:
     if len(data) > MAX_BODY:
         raise RequestEntityTooLarge
     if not asked.is_json and (data or asked.mimetype):
-        raise ApiError(415, f"Content-Type: expected application/json, got '{asked.mimetype or 'nothing'}'")
+        raise not_json(asked)
     if not data:
         raise ApiError(400, "body: expected a JSON object, got nothing")
     g.body = body = parse_json(data)
@@ -3706,7 +3711,7 @@ def guard_standin() -> None:
     if (request.content_length or 0) > MAX_BODY:
         raise RequestEntityTooLarge
     if request.method == "POST" and not request.is_json:  # a form of a web page cannot send JSON
-        raise ApiError(415, f"Content-Type: expected application/json, got '{request.mimetype or 'nothing'}'")
+        raise not_json(request)
 
 
 def is_hidden(error: MethodNotAllowed) -> bool:
