@@ -766,10 +766,17 @@ def not_json(asked: Request) -> ApiError:
     return ApiError(415, f"Content-Type: expected application/json, got '{asked.mimetype or 'nothing'}'")
 
 
+_awaited: dict[Request, float] = {}  # the requests whose bodies are being read, and since when
+
+
 def read_body(schema: ma.Schema) -> Any:
     """Answer the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
     asked = request._get_current_object()  # type: ignore[attr-defined]
-    data = asked.get_data()
+    _awaited[asked] = time.monotonic()
+    try:
+        data = asked.get_data()
+    finally:
+        del _awaited[asked]
     if len(data) > MAX_BODY:
         raise RequestEntityTooLarge
     if not asked.is_json and (data or asked.mimetype):
@@ -5262,6 +5269,41 @@ def end_with(parent: int) -> None:
     os._exit(1)
 
 
+BODY_TIMEOUT = 10  # seconds that a body may take to come, because the worker serves nobody else meanwhile
+
+
+def silence(connection: socket.socket) -> float:
+    """Answer for how many seconds nothing has come over a connection; where the system does not tell, that is forever."""
+    if sys.platform != "linux":
+        return math.inf
+    last_data_recv = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 56)[52:]  # of struct tcp_info, in linux/tcp.h
+    return int.from_bytes(last_data_recv, sys.byteorder) / 1000
+
+
+def hang_up(address: str, after: float) -> None:
+    """End this process's connections from an address over which nothing has come for so many seconds.
+
+    The server does not say which connection a request comes over, nor does it stop waiting for the rest of one by itself.
+    """
+    for number in map(int, os.listdir("/dev/fd")):
+        with suppress(OSError), socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as connection:
+            peer = connection.getpeername()
+            if isinstance(peer, tuple) and peer[0].partition("%")[0] == address and silence(connection) >= after:
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def hang_up_on_half_requests(app: Flask) -> None:
+    """Hang up on clients who do not send the rest of a body in time; on those who do it drop by drop, a little later."""
+    while True:
+        time.sleep(1)
+        for asked, since in list(_awaited.items()):
+            waited = time.monotonic() - since
+            if waited > BODY_TIMEOUT:
+                address = asked.environ.get("werkzeug.proxy_fix.orig", asked.environ).get("REMOTE_ADDR", "")
+                app.logger.warning("%s was hung up on: its request %s came only in part", address, asked.id)  # type: ignore[attr-defined]
+                hang_up(address, BODY_TIMEOUT if waited < BODY_TIMEOUT + 2 else 0)
+
+
 def create_worker_app() -> Flask:
     """Make the application for one of the processes of the server that `flask serve` runs.
 
@@ -5270,5 +5312,6 @@ def create_worker_app() -> Flask:
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     app = create_app()
+    threading.Thread(target=hang_up_on_half_requests, args=(app,), daemon=True).start()
     gc.freeze()  # what stays for good need not be gone through again and again for garbage
     return app
