@@ -193,7 +193,7 @@ def read_settings() -> dict[str, Any]:
 # == Database ==
 # One SQLite file; one connection for each thread, kept open, because opening one costs more than a whole request.
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x5349474D
 UPGRADES = {  # what brings a database of each older version to the next one; schema.sql says what the columns mean
     1: """
@@ -209,6 +209,10 @@ UPGRADES = {  # what brings a database of each older version to the next one; sc
             UPDATE categories SET total = total - 1 WHERE tenant = old.tenant AND id = old.category_id;
         END;
         PRAGMA user_version = 2;
+    """,
+    2: """
+        ALTER TABLE users ADD COLUMN sessions_from INTEGER NOT NULL DEFAULT 0;
+        PRAGMA user_version = 3;
     """,
 }
 BUSY_TIMEOUT = 5  # seconds that a write waits for another one
@@ -1128,7 +1132,7 @@ def authenticate_token(token: str) -> Caller:
     if not all(isinstance(payload[claim], str) and payload[claim].isascii() for claim in claims):
         raise unauthorized("Invalid session token")
     row = one(
-        "SELECT u.id, u.email, u.name, u.role_id, r.body FROM users u"
+        "SELECT u.id, u.email, u.name, u.role_id, u.sessions_from, r.body FROM users u"
         " JOIN model_objects r ON r.tenant = u.tenant AND r.kind = u.role_kind AND r.id = u.role_id"
         " WHERE u.tenant = ? AND u.id = ?",
         payload["workspaceId"],
@@ -1136,7 +1140,9 @@ def authenticate_token(token: str) -> Caller:
     )
     if row is None:
         raise unauthorized("Invalid session token")
-    id, email, name, role_id, role = row
+    id, email, name, role_id, sessions_from, role = row
+    if int(payload["iat"]) < sessions_from:
+        raise unauthorized("Session ended by a new password: sign in again")
     user = {"id": id, "email": email, "name": name, "roleId": role_id}
     return Caller(payload["workspaceId"], id, user=user, role=json.loads(role))
 
@@ -4560,14 +4566,18 @@ def add_user(email: str, name: str, role_id: str) -> Report:
 @click.argument("email")
 @reports
 def change_password(email: str) -> Report:
-    """Give a user a new password, which is asked for, or read from standard input.
+    """Give a user a new password, which is asked for, or read from standard input; whoever is signed in must do so again.
 
     Example: flask users password ann@acme.example
     """
     user = choose_user(email)
-    hashed = generate_password_hash(read_password())
-    execute("UPDATE users SET password_hash = ? WHERE tenant = ? AND id = ?", hashed, g.tenant, user["id"])
-    return Report(user, f"{user['email']} has a new password; who is signed in stays so for at most 24 hours.")
+    hashed, sessions_from = generate_password_hash(read_password()), 0.0
+    sql = "UPDATE users SET password_hash = ?, sessions_from = ? WHERE tenant = ? AND id = ?"
+    while time.time() >= sessions_from:  # a session could have begun while that was being stored
+        sessions_from = math.floor(time.time()) + 1
+        execute(sql, hashed, sessions_from, g.tenant, user["id"])
+    time.sleep(max(0, sessions_from - time.time()))  # tokens count in whole seconds; who signs in from now on is not turned away
+    return Report(user, f"{user['email']} has a new password, and must sign in again.")
 
 
 @user_commands.command("role")

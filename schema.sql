@@ -7,7 +7,7 @@
 -- Every key starts with the tenant, and so does every foreign key: a link across tenants cannot be stored.
 
 PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
-PRAGMA user_version = 2;             -- the version of this schema; app.py brings an older one forward, and refuses a newer one
+PRAGMA user_version = 3;             -- the version of this schema; app.py brings an older one forward, and refuses a newer one
 
 
 -- Workspaces, users, sessions
@@ -33,6 +33,7 @@ CREATE TABLE users (
     password_hash  TEXT NOT NULL CHECK (password_hash LIKE 'scrypt:%'),   -- never a password
     role_kind      TEXT NOT NULL GENERATED ALWAYS AS ('role') VIRTUAL,
     role_id        TEXT NOT NULL,
+    sessions_from  INTEGER NOT NULL DEFAULT 0,                            -- seconds since the epoch: a session from before has ended
     PRIMARY KEY (tenant, id),
     UNIQUE (email),                                                       -- people sign in by email alone
     FOREIGN KEY (tenant, role_kind, role_id) REFERENCES model_objects (tenant, kind, id)  -- a role that a user has stays

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
@@ -35,6 +36,10 @@ def done(result):
     """Check that a command did what it was asked to, and answer what it printed."""
     assert (result.exit_code, result.stderr) == (0, ""), result.output
     return result.stdout
+
+
+def bearer(app, token):
+    return Caller(app, {"Authorization": f"Bearer {token}"})
 
 
 def login(app, email, password):
@@ -507,12 +512,43 @@ def test_a_user_is_refused_in_plain_words(app, run, arguments, stdin, told):
     assert refused(run, app, *arguments, stdin=f"{stdin}\n") == f"Error: {told}\n"
 
 
-def test_a_new_password_takes_the_place_of_the_old(app, run, admin, error):
+def test_a_new_password_takes_the_place_of_the_old(app, run, error):
     output = done(run("users", "password", "ADMIN@sigma.io", stdin=f"{PASSWORD}\n"))
-    assert output == "admin@sigma.io has a new password; who is signed in stays so for at most 24 hours.\n"
+    assert output == "admin@sigma.io has a new password, and must sign in again.\n"
     error(login(app, "admin@sigma.io", "admin"), 401)
     assert login(app, "admin@sigma.io", PASSWORD).status_code == 200
-    assert admin.get("/api-keys").status_code == 200
+
+
+def test_a_new_password_ends_every_session_that_began_before_it(app, run, editor, error):
+    admin, other = (bearer(app, login(app, "admin@sigma.io", "admin").json["token"]) for _ in range(2))
+    late = bearer(app, admin.post("/auth/refresh").json["token"])
+    made = admin.post("/api-keys", {"name": "Feed", "permissions": ["read"]}).json
+    done(run("users", "password", "admin@sigma.io", stdin=f"{PASSWORD}\n"))
+    for session in (admin, other, late):
+        assert error(session.get("/api-keys"), 401) == "Session ended by a new password: sign in again"
+        error(session.post("/auth/refresh"), 401)
+        error(session.post("/api-keys", {"name": "Mine", "permissions": ["read"]}), 401)
+    again = bearer(app, login(app, "admin@sigma.io", PASSWORD).json["token"])
+    assert [key["id"] for key in again.get("/api-keys").json][-1] == made["id"]
+    assert bearer(app, again.post("/auth/refresh").json["token"]).get("/api-keys").status_code == 200
+    assert Caller(app, {"X-Sigma-ApiKey": made["rawKey"]}).get("/roles").status_code == 200
+    assert editor.get("/roles").status_code == 200
+
+
+def test_a_session_that_begins_while_a_new_password_is_being_stored_ends_too(app, run, error, monkeypatch):
+    session, stored = bearer(app, login(app, "admin@sigma.io", "admin").json["token"]), []
+    execute = service.execute
+
+    def store_slowly(statement, *parameters):
+        if statement.startswith("UPDATE users SET password_hash") and not stored:
+            time.sleep(1)
+            stored.append(session.post("/auth/refresh").json["token"])
+        return execute(statement, *parameters)
+
+    monkeypatch.setattr(service, "execute", store_slowly)
+    assert run("users", "password", "admin@sigma.io", stdin=f"{PASSWORD}\n").exit_code == 0
+    error(bearer(app, *stored).get("/roles"), 401)
+    assert bearer(app, login(app, "admin@sigma.io", PASSWORD).json["token"]).get("/roles").status_code == 200
 
 
 @pytest.mark.parametrize("command", ["password", "remove", "role"])

@@ -12,8 +12,9 @@ from conftest import Caller
 import app as service
 
 # Each made by the release that had this version, through its API: the demo workspace and another, records, variants,
-# assignments, history, keys. The raw keys are those of its two keys, of which the second is deactivated.
-STORED = {1: Path(__file__).parent / "data" / "version-1.db.gz"}
+# assignments, history, keys; the second is the first one, brought forward, with a test workspace and what happened since.
+# The raw keys are those of the other workspace's two keys, of which the second is deactivated.
+STORED = {version: Path(__file__).parent / "data" / f"version-{version}.db.gz" for version in (1, 2)}
 GOOD_KEY = "sigma_sk_live_wzfmx1uhyh94sbo182bvtviqqkb151lctq55"
 DEACTIVATED_KEY = "sigma_sk_live_gsyjpmgcsofsyqzsnoyxbkagfsjwq1rcr036"
 
