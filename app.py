@@ -2501,15 +2501,6 @@ class ValuesBody(Body):
     values = Values(required=True)
 
 
-def is_datetime(value: str) -> bool:
-    """Answer whether this is an ISO 8601 date, or date and time."""
-    try:
-        datetime.fromisoformat(value)
-    except ValueError:
-        return False
-    return value[10:11] in ("", "T", " ")  # Python takes any character there
-
-
 def record_exists(id: str) -> bool:
     """Answer whether the workspace has this record."""
     return one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id) is not None
@@ -2523,57 +2514,96 @@ def scope_key(scope: dict[str, str]) -> tuple[tuple[str, str], ...]:
 MOST_MATCHED = 25_000  # characters held against patterns in one request, so that the worst pattern costs seconds at most
 
 
+def length_problem(most: int, value: str) -> str | None:
+    """Say what is expected in place of a text that is too long, or None."""
+    return f"at most {most} characters, got {len(value)}" if len(value) > most else None
+
+
+def pattern_problem(pattern: str, compiled: Any, value: str) -> str | None:
+    """Say what is expected in place of a text without a match of a pattern, or None."""
+    g.matched = matched = g.get("matched", 0) + len(value)
+    if matched > MOST_MATCHED:
+        return f"texts with a pattern to have at most {MOST_MATCHED} characters together in one request"
+    if not compiled.search(value.encode()):  # of a string, re2 counts the characters before the match
+        return f"a match of {pattern}, got {shown(value)}"
+    return None
+
+
+def range_problem(limits: dict[str, Any], value: float) -> str | None:
+    """Say what is expected in place of a number out of range, or None."""
+    if limits.get("min", value) <= value <= limits.get("max", value):
+        return None
+    return f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}, got {shown(value)}"
+
+
+def datetime_problem(value: str) -> str | None:
+    """Say what is expected in place of a text that is no ISO 8601 date, nor date and time, or None."""
+    try:
+        datetime.fromisoformat(value)
+        is_datetime = value[10:11] in ("", "T", " ")  # Python takes any character there
+    except ValueError:
+        is_datetime = False
+    return None if is_datetime else f"an ISO 8601 date and time, got {shown(value)}"
+
+
+def option_problem(list_id: str, options: set[str], value: str) -> str | None:
+    """Say what is expected in place of what is no option of a list, or None."""
+    return None if value in options else f"the id or alias of a value of '{list_id}', got {shown(value)}"
+
+
+def relation_problem(value: str) -> str | None:
+    """Say what is expected in place of an id that no record has, or None."""
+    return None if record_exists(value) else f"the id of a record, got {shown(value)}"
+
+
+def value_checks(attribute: dict[str, Any], options: set[str]) -> Iterator[Callable[[Any], str | None]]:
+    """Yield what one value of an attribute is to be held against, once it has the attribute's type."""
+    kind, limits = attribute["type"], attribute["validation"]
+    if ATTRIBUTE_TYPES[kind] == (str,):
+        if "maxLength" in limits:
+            yield functools.partial(length_problem, limits["maxLength"])
+        if "pattern" in limits:
+            yield functools.partial(pattern_problem, limits["pattern"], compile_pattern(limits["pattern"]))
+    if kind == "number" and ("min" in limits or "max" in limits):
+        yield functools.partial(range_problem, limits)
+    if kind == "datetime":
+        yield datetime_problem
+    if kind == "option":
+        yield functools.partial(option_problem, attribute["optionListId"], options)
+    if kind == "relation":
+        yield relation_problem
+
+
 class AttributeRules(NamedTuple):
     """What the values of one attribute must be."""
 
-    attribute: dict[str, Any]
-    kind: str  # one of ATTRIBUTE_TYPES
-    limits: dict[str, Any]  # of the attribute's validation what one value can be held against
-    pattern: Any
+    alias: str
+    kind: str
+    types: tuple[type, ...]
+    is_multiple: bool
     is_required: bool
     is_unique: bool
+    is_inheritable: bool
+    checks: list[Callable[[Any], str | None]]
     dimensions: dict[str, set[str]]  # segment ids by dimension id
-    options: set[str]  # value ids and aliases
 
     def value_problem(self, value: Any) -> str | None:
         """Say what is wrong with a value, or None."""
-        if not self.attribute["multiple"]:
+        if not self.is_multiple:
             problem = self.single_problem(value)
         elif not isinstance(value, list):
             problem = f"an array of type '{self.kind}', got '{JSON_TYPES[type(value)]}'"
         else:
             problem = next(filter(None, map(self.single_problem, value)), None)
-        return problem and f"Attribute '{self.attribute['alias']}' expects {problem}"
+        return problem and f"Attribute '{self.alias}' expects {problem}"
 
     def single_problem(self, value: Any) -> str | None:
         """Say what is expected in place of a value, or of one of several, or None."""
-        kind = self.kind
-        if type(value) not in ATTRIBUTE_TYPES[kind]:  # isinstance() would take true for a number
-            return f"type '{kind}', got '{JSON_TYPES[type(value)]}'"
-        if self.limits and (problem := self.limit_problem(value)):
-            return problem
-        if kind == "datetime" and not is_datetime(value):
-            return f"an ISO 8601 date and time, got {shown(value)}"
-        if kind == "option" and value not in self.options:
-            return f"the id or alias of a value of '{self.attribute['optionListId']}', got {shown(value)}"
-        if kind == "relation" and not record_exists(value):
-            return f"the id of a record, got {shown(value)}"
-        return None
-
-    def limit_problem(self, value: Any) -> str | None:
-        """Say which of the attribute's limits a value of the right type passes, or None."""
-        limits = self.limits
-        if isinstance(value, str):
-            if len(value) > limits.get("maxLength", len(value)):
-                return f"at most {limits['maxLength']} characters, got {len(value)}"
-            if self.pattern:
-                g.matched = matched = g.get("matched", 0) + len(value)
-                if matched > MOST_MATCHED:
-                    return f"texts with a pattern to have at most {MOST_MATCHED} characters together in one request"
-                if not self.pattern.search(value.encode()):  # of a string, re2 counts the characters before the match
-                    return f"a match of {limits['pattern']}, got {shown(value)}"
-        elif self.kind == "number" and not limits.get("min", value) <= value <= limits.get("max", value):
-            return f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}, got {shown(value)}"
+        if type(value) not in self.types:  # isinstance() would take true for a number
+            return f"type '{self.kind}', got '{JSON_TYPES[type(value)]}'"
+        for check in self.checks:
+            if problem := check(value):
+                return problem
         return None
 
     def entries_problems(self, entries: list[dict[str, Any]], path: str) -> Iterator[str]:
@@ -2594,7 +2624,7 @@ class AttributeRules(NamedTuple):
         """Yield what is wrong with a scope."""
         for dimension, segment in scope.items():
             if dimension not in self.dimensions:
-                yield f"{path}: attribute '{self.attribute['alias']}' has no dimension {shown(dimension)}"
+                yield f"{path}: attribute '{self.alias}' has no dimension {shown(dimension)}"
             elif not isinstance(segment, str) or segment not in self.dimensions[dimension]:
                 yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {shown(segment)}"
 
@@ -2636,14 +2666,15 @@ def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
     }
     rules = {
         attribute["alias"]: AttributeRules(
-            attribute,
+            attribute["alias"],
             attribute["type"],
-            limits := {name: limit for name, limit in attribute["validation"].items() if name not in ("required", "unique")},
-            compile_pattern(limits["pattern"]) if "pattern" in limits else None,
+            ATTRIBUTE_TYPES[attribute["type"]],
+            attribute["multiple"],
             attribute["validation"].get("required", False),
             attribute["validation"].get("unique", False),
+            attribute["inheritable"],
+            list(value_checks(attribute, options.get(attribute.get("optionListId"), set()))),
             {id: segments[id] for id in attribute["dimensionIds"]},
-            options.get(attribute.get("optionListId"), set()),
         )
         for attribute in attributes
     }
@@ -3152,7 +3183,7 @@ def resolve_variant(id: str, variant_id: str) -> Response:
     """Get one variant with the values it inherits, from the variants above it and from the record."""
     variant = load_variant(id, variant_id)
     attributes, own = schema_rules(variant.schema_id).attributes, variant.body["values"]
-    kept = {alias for alias, rules in attributes.items() if not rules.attribute["inheritable"]}
+    kept = {alias for alias, rules in attributes.items() if not rules.is_inheritable}
     effective = dict(own)
     for (body,) in execute(
         "WITH RECURSIVE above (id, parent_id, body, distance) AS ("
@@ -4576,7 +4607,9 @@ def change_password(email: str) -> Report:
     while time.time() >= sessions_from:  # a session could have begun while that was being stored
         sessions_from = math.floor(time.time()) + 1
         execute(sql, hashed, sessions_from, g.tenant, user["id"])
-    time.sleep(max(0, sessions_from - time.time()))  # tokens count in whole seconds; who signs in from now on is not turned away
+    time.sleep(
+        max(0, sessions_from - time.time())
+    )  # tokens count in whole seconds; who signs in from now on is not turned away
     return Report(user, f"{user['email']} has a new password, and must sign in again.")
 
 
