@@ -2713,15 +2713,15 @@ def authorship() -> dict[str, str]:
     return {"createdAt": now, "updatedAt": now, "createdBy": who, "updatedBy": who}
 
 
-def log_change(action: str, entity: dict[str, Any], changes: Iterable[dict[str, Any]]) -> None:
-    """Add to the history of a record or variant."""
+def log_change(action: str, entity: dict[str, Any], at: str, changes: Iterable[dict[str, Any]]) -> None:
+    """Add to the history of a record or variant what was changed, at the time that the record or variant has for it, too."""
     caller = g.caller
     entry = {
         "id": random_id("audit"),
         "entityId": entity["id"],
         "action": action,
         "userId": caller.id,
-        "timestamp": utc_now(),
+        "timestamp": at,
         "changes": list(changes),
     }
     record_id = entity.get("entityId", entity["id"])
@@ -2754,7 +2754,7 @@ def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
     for alias, entries in entity["values"].items():
         if rules.attributes[alias].is_unique:
             claim_values(entity["id"], alias, entries)
-    log_change("create", entity, value_changes({}, entity["values"]))
+    log_change("create", entity, entity["createdAt"], value_changes({}, entity["values"]))
     return body
 
 
@@ -2774,9 +2774,10 @@ def save_values(rules: SchemaRules, entity: Entity, changed: dict[str, Any]) -> 
             execute("DELETE FROM unique_values WHERE tenant = ? AND attribute = ? AND entity_id = ?", g.tenant, alias, id)
         if is_unique:
             claim_values(id, alias, entries)
-    body = to_json({**entity.body, "updatedAt": utc_now(), "updatedBy": g.caller.id, "values": new})
+    now = utc_now()
+    body = to_json({**entity.body, "updatedAt": now, "updatedBy": g.caller.id, "values": new})
     execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, id)
-    log_change("update", entity.body, changes)
+    log_change("update", entity.body, now, changes)
     return body
 
 
@@ -2804,9 +2805,10 @@ def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) ->
 
 def log_deletions(bodies: Iterable[tuple[str]]) -> None:
     """Add to the history that records or variants, of which these are the texts, are gone."""
+    now = utc_now()
     for (body,) in bodies:
         entity = json.loads(body)
-        log_change("delete", entity, value_changes(entity["values"], {}))
+        log_change("delete", entity, now, value_changes(entity["values"], {}))
 
 
 def list_entities(is_variant: int) -> Response:
@@ -3002,11 +3004,11 @@ def list_record_transitions(id: str) -> Response:
 
 def put_in_state(record: Entity, state_id: str) -> str:
     """Store a record in another state and answer its text."""
-    changed = {"lifecycleStateId": state_id, "updatedAt": utc_now(), "updatedBy": g.caller.id}
-    body = to_json({**record.body, **changed})
+    now = utc_now()
+    body = to_json({**record.body, "lifecycleStateId": state_id, "updatedAt": now, "updatedBy": g.caller.id})
     execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, record.body["id"])
     change: dict[str, Any] = {"attribute": "lifecycleStateId", "scope": {}, "oldValue": record.state_id, "newValue": state_id}
-    log_change("transition", record.body, [change])
+    log_change("transition", record.body, now, [change])
     return body
 
 

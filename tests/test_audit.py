@@ -109,6 +109,19 @@ def test_a_time_in_the_log_is_now(admin, book):
     assert abs(datetime.now(UTC) - datetime.fromisoformat(timestamp)) < timedelta(minutes=1)
 
 
+def test_a_change_has_the_time_that_the_record_has_for_it(admin, book):
+    def latest():
+        return admin.get(LOG).json["items"][0]["timestamp"]
+
+    assert latest() == book["createdAt"] == book["updatedAt"]
+    changed = admin.patch("/records/ent-book/values/pages", {"scope": {}, "value": 400}).json
+    assert latest() == changed["updatedAt"]
+    moved = admin.post("/records/ent-book/transition", {"toStateId": "state-sold"}).json
+    assert latest() == moved["updatedAt"]
+    variant = admin.post("/records/ent-book/variants", {"id": "var-book", "values": {}}).json
+    assert latest() == variant["createdAt"]
+
+
 def test_put_is_logged_with_what_changed_only(admin, editor, book):
     first = {"title": [*everywhere("Emma"), {"scope": DANISH, "value": "Dansk"}], "pages": everywhere(400)}
     assert editor.put("/records/ent-book", {"values": first}).status_code == 200
