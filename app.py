@@ -24,6 +24,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
@@ -770,17 +771,25 @@ def not_json(asked: Request) -> ApiError:
     return ApiError(415, f"Content-Type: expected application/json, got '{asked.mimetype or 'nothing'}'")
 
 
-_awaited: dict[Request, float] = {}  # the requests whose bodies are being read, and since when
+BODY_TIMEOUT = 5  # seconds that a body may take to come, because a worker serves nobody else meanwhile
+
+_awaited: dict[
+    int, tuple[float, str, str]
+] = {}  # by thread, since when it waits for a body, from which address, and of which request
 
 
 def read_body(schema: ma.Schema) -> Any:
     """Answer the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
     asked = request._get_current_object()  # type: ignore[attr-defined]
-    _awaited[asked] = time.monotonic()
+    address = asked.environ.get("werkzeug.proxy_fix.orig", asked.environ).get("REMOTE_ADDR", "")
+    thread, since = threading.get_ident(), time.monotonic()
+    _awaited[thread] = since, address, asked.id
     try:
         data = asked.get_data()
     finally:
-        del _awaited[asked]
+        del _awaited[thread]
+    if time.monotonic() - since > BODY_TIMEOUT:  # the end of it may be where it was cut off
+        raise ApiError(400, f"body: expected all of it within {BODY_TIMEOUT} seconds")
     if len(data) > MAX_BODY:
         raise RequestEntityTooLarge
     if not asked.is_json and (data or asked.mimetype):
@@ -1284,7 +1293,7 @@ class ApiRequest(Request):
         given = environ.get("HTTP_X_REQUEST_ID")
         is_id = given is not None and re.fullmatch("[A-Za-z0-9._-]{1,64}", given) and given == without_keys(given)
         self.id: str = given if given is not None and is_id else secrets.token_hex(8)
-        self.came_at = time.perf_counter()
+        self.came_at, self.began = time.time(), time.perf_counter()  # the time of day, and one that never goes back
 
 
 class LogFormatter(logging.Formatter):
@@ -1368,7 +1377,7 @@ class Service(Flask):
 
 def log_request(asked: ApiRequest, status: int) -> None:
     """Write a request's line into the log: never a body, a query or a credential."""
-    took, caller = 1000 * (time.perf_counter() - asked.came_at), asked.caller
+    took, caller = 1000 * (time.perf_counter() - asked.began), asked.caller
     line = (
         f"{utc_now()} {method_name(asked)} {route_template(asked)} {status} {took:.1f}ms"
         f" request={asked.id} workspace={caller.tenant} caller={caller.id}\n"
@@ -1486,8 +1495,8 @@ class TenantBody(Body):
 
 
 def make_session(tenant: str, user: dict[str, str]) -> dict[str, Any]:
-    """Make a session token for a user."""
-    now = datetime.now(UTC)
+    """Make a session token for a user, from when the request came: a password that was changed meanwhile ends it, too."""
+    now = datetime.fromtimestamp(request.came_at, UTC)  # type: ignore[attr-defined]
     claims = {
         "userId": user["id"],
         "workspaceId": tenant,
@@ -4604,11 +4613,13 @@ def change_password(email: str) -> Report:
     Example: flask users password ann@acme.example
     """
     user = choose_user(email)
-    hashed, sessions_from = generate_password_hash(read_password()), 0.0
-    sql = "UPDATE users SET password_hash = ?, sessions_from = ? WHERE tenant = ? AND id = ?"
+    hashed = generate_password_hash(read_password())
+    sessions_from = 0
     while time.time() >= sessions_from:  # a session could have begun while that was being stored
-        sessions_from = math.floor(time.time()) + 1
-        execute(sql, hashed, sessions_from, g.tenant, user["id"])
+        with transaction():
+            sessions_from = math.floor(time.time()) + 1
+            sql = "UPDATE users SET password_hash = ?, sessions_from = ? WHERE tenant = ? AND id = ?"
+            execute(sql, hashed, sessions_from, g.tenant, user["id"])
     time.sleep(
         max(0, sessions_from - time.time())
     )  # tokens count in whole seconds; who signs in from now on is not turned away
@@ -5314,39 +5325,59 @@ def end_with(parent: int) -> None:
     os._exit(1)
 
 
-BODY_TIMEOUT = 10  # seconds that a body may take to come, because the worker serves nobody else meanwhile
+PATIENCE = 2  # seconds more, after which it no longer counts whether a client has sent something meanwhile
 
 
-def silence(connection: socket.socket) -> float:
-    """Answer for how many seconds nothing has come over a connection; where the system does not tell, that is forever."""
+def sent_and_came(connection: socket.socket) -> tuple[float, float]:
+    """Answer for how many seconds nothing has been sent over a connection, and for how many nothing has come."""
     if sys.platform != "linux":
-        return math.inf
-    last_data_recv = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 56)[52:]  # of struct tcp_info, in linux/tcp.h
-    return int.from_bytes(last_data_recv, sys.byteorder) / 1000
+        return math.inf, math.inf
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 56)  # struct tcp_info of linux/tcp.h
+    last_data_sent, _, last_data_recv = struct.unpack_from("=3I", info, 44)
+    return last_data_sent / 1000, last_data_recv / 1000
 
 
-def hang_up(address: str, after: float) -> None:
-    """End this process's connections from an address over which nothing has come for so many seconds.
+def keeps_waiting(connection: socket.socket, address: str, seconds: float) -> bool:
+    """Answer whether it may be for this client at an address that a thread has been waiting for so many seconds.
 
-    The server does not say which connection a request comes over, nor does it stop waiting for the rest of one by itself.
+    Then nothing was sent to it meanwhile, except perhaps a "100 Continue" at the beginning. That is so for others, too, who
+    wait for the same thread: at first only those count who have been silent all the time.
     """
+    peer = connection.getpeername()
+    if not isinstance(peer, tuple) or peer[0].partition("%")[0] != address:
+        return False
+    sent, came = sent_and_came(connection)
+    return sent > seconds - 0.5 and (came > BODY_TIMEOUT or seconds > BODY_TIMEOUT + PATIENCE)
+
+
+def hang_up(address: str, seconds: float) -> int:
+    """End this process's connections to clients of whom keeps_waiting() is true, and answer how many they were.
+
+    Their descriptors are the server's, which does not say which one a request comes over: none is closed here, nor is a
+    copy of one, which for a database's file would drop SQLite's locks.
+    """
+    ended = 0
     for number in map(int, os.listdir("/dev/fd")):
-        with suppress(OSError), socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as connection:
-            peer = connection.getpeername()
-            if isinstance(peer, tuple) and peer[0].partition("%")[0] == address and silence(connection) >= after:
-                connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # it is no socket, or closed meanwhile
+            connection = socket.socket(fileno=number)
+            try:
+                if keeps_waiting(connection, address, seconds):
+                    connection.shutdown(socket.SHUT_RDWR)
+                    ended += 1
+            finally:
+                connection.detach()
+    return ended
 
 
 def hang_up_on_half_requests(app: Flask) -> None:
-    """Hang up on clients who do not send the rest of a body in time; on those who do it drop by drop, a little later."""
+    """Hang up on clients who do not send all of a body in time: granian would wait for it forever."""
     while True:
         time.sleep(1)
-        for asked, since in list(_awaited.items()):
+        for since, address, id in list(_awaited.values()):
             waited = time.monotonic() - since
-            if waited > BODY_TIMEOUT:
-                address = asked.environ.get("werkzeug.proxy_fix.orig", asked.environ).get("REMOTE_ADDR", "")
-                app.logger.warning("%s was hung up on: its request %s came only in part", address, asked.id)  # type: ignore[attr-defined]
-                hang_up(address, BODY_TIMEOUT if waited < BODY_TIMEOUT + 2 else 0)
+            with suppress(OSError):  # no descriptor is left to look at the others; the next look may have one
+                if waited > BODY_TIMEOUT and (ended := hang_up(address, waited)):
+                    app.logger.warning("%s was hung up on (%d): of request %s only a part has come", address, ended, id)
 
 
 def create_worker_app() -> Flask:

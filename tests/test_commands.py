@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -548,6 +549,27 @@ def test_a_session_that_begins_while_a_new_password_is_being_stored_ends_too(app
     monkeypatch.setattr(service, "execute", store_slowly)
     assert run("users", "password", "admin@sigma.io", stdin=f"{PASSWORD}\n").exit_code == 0
     error(bearer(app, *stored).get("/roles"), 401)
+    assert bearer(app, login(app, "admin@sigma.io", PASSWORD).json["token"]).get("/roles").status_code == 200
+
+
+@pytest.mark.parametrize("way", ["login", "refresh"])
+def test_a_session_that_was_asked_for_before_a_new_password_was_stored_ends_too(app, run, error, monkeypatch, way):
+    """The request has passed every check with the old password when the new one is stored, and answers only then."""
+    session, begun = bearer(app, login(app, "admin@sigma.io", "admin").json["token"]), []
+    make_session = service.make_session
+
+    def make_late(tenant, user):
+        if not begun:
+            begun.append(True)
+            with ThreadPoolExecutor(1) as pool:
+                done(pool.submit(run, "users", "password", "admin@sigma.io", stdin=f"{PASSWORD}\n").result())
+        return make_session(tenant, user)
+
+    monkeypatch.setattr(service, "make_session", make_late)
+    late = login(app, "admin@sigma.io", "admin") if way == "login" else session.post("/auth/refresh")
+    assert late.status_code == 200
+    error(bearer(app, late.json["token"]).get("/roles"), 401)
+    error(bearer(app, late.json["token"]).post("/auth/refresh"), 401)
     assert bearer(app, login(app, "admin@sigma.io", PASSWORD).json["token"]).get("/roles").status_code == 200
 
 
