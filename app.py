@@ -740,6 +740,12 @@ EXPECTATIONS = {  # what marshmallow says is wrong, said as what was expected
 }
 
 
+def amount(value: Any, message: str) -> str:
+    """Answer what a message says has come: how much of it, where that is what was wrong."""
+    counted = message.endswith(" characters") if isinstance(value, str) else message.startswith("Expected at ")
+    return str(len(value)) if counted and isinstance(value, str | list) else shown(value)
+
+
 def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]:
     """Yield a line for each of marshmallow's nested messages: the field's path, what is wrong, and what came."""
     if isinstance(messages, list):
@@ -747,10 +753,12 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
             if not isinstance(message, str):  # one of several validators names an item
                 yield from flatten_messages(message, value, path)
                 continue
-            came = "" if value is _MISSING or message.startswith("Unknown") else f", got {shown(value)}"
+            came = "" if value is _MISSING or message.startswith("Unknown") else f", got {amount(value, message)}"
             yield f"{path or 'body'}: {EXPECTATIONS.get(message, message)}{came}"
         return
-    for key, inner in messages.items():
+    # In the order of the body: marshmallow tells of the members that it does not know in any order.
+    places = {name: place for place, name in enumerate(value)} if isinstance(value, dict) else {}
+    for key, inner in sorted(messages.items(), key=lambda item: places.get(item[0], -1)):
         if isinstance(value, list) and isinstance(key, int):
             yield from flatten_messages(inner, value[key], f"{path}[{key}]")
         elif isinstance(value, dict) and (key != "_schema" or key in value):
@@ -1349,7 +1357,7 @@ class Service(Flask):
         if request is None:
             return None
         if request.environ.get("PATH_INFO", "").startswith("//"):
-            raise NotFound
+            raise ApiError(404, "There is no path with two slashes in front here; /docs lists every path")
         if self.config["TRUSTED_HOSTS"] is not None:
             return super().create_url_adapter(request)
         return self.url_map.bind("", subdomain="", default_method=request.method, path_info=request.path)
@@ -1797,7 +1805,7 @@ def store_object(kind: str, new: dict[str, Any], old: dict[str, Any] | None = No
 def remove_object(kind: str, id: str) -> None:
     """Delete a model object that nothing refers to. Raises ApiError 404 or 409."""
     object_text(kind, id)
-    sql = "SELECT kind, id FROM referrers WHERE tenant = ? AND target_kind = ? AND target_id = ? LIMIT 4"
+    sql = "SELECT DISTINCT kind, id FROM referrers WHERE tenant = ? AND target_kind = ? AND target_id = ? LIMIT 4"
     referrers = [f"{source.replace('-', ' ')} '{source_id}'" for source, source_id in execute(sql, g.tenant, kind, id)]
     if referrers:
         more = " and more" if len(referrers) > 3 else ""
@@ -1971,7 +1979,10 @@ class ValidationBody(Body):
 
     required = Flag("Counts for completeness; never blocks a write")
     maxLength = fields.Integer(
-        strict=True, allow_none=True, validate=validate.Range(min=0), metadata={"description": "Most characters of a text"}
+        strict=True,
+        allow_none=True,
+        validate=validate.Range(0, error="Expected 0 or more"),
+        metadata={"description": "Most characters of a text"},
     )
     min = Number("Least number", allow_none=True)
     max = Number("Greatest number", allow_none=True)
@@ -2062,7 +2073,12 @@ class AttributeBody(ModelBody):
         sql = "SELECT id, json_extract(body, ?) FROM entities WHERE tenant = ? AND json_type(body, ?) IS NOT NULL ORDER BY seq"
         path = f'$.values."{alias}"'
         for entity_id, entries in execute(sql, path, g.tenant, path).fetchall():
-            claim_values(entity_id, alias, json.loads(entries))
+            try:
+                claim_values(entity_id, alias, json.loads(entries))
+            except ApiError as error:
+                raise ApiError(
+                    409, f"validation.unique: values are there more than once: of '{entity_id}', {error.message}"
+                ) from None
 
 
 model_noun("attribute", AttributeBody, "update-model", "delete-model", "canManageSchemas")
@@ -2275,7 +2291,7 @@ def delete_option_value(id: str, value_id: str) -> None:
 
 
 class StateBody(Body):
-    """A state that records can be in; the lists name attributes by alias."""
+    """A state that records can be in; the lists name attributes by alias, or by id."""
 
     id = identifier("The state's id")
     name = string("The state's name")
@@ -2344,12 +2360,18 @@ model_noun("workflow", WorkflowBody, "update-model", "delete-model", "canManageS
 
 LEVELS = ["write", "read", "hidden"]
 
+# Whoever can manage the roles of a workspace can also give themselves the rest.
+ADMINISTRATORS = (
+    "SELECT u.role_id FROM users u JOIN model_objects r ON r.tenant = u.tenant AND r.kind = u.role_kind AND r.id = u.role_id"
+    " WHERE u.tenant = ? AND json_extract(r.body, '$.canManageRoles')"
+)
+
 
 class SchemaPermissionBody(Body):
     """What a role may do with the attributes of one schema."""
 
     schemaId = Reference("schema", required=True)
-    attributePermissions = mapping("By attribute alias", "Levels", choice("A level", LEVELS, "Level"), load_default=dict)
+    attributePermissions = mapping("By attribute alias, or id", "Levels", choice("A level", LEVELS, "Level"), load_default=dict)
 
 
 class CatalogPermissionBody(Body):
@@ -2380,10 +2402,18 @@ class RoleBody(ModelBody):
     )
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        """An API key cannot turn on canManageRoles: whoever has that may make stronger keys."""
-        if g.caller.is_key and new["canManageRoles"] and not (old and old["canManageRoles"]):
-            held = ", ".join(g.caller.permissions)
-            raise ApiError(403, f"canManageRoles: only a signed-in user may turn this on, not a key; the key holds: {held}")
+        """An API key cannot turn on canManageRoles: whoever has that may make stronger keys.
+
+        Nor can it turn it off for all who have it, and who alone can deactivate that key.
+        """
+        was = bool(old and old["canManageRoles"])
+        if not g.caller.is_key or new["canManageRoles"] == was:
+            return
+        if new["canManageRoles"] or {role_id for (role_id,) in execute(ADMINISTRATORS, g.tenant)} == {new["id"]}:
+            held, switched = ", ".join(g.caller.permissions), "on" if new["canManageRoles"] else "off, for the last who have it"
+            raise ApiError(
+                403, f"canManageRoles: only a signed-in user may turn this {switched}, not a key; the key holds: {held}"
+            )
 
 
 model_noun("role", RoleBody, "update-model", "delete-model", "canManageRoles")
@@ -2416,7 +2446,7 @@ def resolve_role(body: dict[str, Any], id: str) -> Response:
     )
     levels = {item["schemaId"]: item["attributePermissions"] for item in role["schemaPermissions"]}.get(schema_id, {})
     unlisted = "write" if role["canManageSchemas"] else "read"
-    return answer(to_json({aliases[attribute]: levels.get(aliases[attribute], unlisted) for attribute in wanted}))
+    return answer(to_json({aliases[id]: levels.get(aliases[id], levels.get(id, unlisted)) for id in wanted}))
 
 
 # == Records ==
@@ -2638,13 +2668,20 @@ class AttributeRules(NamedTuple):
                 yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {shown(segment)}"
 
 
+class StateRules(NamedTuple):
+    """What a state says of attributes, by alias."""
+
+    required: set[str]
+    read_only: set[str]
+
+
 class SchemaRules(NamedTuple):
     """What the records of one schema must be like."""
 
     schema: dict[str, Any]
     attributes: dict[str, AttributeRules]  # by alias
     workflow: dict[str, Any] | None
-    states: dict[str | None, dict[str, Any]]  # by id
+    states: dict[str | None, StateRules]  # by id
     transitions: list[dict[str, Any]]
 
     def values_problems(self, values: dict[str, Any], stored: dict[str, Any]) -> Iterator[str]:
@@ -2688,8 +2725,14 @@ def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
         for attribute in attributes
     }
     workflow = load_object("workflow", schema["workflowId"]) if "workflowId" in schema else None
+    aliases = {attribute["id"]: attribute["alias"] for attribute in attributes} | {alias: alias for alias in rules}
+
+    def named(attributes: list[str]) -> set[str]:
+        return {aliases.get(name, name) for name in attributes}
+
     states, transitions = (workflow["states"], workflow["transitions"]) if workflow else ([], [])
-    return SchemaRules(schema, rules, workflow, {state["id"]: state for state in states}, transitions)
+    by_id = {state["id"]: StateRules(named(state["required"]), named(state["readOnly"])) for state in states}
+    return SchemaRules(schema, rules, workflow, by_id, transitions)
 
 
 def schema_rules(schema_id: str) -> SchemaRules:
@@ -2772,7 +2815,7 @@ def save_values(rules: SchemaRules, entity: Entity, changed: dict[str, Any]) -> 
     old, id = entity.body["values"], entity.body["id"]
     new = {alias: entries for alias, entries in {**old, **changed}.items() if entries}
     changes = list(value_changes(old, new))
-    locked = set(rules.states[entity.state_id]["readOnly"] if entity.state_id in rules.states else [])
+    locked = rules.states[entity.state_id].read_only if entity.state_id in rules.states else ()
     for change in changes:
         if change["attribute"] in locked:
             alias = change["attribute"]
@@ -2976,7 +3019,7 @@ class AuditEntryBody(Body):
 
 def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | None) -> dict[str, Any]:
     """Answer how much of what a state requires these values have."""
-    by_state = set(rules.states[state_id]["required"] if state_id in rules.states else [])
+    by_state = rules.states[state_id].required if state_id in rules.states else ()
     filled: list[str] = []
     missing: list[str] = []
     for alias, rule in rules.attributes.items():
@@ -4548,12 +4591,6 @@ def user_commands() -> None:
 
 
 force_option = click.option("--force", is_flag=True, help="Even if nobody is left who can manage roles and API keys.")
-
-# Whoever can manage the roles of a workspace can also give themselves the rest.
-ADMINISTRATORS = (
-    "SELECT u.email FROM users u JOIN model_objects r ON r.tenant = u.tenant AND r.kind = u.role_kind AND r.id = u.role_id"
-    " WHERE u.tenant = ? AND json_extract(r.body, '$.canManageRoles')"
-)
 
 
 @contextmanager

@@ -195,7 +195,10 @@ def test_a_guard_may_do_without_a_value(make):
 def test_values_that_collide_keep_an_attribute_from_becoming_unique(first, second, make_schema, write, change, admin, error):
     made = make_schema(dimensionIds=["dim-market"])
     records = [write(first).json, write(entry("B")).json, write(second).json]
-    error(change(dimensionIds=["dim-market"], validation={"unique": True}), 409)
+    message = error(change(dimensionIds=["dim-market"], validation={"unique": True}), 409)
+    begun, _, third = (record["id"] for record in records)
+    twice = f"of '{third}', values.x[0].value: 'A' is already the value of '{begun}'"
+    assert message == f"validation.unique: values are there more than once: {twice}"
     assert admin.get("/attributes/attr-x").json == made
     for record in records:
         assert admin.get(f"/records/{record['id']}").json == record

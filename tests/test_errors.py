@@ -851,3 +851,43 @@ def test_a_write_into_a_database_that_goes_away_meanwhile_is_not_acknowledged(ap
     monkeypatch.undo()
     error(admin.get("/records/ent-lost"), 404)
     assert admin.post("/records", record).status_code == 201
+
+
+# -- Messages
+
+
+def test_unknown_members_are_named_in_the_order_in_which_they_came(admin, error):
+    names = [f"member-{number}" for number in range(15)]
+    message = error(admin.post("/dimensions", dict.fromkeys(names, 1)), 400)
+    assert [problem.partition(":")[0] for problem in message.split("; ")][-15:] == names
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("/api-keys", {"name": "Feed", "permissions": []}, "permissions: Expected at least one permission, got 0"),
+        ("/api-keys", {"name": "x" * 201, "permissions": ["read"]}, "name: Expected at most 200 characters, got 201"),
+        ("/api-keys", {"name": ["x"] * 201, "permissions": ["read"]}, "name: Expected a string, got 'array'"),
+        (
+            "/attributes",
+            {"id": "a", "alias": "a", "name": "A", "type": "text", "validation": {"maxLength": -1}},
+            "validation.maxLength: Expected 0 or more, got -1",
+        ),
+    ],
+    ids=["too few", "too long", "of another type", "too small"],
+)
+def test_a_message_says_how_much_came_where_that_is_what_is_wrong(path, body, message, admin, error):
+    before = admin.get(path).json
+    assert error(admin.post(path, body), 400) == message
+    assert admin.get(path).json == before
+
+
+def test_a_path_with_two_slashes_in_front_is_told_what_is_wrong_with_it(app, key, error):
+    answer = app.test_client().get("/", environ_overrides={"PATH_INFO": "//api/v1/records"}, headers=key.headers)
+    assert error(answer, 404) == "There is no path with two slashes in front here; /docs lists every path"
+
+
+def test_what_keeps_an_object_from_being_deleted_is_named_once(admin, error):
+    message = error(admin.delete("/roles/role-admin"), 409)
+    named = message.partition(" is in use by ")[2].split(", ")
+    assert len(named) == len(set(named)) >= 2

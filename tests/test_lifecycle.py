@@ -514,3 +514,34 @@ def test_records_without_a_state_begin_a_workflow_that_their_schema_gets_and_are
         assert newest == entry
     assert admin.get("/records/ent-a/variants/var-a").data == variant
     assert admin.get("/records?lifecycleStateId=state-draft&schemaId=schema-x").json["total"] == 3
+
+
+def test_a_state_may_name_attributes_by_id_too(admin, make, error):
+    """As the published example of a workflow does."""
+    workflow = admin.get("/workflows/wf-ad").json
+    idea, check, live = workflow["states"]
+    states = [{**idea, "required": ["attr-headline", "copy"]}, {**check, "readOnly": ["attr-budget"]}, live]
+    answer = admin.put("/workflows/wf-ad", {**workflow, "states": states})
+    assert (answer.status_code, answer.json["states"]) == (200, states)
+
+    make(copy="World", client="Sigma")
+    report = admin.get("/records/ent-ad/completeness").json
+    assert (report["score"], report["filled"], report["missing"]) == (66, ["copy", "client"], ["headline"])
+    error(move(admin, "state-live"), 422)
+    assert put(admin, headline="Hello").status_code == 200
+    assert move(admin, "state-check").status_code == 200
+    before = admin.get("/records/ent-ad").json
+    message = error(put(admin, budget=7), 403)
+    assert message == "values.budget: attribute 'budget' is read-only in state 'state-check'"
+    assert admin.get("/records/ent-ad").json == before
+    assert put(admin, copy="There").status_code == 200
+
+
+def test_an_alias_goes_before_an_id_that_reads_the_same(admin, make, error):
+    twin = {"id": "headline", "alias": "twin", "name": "Twin", "type": "text"}
+    assert admin.post("/attributes", twin).status_code == 201
+    schema = admin.get("/schemas/schema-ad").json
+    schema["attributeGroups"][0]["attributeIds"].append("headline")
+    assert admin.put("/schemas/schema-ad", schema).status_code == 200
+    make(headline="Hello", copy="World", client="Sigma")
+    assert admin.get("/records/ent-ad/completeness").json["filled"] == ["headline", "copy", "client"]

@@ -2,6 +2,8 @@
 
 import pytest
 
+import app as service
+
 APPAREL = [  # the demo schema's attributes, in the order of its groups
     *("product-name", "sku", "price", "color", "category"),
     *("description", "material", "tags", "size", "waterproof", "water-column"),
@@ -97,6 +99,12 @@ def test_the_demo_roles_resolve(resolve):
     assert resolve("role-editor") == {**dict.fromkeys(APPAREL, "read"), **words, "price": "hidden"}
 
 
+def test_a_role_may_name_attributes_by_id_too(make, resolve):
+    made = make(schemaPermissions=[levels(attr_sku="hidden", price="write", attr_price="hidden")])
+    assert made["schemaPermissions"] == [levels(attr_sku="hidden", price="write", attr_price="hidden")]
+    assert resolve(attributeIds=["attr-sku", "attr-price", "attr-care"]) == {"sku": "hidden", "price": "write", "care": "read"}
+
+
 def test_only_the_attributes_asked_for_are_answered(make, resolve):
     make(schemaPermissions=[levels(sku="write", price="hidden")])
     answer = resolve(attributeIds=["attr-price", "attr-care", "attr-sku"])
@@ -171,6 +179,26 @@ def test_a_key_may_change_a_role_that_manages_roles_already(make, make_key):
     made = make(canManageRoles=True)
     answer = make_key("update-model").put("/roles/role-x", {**made, "name": "Renamed"})
     assert (answer.status_code, answer.json) == (200, {**made, "name": "Renamed"})
+
+
+def test_a_key_cannot_turn_it_off_for_the_last_who_could_deactivate_that_key(make, make_key, app, admin, error):
+    key, before = make_key("update-model", "read"), admin.get("/roles/role-admin").json
+    for body in ({**before, "canManageRoles": False}, {"name": "Administrator"}):
+        message = error(key.put("/roles/role-admin", body), 403)
+        assert message == (
+            "canManageRoles: only a signed-in user may turn this off, for the last who have it, not a key;"
+            " the key holds: read, update-model"
+        )
+    assert admin.get("/roles/role-admin").json == before
+    renamed = key.put("/roles/role-admin", {**before, "name": "Renamed"})
+    assert (renamed.status_code, renamed.json) == (200, {**before, "name": "Renamed"})
+
+    make(canManageRoles=True)
+    with app.app_context():
+        service.execute("UPDATE users SET role_id = 'role-x' WHERE tenant = 'ws-demo' AND id = 'user-editor'")
+    assert key.put("/roles/role-admin", {**before, "canManageRoles": False}).status_code == 200, "the editor still can"
+    error(key.put("/roles/role-x", role()), 403)
+    error(admin.get("/api-keys"), 403)
 
 
 def test_a_key_that_turned_it_off_cannot_turn_it_on_again(make, make_key, admin, error):
