@@ -781,9 +781,8 @@ def not_json(asked: Request) -> ApiError:
 
 BODY_TIMEOUT = 5  # seconds that a body may take to come, because a worker serves nobody else meanwhile
 
-_awaited: dict[
-    int, tuple[float, str, str]
-] = {}  # by thread, since when it waits for a body, from which address, and of which request
+# By thread: since when it waits for a body, from which address, and of which request.
+_awaited: dict[int, tuple[float, str, str]] = {}
 
 
 def read_body(schema: ma.Schema) -> Any:
@@ -2076,9 +2075,8 @@ class AttributeBody(ModelBody):
             try:
                 claim_values(entity_id, alias, json.loads(entries))
             except ApiError as error:
-                raise ApiError(
-                    409, f"validation.unique: values are there more than once: of '{entity_id}', {error.message}"
-                ) from None
+                message = f"values are there more than once: of '{entity_id}', {error.message}"
+                raise ApiError(409, f"validation.unique: {message}") from None
 
 
 model_noun("attribute", AttributeBody, "update-model", "delete-model", "canManageSchemas")
