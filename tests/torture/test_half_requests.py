@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from test_processes import starting
-from test_stopping import BEGINNING, SOON, workers
+from test_stopping import BEGINNING, SOON, wait_until, workers
 
 import app as service
 
@@ -86,7 +86,8 @@ def descriptors(server):
 
 
 def hung_up(server):
-    """Answer the lines of the log that tell of it."""
+    """Answer the lines of the log that tell of it; the first is written a moment after it has happened."""
+    assert wait_until(lambda: "was hung up on" in server.log.read_text()), server.log.read_text()
     return [line for line in server.log.read_text().splitlines() if "was hung up on" in line]
 
 
