@@ -795,8 +795,8 @@ def read_body(schema: ma.Schema) -> Any:
         data = asked.get_data()
     finally:
         del _awaited[thread]
-    if time.monotonic() - since > BODY_TIMEOUT:  # the end of it may be where it was cut off
-        raise ApiError(400, f"body: expected all of it within {BODY_TIMEOUT} seconds")
+    if time.monotonic() - since > BODY_TIMEOUT or len(data) < min(asked.content_length or 0, MAX_BODY):
+        raise ApiError(400, f"body: expected all of it, within {BODY_TIMEOUT} seconds")
     if len(data) > MAX_BODY:
         raise RequestEntityTooLarge
     if not asked.is_json and (data or asked.mimetype):
@@ -2442,9 +2442,10 @@ def resolve_role(body: dict[str, Any], id: str) -> Response:
         for index, attribute in enumerate(wanted)
         if attribute not in aliases
     )
-    levels = {item["schemaId"]: item["attributePermissions"] for item in role["schemaPermissions"]}.get(schema_id, {})
-    unlisted = "write" if role["canManageSchemas"] else "read"
-    return answer(to_json({aliases[id]: levels.get(aliases[id], levels.get(id, unlisted)) for id in wanted}))
+    listed = {item["schemaId"]: item["attributePermissions"] for item in role["schemaPermissions"]}.get(schema_id, {})
+    by_id = {aliases[name]: listed[name] for name in listed.keys() & aliases.keys() - set(aliases.values())}
+    levels, unlisted = by_id | listed, "write" if role["canManageSchemas"] else "read"
+    return answer(to_json({aliases[id]: levels.get(aliases[id], unlisted) for id in wanted}))
 
 
 # == Records ==
@@ -2692,6 +2693,16 @@ class SchemaRules(NamedTuple):
                 yield f"values.{alias[:100]}: schema '{self.schema['id']}' has no attribute with this alias"
 
 
+def attribute_alias(name: str) -> str:
+    """Answer the alias of the attribute that goes by this alias, or else by this id; the name itself if there is none."""
+    sql = (
+        "SELECT alias FROM model_objects WHERE tenant = ?1 AND kind = 'attribute' AND (alias = ?2 OR id = ?2)"
+        " ORDER BY alias = ?2 DESC LIMIT 1"
+    )
+    row = one(sql, g.tenant, name)
+    return row[0] if row else name
+
+
 @functools.lru_cache(maxsize=128)
 def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
     """Work out a schema's rules. Raises ApiError 400 if there is no such schema.
@@ -2723,13 +2734,13 @@ def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
         for attribute in attributes
     }
     workflow = load_object("workflow", schema["workflowId"]) if "workflowId" in schema else None
-    aliases = {attribute["id"]: attribute["alias"] for attribute in attributes} | {alias: alias for alias in rules}
-
-    def named(attributes: list[str]) -> set[str]:
-        return {aliases.get(name, name) for name in attributes}
-
     states, transitions = (workflow["states"], workflow["transitions"]) if workflow else ([], [])
-    by_id = {state["id"]: StateRules(named(state["required"]), named(state["readOnly"])) for state in states}
+    names = {name for state in states for name in state["required"] + state["readOnly"]}
+    aliases = {name: name if name in rules else attribute_alias(name) for name in names}
+    by_id = {
+        state["id"]: StateRules({aliases[name] for name in state["required"]}, {aliases[name] for name in state["readOnly"]})
+        for state in states
+    }
     return SchemaRules(schema, rules, workflow, by_id, transitions)
 
 
@@ -5360,7 +5371,7 @@ def end_with(parent: int) -> None:
     os._exit(1)
 
 
-PATIENCE = 2  # seconds more, after which it no longer counts whether a client has sent something meanwhile
+PATIENCE = 2  # seconds more, after which it counts less whether a client may be another one
 
 
 def sent_and_came(connection: socket.socket) -> tuple[float, float]:
@@ -5375,14 +5386,16 @@ def sent_and_came(connection: socket.socket) -> tuple[float, float]:
 def keeps_waiting(connection: socket.socket, address: str, seconds: float) -> bool:
     """Answer whether it may be for this client at an address that a thread has been waiting for so many seconds.
 
-    Then nothing was sent to it meanwhile, except perhaps a "100 Continue" at the beginning. That is so for others, too, who
-    wait for the same thread: at first only those count who have been silent all the time.
+    Others may wait for the same thread. At first only those count who have been silent all the time, and to whom nothing
+    was sent, except perhaps a "100 Continue" at the beginning; then also those who have sent something. In the end all do:
+    what was sent may be the rest of an earlier answer, or sent again because the network has failed.
     """
     peer = connection.getpeername()
     if not isinstance(peer, tuple) or peer[0].partition("%")[0] != address:
         return False
     sent, came = sent_and_came(connection)
-    return sent > seconds - 0.5 and (came > BODY_TIMEOUT or seconds > BODY_TIMEOUT + PATIENCE)
+    may_have_sent, may_be_anyone = (seconds > BODY_TIMEOUT + times * PATIENCE for times in (1, 2))
+    return may_be_anyone or (sent > seconds - 0.5 and (may_have_sent or came > BODY_TIMEOUT))
 
 
 def hang_up(address: str, seconds: float) -> int:

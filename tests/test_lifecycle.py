@@ -545,3 +545,18 @@ def test_an_alias_goes_before_an_id_that_reads_the_same(admin, make, error):
     assert admin.put("/schemas/schema-ad", schema).status_code == 200
     make(headline="Hello", copy="World", client="Sigma")
     assert admin.get("/records/ent-ad/completeness").json["filled"] == ["headline", "copy", "client"]
+
+
+def test_a_lock_by_id_holds_for_what_the_schema_has_lost(admin, make, error):
+    workflow = admin.get("/workflows/wf-ad").json
+    states = [{**state, "readOnly": ["attr-budget", "copy"]} for state in workflow["states"]]
+    make(headline="Hello", copy="World", client="Sigma", budget=5)
+    assert admin.put("/workflows/wf-ad", {**workflow, "states": states}).status_code == 200
+    schema = admin.get("/schemas/schema-ad").json
+    schema["attributeGroups"][0]["attributeIds"] = ["attr-headline"]
+    assert admin.put("/schemas/schema-ad", schema).status_code == 200
+    before = admin.get("/records/ent-ad").json
+    for alias in ("budget", "copy"):
+        error(admin.put("/records/ent-ad", {"values": {alias: []}}), 403)
+    assert admin.get("/records/ent-ad").json == before
+    assert admin.put("/records/ent-ad", {"values": {"client": []}}).status_code == 200

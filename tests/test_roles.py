@@ -105,6 +105,18 @@ def test_a_role_may_name_attributes_by_id_too(make, resolve):
     assert resolve(attributeIds=["attr-sku", "attr-price", "attr-care"]) == {"sku": "hidden", "price": "write", "care": "read"}
 
 
+def test_a_name_that_is_an_alias_is_no_id(make, resolve, admin):
+    """Here `cc` is the alias of one attribute, and the id of another."""
+    for id, alias in (("cc", "dd"), ("ee", "cc")):
+        body = {"id": id, "alias": alias, "name": alias, "type": "text"}
+        assert admin.post("/attributes", body).status_code == 201
+    group = {"id": "grp", "name": "Group", "attributeIds": ["cc", "ee"]}
+    body = {"id": "schema-x", "alias": "x", "name": "X", "variantEnabled": False, "attributeGroups": [group]}
+    assert admin.post("/schemas", body).status_code == 201
+    make(schemaPermissions=[levels("schema-x", cc="hidden")])
+    assert resolve(schemaId="schema-x") == {"dd": "read", "cc": "hidden"}
+
+
 def test_only_the_attributes_asked_for_are_answered(make, resolve):
     make(schemaPermissions=[levels(sku="write", price="hidden")])
     answer = resolve(attributeIds=["attr-price", "attr-care", "attr-sku"])

@@ -7,7 +7,7 @@ import shutil
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import pytest
 from test_processes import starting
@@ -17,6 +17,7 @@ import app as service
 
 SILENT = service.BODY_TIMEOUT + 1 + SOON  # seconds until who sends nothing more is hung up on, at the latest
 DRIPPING = SILENT + service.PATIENCE
+ANYONE = DRIPPING + service.PATIENCE  # whatever it did
 HERE, ELSEWHERE = "127.0.0.1", "127.0.0.2"
 
 
@@ -40,7 +41,7 @@ def server(template, tokens, tmp_path):
 
 def connect(server, address=HERE, to="127.0.0.1"):
     """Connect from this address."""
-    return closing(socket.create_connection((to, server.port), timeout=DRIPPING, source_address=(address, 0)))
+    return closing(socket.create_connection((to, server.port), timeout=ANYONE, source_address=(address, 0)))
 
 
 def head(server, length, *more):
@@ -63,7 +64,7 @@ def make(server, id, address=HERE):
 
 def check_health(server, address=HERE, to="127.0.0.1"):
     """Check that the service answers a request that comes from this address, however long it takes."""
-    with closing(http.client.HTTPConnection(to, server.port, timeout=DRIPPING, source_address=(address, 0))) as client:
+    with closing(http.client.HTTPConnection(to, server.port, timeout=ANYONE, source_address=(address, 0))) as client:
         client.request("GET", "/healthz")
         answer = client.getresponse()
         assert (answer.status, json.loads(answer.read())) == (200, {"status": "ok"})
@@ -129,13 +130,21 @@ def test_who_sends_a_body_drop_by_drop_is_hung_up_on_and_nobody_else(server):
 
 
 def test_a_request_that_came_only_in_part_is_not_carried_out(server):
-    body = json.dumps(record("ent-part")).encode()
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(server)) for _ in range(3)]
+        for number, client in enumerate(clients):  # whole JSON, though not a whole body
+            body = json.dumps(record(f"ent-part-{number}")).encode()
+            client.sendall(head(server, len(body) + 9) + body)
+        assert all(map(is_hung_up_on, clients))
     with connect(server) as client:
-        client.sendall(head(server, len(body) + 9) + body)  # whole JSON, though not a whole body
-        assert is_hung_up_on(client)
-    status, _, _ = server.call("GET", "/records/ent-part", headers=server.authorization)
-    assert status == 404
-    assert " POST /api/v1/records 400 " in server.log.read_text()
+        body = json.dumps(record("ent-part-3")).encode()
+        client.sendall(head(server, len(body) + 9) + body)
+        client.shutdown(socket.SHUT_WR)
+        client.recv(1)
+    assert wait_until(lambda: server.log.read_text().count(" POST /api/v1/records 400 ") == 4), server.log.read_text()
+    for number in range(4):
+        status, _, _ = server.call("GET", f"/records/ent-part-{number}", headers=server.authorization)
+        assert status == 404
 
 
 def test_who_sends_a_body_slowly_is_served(server):
@@ -156,6 +165,22 @@ def test_who_waits_to_be_told_to_continue_and_then_does_not_is_hung_up_on(server
         client.sendall(head(server, 90, "Expect: 100-continue"))
         assert client.recv(65536).startswith(b"HTTP/1.1 100 ")
         assert is_hung_up_on(client)
+
+
+def test_who_takes_an_earlier_answer_meanwhile_is_hung_up_on(server):
+    with closing(socket.socket()) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((HERE, server.port))
+        client.settimeout(ANYONE)
+        client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" + BEGINNING)
+        for _ in range(20):
+            client.recv(4096)
+            time.sleep(0.1)
+        check_health(server, ELSEWHERE)
+        with suppress(ConnectionResetError):
+            while client.recv(1 << 20):
+                pass
+    assert hung_up(server)
 
 
 def test_who_reads_a_large_answer_slowly_gets_all_of_it(server):
