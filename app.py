@@ -5377,7 +5377,7 @@ PATIENCE = 2  # seconds more, after which it counts less whether a client may be
 def sent_and_came(connection: socket.socket) -> tuple[float, float]:
     """Answer for how many seconds nothing has been sent over a connection, and for how many nothing has come."""
     if sys.platform != "linux":
-        return math.inf, math.inf
+        return math.inf, math.inf  # it does not tell: any client at an address may be the one that is waited for
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 56)  # struct tcp_info of linux/tcp.h
     last_data_sent, _, last_data_recv = struct.unpack_from("=3I", info, 44)
     return last_data_sent / 1000, last_data_recv / 1000
