@@ -560,3 +560,16 @@ def test_a_lock_by_id_holds_for_what_the_schema_has_lost(admin, make, error):
         error(admin.put("/records/ent-ad", {"values": {alias: []}}), 403)
     assert admin.get("/records/ent-ad").json == before
     assert admin.put("/records/ent-ad", {"values": {"client": []}}).status_code == 200
+
+
+def test_an_alias_goes_before_an_id_also_where_the_schema_has_not_got_it(admin, make):
+    for id, alias in (("outside", "inside"), ("attr-twin", "outside")):
+        assert admin.post("/attributes", {"id": id, "alias": alias, "name": alias, "type": "text"}).status_code == 201
+    schema = admin.get("/schemas/schema-ad").json
+    schema["attributeGroups"][0]["attributeIds"].append("outside")
+    assert admin.put("/schemas/schema-ad", schema).status_code == 200
+    workflow = admin.get("/workflows/wf-ad").json
+    states = [{**state, "readOnly": ["outside"]} for state in workflow["states"]]
+    assert admin.put("/workflows/wf-ad", {**workflow, "states": states}).status_code == 200
+    make(**COMPLETE)
+    assert put(admin, inside="Free").status_code == 200

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import time
@@ -104,6 +105,20 @@ def test_who_sends_half_a_body_and_no_more_is_hung_up_on_and_nobody_else(server)
     assert "127.0.0.1 was hung up on (1)" in line
 
 
+def test_who_asks_meanwhile_over_a_connection_of_before_is_answered(server):
+    with closing(http.client.HTTPConnection(HERE, server.port, timeout=SILENT)) as kept, connect(server) as silent:
+        kept.request("GET", "/healthz")
+        kept.getresponse().read()
+        connection = kept.sock
+        time.sleep(1)
+        silent.sendall(BEGINNING)
+        time.sleep(2)
+        kept.request("GET", "/healthz")
+        assert kept.getresponse().status == 200
+        assert kept.sock is connection
+        assert is_hung_up_on(silent)
+
+
 def test_many_who_send_half_a_body_are_hung_up_on_together(server):
     with ExitStack() as stack:
         clients = [stack.enter_context(connect(server)) for _ in range(20)]
@@ -141,8 +156,13 @@ def test_a_request_that_came_only_in_part_is_not_carried_out(server):
         client.sendall(head(server, len(body) + 9) + body)
         client.shutdown(socket.SHUT_WR)
         client.recv(1)
-    assert wait_until(lambda: server.log.read_text().count(" POST /api/v1/records 400 ") == 4), server.log.read_text()
-    for number in range(4):
+    with connect(server) as client:
+        body = json.dumps(record("ent-part-4")).encode()
+        beginning = re.sub(rb"Content-Length: \d+", b"Transfer-Encoding: chunked", head(server, 0))
+        client.sendall(beginning + b"%x\r\n%b\r\n" % (len(body), body))
+        assert is_hung_up_on(client)
+    assert wait_until(lambda: server.log.read_text().count(" POST /api/v1/records 400 ") == 5), server.log.read_text()
+    for number in range(5):
         status, _, _ = server.call("GET", f"/records/ent-part-{number}", headers=server.authorization)
         assert status == 404
 
