@@ -34,7 +34,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,12 +99,13 @@ class StartError(click.ClickException):
 
 
 class Setting(NamedTuple):
-    """One setting: its environment variable, how its text is read, its default, and what it means."""
+    """One setting: its environment variables, of which the first counts, how its text is read, its default, what it means."""
 
-    variable: str
+    variables: tuple[str, ...]
     read: Callable[[str], Any]
     default: Any
     meaning: str
+    is_for_serving: bool = False  # and judged only by what serves: a shell may have a HOST of its own, as conda's does
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
@@ -136,7 +137,11 @@ def host_names(text: str) -> tuple[str, ...]:
 
 def database_path(text: str) -> str:
     """Read a file's path, which from then on means the same wherever one goes."""
-    return text if text == ":memory:" else os.path.abspath(text)
+    if not text.isprintable():
+        raise ValueError(f"expected the path of a file, got {text[:60]!r}")
+    if text == ":memory:":
+        return text
+    return os.path.abspath(text) + os.sep * text.endswith(os.sep)  # what can only be a folder stays one
 
 
 def host_address(text: str) -> str:
@@ -155,40 +160,65 @@ def signing_secret(text: str) -> str:
 
 
 SETTINGS = {
-    "DATABASE": Setting("SIGMA_DATABASE", database_path, str(HERE / "sigma.db"), "The SQLite file, made when missing"),
+    "DATABASE": Setting(("SIGMA_DATABASE",), database_path, str(HERE / "sigma.db"), "The SQLite file, made when missing"),
     "JWT_SECRET": Setting(
-        "SIGMA_JWT_SECRET", signing_secret, None, "Signs session tokens; unset, a random one in the database"
+        ("SIGMA_JWT_SECRET",), signing_secret, None, "Signs session tokens; unset, a random one in the database"
     ),
     "RECORD_LIMIT": Setting(
-        "SIGMA_RECORD_LIMIT", whole_number(0, 10**9), None, "Most records a workspace may hold; unset, no limit"
+        ("SIGMA_RECORD_LIMIT",), whole_number(0, 10**9), None, "Most records a workspace may hold; unset, no limit"
     ),
-    "ALLOW_PUBLIC_DEMO": Setting("SIGMA_ALLOW_PUBLIC_DEMO", yes_or_no, False, "1 serves demo data beyond loopback"),
+    "ALLOW_PUBLIC_DEMO": Setting(("SIGMA_ALLOW_PUBLIC_DEMO",), yes_or_no, False, "1 serves demo data beyond loopback"),
     "PROXIES": Setting(
-        "SIGMA_PROXIES", whole_number(0, 10), 0, "How many proxies stand in front, each adding to X-Forwarded-For"
+        ("SIGMA_PROXIES",), whole_number(0, 10), 0, "How many proxies stand in front, each adding to X-Forwarded-For"
     ),
-    "REQUEST_LOG": Setting("SIGMA_REQUEST_LOG", yes_or_no, True, "0 leaves out of the log the line about each request"),
+    "REQUEST_LOG": Setting(("SIGMA_REQUEST_LOG",), yes_or_no, True, "0 leaves out of the log the line about each request"),
     "STANDIN_HOSTS": Setting(
-        "SIGMA_STANDIN_HOSTS", host_names, (), "More names of this host, by which test suites may call /standin"
+        ("SIGMA_STANDIN_HOSTS",), host_names, (), "More names of this host, by which test suites may call /standin"
     ),
-    "HOST": Setting("HOST", host_address, "127.0.0.1", "Address to serve on"),
-    "PORT": Setting("PORT", whole_number(0, 65535), 8080, "Port to serve on; 0 takes a free one"),
-    "WORKERS": Setting("WORKERS", whole_number(1, 64), 1, "Worker processes"),
+    "HOST": Setting(("SIGMA_HOST", "HOST"), host_address, "127.0.0.1", "Address to serve on", is_for_serving=True),
+    "PORT": Setting(
+        ("SIGMA_PORT", "PORT"), whole_number(0, 65535), 8080, "Port to serve on; 0 takes a free one", is_for_serving=True
+    ),
+    "WORKERS": Setting(("SIGMA_WORKERS", "WORKERS"), whole_number(1, 64), 1, "Worker processes", is_for_serving=True),
 }
 
 
-def read_settings() -> dict[str, Any]:
-    """Answer every setting's value: its default, or what the environment says.
+def setting_text(value: Any) -> str:
+    """Answer how a value that a program gives would stand in the environment. Raises ValueError."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, list | tuple):
+        return ",".join(setting_text(item) or "''" for item in value)
+    if isinstance(value, str | int | os.PathLike):
+        return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    raise ValueError(f"expected text or a number, got {type(value).__name__}")
+
+
+def read_setting(name: str, given: Mapping[str, Any]) -> Any:
+    """Answer a setting's value: what a program gives for it, else what the environment says, else its default.
 
     Raises StartError for a value that cannot be read.
     """
-    values = {}
-    for name, setting in SETTINGS.items():
-        text = os.environ.get(setting.variable, "")
-        try:
-            values[name] = setting.read(text) if text else setting.default
-        except ValueError as error:
-            raise StartError(f"{setting.variable}: {error}") from None
-    return values
+    setting = SETTINGS[name]
+    source = name if name in given else next((name for name in setting.variables if os.environ.get(name)), "")
+    try:
+        text = setting_text(given[name]) if name in given else os.environ.get(source, "")
+        return setting.read(text) if text else setting.default
+    except ValueError as error:
+        raise StartError(f"{source}: {error}") from None
+
+
+def read_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer the value of each setting but those that only serving needs, unless a program gives them.
+
+    Raises StartError for a value that cannot be read, or a name that is no setting of the service or of Flask.
+    """
+    if unknown := given.keys() - SETTINGS.keys() - Flask.default_config.keys():
+        raise StartError(f"{', '.join(sorted(unknown))}: no such setting; there are {', '.join(SETTINGS)}, and those of Flask")
+    wanted = (name for name, setting in SETTINGS.items() if name in given or not setting.is_for_serving)
+    return {**given, **{name: read_setting(name, given) for name in wanted}}
 
 
 # == Database ==
@@ -1021,6 +1051,7 @@ class Caller(NamedTuple):
     permissions: tuple[str, ...] = ()  # of the key
     user: dict[str, str] | None = None
     role: dict[str, Any] | None = None  # of the user
+    sessions_from: int = 0  # of the user
 
     @property
     def is_key(self) -> bool:
@@ -1140,12 +1171,15 @@ def authenticate_token(token: str) -> Caller:
     """Answer whose session token this is, with the user and role as they are now. Raises ApiError 401."""
     claims = ("userId", "workspaceId", "roleId")
     try:
-        payload = jwt.decode(token, jwt_secret(), algorithms=["HS256"], options={"require": [*claims, "iat", "exp"]})
+        # When it was issued is looked at below, where it is known from when on the user's sessions count.
+        options: Any = {"require": [*claims, "iat", "exp"], "verify_iat": False}
+        payload = jwt.decode(token, jwt_secret(), algorithms=["HS256"], options=options)
     except jwt.ExpiredSignatureError:
         raise unauthorized("Session token expired: sign in again") from None
     except jwt.InvalidTokenError:
         raise unauthorized("Invalid session token") from None
-    if not all(isinstance(payload[claim], str) and payload[claim].isascii() for claim in claims):
+    issued = payload["iat"]
+    if not all(isinstance(payload[claim], str) and payload[claim].isascii() for claim in claims) or type(issued) is not int:
         raise unauthorized("Invalid session token")
     row = one(
         "SELECT u.id, u.email, u.name, u.role_id, u.sessions_from, r.body FROM users u"
@@ -1157,10 +1191,12 @@ def authenticate_token(token: str) -> Caller:
     if row is None:
         raise unauthorized("Invalid session token")
     id, email, name, role_id, sessions_from, role = row
-    if int(payload["iat"]) < sessions_from:
-        raise unauthorized("Session ended by a new password: sign in again")
+    if issued < sessions_from:
+        raise unauthorized("Session ended: sign in again")
+    if issued > max(time.time(), sessions_from):
+        raise unauthorized("Invalid session token")
     user = {"id": id, "email": email, "name": name, "roleId": role_id}
-    return Caller(payload["workspaceId"], id, user=user, role=json.loads(role))
+    return Caller(payload["workspaceId"], id, user=user, role=json.loads(role), sessions_from=sessions_from)
 
 
 def authenticate(environ: dict[str, Any]) -> Caller:
@@ -1501,15 +1537,29 @@ class TenantBody(Body):
     users = Items(fields.Nested(UserBody), "Who may sign in", required=True)
 
 
-def make_session(tenant: str, user: dict[str, str]) -> dict[str, Any]:
+def next_sessions_from() -> int:
+    """Answer from which second on sessions count of a user who was made now, or has a new password now.
+
+    It is later than that of every token so far, because each user, also one by the ids of another who is gone, and each new
+    password get a later one. Who signs in before that second has begun gets a token that says it was issued in it.
+    """
+    sql = (
+        "INSERT INTO settings (name, value) VALUES ('sessions_from', ?1 + 1)"
+        " ON CONFLICT (name) DO UPDATE SET value = max(CAST(value AS INTEGER), ?1) + 1 RETURNING CAST(value AS INTEGER)"
+    )
+    ((second,),) = execute(sql, math.floor(time.time())).fetchall()
+    return int(second)
+
+
+def make_session(tenant: str, user: dict[str, str], sessions_from: int) -> dict[str, Any]:
     """Make a session token for a user, from when the request came: a password that was changed meanwhile ends it, too."""
-    now = datetime.fromtimestamp(request.came_at, UTC)  # type: ignore[attr-defined]
+    now = max(math.floor(request.came_at), sessions_from)  # type: ignore[attr-defined]
     claims = {
         "userId": user["id"],
         "workspaceId": tenant,
         "roleId": user["roleId"],
         "iat": now,
-        "exp": now + timedelta(hours=24),
+        "exp": now + 24 * 3600,
     }
     return {"token": jwt.encode(claims, jwt_secret(), algorithm="HS256"), "user": user}
 
@@ -1583,13 +1633,14 @@ def login(credentials: dict[str, str]) -> Any:
     pair, alone = (hashlib.sha256(text.encode()).digest() for text in (f"{email.lower()} {address}", address))
     limits = {pair: FAILURES_OF_EMAIL, alone: FAILURES_OF_ADDRESS}
     refuse_throttled(limits)
-    row = one("SELECT tenant, id, email, name, role_id, password_hash FROM users WHERE email = ?", email)
-    is_right = check_password_hash(row[5] if row else NO_PASSWORD, password) and row is not None
+    row = one("SELECT tenant, id, email, name, role_id, sessions_from, password_hash FROM users WHERE email = ?", email)
+    is_right = check_password_hash(row[6] if row else NO_PASSWORD, password) and row is not None
     settle_attempt(limits, pair, is_right)
     if not is_right:
         raise unauthorized("Wrong email or password")
-    tenant, *user, _ = row
-    return make_session(tenant, dict(zip(("id", "email", "name", "roleId"), user, strict=True))), 200, NOT_STORED
+    tenant, *user, sessions_from, _ = row
+    known = dict(zip(("id", "email", "name", "roleId"), user, strict=True))
+    return make_session(tenant, known, sessions_from), 200, NOT_STORED
 
 
 @api.post("/auth/refresh")
@@ -1597,7 +1648,7 @@ def login(credentials: dict[str, str]) -> Any:
 @api.response(200, SessionBody)
 def refresh_session() -> Any:
     """Exchange a session token that is still good for a new one."""
-    return make_session(g.tenant, g.caller.user), 200, NOT_STORED
+    return make_session(g.tenant, g.caller.user, g.caller.sessions_from), 200, NOT_STORED
 
 
 # == API keys ==
@@ -3660,11 +3711,11 @@ def acting_as(tenant: str, user_id: str) -> Iterator[None]:
         yield
 
 
-def insert_user(user: dict[str, str], password_hash: str) -> None:
+def insert_user(user: dict[str, str], password_hash: str, sessions_from: int) -> None:
     """Store a user. Raises sqlite3.IntegrityError for an email that is taken."""
     execute(
-        "INSERT INTO users (tenant, id, email, name, password_hash, role_id) VALUES (?, ?, ?, ?, ?, ?)",
-        *(g.tenant, user["id"], user["email"], user["name"], password_hash, user["roleId"]),
+        "INSERT INTO users (tenant, id, email, name, password_hash, role_id, sessions_from) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        *(g.tenant, user["id"], user["email"], user["name"], password_hash, user["roleId"], sessions_from),
     )
 
 
@@ -3730,7 +3781,7 @@ def insert_demo(demo: dict[str, Any]) -> None:
     with acting_as(demo["workspace"]["id"], demo["users"][0]["id"]):
         insert_first_state(demo)
         for user in demo["users"]:
-            insert_user(user, hash_demo_password(user["password"]))
+            insert_user(user, hash_demo_password(user["password"]), next_sessions_from())
         for key in demo["apiKeys"]:
             execute(
                 "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at, last_used_at)"
@@ -3754,8 +3805,8 @@ def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]
         for user in users:
             who = user["id"].removeprefix("user-")
             known = {"id": user["id"], "email": f"{who}@{id}.example", "name": user["name"], "roleId": user["roleId"]}
-            insert_user(known, NO_PASSWORD)
-            sessions[who] = make_session(id, known)
+            insert_user(known, NO_PASSWORD, 0)  # there is no older token: the workspace's id is new for good
+            sessions[who] = make_session(id, known, 0)
         made = [insert_api_key({"name": f"Test key {n}", "permissions": held}) for n, held in enumerate(keys, 1)]
     return {"id": id, "name": name, **sessions, "keys": made}
 
@@ -3903,11 +3954,14 @@ def delete_test_workspace(id: str) -> None:
 @standin.arguments(ResetBody())
 @standin.response(204)
 def reset_demo(wanted: dict[str, Any]) -> None:
-    """Bring the demo workspace back to its first state; tokens of its users stay good."""
+    """Bring the demo workspace back to its first state; tokens of its users stay good, unless they had ended."""
     with transaction():
         demo = read_demo()
-        remove_contents(demo["workspace"]["id"])
+        id = demo["workspace"]["id"]
+        living = execute("SELECT sessions_from, tenant, id FROM users WHERE tenant = ?", id).fetchall()
+        remove_contents(id)
         insert_demo(demo)
+        get_db().executemany("UPDATE users SET sessions_from = ? WHERE tenant = ? AND id = ?", living)
         if wanted["removeTestWorkspaces"]:
             for (id,) in execute("SELECT id FROM workspaces WHERE is_disposable").fetchall():
                 remove_contents(id)
@@ -4293,7 +4347,7 @@ def refuse_taken_port(host: str, port: int) -> None:
             probe.bind((host.strip("[]"), port))
         except OSError as error:
             raise StartError(
-                f"Cannot serve on {host}, port {port}: {error.strerror}. Choose others with HOST and PORT."
+                f"Cannot serve on {host}, port {port}: {error.strerror}. Choose others with SIGMA_HOST and SIGMA_PORT."
             ) from None
 
 
@@ -4367,12 +4421,12 @@ def make_demo() -> None:
 
 @api.cli.command("serve")
 def serve() -> None:
-    """Serve on HOST and PORT with WORKERS processes, and print a line `Ready <url>` as soon as the service answers.
+    """Serve on SIGMA_HOST and SIGMA_PORT with SIGMA_WORKERS processes, and print `Ready <url>` when the service answers.
 
-    Example: PORT=9000 flask serve
+    Example: SIGMA_PORT=9000 flask serve
     """
     config = current_app.config
-    host, port = config["HOST"], config["PORT"]
+    host, port, workers = (read_setting(name, config) for name in ("HOST", "PORT", "WORKERS"))
     refuse_public_demo(host)
     refuse_taken_port(host, port)
     port = port or take_free_port(host)
@@ -4395,7 +4449,7 @@ def serve() -> None:
         "interface": "wsgi",
         "host": host,
         "port": port,
-        "workers": config["WORKERS"],
+        "workers": workers,
         "blocking-threads": 1,
         "log-level": "warning",
         "http": "1",  # over HTTP/2, granian resets a request whose body is not read, and its refusal is lost
@@ -4572,7 +4626,7 @@ def create_workspace(id: str, name: str, email: str, user_name: str) -> Report:
         execute("INSERT INTO workspaces (id, name) VALUES (?, ?)", id, name)
         act_as(id, user["id"])
         insert_administrator_role(user["roleId"])
-        insert_user(user, generate_password_hash(password))
+        insert_user(user, generate_password_hash(password), next_sessions_from())
     return Report({**workspace, "users": [user]}, f"Workspace '{id}' made; {email} can sign in.")
 
 
@@ -4646,7 +4700,7 @@ def add_user(email: str, name: str, role_id: str) -> Report:
     password = read_password()
     with refusing_taken(email=email):
         require_existing([("role", "role", role_id)])
-        insert_user(user, generate_password_hash(password))
+        insert_user(user, generate_password_hash(password), next_sessions_from())
     return Report(user, f"{email} can sign in to '{g.tenant}' with role '{role_id}'.")
 
 
@@ -4660,15 +4714,12 @@ def change_password(email: str) -> Report:
     """
     user = choose_user(email)
     hashed = generate_password_hash(read_password())
+    sql = "UPDATE users SET password_hash = ?, sessions_from = ? WHERE tenant = ? AND id = ?"
     sessions_from = 0
     while time.time() >= sessions_from:  # a session could have begun while that was being stored
         with transaction():
-            sessions_from = math.floor(time.time()) + 1
-            sql = "UPDATE users SET password_hash = ?, sessions_from = ? WHERE tenant = ? AND id = ?"
+            sessions_from = next_sessions_from()
             execute(sql, hashed, sessions_from, g.tenant, user["id"])
-    time.sleep(
-        max(0, sessions_from - time.time())
-    )  # tokens count in whole seconds; who signs in from now on is not turned away
     return Report(user, f"{user['email']} has a new password, and must sign in again.")
 
 
@@ -5071,7 +5122,7 @@ def weak_secret() -> Iterator[str]:
 def public_demo() -> Iterator[str]:
     """Yield demo workspaces that others can reach, or may soon."""
     config = current_app.config
-    if config["ALLOW_PUBLIC_DEMO"] or not is_loopback(config["HOST"]):
+    if config["ALLOW_PUBLIC_DEMO"] or not is_loopback(read_setting("HOST", config)):
         for (id,) in execute("SELECT id FROM workspaces WHERE is_demo"):
             yield f"everybody knows the passwords of '{id}', and others may reach it: flask workspace delete {id}"
 
@@ -5115,7 +5166,7 @@ def unused_keys() -> Iterator[str]:
 def uncounted_proxy() -> Iterator[str]:
     """Yield that failed logins may all be counted as a proxy's."""
     config = current_app.config
-    if not config["PROXIES"] and not (is_loopback(config["HOST"]) and holds_demo()):
+    if not config["PROXIES"] and not (is_loopback(read_setting("HOST", config)) and holds_demo()):
         yield "SIGMA_PROXIES is 0: if a proxy stands in front, set SIGMA_PROXIES=1, or one client's failures count for all"
 
 
@@ -5167,7 +5218,7 @@ def examine(check: Check) -> dict[str, Any]:
 def doctor() -> Report:
     """Look for what is wrong with the database and the settings, and say what to do about it. Exit code 1: problems.
 
-    Example: HOST=0.0.0.0 flask doctor
+    Example: SIGMA_HOST=0.0.0.0 flask doctor
     """
     results = [examine(check) for check in CHECKS]
     lines = [
@@ -5183,8 +5234,10 @@ def doctor() -> Report:
 @contextmanager
 def serving_demo(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """Serve a demo workspace of its own during the block; yield its URL and the server. Raises StartError."""
-    others = {name: value for name, value in os.environ.items() if not name.startswith("SIGMA_") and name != "WORKERS"}
-    environment = {"PORT": "0", **others, "HOST": "127.0.0.1", "SIGMA_DATABASE": str(folder / "demo.db")}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("SIGMA_")}
+    port = os.environ.get("SIGMA_PORT") or os.environ.get("PORT") or "0"
+    serving = {"SIGMA_HOST": "127.0.0.1", "SIGMA_PORT": port, "SIGMA_WORKERS": "1"}
+    environment = {**others, **serving, "SIGMA_DATABASE": str(folder / "demo.db")}
     flask, log = [sys.executable, "-m", "flask", "--app", "app"], folder / "log"
     if subprocess.run([*flask, "demo"], cwd=HERE, env=environment, check=False).returncode:  # noqa: S603 (the command is ours)
         sys.exit(1)  # it has said why
@@ -5333,8 +5386,8 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     Takes settings by name, which win over the environment. Raises StartError.
     """
     app = Service(__name__, static_folder=None)
-    app.config.update(read_settings(), PROVIDE_AUTOMATIC_OPTIONS=False)
-    app.config.update(config or {})
+    app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
+    app.config.update(read_settings(config or {}))
     app.json.sort_keys, app.json.ensure_ascii = False, False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False  # a redirect would answer before the caller is known
     if app.config["PROXIES"]:  # who calls is what the outermost of them saw

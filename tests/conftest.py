@@ -66,6 +66,7 @@ def template(tmp_path_factory):
         result = runner.invoke(args=arguments, input=stdin)
         assert result.exit_code == 0, result.output
     with app.app_context():
+        service.execute("UPDATE users SET sessions_from = sessions_from - 86400")  # as if they had been made yesterday
         service.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         service.close_db()
     return path
@@ -97,6 +98,7 @@ def app(session_app, template, tokens, tmp_path):
     session_app.config["DATABASE"] = str(path)
     yield session_app
     service.close_db()
+    session_app.config.clear()
     session_app.config.update(before)
 
 

@@ -326,6 +326,46 @@ def test_a_workspace_is_deleted_with_all_that_it_holds_and_nothing_else(app, run
     assert done(run("workspace", "list", "--json")) == "[]\n"
 
 
+def test_a_token_of_a_deleted_workspace_does_not_open_another_with_its_id(app, run, error):
+    """Nor one that was asked for in the second in which the new workspace was made."""
+    create = ["workspace", "create", "acme", "--name", "Acme", "--email", "ann@acme.example"]
+    tokens = []
+    for _ in range(3):
+        done(run(*create, stdin=f"{PASSWORD}\n"))
+        mine = bearer(app, login(app, "ann@acme.example", PASSWORD).json["token"])
+        made = mine.post("/api-keys", {"name": "Feed", "permissions": ["read"]}).json
+        assert mine.get("/api-keys").status_code == 200
+        tokens += [mine, bearer(app, mine.post("/auth/refresh").json["token"])]
+        key = Caller(app, {"X-Sigma-ApiKey": made["rawKey"]})
+        assert key.get("/roles").status_code == 200
+        done(run("workspace", "delete", "acme", "--yes"))
+        done(run(*create, stdin=f"{PASSWORD}\n"))
+        for token in tokens:
+            assert error(token.get("/api-keys"), 401) == "Session ended: sign in again"
+            error(token.post("/auth/refresh"), 401)
+        error(key.get("/roles"), 401)
+        anew = bearer(app, login(app, "ann@acme.example", PASSWORD).json["token"])
+        assert anew.get("/api-keys").json == []
+        tokens.append(anew)
+        done(run("workspace", "delete", "acme", "--yes"))
+
+
+def test_a_token_does_not_outlive_the_database_of_its_workspace(tmp_path, monkeypatch, error):
+    """With a signing secret of the operator's, another database may have the same workspace and user."""
+    monkeypatch.setenv("SIGMA_JWT_SECRET", "0123456789abcdef" * 2)
+    apps = []
+    for name in ("a.db", "b.db"):
+        apps.append(service.create_app({"DATABASE": str(tmp_path / name)}))
+        result = apps[-1].test_cli_runner().invoke(args=NEW, input=f"{PASSWORD}\n")
+        assert result.exit_code == 0, result.output
+        if name == "a.db":
+            old = login(apps[0], "ann@acme.example", PASSWORD).json["token"]
+            time.sleep(1 - time.time() % 1)
+    assert bearer(apps[0], old).get("/api-keys").status_code == 200
+    error(bearer(apps[1], old).get("/api-keys"), 401)
+    service.close_db()
+
+
 @pytest.mark.parametrize("answer", ["ws-other\n", "y\n", "WS-DEMO\n", ""], ids=["another id", "yes", "capitals", "nothing"])
 def test_a_workspace_is_not_deleted_unless_its_id_is_typed(app, run, answer):
     before = content(app)
@@ -526,7 +566,7 @@ def test_a_new_password_ends_every_session_that_began_before_it(app, run, editor
     made = admin.post("/api-keys", {"name": "Feed", "permissions": ["read"]}).json
     done(run("users", "password", "admin@sigma.io", stdin=f"{PASSWORD}\n"))
     for session in (admin, other, late):
-        assert error(session.get("/api-keys"), 401) == "Session ended by a new password: sign in again"
+        assert error(session.get("/api-keys"), 401) == "Session ended: sign in again"
         error(session.post("/auth/refresh"), 401)
         error(session.post("/api-keys", {"name": "Mine", "permissions": ["read"]}), 401)
     again = bearer(app, login(app, "admin@sigma.io", PASSWORD).json["token"])
@@ -558,12 +598,12 @@ def test_a_session_that_was_asked_for_before_a_new_password_was_stored_ends_too(
     session, begun = bearer(app, login(app, "admin@sigma.io", "admin").json["token"]), []
     make_session = service.make_session
 
-    def make_late(tenant, user):
+    def make_late(*arguments):
         if not begun:
             begun.append(True)
             with ThreadPoolExecutor(1) as pool:
                 done(pool.submit(run, "users", "password", "admin@sigma.io", stdin=f"{PASSWORD}\n").result())
-        return make_session(tenant, user)
+        return make_session(*arguments)
 
     monkeypatch.setattr(service, "make_session", make_late)
     late = login(app, "admin@sigma.io", "admin") if way == "login" else session.post("/auth/refresh")
@@ -716,16 +756,8 @@ def test_nothing_in_the_environment_looks_like_a_header_to_the_server(app, run, 
 
 
 LOOPBACK = ["127.0.0.1", "127.1.2.3", "::1", "localhost"]
-OPEN = [
-    "0.0.0.0",
-    "::",
-    "192.0.2.1",
-    "::ffff:192.0.2.1",
-    "sigma.example",
-    "localhost.sigma.example",
-    "127.0.0.1.sigma.example",
-    "0",
-]
+OPEN = ["0.0.0.0", "::", "192.0.2.1", "::ffff:c000:201"]
+NAMES = ["sigma.example", "localhost.sigma.example", "127.0.0.1.sigma.example", "0"]
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
@@ -734,7 +766,8 @@ def test_demo_data_is_served_to_this_machine(app, run, executed, host):
     result = run("serve")
     assert result.exit_code == 0
     assert len(executed) == 1
-    assert f"http://{host if '.' in host or host == 'localhost' else f'[{host}]'}:" in result.output
+    address = "127.0.0.1" if host == "localhost" else host
+    assert f"http://{address if '.' in address else f'[{address}]'}:" in result.output
 
 
 @pytest.mark.parametrize("host", OPEN)
@@ -747,6 +780,14 @@ def test_demo_data_is_not_served_to_others(app, run, executed, host):
     assert PUBLISHED_KEY not in result.output
     for part in (host, "demo", "SIGMA_DATABASE", "SIGMA_ALLOW_PUBLIC_DEMO"):
         assert part in result.output
+
+
+@pytest.mark.parametrize("host", NAMES)
+def test_what_is_no_address_is_not_served_on(app, run, executed, host):
+    app.config["HOST"] = host
+    result = run("serve")
+    assert (result.exit_code, executed) == (1, [])
+    assert result.output == f"Error: HOST: expected an IP address or localhost, got '{host}'\n"
 
 
 def test_demo_data_is_served_to_others_when_that_is_asked_for(app, run, executed):

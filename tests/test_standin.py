@@ -666,3 +666,24 @@ def test_the_first_state_is_made_again_when_another_release_has_another_demo(app
     monkeypatch.setattr(service, "read_demo", lambda: demo)
     assert standin("POST", "/reset", {}).status_code == 204
     assert admin.get("/records/ent-coastal-wb").json["values"]["size"] == [{"scope": {}, "value": "of another release"}]
+
+
+def test_a_reset_ends_no_session_and_revives_none(app, standin, admin, editor, run, anonymous, error):
+    """Sessions that ended by a new password, or with their user, stay ended when the user is there again."""
+    live = Caller(app, admin.headers)
+    run("users", "password", "editor@sigma.io", stdin="another password\n")
+    error(editor.get("/roles"), 401)
+    assert standin("POST", "/reset", {}).status_code == 204
+    error(editor.get("/roles"), 401)
+    assert live.get("/roles").status_code == 200
+    again = signed_in(app, anonymous.post("/auth/login", {"email": "editor@sigma.io", "password": "editor"}).json)
+    assert again.get("/roles").status_code == 200
+    assert run("users", "remove", "editor@sigma.io").exit_code == 0
+    error(again.get("/roles"), 401)
+    assert standin("POST", "/reset", {}).status_code == 204
+    for ended in (editor, again):
+        error(ended.get("/roles"), 401)
+        error(ended.post("/auth/refresh"), 401)
+    assert live.get("/roles").status_code == 200
+    new = signed_in(app, anonymous.post("/auth/login", {"email": "editor@sigma.io", "password": "editor"}).json)
+    assert new.get("/roles").status_code == 200
