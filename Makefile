@@ -15,7 +15,7 @@ serve: .venv/installed                  # serve what the database holds: HOST, P
 	@$(BIN)/flask --app app serve
 
 demo: .venv/installed                   # play a key's story in the terminal, on a database of its own; ARGS="--fast --exit"
-	@exec $(BIN)/python -c "from app import play; play()" $(ARGS)
+	@exec $(BIN)/python -c "from sigma.cli.story import play; play()" $(ARGS)
 
 # The tests commit thousands of times; where there is room in memory, none of them waits for a disk.
 MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 500000 { print "TMPDIR=/dev/shm" }')
@@ -26,7 +26,7 @@ test: .venv/installed-tests             # the test suite, in random order, in pa
 check: .venv/installed-tests            # lint, format, types, known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy app.py
+	$(BIN)/mypy app.py sigma
 	$(BIN)/python tests/audit.py
 
 torture: .venv/installed-torture        # what takes longer: fuzzing, kill -9, generated clients, a browser

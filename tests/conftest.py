@@ -15,6 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import app as service
+from sigma import database
 
 ALL_PERMISSIONS = ("read", "update-data", "delete-data", "update-model", "delete-model")
 PASSWORD = "correct horse battery staple"
@@ -53,6 +54,14 @@ class Caller:
         return self.request("DELETE", path, **options)
 
 
+def replace_everywhere(monkeypatch, module, name, new):
+    """Put something else in the place of a function or constant, in every module that has it."""
+    original = getattr(module, name)
+    for path, other in list(sys.modules.items()):
+        if path.partition(".")[0] in ("app", "sigma") and getattr(other, name, None) is original:
+            monkeypatch.setattr(other, name, new)
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
     """A database with the demo workspace, and a second workspace `ws-other` whose admin is admin@other.example."""
@@ -66,9 +75,9 @@ def template(tmp_path_factory):
         result = runner.invoke(args=arguments, input=stdin)
         assert result.exit_code == 0, result.output
     with app.app_context():
-        service.execute("UPDATE users SET sessions_from = sessions_from - 86400")  # as if they had been made yesterday
-        service.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        service.close_db()
+        database.execute("UPDATE users SET sessions_from = sessions_from - 86400")  # as if they had been made yesterday
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.close_db()
     return path
 
 
@@ -85,7 +94,7 @@ def tokens(session_app):
         email: Caller(session_app).post("/auth/login", {"email": email, "password": password})
         for email, password in users.items()
     }
-    service.close_db()
+    database.close_db()
     return {email: answer.json["token"] for email, answer in answers.items()}
 
 
@@ -97,7 +106,7 @@ def app(session_app, template, tokens, tmp_path):
     before = dict(session_app.config)
     session_app.config["DATABASE"] = str(path)
     yield session_app
-    service.close_db()
+    database.close_db()
     session_app.config.clear()
     session_app.config.update(before)
 
@@ -108,7 +117,7 @@ def run(app):
 
     def invoke(*arguments, stdin=None):
         result = app.test_cli_runner().invoke(args=arguments, input=stdin)
-        service.close_db()
+        database.close_db()
         return result
 
     return invoke

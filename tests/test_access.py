@@ -22,6 +22,8 @@ from conftest import ALL_PERMISSIONS, Caller
 from werkzeug.test import create_environ
 
 import app as service
+from sigma import database
+from sigma.resources import model
 
 PUBLIC, NO_KEY, ANY_USER = "public", None, None
 SCHEMAS, ROLES, DIMENSIONS, LISTS = "canManageSchemas", "canManageRoles", "canManageDimensions", "canManageOptionLists"
@@ -197,7 +199,7 @@ def wall(template, tokens, tmp_path_factory):
     path = tmp_path_factory.mktemp("access") / "wall.db"
     shutil.copy(template, path)
     yield service.create_app({"DATABASE": str(path)})
-    service.close_db()
+    database.close_db()
 
 
 @pytest.fixture(scope="module")
@@ -506,7 +508,7 @@ def test_also_the_answer_when_the_database_is_gone_says_what_it_takes(app, admin
 
 
 def test_also_the_answer_to_a_failure_says_what_it_takes(admin, error, monkeypatch):
-    monkeypatch.delattr(service, "answer_list")
+    monkeypatch.delattr(model, "answer_list")
     answer = admin.get("/schemas")
     error(answer, 500)
     assert answer.headers.get(HEADER) == "read"
@@ -761,6 +763,8 @@ def test_dots_in_the_place_of_an_id_are_an_id_like_any_other(path, wall, wall_ad
 SPOIL = """
 import os
 import app as service
+from sigma import settings
+from sigma.http import access, blueprint
 
 def leak():
     return "leaked"
@@ -769,18 +773,18 @@ def past_the_blueprint(before):
     class Leaky(service.Service):
         def add_url_rule(self, rule, *arguments, **options):
             if rule == before:
-                super().add_url_rule("/api/v1/leak", "leak", service.requires("read")(leak))
+                super().add_url_rule("/api/v1/leak", "leak", access.requires("read")(leak))
             super().add_url_rule(rule, *arguments, **options)
     service.Service = Leaky
 
 cases = {
-    "a declared route": lambda: service.api.get("/leak")(service.requires("read")(leak)),
-    "nothing declared": lambda: service.api.get("/leak")(leak),
-    "an unknown permission": lambda: service.api.get("/leak")(service.requires("write-all")(leak)),
-    "an unknown role flag": lambda: service.api.get("/leak")(service.requires("read", "canManageAll")(leak)),
-    "nothing declared beside the API": lambda: service.standin.get("/leak")(leak),
-    "a permission declared beside the API": lambda: service.standin.get("/leak")(service.requires("read")(leak)),
-    "the demo's declaration in the API": lambda: service.api.get("/leak")(service.demo_only(leak)),
+    "a declared route": lambda: blueprint.api.get("/leak")(access.requires("read")(leak)),
+    "nothing declared": lambda: blueprint.api.get("/leak")(leak),
+    "an unknown permission": lambda: blueprint.api.get("/leak")(access.requires("write-all")(leak)),
+    "an unknown role flag": lambda: blueprint.api.get("/leak")(access.requires("read", "canManageAll")(leak)),
+    "nothing declared beside the API": lambda: blueprint.standin.get("/leak")(leak),
+    "a permission declared beside the API": lambda: blueprint.standin.get("/leak")(access.requires("read")(leak)),
+    "the demo's declaration in the API": lambda: blueprint.api.get("/leak")(access.demo_only(leak)),
     "a route past the blueprint": lambda: past_the_blueprint("/api/v1/records"),
     "a route past the blueprint, made last": lambda: past_the_blueprint("/openapi.json"),
 }
@@ -790,7 +794,7 @@ for number, (name, spoil) in enumerate(cases.items()):
         try:
             service.create_app({"DATABASE": f"{number}.db"})
             print(f"{name}: it started", flush=True)
-        except service.StartError as error:
+        except settings.StartError as error:
             print(f"{name}: {error.message}", flush=True)
         os._exit(0)
     os.wait()

@@ -3,8 +3,10 @@
 import sqlite3
 
 import pytest
+from conftest import replace_everywhere
 
-import app as service
+from sigma.http import responses
+from sigma.resources import entities, unique_values
 
 SECRET = "the cause, which is nobody's business"
 
@@ -61,7 +63,8 @@ def everything(caller):
 
 def fail_in(monkeypatch, name, error=None, after=False, call=1):
     """Let a function of the service raise an error: before or after its work, at its first or a later call."""
-    original, calls = getattr(service, name), []
+    module = {"log_change": entities, "claim_values": unique_values, "answer": responses}[name]
+    original, calls = getattr(module, name), []
 
     def failing(*args, **kwargs):
         calls.append(name)
@@ -71,7 +74,7 @@ def fail_in(monkeypatch, name, error=None, after=False, call=1):
             original(*args, **kwargs)
         raise error or RuntimeError(SECRET)
 
-    monkeypatch.setattr(service, name, failing)
+    replace_everywhere(monkeypatch, module, name, failing)
     return calls
 
 

@@ -12,9 +12,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import PASSWORD, Caller
+from conftest import PASSWORD, Caller, replace_everywhere
 
 import app as service
+from sigma import database, settings
+from sigma.resources import sessions
 
 DAY = 24 * 60 * 60
 ADMIN = {"id": "user-admin", "email": "admin@sigma.io", "name": "Ada Admin", "roleId": "role-admin"}
@@ -105,13 +107,13 @@ def test_each_user_signs_in_to_their_own_workspace(anonymous, app):
 
 def test_an_unknown_email_and_a_wrong_password_cost_and_answer_the_same(anonymous, error, monkeypatch):
     checked = []
-    check = service.check_password_hash
+    check = sessions.check_password_hash
 
     def counting_check(stored, password):
         checked.append((stored.split("$")[0], password))
         return check(stored, password)
 
-    monkeypatch.setattr(service, "check_password_hash", counting_check)
+    replace_everywhere(monkeypatch, sessions, "check_password_hash", counting_check)
     wrong, unknown = login(anonymous, password="wrong"), login(anonymous, "nobody@sigma.io", "wrong")
     assert shape(wrong) == shape(unknown)
     error(wrong, 401)
@@ -379,7 +381,7 @@ def test_a_secret_in_the_environment_overrides_the_databases(app, monkeypatch, t
 @pytest.mark.parametrize("secret", ["x", "secret", "sixteen letters!"])
 def test_a_secret_that_is_too_short_keeps_the_service_from_starting(app, monkeypatch, secret):
     monkeypatch.setenv("SIGMA_JWT_SECRET", secret)
-    with pytest.raises(service.StartError) as refusal:
+    with pytest.raises(settings.StartError) as refusal:
         service.create_app({"DATABASE": app.config["DATABASE"]})
     assert "SIGMA_JWT_SECRET" in str(refusal.value)
     assert len(secret) == 1 or secret not in str(refusal.value)
@@ -476,21 +478,21 @@ def test_right_logins_at_the_same_time_are_no_failures(app, anonymous):
         try:
             return login(anonymous).status_code
         finally:
-            service.close_db()
+            database.close_db()
 
     with ThreadPoolExecutor(12) as pool:
         assert list(pool.map(sign_in, range(12))) == [200] * 12
 
 
 def test_tries_at_the_same_time_find_no_more_than_one_after_another(app, anonymous, monkeypatch, error):
-    check = service.check_password_hash
+    check = sessions.check_password_hash
 
     def others_fail_meanwhile(*arguments):
-        monkeypatch.setattr(service, "check_password_hash", check)
+        replace_everywhere(monkeypatch, sessions, "check_password_hash", check)
         fail(app, anonymous, 10)
         return check(*arguments)
 
-    monkeypatch.setattr(service, "check_password_hash", others_fail_meanwhile)
+    replace_everywhere(monkeypatch, sessions, "check_password_hash", others_fail_meanwhile)
     assert_throttled(login(anonymous), error)
 
 
@@ -509,7 +511,7 @@ def test_behind_a_proxy_the_address_is_what_the_proxy_saw(template, tmp_path, er
         assert_throttled(login(caller, headers={"X-Forwarded-For": "198.51.100.67, 203.0.113.9"}), error)
         assert login(caller, headers={"X-Forwarded-For": "203.0.113.9, 203.0.113.10"}).status_code == 200
     finally:
-        service.close_db()
+        database.close_db()
 
 
 def test_an_email_that_nobody_has_is_throttled_like_any_other(app, anonymous, error):

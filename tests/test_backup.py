@@ -11,9 +11,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Caller
+from conftest import Caller, replace_everywhere
 
 import app as service
+from sigma import database, settings
+from sigma.cli import backup
 
 KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
 OLD = Path(__file__).parent / "data" / "version-1.db.gz"
@@ -68,7 +70,7 @@ def test_a_backup_holds_what_the_database_holds_in_one_file_for_its_owner_alone(
     assert content(file) == content(path)
     assert rows(file, "PRAGMA integrity_check") == [("ok",)]
     assert rows(file, "PRAGMA journal_mode") == [("delete",)]  # so that it can be read where nothing can be written
-    assert rows(file, "PRAGMA application_id") == [(service.APPLICATION_ID,)]
+    assert rows(file, "PRAGMA application_id") == [(database.APPLICATION_ID,)]
 
 
 def test_a_backup_tells_programs_what_it_holds(run, tmp_path, admin):
@@ -158,7 +160,7 @@ def test_an_empty_database_which_a_wrong_path_makes_is_no_backup(app, run, tmp_p
     file = tmp_path / "copy.db"
     file.write_text("the last good one")
     app.config["DATABASE"] = str(tmp_path / "mistyped.db")
-    service.prepare_database(app.config["DATABASE"])
+    database.prepare_database(app.config["DATABASE"])
     result = run("backup", str(file), "--force")
     told = f"Error: {tmp_path}/mistyped.db holds no workspace; is it the one that is meant?\n"
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", told)
@@ -172,7 +174,7 @@ def test_a_restore_brings_back_all_that_was_there_and_keeps_what_is_replaced(pat
     before = content(path)
     assert admin.delete("/records/ent-coastal-wb").status_code == 204
     assert admin.post("/records", {"id": "ent-late", "schemaId": "schema-apparel", "values": {}}).status_code == 201
-    service.close_db()
+    database.close_db()
     late, names = content(path), listing(path)
     result = run("restore", str(copy), "--yes")
     (kept,) = set(listing(path)) - set(names)
@@ -185,14 +187,14 @@ def test_a_restore_brings_back_all_that_was_there_and_keeps_what_is_replaced(pat
     assert rows(path, "PRAGMA journal_mode") == [("wal",)]
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
     assert [record["id"] for record in admin.get("/records").json["items"]] == ["ent-coastal-wb", "ent-trail-cap"]
-    service.close_db()
+    database.close_db()
     assert run("restore", str(path.parent / kept), "--yes").exit_code == 0
     assert content(path) == late
 
 
 def test_a_restore_is_asked_about(path, run, copy, admin):
     assert admin.delete("/records/ent-coastal-wb").status_code == 204
-    service.close_db()
+    database.close_db()
     before, names = content(path), listing(path)
     question = f"Replace what {path} holds (2 workspaces, 1 record) by {copy} (2 workspaces, 2 records)? [y/N]: "
     for answer in ("n\n", "\n", ""):
@@ -208,7 +210,7 @@ def test_keys_that_would_be_accepted_again_are_named_before_the_question(app, ru
     admin.post("/api-keys/apikey-sync-prod/deactivate")
     assert admin.delete("/api-keys/apikey-export-staging").status_code == 200
     make_key("read")
-    service.close_db()
+    database.close_db()
     again = (
         "These API keys are refused now, and will be accepted again:\n"
         "WORKSPACE  ID                     NAME\n"
@@ -218,7 +220,7 @@ def test_keys_that_would_be_accepted_again_are_named_before_the_question(app, ru
     result = run("restore", str(copy), stdin="n\n")
     assert result.stderr.startswith(f"{again}Replace ")
     error(Caller(app, {"X-Sigma-ApiKey": KEY}).get("/records"), 401)
-    service.close_db()
+    database.close_db()
     result = run("restore", str(copy), "--yes", "--json")
     assert (result.exit_code, result.stderr) == (0, again)
     told = json.loads(result.stdout)
@@ -243,7 +245,7 @@ def test_a_backup_of_an_older_release_is_brought_forward_and_itself_left_alone(p
     file.chmod(0o400)
     before = file.read_bytes()
     assert run("restore", str(file), "--yes").exit_code == 0
-    assert rows(path, "PRAGMA user_version") == [(service.SCHEMA_VERSION,)]
+    assert rows(path, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
     assert rows(path, "SELECT sum(total) FROM entity_counts WHERE tenant = 'ws-demo' AND is_variant = 0") == [(31,)]
     assert [entry.name for entry in file.parent.iterdir()] == ["old.db"]
     assert file.read_bytes() == before
@@ -273,7 +275,7 @@ def test_a_backup_from_where_pages_are_of_another_size_is_restored(path, run, co
 
 
 def newer(file):
-    service.prepare_database(str(file))
+    database.prepare_database(str(file))
     rows(file, "PRAGMA user_version = 99")
 
 
@@ -282,18 +284,18 @@ def foreign(file):
 
 
 def damaged(file):
-    service.prepare_database(str(file))
+    database.prepare_database(str(file))
     spoil(file)
 
 
 def inconsistent(file):
-    service.prepare_database(str(file))
+    database.prepare_database(str(file))
     with closing(sqlite3.connect(file, isolation_level=None)) as db:
         db.execute("INSERT INTO audit_log (tenant, record_id, body) VALUES ('ws-nowhere', 'x', '{}')")
 
 
 def without_history(file):
-    service.prepare_database(str(file))
+    database.prepare_database(str(file))
     rows(file, "DROP TABLE audit_log")
 
 
@@ -323,18 +325,18 @@ def test_what_is_no_good_backup_is_refused_and_changes_nothing(path, run, tmp_pa
     before = content(path), listing(path), listing(file)
     result = run("restore", str(file), "--yes")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"Error: {told.format(file=file, version=service.SCHEMA_VERSION)}")
+    assert result.stderr.startswith(f"Error: {told.format(file=file, version=database.SCHEMA_VERSION)}")
     assert (content(path), listing(path), listing(file)) == before
 
 
 def test_a_database_that_no_command_can_open_is_moved_away_first(path, run, copy):
     path.write_bytes(b"\xff" * 4096)
-    with pytest.raises(service.StartError, match="cannot be used"):
+    with pytest.raises(settings.StartError, match="cannot be used"):
         service.create_app({"DATABASE": str(path)})
     path.rename(f"{path}.damaged")
     app = service.create_app({"DATABASE": str(path)})
     result = app.test_cli_runner().invoke(args=["restore", str(copy), "--yes"])
-    service.close_db()
+    database.close_db()
     assert result.exit_code == 0
     assert content(path) == content(copy)
 
@@ -346,7 +348,7 @@ def test_the_database_is_no_backup_of_itself(path, run, tmp_path):
 
 
 def test_a_connection_that_is_open_sees_the_old_until_the_new_is_whole(path, run, copy, monkeypatch):
-    seen, keep = [], service.copy_database
+    seen, keep = [], backup.copy_database
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("INSERT INTO workspaces (id, name) VALUES ('ws-late', 'Late')")
         other.execute("BEGIN")
@@ -357,7 +359,7 @@ def test_a_connection_that_is_open_sees_the_old_until_the_new_is_whole(path, run
             seen.extend(rows(path, count))
             keep(source, target)
 
-        monkeypatch.setattr(service, "copy_database", copy_database)
+        replace_everywhere(monkeypatch, backup, "copy_database", copy_database)
         assert run("restore", str(copy), "--yes").exit_code == 0
         assert seen == [(3,), (3,)]  # when the backup was read, and when what was there was kept
         assert other.execute(count).fetchall() == [(3,)]
@@ -369,13 +371,13 @@ def test_a_connection_that_is_open_sees_the_old_until_the_new_is_whole(path, run
 
 def test_a_restore_that_fails_changes_nothing(path, run, copy, admin, monkeypatch):
     admin.delete("/records/ent-coastal-wb")
-    service.close_db()
+    database.close_db()
     before, names = content(path), listing(path)
 
     def flush(file):
         raise OSError(28, "No space left on device", str(file))
 
-    monkeypatch.setattr(service, "flush", flush)
+    replace_everywhere(monkeypatch, backup, "flush", flush)
     result = run("restore", str(copy), "--yes")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "No space left on device" in result.stderr
@@ -383,7 +385,7 @@ def test_a_restore_that_fails_changes_nothing(path, run, copy, admin, monkeypatc
 
 
 def test_a_restore_waits_for_a_write_and_gives_up_on_one_that_does_not_end(path, run, copy, monkeypatch):
-    monkeypatch.setattr(service, "BUSY_TIMEOUT", 0.05)
+    replace_everywhere(monkeypatch, database, "BUSY_TIMEOUT", 0.05)
     names = listing(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("INSERT INTO workspaces (id, name) VALUES ('ws-late', 'Late')")

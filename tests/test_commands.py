@@ -8,10 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-from conftest import ALL_PERMISSIONS, Caller
+from conftest import ALL_PERMISSIONS, Caller, replace_everywhere
 from test_project import commands
 
 import app as service
+from sigma import database
+from sigma import permissions as permissions_module
+from sigma.cli import serve
+from sigma.http import blueprint
+from sigma.resources import catalogs, sessions
 
 PUBLISHED_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
 NEW = ["workspace", "create", "acme", "--name", "Acme", "--email", "ann@acme.example"]
@@ -22,7 +27,7 @@ PASSWORD = "a long enough password"
 def empty(app, tmp_path):
     """The app, on a new database without any workspace."""
     path = str(tmp_path / "empty.db")
-    service.prepare_database(path)
+    database.prepare_database(path)
     app.config["DATABASE"] = path
     return app
 
@@ -55,7 +60,7 @@ def test_demo_makes_the_demo_workspace_once(empty, run):
     assert (first.exit_code, first.stderr) == (0, "")
     before = content(empty)
     assert Caller(empty, {"X-Sigma-ApiKey": PUBLISHED_KEY}).get("/records").json["total"] == 2
-    service.close_db()
+    database.close_db()
     before = content(empty)
     assert run("demo").exit_code == 0
     assert content(empty) == before
@@ -74,7 +79,7 @@ def test_demo_is_all_or_nothing(empty, run, monkeypatch):
         raise RuntimeError("in the middle")
 
     before = content(empty)
-    monkeypatch.setattr(service, "insert_assignment", fail)
+    replace_everywhere(monkeypatch, catalogs, "insert_assignment", fail)
     assert isinstance(run("demo").exception, RuntimeError)
     assert content(empty) == before
     monkeypatch.undo()
@@ -313,7 +318,7 @@ def test_a_workspace_is_deleted_with_all_that_it_holds_and_nothing_else(app, run
     assert stranger.post("/api-keys", {"name": "Key", "permissions": ["read"]}).status_code == 201
     key = Caller(app, {"X-Sigma-ApiKey": PUBLISHED_KEY})
     assert key.get("/records").json["total"] == 2
-    service.close_db()
+    database.close_db()
     before = content(app)
     question = "Workspace 'ws-demo' with its 2 records, users and keys will be gone for good. Type its id: "
     result = run("workspace", "delete", "ws-demo", stdin="ws-demo\n")
@@ -363,7 +368,7 @@ def test_a_token_does_not_outlive_the_database_of_its_workspace(tmp_path, monkey
             time.sleep(1 - time.time() % 1)
     assert bearer(apps[0], old).get("/api-keys").status_code == 200
     error(bearer(apps[1], old).get("/api-keys"), 401)
-    service.close_db()
+    database.close_db()
 
 
 @pytest.mark.parametrize("answer", ["ws-other\n", "y\n", "WS-DEMO\n", ""], ids=["another id", "yes", "capitals", "nothing"])
@@ -450,7 +455,7 @@ def test_a_new_key_is_told_to_programs_as_the_api_tells_it(app, keys, admin, err
 def test_a_key_is_refused_in_the_words_of_the_api(app, run, admin, error, name, permissions):
     told = error(admin.post("/api-keys", {"name": name, "permissions": permissions}), 400)
     options = [word for permission in permissions for word in ("--permission", permission)]
-    service.close_db()
+    database.close_db()
     message = refused(run, app, "keys", "create", "--name", name, *options, "--workspace", "ws-demo")
     assert message == f"Error: {told}\n"
 
@@ -498,7 +503,7 @@ def test_a_key_that_was_deactivated_is_deleted_without_a_question(keys, admin):
 @pytest.mark.parametrize("command", ["deactivate", "delete"])
 def test_a_key_of_another_workspace_is_not_there(app, run, stranger, command):
     id = stranger.post("/api-keys", {"name": "Key", "permissions": ["read"]}).json["id"]
-    service.close_db()
+    database.close_db()
     for unknown in (id, "apikey-nobody", ""):
         message = refused(run, app, "keys", command, unknown, "--workspace", "ws-demo", stdin="y\n")
         assert message == f"Error: Api key '{unknown}' not found\n"
@@ -578,7 +583,7 @@ def test_a_new_password_ends_every_session_that_began_before_it(app, run, editor
 
 def test_a_session_that_begins_while_a_new_password_is_being_stored_ends_too(app, run, error, monkeypatch):
     session, stored = bearer(app, login(app, "admin@sigma.io", "admin").json["token"]), []
-    execute = service.execute
+    execute = database.execute
 
     def store_slowly(statement, *parameters):
         if statement.startswith("UPDATE users SET password_hash") and not stored:
@@ -586,7 +591,7 @@ def test_a_session_that_begins_while_a_new_password_is_being_stored_ends_too(app
             stored.append(session.post("/auth/refresh").json["token"])
         return execute(statement, *parameters)
 
-    monkeypatch.setattr(service, "execute", store_slowly)
+    replace_everywhere(monkeypatch, database, "execute", store_slowly)
     assert run("users", "password", "admin@sigma.io", stdin=f"{PASSWORD}\n").exit_code == 0
     error(bearer(app, *stored).get("/roles"), 401)
     assert bearer(app, login(app, "admin@sigma.io", PASSWORD).json["token"]).get("/roles").status_code == 200
@@ -596,7 +601,7 @@ def test_a_session_that_begins_while_a_new_password_is_being_stored_ends_too(app
 def test_a_session_that_was_asked_for_before_a_new_password_was_stored_ends_too(app, run, error, monkeypatch, way):
     """The request has passed every check with the old password when the new one is stored, and answers only then."""
     session, begun = bearer(app, login(app, "admin@sigma.io", "admin").json["token"]), []
-    make_session = service.make_session
+    make_session = sessions.make_session
 
     def make_late(*arguments):
         if not begun:
@@ -605,7 +610,7 @@ def test_a_session_that_was_asked_for_before_a_new_password_was_stored_ends_too(
                 done(pool.submit(run, "users", "password", "admin@sigma.io", stdin=f"{PASSWORD}\n").result())
         return make_session(*arguments)
 
-    monkeypatch.setattr(service, "make_session", make_late)
+    replace_everywhere(monkeypatch, sessions, "make_session", make_late)
     late = login(app, "admin@sigma.io", "admin") if way == "login" else session.post("/auth/refresh")
     assert late.status_code == 200
     error(bearer(app, late.json["token"]).get("/roles"), 401)
@@ -630,7 +635,7 @@ def test_another_role_counts_at_once(run, editor, error):
 
 def test_a_role_of_another_workspace_cannot_be_given(app, run, stranger):
     assert stranger.post("/roles", {"id": "role-theirs", "name": "Theirs"}).status_code == 201
-    service.close_db()
+    database.close_db()
     message = refused(run, app, "users", "role", "editor@sigma.io", "role-theirs")
     assert message == "Error: role: role 'role-theirs' does not exist\n"
 
@@ -646,7 +651,7 @@ def test_the_last_who_can_manage_roles_stays_unless_that_is_forced(app, run, adm
     told = "Error: Nobody could manage roles and keys of 'ws-demo' any more; with --force it is done anyway\n"
     assert refused(run, app, "users", *command) == told
     assert admin.get("/api-keys").status_code == 200
-    service.close_db()
+    database.close_db()
     done(run("users", *command, "--force"))
     assert admin.get("/api-keys").status_code in (401, 403)
     done(run("users", "remove", "editor@sigma.io"))  # nothing gets worse by that
@@ -658,7 +663,7 @@ def test_where_nobody_can_manage_roles_any_more_somebody_is_enabled_to(run, admi
     error(admin.get("/api-keys"), 403)
     user = json.loads(done(run("users", "role", "admin@sigma.io", "--administrator", "--json")))
     made = admin.get(f"/roles/{user['roleId']}").json
-    assert (made["name"], {made[flag] for flag in service.ROLE_FLAGS}) == ("Administrator", {True})
+    assert (made["name"], {made[flag] for flag in permissions_module.ROLE_FLAGS}) == ("Administrator", {True})
     assert admin.put("/roles/role-admin", role).status_code == 200
     done(run("users", "role", "admin@sigma.io", "role-admin"))
     assert admin.delete(f"/roles/{user['roleId']}").status_code == 204
@@ -675,8 +680,8 @@ def test_a_role_is_either_named_or_made(run, options):
 
 
 def test_a_write_that_does_not_end_is_waited_for_and_then_told(app, run, monkeypatch):
-    monkeypatch.setattr(service, "BUSY_TIMEOUT", 0.05)
-    service.close_db()
+    replace_everywhere(monkeypatch, database, "BUSY_TIMEOUT", 0.05)
+    database.close_db()
     with closing(sqlite3.connect(app.config["DATABASE"], isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert run("workspace", "list").exit_code == 0
@@ -697,8 +702,10 @@ def executed(monkeypatch):
         calls.append((program, arguments, environment))
 
     monkeypatch.setattr(os, "execve", execve)
-    monkeypatch.setattr(service, "refuse_taken_port", lambda *_: None)  # the addresses here are none of this machine's
-    monkeypatch.setattr(service, "announce_when_ready", lambda *_: None)  # nothing is started that would get ready
+    replace_everywhere(
+        monkeypatch, serve, "refuse_taken_port", lambda *_: None
+    )  # the addresses here are none of this machine's
+    replace_everywhere(monkeypatch, serve, "announce_when_ready", lambda *_: None)  # nothing is started that would get ready
     return calls
 
 
@@ -807,7 +814,7 @@ def test_a_workspace_of_ones_own_is_served_to_others(empty, run, executed, host)
 # -- Help
 
 
-@pytest.mark.parametrize("command", list(commands(service.api.cli)))
+@pytest.mark.parametrize("command", list(commands(blueprint.api.cli)))
 def test_help_shows_an_example(run, command):
     output = done(run(*command.split()[1:], "--help"))
     assert command in " ".join(output.split("Example: ")[1].split())

@@ -11,8 +11,10 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from conftest import replace_everywhere
 
-import app as service
+from sigma.cli import doctor
+from sigma.http import stamps
 
 CHECKS = [
     *("file permissions", "schema", "integrity", "totals", "unique values", "journal mode", "disk space", "signing secret"),
@@ -23,7 +25,7 @@ CHECKS = [
 @pytest.fixture
 def path(app, run, monkeypatch):
     """A database with the demo workspace alone, all of whose keys are in use."""
-    monkeypatch.setattr(service, "SOUND_SQLITE", [((0,), (99,))])
+    replace_everywhere(monkeypatch, doctor, "SOUND_SQLITE", [((0,), (99,))])
     path = Path(app.config["DATABASE"])
     change(path, "DELETE FROM workspaces WHERE id = 'ws-other'", "UPDATE api_keys SET last_used_at = '2099-01-01'")
     return path
@@ -211,7 +213,7 @@ def test_the_demos_secrets_in_another_workspace_are_told(app, path, run):
 
 def test_only_keys_that_are_active_and_were_not_used_for_90_days_are_told(path, run, admin):
     admin.post("/api-keys", {"name": "New, and never used", "permissions": ["read"]})
-    long_ago, lately = service.utc_now(91 * 86400), service.utc_now(89 * 86400)
+    long_ago, lately = stamps.utc_now(91 * 86400), stamps.utc_now(89 * 86400)
     change(
         path,
         f"UPDATE api_keys SET last_used_at = '{lately}' WHERE id = 'apikey-sync-prod'",
@@ -245,7 +247,7 @@ def test_a_proxy_that_may_stand_in_front_is_a_note(app, path, run):
 def test_an_sqlite_with_a_known_fault_is_a_note(app, monkeypatch, version, sound):
     monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
     monkeypatch.setattr(sqlite3, "sqlite_version", ".".join(map(str, version)))
-    findings = [finding for finding in service.old_versions() if "SQLite" in finding]
+    findings = [finding for finding in doctor.old_versions() if "SQLite" in finding]
     assert [finding.split(" may")[0] for finding in findings] == ([] if sound else [f"SQLite {sqlite3.sqlite_version}"])
 
 
@@ -256,7 +258,7 @@ def test_a_python_without_security_fixes_is_a_note(path, run, monkeypatch):
             return datetime(2016 + sys.version_info.minor, 11, 2, tzinfo=zone)
 
     change(path, "DELETE FROM api_keys")
-    monkeypatch.setattr(service, "datetime", Later)
+    replace_everywhere(monkeypatch, doctor, "datetime", Later)
     (finding,) = found(run, "versions")
     since = f"November {2016 + sys.version_info.minor}"
     assert finding == f"Python {sys.version.split()[0]} gets no security fixes since {since}: install a newer one"

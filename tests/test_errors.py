@@ -12,9 +12,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from conftest import replace_everywhere
 from werkzeug.exceptions import MethodNotAllowed
 
-import app as service
+from sigma import database as database_module
+from sigma.http import responses
+from sigma.resources import entities
 
 MIB = 1024 * 1024
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -642,7 +645,7 @@ def fail(*_args, **_kwargs):
 
 
 def test_a_failure_is_500_without_detail_and_the_log_has_the_trace(admin, error, monkeypatch, caplog):
-    monkeypatch.setattr(service, "answer_list", fail)
+    replace_everywhere(monkeypatch, responses, "answer_list", fail)
     answer = admin.get("/schemas")
     message = error(answer, 500)
     assert answer.headers["X-Sigma-Required-Permission"] == "read"
@@ -655,7 +658,7 @@ def test_a_failure_is_500_without_detail_and_the_log_has_the_trace(admin, error,
 
 
 def test_a_failure_outside_the_api_has_the_same_shape(app, error, monkeypatch, caplog):
-    monkeypatch.setattr(service, "one", fail)
+    replace_everywhere(monkeypatch, database_module, "one", fail)
     assert "secret" not in error(app.test_client().get("/healthz"), 500)
     assert "RuntimeError: the secret of /var/lib/sigma" in caplog.text
 
@@ -664,22 +667,22 @@ def test_a_wrong_method_that_a_view_finds_is_405(admin, error, monkeypatch):
     def refuse(_):
         raise MethodNotAllowed
 
-    monkeypatch.setattr(service, "answer_list", refuse)
+    replace_everywhere(monkeypatch, responses, "answer_list", refuse)
     error(admin.get("/schemas"), 405)
 
 
 def test_a_database_error_that_nobody_foresaw_is_500_without_detail(admin, error, monkeypatch, caplog):
     def misspelled(*_):
-        return service.execute("SELECT secret_column FROM model_objects")
+        return database_module.execute("SELECT secret_column FROM model_objects")
 
-    monkeypatch.setattr(service, "answer_list", misspelled)
+    replace_everywhere(monkeypatch, responses, "answer_list", misspelled)
     assert "secret_column" not in error(admin.get("/schemas"), 500)
     assert "no such column: secret_column" in caplog.text
 
 
 def test_a_failure_in_the_middle_of_a_write_leaves_nothing_behind(admin, key, error, monkeypatch):
     before = everything(admin)
-    monkeypatch.setattr(service, "log_change", fail)
+    replace_everywhere(monkeypatch, entities, "log_change", fail)
     error(key.post("/records", {"id": "ent-half", "schemaId": "schema-apparel", "values": {}}), 500)
     error(key.delete("/records/ent-coastal-wb"), 500)
     monkeypatch.undo()
@@ -692,7 +695,7 @@ def test_a_failure_in_the_middle_of_a_write_leaves_nothing_behind(admin, key, er
 def impatient(app):
     """The app, waiting for a lock for no more than a moment."""
     with app.app_context():
-        service.execute("PRAGMA busy_timeout = 5")
+        database_module.execute("PRAGMA busy_timeout = 5")
     return app
 
 
@@ -734,7 +737,7 @@ def test_a_database_that_does_not_answer_makes_health_503(app, anonymous, admin,
 
 def test_nothing_is_acknowledged_while_the_database_is_gone_or_another_is_in_its_place(app, admin, error, caplog, monkeypatch):
     """SQLite itself would go on writing to the file that it has open, and all of that would be lost with it."""
-    monkeypatch.setattr(service, "LOOK_EVERY", 0)
+    replace_everywhere(monkeypatch, database_module, "LOOK_EVERY", 0)
     database, body = Path(app.config["DATABASE"]), {"id": "cat-new", "alias": "new", "name": "New"}
     assert admin.get("/catalogs").status_code == 200
     aside = database.rename(database.with_name("aside.db"))
@@ -752,8 +755,8 @@ def test_damage_is_503_until_it_is_mended_and_is_not_remembered(app, admin, erro
     database = Path(app.config["DATABASE"])
     assert admin.post("/catalogs", {"id": "cat-new", "alias": "new", "name": "New"}).status_code == 201
     with app.app_context():
-        service.execute("PRAGMA wal_checkpoint")
-        service.execute("PRAGMA shrink_memory")  # nothing is answered from memory
+        database_module.execute("PRAGMA wal_checkpoint")
+        database_module.execute("PRAGMA shrink_memory")  # nothing is answered from memory
     good = database.read_bytes()
     for content in (good[:4096] + b"x" * (len(good) - 4096), good):
         with database.open("r+b") as file:
@@ -770,7 +773,7 @@ def test_a_stored_text_that_is_not_utf_8_any_more_is_damage_in_a_list_too(app, a
     good = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     for text in (good.replace("å".encode(), b"\xff"), good):
         with app.app_context():
-            service.execute(mend, text)
+            database_module.execute(mend, text)
         for path in ("/catalogs", "/catalogs/cat-new"):
             answer = admin.get(path)
             assert answer.status_code == 200 if text == good else error(answer, 503)
@@ -779,8 +782,8 @@ def test_a_stored_text_that_is_not_utf_8_any_more_is_damage_in_a_list_too(app, a
 def test_a_stored_text_that_is_no_json_is_damage(app, make_key, error):
     key = make_key("read")
     with app.app_context():
-        service.execute("PRAGMA ignore_check_constraints = ON")
-        service.execute("UPDATE api_keys SET permissions = '[\"read' WHERE tenant = 'ws-demo' AND id = ?", key.id)
+        database_module.execute("PRAGMA ignore_check_constraints = ON")
+        database_module.execute("UPDATE api_keys SET permissions = '[\"read' WHERE tenant = 'ws-demo' AND id = ?", key.id)
     error(key.get("/records"), 503)
 
 
@@ -826,23 +829,23 @@ def test_a_long_list_of_nonsense_is_refused_without_delay(admin, error, path, me
 
 def test_a_read_that_the_disk_fails_is_503_and_the_next_one_works(app, admin, error, monkeypatch):
     def fail(*_):
-        service.get_db().execute("ROLLBACK")  # as SQLite does by itself when the disk fails
+        database_module.get_db().execute("ROLLBACK")  # as SQLite does by itself when the disk fails
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(service, "answer_page", fail)
+        replace_everywhere(patch, responses, "answer_page", fail)
         error(admin.get("/records"), 503)
     assert admin.get("/records").status_code == 200
 
 
 def test_a_write_into_a_database_that_goes_away_meanwhile_is_not_acknowledged(app, admin, error, monkeypatch):
-    path, log_change = app.config["DATABASE"], service.log_change
+    path, log_change = app.config["DATABASE"], entities.log_change
 
     def log_and_lose(*arguments):
         log_change(*arguments)
         os.rename(path, f"{path}.gone")
 
-    monkeypatch.setattr(service, "log_change", log_and_lose)
+    replace_everywhere(monkeypatch, entities, "log_change", log_and_lose)
     record = {"id": "ent-lost", "schemaId": "schema-apparel", "values": {}}
     answer = admin.post("/records", record)
     error(answer, 503)

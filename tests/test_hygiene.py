@@ -14,6 +14,8 @@ import pytest
 from conftest import PASSWORD, Caller
 
 import app as service
+from sigma import database
+from sigma.resources import sessions
 
 WRONG_PASSWORD = "not the password, but nobody's business either"
 UNKNOWN_EMAIL = "somebody.private@sigma.io"
@@ -157,7 +159,7 @@ def test_a_failing_database_is_logged_without_the_secrets_of_the_request(app, an
 
 @pytest.mark.parametrize(
     "fault",
-    [(service, "check_password_hash"), (hashlib, "sha256"), (jwt, "decode"), (jwt, "encode")],
+    [(sessions, "check_password_hash"), (hashlib, "sha256"), (jwt, "decode"), (jwt, "encode")],
     ids=["password-check", "key-hash", "token-check", "token-making"],
 )
 def test_a_fault_in_the_service_is_logged_without_the_secrets_of_the_request(anonymous, secrets, output, monkeypatch, fault):
@@ -233,5 +235,5 @@ def test_only_the_owner_may_read_the_databases_files(tmp_path):
         files = {name: stat.S_IMODE(os.stat(f"{path}{name}").st_mode) for name in FILES}
     finally:
         os.umask(mask)
-        service.close_db()
+        database.close_db()
     assert files == dict.fromkeys(FILES, 0o600)

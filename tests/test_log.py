@@ -5,10 +5,11 @@ import sys
 from contextlib import suppress
 
 import pytest
+from conftest import replace_everywhere
 from flask import Flask
 from flask.logging import default_handler
 
-import app as service
+from sigma.http import responses
 
 LINE = re.compile(
     r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (?P<method>[A-Z]+|-) (?P<route>\S+) (?P<status>\d{3}) \d+\.\dms"
@@ -93,7 +94,7 @@ def test_a_failure_of_ours_is_logged_with_its_trace_under_the_id_that_the_client
     def fail(*_):
         raise RuntimeError(f"something to do with {key.raw_key}")
 
-    monkeypatch.setattr(service, "answer", fail)
+    replace_everywhere(monkeypatch, responses, "answer", fail)
     log()
     answer = admin.get("/records/ent-coastal-wb%0Ainjected")
     assert error(answer, 404)

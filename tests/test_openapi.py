@@ -8,13 +8,17 @@ import sqlite3
 from html.parser import HTMLParser
 
 import pytest
-from conftest import ALL_PERMISSIONS
+from conftest import ALL_PERMISSIONS, replace_everywhere
 from openapi_schema_validator import OAS30Validator, oas30_format_checker
 from openapi_spec_validator import validate
 
-import app as service
+from sigma import database
+from sigma.docs import pages
+from sigma.http import errors
+from sigma.resources import sessions
+from sigma.standin import demo
 
-DEMO = json.loads(service.DEMO_FILE.read_text(encoding="utf-8"))
+DEMO = json.loads(demo.DEMO_FILE.read_text(encoding="utf-8"))
 VERBS = ("get", "post", "put", "patch", "delete")
 JSON = "application/json"
 
@@ -252,11 +256,11 @@ def test_every_refusal_has_the_one_shape_and_an_example_of_its_own(document):
                 examples.setdefault(int(status), set()).add(body["example"]["error"])
                 is_creation = (method, path, status) == ("POST", "/records", "403")
                 assert (body["example"]["error"] == "LIMIT_EXCEEDED") == is_creation
-    codes = {status: {code} for status, code in service.CODES.items() if status != 405}
+    codes = {status: {code} for status, code in errors.CODES.items() if status != 405}
     assert examples == {**codes, 403: {"PERMISSION_DENIED", "LIMIT_EXCEEDED"}}
     error, codes = (document["components"]["schemas"][name] for name in ("Error", "ErrorCode"))
     assert list(error["properties"]) == sorted(error["required"]) == ["error", "message"]
-    assert sorted(codes["enum"]) == sorted({*service.CODES.values(), "LIMIT_EXCEEDED"})
+    assert sorted(codes["enum"]) == sorted({*errors.CODES.values(), "LIMIT_EXCEEDED"})
 
 
 def test_the_headers_of_answers_are_announced_where_they_come(document):
@@ -272,7 +276,7 @@ def test_the_headers_of_answers_are_announced_where_they_come(document):
 def test_a_body_that_is_too_large_is_refused_as_announced_by_every_operation(document, admin):
     for method, path, _ in operations(document):
         answer = admin.request(
-            method, example_path(document, path), environ_overrides={"CONTENT_LENGTH": str(service.MAX_BODY + 1)}
+            method, example_path(document, path), environ_overrides={"CONTENT_LENGTH": str(errors.MAX_BODY + 1)}
         )
         assert answer.status_code == 413, (method, path)
         check_answer(document, method, path, answer)
@@ -520,10 +524,10 @@ def refusals(app, admin, make_key, monkeypatch):
             raise error
 
         with monkeypatch.context() as patch:
-            patch.setattr(service, "one", one)
+            replace_everywhere(patch, database, "one", one)
             return admin.get("/healthz")
 
-    monkeypatch.setattr(service, "FAILURES_OF_EMAIL", 1)
+    replace_everywhere(monkeypatch, sessions, "FAILURES_OF_EMAIL", 1)
     monkeypatch.setitem(app.config, "RECORD_LIMIT", 1)
     reader, writer, former = make_key("read"), make_key("update-data"), make_key("read")
     admin.post(f"/api-keys/{former.id}/deactivate")
@@ -535,7 +539,7 @@ def refusals(app, admin, make_key, monkeypatch):
     yield writer.post("/records", {"schemaId": "schema-apparel", "values": {}})
     yield reader.get("/records/ent-lost")
     yield admin.post("/schemas", schema)
-    yield admin.post("/schemas", {"name": "x" * service.MAX_BODY})
+    yield admin.post("/schemas", {"name": "x" * errors.MAX_BODY})
     yield admin.post("/schemas", data="{}", content_type="text/plain")
     yield writer.post("/records/ent-coastal-wb/transition", {"toStateId": "state-review"})
     yield admin.post("/auth/login", wrong)
@@ -613,7 +617,7 @@ def test_of_the_files_of_swagger_ui_those_are_served_that_the_docs_load(app):
     client = app.test_client()
     loaded = {file.removeprefix("docs/") for file in Tags(client.get("/docs").text).files}
     served = set()
-    for file in service.DOCS_FOLDER.iterdir():
+    for file in pages.DOCS_FOLDER.iterdir():
         with client.get(f"/docs/{file.name}") as answer:
             served |= {file.name} if answer.status_code == 200 else set()
     assert served == loaded - {"start.js"}

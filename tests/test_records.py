@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-import app as service
+from sigma import database
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 NOBODY = "ent-nobody"
@@ -541,7 +541,7 @@ def test_changes_at_the_same_moment_all_survive(key, make):
         try:
             return key.patch(f"/records/ent-saw/values/{change[0]}", change[1]).status_code
         finally:
-            service.close_db()
+            database.close_db()
 
     with ThreadPoolExecutor(len(bodies)) as pool:
         assert list(pool.map(patch, bodies)) == [200] * len(bodies)

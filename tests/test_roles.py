@@ -2,7 +2,7 @@
 
 import pytest
 
-import app as service
+from sigma import database
 
 APPAREL = [  # the demo schema's attributes, in the order of its groups
     *("product-name", "sku", "price", "color", "category"),
@@ -207,7 +207,7 @@ def test_a_key_cannot_turn_it_off_for_the_last_who_could_deactivate_that_key(mak
 
     make(canManageRoles=True)
     with app.app_context():
-        service.execute("UPDATE users SET role_id = 'role-x' WHERE tenant = 'ws-demo' AND id = 'user-editor'")
+        database.execute("UPDATE users SET role_id = 'role-x' WHERE tenant = 'ws-demo' AND id = 'user-editor'")
     assert key.put("/roles/role-admin", {**before, "canManageRoles": False}).status_code == 200, "the editor still can"
     error(key.put("/roles/role-x", role()), 403)
     error(admin.get("/api-keys"), 403)

@@ -6,8 +6,9 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from conftest import replace_everywhere
 
-import app as service
+from sigma.resources import model
 
 
 def schema(*groups, **members):
@@ -193,7 +194,7 @@ def test_without_variants_enabled_a_schemas_records_have_none(make, admin, error
 
 def test_attributes_are_read_from_one_state_of_the_model_though_it_changes_meanwhile(app, admin, monkeypatch):
     before = admin.get("/schemas/schema-apparel/attributes").json
-    load = service.load_object
+    load = model.load_object
 
     def load_while_another_writes(kind, id):
         loaded = load(kind, id)
@@ -201,6 +202,6 @@ def test_attributes_are_read_from_one_state_of_the_model_though_it_changes_meanw
             db.execute("DELETE FROM model_references WHERE kind = 'schema' AND target_id = 'attr-sku'")
         return loaded
 
-    monkeypatch.setattr(service, "load_object", load_while_another_writes)
+    replace_everywhere(monkeypatch, model, "load_object", load_while_another_writes)
     answer = admin.get("/schemas/schema-apparel/attributes")
     assert (answer.status_code, answer.json) == (200, before)

@@ -6,11 +6,16 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from conftest import Caller
+from conftest import Caller, replace_everywhere
 from test_access import OPERATIONS, knock
 from test_openapi import operations, problems, responses, success
 
 import app as service
+from sigma import database
+from sigma import permissions as permissions_module
+from sigma.cli import users
+from sigma.http import credentials, errors
+from sigma.standin import demo as demo_module
 
 EXAMPLE_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
 HIDDEN = [("POST", "/workspaces"), ("DELETE", "/workspaces/ws-demo"), ("POST", "/reset")]
@@ -149,7 +154,7 @@ def test_a_user_is_told_who_it_is_and_what_the_role_allows(app, editor):
     answer = app.test_client().get("/standin/whoami", headers=editor.headers)
     told = answer.json
     routes = told.pop("routes")
-    flags = {flag: flag == "canExport" for flag in service.ROLE_FLAGS}
+    flags = {flag: flag == "canExport" for flag in permissions_module.ROLE_FLAGS}
     user = {"id": "user-editor", "email": "editor@sigma.io", "name": "Eddie Editor", "roleId": "role-editor"}
     assert told == {
         "kind": "user",
@@ -210,7 +215,7 @@ def test_asking_changes_nothing_but_the_keys_last_use(app, make_key, editor):
 
 def test_a_credential_that_is_removed_while_it_asks_is_refused(app, standin, make, error, monkeypatch):
     workspace, _ = make(keys=[["read"]])
-    authenticate = service.authenticate
+    authenticate = credentials.authenticate
 
     def remove_after(environ):
         caller = authenticate(environ)
@@ -218,7 +223,7 @@ def test_a_credential_that_is_removed_while_it_asks_is_refused(app, standin, mak
         assert standin("DELETE", f"/workspaces/{workspace['id']}").status_code == 204
         return caller
 
-    monkeypatch.setattr(service, "authenticate", remove_after)
+    replace_everywhere(monkeypatch, credentials, "authenticate", remove_after)
     error(app.test_client().get("/standin/whoami", headers={"X-Sigma-ApiKey": workspace["keys"][0]["rawKey"]}), 401)
 
 
@@ -271,7 +276,7 @@ def test_an_empty_workspace_has_an_administrator_and_nothing_else(app, make):
         **{"users": 1, "api_keys": 1, "model_objects": 1}
     }
     (role,) = ours.get("/roles").json
-    assert (role["id"], [role[flag] for flag in service.ROLE_FLAGS]) == ("role-admin", [True] * 6)
+    assert (role["id"], [role[flag] for flag in permissions_module.ROLE_FLAGS]) == ("role-admin", [True] * 6)
     assert ours.post("/dimensions", {"id": "d", "alias": "d", "name": "D", "segments": []}).status_code in (201, 400)
     assert ours.post("/catalogs", {"id": "c", "alias": "c", "name": "C"}).status_code == 201
 
@@ -285,8 +290,8 @@ def test_making_one_takes_no_slow_hash(app, make, monkeypatch):
     def fail(*_):
         raise RuntimeError("a password was hashed")
 
-    monkeypatch.setattr(service, "generate_password_hash", fail)
-    monkeypatch.setattr(service, "hash_demo_password", fail)
+    replace_everywhere(monkeypatch, users, "generate_password_hash", fail)
+    replace_everywhere(monkeypatch, demo_module, "hash_demo_password", fail)
     assert make(keys=[["read"]] * 3)[1].get("/roles").status_code == 200
 
 
@@ -380,14 +385,14 @@ def test_a_workspace_is_made_whole_or_not_at_all(app, standin, error, monkeypatc
 
     before = everything(app)
     with monkeypatch.context() as patch:
-        patch.setattr(service, "make_raw_key", fail)
+        replace_everywhere(patch, credentials, "make_raw_key", fail)
         error(standin("POST", "/workspaces", {"keys": [["read"]]}), 500)
     assert everything(app) == before
 
 
 def test_what_is_under_way_when_its_workspace_is_removed_is_refused(app, standin, make, error, monkeypatch):
     workspace, ours = make()
-    authenticate = service.authenticate
+    authenticate = credentials.authenticate
 
     def remove_after(environ):
         caller = authenticate(environ)
@@ -395,7 +400,7 @@ def test_what_is_under_way_when_its_workspace_is_removed_is_refused(app, standin
         assert standin("DELETE", f"/workspaces/{workspace['id']}").status_code == 204
         return caller
 
-    monkeypatch.setattr(service, "authenticate", remove_after)
+    replace_everywhere(monkeypatch, credentials, "authenticate", remove_after)
     error(ours.post("/roles", {"id": "role-late", "name": "Late"}), 404)
 
 
@@ -484,7 +489,7 @@ def test_while_the_database_does_not_answer_nothing_is_said_of_them(standin, err
     def fail(*_):
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(service, "one", fail)
+    replace_everywhere(monkeypatch, database, "one", fail)
     for method, path in HIDDEN:
         for verb in (method, "PATCH"):
             error(standin(verb, path, {}), 503)
@@ -497,7 +502,7 @@ def wall(template, tmp_path_factory):
     shutil.copy(template, path)
     app = service.create_app({"DATABASE": str(path), "STANDIN_HOSTS": ("pim.test", "[fd00::1]")})
     yield app
-    service.close_db()
+    database.close_db()
 
 
 def test_another_machine_is_let_in_only_where_a_setting_names_this_one(app, wall, error):
@@ -648,7 +653,7 @@ def test_what_the_document_gives_as_examples_is_accepted_and_answered_like_that(
 
 def test_bodies_too_large_are_refused_by_each_of_them(document, standin, editor, error):
     for method, path, _ in operations(document, below="/standin"):
-        large = {"environ_overrides": {"CONTENT_LENGTH": str(service.MAX_BODY + 1)}, "content_type": "application/json"}
+        large = {"environ_overrides": {"CONTENT_LENGTH": str(errors.MAX_BODY + 1)}, "content_type": "application/json"}
         error(standin(method, path, headers=editor.headers, **large), 413)
 
 
@@ -661,9 +666,9 @@ def test_a_limit_of_records_is_for_callers_and_not_for_the_demos_own(app, standi
 
 def test_the_first_state_is_made_again_when_another_release_has_another_demo(app, standin, admin, monkeypatch):
     assert standin("POST", "/reset", {}).status_code == 204
-    demo = service.read_demo()
+    demo = demo_module.read_demo()
     demo["records"][0]["values"]["size"] = [{"scope": {}, "value": "of another release"}]
-    monkeypatch.setattr(service, "read_demo", lambda: demo)
+    replace_everywhere(monkeypatch, demo_module, "read_demo", lambda: demo)
     assert standin("POST", "/reset", {}).status_code == 204
     assert admin.get("/records/ent-coastal-wb").json["values"]["size"] == [{"scope": {}, "value": "of another release"}]
 

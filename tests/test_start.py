@@ -17,6 +17,7 @@ import pytest
 from conftest import Caller
 
 import app as service
+from sigma import database, settings
 
 ROOT = Path(service.__file__).parent
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -59,7 +60,7 @@ def plain_environment(monkeypatch):
 @pytest.fixture(autouse=True)
 def no_connection_left():
     yield
-    service.close_db()
+    database.close_db()
 
 
 def query(path, sql):
@@ -69,7 +70,7 @@ def query(path, sql):
 
 def refusal(path):
     """Why the service does not start on this file."""
-    with pytest.raises(service.StartError) as caught:
+    with pytest.raises(settings.StartError) as caught:
         service.create_app({"DATABASE": str(path)})
     return caught.value.format_message()
 
@@ -87,14 +88,14 @@ def test_the_database_is_made_on_first_use(tmp_path):
     path = tmp_path / "new.db"
     app = service.create_app({"DATABASE": str(path)})
     assert Caller(app).get("/auth/tenants").json == []
-    assert query(path, "PRAGMA user_version") == [(service.SCHEMA_VERSION,)]
+    assert query(path, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
     assert query(path, "PRAGMA application_id") == [(0x5349474D,)]
     assert query(path, "PRAGMA journal_mode") == [("wal",)]
     assert query(path, "PRAGMA integrity_check") == [("ok",)]
     assert query(path, "SELECT id FROM workspaces") == []
     with app.app_context():
-        assert service.one("PRAGMA foreign_keys") == (1,)
-        assert service.one("PRAGMA synchronous") == (2,)
+        assert database.one("PRAGMA foreign_keys") == (1,)
+        assert database.one("PRAGMA synchronous") == (2,)
 
 
 def test_only_its_owner_may_read_the_database(tmp_path):
@@ -122,7 +123,7 @@ def test_each_database_has_a_signing_secret_of_its_own(tmp_path):
 def test_an_existing_database_is_kept(app, admin):
     path = app.config["DATABASE"]
     assert admin.post("/catalogs", {"id": "cat-kept", "alias": "kept", "name": "Kept"}).status_code == 201
-    service.close_db()
+    database.close_db()
     before = query(path, "SELECT * FROM settings"), query(path, "SELECT * FROM model_objects")
     again = Caller(service.create_app({"DATABASE": path}), admin.headers)
     assert again.get("/catalogs/cat-kept").json == {"id": "cat-kept", "alias": "kept", "name": "Kept"}
@@ -133,24 +134,24 @@ def test_an_empty_file_becomes_a_database(tmp_path):
     path = tmp_path / "empty.db"
     path.touch()
     service.create_app({"DATABASE": str(path)})
-    assert query(path, "PRAGMA user_version") == [(service.SCHEMA_VERSION,)]
+    assert query(path, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
 
 
 def test_starting_in_many_places_at_once_makes_one_database(tmp_path):
     path = tmp_path / "new.db"
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(service.prepare_database, [str(path)] * 8)) == [None] * 8
+        assert list(pool.map(database.prepare_database, [str(path)] * 8)) == [None] * 8
     assert query(path, "SELECT count(*) FROM settings") == [(1,)]
     assert query(path, "PRAGMA integrity_check") == [("ok",)]
 
 
 def newer(path):
-    service.prepare_database(str(path))
+    database.prepare_database(str(path))
     query(path, "PRAGMA user_version = 99")
 
 
 def older(path):
-    service.prepare_database(str(path))
+    database.prepare_database(str(path))
     query(path, "PRAGMA user_version = 0")
 
 
@@ -159,7 +160,7 @@ def foreign(path):
 
 
 def damaged(path):
-    service.prepare_database(str(path))
+    database.prepare_database(str(path))
     path.write_bytes(path.read_bytes()[:100] + b"\xff" * 4000)
 
 
@@ -196,7 +197,7 @@ def test_a_newer_database_is_told_with_both_versions(tmp_path):
     newer(tmp_path / "given.db")
     message = refusal(tmp_path / "given.db")
     assert "99" in message
-    assert str(service.SCHEMA_VERSION) in message
+    assert str(database.SCHEMA_VERSION) in message
 
 
 @pytest.mark.parametrize("place", ["missing/sigma.db", "file/sigma.db", "missing/"])
@@ -231,7 +232,7 @@ def test_on_the_command_line_a_refusal_is_one_line_and_no_stack_trace(tmp_path):
 
 
 def test_the_table_above_has_every_setting():
-    assert {name: setting.variables for name, setting in service.SETTINGS.items()} == {
+    assert {name: setting.variables for name, setting in settings.SETTINGS.items()} == {
         name: (variable, name) if name in SERVING else (variable,) for name, (variable, *_) in SETTINGS.items()
     }
 
@@ -239,14 +240,14 @@ def test_the_table_above_has_every_setting():
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_setting_comes_from_its_argument_else_the_environment_else_its_default(tmp_path, monkeypatch, name):
     variable, text, value, default = (part.format(tmp=tmp_path) if isinstance(part, str) else part for part in SETTINGS[name])
-    assert service.read_setting(name, {}) == default
+    assert settings.read_setting(name, {}) == default
     monkeypatch.setenv(variable, text)
-    assert service.read_setting(name, {}) == value
+    assert settings.read_setting(name, {}) == value
     argument, read = ARGUMENTS.get(name, (7, 7))
     argument = tmp_path / argument if name == "DATABASE" else argument
     config = service.create_app({"DATABASE": str(tmp_path / "new.db"), name: argument}).config
     assert config[name] == (str(argument) if name == "DATABASE" else read)
-    assert service.read_setting(name, config) == config[name]
+    assert settings.read_setting(name, config) == config[name]
 
 
 @pytest.mark.parametrize(
@@ -266,7 +267,7 @@ def test_a_setting_comes_from_its_argument_else_the_environment_else_its_default
     ids=repr,
 )
 def test_an_argument_is_read_as_the_variable_is(tmp_path, name, value):
-    with pytest.raises(service.StartError) as caught:
+    with pytest.raises(settings.StartError) as caught:
         service.create_app({"DATABASE": str(tmp_path / "new.db"), name: value})
     assert re.match(f"{name}: expected ", caught.value.format_message())
     assert list(tmp_path.iterdir()) == []
@@ -280,7 +281,7 @@ def test_an_argument_that_is_none_means_the_default_whatever_the_environment_say
 
 
 def test_an_unknown_setting_is_refused_and_those_that_exist_are_named(tmp_path):
-    with pytest.raises(service.StartError) as caught:
+    with pytest.raises(settings.StartError) as caught:
         service.create_app({"DATABASE": str(tmp_path / "new.db"), "RECORDLIMIT": 5, "TESTING": True})
     message = caught.value.format_message()
     assert message.startswith("RECORDLIMIT: ")
@@ -293,9 +294,9 @@ def test_an_unknown_setting_is_refused_and_those_that_exist_are_named(tmp_path):
 def test_the_services_own_variable_wins_over_the_plain_one(monkeypatch, name):
     variable, text, value, default = SETTINGS[name]
     monkeypatch.setenv(name, text)
-    assert service.read_setting(name, {}) == value
+    assert settings.read_setting(name, {}) == value
     monkeypatch.setenv(variable, str(default))
-    assert service.read_setting(name, {}) == default
+    assert settings.read_setting(name, {}) == default
 
 
 def test_what_only_serving_needs_is_judged_only_there(tmp_path):
@@ -314,7 +315,7 @@ def test_what_only_serving_needs_is_judged_only_there(tmp_path):
 @pytest.mark.parametrize("variable", [variable for variable, *_ in SETTINGS.values()])
 def test_an_empty_variable_is_like_none(monkeypatch, variable):
     monkeypatch.setenv(variable, "")
-    assert {name: service.read_setting(name, {}) for name in SETTINGS} == {
+    assert {name: settings.read_setting(name, {}) for name in SETTINGS} == {
         name: default for name, (*_, default) in SETTINGS.items()
     }
 
@@ -330,7 +331,7 @@ def test_an_empty_variable_is_like_none(monkeypatch, variable):
 )
 def test_a_bad_value_is_refused_and_its_variable_named(tmp_path, monkeypatch, variable, text):
     monkeypatch.setenv(variable, text)
-    with pytest.raises(service.StartError) as caught:
+    with pytest.raises(settings.StartError) as caught:
         service.create_app({"DATABASE": str(tmp_path / "new.db")})
     message = caught.value.format_message()
     assert variable in message
@@ -350,8 +351,8 @@ def test_a_bad_value_is_refused_and_its_variable_named(tmp_path, monkeypatch, va
 @pytest.mark.parametrize("prefix", ["", "SIGMA_"])
 def test_a_bad_value_of_what_serving_needs_is_refused_too(monkeypatch, variable, text, prefix):
     monkeypatch.setenv(prefix + variable, text)
-    with pytest.raises(service.StartError, match=f"^{prefix}{variable}: expected "):
-        service.read_setting(variable, {})
+    with pytest.raises(settings.StartError, match=f"^{prefix}{variable}: expected "):
+        settings.read_setting(variable, {})
 
 
 def test_a_relative_path_means_the_directory_one_started_in(tmp_path, monkeypatch):
@@ -412,22 +413,22 @@ def test_a_second_app_on_a_database_in_use_loses_none_of_its_writes(tmp_path):
     path = str(tmp_path / "sigma.db")
     app = service.create_app({"DATABASE": path})
     with app.app_context():
-        service.execute("INSERT INTO settings (name, value) VALUES ('note 1', 'before')")
+        database.execute("INSERT INTO settings (name, value) VALUES ('note 1', 'before')")
         service.create_app({"DATABASE": path})
         assert seen_by_another_process(path) == ["before"]
-        service.execute("INSERT INTO settings (name, value) VALUES ('note 2', 'after')")
+        database.execute("INSERT INTO settings (name, value) VALUES ('note 2', 'after')")
         assert seen_by_another_process(path) == ["before", "after"]
-        service.close_db()
+        database.close_db()
 
 
 def test_an_app_made_anew_uses_the_database_that_is_there_now(tmp_path):
     path = str(tmp_path / "sigma.db")
     with service.create_app({"DATABASE": path}).app_context():
-        service.execute("INSERT INTO settings (name, value) VALUES ('note', 'of the first')")
+        database.execute("INSERT INTO settings (name, value) VALUES ('note', 'of the first')")
     for file in tmp_path.iterdir():
         file.unlink()
     with service.create_app({"DATABASE": path}).app_context():
-        assert service.one("SELECT value FROM settings WHERE name = 'note'") is None
+        assert database.one("SELECT value FROM settings WHERE name = 'note'") is None
 
 
 @pytest.fixture
@@ -436,11 +437,11 @@ def two_apps(tmp_path):
     demo, empty = (service.create_app({"DATABASE": str(tmp_path / f"{name}.db")}) for name in ("demo", "empty"))
     assert demo.test_cli_runner().invoke(args=["demo"]).exit_code == 0
     yield demo, empty
-    service.close_db()
+    database.close_db()
 
 
 def workspaces():
-    return [id for (id,) in service.execute("SELECT id FROM workspaces")]
+    return [id for (id,) in database.execute("SELECT id FROM workspaces")]
 
 
 def test_two_apps_in_one_thread_keep_to_their_own_databases(two_apps):
@@ -469,7 +470,7 @@ def test_a_context_belongs_to_the_thread_that_begins_it(two_apps):
     def ask():
         with context:
             found = workspaces()
-            service.close_db()
+            database.close_db()
             return found
 
     with ThreadPoolExecutor(1) as pool:
@@ -480,6 +481,6 @@ def test_a_database_in_memory_is_refused_because_each_thread_would_have_its_own(
     monkeypatch.chdir(tmp_path)
     assert "file" in refusal(":memory:")
     monkeypatch.setenv("SIGMA_DATABASE", ":memory:")
-    with pytest.raises(service.StartError, match="must be a file"):
+    with pytest.raises(settings.StartError, match="must be a file"):
         service.create_app()
     assert list(tmp_path.iterdir()) == []

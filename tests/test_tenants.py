@@ -16,6 +16,7 @@ import pytest
 from conftest import Caller
 
 import app as service
+from sigma import database
 
 SCOPED = {"scope": {}}
 EMPTY_PAGE = {"items": [], "total": 0, "offset": 0, "limit": 50}
@@ -330,7 +331,7 @@ def prepared(template, tokens, tmp_path_factory):
             build(stranger, OWN)
         else:
             copy_demo(admin, stranger)
-        service.close_db()
+        database.close_db()
     return paths
 
 

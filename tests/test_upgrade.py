@@ -10,6 +10,7 @@ import pytest
 from conftest import Caller
 
 import app as service
+from sigma import database, settings
 
 # Each made by the release that had this version, through its API: the demo workspace and another, records, variants,
 # assignments, history, keys; the second is the first one, brought forward, with a test workspace and what happened since.
@@ -25,7 +26,7 @@ def old(request, tmp_path):
     path = tmp_path / "old.db"
     path.write_bytes(gzip.decompress(STORED[request.param].read_bytes()))
     yield path
-    service.close_db()
+    database.close_db()
 
 
 def rows(path, sql):
@@ -64,7 +65,7 @@ def shape(path):
 
 
 def test_a_database_of_every_older_version_is_stored_here():
-    assert list(STORED) == list(service.UPGRADES) == list(range(1, service.SCHEMA_VERSION))
+    assert list(STORED) == list(database.UPGRADES) == list(range(1, database.SCHEMA_VERSION))
 
 
 def test_an_older_database_becomes_like_a_new_one_and_keeps_every_row(old, tmp_path):
@@ -72,7 +73,7 @@ def test_an_older_database_becomes_like_a_new_one_and_keeps_every_row(old, tmp_p
     service.create_app({"DATABASE": str(old)})
     service.create_app({"DATABASE": str(tmp_path / "new.db")})
     assert shape(old) == shape(tmp_path / "new.db")
-    assert rows(old, "PRAGMA user_version") == [(service.SCHEMA_VERSION,)]
+    assert rows(old, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
     assert rows(old, "PRAGMA integrity_check") == [("ok",)]
     assert rows(old, "PRAGMA foreign_key_check") == []
     after = contents(old)
@@ -100,14 +101,14 @@ def test_an_older_database_is_served_as_if_it_had_been_made_by_this_release(old,
 
 def test_processes_that_start_together_bring_a_database_forward_once(old):
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(service.prepare_database, [str(old)] * 8)) == [None] * 8
-    assert rows(old, "PRAGMA user_version") == [(service.SCHEMA_VERSION,)]
+        assert list(pool.map(database.prepare_database, [str(old)] * 8)) == [None] * 8
+    assert rows(old, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
 
 
 def test_an_upgrade_that_fails_leaves_the_database_as_it_was(old, monkeypatch):
     before = old.read_bytes()
-    last = max(service.UPGRADES)
-    monkeypatch.setitem(service.UPGRADES, last, service.UPGRADES[last] + "; INSERT INTO no_such_table VALUES (1);")
-    with pytest.raises(service.StartError, match="no_such_table"):
+    last = max(database.UPGRADES)
+    monkeypatch.setitem(database.UPGRADES, last, database.UPGRADES[last] + "; INSERT INTO no_such_table VALUES (1);")
+    with pytest.raises(settings.StartError, match="no_such_table"):
         service.create_app({"DATABASE": str(old)})
     assert old.read_bytes() == before

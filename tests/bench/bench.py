@@ -23,7 +23,7 @@ import sizes
 import sockets
 import starting
 from measuring import Figure, MissingError, file_system, short, standard_error_discarded
-from wsgi import service
+from wsgi import settings
 
 
 class Goal(NamedTuple):
@@ -144,8 +144,8 @@ def read_arguments(parts: list[str]) -> argparse.Namespace:
 
 def forget_settings() -> None:
     """Leave out of the environment what would make the service another one than that which is served by default."""
-    for setting in service.SETTINGS.values():
-        os.environ.pop(setting.variable, None)
+    for variable in (name for setting in settings.SETTINGS.values() for name in setting.variables):
+        os.environ.pop(variable, None)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a start is measured as it is from the second time on
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from measuring import Figure, alternate, ratio, seconds_each
 from peers import bare_flask
-from wsgi import make_record, make_service, new_record, post_record, request, service
+from wsgi import credentials, database, make_record, make_service, new_record, post_record, request
 
 # Calls in one batch, so that all batches of a round take about as long: a busy machine then disturbs them alike.
 READS = {"bare": 20, "get": 14, "unknown": 14, "list": 8}
@@ -24,7 +24,7 @@ def prepare_reads(app: Any) -> dict[str, Callable[[], bytes]]:
     requests = {
         "bare": request(bare_flask.create_app(), "/records/ent-rain-hat", key=None),
         "get": request(app, f"/api/v1/records/{records[0]['id']}"),
-        "unknown": request(app, f"/api/v1/records/{records[0]['id']}", 401, key=service.make_raw_key()),
+        "unknown": request(app, f"/api/v1/records/{records[0]['id']}", 401, key=credentials.make_raw_key()),
         "list": request(app, f"/api/v1/records?limit=50&offset={offset}"),
     }
     if json.loads(requests["list"]())["items"] != records:
@@ -42,7 +42,7 @@ def measure_reads(app: Any, rounds: int) -> dict[str, Figure]:
 
 def open_plain_database(path: Path) -> sqlite3.Connection:
     """Make a database as durable as the service's, with a table that promises nothing."""
-    db = service.connect(str(path))
+    db = database.connect(str(path))
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("CREATE TABLE records (seq INTEGER PRIMARY KEY, body TEXT NOT NULL)")
     return db
@@ -77,5 +77,5 @@ def measure(folder: Path, rounds: int) -> dict[str, Figure]:
     with closing(open_plain_database(folder / "plain.db")) as db:
         app = make_service(folder / "service.db")
         figures = measure_reads(app, 10 * rounds) | measure_writes(app, db, rounds)
-        service.close_db()
+        database.close_db()
     return figures

@@ -10,7 +10,7 @@ from pathlib import Path
 from load import Target
 from measuring import Figure
 from servers import flask_serve, running
-from wsgi import make_record, make_service, new_record, scoped, service
+from wsgi import database, make_record, make_service, new_record, scoped
 
 WRITERS, WORKERS = 8, 2
 ON_ONE_CONNECTION = 20  # writes: each connection belongs to a worker, and all workers are to have some
@@ -42,7 +42,7 @@ def write_for(target: Target, shared: str, until: float) -> list[bool]:
 def measure(folder: Path, seconds: int) -> dict[str, Figure]:
     """Answer this part's figure."""
     shared = json.loads(make_record(make_service(folder / "service.db")))["id"]
-    service.close_db()
+    database.close_db()
     with running(flask_serve(folder / "service.db", f"/api/v1/records/{shared}", WORKERS)) as target:
         until = time.monotonic() + seconds
         with ThreadPoolExecutor(WRITERS) as writers:

@@ -16,7 +16,8 @@ from unittest import mock
 
 from load import Target
 from measuring import MissingError
-from wsgi import KEY, service
+from wsgi import KEY, serve, service
+from wsgi import database as database_module
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE.parents[1] / ".venv-bench"
@@ -108,9 +109,9 @@ def what_serve_executes(database: Path, path: str) -> Command:
     """Answer the server's own command line: what `flask serve` becomes, without the command that looks things over first."""
     port = free_port()
     app = service.create_app({"DATABASE": str(database), "PORT": port})
-    with mock.patch("os.execve") as execve, mock.patch.object(service, "announce_when_ready"):
+    with mock.patch("os.execve") as execve, mock.patch.object(serve, "announce_when_ready"):
         done = app.test_cli_runner().invoke(args=["serve"])
-    service.close_db()
+    database_module.close_db()
     if done.exit_code or not execve.called:
         raise RuntimeError(f"`flask serve` started no server: {done.output}")
     _, arguments, environment = execve.call_args.args

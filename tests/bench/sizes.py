@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from measuring import Figure, alternate, ratio, seconds_each
-from wsgi import make_record, make_service, request, service
+from wsgi import credentials, database, make_record, make_service, request
 
 FEW_KEYS, FEW_RECORDS = 10, 1_000
 MOST_USED = 1000  # keys, and records, that are asked for, spread evenly over all there are
@@ -37,7 +37,7 @@ class Filled(NamedTuple):
 def key_rows(count: int, used: dict[int, str]) -> Iterator[tuple[Any, ...]]:
     """Yield rows for the table of keys; those of the raw keys that are used, by number, are in their places among them."""
     for number in range(count):
-        hash = service.hash_key(used[number]) if number in used else os.urandom(32)
+        hash = credentials.hash_key(used[number]) if number in used else os.urandom(32)
         yield TENANT, f"apikey-{number}", "Shop sync", hash, '["read"]', LATER, LATER
 
 
@@ -52,7 +52,7 @@ def record_rows(count: int, text: str) -> Iterator[tuple[str, str, str]]:
 
 def fill(path: Path, raw_keys: dict[int, str], keys: int, records: int, text: str) -> None:
     """Add so many keys and records to a database that nobody uses, with all its triggers and constraints."""
-    with closing(service.connect(str(path))) as db:
+    with closing(database.connect(str(path))) as db:
         db.execute("PRAGMA journal_mode = OFF")
         db.execute("PRAGMA synchronous = OFF")
         db.execute("PRAGMA cache_size = -1000000")
@@ -83,9 +83,9 @@ def make_filled(path: Path, keys: int, records: int) -> Filled:
     """Make a service with so many keys and records in all."""
     app = make_service(path)
     text = make_record(app, with_sku=False).decode().rstrip("\n")
-    service.close_db()
+    database.close_db()
     has_keys, has_records = count_rows(path)
-    raw_keys = {number: service.make_raw_key() for number in spread(keys - has_keys)}
+    raw_keys = {number: credentials.make_raw_key() for number in spread(keys - has_keys)}
     fill(path, raw_keys, keys - has_keys, records - has_records, text)
     if count_rows(path) != (keys, records):
         raise RuntimeError(f"{path} was meant to have {keys} keys and {records} records, and has {count_rows(path)}")
@@ -105,7 +105,7 @@ def look_up_batch(filled: Filled) -> Callable[[], float]:
 
     def batch() -> float:
         with filled.app.app_context():
-            return seconds_each([partial(service.authenticate_key, next(raw_keys)) for _ in range(CALLS["look-up"])])
+            return seconds_each([partial(credentials.authenticate_key, next(raw_keys)) for _ in range(CALLS["look-up"])])
 
     return batch
 
@@ -136,6 +136,6 @@ def measure(folder: Path, rounds: int, many: int) -> dict[str, Figure]:
     }
     seconds = alternate(batches, rounds)
     for filled in (small, large):
-        filled.thread.submit(service.close_db).result()
+        filled.thread.submit(database.close_db).result()
         filled.thread.shutdown()
     return {name: ratio(seconds["large", name], seconds["small", name]) for name in CALLS}

@@ -8,7 +8,7 @@ from pathlib import Path
 from load import Target, seconds_each_answer
 from measuring import Figure, MissingError, alternate, ratio
 from servers import PEER_COMMANDS, bare_flask, canned, fetch, flask_serve, running, start_peer
-from wsgi import make_record, make_service, service
+from wsgi import database, make_record, make_service
 
 # That one server is asked in one round, by connections: long enough that what the others left in the processor's caches
 # is a small part of it.
@@ -18,7 +18,7 @@ SECONDS = {16: 0.6, 1: 0.2}
 def make_database(folder: Path) -> str:
     """Make the service's database, and the record that the peers are to serve; answer its id."""
     text = make_record(make_service(folder / "service.db"))
-    service.close_db()
+    database.close_db()
     (folder / "record.json").write_bytes(text)
     return json.loads(text)["id"]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from measuring import Figure, alternate, ratio
 from servers import Command, bare_flask, flask_serve, running, what_serve_executes
-from wsgi import make_record, make_service, service
+from wsgi import database as database_module
+from wsgi import make_record, make_service
 
 
 def seconds_to_first_answer(command: Command) -> float:
@@ -20,7 +21,7 @@ def measure(folder: Path, rounds: int) -> dict[str, Figure]:
     """Answer this part's figures."""
     database = folder / "service.db"
     path = f"/api/v1/records/{json.loads(make_record(make_service(database)))['id']}"
-    service.close_db()
+    database_module.close_db()
     batches = {
         "bare": lambda: seconds_to_first_answer(bare_flask(database)),
         "start": lambda: seconds_to_first_answer(what_serve_executes(database, path)),

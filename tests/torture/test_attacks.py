@@ -9,8 +9,9 @@ import time
 from contextlib import closing
 
 import pytest
+from conftest import replace_everywhere
 
-import app as service
+from sigma.resources import sessions
 
 
 def rows(app, statement):
@@ -19,8 +20,8 @@ def rows(app, statement):
 
 
 def test_how_long_a_login_takes_does_not_tell_whether_an_email_exists(app, anonymous, monkeypatch):
-    monkeypatch.setattr(service, "FAILURES_OF_EMAIL", 1000)
-    monkeypatch.setattr(service, "FAILURES_OF_ADDRESS", 1000)
+    replace_everywhere(monkeypatch, sessions, "FAILURES_OF_EMAIL", 1000)
+    replace_everywhere(monkeypatch, sessions, "FAILURES_OF_ADDRESS", 1000)
     taken = {"admin@sigma.io": [], "nobody@sigma.io": []}
     for _ in range(40):
         for email, times in taken.items():

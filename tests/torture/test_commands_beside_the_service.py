@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from test_kill import ROOT, serving
 
-import app as service
+from sigma import database as database_module
 
 WRITERS = 4
 KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
@@ -219,7 +219,7 @@ def test_after_kill_9_in_a_restore_the_database_is_the_old_one_or_the_new_one(da
         process.wait()
         usual = time.monotonic() - begun
     for _ in range(20):
-        with closing(service.connect(database)) as db:
+        with closing(database_module.connect(database)) as db:
             db.execute("DELETE FROM entities WHERE id = 'big-4999'")
         with restoring(database, copy) as process:
             time.sleep(chance.uniform(0, 1) * usual)  # the moment of the blow is the point

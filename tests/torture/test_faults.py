@@ -20,6 +20,7 @@ from test_start import UNUSABLE
 from test_stopping import START_TIMEOUT, listeners, wait_until, workers
 
 import app as service
+from sigma import database as database_module
 
 KEY = {"X-Sigma-ApiKey": EXAMPLE_KEY}
 READS = (
@@ -173,7 +174,7 @@ def test_a_database_that_another_process_keeps_locked_refuses_writes_after_a_wai
         begun = time.monotonic()
         client.make_record(1000)
         assert client.refused == [1000]
-        assert service.BUSY_TIMEOUT <= time.monotonic() - begun < service.BUSY_TIMEOUT + 3
+        assert database_module.BUSY_TIMEOUT <= time.monotonic() - begun < database_module.BUSY_TIMEOUT + 3
         assert client.read() == 1
         other.execute("ROLLBACK")
     client.check()
@@ -191,8 +192,8 @@ def test_nothing_is_acknowledged_once_something_else_is_in_the_place_of_the_data
     aside.mkdir()
     put_aside(database, aside)
     if replaced:
-        service.prepare_database(str(database))
-    time.sleep(2 * service.LOOK_EVERY)
+        database_module.prepare_database(str(database))
+    time.sleep(2 * database_module.LOOK_EVERY)
     assert (client.read(), client.write(4)) == (0, 0)
     for file in database.parent.glob("sigma.db*"):
         file.unlink()
@@ -252,7 +253,7 @@ def test_a_disk_that_cannot_be_written_is_unavailable_until_it_can(template, tok
     with mounted(folder), ExitStack() as stack:
         database = shutil.copy(template, folder / "sigma.db")
         admin = Caller(service.create_app({"DATABASE": str(database)}), {"Authorization": f"Bearer {tokens['admin@sigma.io']}"})
-        stack.callback(service.close_db)
+        stack.callback(database_module.close_db)
         remount(folder, "ro")
         stack.callback(remount, folder, "rw")
         answers = [*map(admin.get, READS), admin.get("/healthz"), admin.post("/records", {})]

@@ -14,11 +14,12 @@ import pytest
 from test_processes import starting
 from test_stopping import BEGINNING, SOON, wait_until, workers
 
-import app as service
+from sigma.cli import serve
+from sigma.http import bodies
 
-SILENT = service.BODY_TIMEOUT + 1 + SOON  # seconds until who sends nothing more is hung up on, at the latest
-DRIPPING = SILENT + service.PATIENCE
-ANYONE = DRIPPING + service.PATIENCE  # whatever it did
+SILENT = bodies.BODY_TIMEOUT + 1 + SOON  # seconds until who sends nothing more is hung up on, at the latest
+DRIPPING = SILENT + serve.PATIENCE
+ANYONE = DRIPPING + serve.PATIENCE  # whatever it did
 HERE, ELSEWHERE = "127.0.0.1", "127.0.0.2"
 
 
@@ -99,7 +100,7 @@ def test_who_sends_half_a_body_and_no_more_is_hung_up_on_and_nobody_else(server)
         silent.sendall(BEGINNING)
         time.sleep(2)
         assert make(server, "ent-waited") == 201
-        assert service.BODY_TIMEOUT <= time.monotonic() - begun < SILENT
+        assert bodies.BODY_TIMEOUT <= time.monotonic() - begun < SILENT
         assert is_hung_up_on(silent)
     (line,) = hung_up(server)
     assert "127.0.0.1 was hung up on (1)" in line
@@ -139,7 +140,7 @@ def test_who_sends_a_body_drop_by_drop_is_hung_up_on_and_nobody_else(server):
                 waiting.append(pool.submit(make, server, f"ent-waited-{len(waiting)}"))
                 dripping.sendall(b" ")
         assert [answer.result() for answer in waiting] == [201] * len(waiting)
-        assert len(waiting) > service.BODY_TIMEOUT
+        assert len(waiting) > bodies.BODY_TIMEOUT
     (line,) = hung_up(server)
     assert "127.0.0.1 was hung up on (1)" in line
 
@@ -172,7 +173,7 @@ def test_who_sends_a_body_slowly_is_served(server):
     with connect(server) as slow:
         slow.sendall(head(server, len(body)))
         for byte in range(4):
-            time.sleep(service.BODY_TIMEOUT / 5)
+            time.sleep(bodies.BODY_TIMEOUT / 5)
             slow.sendall(body[byte : byte + 1])
         slow.sendall(body[4:])
         assert slow.recv(65536).startswith(b"HTTP/1.1 201 ")

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import replace_everywhere
 
 import app as service
+from sigma import database as database_module
+from sigma.cli import serve as serve_module
 
 ROOT = Path(service.__file__).parent
 FLASK = str(Path(sys.executable).with_name("flask"))
@@ -341,10 +344,12 @@ def serve(monkeypatch, template):
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(os, "execve", lambda *arguments: started.append(arguments))
-        monkeypatch.setattr(service, "refuse_taken_port", lambda *_: None)  # the addresses are none of this machine's
-        monkeypatch.setattr(service, "announce_when_ready", lambda *_: None)
+        replace_everywhere(
+            monkeypatch, serve_module, "refuse_taken_port", lambda *_: None
+        )  # the addresses are none of this machine's
+        replace_everywhere(monkeypatch, serve_module, "announce_when_ready", lambda *_: None)
         result = service.create_app({"DATABASE": str(database)}).test_cli_runner().invoke(args=["serve"])
-        service.close_db()
+        database_module.close_db()
         return bool(started), result
 
     return run

@@ -15,6 +15,7 @@ import yaml
 from test_processes import FLASK, ROOT, environment, starting, wait_for
 
 import app as service
+from sigma import database as database_module
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -113,7 +114,7 @@ def test_a_deployment_is_made_as_the_readme_says(tmp_path):
         "name": "Administrator",
         "roleId": "role-admin",
     }
-    service.close_db()
+    database_module.close_db()
 
 
 def test_a_deployment_is_managed_as_the_readme_says(tmp_path):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from test_processes import FLASK, ROOT, environment, is_up
 
-import app as service
+from sigma.cli import serve
 
 STORY = [200, 201, 200, 403, 201, 200, 200, 200, 401, 401, 401, 200, 200, 401]
 
@@ -92,7 +92,7 @@ def test_ctrl_c_which_reaches_all_processes_at_once_ends_them_at_once(database):
         with served(database) as process:
             port = port_announced(process)
             os.killpg(process.pid, signal.SIGINT)
-            assert process.wait(service.STOP_TIMEOUT - 3) == 0
+            assert process.wait(serve.STOP_TIMEOUT - 3) == 0
             assert not is_up(port)
 
 
@@ -128,7 +128,7 @@ def folder(tmp_path):
     return folder
 
 
-PLAY = [sys.executable, "-c", "from app import play; play()"]
+PLAY = [sys.executable, "-c", "from sigma.cli.story import play; play()"]
 
 
 def play_environment(tmp_path, folder, **settings):

@@ -35,6 +35,7 @@ import sys
 import time
 
 import app
+from sigma.database import one
 
 print("ready", flush=True)
 for line in sys.stdin:
@@ -43,7 +44,7 @@ for line in sys.stdin:
     service = app.create_app({"DATABASE": path})
     assert service.test_client().get("/healthz").status_code == 200
     with service.app_context():
-        print(app.one("SELECT value FROM settings WHERE name = 'jwt_secret'")[0], flush=True)
+        print(one("SELECT value FROM settings WHERE name = 'jwt_secret'")[0], flush=True)
 """
 
 

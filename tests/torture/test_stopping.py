@@ -15,10 +15,10 @@ import pytest
 from test_kill import check_file
 from test_processes import starting
 
-import app as service
+from sigma.cli import serve
 
 SOON, START_TIMEOUT = 4, 60  # seconds that a busy machine may take for what takes none, and to start
-STOP_TIMEOUT = service.STOP_TIMEOUT + SOON
+STOP_TIMEOUT = serve.STOP_TIMEOUT + SOON
 BEGINNING = (
     b"POST /api/v1/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
 )

@@ -1,0 +1,1 @@
+"""Sigma PIM, embedded: what app.py is made of."""

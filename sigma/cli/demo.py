@@ -1,0 +1,19 @@
+"""The command that makes the demo workspace."""
+
+from sigma.database import execute, one, transaction
+from sigma.http.blueprint import api
+from sigma.standin.demo import insert_demo, read_demo
+
+
+@api.cli.command("demo")
+def make_demo() -> None:
+    """Put the demo workspace into the database, if the database is empty.
+
+    Example: flask demo
+    """
+    with transaction():
+        if not one("SELECT 1 FROM workspaces"):
+            demo = read_demo()
+            sql = "INSERT INTO workspaces (id, name, is_demo) VALUES (?, ?, 1)"
+            execute(sql, demo["workspace"]["id"], demo["workspace"]["name"])
+            insert_demo(demo)

@@ -1,0 +1,174 @@
+"""Commands for the people who may sign in."""
+
+import re
+import sqlite3
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import click
+from flask import g
+from werkzeug.security import generate_password_hash
+
+from sigma.cli.console import Report, act_as, checked, in_workspace, reports, table
+from sigma.database import execute, one, transaction
+from sigma.http.blueprint import api
+from sigma.http.errors import ApiError, found, taken
+from sigma.http.stamps import random_id
+from sigma.http.strict_json import shown
+from sigma.resources.model import require_existing
+from sigma.resources.roles import ADMINISTRATORS
+from sigma.resources.sessions import UserBody, next_sessions_from
+from sigma.standin.demo import insert_administrator_role, insert_user
+
+
+def checked_user(user: dict[str, str]) -> dict[str, str]:
+    """Answer a new user, of whom all but the role has been checked. Raises ApiError 400."""
+    user = checked(UserBody(), user)
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", user["email"]):
+        raise ApiError(400, f"email: expected an address, got {shown(user['email'])}")
+    return user
+
+
+def read_password() -> str:
+    """Ask for a password twice, or read it from standard input when that is no terminal."""
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if len(password) < 8:
+        raise click.ClickException("The password: expected at least 8 characters")
+    return password
+
+
+@contextmanager
+def refusing_taken(**body: str) -> Iterator[None]:
+    """Run the block as one transaction. Raises ApiError 409 if it stores an id or email that the database has already."""
+    try:
+        with transaction():
+            yield
+    except sqlite3.IntegrityError as error:
+        raise ApiError(409, taken(error, body)) from None
+
+
+def user_as_listed(row: Iterable[str]) -> dict[str, str]:
+    """Answer a user's row as the API shows users."""
+    return dict(zip(("id", "email", "name", "roleId"), row, strict=True))
+
+
+def listed_users(tenant: str) -> list[dict[str, str]]:
+    """Answer the users of a workspace, oldest first."""
+    rows = execute("SELECT id, email, name, role_id FROM users WHERE tenant = ? ORDER BY rowid", tenant)
+    return [user_as_listed(row) for row in rows]
+
+
+@api.cli.group("users")
+def user_commands() -> None:
+    """Manage the people who may sign in."""
+
+
+force_option = click.option("--force", is_flag=True, help="Even if nobody is left who can manage roles and API keys.")
+
+
+@contextmanager
+def keeping_an_administrator(force: bool) -> Iterator[None]:
+    """Run the block as one transaction. Raises ApiError 409 if it leaves the workspace without its last administrator."""
+    with transaction():
+        had_one = one(ADMINISTRATORS, g.tenant)
+        yield
+        if had_one and not force and not one(ADMINISTRATORS, g.tenant):
+            raise ApiError(409, f"Nobody could manage roles and keys of '{g.tenant}' any more; with --force it is done anyway")
+
+
+def choose_user(email: str) -> dict[str, str]:
+    """Answer the user with this email, and act in the user's workspace from now on. Raises ApiError 404."""
+    tenant, *user = found(one("SELECT tenant, id, email, name, role_id FROM users WHERE email = ?", email), "user", email)
+    act_as(tenant, "command-line")
+    return user_as_listed(user)
+
+
+@user_commands.command("list")
+@reports
+@in_workspace
+def show_users() -> Report:
+    """List the users of a workspace, oldest first.
+
+    Example: flask users list --workspace acme
+    """
+    users = listed_users(g.tenant)
+    return Report(users, table(("ID", "EMAIL", "NAME", "ROLE"), *(user.values() for user in users)))
+
+
+@user_commands.command("add")
+@click.argument("email")
+@click.option("--name", required=True, help="The person's name.")
+@click.option("--role", "role_id", metavar="ROLE-ID", required=True, help="The role; one that the workspace has.")
+@reports
+@in_workspace
+def add_user(email: str, name: str, role_id: str) -> Report:
+    """Let somebody sign in; the password is asked for, or read from standard input.
+
+    Example: flask users add ann@acme.example --name "Ann" --role role-admin
+    """
+    user = checked_user({"id": random_id("user"), "email": email, "name": name, "roleId": role_id})
+    password = read_password()
+    with refusing_taken(email=email):
+        require_existing([("role", "role", role_id)])
+        insert_user(user, generate_password_hash(password), next_sessions_from())
+    return Report(user, f"{email} can sign in to '{g.tenant}' with role '{role_id}'.")
+
+
+@user_commands.command("password")
+@click.argument("email")
+@reports
+def change_password(email: str) -> Report:
+    """Give a user a new password, which is asked for, or read from standard input; whoever is signed in must do so again.
+
+    Example: flask users password ann@acme.example
+    """
+    user = choose_user(email)
+    hashed = generate_password_hash(read_password())
+    sql = "UPDATE users SET password_hash = ?, sessions_from = ? WHERE tenant = ? AND id = ?"
+    sessions_from = 0
+    while time.time() >= sessions_from:  # a session could have begun while that was being stored
+        with transaction():
+            sessions_from = next_sessions_from()
+            execute(sql, hashed, sessions_from, g.tenant, user["id"])
+    return Report(user, f"{user['email']} has a new password, and must sign in again.")
+
+
+@user_commands.command("role")
+@click.argument("email")
+@click.argument("role-id", metavar="[ROLE-ID]", required=False)
+@click.option("--administrator", is_flag=True, help="Instead of ROLE-ID: a new role that may do everything.")
+@force_option
+@reports
+def change_role(email: str, role_id: str | None, administrator: bool, force: bool) -> Report:
+    """Give a user another role, or with --administrator a new one that may do everything, when nobody else can.
+
+    Example: flask users role ann@acme.example role-editor
+    """
+    if (role_id is not None) == administrator:
+        raise click.UsageError("Expected either ROLE-ID or --administrator")
+    user = choose_user(email)
+    with keeping_an_administrator(force):
+        user["roleId"] = role_id or insert_administrator_role(random_id("role"))
+        require_existing([("role", "role", user["roleId"])])
+        execute("UPDATE users SET role_id = ? WHERE tenant = ? AND id = ?", user["roleId"], g.tenant, user["id"])
+    return Report(user, f"{user['email']} has role '{user['roleId']}'.")
+
+
+@user_commands.command("remove")
+@click.argument("email")
+@force_option
+@reports
+def remove_user(email: str, force: bool) -> Report:
+    """Remove a user, who is signed out at once.
+
+    Example: flask users remove ann@acme.example
+    """
+    user = choose_user(email)
+    with keeping_an_administrator(force):
+        execute("DELETE FROM users WHERE tenant = ? AND id = ?", g.tenant, user["id"])
+    return Report({"deleted": True}, f"{user['email']} removed from '{g.tenant}'.")

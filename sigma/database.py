@@ -1,0 +1,277 @@
+"""One SQLite file; one connection for each thread, kept open, because opening one costs more than a whole request."""
+
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import Flask, has_app_context
+from flask.ctx import AppContext
+
+from sigma.settings import HERE, StartError
+
+SCHEMA_VERSION = 3
+APPLICATION_ID = 0x5349474D
+UPGRADES = {  # what brings a database of each older version to the next one; schema.sql says what the columns mean
+    1: """
+        ALTER TABLE workspaces ADD COLUMN is_disposable INTEGER NOT NULL DEFAULT 0 CHECK (is_disposable IN (0, 1));
+        ALTER TABLE categories ADD COLUMN total INTEGER NOT NULL DEFAULT 0 CHECK (total >= 0);
+        UPDATE categories SET total = (
+            SELECT count(*) FROM category_assignments a WHERE a.tenant = categories.tenant AND a.category_id = categories.id
+        );
+        CREATE TRIGGER category_assigned AFTER INSERT ON category_assignments BEGIN
+            UPDATE categories SET total = total + 1 WHERE tenant = new.tenant AND id = new.category_id;
+        END;
+        CREATE TRIGGER category_unassigned AFTER DELETE ON category_assignments BEGIN
+            UPDATE categories SET total = total - 1 WHERE tenant = old.tenant AND id = old.category_id;
+        END;
+        PRAGMA user_version = 2;
+    """,
+    2: """
+        ALTER TABLE users ADD COLUMN sessions_from INTEGER NOT NULL DEFAULT 0;
+        PRAGMA user_version = 3;
+    """,
+}
+BUSY_TIMEOUT = 5  # seconds that a write waits for another one
+LOOK_EVERY = 0.1  # seconds; a look before every statement would make a read a tenth slower
+
+
+class ThreadState(threading.local):
+    """What each thread keeps: the database that its statements go to, and its connection."""
+
+    db: sqlite3.Connection
+    path = ""
+    file: tuple[int, int] | None = None  # which file the connection is open on
+    look_at = 0.0  # when to see next whether that is still the one at the path
+
+
+_thread = ThreadState()
+_prepared: dict[str, tuple[int, int]] = {}  # which file each path meant when this process prepared it
+
+
+class DatabaseMovedError(sqlite3.OperationalError):
+    """That the database was removed or replaced while in use."""
+
+    sqlite_errorname = "SQLITE_READONLY_DBMOVED"  # SQLite's own word for it; in WAL mode it does not look
+
+
+def identify(path: str) -> tuple[int, int]:
+    """Answer which file is at a path. Raises DatabaseMovedError if there is none."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise DatabaseMovedError(f"{path}: {error.strerror}") from error
+    return status.st_dev, status.st_ino
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """Open the database file. Every commit is on disk before it is acknowledged (synchronous=FULL)."""
+    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, cached_statements=256)
+    try:
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA cache_size = -32000")  # kB: the indexes' upper levels stay in memory, with a million keys too
+    except sqlite3.Error:  # not a database
+        db.close()
+        raise
+    return db
+
+
+def close_db() -> None:
+    """Close this thread's connection, if it has one."""
+    if _thread.file is not None:
+        _thread.db.close()
+    _thread.file, _thread.look_at = None, 0.0
+
+
+def require_same_file(path: str) -> None:
+    """Raise DatabaseMovedError unless the file at a path is the one that this process prepared."""
+    file = identify(path)
+    if _prepared.setdefault(path, file) != file:
+        raise DatabaseMovedError(f"{path} was replaced while in use; put it back, or start the service again")
+
+
+def open_db() -> None:
+    """Open this thread's connection, or see that the file it is open on is still the one at the path.
+
+    Raises DatabaseMovedError for one that was removed or replaced while in use: SQLite would go on writing to the file
+    that is gone, and what is acknowledged would be gone with it.
+    """
+    require_same_file(_thread.path)
+    file = _prepared[_thread.path]
+    if _thread.file != file:
+        close_db()
+        _thread.db, _thread.file = connect(_thread.path), file
+    _thread.look_at = time.monotonic() + LOOK_EVERY
+
+
+def use_database(path: str) -> None:
+    """Let this thread's statements go to the database at a path from now on."""
+    if path != _thread.path:
+        _thread.path, _thread.look_at = path, 0.0
+
+
+class DatabaseContext(AppContext):
+    """A context of the application, in which this thread's statements go to its database; one around it has its own."""
+
+    def __init__(self, app: Flask):
+        super().__init__(app)
+        self.around: list[str | None] = []
+
+    def push(self) -> None:
+        """Begin it."""
+        self.around.append(_thread.path if has_app_context() else None)
+        use_database(self.app.config["DATABASE"])
+        super().push()
+
+    def pop(self, *error: Any) -> None:
+        """End it."""
+        path = self.around.pop()
+        super().pop(*error)
+        if path is not None:
+            use_database(path)
+
+
+def get_db() -> sqlite3.Connection:
+    """Answer this thread's connection to the application's database."""
+    if time.monotonic() > _thread.look_at:
+        open_db()
+    return _thread.db
+
+
+def execute(sql: str, *parameters: Any) -> sqlite3.Cursor:
+    """Run one statement."""
+    return get_db().execute(sql, parameters)
+
+
+def one(sql: str, *parameters: Any) -> Any:
+    """Answer a query's first row, or None."""
+    return get_db().execute(sql, parameters).fetchone()
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """Run the block as one transaction: all of it is stored, or nothing.
+
+    It takes the write lock first (BEGIN IMMEDIATE), so that what the block reads stays true until it commits, and
+    waiting for another writer happens here, under the busy timeout, and nowhere else.
+    """
+    db = get_db()
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        require_same_file(_thread.path)
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # SQLite has already rolled back after some failures, a full disk among them
+            db.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """Let the statements of the block read one and the same state of the database; inside a transaction they do anyway."""
+    db = get_db()
+    if db.in_transaction:
+        yield
+        return
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if db.in_transaction:
+            db.execute("COMMIT")
+
+
+def split_statements(script: str) -> Iterator[str]:
+    """Yield a script's statements one by one, because executescript() would commit around them."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def pragma(db: sqlite3.Connection, name: str) -> Any:
+    """Answer what the database says of itself."""
+    return db.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def make_tables(db: sqlite3.Connection) -> None:
+    """Make the tables of an empty database."""
+    for statement in split_statements((HERE / "schema.sql").read_text(encoding="utf-8")):
+        db.execute(statement)
+    db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
+
+
+def bring_forward(db: sqlite3.Connection) -> None:
+    """Make the tables of an empty database, and bring an older release's to this one's: all of it, or nothing.
+
+    Processes that start together do it one after another, and those that come later find it done.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            make_tables(db)
+        while pragma(db, "application_id") == APPLICATION_ID and (upgrade := UPGRADES.get(pragma(db, "user_version"))):
+            for statement in split_statements(upgrade):
+                db.execute(statement)
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def read_versions(path: str) -> tuple[int, int]:
+    """Answer whose database a file is, and its schema's version; make the database, or bring it forward, first.
+
+    Raises OSError or sqlite3.Error for a file that cannot be used.
+    """
+    if not os.path.exists(path):  # closing a file that is a database in use here would drop this process's locks on it
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable by everyone
+    db = connect(path)
+    try:
+        if (encoding := pragma(db, "encoding")) != "UTF-8":
+            raise sqlite3.DatabaseError(f"its texts are in {encoding}, not in UTF-8")
+        if not db.execute("SELECT 1 FROM sqlite_schema").fetchone() or pragma(db, "user_version") in UPGRADES:
+            bring_forward(db)
+        versions = pragma(db, "application_id"), pragma(db, "user_version")
+        if versions == (APPLICATION_ID, SCHEMA_VERSION):
+            db.execute("PRAGMA journal_mode = WAL")  # also after a restore, which may have left it behind
+        return versions
+    finally:
+        db.close()
+
+
+def prepare_database(path: str) -> None:
+    """Make the database if there is none, and bring an older release's forward.
+
+    Raises StartError for a file that cannot be opened, is something else, or was made by a newer release.
+    """
+    if sqlite3.sqlite_version_info < (3, 37):
+        raise StartError(f"SQLite 3.37 or newer is needed (STRICT tables); this Python has {sqlite3.sqlite_version}.")
+    if path == ":memory:":
+        raise StartError("The database must be a file: each thread has a connection of its own to it.")
+    for tries_left in reversed(range(20)):
+        try:
+            application_id, version = read_versions(path)
+            break
+        except (OSError, sqlite3.Error) as error:
+            # Only here SQLite does not wait for another process that is making the same database.
+            if not getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY") or not tries_left:
+                message = f"The database {path} cannot be used: {error}. Mend it, or name another in SIGMA_DATABASE."
+                raise StartError(message) from error
+            time.sleep(0.2)
+    if application_id != APPLICATION_ID:
+        raise StartError(f"{path} is a database of another program. Name another file in SIGMA_DATABASE.")
+    if version != SCHEMA_VERSION:
+        raise StartError(
+            f"{path} has schema version {version}, this release reads version {SCHEMA_VERSION}. "
+            "Use the release that made it or a newer one, or name another file in SIGMA_DATABASE."
+        )
+    _prepared[path], _thread.look_at = identify(path), 0.0  # this thread may be open on a file that was here before

@@ -1,0 +1,1 @@
+"""HTTP: who may call what, and how requests are read and answered."""

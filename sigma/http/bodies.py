@@ -1,0 +1,118 @@
+"""Reading and checking the body of a request."""
+
+import itertools
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import marshmallow as ma
+from flask import Request, g, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from sigma.http.errors import MAX_BODY, MOST_PROBLEMS, ApiError
+from sigma.http.strict_json import MAX_DEPTH, _decode, is_too_deep, shown, to_json
+
+
+def parse_json(data: bytes) -> Any:
+    """Read JSON strictly.
+
+    Raises ApiError 400 for what is not JSON, and for what is but would not survive: numbers beyond a double, names
+    that come twice, half a surrogate pair, endless nesting.
+    """
+    try:
+        text = data.decode("utf-8")
+        value = _decode(text)
+        if text.count("[") + text.count("{") > MAX_DEPTH and is_too_deep(value):
+            raise RecursionError
+        if "\\u" in text:
+            to_json(value).encode("utf-8")
+    except RecursionError:
+        raise ApiError(400, f"body: expected JSON of at most {MAX_DEPTH} levels") from None
+    except UnicodeError:
+        raise ApiError(400, "body: expected JSON in UTF-8, got text that is not Unicode") from None
+    except ValueError as error:
+        raise ApiError(400, f"body: expected JSON: {error}") from None
+    return value
+
+
+_MISSING = object()
+
+EXPECTATIONS = {  # what marshmallow says is wrong, said as what was expected
+    "Missing data for required field.": "Expected a value, but it is missing",
+    "Field may not be null.": "Expected a value",
+    "Not a valid string.": "Expected a string",
+    "Not a valid list.": "Expected an array",
+    "Not a valid integer.": "Expected a whole number",
+    "Not a valid mapping type.": "Expected an object",
+}
+
+
+def amount(value: Any, message: str) -> str:
+    """Answer what a message says has come: how much of it, where that is what was wrong."""
+    counted = message.endswith(" characters") if isinstance(value, str) else message.startswith("Expected at ")
+    return str(len(value)) if counted and isinstance(value, str | list) else shown(value)
+
+
+def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]:
+    """Yield a line for each of marshmallow's nested messages: the field's path, what is wrong, and what came."""
+    if isinstance(messages, list):
+        for message in messages:
+            if not isinstance(message, str):  # one of several validators names an item
+                yield from flatten_messages(message, value, path)
+                continue
+            came = "" if value is _MISSING or message.startswith("Unknown") else f", got {amount(value, message)}"
+            yield f"{path or 'body'}: {EXPECTATIONS.get(message, message)}{came}"
+        return
+    # In the order of the body: marshmallow tells of the members that it does not know in any order.
+    places = {name: place for place, name in enumerate(value)} if isinstance(value, dict) else {}
+    for key, inner in sorted(messages.items(), key=lambda item: places.get(item[0], -1)):
+        if isinstance(value, list) and isinstance(key, int):
+            yield from flatten_messages(inner, value[key], f"{path}[{key}]")
+        elif isinstance(value, dict) and (key != "_schema" or key in value):
+            yield from flatten_messages(inner, value.get(key, _MISSING), f"{path}.{key[:100]}" if path else key[:100])
+        else:  # "_schema", and the "key" and "value" of a fields.Dict, are no members of the body
+            yield from flatten_messages(inner, value, path)
+
+
+def refuse_problems(problems: Iterable[str]) -> None:
+    """Raise ApiError 400 with the first few problems, if there are any."""
+    first = list(itertools.islice(problems, MOST_PROBLEMS + 1))
+    if first:
+        raise ApiError(400, "; ".join(first[:MOST_PROBLEMS]) + ("; and more" if len(first) > MOST_PROBLEMS else ""))
+
+
+def not_json(asked: Request) -> ApiError:
+    """Answer the 415."""
+    return ApiError(415, f"Content-Type: expected application/json, got '{asked.mimetype or 'nothing'}'")
+
+
+BODY_TIMEOUT = 5  # seconds that a body may take to come, because a worker serves nobody else meanwhile
+
+# By thread: since when it waits for a body, from which address, and of which request.
+_awaited: dict[int, tuple[float, str, str]] = {}
+
+
+def read_body(schema: ma.Schema) -> Any:
+    """Answer the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
+    asked = request._get_current_object()  # type: ignore[attr-defined]
+    address = asked.environ.get("werkzeug.proxy_fix.orig", asked.environ).get("REMOTE_ADDR", "")
+    thread, since = threading.get_ident(), time.monotonic()
+    _awaited[thread] = since, address, asked.id
+    try:
+        data = asked.get_data()
+    finally:
+        del _awaited[thread]
+    if time.monotonic() - since > BODY_TIMEOUT or len(data) < min(asked.content_length or 0, MAX_BODY):
+        raise ApiError(400, f"body: expected all of it, within {BODY_TIMEOUT} seconds")
+    if len(data) > MAX_BODY:
+        raise RequestEntityTooLarge
+    if not asked.is_json and (data or asked.mimetype):
+        raise not_json(asked)
+    if not data:
+        raise ApiError(400, "body: expected a JSON object, got nothing")
+    g.body = body = parse_json(data)
+    try:
+        return schema.load(body)
+    except ma.ValidationError as error:
+        refuse_problems(flatten_messages(error.normalized_messages(), body))

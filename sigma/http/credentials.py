@@ -1,0 +1,168 @@
+"""Credentials: API keys and session tokens, and whose they are."""
+
+import functools
+import hashlib
+import json
+import re
+import secrets
+import sqlite3
+import time
+import zlib
+from typing import Any, NamedTuple
+
+import jwt
+from flask import current_app, request
+
+from sigma.database import BUSY_TIMEOUT, execute, one
+from sigma.http.errors import ApiError
+from sigma.http.stamps import utc_now
+
+
+class Caller(NamedTuple):
+    """Whoever presented a good credential: an API key, or a signed-in user."""
+
+    tenant: str
+    id: str
+    permissions: tuple[str, ...] = ()  # of the key
+    user: dict[str, str] | None = None
+    role: dict[str, Any] | None = None  # of the user
+    sessions_from: int = 0  # of the user
+
+    @property
+    def is_key(self) -> bool:
+        """Whether this is an API key."""
+        return self.user is None
+
+    def role_says(self, member: str) -> Any:
+        """Answer a member of the user's role; None for a key."""
+        return (self.role or {}).get(member)
+
+
+KEY_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def check_characters(stem: str) -> str:
+    """Answer the seven characters that end a key: the CRC-32 of what stands before them, in base 36."""
+    crc, digits = zlib.crc32(stem.encode()), ""
+    for _ in range(7):
+        crc, digit = divmod(crc, 36)
+        digits = KEY_ALPHABET[digit] + digits
+    return digits
+
+
+def make_raw_key() -> str:
+    """Make a key: the prefix, 29 random characters (150 bits), and their check characters."""
+    stem = "sigma_sk_live_" + "".join(secrets.choice(KEY_ALPHABET) for _ in range(29))
+    return stem + check_characters(stem)
+
+
+def hash_key(raw_key: str) -> bytes:
+    """Hash a key for storage and look-up.
+
+    A fast hash without salt is right here, and only here: nobody can guess 150 random bits, so there is nothing for a
+    slow hash to slow down. Passwords, which people choose, are hashed with scrypt.
+    """
+    return hashlib.sha256(raw_key.encode()).digest()
+
+
+def unauthorized(message: str) -> ApiError:
+    """Answer the 401."""
+    return ApiError(401, message, headers={"WWW-Authenticate": 'Bearer realm="Sigma PIM"'})
+
+
+def record_use(tenant: str, id: str, stale: str) -> None:
+    """Record that an API key is used now, unless another process has done so since a moment ago.
+
+    A full disk, or a long write elsewhere, is no reason to refuse a read or to keep it waiting: then it is logged.
+    """
+    sql = "UPDATE api_keys SET last_used_at = ? WHERE tenant = ? AND id = ? AND ifnull(last_used_at, '') < ?"
+    try:
+        execute("PRAGMA busy_timeout = 250")
+        execute(sql, utc_now(), tenant, id, stale)
+    except sqlite3.OperationalError as error:
+        current_app.logger.error("The use of API key %s was not recorded: %s", id, error)
+    finally:
+        execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
+
+
+def fault_of_key(raw_key: str) -> str:
+    """Say what is wrong with a key that is not in the database, as far as the key itself tells."""
+    if not re.fullmatch("sigma_sk_live_[a-z0-9]{36}", raw_key):
+        return "expected one X-Sigma-ApiKey header with sigma_sk_live_ and 36 characters of a-z and 0-9"
+    if check_characters(raw_key[:-7]) != raw_key[-7:]:
+        return "it was mistyped, or not made here; it may be a key of the production service"
+    return "it is not known here"
+
+
+@functools.cache
+def read_permissions(text: str) -> tuple[str, ...]:
+    """Read a key's permissions as they are stored; there are 31 such texts."""
+    return tuple(json.loads(text))
+
+
+def authenticate_key(raw_key: str) -> Caller:
+    """Answer whose key this is, and record its use. Raises ApiError 401.
+
+    It looks the key up every time: a cache would keep a deactivated key alive in another process.
+    """
+    sql = "SELECT tenant, id, permissions, last_used_at, deactivated_at FROM api_keys WHERE hash = ?"
+    row = one(sql, hash_key(raw_key))
+    if row is None:
+        raise unauthorized(f"Invalid API key: {fault_of_key(raw_key)}")
+    tenant, id, permissions, last_used_at, deactivated_at = row
+    if deactivated_at is not None:
+        request.caller = Caller(tenant, id)  # type: ignore[attr-defined] # for the log: somebody still uses it
+        raise unauthorized("Invalid API key: it has been deactivated")
+    # Writing on every call would cost more than all the rest, so a use within a second of the last is not written.
+    stale = utc_now(seconds_ago=1)
+    if last_used_at is None or last_used_at < stale:
+        record_use(tenant, id, stale)
+    return Caller(tenant, id, permissions=read_permissions(permissions))
+
+
+def jwt_secret() -> str:
+    """Answer the secret that signs session tokens."""
+    return current_app.config["JWT_SECRET"] or one("SELECT value FROM settings WHERE name = 'jwt_secret'")[0]
+
+
+def authenticate_token(token: str) -> Caller:
+    """Answer whose session token this is, with the user and role as they are now. Raises ApiError 401."""
+    claims = ("userId", "workspaceId", "roleId")
+    try:
+        # When it was issued is looked at below, where it is known from when on the user's sessions count.
+        options: Any = {"require": [*claims, "iat", "exp"], "verify_iat": False}
+        payload = jwt.decode(token, jwt_secret(), algorithms=["HS256"], options=options)
+    except jwt.ExpiredSignatureError:
+        raise unauthorized("Session token expired: sign in again") from None
+    except jwt.InvalidTokenError:
+        raise unauthorized("Invalid session token") from None
+    issued = payload["iat"]
+    if not all(isinstance(payload[claim], str) and payload[claim].isascii() for claim in claims) or type(issued) is not int:
+        raise unauthorized("Invalid session token")
+    row = one(
+        "SELECT u.id, u.email, u.name, u.role_id, u.sessions_from, r.body FROM users u"
+        " JOIN model_objects r ON r.tenant = u.tenant AND r.kind = u.role_kind AND r.id = u.role_id"
+        " WHERE u.tenant = ? AND u.id = ?",
+        payload["workspaceId"],
+        payload["userId"],
+    )
+    if row is None:
+        raise unauthorized("Invalid session token")
+    id, email, name, role_id, sessions_from, role = row
+    if issued < sessions_from:
+        raise unauthorized("Session ended: sign in again")
+    if issued > max(time.time(), sessions_from):
+        raise unauthorized("Invalid session token")
+    user = {"id": id, "email": email, "name": name, "roleId": role_id}
+    return Caller(payload["workspaceId"], id, user=user, role=json.loads(role), sessions_from=sessions_from)
+
+
+def authenticate(environ: dict[str, Any]) -> Caller:
+    """Answer who is calling; when a key and a token are sent, the key decides alone. Raises ApiError 401."""
+    raw_key = environ.get("HTTP_X_SIGMA_APIKEY")
+    if raw_key is not None:
+        return authenticate_key(raw_key)
+    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise unauthorized("Authentication required: send X-Sigma-ApiKey: <key>, or Authorization: Bearer <token>")
+    return authenticate_token(token.strip())

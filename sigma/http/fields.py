@@ -1,0 +1,167 @@
+"""The fields that bodies are described with."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from sigma.http.errors import MOST_PROBLEMS
+
+
+class Body(ma.Schema):
+    """A JSON object; a member it does not name is an error."""
+
+    class Meta:
+        unknown = ma.RAISE
+
+    error_messages = {"type": "Expected an object", "unknown": "Unknown field"}  # noqa: RUF012 (as marshmallow declares it)
+
+    def __deepcopy__(self, memo: Any) -> "Body":
+        """Answer itself: nobody changes a body's description, and flask-smorest copies each some ten times while starting."""
+        return self
+
+    @ma.post_load
+    def drop_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Let null mean the same as leaving an optional member out."""
+        if None not in data.values():
+            return data
+        keep = {name for name, field in self.fields.items() if field.required or field.load_default is None}
+        return {name: value for name, value in data.items() if value is not None or name in keep}
+
+
+class Flag(fields.Boolean):
+    """true or false, and nothing that only looks like it."""
+
+    def __init__(self, description: str, **options: Any):
+        super().__init__(metadata={"description": description}, **options)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ma.ValidationError("Expected true or false")
+        return value
+
+
+class Number(fields.Float):
+    """A JSON number, kept as it was written: 1 stays 1."""
+
+    def __init__(self, description: str, **options: Any):
+        super().__init__(metadata={"description": description}, **options)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ma.ValidationError("Expected a number")
+        return value
+
+
+class Items(fields.List):
+    """An array; reading it stops at the first few bad items, and at once if it has too many."""
+
+    def __init__(self, inner: Any, description: str, most: int | None = None, **options: Any):
+        bound = {} if most is None else {"maxItems": most}
+        super().__init__(inner, metadata={"description": description, **bound}, **options)
+        self.most = most
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        if self.most is not None and len(value) > self.most:
+            raise ma.ValidationError(f"Expected at most {self.most} items")
+        result: list[Any] = []
+        errors: dict[int, Any] = {}
+        for index, item in enumerate(value):
+            try:
+                result.append(self.inner.deserialize(item, **kwargs))
+            except ma.ValidationError as error:
+                errors[index] = error.messages
+                if len(errors) > MOST_PROBLEMS:
+                    break
+        if errors:
+            raise ma.ValidationError(errors)
+        return result
+
+
+def with_article(kind: str) -> str:
+    """Answer a kind of thing in words: an option list."""
+    return f"{'an' if kind[0] in 'aeio' else 'a'} {kind.replace('-', ' ')}"
+
+
+class Reference(fields.String):
+    """The id of a model object of one kind; that it exists is checked when the body is stored."""
+
+    def __init__(self, kind: str, **options: Any):
+        super().__init__(metadata={"description": f"Id of {with_article(kind)}"}, **options)
+        self.kind = kind
+
+
+def string(description: str, required: bool = True, longest: int = 200) -> fields.String:
+    """A string; one that is required must not be blank, one that is not may be null."""
+    rules: list[Any] = [validate.Length(max=longest, error="Expected at most {max} characters")]
+    if required:
+        rules.append(validate.Regexp(r"^[\s\S]*\S", error="Expected at least one character that is not blank"))
+    return fields.String(required=required, allow_none=not required, validate=rules, metadata={"description": description})
+
+
+def identifier(description: str, required: bool = True) -> fields.String:
+    """A name that can stand in a path."""
+    rule = validate.Regexp(
+        r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,99}$(?!\n)",
+        error="Expected 1 to 100 letters, digits or . _ ~ - beginning with a letter or digit",
+    )
+    return fields.String(required=required, allow_none=not required, validate=rule, metadata={"description": description})
+
+
+def moment(description: str, required: bool = True, allow_none: bool = False) -> fields.String:
+    """A time as the API writes it."""
+    metadata = {"description": description, "format": "date-time"}
+    return fields.String(required=required, allow_none=allow_none, metadata=metadata)
+
+
+def choice(description: str, choices: Iterable[str], title: str) -> fields.String:
+    """One of a few strings; in the OpenAPI document they are a type with this title."""
+    rule = validate.OneOf(list(choices), error="Expected one of: {choices}")
+    return fields.String(required=True, validate=rule, metadata={"description": description, "title": title})
+
+
+def mapping(description: str, title: str, values: fields.Field, **options: Any) -> fields.Dict:
+    """Values by name; in the OpenAPI document they are a type with this title."""
+    return fields.Dict(keys=fields.String(), values=values, metadata={"description": description, "title": title}, **options)
+
+
+def each_once(*members: str) -> Callable[[list[Any]], None]:
+    """Answer a validator: no two items of a list have the same member, or are the same, if no member is named."""
+
+    def check(items: list[Any]) -> None:
+        message = ["Expected each only once"]
+        for member in members or (None,):
+            seen = set()
+            for index, item in enumerate(items):
+                key = item[member] if member else item
+                if key in seen:
+                    raise ma.ValidationError({index: {member: message} if member else message})
+                seen.add(key)
+
+    return check
+
+
+def aliases(description: str) -> Items:
+    """A list of attributes' aliases, each once."""
+    return Items(fields.String(), description, load_default=list, validate=each_once())
+
+
+def field_references(field: Any, value: Any, path: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the path, kind and id of every Reference in one field's value."""
+    if isinstance(field, Reference):
+        yield path, field.kind, value
+    elif isinstance(field, fields.Nested):
+        yield from references(field.schema, value, f"{path}.")
+    elif isinstance(field, fields.List):
+        for index, item in enumerate(value):
+            yield from field_references(field.inner, item, f"{path}[{index}]")
+
+
+def references(schema: ma.Schema, body: dict[str, Any], path: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield the path, kind and id of every Reference in a body."""
+    for name, field in schema.fields.items():
+        if name in body:
+            yield from field_references(field, body[name], path + name)

@@ -1,0 +1,162 @@
+"""API keys: made, listed, deactivated, deleted."""
+
+import json
+from typing import Any
+
+from flask import g
+from marshmallow import fields, validate
+
+from sigma.database import execute, one, transaction
+from sigma.http.access import session_only
+from sigma.http.blueprint import api
+from sigma.http.credentials import hash_key, make_raw_key
+from sigma.http.errors import found, not_found
+from sigma.http.fields import Body, Flag, Items, choice, identifier, moment, string
+from sigma.http.responses import NOT_STORED
+from sigma.http.stamps import random_id, utc_now
+from sigma.http.strict_json import to_json
+from sigma.permissions import PERMISSIONS
+
+
+class ApiKeyBody(Body):
+    """An API key as it is listed; its hash is never shown."""
+
+    id = identifier("The key's id")
+    name = string("Human-readable name for the key")
+    rawKey = fields.String(required=True, metadata={"description": "The secret; it cannot be retrieved again"})
+    permissions = Items(
+        choice("A permission", PERMISSIONS, "Permission"),
+        "What the key may do; grant only what the integration needs",
+        required=True,
+        validate=validate.Length(min=1, error="Expected at least one permission"),
+    )
+    active = Flag("Whether the key is accepted", required=True)
+    createdAt = moment("When it was made")
+    lastUsedAt = moment("When it was last used, right to a second; null before the first use", allow_none=True)
+    deactivatedAt = moment("When it was deactivated; absent while it is active", required=False)
+
+    class Meta(Body.Meta):
+        exclude = ("rawKey",)
+
+
+class ApiKeyRequestBody(ApiKeyBody):
+    """An API key to be made."""
+
+    class Meta(Body.Meta):
+        fields = ("name", "permissions")
+
+
+class NewApiKeyBody(ApiKeyBody):
+    """An API key that was just made: the only answer that ever carries the raw key."""
+
+    class Meta(Body.Meta):
+        fields = ("id", "name", "rawKey", "permissions", "createdAt")
+
+
+class DeactivatedApiKeyBody(ApiKeyBody):
+    """An API key that is not accepted any more."""
+
+    deactivatedAt = moment("When it was first deactivated")
+
+    class Meta(Body.Meta):
+        fields = ("id", "name", "permissions", "active", "createdAt", "deactivatedAt")
+
+
+class DeletedBody(Body):
+    """That an API key is gone."""
+
+    deleted = Flag("Always true", required=True)
+
+
+def key_as_listed(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Answer a key's row as the list shows it."""
+    id, name, permissions, created_at, last_used_at, deactivated_at = row
+    listed = {
+        "id": id,
+        "name": name,
+        "permissions": json.loads(permissions),
+        "active": deactivated_at is None,
+        "createdAt": created_at,
+        "lastUsedAt": last_used_at,
+    }
+    return listed if deactivated_at is None else {**listed, "deactivatedAt": deactivated_at}
+
+
+def listed_api_keys() -> list[dict[str, Any]]:
+    """Answer all API keys of the workspace, oldest first."""
+    rows = execute(
+        "SELECT id, name, permissions, created_at, last_used_at, deactivated_at FROM api_keys WHERE tenant = ? ORDER BY seq",
+        g.tenant,
+    )
+    return [key_as_listed(row) for row in rows]
+
+
+def insert_api_key(key: dict[str, Any]) -> dict[str, Any]:
+    """Store a new API key, and answer it with its raw key."""
+    raw_key = make_raw_key()
+    permissions = [permission for permission in PERMISSIONS if permission in key["permissions"]]
+    created = {
+        "id": random_id("apikey"),
+        "name": key["name"],
+        "rawKey": raw_key,
+        "permissions": permissions,
+        "createdAt": utc_now(),
+    }
+    sql = "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at) VALUES (?, ?, ?, ?, ?, ?)"
+    execute(sql, g.tenant, created["id"], key["name"], hash_key(raw_key), to_json(permissions), created["createdAt"])
+    return created
+
+
+def switch_off_api_key(id: str) -> dict[str, Any]:
+    """Deactivate an API key, unless it is, and answer it. Raises ApiError 404."""
+    with transaction():  # RETURNING alone commits only when its rows are read to the end
+        row = one(
+            "UPDATE api_keys SET deactivated_at = ifnull(deactivated_at, ?) WHERE tenant = ? AND id = ?"
+            " RETURNING id, name, permissions, created_at, last_used_at, deactivated_at",
+            *(utc_now(), g.tenant, id),
+        )
+    key = key_as_listed(found(row, "api-key", id))
+    del key["lastUsedAt"]  # as published
+    return key
+
+
+def remove_api_key(id: str) -> dict[str, bool]:
+    """Delete an API key. Raises ApiError 404."""
+    with transaction():
+        if not execute("DELETE FROM api_keys WHERE tenant = ? AND id = ?", g.tenant, id).rowcount:
+            raise not_found("api-key", id)
+    return {"deleted": True}
+
+
+@api.get("/api-keys")
+@session_only("canManageRoles")
+@api.response(200, ApiKeyBody(many=True))
+def list_api_keys() -> list[dict[str, Any]]:
+    """List all API keys of the workspace, oldest first."""
+    return listed_api_keys()
+
+
+@api.post("/api-keys")
+@session_only("canManageRoles")
+@api.arguments(ApiKeyRequestBody())
+@api.response(201, NewApiKeyBody)
+def create_api_key(key: dict[str, Any]) -> Any:
+    """Generate a new API key; this answer is the only one that shows the raw key, so store it now."""
+    with transaction():
+        return insert_api_key(key), 201, NOT_STORED
+
+
+@api.post("/api-keys/<id>/deactivate")
+@session_only("canManageRoles")
+@api.response(200, DeactivatedApiKeyBody)
+def deactivate_api_key(id: str) -> dict[str, Any]:
+    """Deactivate an API key: it is refused everywhere from this moment on. Doing it again changes nothing."""
+    return switch_off_api_key(id)
+
+
+@api.delete("/api-keys/<id>")
+@session_only("canManageRoles")
+@api.response(200, DeletedBody)
+def delete_api_key(id: str) -> dict[str, bool]:
+    """Delete an API key for good; deactivate it first to be sure that nothing uses it."""
+    return remove_api_key(id)

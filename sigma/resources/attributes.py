@@ -1,0 +1,120 @@
+"""Attributes: the kinds of values that records hold."""
+
+import json
+from typing import Any
+
+import marshmallow as ma
+import re2
+from flask import g
+from marshmallow import fields, validate
+
+from sigma.database import execute, one
+from sigma.http.errors import ApiError
+from sigma.http.fields import Body, Flag, Items, Number, Reference, choice, each_once, identifier, string
+from sigma.resources.model import ModelBody, model_noun
+from sigma.resources.unique_values import claim_values
+
+ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # and what their values are in JSON
+    "text": (str,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "datetime": (str,),
+    "media": (str,),
+    "option": (str,),
+    "relation": (str,),
+    "complex": (dict,),
+}
+
+
+def compile_pattern(pattern: str) -> Any:
+    """Compile a pattern with RE2, whose matching takes time in proportion to the text and to the pattern's program.
+
+    Raises re2.error for a pattern that does not compile, or to too large a program.
+    """
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 1 << 19
+    return re2.compile(pattern, options)
+
+
+class ValidationBody(Body):
+    """What the values of an attribute must be like."""
+
+    required = Flag("Counts for completeness; never blocks a write")
+    maxLength = fields.Integer(
+        strict=True,
+        allow_none=True,
+        validate=validate.Range(0, error="Expected 0 or more"),
+        metadata={"description": "Most characters of a text"},
+    )
+    min = Number("Least number", allow_none=True)
+    max = Number("Greatest number", allow_none=True)
+    pattern = string("Regular expression (RE2 syntax) that texts must contain a match of", required=False, longest=1000)
+    unique = Flag("No two records or variants may hold the same value in the same scope")
+
+    @ma.validates_schema
+    def check_rules(self, data: dict[str, Any], **_: Any) -> None:
+        """The pattern compiles, and the range is not empty."""
+        try:
+            compile_pattern(data.get("pattern") or "")
+        except re2.error as error:
+            reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
+            raise ma.ValidationError(f"Expected an RE2 pattern: {reason}", "pattern") from None
+        if data.get("min") is not None and data.get("max") is not None and data["min"] > data["max"]:
+            raise ma.ValidationError("Expected a number not less than min", "max")
+
+
+class AttributeGuardBody(Body):
+    """Shows or hides the attribute by another one's value."""
+
+    attributeId = Reference("attribute", required=True)
+    operator = choice("How the value is compared", ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"], "GuardOperator")
+    value = fields.Raw(allow_none=True, metadata={"description": "What it is compared with"})
+
+
+class AttributeBody(ModelBody):
+    """An attribute: one kind of value that records hold."""
+
+    id = identifier("The attribute's id")
+    alias = identifier("Short name, under which records hold its values")
+    name = string("The attribute's name")
+    type = choice("What its values are", ATTRIBUTE_TYPES, "AttributeType")
+    dimensionIds = Items(Reference("dimension"), "What its values differ by", load_default=list, validate=each_once())
+    inheritable = Flag("Whether variants inherit it", load_default=True)
+    validation = fields.Nested(ValidationBody, load_default=dict, metadata={"description": "What its values must be like"})
+    guards = Items(fields.Nested(AttributeGuardBody), "What showing it depends on", load_default=list, most=100)
+    optionListId = Reference("option-list", allow_none=True)
+    multiple = Flag("Whether each value is an array", load_default=False)
+
+    @ma.validates_schema
+    def check_options(self, data: dict[str, Any], **_: Any) -> None:
+        """Options come from a list, and nothing else does."""
+        if (data["type"] == "option") != (data.get("optionListId") is not None):
+            expected = "the id of an option list" if data["type"] == "option" else "none, because the type is not option"
+            raise ma.ValidationError(f"Expected {expected}", "optionListId")
+
+    def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        """Stored values keep their alias; from the moment an attribute is unique, so are the values under its alias."""
+        alias, was, is_unique = new["alias"], old or {"alias": None, "validation": {}}, new["validation"].get("unique", False)
+        used = "SELECT 1 FROM entities WHERE tenant = ? AND json_type(body, ?) IS NOT NULL"
+        if old is not None and was["alias"] != alias and one(used, g.tenant, f'$.values."{was["alias"]}"'):
+            raise ApiError(409, f"alias: records hold values under '{was['alias']}', which would be lost")
+        if (was["alias"], was["validation"].get("unique", False)) != (alias, is_unique):
+            execute("DELETE FROM unique_values WHERE tenant = ? AND attribute IN (?, ?)", g.tenant, was["alias"], alias)
+            if is_unique:
+                self.claim_stored_values(alias)
+
+    @staticmethod
+    def claim_stored_values(alias: str) -> None:
+        """Claim the values that records already hold. Raises ApiError 409 where two hold the same."""
+        sql = "SELECT id, json_extract(body, ?) FROM entities WHERE tenant = ? AND json_type(body, ?) IS NOT NULL ORDER BY seq"
+        path = f'$.values."{alias}"'
+        for entity_id, entries in execute(sql, path, g.tenant, path).fetchall():
+            try:
+                claim_values(entity_id, alias, json.loads(entries))
+            except ApiError as error:
+                message = f"values are there more than once: of '{entity_id}', {error.message}"
+                raise ApiError(409, f"validation.unique: {message}") from None
+
+
+model_noun("attribute", AttributeBody, "update-model", "delete-model", "canManageSchemas")

@@ -1,0 +1,156 @@
+"""What the nouns of the model share."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from flask import Response, g
+
+from sigma.database import execute, get_db, one, transaction
+from sigma.http.access import requires
+from sigma.http.blueprint import api, shared
+from sigma.http.bodies import refuse_problems
+from sigma.http.errors import ApiError, found
+from sigma.http.fields import Body, references, with_article
+from sigma.http.responses import answer, answer_list
+from sigma.http.strict_json import shown, to_json
+
+
+class ModelBody(Body):
+    """A model object: what the caller gives is what is stored and served."""
+
+    def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        """Refuse a change that the stored data or the caller does not allow (ApiError). Nothing, unless overridden."""
+
+
+MODEL: dict[str, ModelBody] = {}
+
+
+def exists(kind: str, id: str) -> bool:
+    """Answer whether the workspace has this model object."""
+    return one("SELECT 1 FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id) is not None
+
+
+def require_existing(links: Iterable[tuple[str, str, str]]) -> None:
+    """Raise ApiError 400, naming the fields, unless everything that these references name exists."""
+    refuse_problems(
+        f"{field}: {kind.replace('-', ' ')} '{id}' does not exist" for field, kind, id in links if not exists(kind, id)
+    )
+
+
+def object_text(kind: str, id: str) -> str:
+    """Answer a model object's stored text. Raises ApiError 404."""
+    sql = "SELECT body FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?"
+    return found(one(sql, g.tenant, kind, id), kind, id)[0]
+
+
+def load_object(kind: str, id: str) -> Any:
+    """Answer a model object. Raises ApiError 404."""
+    return json.loads(object_text(kind, id))
+
+
+def store_object(kind: str, new: dict[str, Any], old: dict[str, Any] | None = None) -> str:
+    """Store a new model object, or one in place of the old, and answer its text. Raises ApiError 400, 403 or 409."""
+    id, links = new["id"], list(references(MODEL[kind], new))
+    require_existing(link for link in links if link[1:] != (kind, id))
+    MODEL[kind].check_change(old, new)
+    body = to_json(new)
+    if old is None:
+        execute("INSERT INTO model_objects (tenant, kind, body) VALUES (?, ?, ?)", g.tenant, kind, body)
+    else:
+        execute("UPDATE model_objects SET body = ? WHERE tenant = ? AND kind = ? AND id = ?", body, g.tenant, kind, id)
+        execute("DELETE FROM model_references WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id)
+    get_db().executemany(
+        "INSERT INTO model_references (tenant, kind, id, field, target_kind, target_id) VALUES (?, ?, ?, ?, ?, ?)",
+        ((g.tenant, kind, id, *link) for link in links),
+    )
+    return body
+
+
+def remove_object(kind: str, id: str) -> None:
+    """Delete a model object that nothing refers to. Raises ApiError 404 or 409."""
+    object_text(kind, id)
+    sql = "SELECT DISTINCT kind, id FROM referrers WHERE tenant = ? AND target_kind = ? AND target_id = ? LIMIT 4"
+    referrers = [f"{source.replace('-', ' ')} '{source_id}'" for source, source_id in execute(sql, g.tenant, kind, id)]
+    if referrers:
+        more = " and more" if len(referrers) > 3 else ""
+        raise ApiError(409, f"{kind.replace('-', ' ').capitalize()} '{id}' is in use by {', '.join(referrers[:3])}{more}")
+    execute("DELETE FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id)
+
+
+def with_path_id(body: dict[str, Any], id: str) -> dict[str, Any]:
+    """Answer a body with the id of the path, which it may leave out. Raises ApiError 400 when it names another."""
+    if body.get("id", id) != id:
+        raise ApiError(400, f"id: expected '{id}' as in the path, got {shown(body['id'])}")
+    return {"id": id, **body}
+
+
+def register_reads(kind: str, body: type[ModelBody]) -> None:
+    """Register a model noun's list and get."""
+    name, noun = kind.replace("-", "_"), kind.replace("-", " ")
+
+    @api.get(f"/{kind}s", endpoint=f"list_{name}s")
+    @requires("read")
+    @api.response(200, body(many=True))
+    @api.doc(summary=f"List all {noun}s, in order of creation.")
+    def list_objects() -> Response:
+        sql = "SELECT CAST(body AS BLOB) FROM model_objects WHERE tenant = ? AND kind = ? ORDER BY seq"
+        return answer_list(execute(sql, g.tenant, kind))
+
+    @api.get(f"/{kind}s/<id>", endpoint=f"get_{name}")
+    @requires("read")
+    @api.response(200, body)
+    @api.doc(summary=f"Get one {noun}.")
+    def get_object(id: str) -> Response:
+        return answer(object_text(kind, id))
+
+
+def register_writes(kind: str, body: type[ModelBody], update: str, delete: str, flag: str) -> None:
+    """Register a model noun's create, replace and delete."""
+    name, noun = kind.replace("-", "_"), with_article(kind)
+
+    @api.post(f"/{kind}s", endpoint=f"create_{name}")
+    @requires(update, flag)
+    @api.arguments(shared(body))
+    @api.response(201, body)
+    @api.doc(summary=f"Create {noun}; its id and alias must be new in the workspace.")
+    def create_object(new: dict[str, Any]) -> Response:
+        with transaction():
+            return answer(store_object(kind, new), 201)
+
+    @api.put(f"/{kind}s/<id>", endpoint=f"replace_{name}")
+    @requires(update, flag)
+    @api.arguments(body(partial=("id",)))
+    @api.response(200, body)
+    @api.doc(summary=f"Replace {noun} as a whole; the body may leave its id out.")
+    def replace_object(new: dict[str, Any], id: str) -> Response:
+        new = with_path_id(new, id)
+        with transaction():
+            return answer(store_object(kind, new, load_object(kind, id)))
+
+    @api.delete(f"/{kind}s/<id>", endpoint=f"delete_{name}")
+    @requires(delete, flag)
+    @api.response(204)
+    @api.doc(summary=f"Delete {noun} that nothing refers to.")
+    def delete_object(id: str) -> None:
+        with transaction():
+            remove_object(kind, id)
+
+
+def model_noun(kind: str, body: type[ModelBody], update: str, delete: str, flag: str) -> None:
+    """Register the five operations that every kind of model object has, and who may call them."""
+    MODEL[kind] = shared(body)  # type: ignore[assignment]
+    register_reads(kind, body)
+    register_writes(kind, body, update, delete, flag)
+
+
+def attribute_texts(schema: dict[str, Any]) -> list[str]:
+    """Answer the stored texts of a schema's attributes, in the order of its groups."""
+    sql = (
+        "SELECT o.id, o.body FROM model_references r"
+        " JOIN model_objects o ON o.tenant = r.tenant AND o.kind = r.target_kind AND o.id = r.target_id"
+        " WHERE r.tenant = ? AND r.kind = 'schema' AND r.id = ? AND r.target_kind = 'attribute'"
+    )
+    bodies = dict(execute(sql, g.tenant, schema["id"]).fetchall())
+    groups = sorted(schema["attributeGroups"], key=lambda group: group["sortOrder"])
+    return [bodies[attribute] for group in groups for attribute in group["attributeIds"]]

@@ -1,0 +1,139 @@
+"""Records: the products."""
+
+from typing import Any
+
+from flask import Response, current_app, g
+from marshmallow import fields
+
+from sigma.database import execute, one, transaction
+from sigma.http.access import requires
+from sigma.http.blueprint import api
+from sigma.http.bodies import refuse_problems
+from sigma.http.errors import ApiError, found
+from sigma.http.fields import Body, Reference, identifier, moment, string
+from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
+from sigma.http.responses import answer
+from sigma.http.stamps import random_id
+from sigma.resources.entities import (
+    ValuesBody,
+    authorship,
+    insert_entity,
+    list_entities,
+    load_record,
+    log_deletions,
+    save_checked_values,
+    save_value,
+)
+from sigma.resources.rules import schema_rules
+from sigma.resources.values import ScopedValueBody, Values
+
+
+class RecordBody(Body):
+    """A record: one product."""
+
+    id = identifier("The record's id")
+    schemaId = Reference("schema", required=True)
+    lifecycleStateId = fields.String(required=True, allow_none=True, metadata={"description": "Null without a workflow"})
+    createdAt = moment("When it was made")
+    updatedAt = moment("When it was last changed")
+    createdBy = string("Id of the user or API key that made it")
+    updatedBy = string("Id of the user or API key that changed it last")
+    values = Values(required=True)
+
+
+class RecordRequestBody(RecordBody):
+    """A record to be made."""
+
+    id = identifier("The record's id; made when absent", required=False)
+
+    class Meta(Body.Meta):
+        fields = ("id", "schemaId", "values")
+
+
+@api.get("/records")
+@requires("read")
+@api.doc(
+    parameters=[
+        query_parameter("schemaId", "Only of this schema"),
+        query_parameter("lifecycleStateId", "Only in this state"),
+        *PAGE_PARAMETERS,
+    ]
+)
+@api.response(200, page_of(RecordBody))
+def list_records() -> Response:
+    """List records, page by page, newest last."""
+    return list_entities(0)
+
+
+def refuse_full_workspace() -> None:
+    """Raise ApiError 403 when the workspace holds as many records as it may."""
+    limit = current_app.config["RECORD_LIMIT"]
+    sql = "SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ? AND is_variant = 0"
+    if limit is not None and one(sql, g.tenant)[0] >= limit:
+        raise ApiError(403, f"This workspace may hold {limit} records, and does", error="LIMIT_EXCEEDED")
+
+
+def insert_record(body: dict[str, Any]) -> str:
+    """Store a new record and answer its text. Raises ApiError 400 or 409."""
+    rules = schema_rules(body["schemaId"])
+    refuse_problems(rules.values_problems(body["values"], {}))
+    record = {
+        "id": body.get("id") or random_id("ent"),
+        "schemaId": body["schemaId"],
+        "lifecycleStateId": rules.workflow["defaultStateId"] if rules.workflow else None,
+        **authorship(),
+        "values": {alias: entries for alias, entries in body["values"].items() if entries},
+    }
+    return insert_entity(rules, record)
+
+
+@api.post("/records")
+@requires("update-data")
+@api.arguments(RecordRequestBody())
+@api.response(201, RecordBody)
+def create_record(body: dict[str, Any]) -> Response:
+    """Create a record of a schema; its values are checked against it, and it begins in its workflow's default state."""
+    with transaction():
+        refuse_full_workspace()
+        return answer(insert_record(body), 201)
+
+
+@api.get("/records/<id>")
+@requires("read")
+@api.response(200, RecordBody)
+def get_record(id: str) -> Response:
+    """Get one record with all its scoped values."""
+    sql = "SELECT body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0"
+    return answer(found(one(sql, g.tenant, id), "record", id)[0])
+
+
+@api.put("/records/<id>")
+@requires("update-data")
+@api.arguments(ValuesBody())
+@api.response(200, RecordBody)
+def replace_record_values(body: dict[str, Any], id: str) -> Response:
+    """Replace the values of each attribute listed; the others stay, and an empty array clears one."""
+    with transaction():
+        return answer(save_checked_values(load_record(id), body["values"]))
+
+
+@api.patch("/records/<id>/values/<attribute>")
+@requires("update-data")
+@api.arguments(ScopedValueBody())
+@api.response(200, RecordBody)
+def set_record_value(body: dict[str, Any], id: str, attribute: str) -> Response:
+    """Set one scoped value of a record; null removes it."""
+    with transaction():
+        return answer(save_value(load_record(id), attribute, body["scope"], body["value"]))
+
+
+@api.delete("/records/<id>")
+@requires("delete-data")
+@api.response(204)
+def delete_record(id: str) -> None:
+    """Delete a record with its variants and category assignments; its history stays."""
+    with transaction():
+        load_record(id)
+        sql = "SELECT body FROM entities WHERE tenant = ? AND (id = ? OR record_id = ?) ORDER BY is_variant DESC, seq"
+        log_deletions(execute(sql, g.tenant, id, id).fetchall())
+        execute("DELETE FROM entities WHERE tenant = ? AND id = ?", g.tenant, id)

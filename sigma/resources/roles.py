@@ -1,0 +1,109 @@
+"""Roles: what people may do."""
+
+import json
+from typing import Any
+
+from flask import Response, g
+from marshmallow import fields
+
+from sigma.database import execute, snapshot
+from sigma.http.access import requires
+from sigma.http.blueprint import api
+from sigma.http.bodies import refuse_problems
+from sigma.http.errors import ApiError
+from sigma.http.fields import Body, Flag, Items, Reference, choice, each_once, identifier, mapping, string
+from sigma.http.responses import answer
+from sigma.http.strict_json import to_json
+from sigma.permissions import ROLE_FLAGS
+from sigma.resources.model import ModelBody, attribute_texts, load_object, model_noun, require_existing
+
+LEVELS = ["write", "read", "hidden"]
+
+# Whoever can manage the roles of a workspace can also give themselves the rest.
+ADMINISTRATORS = (
+    "SELECT u.role_id FROM users u JOIN model_objects r ON r.tenant = u.tenant AND r.kind = u.role_kind AND r.id = u.role_id"
+    " WHERE u.tenant = ? AND json_extract(r.body, '$.canManageRoles')"
+)
+
+
+class SchemaPermissionBody(Body):
+    """What a role may do with the attributes of one schema."""
+
+    schemaId = Reference("schema", required=True)
+    attributePermissions = mapping("By attribute alias, or id", "Levels", choice("A level", LEVELS, "Level"), load_default=dict)
+
+
+class CatalogPermissionBody(Body):
+    """What a role may do with one catalog."""
+
+    catalogId = Reference("catalog", required=True)
+    canView = Flag("Whether its people see the catalog", load_default=False)
+    canAssign = Flag("Whether its people put records into its categories", load_default=False)
+
+
+class RoleBody(ModelBody):
+    """What the people who have this role may do."""
+
+    id = identifier("The role's id")
+    name = string("The role's name")
+    description = string("Who it is for", required=False, longest=10_000)
+    canManageSchemas = Flag(ROLE_FLAGS["canManageSchemas"], load_default=False)
+    canManageRoles = Flag(ROLE_FLAGS["canManageRoles"], load_default=False)
+    canManageDimensions = Flag(ROLE_FLAGS["canManageDimensions"], load_default=False)
+    canManageOptionLists = Flag(ROLE_FLAGS["canManageOptionLists"], load_default=False)
+    canExport = Flag(ROLE_FLAGS["canExport"], load_default=False)
+    canImport = Flag(ROLE_FLAGS["canImport"], load_default=False)
+    schemaPermissions = Items(
+        fields.Nested(SchemaPermissionBody), "By schema", load_default=list, validate=each_once("schemaId")
+    )
+    catalogPermissions = Items(
+        fields.Nested(CatalogPermissionBody), "By catalog", load_default=list, validate=each_once("catalogId")
+    )
+
+    def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        """An API key cannot turn on canManageRoles: whoever has that may make stronger keys.
+
+        Nor can it turn it off for all who have it, and who alone can deactivate that key.
+        """
+        was = bool(old and old["canManageRoles"])
+        if not g.caller.is_key or new["canManageRoles"] == was:
+            return
+        if new["canManageRoles"] or {role_id for (role_id,) in execute(ADMINISTRATORS, g.tenant)} == {new["id"]}:
+            held, switched = ", ".join(g.caller.permissions), "on" if new["canManageRoles"] else "off, for the last who have it"
+            raise ApiError(
+                403, f"canManageRoles: only a signed-in user may turn this {switched}, not a key; the key holds: {held}"
+            )
+
+
+model_noun("role", RoleBody, "update-model", "delete-model", "canManageRoles")
+
+
+class ResolveBody(Body):
+    """The attributes whose levels are wanted."""
+
+    schemaId = Reference("schema", required=True)
+    attributeIds = Items(Reference("attribute"), "Absent: all attributes of the schema")
+
+
+@api.post("/roles/<id>/resolve")
+@requires("read")
+@api.arguments(ResolveBody())
+@api.response(200, {"$ref": "#/components/schemas/Levels"})
+def resolve_role(body: dict[str, Any], id: str) -> Response:
+    """Answer what a role may do with each attribute of a schema, by alias."""
+    schema_id = body["schemaId"]
+    with snapshot():
+        role = load_object("role", id)
+        require_existing([("schemaId", "schema", schema_id)])
+        attributes = [json.loads(stored) for stored in attribute_texts(load_object("schema", schema_id))]
+    aliases = {attribute["id"]: attribute["alias"] for attribute in attributes}
+    wanted = body.get("attributeIds", list(aliases))
+    refuse_problems(
+        f"attributeIds[{index}]: schema '{schema_id}' has no attribute '{attribute}'"
+        for index, attribute in enumerate(wanted)
+        if attribute not in aliases
+    )
+    listed = {item["schemaId"]: item["attributePermissions"] for item in role["schemaPermissions"]}.get(schema_id, {})
+    by_id = {aliases[name]: listed[name] for name in listed.keys() & aliases.keys() - set(aliases.values())}
+    levels, unlisted = by_id | listed, "write" if role["canManageSchemas"] else "read"
+    return answer(to_json({aliases[id]: levels.get(aliases[id], unlisted) for id in wanted}))

@@ -1,0 +1,94 @@
+"""Product schemas: what the records of one kind of product hold."""
+
+from typing import Any
+
+import marshmallow as ma
+from flask import Response, g
+from marshmallow import fields
+
+from sigma.database import execute, snapshot
+from sigma.http.access import requires
+from sigma.http.blueprint import api
+from sigma.http.errors import ApiError
+from sigma.http.fields import Body, Flag, Items, Number, Reference, each_once, identifier, string
+from sigma.http.responses import answer_list
+from sigma.http.stamps import utc_now
+from sigma.http.strict_json import to_json
+from sigma.resources.attributes import AttributeBody
+from sigma.resources.model import ModelBody, attribute_texts, load_object, model_noun
+
+
+class AttributeGroupBody(Body):
+    """A group of attributes, as people see them together."""
+
+    id = identifier("The group's id")
+    name = string("The group's name")
+    sortOrder = Number("Groups are shown in ascending order", load_default=0)
+    attributeIds = Items(Reference("attribute"), "The group's attributes, in order", load_default=list)
+
+
+class SchemaBody(ModelBody):
+    """A product schema: what the records of one kind of product hold."""
+
+    id = identifier("The schema's id")
+    alias = identifier("URL-safe short name")
+    name = string("The schema's name")
+    description = string("What it is for", required=False, longest=10_000)
+    icon = string("Name of an icon", required=False)
+    variantEnabled = Flag("Whether its records may have variants", required=True)
+    workflowId = Reference("workflow", allow_none=True)
+    attributeGroups = Items(fields.Nested(AttributeGroupBody), "Its attributes", load_default=list, validate=each_once("id"))
+
+    @ma.validates_schema
+    def check_groups(self, data: dict[str, Any], **_: Any) -> None:
+        """An attribute is in one group, once."""
+        seen: set[str] = set()
+        for index, group in enumerate(data["attributeGroups"]):
+            for place, attribute in enumerate(group["attributeIds"]):
+                if attribute in seen:
+                    message = {place: ["Expected each attribute only once in a schema"]}
+                    raise ma.ValidationError({"attributeGroups": {index: {"attributeIds": message}}})
+                seen.add(attribute)
+
+    def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        """Another workflow must have the states that records are in; records in none begin in its default state."""
+        if old is None or old.get("workflowId") == new.get("workflowId"):
+            return
+        workflow = load_object("workflow", new["workflowId"]) if "workflowId" in new else {"states": []}
+        states = [state["id"] for state in workflow["states"]]
+        sql = "SELECT state_id FROM entity_counts WHERE tenant = ? AND schema_id = ? AND total > 0 AND state_id <> ''"
+        for (state,) in execute(sql, g.tenant, new["id"]):
+            if state not in states:
+                raise ApiError(409, f"workflowId: records are in state '{state}', which would not exist any more")
+        if states:
+            self.begin_lifecycle(new["id"], workflow["defaultStateId"])
+
+    @staticmethod
+    def begin_lifecycle(schema_id: str, state_id: str) -> None:
+        """Put the records that are in no state into one; in two statements, because there may be any number of them."""
+        stateless = "tenant = ? AND schema_id = ? AND is_variant = 0 AND state_id IS NULL"
+        change: dict[str, Any] = {"attribute": "lifecycleStateId", "scope": {}, "oldValue": None, "newValue": state_id}
+        entry = (
+            "json_object('id', 'audit-' || lower(hex(randomblob(8))), 'entityId', id, 'action', 'transition',"
+            " 'userId', ?, 'timestamp', ?, 'changes', json(?))"
+        )
+        now, who, which = utc_now(), g.caller.id, (g.tenant, schema_id)
+        execute(
+            f"INSERT INTO audit_log (tenant, record_id, body) SELECT tenant, id, {entry} FROM entities"  # noqa: S608
+            f" WHERE {stateless} ORDER BY seq",
+            *(who, now, to_json([change]), *which),
+        )
+        members = "'$.lifecycleStateId', ?, '$.updatedAt', ?, '$.updatedBy', ?"
+        execute(f"UPDATE entities SET body = json_set(body, {members}) WHERE {stateless}", state_id, now, who, *which)  # noqa: S608
+
+
+model_noun("schema", SchemaBody, "update-model", "delete-model", "canManageSchemas")
+
+
+@api.get("/schemas/<id>/attributes")
+@requires("read")
+@api.response(200, AttributeBody(many=True))
+def list_schema_attributes(id: str) -> Response:
+    """List the attributes of one schema, in the order of its groups."""
+    with snapshot():
+        return answer_list((text.encode(),) for text in attribute_texts(load_object("schema", id)))

@@ -1,0 +1,202 @@
+"""Variants of records, which hold only what they override."""
+
+import json
+from typing import Any
+
+from flask import Response, g
+from marshmallow import fields
+
+from sigma.database import execute, one, transaction
+from sigma.http.access import requires
+from sigma.http.blueprint import api
+from sigma.http.bodies import refuse_problems
+from sigma.http.errors import ApiError, not_found
+from sigma.http.fields import Body, Items, identifier, moment, string
+from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
+from sigma.http.responses import answer, answer_list
+from sigma.http.stamps import random_id
+from sigma.http.strict_json import shown, to_json
+from sigma.resources.entities import (
+    Entity,
+    ValuesBody,
+    authorship,
+    insert_entity,
+    list_entities,
+    load_record,
+    log_deletions,
+    save_checked_values,
+    save_value,
+)
+from sigma.resources.rules import schema_rules
+from sigma.resources.values import ScopedValueBody, Values, record_exists
+
+
+class VariantBody(Body):
+    """A variant of a record: only what it overrides."""
+
+    id = identifier("The variant's id")
+    entityId = string("Id of its record")
+    parentId = string("Its record, or the variant of it that it stands below")
+    level = fields.Integer(
+        required=True, metadata={"description": "1 below the record, 2 below a variant of level 1, and so on"}
+    )
+    createdAt = moment("When it was made")
+    updatedAt = moment("When it was last changed")
+    createdBy = string("Id of the user or API key that made it")
+    updatedBy = string("Id of the user or API key that changed it last")
+    values = Values(required=True)
+
+
+class VariantRequestBody(VariantBody):
+    """A variant to be made."""
+
+    id = identifier("The variant's id; made when absent", required=False)
+    parentId = string("What it stands below; its record when absent", required=False)
+    values = Values(load_default=dict)
+
+    class Meta(Body.Meta):
+        fields = ("id", "parentId", "values")
+
+
+class ResolvedVariantBody(VariantBody):
+    """A variant with what it inherits."""
+
+    effectiveValues = Values(required=True)
+    overriddenAttributes = Items(fields.String(), "Set on the variant itself", required=True)
+    inheritedAttributes = Items(fields.String(), "Taken from what is above it", required=True)
+
+
+def variant_text(record_id: str, id: str) -> str:
+    """Answer a variant's stored text. Raises ApiError 404."""
+    row = one("SELECT body FROM entities WHERE tenant = ? AND record_id = ? AND id = ?", g.tenant, record_id, id)
+    if row is None:
+        raise not_found("variant", id) if record_exists(record_id) else not_found("record", record_id)
+    return row[0]
+
+
+def load_variant(record_id: str, id: str) -> Entity:
+    """Answer a variant, in the state of its record. Raises ApiError 404."""
+    return load_record(record_id)._replace(body=json.loads(variant_text(record_id, id)))
+
+
+@api.get("/variants")
+@requires("read")
+@api.doc(parameters=[query_parameter("schemaId", "Only of records of this schema"), *PAGE_PARAMETERS])
+@api.response(200, page_of(VariantBody))
+def list_variants() -> Response:
+    """List the variants of all records, page by page, newest last."""
+    return list_entities(1)
+
+
+@api.get("/records/<id>/variants")
+@requires("read")
+@api.response(200, VariantBody(many=True))
+def list_record_variants(id: str) -> Response:
+    """List the variants of a record, of every level, newest last."""
+    if not record_exists(id):
+        raise not_found("record", id)
+    sql = "SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ? AND record_id = ? ORDER BY seq"
+    return answer_list(execute(sql, g.tenant, id))
+
+
+def insert_variant(body: dict[str, Any], record_id: str) -> str:
+    """Store a new variant and answer its text. Raises ApiError 400, 404 or 409."""
+    record, parent = load_record(record_id), body.get("parentId", record_id)
+    rules = schema_rules(record.schema_id)
+    if not rules.schema["variantEnabled"]:
+        raise ApiError(400, f"schemaId: schema '{record.schema_id}' has no variants (variantEnabled is false)")
+    sql = "SELECT json_extract(body, '$.level') FROM entities WHERE tenant = ? AND record_id = ? AND id = ?"
+    row = (0,) if parent == record_id else one(sql, g.tenant, record_id, parent)
+    if row is None:
+        raise ApiError(400, f"parentId: expected '{record_id}' or a variant of it, got {shown(parent)}")
+    refuse_problems(rules.values_problems(body["values"], {}))
+    variant = {
+        "id": body.get("id") or random_id("var"),
+        "entityId": record_id,
+        "parentId": parent,
+        "level": row[0] + 1,
+        **authorship(),
+        "values": {alias: entries for alias, entries in body["values"].items() if entries},
+    }
+    return insert_entity(rules, variant)
+
+
+@api.post("/records/<id>/variants")
+@requires("update-data")
+@api.arguments(VariantRequestBody())
+@api.response(201, VariantBody)
+def create_variant(body: dict[str, Any], id: str) -> Response:
+    """Create a variant of a record, or of another variant of it."""
+    with transaction():
+        return answer(insert_variant(body, id), 201)
+
+
+@api.get("/records/<id>/variants/<variant_id>")
+@requires("read")
+@api.response(200, VariantBody)
+def get_variant(id: str, variant_id: str) -> Response:
+    """Get one variant with what it overrides."""
+    return answer(variant_text(id, variant_id))
+
+
+@api.get("/records/<id>/variants/<variant_id>/resolved")
+@requires("read")
+@api.response(200, ResolvedVariantBody)
+def resolve_variant(id: str, variant_id: str) -> Response:
+    """Get one variant with the values it inherits, from the variants above it and from the record."""
+    variant = load_variant(id, variant_id)
+    attributes, own = schema_rules(variant.schema_id).attributes, variant.body["values"]
+    kept = {alias for alias, rules in attributes.items() if not rules.is_inheritable}
+    effective = dict(own)
+    for (body,) in execute(
+        "WITH RECURSIVE above (id, parent_id, body, distance) AS ("
+        " SELECT id, parent_id, body, 0 FROM entities WHERE tenant = ? AND id = ?"
+        " UNION ALL SELECT e.id, e.parent_id, e.body, distance + 1 FROM above a"
+        " JOIN entities e ON e.tenant = ? AND e.id = a.parent_id"
+        ") SELECT body FROM above WHERE distance > 0 ORDER BY distance",
+        *(g.tenant, variant_id, g.tenant),
+    ):
+        inherited = json.loads(body)["values"]
+        effective = {**{alias: entries for alias, entries in inherited.items() if alias not in kept}, **effective}
+    resolved = {
+        **variant.body,
+        "effectiveValues": effective,
+        "overriddenAttributes": list(own),
+        "inheritedAttributes": [alias for alias in effective if alias not in own],
+    }
+    return answer(to_json(resolved))
+
+
+@api.put("/records/<id>/variants/<variant_id>")
+@requires("update-data")
+@api.arguments(ValuesBody())
+@api.response(200, VariantBody)
+def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Response:
+    """Replace what a variant overrides of each attribute listed; an empty array restores inheritance."""
+    with transaction():
+        return answer(save_checked_values(load_variant(id, variant_id), body["values"]))
+
+
+@api.patch("/records/<id>/variants/<variant_id>/values/<attribute>")
+@requires("update-data")
+@api.arguments(ScopedValueBody())
+@api.response(200, VariantBody)
+def set_variant_value(body: dict[str, Any], id: str, variant_id: str, attribute: str) -> Response:
+    """Set one scoped value of a variant; null removes it, and with the last one gone it inherits again."""
+    with transaction():
+        return answer(save_value(load_variant(id, variant_id), attribute, body["scope"], body["value"]))
+
+
+@api.delete("/records/<id>/variants/<variant_id>")
+@requires("delete-data")
+@api.response(204)
+def delete_variant(id: str, variant_id: str) -> None:
+    """Delete a variant with those below it."""
+    sql = (
+        "WITH RECURSIVE below (id) AS (SELECT ?"
+        " UNION ALL SELECT e.id FROM below b JOIN entities e ON e.tenant = ? AND e.parent_id = b.id)"
+        " DELETE FROM entities WHERE tenant = ? AND id IN below RETURNING body"
+    )
+    with transaction():
+        variant_text(id, variant_id)
+        log_deletions(execute(sql, variant_id, g.tenant, g.tenant).fetchall())

@@ -1,0 +1,78 @@
+"""Workflows: the states that records go through."""
+
+from typing import Any
+
+import marshmallow as ma
+from flask import g
+from marshmallow import fields, validate
+
+from sigma.database import one
+from sigma.http.errors import ApiError
+from sigma.http.fields import Body, Items, Number, Reference, aliases, each_once, identifier, string
+from sigma.resources.model import ModelBody, model_noun
+
+
+class StateBody(Body):
+    """A state that records can be in; the lists name attributes by alias, or by id."""
+
+    id = identifier("The state's id")
+    name = string("The state's name")
+    color = string("A colour, in hex", required=False)
+    hidden = aliases("Attributes not shown in this state")
+    required = aliases("Attributes that count for completeness")
+    readOnly = aliases("Attributes that cannot change")
+
+
+class TransitionBody(Body):
+    """A way from one state to another."""
+
+    id = identifier("The transition's id")
+    name = string("The transition's name", required=False)
+    fromStateId = string("The state it leaves")
+    toStateId = string("The state it leads to")
+    allowedRoleIds = Items(
+        Reference("role"), "Who may take it, everybody if there are none", load_default=list, validate=each_once()
+    )
+    requiresCompleteness = Number(
+        "Least score to take it with", load_default=0, validate=validate.Range(0, 100, error="Expected 0 to 100")
+    )
+
+
+class WorkflowBody(ModelBody):
+    """The states that the records of a schema go through."""
+
+    id = identifier("The workflow's id")
+    alias = identifier("Short name")
+    name = string("The workflow's name")
+    description = string("What it is for", required=False, longest=10_000)
+    defaultStateId = string("The state of new records")
+    states = Items(fields.Nested(StateBody), "What records can be in", required=True, most=500, validate=each_once("id"))
+    transitions = Items(
+        fields.Nested(TransitionBody), "The ways between states", load_default=list, most=5000, validate=each_once("id")
+    )
+
+    @ma.validates_schema
+    def check_states(self, data: dict[str, Any], **_: Any) -> None:
+        """The default state and both ends of every transition are among the states."""
+        states, message = {state["id"] for state in data["states"]}, ["Expected the id of one of the states"]
+        if data["defaultStateId"] not in states:
+            raise ma.ValidationError({"defaultStateId": message})
+        for index, transition in enumerate(data["transitions"]):
+            for end in ("fromStateId", "toStateId"):
+                if transition[end] not in states:
+                    raise ma.ValidationError({"transitions": {index: {end: message}}})
+
+    def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        """A state that records are in stays."""
+        kept = {state["id"] for state in new["states"]}
+        sql = (
+            "SELECT sum(c.total) FROM model_references r"
+            " JOIN entity_counts c ON c.tenant = r.tenant AND c.is_variant = 0 AND c.schema_id = r.id"
+            " WHERE r.tenant = ? AND r.kind = 'schema' AND r.target_kind = 'workflow' AND r.target_id = ? AND c.state_id = ?"
+        )
+        for state in (old or {"states": []})["states"]:
+            if state["id"] not in kept and one(sql, g.tenant, new["id"], state["id"])[0]:
+                raise ApiError(409, f"states: '{state['id']}' cannot be taken out, because records are in it")
+
+
+model_noun("workflow", WorkflowBody, "update-model", "delete-model", "canManageSchemas")

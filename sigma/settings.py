@@ -1,0 +1,140 @@
+"""Every setting: where it comes from, how it is read, and what it means."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from flask import Flask
+
+HERE = Path(__file__).resolve().parent.parent
+
+
+class StartError(click.ClickException):
+    """Why the service cannot start, and what to do about it."""
+
+
+class Setting(NamedTuple):
+    """One setting: its environment variables, of which the first counts, how its text is read, its default, what it means."""
+
+    variables: tuple[str, ...]
+    read: Callable[[str], Any]
+    default: Any
+    meaning: str
+    is_for_serving: bool = False  # and judged only by what serves: a shell may have a HOST of its own, as conda's does
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """Answer a reader of whole numbers in a range."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,15}", text) or not least <= int(text) <= most:
+            raise ValueError(f"expected a whole number from {least} to {most}, got '{text[:60]}'")
+        return int(text)
+
+    return read
+
+
+def yes_or_no(text: str) -> bool:
+    """Read a switch."""
+    if text not in ("0", "1"):
+        raise ValueError(f"expected 0 or 1, got '{text}'")
+    return text == "1"
+
+
+def host_names(text: str) -> tuple[str, ...]:
+    """Read a list of hosts' names or addresses, without ports."""
+    names = tuple(name.strip().lower() for name in text.split(","))
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", name):
+            raise ValueError(f"expected host names without ports, with commas between them, got '{name[:60]}'")
+    return names
+
+
+def database_path(text: str) -> str:
+    """Read a file's path, which from then on means the same wherever one goes."""
+    if not text.isprintable():
+        raise ValueError(f"expected the path of a file, got {text[:60]!r}")
+    if text == ":memory:":
+        return text
+    return os.path.abspath(text) + os.sep * text.endswith(os.sep)  # what can only be a folder stays one
+
+
+def host_address(text: str) -> str:
+    """Read an address to serve on; names are left to those who know to which of a host's addresses they lead."""
+    try:
+        return str(ipaddress.ip_address("127.0.0.1" if text == "localhost" else text.strip("[]")))
+    except ValueError:
+        raise ValueError(f"expected an IP address or localhost, got '{text[:60]}'") from None
+
+
+def signing_secret(text: str) -> str:
+    """Read a secret long enough for HS256 (RFC 7518, section 3.2: as long as the hash)."""
+    if len(text.encode()) < 32:
+        raise ValueError("expected 32 bytes or more, for example from: openssl rand -hex 32")
+    return text
+
+
+SETTINGS = {
+    "DATABASE": Setting(("SIGMA_DATABASE",), database_path, str(HERE / "sigma.db"), "The SQLite file, made when missing"),
+    "JWT_SECRET": Setting(
+        ("SIGMA_JWT_SECRET",), signing_secret, None, "Signs session tokens; unset, a random one in the database"
+    ),
+    "RECORD_LIMIT": Setting(
+        ("SIGMA_RECORD_LIMIT",), whole_number(0, 10**9), None, "Most records a workspace may hold; unset, no limit"
+    ),
+    "ALLOW_PUBLIC_DEMO": Setting(("SIGMA_ALLOW_PUBLIC_DEMO",), yes_or_no, False, "1 serves demo data beyond loopback"),
+    "PROXIES": Setting(
+        ("SIGMA_PROXIES",), whole_number(0, 10), 0, "How many proxies stand in front, each adding to X-Forwarded-For"
+    ),
+    "REQUEST_LOG": Setting(("SIGMA_REQUEST_LOG",), yes_or_no, True, "0 leaves out of the log the line about each request"),
+    "STANDIN_HOSTS": Setting(
+        ("SIGMA_STANDIN_HOSTS",), host_names, (), "More names of this host, by which test suites may call /standin"
+    ),
+    "HOST": Setting(("SIGMA_HOST", "HOST"), host_address, "127.0.0.1", "Address to serve on", is_for_serving=True),
+    "PORT": Setting(
+        ("SIGMA_PORT", "PORT"), whole_number(0, 65535), 8080, "Port to serve on; 0 takes a free one", is_for_serving=True
+    ),
+    "WORKERS": Setting(("SIGMA_WORKERS", "WORKERS"), whole_number(1, 64), 1, "Worker processes", is_for_serving=True),
+}
+
+
+def setting_text(value: Any) -> str:
+    """Answer how a value that a program gives would stand in the environment. Raises ValueError."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, list | tuple):
+        return ",".join(setting_text(item) or "''" for item in value)
+    if isinstance(value, str | int | os.PathLike):
+        return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    raise ValueError(f"expected text or a number, got {type(value).__name__}")
+
+
+def read_setting(name: str, given: Mapping[str, Any]) -> Any:
+    """Answer a setting's value: what a program gives for it, else what the environment says, else its default.
+
+    Raises StartError for a value that cannot be read.
+    """
+    setting = SETTINGS[name]
+    source = name if name in given else next((name for name in setting.variables if os.environ.get(name)), "")
+    try:
+        text = setting_text(given[name]) if name in given else os.environ.get(source, "")
+        return setting.read(text) if text else setting.default
+    except ValueError as error:
+        raise StartError(f"{source}: {error}") from None
+
+
+def read_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer the value of each setting but those that only serving needs, unless a program gives them.
+
+    Raises StartError for a value that cannot be read, or a name that is no setting of the service or of Flask.
+    """
+    if unknown := given.keys() - SETTINGS.keys() - Flask.default_config.keys():
+        raise StartError(f"{', '.join(sorted(unknown))}: no such setting; there are {', '.join(SETTINGS)}, and those of Flask")
+    wanted = (name for name, setting in SETTINGS.items() if name in given or not setting.is_for_serving)
+    return {**given, **{name: read_setting(name, given) for name in wanted}}

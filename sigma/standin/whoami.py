@@ -1,0 +1,93 @@
+"""Whose credential it is, and what it may call."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from flask import current_app, g
+from marshmallow import fields
+
+from sigma.database import one
+from sigma.http.access import any_caller, may_call
+from sigma.http.blueprint import standin
+from sigma.http.credentials import Caller, unauthorized
+from sigma.http.fields import Body, Flag, Items, choice, mapping, string
+from sigma.http.responses import NOT_STORED
+from sigma.permissions import PERMISSIONS, ROLE_FLAGS
+from sigma.resources.api_keys import ApiKeyBody
+from sigma.resources.sessions import UserBody
+from sigma.standin.workspaces import WorkspaceBody
+
+
+class HeldKeyBody(ApiKeyBody):
+    """The API key that was presented, without its secret."""
+
+    class Meta(Body.Meta):
+        fields = ("id", "name", "permissions")
+
+
+class SignedInUserBody(UserBody):
+    """The user whose token was presented, with what the role allows."""
+
+    roleFlags = mapping(
+        "Whether the user's role has each flag now", "RoleFlags", Flag("Whether the role has it", required=True), required=True
+    )
+
+
+class RouteBody(Body):
+    """A route of the API, and whether a credential may call it."""
+
+    method = choice("The method", ["GET", "POST", "PUT", "PATCH", "DELETE"], "Method")
+    path = string("The path, as in this document")
+    permission = choice("What a key needs; session: no key may call it", [*PERMISSIONS, "session", "public"], "RoutePermission")
+    roleFlag = fields.String(
+        required=True, allow_none=True, metadata={"description": "What a user's role needs; null: any user may call it"}
+    )
+    allowed = Flag("Whether the credential may call it", required=True)
+
+
+class WhoamiBody(Body):
+    """Whose credential was presented, and what it may call."""
+
+    kind = choice("What the credential is", ["api-key", "user"], "CredentialKind")
+    workspace = fields.Nested(WorkspaceBody, required=True, metadata={"description": "Where it is good"})
+    key = fields.Nested(HeldKeyBody, metadata={"description": "The API key; absent for a user"})
+    user = fields.Nested(SignedInUserBody, metadata={"description": "The user; absent for an API key"})
+    routes = Items(fields.Nested(RouteBody), "Every route of the API", required=True)
+
+
+def describe_routes(caller: Caller) -> Iterator[dict[str, Any]]:
+    """Yield every route of the API with what it takes to call it, and whether this caller may."""
+    for rule in current_app.url_map.iter_rules():
+        if not rule.endpoint.startswith("api."):
+            continue
+        access = rule.access  # type: ignore[attr-defined]
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            yield {
+                "method": method,
+                "path": re.sub("<([a-z_]+)>", r"{\1}", rule.rule),
+                "permission": access.permission,
+                "roleFlag": access.flag,
+                "allowed": may_call(caller, access),
+            }
+
+
+@standin.get("/whoami")
+@any_caller
+@standin.response(200, WhoamiBody)
+def get_caller() -> Any:
+    """Say whose credential this is, and which routes it may call; the credential itself is never shown."""
+    row = one(
+        "SELECT w.name, k.name FROM workspaces w LEFT JOIN api_keys k ON k.tenant = w.id AND k.id = ? WHERE w.id = ?",
+        *(g.caller.id, g.tenant),
+    )
+    workspace, key = row or (None, None)
+    if workspace is None or (g.caller.is_key and key is None):
+        raise unauthorized("This credential was removed a moment ago")
+    caller: dict[str, Any] = {"kind": "user", "workspace": {"id": g.tenant, "name": workspace}}
+    if g.caller.is_key:
+        caller["kind"] = "api-key"
+        caller["key"] = {"id": g.caller.id, "name": key, "permissions": g.caller.permissions}
+    else:
+        caller["user"] = {**g.caller.user, "roleFlags": {flag: g.caller.role_says(flag) for flag in ROLE_FLAGS}}
+    return {**caller, "routes": list(describe_routes(g.caller))}, 200, NOT_STORED

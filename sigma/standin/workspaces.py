@@ -1,0 +1,124 @@
+"""Workspaces for tests, and the demo as it was at first."""
+
+from typing import Any
+
+from marshmallow import fields, validate
+
+from sigma.database import execute, get_db, one, transaction
+from sigma.http.access import demo_only
+from sigma.http.blueprint import standin
+from sigma.http.errors import found
+from sigma.http.fields import Body, Flag, Items, identifier, string
+from sigma.http.responses import NOT_STORED
+from sigma.http.stamps import random_id
+from sigma.resources.api_keys import ApiKeyRequestBody, NewApiKeyBody, insert_api_key
+from sigma.resources.sessions import NO_PASSWORD, SessionBody, make_session
+from sigma.standin.demo import (
+    acting_as,
+    insert_administrator_role,
+    insert_demo,
+    insert_first_state,
+    insert_user,
+    read_demo,
+    remove_contents,
+)
+
+
+class WorkspaceBody(Body):
+    """A workspace."""
+
+    id = identifier("The workspace's id")
+    name = string("The workspace's name")
+
+
+class WantedWorkspaceBody(Body):
+    """A workspace to be made for a test."""
+
+    content = fields.String(
+        load_default="demo",
+        validate=validate.OneOf(["demo", "empty"], error="Expected one of: {choices}"),
+        metadata={
+            "description": "demo: what the demo workspace holds at first; empty: an administrator and nothing else",
+            "title": "WorkspaceContent",
+        },
+    )
+    keys = Items(
+        ApiKeyRequestBody().fields["permissions"],
+        "Lists of permissions; an API key is made with each of them",
+        most=100,
+        load_default=list,
+    )
+
+
+class TestWorkspaceBody(WorkspaceBody):
+    """A workspace that was made for a test, and what it takes to use it."""
+
+    admin = fields.Nested(SessionBody, required=True, metadata={"description": "The session of its administrator"})
+    editor = fields.Nested(SessionBody, metadata={"description": "The session of its editor; absent in an empty workspace"})
+    keys = Items(fields.Nested(NewApiKeyBody), "The API keys that were asked for, in that order", required=True)
+
+
+class ResetBody(Body):
+    """What is to be as it was at first, beside the demo workspace."""
+
+    removeTestWorkspaces = Flag("Whether all workspaces that were made for tests are removed, too", load_default=False)
+
+
+def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]:
+    """Store a workspace for a test, and answer it with what it takes to use it; nobody can sign in to it by password."""
+    id, name, demo = random_id("ws"), "Test workspace", read_demo()
+    users = demo["users"] if content == "demo" else [{"id": "user-admin", "name": "Administrator", "roleId": "role-admin"}]
+    sessions = {}
+    execute("INSERT INTO workspaces (id, name, is_disposable) VALUES (?, ?, 1)", id, name)
+    with acting_as(id, users[0]["id"]):
+        if content == "demo":
+            insert_first_state(demo)
+        else:
+            insert_administrator_role(users[0]["roleId"])
+        for user in users:
+            who = user["id"].removeprefix("user-")
+            known = {"id": user["id"], "email": f"{who}@{id}.example", "name": user["name"], "roleId": user["roleId"]}
+            insert_user(known, NO_PASSWORD, 0)  # there is no older token: the workspace's id is new for good
+            sessions[who] = make_session(id, known, 0)
+        made = [insert_api_key({"name": f"Test key {n}", "permissions": held}) for n, held in enumerate(keys, 1)]
+    return {"id": id, "name": name, **sessions, "keys": made}
+
+
+@standin.post("/workspaces")
+@demo_only
+@standin.arguments(WantedWorkspaceBody())
+@standin.response(201, TestWorkspaceBody)
+def create_test_workspace(wanted: dict[str, Any]) -> Any:
+    """Make a workspace of its own for a test, with an administrator's session and the API keys asked for."""
+    with transaction():
+        return insert_test_workspace(**wanted), 201, NOT_STORED
+
+
+@standin.delete("/workspaces/<id>")
+@demo_only
+@standin.response(204)
+def delete_test_workspace(id: str) -> None:
+    """Remove a workspace that was made for a test, with all that it holds; no other workspace can be removed."""
+    with transaction():
+        found(one("SELECT 1 FROM workspaces WHERE id = ? AND is_disposable", id), "workspace", id)
+        remove_contents(id)
+        execute("DELETE FROM workspaces WHERE id = ? AND is_disposable", id)
+
+
+@standin.post("/reset")
+@demo_only
+@standin.arguments(ResetBody())
+@standin.response(204)
+def reset_demo(wanted: dict[str, Any]) -> None:
+    """Bring the demo workspace back to its first state; tokens of its users stay good, unless they had ended."""
+    with transaction():
+        demo = read_demo()
+        id = demo["workspace"]["id"]
+        living = execute("SELECT sessions_from, tenant, id FROM users WHERE tenant = ?", id).fetchall()
+        remove_contents(id)
+        insert_demo(demo)
+        get_db().executemany("UPDATE users SET sessions_from = ? WHERE tenant = ? AND id = ?", living)
+        if wanted["removeTestWorkspaces"]:
+            for (id,) in execute("SELECT id FROM workspaces WHERE is_disposable").fetchall():
+                remove_contents(id)
+            execute("DELETE FROM workspaces WHERE is_disposable")
