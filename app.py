@@ -35,25 +35,25 @@ from sigma.standin import whoami, workspaces as test_workspaces  # noqa: F401
 from sigma.cli import demo, serve, workspaces, users, keys, backup, doctor, story  # noqa: F401
 # isort: on
 
-from sigma.cli.serve import end_with, hang_up_on_half_requests, refuse_public_demo
+from sigma.cli.serve import end_with, hang_up_on_half_requests, require_private_demo
 from sigma.database import prepare_database
 from sigma.docs.openapi import document_api, openapi_document
 from sigma.docs.pages import add_docs, show_index
-from sigma.http.access import is_hidden, settle_access
+from sigma.http.access import bind_access, is_hidden
 from sigma.http.app import LogFormatter, Service
-from sigma.http.errors import Smorest, refuse, translate_database_error
-from sigma.http.responses import answer
+from sigma.http.errors import Smorest, error_response, translate_database_error
+from sigma.http.responses import json_response
 from sigma.resources.health import get_health
 from sigma.settings import read_settings
 from sigma.standin.demo import read_demo
 
 
 def refuse_method(error: MethodNotAllowed, smorest: Smorest) -> Response:
-    """Answer a wrong method; for a route that is hidden, as if there were no such path."""
+    """Return a wrong method; for a route that is hidden, as if there were no such path."""
     try:
         return smorest.handle_http_exception(NotFound() if is_hidden(error) else error)
     except sqlite3.Error as failure:  # for which Flask asks no handler, being in one
-        return refuse(translate_database_error(failure))
+        return error_response(translate_database_error(failure))
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
@@ -80,14 +80,14 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     document = functools.cache(lambda: openapi_document(smorest, read_demo()))
     app.add_url_rule("/", view_func=show_index)
     app.add_url_rule("/healthz", view_func=get_health)
-    app.add_url_rule("/openapi.json", "openapi", lambda: answer(document()))
+    app.add_url_rule("/openapi.json", "openapi", lambda: json_response(document()))
     add_docs(app)
-    settle_access(app)
+    bind_access(app)
 
     context = click.get_current_context(silent=True)
     if context is not None and context.info_name == "run":  # `flask run --host …`
         with app.app_context():
-            refuse_public_demo(context.params["host"])
+            require_private_demo(context.params["host"])
     return app
 
 

@@ -12,11 +12,11 @@ from typing import Any
 from flask import Flask, has_app_context
 from flask.ctx import AppContext
 
-from sigma.settings import HERE, StartError
+from sigma.settings import ROOT, StartError
 
 SCHEMA_VERSION = 3
 APPLICATION_ID = 0x5349474D
-UPGRADES = {  # what brings a database of each older version to the next one; schema.sql says what the columns mean
+MIGRATIONS = {  # what brings a database of each older version to the next one; schema.sql says what the columns mean
     1: """
         ALTER TABLE workspaces ADD COLUMN is_disposable INTEGER NOT NULL DEFAULT 0 CHECK (is_disposable IN (0, 1));
         ALTER TABLE categories ADD COLUMN total INTEGER NOT NULL DEFAULT 0 CHECK (total >= 0);
@@ -37,7 +37,7 @@ UPGRADES = {  # what brings a database of each older version to the next one; sc
     """,
 }
 BUSY_TIMEOUT = 5  # seconds that a write waits for another one
-LOOK_EVERY = 0.1  # seconds; a look before every statement would make a read a tenth slower
+FILE_CHECK_INTERVAL = 0.1  # seconds; a look before every statement would make a read a tenth slower
 
 
 class ThreadState(threading.local):
@@ -59,8 +59,8 @@ class DatabaseMovedError(sqlite3.OperationalError):
     sqlite_errorname = "SQLITE_READONLY_DBMOVED"  # SQLite's own word for it; in WAL mode it does not look
 
 
-def identify(path: str) -> tuple[int, int]:
-    """Answer which file is at a path. Raises DatabaseMovedError if there is none."""
+def file_identity(path: str) -> tuple[int, int]:
+    """Return which file is at a path. Raises DatabaseMovedError if there is none."""
     try:
         status = os.stat(path)
     except OSError as error:
@@ -90,7 +90,7 @@ def close_db() -> None:
 
 def require_same_file(path: str) -> None:
     """Raise DatabaseMovedError unless the file at a path is the one that this process prepared."""
-    file = identify(path)
+    file = file_identity(path)
     if _prepared.setdefault(path, file) != file:
         raise DatabaseMovedError(f"{path} was replaced while in use; put it back, or start the service again")
 
@@ -106,7 +106,7 @@ def open_db() -> None:
     if _thread.file != file:
         close_db()
         _thread.db, _thread.file = connect(_thread.path), file
-    _thread.look_at = time.monotonic() + LOOK_EVERY
+    _thread.look_at = time.monotonic() + FILE_CHECK_INTERVAL
 
 
 def use_database(path: str) -> None:
@@ -137,7 +137,7 @@ class DatabaseContext(AppContext):
 
 
 def get_db() -> sqlite3.Connection:
-    """Answer this thread's connection to the application's database."""
+    """Return this thread's connection to the application's database."""
     if time.monotonic() > _thread.look_at:
         open_db()
     return _thread.db
@@ -148,8 +148,8 @@ def execute(sql: str, *parameters: Any) -> sqlite3.Cursor:
     return get_db().execute(sql, parameters)
 
 
-def one(sql: str, *parameters: Any) -> Any:
-    """Answer a query's first row, or None."""
+def fetch_one(sql: str, *parameters: Any) -> Any:
+    """Return a query's first row, or None."""
     return get_db().execute(sql, parameters).fetchone()
 
 
@@ -198,18 +198,18 @@ def split_statements(script: str) -> Iterator[str]:
 
 
 def pragma(db: sqlite3.Connection, name: str) -> Any:
-    """Answer what the database says of itself."""
+    """Return what the database says of itself."""
     return db.execute(f"PRAGMA {name}").fetchone()[0]
 
 
 def make_tables(db: sqlite3.Connection) -> None:
     """Make the tables of an empty database."""
-    for statement in split_statements((HERE / "schema.sql").read_text(encoding="utf-8")):
+    for statement in split_statements((ROOT / "schema.sql").read_text(encoding="utf-8")):
         db.execute(statement)
     db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
 
 
-def bring_forward(db: sqlite3.Connection) -> None:
+def migrate(db: sqlite3.Connection) -> None:
     """Make the tables of an empty database, and bring an older release's to this one's: all of it, or nothing.
 
     Processes that start together do it one after another, and those that come later find it done.
@@ -218,7 +218,7 @@ def bring_forward(db: sqlite3.Connection) -> None:
     try:
         if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
             make_tables(db)
-        while pragma(db, "application_id") == APPLICATION_ID and (upgrade := UPGRADES.get(pragma(db, "user_version"))):
+        while pragma(db, "application_id") == APPLICATION_ID and (upgrade := MIGRATIONS.get(pragma(db, "user_version"))):
             for statement in split_statements(upgrade):
                 db.execute(statement)
         db.execute("COMMIT")
@@ -228,7 +228,7 @@ def bring_forward(db: sqlite3.Connection) -> None:
 
 
 def read_versions(path: str) -> tuple[int, int]:
-    """Answer whose database a file is, and its schema's version; make the database, or bring it forward, first.
+    """Return whose database a file is, and its schema's version; make the database, or bring it forward, first.
 
     Raises OSError or sqlite3.Error for a file that cannot be used.
     """
@@ -238,8 +238,8 @@ def read_versions(path: str) -> tuple[int, int]:
     try:
         if (encoding := pragma(db, "encoding")) != "UTF-8":
             raise sqlite3.DatabaseError(f"its texts are in {encoding}, not in UTF-8")
-        if not db.execute("SELECT 1 FROM sqlite_schema").fetchone() or pragma(db, "user_version") in UPGRADES:
-            bring_forward(db)
+        if not db.execute("SELECT 1 FROM sqlite_schema").fetchone() or pragma(db, "user_version") in MIGRATIONS:
+            migrate(db)
         versions = pragma(db, "application_id"), pragma(db, "user_version")
         if versions == (APPLICATION_ID, SCHEMA_VERSION):
             db.execute("PRAGMA journal_mode = WAL")  # also after a restore, which may have left it behind
@@ -274,4 +274,4 @@ def prepare_database(path: str) -> None:
             f"{path} has schema version {version}, this release reads version {SCHEMA_VERSION}. "
             "Use the release that made it or a newer one, or name another file in SIGMA_DATABASE."
         )
-    _prepared[path], _thread.look_at = identify(path), 0.0  # this thread may be open on a file that was here before
+    _prepared[path], _thread.look_at = file_identity(path), 0.0  # this thread may be open on a file that was here before

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import click
 from flask import Flask
 
-HERE = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class StartError(click.ClickException):
@@ -28,7 +28,7 @@ class Setting(NamedTuple):
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """Answer a reader of whole numbers in a range."""
+    """Return a reader of whole numbers in a range."""
 
     def read(text: str) -> int:
         if not re.fullmatch("[0-9]{1,15}", text) or not least <= int(text) <= most:
@@ -79,7 +79,7 @@ def signing_secret(text: str) -> str:
 
 
 SETTINGS = {
-    "DATABASE": Setting(("SIGMA_DATABASE",), database_path, str(HERE / "sigma.db"), "The SQLite file, made when missing"),
+    "DATABASE": Setting(("SIGMA_DATABASE",), database_path, str(ROOT / "sigma.db"), "The SQLite file, made when missing"),
     "JWT_SECRET": Setting(
         ("SIGMA_JWT_SECRET",), signing_secret, None, "Signs session tokens; unset, a random one in the database"
     ),
@@ -103,7 +103,7 @@ SETTINGS = {
 
 
 def setting_text(value: Any) -> str:
-    """Answer how a value that a program gives would stand in the environment. Raises ValueError."""
+    """Return how a value that a program gives would stand in the environment. Raises ValueError."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -116,7 +116,7 @@ def setting_text(value: Any) -> str:
 
 
 def read_setting(name: str, given: Mapping[str, Any]) -> Any:
-    """Answer a setting's value: what a program gives for it, else what the environment says, else its default.
+    """Return a setting's value: what a program gives for it, else what the environment says, else its default.
 
     Raises StartError for a value that cannot be read.
     """
@@ -130,7 +130,7 @@ def read_setting(name: str, given: Mapping[str, Any]) -> Any:
 
 
 def read_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer the value of each setting but those that only serving needs, unless a program gives them.
+    """Return the value of each setting but those that only serving needs, unless a program gives them.
 
     Raises StartError for a value that cannot be read, or a name that is no setting of the service or of Flask.
     """

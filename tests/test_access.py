@@ -508,7 +508,7 @@ def test_also_the_answer_when_the_database_is_gone_says_what_it_takes(app, admin
 
 
 def test_also_the_answer_to_a_failure_says_what_it_takes(admin, error, monkeypatch):
-    monkeypatch.delattr(model, "answer_list")
+    monkeypatch.delattr(model, "json_list")
     answer = admin.get("/schemas")
     error(answer, 500)
     assert answer.headers.get(HEADER) == "read"

@@ -42,14 +42,14 @@ def text_of(moment):
 
 
 def is_now(text, since=None):
-    """Answer whether this is a time as the API writes it, between `since` (or half a minute ago) and now."""
+    """Return whether this is a time as the API writes it, between `since` (or half a minute ago) and now."""
     assert MOMENT.fullmatch(text), text
     now = datetime.now(UTC)
     return (since or text_of(now - timedelta(seconds=30))) <= text <= text_of(now)
 
 
 def shape(answer):
-    """Answer all that a client sees of an answer, but for the id that each request has of its own."""
+    """Return all that a client sees of an answer, but for the id that each request has of its own."""
     return answer.status_code, sorted({**answer.headers, "X-Request-Id": ""}.items()), answer.data
 
 
@@ -60,7 +60,7 @@ def create(caller, *permissions, name="Feed"):
 
 
 def listed(admin, id):
-    """Answer the key as the list shows it; None when it is not listed."""
+    """Return the key as the list shows it; None when it is not listed."""
     return next((item for item in admin.get("/api-keys").json if item["id"] == id), None)
 
 

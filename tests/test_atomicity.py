@@ -63,7 +63,7 @@ def everything(caller):
 
 def fail_in(monkeypatch, name, error=None, after=False, call=1):
     """Let a function of the service raise an error: before or after its work, at its first or a later call."""
-    module = {"log_change": entities, "claim_values": unique_values, "answer": responses}[name]
+    module = {"log_change": entities, "claim_values": unique_values, "json_response": responses}[name]
     original, calls = getattr(module, name), []
 
     def failing(*args, **kwargs):
@@ -116,7 +116,7 @@ def test_a_write_that_fails_at_a_unique_value_leaves_nothing(admin, error, monke
 @pytest.mark.parametrize("write", sorted(WRITES.keys() - set(DELETING)))
 def test_a_write_that_fails_while_its_answer_is_made_leaves_nothing(admin, error, monkeypatch, write):
     before = everything(admin)
-    calls = fail_in(monkeypatch, "answer")
+    calls = fail_in(monkeypatch, "json_response")
     error(send(admin, write), 500)
     assert calls, "the fault was never reached"
     monkeypatch.undo()

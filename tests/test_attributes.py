@@ -17,13 +17,13 @@ TYPES = {  # a value of each type that may be stored, and one that may not
 
 
 def attribute(type="text", **members):
-    """Answer the attribute `attr-x` of this type."""
+    """Return the attribute `attr-x` of this type."""
     options = {"optionListId": "ol-colors"} if type == "option" else {}
     return {"id": "attr-x", "alias": "x", "name": "X", "type": type, **options, **members}
 
 
 def entry(value, **scope):
-    """Answer a value in a scope; in names of dimensions, underscores stand for hyphens."""
+    """Return a value in a scope; in names of dimensions, underscores stand for hyphens."""
     return {"scope": {name.replace("_", "-"): segment for name, segment in scope.items()}, "value": value}
 
 

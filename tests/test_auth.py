@@ -30,7 +30,7 @@ def sql(app, statement, *parameters):
 
 
 def stored_secret(app):
-    """Answer the secret that the database was made with."""
+    """Return the secret that the database was made with."""
     return sql(app, "SELECT value FROM settings WHERE name = 'jwt_secret'")[0][0]
 
 
@@ -47,14 +47,14 @@ def sign(claims, secret, header=None, digest=hashlib.sha256):
 
 
 def opened(token, secret):
-    """Answer a token's header and claims, after checking its signature by hand."""
+    """Return a token's header and claims, after checking its signature by hand."""
     signed, _, signature = token.encode().rpartition(b".")
     assert signature == base64url(hmac.new(secret.encode(), signed, hashlib.sha256).digest())
     return [json.loads(base64.urlsafe_b64decode(part + b"==")) for part in signed.split(b".")]
 
 
 def claims_of(user, workspace="ws-demo", issued=0, lasts=DAY):
-    """Answer what a token of this user claims, when it is issued this many seconds from now."""
+    """Return what a token of this user claims, when it is issued this many seconds from now."""
     now = int(time.time()) + issued
     return {"userId": user["id"], "workspaceId": workspace, "roleId": user["roleId"], "iat": now, "exp": now + lasts}
 
@@ -69,7 +69,7 @@ def login(caller, email="admin@sigma.io", password="admin", address="127.0.0.1",
 
 
 def shape(answer):
-    """Answer all that a client sees of an answer, but for the id that each request has of its own."""
+    """Return all that a client sees of an answer, but for the id that each request has of its own."""
     return answer.status_code, sorted({**answer.headers, "X-Request-Id": ""}.items()), answer.data
 
 

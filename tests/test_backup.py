@@ -377,7 +377,7 @@ def test_a_restore_that_fails_changes_nothing(path, run, copy, admin, monkeypatc
     def flush(file):
         raise OSError(28, "No space left on device", str(file))
 
-    replace_everywhere(monkeypatch, backup, "flush", flush)
+    replace_everywhere(monkeypatch, backup, "sync_to_disk", flush)
     result = run("restore", str(copy), "--yes")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "No space left on device" in result.stderr

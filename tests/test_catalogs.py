@@ -39,7 +39,7 @@ def family(make):
 
 @pytest.fixture
 def outline(admin, catalog):
-    """Answer the ids of our own catalog's tree as nested dicts."""
+    """Return the ids of our own catalog's tree as nested dicts."""
 
     def nested(nodes):
         return {node["id"]: nested(node["children"]) for node in nodes}
@@ -74,7 +74,7 @@ def assign(admin):
 
 @pytest.fixture
 def members(admin):
-    """Answer the ids of the records in a category."""
+    """Return the ids of the records in a category."""
 
     def read(category):
         page = admin.get(f"/categories/{category}/entities").json

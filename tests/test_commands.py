@@ -703,7 +703,7 @@ def executed(monkeypatch):
 
     monkeypatch.setattr(os, "execve", execve)
     replace_everywhere(
-        monkeypatch, serve, "refuse_taken_port", lambda *_: None
+        monkeypatch, serve, "require_free_port", lambda *_: None
     )  # the addresses here are none of this machine's
     replace_everywhere(monkeypatch, serve, "announce_when_ready", lambda *_: None)  # nothing is started that would get ready
     return calls

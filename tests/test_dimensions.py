@@ -5,7 +5,7 @@ from conftest import ALL_PERMISSIONS
 
 
 def dimension(name, ids, **members):
-    """Answer a dimension `dim-<name>` with segments of these ids, the first being the default."""
+    """Return a dimension `dim-<name>` with segments of these ids, the first being the default."""
     return {
         "id": f"dim-{name}",
         "alias": name,

@@ -40,7 +40,7 @@ def change(path, *statements):
 
 
 def found(run, name):
-    """Answer what the doctor finds; check that it is the one thing that is wrong, and what the exit code says."""
+    """Return what the doctor finds; check that it is the one thing that is wrong, and what the exit code says."""
     result = run("doctor", "--json")
     results = {item["check"]: item for item in json.loads(result.stdout)}
     assert [check for check, item in results.items() if item["result"] != "ok"] == [name]

@@ -645,7 +645,7 @@ def fail(*_args, **_kwargs):
 
 
 def test_a_failure_is_500_without_detail_and_the_log_has_the_trace(admin, error, monkeypatch, caplog):
-    replace_everywhere(monkeypatch, responses, "answer_list", fail)
+    replace_everywhere(monkeypatch, responses, "json_list", fail)
     answer = admin.get("/schemas")
     message = error(answer, 500)
     assert answer.headers["X-Sigma-Required-Permission"] == "read"
@@ -658,7 +658,7 @@ def test_a_failure_is_500_without_detail_and_the_log_has_the_trace(admin, error,
 
 
 def test_a_failure_outside_the_api_has_the_same_shape(app, error, monkeypatch, caplog):
-    replace_everywhere(monkeypatch, database_module, "one", fail)
+    replace_everywhere(monkeypatch, database_module, "fetch_one", fail)
     assert "secret" not in error(app.test_client().get("/healthz"), 500)
     assert "RuntimeError: the secret of /var/lib/sigma" in caplog.text
 
@@ -667,7 +667,7 @@ def test_a_wrong_method_that_a_view_finds_is_405(admin, error, monkeypatch):
     def refuse(_):
         raise MethodNotAllowed
 
-    replace_everywhere(monkeypatch, responses, "answer_list", refuse)
+    replace_everywhere(monkeypatch, responses, "json_list", refuse)
     error(admin.get("/schemas"), 405)
 
 
@@ -675,7 +675,7 @@ def test_a_database_error_that_nobody_foresaw_is_500_without_detail(admin, error
     def misspelled(*_):
         return database_module.execute("SELECT secret_column FROM model_objects")
 
-    replace_everywhere(monkeypatch, responses, "answer_list", misspelled)
+    replace_everywhere(monkeypatch, responses, "json_list", misspelled)
     assert "secret_column" not in error(admin.get("/schemas"), 500)
     assert "no such column: secret_column" in caplog.text
 
@@ -737,7 +737,7 @@ def test_a_database_that_does_not_answer_makes_health_503(app, anonymous, admin,
 
 def test_nothing_is_acknowledged_while_the_database_is_gone_or_another_is_in_its_place(app, admin, error, caplog, monkeypatch):
     """SQLite itself would go on writing to the file that it has open, and all of that would be lost with it."""
-    replace_everywhere(monkeypatch, database_module, "LOOK_EVERY", 0)
+    replace_everywhere(monkeypatch, database_module, "FILE_CHECK_INTERVAL", 0)
     database, body = Path(app.config["DATABASE"]), {"id": "cat-new", "alias": "new", "name": "New"}
     assert admin.get("/catalogs").status_code == 200
     aside = database.rename(database.with_name("aside.db"))
@@ -833,7 +833,7 @@ def test_a_read_that_the_disk_fails_is_503_and_the_next_one_works(app, admin, er
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patch:
-        replace_everywhere(patch, responses, "answer_page", fail)
+        replace_everywhere(patch, responses, "json_page", fail)
         error(admin.get("/records"), 503)
     assert admin.get("/records").status_code == 200
 

@@ -23,19 +23,19 @@ FILES = ("", "-wal", "-shm")
 
 
 def database_bytes(app):
-    """Answer every byte of the database's files; the write-ahead log must be among them."""
+    """Return every byte of the database's files; the write-ahead log must be among them."""
     files = [Path(app.config["DATABASE"] + suffix) for suffix in FILES]
     assert files[1].stat().st_size > 0
     return b"".join(file.read_bytes() for file in files)
 
 
 def pieces(secret, length=12):
-    """Answer every piece of a secret of this many characters: keeping a part of it is keeping too much."""
+    """Return every piece of a secret of this many characters: keeping a part of it is keeping too much."""
     return {secret[start : start + length] for start in range(len(secret) - length + 1)}
 
 
 def text_of(answer):
-    """Answer all of an answer as text: its headers and its body."""
+    """Return all of an answer as text: its headers and its body."""
     return f"{answer.status}\n{answer.headers}\n{answer.get_data(as_text=True)}"
 
 
@@ -47,7 +47,7 @@ def spoil_table(app, table):
 
 @pytest.fixture
 def output(caplog, capfd):
-    """Answer all that was logged, at every level, or printed so far."""
+    """Return all that was logged, at every level, or printed so far."""
     caplog.set_level(logging.DEBUG)
     printed = []
 
@@ -127,7 +127,7 @@ def test_nothing_secret_is_logged_or_printed(anonymous, secrets, output):
 
 
 def calls_with_each_secret(anonymous, secrets):
-    """Answer what comes of a call with each of the secrets."""
+    """Return what comes of a call with each of the secrets."""
     bearer = {"Authorization": f"Bearer {secrets['token']}"}
     return [
         anonymous.get("/roles", headers={"X-Sigma-ApiKey": secrets["key"]}),

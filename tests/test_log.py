@@ -94,7 +94,7 @@ def test_a_failure_of_ours_is_logged_with_its_trace_under_the_id_that_the_client
     def fail(*_):
         raise RuntimeError(f"something to do with {key.raw_key}")
 
-    replace_everywhere(monkeypatch, responses, "answer", fail)
+    replace_everywhere(monkeypatch, responses, "json_response", fail)
     log()
     answer = admin.get("/records/ent-coastal-wb%0Ainjected")
     assert error(answer, 404)

@@ -319,12 +319,12 @@ each_noun_with_alias = pytest.mark.parametrize("noun", WITH_ALIAS, ids=lambda no
 
 
 def steps(path):
-    """Answer the keys and places of a path such as `states[1].name`."""
+    """Return the keys and places of a path such as `states[1].name`."""
     return [int(step) if step.isdigit() else step for step in path.replace("[", ".").replace("]", "").split(".")]
 
 
 def changed(body, path, value):
-    """Answer a copy of the body in which the member at this path has another value."""
+    """Return a copy of the body in which the member at this path has another value."""
     body = copy.deepcopy(body)
     *way, last = steps(path)
     place = body
@@ -338,7 +338,7 @@ def changed(body, path, value):
 
 
 def without(body, path):
-    """Answer a copy of the body that lacks the member at this path."""
+    """Return a copy of the body that lacks the member at this path."""
     body = copy.deepcopy(body)
     *way, last = steps(path)
     place = body
@@ -349,17 +349,17 @@ def without(body, path):
 
 
 def named(body, name):
-    """Answer a copy of the body with another id, name and, if it has one, alias."""
+    """Return a copy of the body with another id, name and, if it has one, alias."""
     return {**body, "id": name, "name": name.title(), **({"alias": name} if "alias" in body else {})}
 
 
 def thing(noun, id, **members):
-    """Answer path and body of a small object with this id and other members."""
+    """Return path and body of a small object with this id and other members."""
     return noun.path, {**named(noun.minimal, id), **members}
 
 
 def shown(value):
-    """Answer how a message shows what came."""
+    """Return how a message shows what came."""
     return {list: "'array'", dict: "'object'"}.get(type(value)) or json.dumps(value).replace('"', "'")
 
 
@@ -372,7 +372,7 @@ def make(caller, path, body):
 
 @pytest.fixture
 def stored(app):
-    """Answer everything the database holds, apart from when keys were last used."""
+    """Return everything the database holds, apart from when keys were last used."""
 
     def rows():
         with closing(sqlite3.connect(app.config["DATABASE"])) as db:
@@ -896,7 +896,7 @@ def test_a_failure_while_an_attribute_becomes_unique_leaves_no_trace(admin, stor
 
 
 def demo(admin, path, **members):
-    """Answer a demo object with other members."""
+    """Return a demo object with other members."""
     return {**admin.get(path).json, **members}
 
 

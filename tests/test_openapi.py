@@ -524,7 +524,7 @@ def refusals(app, admin, make_key, monkeypatch):
             raise error
 
         with monkeypatch.context() as patch:
-            replace_everywhere(patch, database, "one", one)
+            replace_everywhere(patch, database, "fetch_one", one)
             return admin.get("/healthz")
 
     replace_everywhere(monkeypatch, sessions, "FAILURES_OF_EMAIL", 1)

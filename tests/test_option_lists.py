@@ -10,13 +10,13 @@ def value(name, **members):
 
 
 def stored(name, **members):
-    """Answer a value as it is served."""
+    """Return a value as it is served."""
     return {**value(name), "sortOrder": 0, **members}
 
 
 @pytest.fixture
 def make(admin):
-    """Make the option list `ol-x`, hierarchical unless told otherwise, and answer it."""
+    """Make the option list `ol-x`, hierarchical unless told otherwise, and return it."""
 
     def post(*values, hierarchical=True, name="x"):
         body = {"id": f"ol-{name}", "alias": name, "name": "X", "hierarchical": hierarchical, "values": list(values)}
@@ -29,7 +29,7 @@ def make(admin):
 
 @pytest.fixture
 def values(admin):
-    """Answer the values that `ol-x` has now."""
+    """Return the values that `ol-x` has now."""
     return lambda: admin.get("/option-lists/ol-x").json["values"]
 
 

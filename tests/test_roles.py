@@ -16,7 +16,7 @@ def role(**members):
 
 
 def levels(schema="schema-apparel", **attributes):
-    """Answer a role's permissions for one schema; underscores stand for hyphens."""
+    """Return a role's permissions for one schema; underscores stand for hyphens."""
     return {
         "schemaId": schema,
         "attributePermissions": {alias.replace("_", "-"): level for alias, level in attributes.items()},

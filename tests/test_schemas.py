@@ -12,7 +12,7 @@ from sigma.resources import model
 
 
 def schema(*groups, **members):
-    """Answer the schema `schema-x` with groups of these attribute ids."""
+    """Return the schema `schema-x` with groups of these attribute ids."""
     return {
         "id": "schema-x",
         "alias": "x",
@@ -27,7 +27,7 @@ def schema(*groups, **members):
 
 
 def workflow(name, *states):
-    """Answer a workflow that begins in the first of these states and leads from each to the next."""
+    """Return a workflow that begins in the first of these states and leads from each to the next."""
     return {
         "id": f"wf-{name}",
         "alias": name,

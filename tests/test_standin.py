@@ -489,7 +489,7 @@ def test_while_the_database_does_not_answer_nothing_is_said_of_them(standin, err
     def fail(*_):
         raise sqlite3.OperationalError("disk I/O error")
 
-    replace_everywhere(monkeypatch, database, "one", fail)
+    replace_everywhere(monkeypatch, database, "fetch_one", fail)
     for method, path in HIDDEN:
         for verb in (method, "PATCH"):
             error(standin(verb, path, {}), 503)

@@ -94,8 +94,8 @@ def test_the_database_is_made_on_first_use(tmp_path):
     assert query(path, "PRAGMA integrity_check") == [("ok",)]
     assert query(path, "SELECT id FROM workspaces") == []
     with app.app_context():
-        assert database.one("PRAGMA foreign_keys") == (1,)
-        assert database.one("PRAGMA synchronous") == (2,)
+        assert database.fetch_one("PRAGMA foreign_keys") == (1,)
+        assert database.fetch_one("PRAGMA synchronous") == (2,)
 
 
 def test_only_its_owner_may_read_the_database(tmp_path):
@@ -428,7 +428,7 @@ def test_an_app_made_anew_uses_the_database_that_is_there_now(tmp_path):
     for file in tmp_path.iterdir():
         file.unlink()
     with service.create_app({"DATABASE": path}).app_context():
-        assert database.one("SELECT value FROM settings WHERE name = 'note'") is None
+        assert database.fetch_one("SELECT value FROM settings WHERE name = 'note'") is None
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def shape(path):
 
 
 def test_a_database_of_every_older_version_is_stored_here():
-    assert list(STORED) == list(database.UPGRADES) == list(range(1, database.SCHEMA_VERSION))
+    assert list(STORED) == list(database.MIGRATIONS) == list(range(1, database.SCHEMA_VERSION))
 
 
 def test_an_older_database_becomes_like_a_new_one_and_keeps_every_row(old, tmp_path):
@@ -107,8 +107,8 @@ def test_processes_that_start_together_bring_a_database_forward_once(old):
 
 def test_an_upgrade_that_fails_leaves_the_database_as_it_was(old, monkeypatch):
     before = old.read_bytes()
-    last = max(database.UPGRADES)
-    monkeypatch.setitem(database.UPGRADES, last, database.UPGRADES[last] + "; INSERT INTO no_such_table VALUES (1);")
+    last = max(database.MIGRATIONS)
+    monkeypatch.setitem(database.MIGRATIONS, last, database.MIGRATIONS[last] + "; INSERT INTO no_such_table VALUES (1);")
     with pytest.raises(settings.StartError, match="no_such_table"):
         service.create_app({"DATABASE": str(old)})
     assert old.read_bytes() == before

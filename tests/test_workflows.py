@@ -15,7 +15,7 @@ def transition(start, end, **members):
 
 
 def workflow(*states, transitions=(), name="x", **members):
-    """Answer a workflow `wf-<name>` that begins in the first of these states."""
+    """Return a workflow `wf-<name>` that begins in the first of these states."""
     return {
         "id": f"wf-{name}",
         "alias": name,

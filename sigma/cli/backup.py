@@ -12,14 +12,14 @@ from typing import NamedTuple
 import click
 from flask import current_app
 
-from sigma.cli.console import Report, ask, reports, table, yes_option
-from sigma.database import APPLICATION_ID, SCHEMA_VERSION, bring_forward, connect, execute, get_db, make_tables, pragma
+from sigma.cli.console import Report, confirm, reports, table, yes_option
+from sigma.database import APPLICATION_ID, SCHEMA_VERSION, connect, execute, get_db, make_tables, migrate, pragma
 from sigma.http.blueprint import api
 from sigma.http.errors import database_unavailable
 
 
-def damage(db: sqlite3.Connection) -> list[str]:
-    """Answer the first few things that are broken in a database."""
+def find_damage(db: sqlite3.Connection) -> list[str]:
+    """Return the first few things that are broken in a database."""
     try:
         problems = [line for (line,) in db.execute("PRAGMA integrity_check(5)") if line != "ok"]
         dangling = [] if problems else db.execute("PRAGMA foreign_key_check").fetchmany(5)
@@ -30,16 +30,16 @@ def damage(db: sqlite3.Connection) -> list[str]:
     ]
 
 
-def refuse_damaged(db: sqlite3.Connection, name: str | Path) -> None:
+def require_whole(db: sqlite3.Connection, name: str | Path) -> None:
     """Raise click.ClickException unless this is a database of the service, and whole."""
     if pragma(db, "application_id") != APPLICATION_ID:
         raise click.ClickException(f"{name} is no database of Sigma PIM")
-    if problems := damage(db):
+    if problems := find_damage(db):
         raise click.ClickException(f"{name} is damaged: {'; '.join(problems)}")
 
 
-def missing_parts(db: sqlite3.Connection) -> list[str]:
-    """Answer the tables, indexes, triggers and views that a database of this version has, and this one has not."""
+def find_missing_parts(db: sqlite3.Connection) -> list[str]:
+    """Return the tables, indexes, triggers and views that a database of this version has, and this one has not."""
     sql = "SELECT type, name FROM sqlite_schema"
     with closing(sqlite3.connect(":memory:")) as new:
         make_tables(new)
@@ -47,7 +47,7 @@ def missing_parts(db: sqlite3.Connection) -> list[str]:
     return [f"the {kind} {name} is missing" for kind, name in sorted(missing)]
 
 
-class Contents(NamedTuple):
+class Totals(NamedTuple):
     """How much a database holds."""
 
     workspaces: int
@@ -57,16 +57,16 @@ class Contents(NamedTuple):
         return ", ".join(f"{count} {name[:-1] if count == 1 else name}" for name, count in self._asdict().items())
 
 
-def contents(db: sqlite3.Connection) -> Contents:
-    """Answer how much a database holds."""
+def count_totals(db: sqlite3.Connection) -> Totals:
+    """Return how much a database holds."""
     sql = (
         "SELECT count(DISTINCT w.id), ifnull(sum(c.total), 0) FROM workspaces w"
         " LEFT JOIN entity_counts c ON c.tenant = w.id AND c.is_variant = 0"
     )
-    return Contents(*db.execute(sql).fetchone())
+    return Totals(*db.execute(sql).fetchone())
 
 
-def flush(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
     """See that a file's bytes, or a folder's names, are on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -82,9 +82,9 @@ def new_file(path: Path) -> Iterator[Path]:
         part = Path(folder) / path.name
         part.touch(0o600)
         yield part
-        flush(part)
+        sync_to_disk(part)
         part.replace(path)
-        flush(path.parent)
+        sync_to_disk(path.parent)
 
 
 def copy_database(source: sqlite3.Connection, copy: sqlite3.Connection) -> None:
@@ -94,13 +94,13 @@ def copy_database(source: sqlite3.Connection, copy: sqlite3.Connection) -> None:
 
 
 def database_files() -> list[Path]:
-    """Answer the files that make up the database."""
+    """Return the files that make up the database."""
     path = Path(current_app.config["DATABASE"]).resolve()
     return [file for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")) if file.exists()]
 
 
 def is_database(file: Path) -> bool:
-    """Answer whether a file is one of those that make up the database, by whatever name."""
+    """Return whether a file is one of those that make up the database, by whatever name."""
     return any(file.exists() and file.samefile(part) for part in database_files())
 
 
@@ -120,8 +120,8 @@ def backup(file: Path, force: bool) -> Report:
         raise click.ClickException(f"{file} is there already; --force replaces it")
     with new_file(file) as part, closing(connect(str(part))) as copy:
         copy_database(get_db(), copy)
-        refuse_damaged(copy, current_app.config["DATABASE"])
-        holds = contents(copy)
+        require_whole(copy, current_app.config["DATABASE"])
+        holds = count_totals(copy)
         if not holds.workspaces:
             raise click.ClickException(f"{current_app.config['DATABASE']} holds no workspace; is it the one that is meant?")
     size = file.stat().st_size
@@ -139,8 +139,8 @@ def stage_backup(file: Path, copy: sqlite3.Connection) -> None:
     try:
         with closing(open_backup(file)) as source:
             copy_database(source, copy)
-        refuse_damaged(copy, file)
-        bring_forward(copy)
+        require_whole(copy, file)
+        migrate(copy)
         if (size := pragma(get_db(), "page_size")) != pragma(copy, "page_size"):  # one in use cannot change its own
             copy.execute(f"PRAGMA page_size = {size}")
             copy.execute("VACUUM")
@@ -149,12 +149,12 @@ def stage_backup(file: Path, copy: sqlite3.Connection) -> None:
     version = pragma(copy, "user_version")
     if version != SCHEMA_VERSION:
         raise click.ClickException(f"{file} has schema version {version}, this release reads versions up to {SCHEMA_VERSION}")
-    if missing := missing_parts(copy):
+    if missing := find_missing_parts(copy):
         raise click.ClickException(f"{file} is not whole: {'; '.join(missing)}")
 
 
 def keys_that_return(backup: sqlite3.Connection) -> list[dict[str, str]]:
-    """Answer the API keys that are accepted by what a backup holds, and refused now."""
+    """Return the API keys that are accepted by what a backup holds, and refused now."""
     sql = (
         "SELECT w.id, k.id, k.name, k.hash FROM workspaces w JOIN api_keys k ON k.tenant = w.id"
         " WHERE k.deactivated_at IS NULL ORDER BY k.seq"
@@ -167,7 +167,7 @@ def keys_that_return(backup: sqlite3.Connection) -> list[dict[str, str]]:
 PAGES_A_STEP = 16  # fewer than an empty database has, so that there is a moment between the first step and the last
 
 
-def replace_contents(new: sqlite3.Connection, kept: Path) -> None:
+def replace_database(new: sqlite3.Connection, kept: Path) -> None:
     """Put a database's contents in the place of the live one's, and what was there into a file.
 
     SQLite's backup, with the live database as its destination, is one transaction: processes that have the database open
@@ -208,11 +208,11 @@ def restore(file: Path, yes: bool) -> Report:
         closing(connect(f"{folder}/restored.db")) as new,
     ):
         stage_backup(file, new)
-        holds, keys = contents(new), keys_that_return(new)
+        holds, keys = count_totals(new), keys_that_return(new)
         if keys:
             click.echo("These API keys are refused now, and will be accepted again:", err=True)
             click.echo(table(("WORKSPACE", "ID", "NAME"), *(key.values() for key in keys)), err=True)
-        ask(f"Replace what {path} holds ({contents(get_db())}) by {file} ({holds})?", yes)
-        replace_contents(new, kept)
+        confirm(f"Replace what {path} holds ({count_totals(get_db())}) by {file} ({holds})?", yes)
+        replace_database(new, kept)
     body = {"database": str(path), "kept": str(kept), **holds._asdict(), "keysAcceptedAgain": keys}
     return Report(body, f"{path} is as in {file}; what was there is in {kept}.")

@@ -10,14 +10,14 @@ import click
 import marshmallow as ma
 from flask import g
 
-from sigma.database import execute, one
-from sigma.http.bodies import flatten_messages, refuse_problems
+from sigma.database import execute, fetch_one
+from sigma.http.bodies import flatten_messages, raise_for_problems
 from sigma.http.credentials import Caller
-from sigma.http.errors import ApiError, found, translate_database_error
+from sigma.http.errors import ApiError, get_or_404, translate_database_error
 from sigma.http.strict_json import to_json
 
 
-def act_as(tenant: str, user_id: str) -> None:
+def impersonate(tenant: str, user_id: str) -> None:
     """Let a command act in a workspace as one of its users."""
     g.tenant, g.caller = tenant, Caller(tenant, user_id, user={"id": user_id}, role={})
 
@@ -53,12 +53,12 @@ def reports(command: Callable[..., Report]) -> Callable[..., None]:
 
 
 def choose_workspace(id: str | None) -> str:
-    """Answer the workspace that is named, or else the only one there is.
+    """Return the workspace that is named, or else the only one there is.
 
     Raises ApiError 404, or click.UsageError when there are several to choose from.
     """
     if id is not None:
-        return str(found(one("SELECT id FROM workspaces WHERE id = ?", id), "workspace", id)[0])
+        return str(get_or_404(fetch_one("SELECT id FROM workspaces WHERE id = ?", id), "workspace", id)[0])
     ids = [lasting for (lasting,) in execute("SELECT id FROM workspaces WHERE NOT is_disposable ORDER BY rowid")]
     if not ids:
         raise ApiError(404, "No workspace yet: make one with `flask workspace create`")
@@ -73,7 +73,7 @@ def in_workspace(command: Callable[..., Report]) -> Callable[..., Report]:
     @click.option("--workspace", metavar="ID", help="The workspace; may be left out when there is only one.")
     @functools.wraps(command)
     def run(workspace: str | None, **arguments: Any) -> Report:
-        act_as(choose_workspace(workspace), "command-line")
+        impersonate(choose_workspace(workspace), "command-line")
         return command(**arguments)
 
     return run
@@ -82,7 +82,7 @@ def in_workspace(command: Callable[..., Report]) -> Callable[..., Report]:
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-def ask(question: str, yes: bool) -> None:
+def confirm(question: str, yes: bool) -> None:
     """Go on only if the answer is yes."""
     if not yes:
         click.confirm(question, abort=True, err=True)
@@ -95,7 +95,7 @@ def table(*rows: Iterable[str]) -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
 
 
-def checked(schema: ma.Schema, body: dict[str, Any]) -> dict[str, Any]:
-    """Answer a body as the API would take it. Raises ApiError 400."""
-    refuse_problems(flatten_messages(schema.validate(body), body))
+def validated(schema: ma.Schema, body: dict[str, Any]) -> dict[str, Any]:
+    """Return a body as the API would take it. Raises ApiError 400."""
+    raise_for_problems(flatten_messages(schema.validate(body), body))
     return schema.load(body)

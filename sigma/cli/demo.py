@@ -1,6 +1,6 @@
 """The command that makes the demo workspace."""
 
-from sigma.database import execute, one, transaction
+from sigma.database import execute, fetch_one, transaction
 from sigma.http.blueprint import api
 from sigma.standin.demo import insert_demo, read_demo
 
@@ -12,7 +12,7 @@ def make_demo() -> None:
     Example: flask demo
     """
     with transaction():
-        if not one("SELECT 1 FROM workspaces"):
+        if not fetch_one("SELECT 1 FROM workspaces"):
             demo = read_demo()
             sql = "INSERT INTO workspaces (id, name, is_demo) VALUES (?, ?, 1)"
             execute(sql, demo["workspace"]["id"], demo["workspace"]["name"])

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from flask import current_app
 from werkzeug.security import check_password_hash
 
-from sigma.cli.backup import damage, database_files, missing_parts
+from sigma.cli.backup import database_files, find_damage, find_missing_parts
 from sigma.cli.console import Report, reports
-from sigma.database import execute, get_db, one, pragma, snapshot
+from sigma.database import execute, fetch_one, get_db, pragma, snapshot
 from sigma.http.access import holds_demo, is_loopback
 from sigma.http.blueprint import api
 from sigma.http.credentials import hash_key
@@ -45,13 +45,13 @@ def exposed_files() -> Iterator[str]:
 
 def incomplete_schema() -> Iterator[str]:
     """Yield what the database should have and has not."""
-    for part in missing_parts(get_db()):
+    for part in find_missing_parts(get_db()):
         yield f"{part}: restore a backup"
 
 
 def damaged_parts() -> Iterator[str]:
     """Yield what is broken in the file."""
-    for problem in damage(get_db()):
+    for problem in find_damage(get_db()):
         yield f"{problem}: restore a backup"
 
 
@@ -106,7 +106,7 @@ def little_space() -> Iterator[str]:
 
 def weak_secret() -> Iterator[str]:
     """Yield that the secret that signs session tokens is missing or can be guessed."""
-    row = one("SELECT value FROM settings WHERE name = 'jwt_secret'")
+    row = fetch_one("SELECT value FROM settings WHERE name = 'jwt_secret'")
     try:
         signing_secret(current_app.config["JWT_SECRET"] or (row[0] if row else ""))
     except ValueError as error:
@@ -124,7 +124,7 @@ def public_demo() -> Iterator[str]:
 def workspaces_without_administrator() -> Iterator[str]:
     """Yield the workspaces where nobody can manage roles and API keys."""
     for (id,) in execute("SELECT id FROM workspaces WHERE NOT is_disposable").fetchall():
-        if not one(ADMINISTRATORS, id):
+        if not fetch_one(ADMINISTRATORS, id):
             yield f"nobody can manage roles and keys of '{id}': flask users role EMAIL --administrator"
 
 
@@ -199,7 +199,7 @@ CHECKS = [
 
 
 def examine(check: Check) -> dict[str, Any]:
-    """Answer what one check says; that it cannot look is a problem as well."""
+    """Return what one check says; that it cannot look is a problem as well."""
     try:
         findings, severity = list(check.findings()), check.severity
     except (sqlite3.Error, OSError) as error:

@@ -2,11 +2,11 @@
 
 import click
 
-from sigma.cli.console import Report, ask, checked, in_workspace, reports, table, yes_option
+from sigma.cli.console import Report, confirm, in_workspace, reports, table, validated, yes_option
 from sigma.database import transaction
 from sigma.http.blueprint import api
 from sigma.permissions import PERMISSIONS
-from sigma.resources.api_keys import ApiKeyRequestBody, insert_api_key, listed_api_keys, remove_api_key, switch_off_api_key
+from sigma.resources.api_keys import ApiKeyRequestBody, deactivate_stored_key, delete_stored_key, fetch_api_keys, insert_api_key
 
 
 @api.cli.group("keys")
@@ -22,7 +22,7 @@ def show_keys() -> Report:
 
     Example: flask keys list --workspace acme
     """
-    keys = listed_api_keys()
+    keys = fetch_api_keys()
     rows = (
         (key["id"], key["name"], " ".join(key["permissions"]), key["lastUsedAt"] or "never", key.get("deactivatedAt", ""))
         for key in keys
@@ -40,7 +40,7 @@ def create_key(name: str, permissions: tuple[str, ...]) -> Report:
 
     Example: flask keys create --name "Shopify sync" --permission read --permission update-data
     """
-    wanted = checked(ApiKeyRequestBody(), {"name": name, "permissions": list(permissions)})
+    wanted = validated(ApiKeyRequestBody(), {"name": name, "permissions": list(permissions)})
     with transaction():
         key = insert_api_key(wanted)
     return Report(key, f"Key '{key['id']}' made ({', '.join(key['permissions'])}). It is shown only now:\n{key['rawKey']}")
@@ -55,7 +55,7 @@ def deactivate_key(id: str) -> Report:
 
     Example: flask keys deactivate apikey-0123456789abcdef
     """
-    key = switch_off_api_key(id)
+    key = deactivate_stored_key(id)
     return Report(key, f"Key '{id}' is refused since {key['deactivatedAt']}.")
 
 
@@ -69,6 +69,6 @@ def delete_key(id: str, yes: bool) -> Report:
 
     Example: flask keys delete apikey-0123456789abcdef
     """
-    if any(key["id"] == id and key["active"] for key in listed_api_keys()):
-        ask(f"Key '{id}' is active: what uses it will be refused. Delete it?", yes)
-    return Report(remove_api_key(id), f"Key '{id}' deleted.")
+    if any(key["id"] == id and key["active"] for key in fetch_api_keys()):
+        confirm(f"Key '{id}' is active: what uses it will be refused. Delete it?", yes)
+    return Report(delete_stored_key(id), f"Key '{id}' deleted.")

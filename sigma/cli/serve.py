@@ -16,21 +16,21 @@ from typing import Any
 import click
 from flask import Flask, current_app
 
-from sigma.database import close_db, one
+from sigma.database import close_db, fetch_one
 from sigma.http.access import is_loopback
 from sigma.http.blueprint import api
 from sigma.http.bodies import BODY_TIMEOUT, _awaited
 from sigma.http.strict_json import to_json
-from sigma.settings import HERE, StartError, read_setting
+from sigma.settings import ROOT, StartError, read_setting
 from sigma.standin.demo import read_demo
 
 STOP_TIMEOUT = 8  # seconds for requests in flight: more than a write waits, less than Docker does before it kills
 
 
-def refuse_public_demo(host: str) -> None:
+def require_private_demo(host: str) -> None:
     """Raise StartError before demo data is served where others can reach it, unless a setting allows that."""
     config = current_app.config
-    if is_loopback(host) or config["ALLOW_PUBLIC_DEMO"] or not one("SELECT 1 FROM workspaces WHERE is_demo"):
+    if is_loopback(host) or config["ALLOW_PUBLIC_DEMO"] or not fetch_one("SELECT 1 FROM workspaces WHERE is_demo"):
         return
     raise StartError(
         f"{config['DATABASE']} holds the demo workspace, whose passwords and keys are public, and others can reach {host}."
@@ -38,7 +38,7 @@ def refuse_public_demo(host: str) -> None:
     )
 
 
-def refuse_taken_port(host: str, port: int) -> None:
+def require_free_port(host: str, port: int) -> None:
     """Raise StartError for an address that is in use: granian would share it, and each server answer some requests."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what a server left behind a moment ago does not count
@@ -51,7 +51,7 @@ def refuse_taken_port(host: str, port: int) -> None:
 
 
 def take_free_port(host: str) -> int:
-    """Answer a port that is free, and keep it so for the server that this process becomes.
+    """Return a port that is free, and keep it so for the server that this process becomes.
 
     The socket stays open, without listening; the server binds its own beside it, and nobody else gets the port meanwhile.
     """
@@ -107,24 +107,24 @@ def serve() -> None:
     """
     config = current_app.config
     host, port, workers = (read_setting(name, config) for name in ("HOST", "PORT", "WORKERS"))
-    refuse_public_demo(host)
-    refuse_taken_port(host, port)
+    require_private_demo(host)
+    require_free_port(host, port)
     port = port or take_free_port(host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     click.echo(f"Sigma PIM    {url}/api/v1\nDocs         {url}/docs\nDatabase     {config['DATABASE']}")
-    if one("SELECT 1 FROM workspaces WHERE is_demo"):
+    if fetch_one("SELECT 1 FROM workspaces WHERE is_demo"):
         demo = read_demo()
         user, key = demo["users"][0], demo["apiKeys"][0]
         click.echo(f"Demo login   {user['email']} / {user['password']}")
         click.echo(f"Demo key     X-Sigma-ApiKey: {key['rawKey']}  ({', '.join(key['permissions'])})")
-    elif not one("SELECT 1 FROM workspaces"):
+    elif not fetch_one("SELECT 1 FROM workspaces"):
         click.echo("No workspace yet: make one with `flask workspace create`")
     close_db()
     announce_when_ready(url)
     # One blocking thread a worker is the fastest. Variables named HTTP_… would reach the WSGI environment, where they
     # look like headers of every request.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HTTP_")}
-    environment.update(SIGMA_DATABASE=config["DATABASE"], PYTHONPATH=str(HERE))
+    environment.update(SIGMA_DATABASE=config["DATABASE"], PYTHONPATH=str(ROOT))
     options = {
         "interface": "wsgi",
         "host": host,
@@ -153,7 +153,7 @@ PATIENCE = 2  # seconds more, after which it counts less whether a client may be
 
 
 def sent_and_came(connection: socket.socket) -> tuple[float, float]:
-    """Answer for how many seconds nothing has been sent over a connection, and for how many nothing has come."""
+    """Return for how many seconds nothing has been sent over a connection, and for how many nothing has come."""
     if sys.platform != "linux":
         return math.inf, math.inf  # it does not tell: any client at an address may be the one that is waited for
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 56)  # struct tcp_info of linux/tcp.h
@@ -162,7 +162,7 @@ def sent_and_came(connection: socket.socket) -> tuple[float, float]:
 
 
 def keeps_waiting(connection: socket.socket, address: str, seconds: float) -> bool:
-    """Answer whether it may be for this client at an address that a thread has been waiting for so many seconds.
+    """Return whether it may be for this client at an address that a thread has been waiting for so many seconds.
 
     Others may wait for the same thread. At first only those count who have been silent all the time, and to whom nothing
     was sent, except perhaps a "100 Continue" at the beginning; then also those who have sent something. In the end all do:

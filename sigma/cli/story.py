@@ -19,7 +19,7 @@ from sigma.cli.serve import STOP_TIMEOUT, send
 from sigma.http.blueprint import api
 from sigma.http.errors import CODES
 from sigma.http.strict_json import to_json
-from sigma.settings import HERE, StartError
+from sigma.settings import ROOT, StartError
 from sigma.standin.demo import read_demo
 
 
@@ -31,13 +31,13 @@ def serving_demo(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]
     serving = {"SIGMA_HOST": "127.0.0.1", "SIGMA_PORT": port, "SIGMA_WORKERS": "1"}
     environment = {**others, **serving, "SIGMA_DATABASE": str(folder / "demo.db")}
     flask, log = [sys.executable, "-m", "flask", "--app", "app"], folder / "log"
-    if subprocess.run([*flask, "demo"], cwd=HERE, env=environment, check=False).returncode:  # noqa: S603 (the command is ours)
+    if subprocess.run([*flask, "demo"], cwd=ROOT, env=environment, check=False).returncode:  # noqa: S603 (the command is ours)
         sys.exit(1)  # it has said why
     with log.open("wb") as output:
         command = [*flask, "serve"]
         # In a session of its own, it gets one signal to stop, and not a terminal's Ctrl-C as well.
         options: dict[str, Any] = {"stdout": output, "stderr": output, "start_new_session": True}
-        server = subprocess.Popen(command, cwd=HERE, env=environment, **options)  # noqa: S603
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, **options)  # noqa: S603
     try:
         while not (ready := re.search(r"^Ready +(\S+)", log.read_text(encoding="utf-8"), re.MULTILINE)):
             if server.poll() is not None:
@@ -78,7 +78,7 @@ class Integration(threading.Thread):
 
 
 def answer_lines(answer: Any, members: list[str]) -> list[str]:
-    """Answer how the story shows an answer: these members of it, or of each item; of a refusal, the message."""
+    """Return how the story shows an answer: these members of it, or of each item; of a refusal, the message."""
     if isinstance(answer, list):
         return ["   ".join(answer_lines(item, members)) for item in answer]
     return [f"{name}: " + to_json(answer[name]).strip('"') for name in members] or [answer["message"]]

@@ -11,23 +11,23 @@ import click
 from flask import g
 from werkzeug.security import generate_password_hash
 
-from sigma.cli.console import Report, act_as, checked, in_workspace, reports, table
-from sigma.database import execute, one, transaction
+from sigma.cli.console import Report, impersonate, in_workspace, reports, table, validated
+from sigma.database import execute, fetch_one, transaction
 from sigma.http.blueprint import api
-from sigma.http.errors import ApiError, found, taken
+from sigma.http.errors import ApiError, conflict_message, get_or_404
 from sigma.http.stamps import random_id
-from sigma.http.strict_json import shown
+from sigma.http.strict_json import format_value
 from sigma.resources.model import require_existing
 from sigma.resources.roles import ADMINISTRATORS
 from sigma.resources.sessions import UserBody, next_sessions_from
 from sigma.standin.demo import insert_administrator_role, insert_user
 
 
-def checked_user(user: dict[str, str]) -> dict[str, str]:
-    """Answer a new user, of whom all but the role has been checked. Raises ApiError 400."""
-    user = checked(UserBody(), user)
+def validated_user(user: dict[str, str]) -> dict[str, str]:
+    """Return a new user, of whom all but the role has been checked. Raises ApiError 400."""
+    user = validated(UserBody(), user)
     if not re.fullmatch(r"[^@\s]+@[^@\s]+", user["email"]):
-        raise ApiError(400, f"email: expected an address, got {shown(user['email'])}")
+        raise ApiError(400, f"email: expected an address, got {format_value(user['email'])}")
     return user
 
 
@@ -49,18 +49,18 @@ def refusing_taken(**body: str) -> Iterator[None]:
         with transaction():
             yield
     except sqlite3.IntegrityError as error:
-        raise ApiError(409, taken(error, body)) from None
+        raise ApiError(409, conflict_message(error, body)) from None
 
 
-def user_as_listed(row: Iterable[str]) -> dict[str, str]:
-    """Answer a user's row as the API shows users."""
+def user_summary(row: Iterable[str]) -> dict[str, str]:
+    """Return a user's row as the API shows users."""
     return dict(zip(("id", "email", "name", "roleId"), row, strict=True))
 
 
-def listed_users(tenant: str) -> list[dict[str, str]]:
-    """Answer the users of a workspace, oldest first."""
+def fetch_users(tenant: str) -> list[dict[str, str]]:
+    """Return the users of a workspace, oldest first."""
     rows = execute("SELECT id, email, name, role_id FROM users WHERE tenant = ? ORDER BY rowid", tenant)
-    return [user_as_listed(row) for row in rows]
+    return [user_summary(row) for row in rows]
 
 
 @api.cli.group("users")
@@ -75,17 +75,19 @@ force_option = click.option("--force", is_flag=True, help="Even if nobody is lef
 def keeping_an_administrator(force: bool) -> Iterator[None]:
     """Run the block as one transaction. Raises ApiError 409 if it leaves the workspace without its last administrator."""
     with transaction():
-        had_one = one(ADMINISTRATORS, g.tenant)
+        had_one = fetch_one(ADMINISTRATORS, g.tenant)
         yield
-        if had_one and not force and not one(ADMINISTRATORS, g.tenant):
+        if had_one and not force and not fetch_one(ADMINISTRATORS, g.tenant):
             raise ApiError(409, f"Nobody could manage roles and keys of '{g.tenant}' any more; with --force it is done anyway")
 
 
 def choose_user(email: str) -> dict[str, str]:
-    """Answer the user with this email, and act in the user's workspace from now on. Raises ApiError 404."""
-    tenant, *user = found(one("SELECT tenant, id, email, name, role_id FROM users WHERE email = ?", email), "user", email)
-    act_as(tenant, "command-line")
-    return user_as_listed(user)
+    """Return the user with this email, and act in the user's workspace from now on. Raises ApiError 404."""
+    tenant, *user = get_or_404(
+        fetch_one("SELECT tenant, id, email, name, role_id FROM users WHERE email = ?", email), "user", email
+    )
+    impersonate(tenant, "command-line")
+    return user_summary(user)
 
 
 @user_commands.command("list")
@@ -96,7 +98,7 @@ def show_users() -> Report:
 
     Example: flask users list --workspace acme
     """
-    users = listed_users(g.tenant)
+    users = fetch_users(g.tenant)
     return Report(users, table(("ID", "EMAIL", "NAME", "ROLE"), *(user.values() for user in users)))
 
 
@@ -111,7 +113,7 @@ def add_user(email: str, name: str, role_id: str) -> Report:
 
     Example: flask users add ann@acme.example --name "Ann" --role role-admin
     """
-    user = checked_user({"id": random_id("user"), "email": email, "name": name, "roleId": role_id})
+    user = validated_user({"id": random_id("user"), "email": email, "name": name, "roleId": role_id})
     password = read_password()
     with refusing_taken(email=email):
         require_existing([("role", "role", role_id)])

@@ -3,9 +3,9 @@
 import click
 from werkzeug.security import generate_password_hash
 
-from sigma.cli.console import Report, act_as, checked, choose_workspace, reports, table, yes_option
-from sigma.cli.users import checked_user, listed_users, read_password, refusing_taken
-from sigma.database import execute, one
+from sigma.cli.console import Report, choose_workspace, impersonate, reports, table, validated, yes_option
+from sigma.cli.users import fetch_users, read_password, refusing_taken, validated_user
+from sigma.database import execute, fetch_one
 from sigma.http.blueprint import api
 from sigma.resources.sessions import TenantBody, next_sessions_from
 from sigma.standin.demo import insert_administrator_role, insert_user
@@ -30,7 +30,7 @@ def show_workspaces() -> Report:
         " FROM workspaces w ORDER BY w.rowid"
     )
     workspaces = [
-        {"id": id, "name": name, "demo": bool(demo), "users": listed_users(id), "activeKeys": keys, "records": records}
+        {"id": id, "name": name, "demo": bool(demo), "users": fetch_users(id), "activeKeys": keys, "records": records}
         for id, name, demo, keys, records in rows
     ]
     lines = [
@@ -51,12 +51,12 @@ def create_workspace(id: str, name: str, email: str, user_name: str) -> Report:
 
     Example: flask workspace create acme --name "Acme" --email admin@acme.example
     """
-    workspace = checked(TenantBody(), {"id": id, "name": name, "users": []})
-    user = checked_user({"id": "user-admin", "email": email, "name": user_name, "roleId": "role-admin"})
+    workspace = validated(TenantBody(), {"id": id, "name": name, "users": []})
+    user = validated_user({"id": "user-admin", "email": email, "name": user_name, "roleId": "role-admin"})
     password = read_password()
     with refusing_taken(id=id, email=email):
         execute("INSERT INTO workspaces (id, name) VALUES (?, ?)", id, name)
-        act_as(id, user["id"])
+        impersonate(id, user["id"])
         insert_administrator_role(user["roleId"])
         insert_user(user, generate_password_hash(password), next_sessions_from())
     return Report({**workspace, "users": [user]}, f"Workspace '{id}' made; {email} can sign in.")
@@ -73,7 +73,7 @@ def delete_workspace(id: str, yes: bool) -> Report:
     """
     sql = "SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ? AND is_variant = 0"
     choose_workspace(id)
-    question = f"Workspace '{id}' with its {one(sql, id)[0]} records, users and keys will be gone for good. Type its id"
+    question = f"Workspace '{id}' with its {fetch_one(sql, id)[0]} records, users and keys will be gone for good. Type its id"
     if not yes and click.prompt(question, err=True) != id:
         raise click.ClickException("That is not its id; nothing was deleted")
     execute("DELETE FROM workspaces WHERE id = ?", id)  # and by the foreign keys all that it holds, in one transaction

@@ -18,7 +18,7 @@ def component_name(schema: Any) -> str:
 
 
 def example_facts(demo: dict[str, Any], bodies: dict[str, ma.Schema]) -> dict[str, dict[str, Any]]:
-    """Answer what the examples of each body say: what an object of the demo says, and what demo.json adds."""
+    """Return what the examples of each body say: what an object of the demo says, and what demo.json adds."""
     shown, more = demo["examples"]["ids"].values(), demo["examples"]["bodies"]
     facts = {component_name(MODEL[kind]): MODEL[kind].load(body) for kind, body in demo["model"] if body["id"] in shown}
     facts |= {"OptionValue": facts["OptionList"]["values"][0], "Transition": facts["Workflow"]["transitions"][0]}
@@ -38,7 +38,7 @@ class Examples(NamedTuple):
     facts: dict[str, dict[str, Any]]  # by the name of a schema
 
     def of(self, schema: dict[str, Any], said: dict[str, Any]) -> Any:
-        """Answer an example of what a schema describes; what is said of this one goes before what is said of all."""
+        """Return an example of what a schema describes; what is said of this one goes before what is said of all."""
         schema = schema.get("allOf", [schema])[0]
         if "items" in schema:
             return [self.of(schema["items"], said)]

@@ -76,7 +76,7 @@ DESCRIPTION += "\n\nEvery refusal has the same shape, and one of these codes:\n\
 
 
 def name_titled(part: Any, schemas: dict[str, Any]) -> Any:
-    """Answer a part of a schema; what has a title there becomes a schema of its own, for which clients get one type."""
+    """Return a part of a schema; what has a title there becomes a schema of its own, for which clients get one type."""
     if isinstance(part, list):
         return [name_titled(item, schemas) for item in part]
     if not isinstance(part, dict):
@@ -91,8 +91,8 @@ def name_titled(part: Any, schemas: dict[str, Any]) -> Any:
     return {"allOf": [{"$ref": f"#/components/schemas/{title}"}], "description": part["description"]}
 
 
-def mentioned(part: Any, schemas: dict[str, Any]) -> set[str]:
-    """Answer the names of the schemas that a part of the document refers to, also through one another."""
+def mentioned_schemas(part: Any, schemas: dict[str, Any]) -> set[str]:
+    """Return the names of the schemas that a part of the document refers to, also through one another."""
     names = SCHEMA_NAME.findall(to_json(part))
     for name in names:  # grows as it goes
         names.extend(set(SCHEMA_NAME.findall(to_json(schemas[name]))) - set(names))
@@ -100,7 +100,7 @@ def mentioned(part: Any, schemas: dict[str, Any]) -> set[str]:
 
 
 def one_way(schema: dict[str, Any], body: ma.Schema | None, is_answer: bool) -> dict[str, Any]:
-    """Answer what a body is like in an answer, where what has a default is always there, or in a request, where it need not be.
+    """Return what a body is like in an answer, where what has a default is always there, or in a request, where it need not be.
 
     To generators of clients the word `default` would be a promise that it is there in both.
     """
@@ -121,14 +121,16 @@ def one_way(schema: dict[str, Any], body: ma.Schema | None, is_answer: bool) -> 
 
 
 def split_bodies(operations: list[dict[str, Any]], schemas: dict[str, Any], bodies: dict[str, ma.Schema]) -> dict[str, Any]:
-    """Answer the schemas that operations use; one that is both sent and answered becomes two, unless that is the same."""
-    sent = mentioned([operation.get("requestBody") for operation in operations], schemas)
-    answered = mentioned([operation["responses"] for operation in operations], schemas)
+    """Return the schemas that operations use; one that is both sent and answered becomes two, unless that is the same."""
+    sent = mentioned_schemas([operation.get("requestBody") for operation in operations], schemas)
+    answered = mentioned_schemas([operation["responses"] for operation in operations], schemas)
     requests, answers = (
         {name: one_way(schema, bodies.get(name), is_answer) for name, schema in schemas.items()} for is_answer in (False, True)
     )
     twins = {
-        name for name in sent & answered if any(requests[n] != answers[n] for n in {name, *mentioned(schemas[name], schemas)})
+        name
+        for name in sent & answered
+        if any(requests[n] != answers[n] for n in {name, *mentioned_schemas(schemas[name], schemas)})
     }
 
     def as_sent(part: Any) -> Any:
@@ -236,7 +238,7 @@ def name_demo_credentials(schemes: dict[str, Any], demo: dict[str, Any]) -> None
 
 
 def openapi_document(smorest: Api, demo: dict[str, Any]) -> str:
-    """Answer the OpenAPI document: what flask-smorest knows, and of each operation its access, its errors and examples."""
+    """Return the OpenAPI document: what flask-smorest knows, and of each operation its access, its errors and examples."""
     for blueprint in (api, standin):  # only now, because it takes as long as all the rest of starting
         blueprint.register_views_in_doc(smorest, current_app, smorest.spec, name=blueprint.name, parameters=None)
     document = json.loads(to_json(smorest.spec.to_dict()))

@@ -7,7 +7,7 @@ from typing import Any
 import flask_swagger_ui
 from flask import Flask, Response, current_app, redirect, request, send_from_directory
 
-from sigma.http.responses import answer
+from sigma.http.responses import json_response
 from sigma.http.strict_json import to_json
 
 DOCS_FOLDER = Path(flask_swagger_ui.__file__).parent / "dist"
@@ -42,7 +42,7 @@ def show_index() -> Any:
     """Send a browser to the docs, and tell a program where things are."""
     is_browser = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
     places = {"api": "/api/v1", "docs": "/docs", "openapi": "/openapi.json", "health": "/healthz"}
-    response = redirect("docs") if is_browser else answer(to_json(places))
+    response = redirect("docs") if is_browser else json_response(to_json(places))
     response.headers["Vary"] = "Accept"
     return response
 

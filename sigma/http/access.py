@@ -9,12 +9,12 @@ from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed, NotFound, RequestEntityTooLarge
 from werkzeug.routing import Rule
 
-from sigma.database import one
+from sigma.database import fetch_one
 from sigma.http.blueprint import api, standin
 from sigma.http.bodies import not_json
 from sigma.http.credentials import Caller, authenticate
-from sigma.http.errors import MAX_BODY, ApiError, refuse
-from sigma.http.strict_json import shown
+from sigma.http.errors import MAX_BODY, ApiError, error_response
+from sigma.http.strict_json import format_value
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.settings import StartError
 
@@ -83,7 +83,7 @@ def guard() -> Response | None:
             about.tenant = caller.tenant
             check_permitted(caller, access)
         except ApiError as error:  # answered here, because Flask's way to its error handlers costs half a request
-            return refuse(error)
+            return error_response(error)
     if environ.get("CONTENT_LENGTH") and (asked.content_length or 0) > MAX_BODY:
         raise RequestEntityTooLarge
     return None
@@ -95,7 +95,7 @@ DECLARATIONS = {  # by the path that routes are below: the blueprint that guards
 }
 
 
-def settle_access(app: Flask) -> None:
+def bind_access(app: Flask) -> None:
     """Put on each route under these paths who may call it, as its view declares; what guards them goes by that.
 
     Raises StartError for a route whose view does not say it, or says it in an unknown word.
@@ -118,7 +118,7 @@ def settle_access(app: Flask) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Answer whether only this machine can reach an address."""
+    """Return whether only this machine can reach an address."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -126,14 +126,14 @@ def is_loopback(host: str) -> bool:
 
 
 def is_our_host(host: str) -> bool:
-    """Answer whether a Host header has a name that only this machine's own programs use, or that a setting allows."""
+    """Return whether a Host header has a name that only this machine's own programs use, or that a setting allows."""
     name = re.sub(r":[0-9]{1,5}\Z", "", host.lower())
     if name in ("localhost", "[::1]", *current_app.config["STANDIN_HOSTS"]):
         return True
     return re.fullmatch(r"127(\.[0-9]{1,3}){3}", name) is not None
 
 
-def refuse_outsiders() -> None:
+def require_local_caller() -> None:
     """Raise ApiError 403 for what a page of another origin can make a developer's browser send, or another machine sends.
 
     A page may send a request across origins, or lead its own host name to this machine (DNS rebinding). What is no
@@ -146,17 +146,19 @@ def refuse_outsiders() -> None:
         raise ApiError(403, "This is for programs on this machine; SIGMA_STANDIN_HOSTS opens it to others")
     host, origin = request.environ.get("HTTP_HOST", ""), request.headers.get("Origin")
     if not is_our_host(host):
-        raise ApiError(403, f"Host: expected localhost, a loopback address or a name in SIGMA_STANDIN_HOSTS, got {shown(host)}")
+        raise ApiError(
+            403, f"Host: expected localhost, a loopback address or a name in SIGMA_STANDIN_HOSTS, got {format_value(host)}"
+        )
     if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
-        raise ApiError(403, f"Origin: expected none, or this service's own, got {shown(origin)}")
+        raise ApiError(403, f"Origin: expected none, or this service's own, got {format_value(origin)}")
     site = request.headers.get("Sec-Fetch-Site", "none")
     if site not in ("none", "same-origin"):
-        raise ApiError(403, f"Sec-Fetch-Site: expected none or same-origin, got {shown(site)}")
+        raise ApiError(403, f"Sec-Fetch-Site: expected none or same-origin, got {format_value(site)}")
 
 
 def holds_demo() -> bool:
-    """Answer whether the database holds the demo workspace, which a deployment's never does."""
-    return one("SELECT 1 FROM workspaces WHERE is_demo") is not None
+    """Return whether the database holds the demo workspace, which a deployment's never does."""
+    return fetch_one("SELECT 1 FROM workspaces WHERE is_demo") is not None
 
 
 @standin.before_request
@@ -168,7 +170,7 @@ def guard_standin() -> None:
     else:
         if not holds_demo():
             raise NotFound
-        refuse_outsiders()
+        require_local_caller()
     if (request.content_length or 0) > MAX_BODY:
         raise RequestEntityTooLarge
     if request.method == "POST" and not request.is_json:  # a form of a web page cannot send JSON
@@ -176,7 +178,7 @@ def guard_standin() -> None:
 
 
 def is_hidden(error: MethodNotAllowed) -> bool:
-    """Answer whether a wrong method is one of a route that is there only beside the demo: elsewhere it has no methods."""
+    """Return whether a wrong method is one of a route that is there only beside the demo: elsewhere it has no methods."""
     if error is not request.routing_exception:
         return False
     adapter = current_app.create_url_adapter(request)
@@ -185,7 +187,7 @@ def is_hidden(error: MethodNotAllowed) -> bool:
 
 
 def may_call(caller: Caller, access: Access) -> bool:
-    """Answer whether the caller may call a route; it is asked of what decides when the route is called."""
+    """Return whether the caller may call a route; it is asked of what decides when the route is called."""
     try:
         if access.permission != "public":
             check_permitted(caller, access)

@@ -16,7 +16,7 @@ from werkzeug.routing import MapAdapter
 from sigma.database import DatabaseContext
 from sigma.http.access import Route
 from sigma.http.credentials import Caller
-from sigma.http.errors import MAX_BODY, ApiError, without_keys
+from sigma.http.errors import MAX_BODY, ApiError, redact_keys
 from sigma.http.responses import ReadyResponse
 from sigma.http.stamps import utc_now
 
@@ -35,7 +35,7 @@ class ApiRequest(Request):
     def __init__(self, environ: dict[str, Any], *args: Any, **options: Any):
         super().__init__(environ, *args, **options)
         given = environ.get("HTTP_X_REQUEST_ID")
-        is_id = given is not None and re.fullmatch("[A-Za-z0-9._-]{1,64}", given) and given == without_keys(given)
+        is_id = given is not None and re.fullmatch("[A-Za-z0-9._-]{1,64}", given) and given == redact_keys(given)
         self.id: str = given if given is not None and is_id else secrets.token_hex(8)
         self.came_at, self.began = time.time(), time.perf_counter()  # the time of day, and one that never goes back
 
@@ -44,13 +44,13 @@ class LogFormatter(logging.Formatter):
     """Names the request in every line of the log, and keeps raw keys out of it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Answer the line, or with a stack trace the lines."""
+        """Return the line, or with a stack trace the lines."""
         record.request = getattr(request, "id", "-") if has_request_context() else "-"  # Flask's handler serves other apps, too
-        return without_keys(super().format(record))
+        return redact_keys(super().format(record))
 
 
 def route_template(asked: Request) -> str:
-    """Answer the path that a request was routed by; its own may hold anything, also a secret or a line's end."""
+    """Return the path that a request was routed by; its own may hold anything, also a secret or a line's end."""
     return asked.url_rule.rule if asked.url_rule else "-"
 
 
@@ -58,7 +58,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def method_name(asked: Request) -> str:
-    """Answer a request's method; what is none could be anything, as with the path."""
+    """Return a request's method; what is none could be anything, as with the path."""
     return asked.method if asked.method in METHODS else "-"
 
 
@@ -68,7 +68,7 @@ class NoSessions(SessionInterface):
     none = NullSession()
 
     def open_session(self, *_: Any) -> NullSession:
-        """Answer that there is none."""
+        """Return that there is none."""
         return self.none
 
 
@@ -99,7 +99,7 @@ class Service(Flask):
         return self.url_map.bind("", subdomain="", default_method=request.method, path_info=request.path)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Answer the function as it is: none is a coroutine, and asking takes time, several times a request."""
+        """Return the function as it is: none is a coroutine, and asking takes time, several times a request."""
         return func
 
     def log_exception(self, exc_info: Any) -> None:

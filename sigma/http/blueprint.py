@@ -11,8 +11,8 @@ from sigma.http.bodies import read_body
 
 
 @functools.cache
-def shared(body: type[ma.Schema]) -> ma.Schema:
-    """Answer the instance of a body's class that all routes share; to make one for each is a good part of starting."""
+def shared_instance(body: type[ma.Schema]) -> ma.Schema:
+    """Return the instance of a body's class that all routes share; to make one for each is a good part of starting."""
     return body()
 
 
@@ -38,12 +38,12 @@ class ReadyBlueprint(Blueprint):
 
     def response(self, status_code: int, schema: Any = None, **options: Any) -> Callable[..., Any]:
         """Describe what a view answers, as flask-smorest does, but do not wrap it to dump its answer."""
-        document = super().response(status_code, shared(schema) if isinstance(schema, type) else schema, **options)
+        document = super().response(status_code, shared_instance(schema) if isinstance(schema, type) else schema, **options)
         return self.without_wrapping(document) if schema is not None else document
 
     @staticmethod
     def without_wrapping(document: Callable[..., Any]) -> Callable[..., Any]:
-        """Answer a decorator that takes over what another one writes on a view, and not the wrapper that it makes."""
+        """Return a decorator that takes over what another one writes on a view, and not the wrapper that it makes."""
 
         def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
             documented = vars(document(view))

@@ -10,8 +10,8 @@ import marshmallow as ma
 from flask import Request, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from sigma.http.errors import MAX_BODY, MOST_PROBLEMS, ApiError
-from sigma.http.strict_json import MAX_DEPTH, _decode, is_too_deep, shown, to_json
+from sigma.http.errors import MAX_BODY, MAX_PROBLEMS, ApiError
+from sigma.http.strict_json import MAX_DEPTH, _decode, format_value, is_too_deep, to_json
 
 
 def parse_json(data: bytes) -> Any:
@@ -48,10 +48,10 @@ EXPECTATIONS = {  # what marshmallow says is wrong, said as what was expected
 }
 
 
-def amount(value: Any, message: str) -> str:
-    """Answer what a message says has come: how much of it, where that is what was wrong."""
+def describe_actual(value: Any, message: str) -> str:
+    """Return what a message says has come: how much of it, where that is what was wrong."""
     counted = message.endswith(" characters") if isinstance(value, str) else message.startswith("Expected at ")
-    return str(len(value)) if counted and isinstance(value, str | list) else shown(value)
+    return str(len(value)) if counted and isinstance(value, str | list) else format_value(value)
 
 
 def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]:
@@ -61,7 +61,7 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
             if not isinstance(message, str):  # one of several validators names an item
                 yield from flatten_messages(message, value, path)
                 continue
-            came = "" if value is _MISSING or message.startswith("Unknown") else f", got {amount(value, message)}"
+            came = "" if value is _MISSING or message.startswith("Unknown") else f", got {describe_actual(value, message)}"
             yield f"{path or 'body'}: {EXPECTATIONS.get(message, message)}{came}"
         return
     # In the order of the body: marshmallow tells of the members that it does not know in any order.
@@ -75,15 +75,15 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
             yield from flatten_messages(inner, value, path)
 
 
-def refuse_problems(problems: Iterable[str]) -> None:
+def raise_for_problems(problems: Iterable[str]) -> None:
     """Raise ApiError 400 with the first few problems, if there are any."""
-    first = list(itertools.islice(problems, MOST_PROBLEMS + 1))
+    first = list(itertools.islice(problems, MAX_PROBLEMS + 1))
     if first:
-        raise ApiError(400, "; ".join(first[:MOST_PROBLEMS]) + ("; and more" if len(first) > MOST_PROBLEMS else ""))
+        raise ApiError(400, "; ".join(first[:MAX_PROBLEMS]) + ("; and more" if len(first) > MAX_PROBLEMS else ""))
 
 
 def not_json(asked: Request) -> ApiError:
-    """Answer the 415."""
+    """Return the 415."""
     return ApiError(415, f"Content-Type: expected application/json, got '{asked.mimetype or 'nothing'}'")
 
 
@@ -94,7 +94,7 @@ _awaited: dict[int, tuple[float, str, str]] = {}
 
 
 def read_body(schema: ma.Schema) -> Any:
-    """Answer the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
+    """Return the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
     asked = request._get_current_object()  # type: ignore[attr-defined]
     address = asked.environ.get("werkzeug.proxy_fix.orig", asked.environ).get("REMOTE_ADDR", "")
     thread, since = threading.get_ident(), time.monotonic()
@@ -115,4 +115,4 @@ def read_body(schema: ma.Schema) -> Any:
     try:
         return schema.load(body)
     except ma.ValidationError as error:
-        refuse_problems(flatten_messages(error.normalized_messages(), body))
+        raise_for_problems(flatten_messages(error.normalized_messages(), body))

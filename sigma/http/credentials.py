@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jwt
 from flask import current_app, request
 
-from sigma.database import BUSY_TIMEOUT, execute, one
+from sigma.database import BUSY_TIMEOUT, execute, fetch_one
 from sigma.http.errors import ApiError
 from sigma.http.stamps import utc_now
 
@@ -34,7 +34,7 @@ class Caller(NamedTuple):
         return self.user is None
 
     def role_says(self, member: str) -> Any:
-        """Answer a member of the user's role; None for a key."""
+        """Return a member of the user's role; None for a key."""
         return (self.role or {}).get(member)
 
 
@@ -42,7 +42,7 @@ KEY_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def check_characters(stem: str) -> str:
-    """Answer the seven characters that end a key: the CRC-32 of what stands before them, in base 36."""
+    """Return the seven characters that end a key: the CRC-32 of what stands before them, in base 36."""
     crc, digits = zlib.crc32(stem.encode()), ""
     for _ in range(7):
         crc, digit = divmod(crc, 36)
@@ -66,11 +66,11 @@ def hash_key(raw_key: str) -> bytes:
 
 
 def unauthorized(message: str) -> ApiError:
-    """Answer the 401."""
+    """Return the 401."""
     return ApiError(401, message, headers={"WWW-Authenticate": 'Bearer realm="Sigma PIM"'})
 
 
-def record_use(tenant: str, id: str, stale: str) -> None:
+def touch_key(tenant: str, id: str, stale: str) -> None:
     """Record that an API key is used now, unless another process has done so since a moment ago.
 
     A full disk, or a long write elsewhere, is no reason to refuse a read or to keep it waiting: then it is logged.
@@ -85,7 +85,7 @@ def record_use(tenant: str, id: str, stale: str) -> None:
         execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
 
 
-def fault_of_key(raw_key: str) -> str:
+def diagnose_key(raw_key: str) -> str:
     """Say what is wrong with a key that is not in the database, as far as the key itself tells."""
     if not re.fullmatch("sigma_sk_live_[a-z0-9]{36}", raw_key):
         return "expected one X-Sigma-ApiKey header with sigma_sk_live_ and 36 characters of a-z and 0-9"
@@ -101,14 +101,14 @@ def read_permissions(text: str) -> tuple[str, ...]:
 
 
 def authenticate_key(raw_key: str) -> Caller:
-    """Answer whose key this is, and record its use. Raises ApiError 401.
+    """Return whose key this is, and record its use. Raises ApiError 401.
 
     It looks the key up every time: a cache would keep a deactivated key alive in another process.
     """
     sql = "SELECT tenant, id, permissions, last_used_at, deactivated_at FROM api_keys WHERE hash = ?"
-    row = one(sql, hash_key(raw_key))
+    row = fetch_one(sql, hash_key(raw_key))
     if row is None:
-        raise unauthorized(f"Invalid API key: {fault_of_key(raw_key)}")
+        raise unauthorized(f"Invalid API key: {diagnose_key(raw_key)}")
     tenant, id, permissions, last_used_at, deactivated_at = row
     if deactivated_at is not None:
         request.caller = Caller(tenant, id)  # type: ignore[attr-defined] # for the log: somebody still uses it
@@ -116,17 +116,17 @@ def authenticate_key(raw_key: str) -> Caller:
     # Writing on every call would cost more than all the rest, so a use within a second of the last is not written.
     stale = utc_now(seconds_ago=1)
     if last_used_at is None or last_used_at < stale:
-        record_use(tenant, id, stale)
+        touch_key(tenant, id, stale)
     return Caller(tenant, id, permissions=read_permissions(permissions))
 
 
 def jwt_secret() -> str:
-    """Answer the secret that signs session tokens."""
-    return current_app.config["JWT_SECRET"] or one("SELECT value FROM settings WHERE name = 'jwt_secret'")[0]
+    """Return the secret that signs session tokens."""
+    return current_app.config["JWT_SECRET"] or fetch_one("SELECT value FROM settings WHERE name = 'jwt_secret'")[0]
 
 
 def authenticate_token(token: str) -> Caller:
-    """Answer whose session token this is, with the user and role as they are now. Raises ApiError 401."""
+    """Return whose session token this is, with the user and role as they are now. Raises ApiError 401."""
     claims = ("userId", "workspaceId", "roleId")
     try:
         # When it was issued is looked at below, where it is known from when on the user's sessions count.
@@ -139,7 +139,7 @@ def authenticate_token(token: str) -> Caller:
     issued = payload["iat"]
     if not all(isinstance(payload[claim], str) and payload[claim].isascii() for claim in claims) or type(issued) is not int:
         raise unauthorized("Invalid session token")
-    row = one(
+    row = fetch_one(
         "SELECT u.id, u.email, u.name, u.role_id, u.sessions_from, r.body FROM users u"
         " JOIN model_objects r ON r.tenant = u.tenant AND r.kind = u.role_kind AND r.id = u.role_id"
         " WHERE u.tenant = ? AND u.id = ?",
@@ -158,7 +158,7 @@ def authenticate_token(token: str) -> Caller:
 
 
 def authenticate(environ: dict[str, Any]) -> Caller:
-    """Answer who is calling; when a key and a token are sent, the key decides alone. Raises ApiError 401."""
+    """Return who is calling; when a key and a token are sent, the key decides alone. Raises ApiError 401."""
     raw_key = environ.get("HTTP_X_SIGMA_APIKEY")
     if raw_key is not None:
         return authenticate_key(raw_key)

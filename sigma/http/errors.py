@@ -11,9 +11,9 @@ from flask_smorest import Api
 from marshmallow import fields, validate
 from werkzeug.exceptions import HTTPException
 
-from sigma.database import close_db, one
+from sigma.database import close_db, fetch_one
 from sigma.http.responses import ReadyResponse
-from sigma.http.strict_json import shown, to_json
+from sigma.http.strict_json import format_value, to_json
 
 MAX_BODY = 1024 * 1024  # bytes
 
@@ -43,46 +43,46 @@ class ApiError(HTTPException):
         self.code, self.message, self.error, self.headers = status, message, error, headers
 
 
-def not_found(kind: str, id: str) -> ApiError:
-    """Answer the 404 that names the type and the id."""
+def not_found_error(kind: str, id: str) -> ApiError:
+    """Return the 404 that names the type and the id."""
     return ApiError(404, f"{kind.replace('-', ' ').capitalize()} '{id}' not found")
 
 
-def found(row: Any, kind: str, id: str) -> Any:
-    """Answer the row that a query found. Raises ApiError 404 if it found none."""
+def get_or_404(row: Any, kind: str, id: str) -> Any:
+    """Return the row that a query found. Raises ApiError 404 if it found none."""
     if row is None:
-        raise not_found(kind, id)
+        raise not_found_error(kind, id)
     return row
 
 
 def database_unavailable(reason: object) -> ApiError:
-    """Answer the 503, and log why."""
+    """Return the 503, and log why."""
     current_app.logger.error("The database does not answer: %s", reason)
     return ApiError(503, "The database does not answer; try again", headers={"Retry-After": "1"})
 
 
-def taken(error: Exception, body: dict[str, Any]) -> str:
+def conflict_message(error: Exception, body: dict[str, Any]) -> str:
     """Say which member of a body a UNIQUE constraint refused: every key ends in the field it guards.
 
     "UNIQUE constraint failed: model_objects.tenant, model_objects.kind, model_objects.alias" is about alias.
     """
     field = str(error).rpartition(".")[2]
-    return f"{field}: {shown(body.get(field))} is already taken"
+    return f"{field}: {format_value(body.get(field))} is already taken"
 
 
 def is_damage(error: Exception) -> bool:
-    """Answer whether an error says that what was read from the database is not what was written to it."""
+    """Return whether an error says that what was read from the database is not what was written to it."""
     name = getattr(error, "sqlite_errorname", "")
     return not name or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or str(error) == "malformed JSON"
 
 
 def translate_database_error(error: sqlite3.Error | json.JSONDecodeError) -> ApiError:
-    """Answer what a client is told of a database error; what is a fault of ours is raised again, and a 500."""
+    """Return what a client is told of a database error; what is a fault of ours is raised again, and a 500."""
     name = getattr(error, "sqlite_errorname", "")
     if name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"):
-        return ApiError(409, f"{taken(error, g.get('body', {}))} in this workspace")
-    if name == "SQLITE_CONSTRAINT_FOREIGNKEY" and not one("SELECT 1 FROM workspaces WHERE id = ?", g.get("tenant")):
-        return not_found("workspace", g.tenant)  # removed since the caller was let in
+        return ApiError(409, f"{conflict_message(error, g.get('body', {}))} in this workspace")
+    if name == "SQLITE_CONSTRAINT_FOREIGNKEY" and not fetch_one("SELECT 1 FROM workspaces WHERE id = ?", g.get("tenant")):
+        return not_found_error("workspace", g.tenant)  # removed since the caller was let in
     if not isinstance(error, sqlite3.OperationalError | json.JSONDecodeError) and type(error) is not sqlite3.DatabaseError:
         raise error
     if is_damage(error):
@@ -103,16 +103,16 @@ class ErrorBody(ma.Schema):
     message = fields.String(required=True, metadata={"description": "What went wrong, for people; it may change"})
 
 
-def without_keys(text: str) -> str:
-    """Answer a text for a client or the log with the raw keys in it made unreadable, wherever in a request they stood."""
+def redact_keys(text: str) -> str:
+    """Return a text for a client or the log with the raw keys in it made unreadable, wherever in a request they stood."""
     if "sigma_sk_live_" not in text.lower():
         return text
     return re.sub("sigma_sk_live_[a-z0-9]+", "sigma_sk_live_…", text, flags=re.IGNORECASE)
 
 
-def refuse(error: ApiError) -> Response:
-    """Answer a refusal in the one shape."""
-    body = to_json({"error": error.error or CODES[error.code], "message": without_keys(error.message)})
+def error_response(error: ApiError) -> Response:
+    """Return a refusal in the one shape."""
+    body = to_json({"error": error.error or CODES[error.code], "message": redact_keys(error.message)})
     return ReadyResponse.of(body.encode(), error.code, error.headers)
 
 
@@ -125,7 +125,7 @@ class Smorest(Api):
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Give every error, also the framework's own, the service's shape."""
         if isinstance(error, ApiError):
-            return refuse(error)
+            return error_response(error)
         status, message = error.code or 500, error.description or ""
         if status == 404:
             message = f"There is no {request.path} here; /docs lists every path"
@@ -134,7 +134,7 @@ class Smorest(Api):
         if status == 500:
             message = "The service failed; its log says how, under the id in X-Request-Id"
         headers = {name: value for name, value in error.get_headers(request.environ) if name != "Content-Type"}
-        return refuse(ApiError(status, message, CODES.get(status) or error.name.upper().replace(" ", "_"), headers))
+        return error_response(ApiError(status, message, CODES.get(status) or error.name.upper().replace(" ", "_"), headers))
 
 
-MOST_PROBLEMS = 20  # that one answer names
+MAX_PROBLEMS = 20  # that one answer names

@@ -6,7 +6,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from sigma.http.errors import MOST_PROBLEMS
+from sigma.http.errors import MAX_PROBLEMS
 
 
 class Body(ma.Schema):
@@ -18,7 +18,7 @@ class Body(ma.Schema):
     error_messages = {"type": "Expected an object", "unknown": "Unknown field"}  # noqa: RUF012 (as marshmallow declares it)
 
     def __deepcopy__(self, memo: Any) -> "Body":
-        """Answer itself: nobody changes a body's description, and flask-smorest copies each some ten times while starting."""
+        """Return itself: nobody changes a body's description, and flask-smorest copies each some ten times while starting."""
         return self
 
     @ma.post_load
@@ -74,7 +74,7 @@ class Items(fields.List):
                 result.append(self.inner.deserialize(item, **kwargs))
             except ma.ValidationError as error:
                 errors[index] = error.messages
-                if len(errors) > MOST_PROBLEMS:
+                if len(errors) > MAX_PROBLEMS:
                     break
         if errors:
             raise ma.ValidationError(errors)
@@ -82,7 +82,7 @@ class Items(fields.List):
 
 
 def with_article(kind: str) -> str:
-    """Answer a kind of thing in words: an option list."""
+    """Return a kind of thing in words: an option list."""
     return f"{'an' if kind[0] in 'aeio' else 'a'} {kind.replace('-', ' ')}"
 
 
@@ -94,7 +94,7 @@ class Reference(fields.String):
         self.kind = kind
 
 
-def string(description: str, required: bool = True, longest: int = 200) -> fields.String:
+def string_field(description: str, required: bool = True, longest: int = 200) -> fields.String:
     """A string; one that is required must not be blank, one that is not may be null."""
     rules: list[Any] = [validate.Length(max=longest, error="Expected at most {max} characters")]
     if required:
@@ -102,7 +102,7 @@ def string(description: str, required: bool = True, longest: int = 200) -> field
     return fields.String(required=required, allow_none=not required, validate=rules, metadata={"description": description})
 
 
-def identifier(description: str, required: bool = True) -> fields.String:
+def id_field(description: str, required: bool = True) -> fields.String:
     """A name that can stand in a path."""
     rule = validate.Regexp(
         r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,99}$(?!\n)",
@@ -111,25 +111,25 @@ def identifier(description: str, required: bool = True) -> fields.String:
     return fields.String(required=required, allow_none=not required, validate=rule, metadata={"description": description})
 
 
-def moment(description: str, required: bool = True, allow_none: bool = False) -> fields.String:
+def timestamp_field(description: str, required: bool = True, allow_none: bool = False) -> fields.String:
     """A time as the API writes it."""
     metadata = {"description": description, "format": "date-time"}
     return fields.String(required=required, allow_none=allow_none, metadata=metadata)
 
 
-def choice(description: str, choices: Iterable[str], title: str) -> fields.String:
+def enum_field(description: str, choices: Iterable[str], title: str) -> fields.String:
     """One of a few strings; in the OpenAPI document they are a type with this title."""
     rule = validate.OneOf(list(choices), error="Expected one of: {choices}")
     return fields.String(required=True, validate=rule, metadata={"description": description, "title": title})
 
 
-def mapping(description: str, title: str, values: fields.Field, **options: Any) -> fields.Dict:
+def dict_field(description: str, title: str, values: fields.Field, **options: Any) -> fields.Dict:
     """Values by name; in the OpenAPI document they are a type with this title."""
     return fields.Dict(keys=fields.String(), values=values, metadata={"description": description, "title": title}, **options)
 
 
-def each_once(*members: str) -> Callable[[list[Any]], None]:
-    """Answer a validator: no two items of a list have the same member, or are the same, if no member is named."""
+def unique_items(*members: str) -> Callable[[list[Any]], None]:
+    """Return a validator: no two items of a list have the same member, or are the same, if no member is named."""
 
     def check(items: list[Any]) -> None:
         message = ["Expected each only once"]
@@ -144,9 +144,9 @@ def each_once(*members: str) -> Callable[[list[Any]], None]:
     return check
 
 
-def aliases(description: str) -> Items:
+def aliases_field(description: str) -> Items:
     """A list of attributes' aliases, each once."""
-    return Items(fields.String(), description, load_default=list, validate=each_once())
+    return Items(fields.String(), description, load_default=list, validate=unique_items())
 
 
 def field_references(field: Any, value: Any, path: str) -> Iterator[tuple[str, str, str]]:

@@ -41,7 +41,7 @@ PAGE_PARAMETERS = [
 
 @functools.cache
 def page_of(item: type[ma.Schema]) -> type[ma.Schema]:
-    """Answer the body of one page of a list of these items."""
+    """Return the body of one page of a list of these items."""
     members: dict[str, Any] = {
         "items": Items(fields.Nested(item), "What is on this page", required=True),
         "total": fields.Integer(required=True, metadata={"description": "How many there are on all pages", "example": 1}),

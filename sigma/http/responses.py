@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response
 
-NOT_STORED = {"Cache-Control": "no-store"}  # on every answer with a secret in it
+NO_STORE = {"Cache-Control": "no-store"}  # on every answer with a secret in it
 
 
 class ReadyResponse(Response):
@@ -34,13 +34,13 @@ class ReadyResponse(Response):
         return super().__call__(environ, start_response)
 
 
-def answer(body: str | bytes, status: int = 200) -> Response:
-    """Answer JSON text, such as is stored."""
+def json_response(body: str | bytes, status: int = 200) -> Response:
+    """Return JSON text, such as is stored."""
     return ReadyResponse.of(body if isinstance(body, bytes) else body.encode(), status)
 
 
-def joined(bodies: Iterable[tuple[bytes]]) -> bytes:
-    """Answer rows of one stored JSON text each with commas between them.
+def join_texts(bodies: Iterable[tuple[bytes]]) -> bytes:
+    """Return rows of one stored JSON text each with commas between them.
 
     The texts come as bytes, by CAST(body AS BLOB): to decode them only to encode them again takes half of a list. What
     SQLite would have said of texts that are damaged is said here. Raises sqlite3.DatabaseError.
@@ -54,12 +54,12 @@ def joined(bodies: Iterable[tuple[bytes]]) -> bytes:
     return texts
 
 
-def answer_list(bodies: Iterable[tuple[bytes]]) -> Response:
-    """Answer rows of one stored JSON text each, as bytes, as an array."""
-    return answer(b"[" + joined(bodies) + b"]")
+def json_list(bodies: Iterable[tuple[bytes]]) -> Response:
+    """Return rows of one stored JSON text each, as bytes, as an array."""
+    return json_response(b"[" + join_texts(bodies) + b"]")
 
 
-def answer_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> Response:
-    """Answer rows of one stored JSON text each, as bytes, as one page of a longer list."""
+def json_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> Response:
+    """Return rows of one stored JSON text each, as bytes, as one page of a longer list."""
     numbers = f'"total":{total},"offset":{offset},"limit":{limit}'.encode()
-    return answer(b'{"items":[' + joined(bodies) + b"]," + numbers + b"}")
+    return json_response(b'{"items":[' + join_texts(bodies) + b"]," + numbers + b"}")

@@ -7,16 +7,16 @@ import time
 
 @functools.lru_cache(maxsize=4)
 def whole_second(seconds: int) -> str:
-    """Answer a time without its fraction; thousands of requests ask for the same."""
+    """Return a time without its fraction; thousands of requests ask for the same."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def utc_now(seconds_ago: float = 0) -> str:
-    """Answer the time as the API writes it: UTC, milliseconds, Z."""
+    """Return the time as the API writes it: UTC, milliseconds, Z."""
     seconds, milliseconds = divmod(int(1000 * (time.time() - seconds_ago)), 1000)
     return f"{whole_second(seconds)}.{milliseconds:03}Z"
 
 
 def random_id(prefix: str) -> str:
-    """Answer an id that no one has used."""
+    """Return an id that no one has used."""
     return f"{prefix}-{secrets.token_hex(8)}"

@@ -18,12 +18,12 @@ _encode, _encode_sorted = (
 
 
 def to_json(value: Any, sort_keys: bool = False) -> str:
-    """Answer a value's JSON text, compact."""
+    """Return a value's JSON text, compact."""
     return _encode_sorted(value) if sort_keys else _encode(value)
 
 
-def shown(value: Any) -> str:
-    """Answer how a message shows a value: as it is when that is short, else by its type."""
+def format_value(value: Any) -> str:
+    """Return how a message shows a value: as it is when that is short, else by its type."""
     text = to_json(value) if not isinstance(value, list | dict) else ""
     return text.replace('"', "'") if 0 < len(text) <= 60 else f"'{JSON_TYPES[type(value)]}'"
 
@@ -49,7 +49,7 @@ MAX_DEPTH = 500  # SQLite follows 1,000 levels, Python fewer or more, depending 
 
 
 def is_too_deep(value: Any) -> bool:
-    """Answer whether a value is nested too deep; without recursion, which may not reach its end."""
+    """Return whether a value is nested too deep; without recursion, which may not reach its end."""
     level = [value]
     for _ in range(MAX_DEPTH):
         containers = [item for item in level if isinstance(item, list | dict)]

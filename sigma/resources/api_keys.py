@@ -6,13 +6,13 @@ from typing import Any
 from flask import g
 from marshmallow import fields, validate
 
-from sigma.database import execute, one, transaction
+from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import session_only
 from sigma.http.blueprint import api
 from sigma.http.credentials import hash_key, make_raw_key
-from sigma.http.errors import found, not_found
-from sigma.http.fields import Body, Flag, Items, choice, identifier, moment, string
-from sigma.http.responses import NOT_STORED
+from sigma.http.errors import get_or_404, not_found_error
+from sigma.http.fields import Body, Flag, Items, enum_field, id_field, string_field, timestamp_field
+from sigma.http.responses import NO_STORE
 from sigma.http.stamps import random_id, utc_now
 from sigma.http.strict_json import to_json
 from sigma.permissions import PERMISSIONS
@@ -21,19 +21,19 @@ from sigma.permissions import PERMISSIONS
 class ApiKeyBody(Body):
     """An API key as it is listed; its hash is never shown."""
 
-    id = identifier("The key's id")
-    name = string("Human-readable name for the key")
+    id = id_field("The key's id")
+    name = string_field("Human-readable name for the key")
     rawKey = fields.String(required=True, metadata={"description": "The secret; it cannot be retrieved again"})
     permissions = Items(
-        choice("A permission", PERMISSIONS, "Permission"),
+        enum_field("A permission", PERMISSIONS, "Permission"),
         "What the key may do; grant only what the integration needs",
         required=True,
         validate=validate.Length(min=1, error="Expected at least one permission"),
     )
     active = Flag("Whether the key is accepted", required=True)
-    createdAt = moment("When it was made")
-    lastUsedAt = moment("When it was last used, right to a second; null before the first use", allow_none=True)
-    deactivatedAt = moment("When it was deactivated; absent while it is active", required=False)
+    createdAt = timestamp_field("When it was made")
+    lastUsedAt = timestamp_field("When it was last used, right to a second; null before the first use", allow_none=True)
+    deactivatedAt = timestamp_field("When it was deactivated; absent while it is active", required=False)
 
     class Meta(Body.Meta):
         exclude = ("rawKey",)
@@ -56,7 +56,7 @@ class NewApiKeyBody(ApiKeyBody):
 class DeactivatedApiKeyBody(ApiKeyBody):
     """An API key that is not accepted any more."""
 
-    deactivatedAt = moment("When it was first deactivated")
+    deactivatedAt = timestamp_field("When it was first deactivated")
 
     class Meta(Body.Meta):
         fields = ("id", "name", "permissions", "active", "createdAt", "deactivatedAt")
@@ -68,8 +68,8 @@ class DeletedBody(Body):
     deleted = Flag("Always true", required=True)
 
 
-def key_as_listed(row: tuple[Any, ...]) -> dict[str, Any]:
-    """Answer a key's row as the list shows it."""
+def key_summary(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Return a key's row as the list shows it."""
     id, name, permissions, created_at, last_used_at, deactivated_at = row
     listed = {
         "id": id,
@@ -82,17 +82,17 @@ def key_as_listed(row: tuple[Any, ...]) -> dict[str, Any]:
     return listed if deactivated_at is None else {**listed, "deactivatedAt": deactivated_at}
 
 
-def listed_api_keys() -> list[dict[str, Any]]:
-    """Answer all API keys of the workspace, oldest first."""
+def fetch_api_keys() -> list[dict[str, Any]]:
+    """Return all API keys of the workspace, oldest first."""
     rows = execute(
         "SELECT id, name, permissions, created_at, last_used_at, deactivated_at FROM api_keys WHERE tenant = ? ORDER BY seq",
         g.tenant,
     )
-    return [key_as_listed(row) for row in rows]
+    return [key_summary(row) for row in rows]
 
 
 def insert_api_key(key: dict[str, Any]) -> dict[str, Any]:
-    """Store a new API key, and answer it with its raw key."""
+    """Store a new API key, and return it with its raw key."""
     raw_key = make_raw_key()
     permissions = [permission for permission in PERMISSIONS if permission in key["permissions"]]
     created = {
@@ -107,24 +107,24 @@ def insert_api_key(key: dict[str, Any]) -> dict[str, Any]:
     return created
 
 
-def switch_off_api_key(id: str) -> dict[str, Any]:
-    """Deactivate an API key, unless it is, and answer it. Raises ApiError 404."""
+def deactivate_stored_key(id: str) -> dict[str, Any]:
+    """Deactivate an API key, unless it is, and return it. Raises ApiError 404."""
     with transaction():  # RETURNING alone commits only when its rows are read to the end
-        row = one(
+        row = fetch_one(
             "UPDATE api_keys SET deactivated_at = ifnull(deactivated_at, ?) WHERE tenant = ? AND id = ?"
             " RETURNING id, name, permissions, created_at, last_used_at, deactivated_at",
             *(utc_now(), g.tenant, id),
         )
-    key = key_as_listed(found(row, "api-key", id))
+    key = key_summary(get_or_404(row, "api-key", id))
     del key["lastUsedAt"]  # as published
     return key
 
 
-def remove_api_key(id: str) -> dict[str, bool]:
+def delete_stored_key(id: str) -> dict[str, bool]:
     """Delete an API key. Raises ApiError 404."""
     with transaction():
         if not execute("DELETE FROM api_keys WHERE tenant = ? AND id = ?", g.tenant, id).rowcount:
-            raise not_found("api-key", id)
+            raise not_found_error("api-key", id)
     return {"deleted": True}
 
 
@@ -133,7 +133,7 @@ def remove_api_key(id: str) -> dict[str, bool]:
 @api.response(200, ApiKeyBody(many=True))
 def list_api_keys() -> list[dict[str, Any]]:
     """List all API keys of the workspace, oldest first."""
-    return listed_api_keys()
+    return fetch_api_keys()
 
 
 @api.post("/api-keys")
@@ -143,7 +143,7 @@ def list_api_keys() -> list[dict[str, Any]]:
 def create_api_key(key: dict[str, Any]) -> Any:
     """Generate a new API key; this answer is the only one that shows the raw key, so store it now."""
     with transaction():
-        return insert_api_key(key), 201, NOT_STORED
+        return insert_api_key(key), 201, NO_STORE
 
 
 @api.post("/api-keys/<id>/deactivate")
@@ -151,7 +151,7 @@ def create_api_key(key: dict[str, Any]) -> Any:
 @api.response(200, DeactivatedApiKeyBody)
 def deactivate_api_key(id: str) -> dict[str, Any]:
     """Deactivate an API key: it is refused everywhere from this moment on. Doing it again changes nothing."""
-    return switch_off_api_key(id)
+    return deactivate_stored_key(id)
 
 
 @api.delete("/api-keys/<id>")
@@ -159,4 +159,4 @@ def deactivate_api_key(id: str) -> dict[str, Any]:
 @api.response(200, DeletedBody)
 def delete_api_key(id: str) -> dict[str, bool]:
     """Delete an API key for good; deactivate it first to be sure that nothing uses it."""
-    return remove_api_key(id)
+    return delete_stored_key(id)

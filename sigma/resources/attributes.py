@@ -8,9 +8,9 @@ import re2
 from flask import g
 from marshmallow import fields, validate
 
-from sigma.database import execute, one
+from sigma.database import execute, fetch_one
 from sigma.http.errors import ApiError
-from sigma.http.fields import Body, Flag, Items, Number, Reference, choice, each_once, identifier, string
+from sigma.http.fields import Body, Flag, Items, Number, Reference, enum_field, id_field, string_field, unique_items
 from sigma.resources.model import ModelBody, model_noun
 from sigma.resources.unique_values import claim_values
 
@@ -49,7 +49,7 @@ class ValidationBody(Body):
     )
     min = Number("Least number", allow_none=True)
     max = Number("Greatest number", allow_none=True)
-    pattern = string("Regular expression (RE2 syntax) that texts must contain a match of", required=False, longest=1000)
+    pattern = string_field("Regular expression (RE2 syntax) that texts must contain a match of", required=False, longest=1000)
     unique = Flag("No two records or variants may hold the same value in the same scope")
 
     @ma.validates_schema
@@ -68,18 +68,18 @@ class AttributeGuardBody(Body):
     """Shows or hides the attribute by another one's value."""
 
     attributeId = Reference("attribute", required=True)
-    operator = choice("How the value is compared", ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"], "GuardOperator")
+    operator = enum_field("How the value is compared", ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"], "GuardOperator")
     value = fields.Raw(allow_none=True, metadata={"description": "What it is compared with"})
 
 
 class AttributeBody(ModelBody):
     """An attribute: one kind of value that records hold."""
 
-    id = identifier("The attribute's id")
-    alias = identifier("Short name, under which records hold its values")
-    name = string("The attribute's name")
-    type = choice("What its values are", ATTRIBUTE_TYPES, "AttributeType")
-    dimensionIds = Items(Reference("dimension"), "What its values differ by", load_default=list, validate=each_once())
+    id = id_field("The attribute's id")
+    alias = id_field("Short name, under which records hold its values")
+    name = string_field("The attribute's name")
+    type = enum_field("What its values are", ATTRIBUTE_TYPES, "AttributeType")
+    dimensionIds = Items(Reference("dimension"), "What its values differ by", load_default=list, validate=unique_items())
     inheritable = Flag("Whether variants inherit it", load_default=True)
     validation = fields.Nested(ValidationBody, load_default=dict, metadata={"description": "What its values must be like"})
     guards = Items(fields.Nested(AttributeGuardBody), "What showing it depends on", load_default=list, most=100)
@@ -97,7 +97,7 @@ class AttributeBody(ModelBody):
         """Stored values keep their alias; from the moment an attribute is unique, so are the values under its alias."""
         alias, was, is_unique = new["alias"], old or {"alias": None, "validation": {}}, new["validation"].get("unique", False)
         used = "SELECT 1 FROM entities WHERE tenant = ? AND json_type(body, ?) IS NOT NULL"
-        if old is not None and was["alias"] != alias and one(used, g.tenant, f'$.values."{was["alias"]}"'):
+        if old is not None and was["alias"] != alias and fetch_one(used, g.tenant, f'$.values."{was["alias"]}"'):
             raise ApiError(409, f"alias: records hold values under '{was['alias']}', which would be lost")
         if (was["alias"], was["validation"].get("unique", False)) != (alias, is_unique):
             execute("DELETE FROM unique_values WHERE tenant = ? AND attribute IN (?, ?)", g.tenant, was["alias"], alias)

@@ -6,16 +6,16 @@ from typing import Any
 from flask import Response, g, request
 from marshmallow import fields
 
-from sigma.database import execute, one, snapshot, transaction
+from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import requires, session_only
 from sigma.http.blueprint import api
-from sigma.http.errors import ApiError, found, not_found
-from sigma.http.fields import Body, Items, Number, identifier, string
+from sigma.http.errors import ApiError, get_or_404, not_found_error
+from sigma.http.fields import Body, Items, Number, id_field, string_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
-from sigma.http.responses import answer, answer_list, answer_page
+from sigma.http.responses import json_list, json_page, json_response
 from sigma.http.stamps import random_id
-from sigma.http.strict_json import shown, to_json
-from sigma.resources.model import ModelBody, model_noun, object_text, with_path_id
+from sigma.http.strict_json import format_value, to_json
+from sigma.resources.model import ModelBody, check_path_id, fetch_object_text, model_noun
 from sigma.resources.records import RecordBody
 from sigma.resources.values import record_exists
 
@@ -23,10 +23,10 @@ from sigma.resources.values import record_exists
 class CatalogBody(ModelBody):
     """A way of presenting products, with its own tree of categories."""
 
-    id = identifier("The catalog's id")
-    alias = identifier("Short name")
-    name = string("The catalog's name")
-    description = string("What it is for", required=False, longest=10_000)
+    id = id_field("The catalog's id")
+    alias = id_field("Short name")
+    name = string_field("The catalog's name")
+    description = string_field("What it is for", required=False, longest=10_000)
 
 
 model_noun("catalog", CatalogBody, "session", "session", "canManageSchemas")
@@ -35,22 +35,22 @@ model_noun("catalog", CatalogBody, "session", "session", "canManageSchemas")
 class CategoryBody(Body):
     """A place in a catalog's tree."""
 
-    id = identifier("The category's id")
-    catalogId = string("The catalog it belongs to")
-    alias = identifier("Short name")
-    name = string("The category's name")
+    id = id_field("The category's id")
+    catalogId = string_field("The catalog it belongs to")
+    alias = id_field("Short name")
+    name = string_field("The category's name")
     parentId = fields.String(
         load_default=None, allow_none=True, metadata={"description": "The category above; null at the top"}
     )
     sortOrder = Number("Siblings come in ascending order, then by name", load_default=0)
-    description = string("What belongs here", required=False, longest=10_000)
+    description = string_field("What belongs here", required=False, longest=10_000)
 
 
 class CategoryRequestBody(CategoryBody):
     """A category to be made, or put in another's place."""
 
-    id = identifier("The category's id; made when absent", required=False)
-    catalogId = string("The catalog it belongs to, which the path says already", required=False)
+    id = id_field("The category's id; made when absent", required=False)
+    catalogId = string_field("The catalog it belongs to, which the path says already", required=False)
 
 
 class CategoryNodeBody(CategoryBody):
@@ -71,17 +71,17 @@ CATEGORY_SUBTREE = (  # a category and those below it, to any depth; takes id, t
 )
 
 
-def category_text(id: str) -> str:
-    """Answer a category's stored text. Raises ApiError 404."""
-    return found(one("SELECT body FROM categories WHERE tenant = ? AND id = ?", g.tenant, id), "category", id)[0]
+def fetch_category_text(id: str) -> str:
+    """Return a category's stored text. Raises ApiError 404."""
+    return get_or_404(fetch_one("SELECT body FROM categories WHERE tenant = ? AND id = ?", g.tenant, id), "category", id)[0]
 
 
-def category_text_from(body: dict[str, Any], id: str, catalog_id: str) -> str:
-    """Answer the text of a category to be stored. Raises ApiError 400 for a parent that is not in the catalog."""
+def make_category_text(body: dict[str, Any], id: str, catalog_id: str) -> str:
+    """Return the text of a category to be stored. Raises ApiError 400 for a parent that is not in the catalog."""
     if body.get("catalogId", catalog_id) != catalog_id:
-        raise ApiError(400, f"catalogId: expected '{catalog_id}', got {shown(body['catalogId'])}")
+        raise ApiError(400, f"catalogId: expected '{catalog_id}', got {format_value(body['catalogId'])}")
     parent, sql = body["parentId"], "SELECT 1 FROM categories WHERE tenant = ? AND catalog_id = ? AND id = ?"
-    if parent is not None and not one(sql, g.tenant, catalog_id, parent):
+    if parent is not None and not fetch_one(sql, g.tenant, catalog_id, parent):
         raise ApiError(400, f"parentId: category '{parent}' does not exist in catalog '{catalog_id}'")
     return to_json({"id": id, "catalogId": catalog_id, **body})
 
@@ -91,7 +91,7 @@ def category_text_from(body: dict[str, Any], id: str, catalog_id: str) -> str:
 @api.response(200, CategoryNodeBody(many=True))
 def get_catalog_tree(id: str) -> Response:
     """Get a catalog's categories as a tree, siblings by sortOrder and then by name."""
-    object_text("catalog", id)
+    fetch_object_text("catalog", id)
     below: dict[str | None, list[tuple[str, str]]] = {}
     for category, parent, body in execute(
         "SELECT id, parent_id, body FROM categories WHERE tenant = ? AND catalog_id = ?"
@@ -110,13 +110,13 @@ def get_catalog_tree(id: str) -> Response:
         category, body = open_lists[-1].pop()
         pieces.append(("," if pieces and pieces[-1] == "]}" else "") + body[:-1] + ',"children":[')
         open_lists.append(below.get(category, []))
-    return answer("[" + "".join(pieces))
+    return json_response("[" + "".join(pieces))
 
 
 def insert_category(body: dict[str, Any], catalog_id: str) -> str:
-    """Store a new category and answer its text. Raises ApiError 400, 404 or 409."""
-    object_text("catalog", catalog_id)
-    stored = category_text_from(body, body.get("id") or random_id("cat"), catalog_id)
+    """Store a new category and return its text. Raises ApiError 400, 404 or 409."""
+    fetch_object_text("catalog", catalog_id)
+    stored = make_category_text(body, body.get("id") or random_id("cat"), catalog_id)
     execute("INSERT INTO categories (tenant, body) VALUES (?, ?)", g.tenant, stored)
     return stored
 
@@ -128,7 +128,7 @@ def insert_category(body: dict[str, Any], catalog_id: str) -> str:
 def create_category(body: dict[str, Any], id: str) -> Response:
     """Create a category in a catalog, at the top or below another one."""
     with transaction():
-        return answer(insert_category(body, id), 201)
+        return json_response(insert_category(body, id), 201)
 
 
 @api.get("/categories/<id>")
@@ -136,7 +136,7 @@ def create_category(body: dict[str, Any], id: str) -> Response:
 @api.response(200, CategoryBody)
 def get_category(id: str) -> Response:
     """Get one category."""
-    return answer(category_text(id))
+    return json_response(fetch_category_text(id))
 
 
 @api.put("/categories/<id>")
@@ -145,14 +145,16 @@ def get_category(id: str) -> Response:
 @api.response(200, CategoryBody)
 def replace_category(body: dict[str, Any], id: str) -> Response:
     """Replace a category as a whole; another parentId moves it, with all below it."""
-    body = with_path_id(body, id)
+    body = check_path_id(body, id)
     with transaction():
-        stored = category_text_from(body, id, json.loads(category_text(id))["catalogId"])
+        stored = make_category_text(body, id, json.loads(fetch_category_text(id))["catalogId"])
         is_below = f"{CATEGORY_SUBTREE} SELECT 1 FROM below WHERE id = ?"  # noqa: S608 (constants only)
-        if one(is_below, id, g.tenant, body["parentId"]):
-            raise ApiError(400, f"parentId: expected a category that is not '{id}' or below it, got {shown(body['parentId'])}")
+        if fetch_one(is_below, id, g.tenant, body["parentId"]):
+            raise ApiError(
+                400, f"parentId: expected a category that is not '{id}' or below it, got {format_value(body['parentId'])}"
+            )
         execute("UPDATE categories SET body = ? WHERE tenant = ? AND id = ?", stored, g.tenant, id)
-    return answer(stored)
+    return json_response(stored)
 
 
 @api.delete("/categories/<id>")
@@ -161,7 +163,7 @@ def replace_category(body: dict[str, Any], id: str) -> Response:
 def delete_category(id: str) -> None:
     """Delete a category with all below it; the records in them stay."""
     with transaction():
-        category_text(id)
+        fetch_category_text(id)
         sql = f"{CATEGORY_SUBTREE} DELETE FROM categories WHERE tenant = ? AND id IN (SELECT id FROM below)"  # noqa: S608
         execute(sql, id, g.tenant, g.tenant)
 
@@ -179,15 +181,15 @@ def list_category_records(id: str) -> Response:
         " JOIN entities e ON e.tenant = a.tenant AND e.id = a.record_id ORDER BY a.seq"
     )
     with snapshot():
-        row = one("SELECT total FROM categories WHERE tenant = ? AND id = ?", g.tenant, id)
-        (total,) = found(row, "category", id)
-        return answer_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
+        row = fetch_one("SELECT total FROM categories WHERE tenant = ? AND id = ?", g.tenant, id)
+        (total,) = get_or_404(row, "category", id)
+        return json_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
 
 
 def require_record(body: dict[str, Any]) -> None:
     """Raise ApiError 400 unless the workspace has the record that a body names."""
     if not record_exists(body["entityId"]):
-        raise ApiError(400, f"entityId: record {shown(body['entityId'])} does not exist")
+        raise ApiError(400, f"entityId: record {format_value(body['entityId'])} does not exist")
 
 
 def insert_assignment(category_id: str, record_id: str) -> None:
@@ -203,7 +205,7 @@ def insert_assignment(category_id: str, record_id: str) -> None:
 def assign_record(body: dict[str, Any], id: str) -> None:
     """Put a record into a category; doing it again changes nothing."""
     with transaction():
-        category_text(id)
+        fetch_category_text(id)
         require_record(body)
         insert_assignment(id, body["entityId"])
 
@@ -215,7 +217,7 @@ def assign_record(body: dict[str, Any], id: str) -> None:
 def unassign_record(body: dict[str, Any], id: str) -> None:
     """Take a record out of a category; doing it again changes nothing."""
     with transaction():
-        category_text(id)
+        fetch_category_text(id)
         require_record(body)
         sql = "DELETE FROM category_assignments WHERE tenant = ? AND category_id = ? AND record_id = ?"
         execute(sql, g.tenant, id, body["entityId"])
@@ -227,11 +229,11 @@ def unassign_record(body: dict[str, Any], id: str) -> None:
 def list_record_categories(id: str) -> Response:
     """List the categories that a record is in, in the order in which it was put there."""
     if not record_exists(id):
-        raise not_found("record", id)
+        raise not_found_error("record", id)
     rows = execute(
         "SELECT CAST(c.body AS BLOB) FROM category_assignments a"
         " JOIN categories c ON c.tenant = a.tenant AND c.id = a.category_id"
         " WHERE a.tenant = ? AND a.record_id = ? ORDER BY a.seq",
         *(g.tenant, id),
     )
-    return answer_list(rows)
+    return json_list(rows)

@@ -11,8 +11,8 @@ from marshmallow import fields
 from sigma.http.access import requires
 from sigma.http.blueprint import api
 from sigma.http.errors import ApiError
-from sigma.http.fields import Body, Flag, Items, Reference, each_once, identifier, references, string
-from sigma.http.responses import answer
+from sigma.http.fields import Body, Flag, Items, Reference, id_field, references, string_field, unique_items
+from sigma.http.responses import json_response
 from sigma.http.strict_json import to_json
 from sigma.resources.model import ModelBody, load_object, model_noun, require_existing
 
@@ -20,20 +20,20 @@ from sigma.resources.model import ModelBody, load_object, model_noun, require_ex
 class SegmentBody(Body):
     """One value of a dimension."""
 
-    id = identifier("The segment's id")
-    alias = identifier("Short name")
-    name = string("The segment's name")
+    id = id_field("The segment's id")
+    alias = id_field("Short name")
+    name = string_field("The segment's name")
     isDefault = Flag("Whether it is the default, which defaultSegmentId decides", load_default=False)
 
 
 class DimensionBody(ModelBody):
     """Something that values differ by, such as language or market."""
 
-    id = identifier("The dimension's id")
-    alias = identifier("Short name")
-    name = string("The dimension's name")
-    defaultSegmentId = string("The segment that counts when none is named")
-    segments = Items(fields.Nested(SegmentBody), "Its values, in order", required=True, validate=each_once("id", "alias"))
+    id = id_field("The dimension's id")
+    alias = id_field("Short name")
+    name = string_field("The dimension's name")
+    defaultSegmentId = string_field("The segment that counts when none is named")
+    segments = Items(fields.Nested(SegmentBody), "Its values, in order", required=True, validate=unique_items("id", "alias"))
 
     @ma.validates_schema
     def check_segments(self, data: dict[str, Any], **_: Any) -> None:
@@ -57,7 +57,7 @@ model_noun("dimension", DimensionBody, "update-model", "delete-model", "canManag
 class ScopeMatrixBody(Body):
     """The dimensions whose scopes are wanted."""
 
-    dimensionIds = Items(Reference("dimension"), "Combined in this order", required=True, most=20, validate=each_once())
+    dimensionIds = Items(Reference("dimension"), "Combined in this order", required=True, most=20, validate=unique_items())
 
 
 @api.post("/dimensions/scope-matrix")
@@ -65,10 +65,10 @@ class ScopeMatrixBody(Body):
 @api.arguments(ScopeMatrixBody())
 @api.response(200, {"type": "array", "items": {"$ref": "#/components/schemas/Scope"}})
 def compute_scope_matrix(body: dict[str, Any]) -> Response:
-    """Answer every combination of the dimensions' segments, in the order given; at most 10,000."""
+    """Return every combination of the dimensions' segments, in the order given; at most 10,000."""
     ids = body["dimensionIds"]
     require_existing(references(ScopeMatrixBody(), body))
     segments = [[segment["id"] for segment in load_object("dimension", id)["segments"]] for id in ids]
     if math.prod(map(len, segments)) > 10_000:
         raise ApiError(400, "dimensionIds: expected at most 10000 combinations, got more")
-    return answer(to_json([dict(zip(ids, scope, strict=True)) for scope in itertools.product(*segments)]))
+    return json_response(to_json([dict(zip(ids, scope, strict=True)) for scope in itertools.product(*segments)]))

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 from flask import Response, g, request
 
-from sigma.database import execute, one, snapshot
-from sigma.http.bodies import refuse_problems
-from sigma.http.errors import ApiError, found, not_found
+from sigma.database import execute, fetch_one, snapshot
+from sigma.http.bodies import raise_for_problems
+from sigma.http.errors import ApiError, get_or_404, not_found_error
 from sigma.http.fields import Body
 from sigma.http.paging import page_bounds
-from sigma.http.responses import answer_page
+from sigma.http.responses import json_page
 from sigma.http.stamps import random_id, utc_now
 from sigma.http.strict_json import to_json
 from sigma.resources.rules import SchemaRules, schema_rules
@@ -34,14 +34,14 @@ class Entity(NamedTuple):
 
 
 def load_record(id: str) -> Entity:
-    """Answer a record. Raises ApiError 404."""
+    """Return a record. Raises ApiError 404."""
     sql = "SELECT schema_id, state_id, body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0"
-    schema_id, state_id, body = found(one(sql, g.tenant, id), "record", id)
+    schema_id, state_id, body = get_or_404(fetch_one(sql, g.tenant, id), "record", id)
     return Entity(schema_id, state_id, json.loads(body))
 
 
-def authorship() -> dict[str, str]:
-    """Answer who makes a record or variant, and when."""
+def audit_fields() -> dict[str, str]:
+    """Return who makes a record or variant, and when."""
     now, who = utc_now(), g.caller.id
     return {"createdAt": now, "updatedAt": now, "createdBy": who, "updatedBy": who}
 
@@ -62,7 +62,7 @@ def log_change(action: str, entity: dict[str, Any], at: str, changes: Iterable[d
 
 
 def by_scope(entries: Iterable[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
-    """Answer scoped values by their scopes, in which the order of members does not matter."""
+    """Return scoped values by their scopes, in which the order of members does not matter."""
     return {scope_key(entry["scope"]): entry for entry in entries}
 
 
@@ -81,7 +81,7 @@ def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str
 
 
 def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
-    """Store a new record or variant and answer its text. Raises ApiError 409."""
+    """Store a new record or variant and return its text. Raises ApiError 409."""
     body = to_json(entity)
     execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
     for alias, entries in entity["values"].items():
@@ -117,7 +117,7 @@ def save_values(rules: SchemaRules, entity: Entity, changed: dict[str, Any]) -> 
 def save_checked_values(entity: Entity, changed: dict[str, Any]) -> str:
     """Store a record or variant with some attributes' values replaced. Raises ApiError 400, 403 or 409."""
     rules = schema_rules(entity.schema_id)
-    refuse_problems(rules.values_problems(changed, entity.body["values"]))
+    raise_for_problems(rules.values_problems(changed, entity.body["values"]))
     return save_values(rules, entity, changed)
 
 
@@ -128,8 +128,8 @@ def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) ->
     place = next((index for index, entry in enumerate(entries) if entry["scope"] == scope), len(entries))
     if value is not None or place == len(entries):  # what is stored may be removed, whatever has become of its attribute
         if rules is None:
-            raise not_found("attribute", alias)
-        refuse_problems(rules.scope_problems(scope, "scope"))
+            raise not_found_error("attribute", alias)
+        raise_for_problems(rules.scope_problems(scope, "scope"))
         if value is not None and (problem := rules.value_problem(value)):
             raise ApiError(400, f"value: {problem}")
     entries[place : place + 1] = [] if value is None else [{"scope": scope, "value": value}]
@@ -145,7 +145,7 @@ def log_deletions(bodies: Iterable[tuple[str]]) -> None:
 
 
 def list_entities(is_variant: int) -> Response:
-    """Answer one page of the records, or of the variants, that the query string asks for, newest last."""
+    """Return one page of the records, or of the variants, that the query string asks for, newest last."""
     query = request.args
     offset, limit = page_bounds(query)
     filters, parameters = " AND is_variant = " + ("1" if is_variant else "0"), [g.tenant]
@@ -160,5 +160,5 @@ def list_entities(is_variant: int) -> Response:
         f" AND seq >= (SELECT seq FROM entities WHERE tenant = ?{filters} ORDER BY seq LIMIT 1 OFFSET ?) ORDER BY seq LIMIT ?"
     )
     with snapshot():
-        (total,) = one(counts, *parameters)
-        return answer_page(execute(page, *parameters, *parameters, offset, limit), total, offset, limit)
+        (total,) = fetch_one(counts, *parameters)
+        return json_page(execute(page, *parameters, *parameters, offset, limit), total, offset, limit)

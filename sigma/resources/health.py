@@ -1,16 +1,16 @@
 """Whether the service works."""
 
-from sigma.database import SCHEMA_VERSION, one
+from sigma.database import SCHEMA_VERSION, fetch_one
 from sigma.http.access import public
 from sigma.http.blueprint import api
 from sigma.http.errors import database_unavailable
-from sigma.http.fields import Body, choice
+from sigma.http.fields import Body, enum_field
 
 
 class HealthBody(Body):
     """Whether the service works."""
 
-    status = choice("Always ok", ["ok"], "HealthStatus")
+    status = enum_field("Always ok", ["ok"], "HealthStatus")
 
 
 @api.get("/healthz")
@@ -18,8 +18,8 @@ class HealthBody(Body):
 @api.response(200, HealthBody)
 def get_health() -> dict[str, str]:
     """Say that the service and its database answer; 503 when the database does not."""
-    (version,) = one("PRAGMA user_version")
+    (version,) = fetch_one("PRAGMA user_version")
     if version != SCHEMA_VERSION:
         raise database_unavailable(f"it has schema version {version}")
-    one("SELECT 1 FROM workspaces")
+    fetch_one("SELECT 1 FROM workspaces")
     return {"status": "ok"}

@@ -5,15 +5,15 @@ from typing import Any
 from flask import Response, g, request
 from marshmallow import fields
 
-from sigma.database import execute, one, snapshot, transaction
+from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import api
-from sigma.http.errors import MOST_PROBLEMS, ApiError, not_found
-from sigma.http.fields import Body, Items, choice, identifier, mapping, moment, string
+from sigma.http.errors import MAX_PROBLEMS, ApiError, not_found_error
+from sigma.http.fields import Body, Items, dict_field, enum_field, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
-from sigma.http.responses import answer, answer_page
+from sigma.http.responses import json_page, json_response
 from sigma.http.stamps import utc_now
-from sigma.http.strict_json import shown, to_json
+from sigma.http.strict_json import format_value, to_json
 from sigma.resources.entities import Entity, load_record, log_change
 from sigma.resources.records import RecordBody
 from sigma.resources.rules import SchemaRules, schema_rules
@@ -23,7 +23,7 @@ from sigma.resources.workflows import TransitionBody
 class ToStateBody(Body):
     """Where a record is to go."""
 
-    toStateId = string("The state to move to")
+    toStateId = string_field("The state to move to")
 
 
 class CompletenessOfStateBody(Body):
@@ -46,7 +46,7 @@ class ChangeBody(Body):
     """One value that changed."""
 
     attribute = fields.String(required=True, metadata={"description": "Alias, or lifecycleStateId"})
-    scope = mapping("Where: segment ids by dimension id", "Scope", fields.String(), required=True)
+    scope = dict_field("Where: segment ids by dimension id", "Scope", fields.String(), required=True)
     oldValue = fields.Raw(required=True, allow_none=True, metadata={"description": "What it was; null if there was none"})
     newValue = fields.Raw(required=True, allow_none=True, metadata={"description": "What it became; null if it was removed"})
 
@@ -54,16 +54,16 @@ class ChangeBody(Body):
 class AuditEntryBody(Body):
     """One change to a record or variant."""
 
-    id = identifier("The entry's id")
-    entityId = string("Id of the record or variant")
-    action = choice("What was done", ["create", "update", "delete", "transition"], "AuditAction")
-    userId = string("Id of the user or API key that did it")
-    timestamp = moment("When it was done")
+    id = id_field("The entry's id")
+    entityId = string_field("Id of the record or variant")
+    action = enum_field("What was done", ["create", "update", "delete", "transition"], "AuditAction")
+    userId = string_field("Id of the user or API key that did it")
+    timestamp = timestamp_field("When it was done")
     changes = Items(fields.Nested(ChangeBody), "The values that it changed", required=True)
 
 
 def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | None) -> dict[str, Any]:
-    """Answer how much of what a state requires these values have."""
+    """Return how much of what a state requires these values have."""
     by_state = rules.states[state_id].required if state_id in rules.states else ()
     filled: list[str] = []
     missing: list[str] = []
@@ -76,13 +76,13 @@ def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | Non
     return {"stateId": state_id, "score": score, "filled": filled, "missing": missing}
 
 
-def gate_problem(transition: dict[str, Any], report: dict[str, Any]) -> str | None:
+def blocked_reason(transition: dict[str, Any], report: dict[str, Any]) -> str | None:
     """Say what keeps this caller from taking a transition, with this completeness of the record, or None."""
     roles, needed = transition["allowedRoleIds"], transition["requiresCompleteness"]
     if roles and g.caller.role_says("id") not in roles:
         return f"Transition '{transition['id']}' is for {', '.join(roles)} only"
     if report["score"] < needed:
-        missing = ", ".join(report["missing"][:MOST_PROBLEMS]) + (" and more" if len(report["missing"]) > MOST_PROBLEMS else "")
+        missing = ", ".join(report["missing"][:MAX_PROBLEMS]) + (" and more" if len(report["missing"]) > MAX_PROBLEMS else "")
         return f"Transition '{transition['id']}' needs completeness {needed}, it is {report['score']}; missing: {missing}"
     return None
 
@@ -96,11 +96,11 @@ def list_record_transitions(id: str) -> Response:
     rules = schema_rules(record.schema_id)
     report = completeness(rules, record.body["values"], record.state_id)
     ways = [way for way in rules.transitions if way["fromStateId"] == record.state_id]
-    return answer(to_json([way for way in ways if gate_problem(way, report) is None]))
+    return json_response(to_json([way for way in ways if blocked_reason(way, report) is None]))
 
 
-def put_in_state(record: Entity, state_id: str) -> str:
-    """Store a record in another state and answer its text."""
+def set_state(record: Entity, state_id: str) -> str:
+    """Store a record in another state and return its text."""
     now = utc_now()
     body = to_json({**record.body, "lifecycleStateId": state_id, "updatedAt": now, "updatedBy": g.caller.id})
     execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, record.body["id"])
@@ -109,21 +109,21 @@ def put_in_state(record: Entity, state_id: str) -> str:
     return body
 
 
-def move_record(id: str, to_state: str) -> str:
-    """Store a record in another state and answer its text. Raises ApiError 400, 404 or 422."""
+def transition(id: str, to_state: str) -> str:
+    """Store a record in another state and return its text. Raises ApiError 400, 404 or 422."""
     record = load_record(id)
     rules = schema_rules(record.schema_id)
     if rules.workflow is None:
         raise ApiError(422, f"Schema '{record.schema_id}' has no workflow, and so no transitions")
     if to_state not in rules.states:
-        raise ApiError(400, f"toStateId: workflow '{rules.workflow['id']}' has no state {shown(to_state)}")
+        raise ApiError(400, f"toStateId: workflow '{rules.workflow['id']}' has no state {format_value(to_state)}")
     ends = (record.state_id, to_state)
     ways = [way for way in rules.transitions if (way["fromStateId"], way["toStateId"]) == ends]
     report, first = completeness(rules, record.body["values"], record.state_id), None
     for way in ways:
-        problem = gate_problem(way, report)
+        problem = blocked_reason(way, report)
         if problem is None:
-            return put_in_state(record, to_state)
+            return set_state(record, to_state)
         first = first or problem
     raise ApiError(422, first or f"No transition leads from '{record.state_id}' to '{to_state}'")
 
@@ -135,7 +135,7 @@ def move_record(id: str, to_state: str) -> str:
 def transition_record(body: dict[str, Any], id: str) -> Response:
     """Move a record to another state, along its workflow's transitions and past their gates."""
     with transaction():
-        return answer(move_record(id, body["toStateId"]))
+        return json_response(transition(id, body["toStateId"]))
 
 
 @api.get("/records/<id>/completeness")
@@ -146,7 +146,7 @@ def get_record_completeness(id: str) -> Response:
     record = load_record(id)
     rules, values = schema_rules(record.schema_id), record.body["values"]
     states = [completeness(rules, values, state) for state in rules.states]
-    return answer(to_json({"entityId": id, **completeness(rules, values, record.state_id), "states": states}))
+    return json_response(to_json({"entityId": id, **completeness(rules, values, record.state_id), "states": states}))
 
 
 @api.get("/records/<id>/audit-log")
@@ -158,7 +158,7 @@ def list_record_changes(id: str) -> Response:
     offset, limit = page_bounds(request.args)
     sql = "SELECT CAST(body AS BLOB) FROM audit_log WHERE tenant = ? AND record_id = ? ORDER BY seq DESC LIMIT ? OFFSET ?"
     with snapshot():
-        (total,) = one("SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ?", g.tenant, id)
+        (total,) = fetch_one("SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ?", g.tenant, id)
         if not total:
-            raise not_found("record", id)
-        return answer_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
+            raise not_found_error("record", id)
+        return json_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)

@@ -6,14 +6,14 @@ from typing import Any
 
 from flask import Response, g
 
-from sigma.database import execute, get_db, one, transaction
+from sigma.database import execute, fetch_one, get_db, transaction
 from sigma.http.access import requires
-from sigma.http.blueprint import api, shared
-from sigma.http.bodies import refuse_problems
-from sigma.http.errors import ApiError, found
+from sigma.http.blueprint import api, shared_instance
+from sigma.http.bodies import raise_for_problems
+from sigma.http.errors import ApiError, get_or_404
 from sigma.http.fields import Body, references, with_article
-from sigma.http.responses import answer, answer_list
-from sigma.http.strict_json import shown, to_json
+from sigma.http.responses import json_list, json_response
+from sigma.http.strict_json import format_value, to_json
 
 
 class ModelBody(Body):
@@ -27,30 +27,30 @@ MODEL: dict[str, ModelBody] = {}
 
 
 def exists(kind: str, id: str) -> bool:
-    """Answer whether the workspace has this model object."""
-    return one("SELECT 1 FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id) is not None
+    """Return whether the workspace has this model object."""
+    return fetch_one("SELECT 1 FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id) is not None
 
 
 def require_existing(links: Iterable[tuple[str, str, str]]) -> None:
     """Raise ApiError 400, naming the fields, unless everything that these references name exists."""
-    refuse_problems(
+    raise_for_problems(
         f"{field}: {kind.replace('-', ' ')} '{id}' does not exist" for field, kind, id in links if not exists(kind, id)
     )
 
 
-def object_text(kind: str, id: str) -> str:
-    """Answer a model object's stored text. Raises ApiError 404."""
+def fetch_object_text(kind: str, id: str) -> str:
+    """Return a model object's stored text. Raises ApiError 404."""
     sql = "SELECT body FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?"
-    return found(one(sql, g.tenant, kind, id), kind, id)[0]
+    return get_or_404(fetch_one(sql, g.tenant, kind, id), kind, id)[0]
 
 
 def load_object(kind: str, id: str) -> Any:
-    """Answer a model object. Raises ApiError 404."""
-    return json.loads(object_text(kind, id))
+    """Return a model object. Raises ApiError 404."""
+    return json.loads(fetch_object_text(kind, id))
 
 
 def store_object(kind: str, new: dict[str, Any], old: dict[str, Any] | None = None) -> str:
-    """Store a new model object, or one in place of the old, and answer its text. Raises ApiError 400, 403 or 409."""
+    """Store a new model object, or one in place of the old, and return its text. Raises ApiError 400, 403 or 409."""
     id, links = new["id"], list(references(MODEL[kind], new))
     require_existing(link for link in links if link[1:] != (kind, id))
     MODEL[kind].check_change(old, new)
@@ -67,9 +67,9 @@ def store_object(kind: str, new: dict[str, Any], old: dict[str, Any] | None = No
     return body
 
 
-def remove_object(kind: str, id: str) -> None:
+def delete_stored_object(kind: str, id: str) -> None:
     """Delete a model object that nothing refers to. Raises ApiError 404 or 409."""
-    object_text(kind, id)
+    fetch_object_text(kind, id)
     sql = "SELECT DISTINCT kind, id FROM referrers WHERE tenant = ? AND target_kind = ? AND target_id = ? LIMIT 4"
     referrers = [f"{source.replace('-', ' ')} '{source_id}'" for source, source_id in execute(sql, g.tenant, kind, id)]
     if referrers:
@@ -78,10 +78,10 @@ def remove_object(kind: str, id: str) -> None:
     execute("DELETE FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id)
 
 
-def with_path_id(body: dict[str, Any], id: str) -> dict[str, Any]:
-    """Answer a body with the id of the path, which it may leave out. Raises ApiError 400 when it names another."""
+def check_path_id(body: dict[str, Any], id: str) -> dict[str, Any]:
+    """Return a body with the id of the path, which it may leave out. Raises ApiError 400 when it names another."""
     if body.get("id", id) != id:
-        raise ApiError(400, f"id: expected '{id}' as in the path, got {shown(body['id'])}")
+        raise ApiError(400, f"id: expected '{id}' as in the path, got {format_value(body['id'])}")
     return {"id": id, **body}
 
 
@@ -95,14 +95,14 @@ def register_reads(kind: str, body: type[ModelBody]) -> None:
     @api.doc(summary=f"List all {noun}s, in order of creation.")
     def list_objects() -> Response:
         sql = "SELECT CAST(body AS BLOB) FROM model_objects WHERE tenant = ? AND kind = ? ORDER BY seq"
-        return answer_list(execute(sql, g.tenant, kind))
+        return json_list(execute(sql, g.tenant, kind))
 
     @api.get(f"/{kind}s/<id>", endpoint=f"get_{name}")
     @requires("read")
     @api.response(200, body)
     @api.doc(summary=f"Get one {noun}.")
     def get_object(id: str) -> Response:
-        return answer(object_text(kind, id))
+        return json_response(fetch_object_text(kind, id))
 
 
 def register_writes(kind: str, body: type[ModelBody], update: str, delete: str, flag: str) -> None:
@@ -111,12 +111,12 @@ def register_writes(kind: str, body: type[ModelBody], update: str, delete: str, 
 
     @api.post(f"/{kind}s", endpoint=f"create_{name}")
     @requires(update, flag)
-    @api.arguments(shared(body))
+    @api.arguments(shared_instance(body))
     @api.response(201, body)
     @api.doc(summary=f"Create {noun}; its id and alias must be new in the workspace.")
     def create_object(new: dict[str, Any]) -> Response:
         with transaction():
-            return answer(store_object(kind, new), 201)
+            return json_response(store_object(kind, new), 201)
 
     @api.put(f"/{kind}s/<id>", endpoint=f"replace_{name}")
     @requires(update, flag)
@@ -124,9 +124,9 @@ def register_writes(kind: str, body: type[ModelBody], update: str, delete: str, 
     @api.response(200, body)
     @api.doc(summary=f"Replace {noun} as a whole; the body may leave its id out.")
     def replace_object(new: dict[str, Any], id: str) -> Response:
-        new = with_path_id(new, id)
+        new = check_path_id(new, id)
         with transaction():
-            return answer(store_object(kind, new, load_object(kind, id)))
+            return json_response(store_object(kind, new, load_object(kind, id)))
 
     @api.delete(f"/{kind}s/<id>", endpoint=f"delete_{name}")
     @requires(delete, flag)
@@ -134,18 +134,18 @@ def register_writes(kind: str, body: type[ModelBody], update: str, delete: str, 
     @api.doc(summary=f"Delete {noun} that nothing refers to.")
     def delete_object(id: str) -> None:
         with transaction():
-            remove_object(kind, id)
+            delete_stored_object(kind, id)
 
 
 def model_noun(kind: str, body: type[ModelBody], update: str, delete: str, flag: str) -> None:
     """Register the five operations that every kind of model object has, and who may call them."""
-    MODEL[kind] = shared(body)  # type: ignore[assignment]
+    MODEL[kind] = shared_instance(body)  # type: ignore[assignment]
     register_reads(kind, body)
     register_writes(kind, body, update, delete, flag)
 
 
-def attribute_texts(schema: dict[str, Any]) -> list[str]:
-    """Answer the stored texts of a schema's attributes, in the order of its groups."""
+def fetch_attribute_texts(schema: dict[str, Any]) -> list[str]:
+    """Return the stored texts of a schema's attributes, in the order of its groups."""
     sql = (
         "SELECT o.id, o.body FROM model_references r"
         " JOIN model_objects o ON o.tenant = r.tenant AND o.kind = r.target_kind AND o.id = r.target_id"

@@ -10,26 +10,26 @@ from marshmallow import fields
 from sigma.database import transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import api
-from sigma.http.errors import ApiError, not_found
-from sigma.http.fields import Body, Flag, Items, Number, each_once, identifier, string
-from sigma.http.responses import answer
-from sigma.http.strict_json import shown, to_json
-from sigma.resources.model import ModelBody, load_object, model_noun, store_object, with_path_id
+from sigma.http.errors import ApiError, not_found_error
+from sigma.http.fields import Body, Flag, Items, Number, id_field, string_field, unique_items
+from sigma.http.responses import json_response
+from sigma.http.strict_json import format_value, to_json
+from sigma.resources.model import ModelBody, check_path_id, load_object, model_noun, store_object
 
 
 class OptionValueBody(Body):
     """One value of an option list."""
 
-    id = identifier("The value's id")
-    alias = identifier("Short name")
-    label = string("What people see")
+    id = id_field("The value's id")
+    alias = id_field("Short name")
+    label = string_field("What people see")
     sortOrder = Number("Values are listed in ascending order", load_default=0)
-    color = string("A colour, in hex", required=False)
-    parentId = string("The value above it, in a hierarchical list", required=False)
+    color = string_field("A colour, in hex", required=False)
+    parentId = string_field("The value above it, in a hierarchical list", required=False)
 
 
-def with_below(ids: Iterable[str], values: list[dict[str, Any]]) -> set[str]:
-    """Answer these ids and those of all values below them."""
+def descendants(ids: Iterable[str], values: list[dict[str, Any]]) -> set[str]:
+    """Return these ids and those of all values below them."""
     children: dict[str | None, list[str]] = {}
     for value in values:
         children.setdefault(value.get("parentId"), []).append(value["id"])
@@ -40,9 +40,9 @@ def with_below(ids: Iterable[str], values: list[dict[str, Any]]) -> set[str]:
 
 
 def parent_problems(values: list[dict[str, Any]], hierarchical: bool) -> dict[int, str]:
-    """Answer what is wrong with the values' parents, by the values' place in the list."""
+    """Return what is wrong with the values' parents, by the values' place in the list."""
     ids, problems = {value["id"] for value in values}, {}
-    rooted = with_below((value["id"] for value in values if value.get("parentId") not in ids), values)
+    rooted = descendants((value["id"] for value in values if value.get("parentId") not in ids), values)
     for index, value in enumerate(values):
         parent = value.get("parentId")
         if parent is not None and not hierarchical:
@@ -57,11 +57,11 @@ def parent_problems(values: list[dict[str, Any]], hierarchical: bool) -> dict[in
 class OptionListBody(ModelBody):
     """A list of values to choose from."""
 
-    id = identifier("The list's id")
-    alias = identifier("Short name")
-    name = string("The list's name")
+    id = id_field("The list's id")
+    alias = id_field("Short name")
+    name = string_field("The list's name")
     hierarchical = Flag("Whether its values may stand below one another", load_default=False)
-    values = Items(fields.Nested(OptionValueBody), "Its values", load_default=list, validate=each_once("id", "alias"))
+    values = Items(fields.Nested(OptionValueBody), "Its values", load_default=list, validate=unique_items("id", "alias"))
 
     @ma.validates_schema
     def check_values(self, data: dict[str, Any], **_: Any) -> None:
@@ -80,12 +80,12 @@ model_noun("option-list", OptionListBody, "update-model", "delete-model", "canMa
 
 
 def find_option_value(id: str, value_id: str) -> tuple[dict[str, Any], int]:
-    """Answer an option list, and the place of one of its values. Raises ApiError 404."""
+    """Return an option list, and the place of one of its values. Raises ApiError 404."""
     options = load_object("option-list", id)
     for place, value in enumerate(options["values"]):
         if value["id"] == value_id:
             return options, place
-    raise not_found("option-value", value_id)
+    raise not_found_error("option-value", value_id)
 
 
 def store_option_values(old: dict[str, Any], values: list[dict[str, Any]], new: dict[str, Any] | None = None) -> None:
@@ -93,9 +93,9 @@ def store_option_values(old: dict[str, Any], values: list[dict[str, Any]], new: 
     if new is not None:
         for member in ("id", "alias"):
             if sum(value[member] == new[member] for value in values) > 1:
-                raise ApiError(409, f"{member}: {shown(new[member])} is already taken in option list '{old['id']}'")
+                raise ApiError(409, f"{member}: {format_value(new[member])} is already taken in option list '{old['id']}'")
         for problem in parent_problems(values, old["hierarchical"]).values():
-            raise ApiError(400, f"parentId: {problem}, got {shown(new.get('parentId'))}")
+            raise ApiError(400, f"parentId: {problem}, got {format_value(new.get('parentId'))}")
     store_object("option-list", {**old, "values": sorted(values, key=lambda value: value["sortOrder"])}, old)
 
 
@@ -108,7 +108,7 @@ def create_option_value(value: dict[str, Any], id: str) -> Response:
     with transaction():
         options = load_object("option-list", id)
         store_option_values(options, [*options["values"], value], value)
-    return answer(to_json(value), 201)
+    return json_response(to_json(value), 201)
 
 
 @api.put("/option-lists/<id>/values/<value_id>")
@@ -117,12 +117,12 @@ def create_option_value(value: dict[str, Any], id: str) -> Response:
 @api.response(200, OptionValueBody)
 def replace_option_value(value: dict[str, Any], id: str, value_id: str) -> Response:
     """Replace a value of an option list; the body may leave its id out."""
-    value = with_path_id(value, value_id)
+    value = check_path_id(value, value_id)
     with transaction():
         options, place = find_option_value(id, value_id)
         values = options["values"]
         store_option_values(options, [*values[:place], value, *values[place + 1 :]], value)
-    return answer(to_json(value))
+    return json_response(to_json(value))
 
 
 @api.delete("/option-lists/<id>/values/<value_id>")
@@ -132,5 +132,5 @@ def delete_option_value(id: str, value_id: str) -> None:
     """Remove a value from an option list, and the values below it."""
     with transaction():
         options, _ = find_option_value(id, value_id)
-        removed = with_below([value_id], options["values"])
+        removed = descendants([value_id], options["values"])
         store_option_values(options, [value for value in options["values"] if value["id"] not in removed])

@@ -5,18 +5,18 @@ from typing import Any
 from flask import Response, current_app, g
 from marshmallow import fields
 
-from sigma.database import execute, one, transaction
+from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import api
-from sigma.http.bodies import refuse_problems
-from sigma.http.errors import ApiError, found
-from sigma.http.fields import Body, Reference, identifier, moment, string
+from sigma.http.bodies import raise_for_problems
+from sigma.http.errors import ApiError, get_or_404
+from sigma.http.fields import Body, Reference, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
-from sigma.http.responses import answer
+from sigma.http.responses import json_response
 from sigma.http.stamps import random_id
 from sigma.resources.entities import (
     ValuesBody,
-    authorship,
+    audit_fields,
     insert_entity,
     list_entities,
     load_record,
@@ -31,20 +31,20 @@ from sigma.resources.values import ScopedValueBody, Values
 class RecordBody(Body):
     """A record: one product."""
 
-    id = identifier("The record's id")
+    id = id_field("The record's id")
     schemaId = Reference("schema", required=True)
     lifecycleStateId = fields.String(required=True, allow_none=True, metadata={"description": "Null without a workflow"})
-    createdAt = moment("When it was made")
-    updatedAt = moment("When it was last changed")
-    createdBy = string("Id of the user or API key that made it")
-    updatedBy = string("Id of the user or API key that changed it last")
+    createdAt = timestamp_field("When it was made")
+    updatedAt = timestamp_field("When it was last changed")
+    createdBy = string_field("Id of the user or API key that made it")
+    updatedBy = string_field("Id of the user or API key that changed it last")
     values = Values(required=True)
 
 
 class RecordRequestBody(RecordBody):
     """A record to be made."""
 
-    id = identifier("The record's id; made when absent", required=False)
+    id = id_field("The record's id; made when absent", required=False)
 
     class Meta(Body.Meta):
         fields = ("id", "schemaId", "values")
@@ -65,23 +65,23 @@ def list_records() -> Response:
     return list_entities(0)
 
 
-def refuse_full_workspace() -> None:
+def raise_if_full() -> None:
     """Raise ApiError 403 when the workspace holds as many records as it may."""
     limit = current_app.config["RECORD_LIMIT"]
     sql = "SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ? AND is_variant = 0"
-    if limit is not None and one(sql, g.tenant)[0] >= limit:
+    if limit is not None and fetch_one(sql, g.tenant)[0] >= limit:
         raise ApiError(403, f"This workspace may hold {limit} records, and does", error="LIMIT_EXCEEDED")
 
 
 def insert_record(body: dict[str, Any]) -> str:
     """Store a new record and answer its text. Raises ApiError 400 or 409."""
     rules = schema_rules(body["schemaId"])
-    refuse_problems(rules.values_problems(body["values"], {}))
+    raise_for_problems(rules.values_problems(body["values"], {}))
     record = {
         "id": body.get("id") or random_id("ent"),
         "schemaId": body["schemaId"],
         "lifecycleStateId": rules.workflow["defaultStateId"] if rules.workflow else None,
-        **authorship(),
+        **audit_fields(),
         "values": {alias: entries for alias, entries in body["values"].items() if entries},
     }
     return insert_entity(rules, record)
@@ -94,8 +94,8 @@ def insert_record(body: dict[str, Any]) -> str:
 def create_record(body: dict[str, Any]) -> Response:
     """Create a record of a schema; its values are checked against it, and it begins in its workflow's default state."""
     with transaction():
-        refuse_full_workspace()
-        return answer(insert_record(body), 201)
+        raise_if_full()
+        return json_response(insert_record(body), 201)
 
 
 @api.get("/records/<id>")
@@ -104,7 +104,7 @@ def create_record(body: dict[str, Any]) -> Response:
 def get_record(id: str) -> Response:
     """Get one record with all its scoped values."""
     sql = "SELECT body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0"
-    return answer(found(one(sql, g.tenant, id), "record", id)[0])
+    return json_response(get_or_404(fetch_one(sql, g.tenant, id), "record", id)[0])
 
 
 @api.put("/records/<id>")
@@ -114,7 +114,7 @@ def get_record(id: str) -> Response:
 def replace_record_values(body: dict[str, Any], id: str) -> Response:
     """Replace the values of each attribute listed; the others stay, and an empty array clears one."""
     with transaction():
-        return answer(save_checked_values(load_record(id), body["values"]))
+        return json_response(save_checked_values(load_record(id), body["values"]))
 
 
 @api.patch("/records/<id>/values/<attribute>")
@@ -124,7 +124,7 @@ def replace_record_values(body: dict[str, Any], id: str) -> Response:
 def set_record_value(body: dict[str, Any], id: str, attribute: str) -> Response:
     """Set one scoped value of a record; null removes it."""
     with transaction():
-        return answer(save_value(load_record(id), attribute, body["scope"], body["value"]))
+        return json_response(save_value(load_record(id), attribute, body["scope"], body["value"]))
 
 
 @api.delete("/records/<id>")

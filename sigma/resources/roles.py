@@ -9,13 +9,13 @@ from marshmallow import fields
 from sigma.database import execute, snapshot
 from sigma.http.access import requires
 from sigma.http.blueprint import api
-from sigma.http.bodies import refuse_problems
+from sigma.http.bodies import raise_for_problems
 from sigma.http.errors import ApiError
-from sigma.http.fields import Body, Flag, Items, Reference, choice, each_once, identifier, mapping, string
-from sigma.http.responses import answer
+from sigma.http.fields import Body, Flag, Items, Reference, dict_field, enum_field, id_field, string_field, unique_items
+from sigma.http.responses import json_response
 from sigma.http.strict_json import to_json
 from sigma.permissions import ROLE_FLAGS
-from sigma.resources.model import ModelBody, attribute_texts, load_object, model_noun, require_existing
+from sigma.resources.model import ModelBody, fetch_attribute_texts, load_object, model_noun, require_existing
 
 LEVELS = ["write", "read", "hidden"]
 
@@ -30,7 +30,9 @@ class SchemaPermissionBody(Body):
     """What a role may do with the attributes of one schema."""
 
     schemaId = Reference("schema", required=True)
-    attributePermissions = mapping("By attribute alias, or id", "Levels", choice("A level", LEVELS, "Level"), load_default=dict)
+    attributePermissions = dict_field(
+        "By attribute alias, or id", "Levels", enum_field("A level", LEVELS, "Level"), load_default=dict
+    )
 
 
 class CatalogPermissionBody(Body):
@@ -44,9 +46,9 @@ class CatalogPermissionBody(Body):
 class RoleBody(ModelBody):
     """What the people who have this role may do."""
 
-    id = identifier("The role's id")
-    name = string("The role's name")
-    description = string("Who it is for", required=False, longest=10_000)
+    id = id_field("The role's id")
+    name = string_field("The role's name")
+    description = string_field("Who it is for", required=False, longest=10_000)
     canManageSchemas = Flag(ROLE_FLAGS["canManageSchemas"], load_default=False)
     canManageRoles = Flag(ROLE_FLAGS["canManageRoles"], load_default=False)
     canManageDimensions = Flag(ROLE_FLAGS["canManageDimensions"], load_default=False)
@@ -54,10 +56,10 @@ class RoleBody(ModelBody):
     canExport = Flag(ROLE_FLAGS["canExport"], load_default=False)
     canImport = Flag(ROLE_FLAGS["canImport"], load_default=False)
     schemaPermissions = Items(
-        fields.Nested(SchemaPermissionBody), "By schema", load_default=list, validate=each_once("schemaId")
+        fields.Nested(SchemaPermissionBody), "By schema", load_default=list, validate=unique_items("schemaId")
     )
     catalogPermissions = Items(
-        fields.Nested(CatalogPermissionBody), "By catalog", load_default=list, validate=each_once("catalogId")
+        fields.Nested(CatalogPermissionBody), "By catalog", load_default=list, validate=unique_items("catalogId")
     )
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
@@ -90,15 +92,15 @@ class ResolveBody(Body):
 @api.arguments(ResolveBody())
 @api.response(200, {"$ref": "#/components/schemas/Levels"})
 def resolve_role(body: dict[str, Any], id: str) -> Response:
-    """Answer what a role may do with each attribute of a schema, by alias."""
+    """Return what a role may do with each attribute of a schema, by alias."""
     schema_id = body["schemaId"]
     with snapshot():
         role = load_object("role", id)
         require_existing([("schemaId", "schema", schema_id)])
-        attributes = [json.loads(stored) for stored in attribute_texts(load_object("schema", schema_id))]
+        attributes = [json.loads(stored) for stored in fetch_attribute_texts(load_object("schema", schema_id))]
     aliases = {attribute["id"]: attribute["alias"] for attribute in attributes}
     wanted = body.get("attributeIds", list(aliases))
-    refuse_problems(
+    raise_for_problems(
         f"attributeIds[{index}]: schema '{schema_id}' has no attribute '{attribute}'"
         for index, attribute in enumerate(wanted)
         if attribute not in aliases
@@ -106,4 +108,4 @@ def resolve_role(body: dict[str, Any], id: str) -> Response:
     listed = {item["schemaId"]: item["attributePermissions"] for item in role["schemaPermissions"]}.get(schema_id, {})
     by_id = {aliases[name]: listed[name] for name in listed.keys() & aliases.keys() - set(aliases.values())}
     levels, unlisted = by_id | listed, "write" if role["canManageSchemas"] else "read"
-    return answer(to_json({aliases[id]: levels.get(aliases[id], unlisted) for id in wanted}))
+    return json_response(to_json({aliases[id]: levels.get(aliases[id], unlisted) for id in wanted}))

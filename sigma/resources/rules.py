@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from flask import g
 
-from sigma.database import one, snapshot
-from sigma.http.errors import found
+from sigma.database import fetch_one, snapshot
+from sigma.http.errors import get_or_404
 from sigma.resources.attributes import ATTRIBUTE_TYPES
-from sigma.resources.model import attribute_texts, load_object, require_existing
+from sigma.resources.model import fetch_attribute_texts, load_object, require_existing
 from sigma.resources.values import AttributeRules, value_checks
 
 
@@ -41,12 +41,12 @@ class SchemaRules(NamedTuple):
 
 
 def attribute_alias(name: str) -> str:
-    """Answer the alias of the attribute that goes by this alias, or else by this id; the name itself if there is none."""
+    """Return the alias of the attribute that goes by this alias, or else by this id; the name itself if there is none."""
     sql = (
         "SELECT alias FROM model_objects WHERE tenant = ?1 AND kind = 'attribute' AND (alias = ?2 OR id = ?2)"
         " ORDER BY alias = ?2 DESC LIMIT 1"
     )
-    row = one(sql, g.tenant, name)
+    row = fetch_one(sql, g.tenant, name)
     return row[0] if row else name
 
 
@@ -59,7 +59,7 @@ def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
     """
     require_existing([("schemaId", "schema", schema_id)])
     schema = load_object("schema", schema_id)
-    attributes = [json.loads(text) for text in attribute_texts(schema)]
+    attributes = [json.loads(text) for text in fetch_attribute_texts(schema)]
     used = {id for attribute in attributes for id in attribute["dimensionIds"]}
     segments = {id: {segment["id"] for segment in load_object("dimension", id)["segments"]} for id in used}
     lists = {attribute["optionListId"] for attribute in attributes if "optionListId" in attribute}
@@ -92,9 +92,9 @@ def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
 
 
 def schema_rules(schema_id: str) -> SchemaRules:
-    """Answer a schema's rules, as the model is now. Raises ApiError 400 if there is no such schema."""
+    """Return a schema's rules, as the model is now. Raises ApiError 400 if there is no such schema."""
     tenant = g.tenant
     with snapshot():
-        row = one("SELECT model_version FROM workspaces WHERE id = ?", tenant)
-        (version,) = found(row, "workspace", tenant)  # it may have been removed since the caller was let in
+        row = fetch_one("SELECT model_version FROM workspaces WHERE id = ?", tenant)
+        (version,) = get_or_404(row, "workspace", tenant)  # it may have been removed since the caller was let in
         return compile_rules(version, tenant, schema_id)

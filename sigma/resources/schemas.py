@@ -10,19 +10,19 @@ from sigma.database import execute, snapshot
 from sigma.http.access import requires
 from sigma.http.blueprint import api
 from sigma.http.errors import ApiError
-from sigma.http.fields import Body, Flag, Items, Number, Reference, each_once, identifier, string
-from sigma.http.responses import answer_list
+from sigma.http.fields import Body, Flag, Items, Number, Reference, id_field, string_field, unique_items
+from sigma.http.responses import json_list
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import to_json
 from sigma.resources.attributes import AttributeBody
-from sigma.resources.model import ModelBody, attribute_texts, load_object, model_noun
+from sigma.resources.model import ModelBody, fetch_attribute_texts, load_object, model_noun
 
 
 class AttributeGroupBody(Body):
     """A group of attributes, as people see them together."""
 
-    id = identifier("The group's id")
-    name = string("The group's name")
+    id = id_field("The group's id")
+    name = string_field("The group's name")
     sortOrder = Number("Groups are shown in ascending order", load_default=0)
     attributeIds = Items(Reference("attribute"), "The group's attributes, in order", load_default=list)
 
@@ -30,14 +30,14 @@ class AttributeGroupBody(Body):
 class SchemaBody(ModelBody):
     """A product schema: what the records of one kind of product hold."""
 
-    id = identifier("The schema's id")
-    alias = identifier("URL-safe short name")
-    name = string("The schema's name")
-    description = string("What it is for", required=False, longest=10_000)
-    icon = string("Name of an icon", required=False)
+    id = id_field("The schema's id")
+    alias = id_field("URL-safe short name")
+    name = string_field("The schema's name")
+    description = string_field("What it is for", required=False, longest=10_000)
+    icon = string_field("Name of an icon", required=False)
     variantEnabled = Flag("Whether its records may have variants", required=True)
     workflowId = Reference("workflow", allow_none=True)
-    attributeGroups = Items(fields.Nested(AttributeGroupBody), "Its attributes", load_default=list, validate=each_once("id"))
+    attributeGroups = Items(fields.Nested(AttributeGroupBody), "Its attributes", load_default=list, validate=unique_items("id"))
 
     @ma.validates_schema
     def check_groups(self, data: dict[str, Any], **_: Any) -> None:
@@ -91,4 +91,4 @@ model_noun("schema", SchemaBody, "update-model", "delete-model", "canManageSchem
 def list_schema_attributes(id: str) -> Response:
     """List the attributes of one schema, in the order of its groups."""
     with snapshot():
-        return answer_list((text.encode(),) for text in attribute_texts(load_object("schema", id)))
+        return json_list((text.encode(),) for text in fetch_attribute_texts(load_object("schema", id)))

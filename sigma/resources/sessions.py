@@ -12,13 +12,13 @@ from flask import g, request
 from marshmallow import fields
 from werkzeug.security import check_password_hash
 
-from sigma.database import execute, get_db, one, transaction
+from sigma.database import execute, fetch_one, get_db, transaction
 from sigma.http.access import public, session_only
 from sigma.http.blueprint import api
 from sigma.http.credentials import jwt_secret, unauthorized
 from sigma.http.errors import ApiError
-from sigma.http.fields import Body, Items, Reference, identifier, string
-from sigma.http.responses import NOT_STORED
+from sigma.http.fields import Body, Items, Reference, id_field, string_field
+from sigma.http.responses import NO_STORE
 
 FAILURES_OF_EMAIL, FAILURES_OF_ADDRESS = 10, 100  # tries, both from one address
 FAILURES_WINDOW = 60  # seconds
@@ -31,36 +31,36 @@ NO_PASSWORD = f"scrypt:32768:8:1${'0' * 16}${'0' * 128}"
 class LoginBody(Body):
     """An email and a password."""
 
-    email = string("The email people sign in with")
+    email = string_field("The email people sign in with")
     password = fields.String(required=True, load_only=True, metadata={"description": "The password", "format": "password"})
 
 
 class UserBody(Body):
     """A person who may sign in."""
 
-    id = identifier("The user's id")
-    email = string("The email people sign in with")
-    name = string("The person's name")
+    id = id_field("The user's id")
+    email = string_field("The email people sign in with")
+    name = string_field("The person's name")
     roleId = Reference("role", required=True)
 
 
 class SessionBody(Body):
     """A session token, good for 24 hours, and whose it is."""
 
-    token = string("Send it as Authorization: Bearer <token>", longest=2000)
+    token = string_field("Send it as Authorization: Bearer <token>", longest=2000)
     user = fields.Nested(UserBody, required=True, metadata={"description": "Who signed in"})
 
 
 class TenantBody(Body):
     """A workspace and the users who may sign in to it."""
 
-    id = identifier("The workspace's id")
-    name = string("The workspace's name")
+    id = id_field("The workspace's id")
+    name = string_field("The workspace's name")
     users = Items(fields.Nested(UserBody), "Who may sign in", required=True)
 
 
 def next_sessions_from() -> int:
-    """Answer from which second on sessions count of a user who was made now, or has a new password now.
+    """Return from which second on sessions count of a user who was made now, or has a new password now.
 
     It is later than that of every token so far, because each user, also one by the ids of another who is gone, and each new
     password get a later one. Who signs in before that second has begun gets a token that says it was issued in it.
@@ -87,7 +87,7 @@ def make_session(tenant: str, user: dict[str, str], sessions_from: int) -> dict[
 
 
 def address_of_caller() -> str:
-    """Answer the network address that tries are counted by: of IPv6 the first half, which is what one customer gets.
+    """Return the network address that tries are counted by: of IPv6 the first half, which is what one customer gets.
 
     Some proxies add the port to it, and a server that listens on both calls 192.0.2.1 ::ffff:192.0.2.1.
     """
@@ -101,26 +101,26 @@ def address_of_caller() -> str:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
-def refuse_throttled(limits: dict[bytes, int]) -> None:
+def raise_if_throttled(limits: dict[bytes, int]) -> None:
     """Raise ApiError 429 after too many failures within the window, by whom, and how many each is allowed."""
     now, wait = time.time(), 0.0
     sql = "SELECT at FROM login_attempts WHERE who = ? AND at > ? AND at <= ? ORDER BY at DESC LIMIT 1 OFFSET ?"
     for who, allowed in limits.items():
-        row = one(sql, who, now - FAILURES_WINDOW, now, allowed - 1)
+        row = fetch_one(sql, who, now - FAILURES_WINDOW, now, allowed - 1)
         wait = max(wait, row[0] + FAILURES_WINDOW - now if row else 0)
     if wait:
         seconds = math.ceil(wait)
         raise ApiError(429, f"Too many failed logins; try again in {seconds} seconds", headers={"Retry-After": str(seconds)})
 
 
-def settle_attempt(limits: dict[bytes, int], pair: bytes, is_right: bool) -> None:
+def record_login_attempt(limits: dict[bytes, int], pair: bytes, is_right: bool) -> None:
     """Count a try to sign in that failed, in the database and so across all processes; one that is right clears the count.
 
     Raises ApiError 429 when others, who tried at the same time, have used up the limit meanwhile: also for a right
     password, so that trying many at once finds no more than trying one after another.
     """
     with transaction():
-        refuse_throttled(limits)
+        raise_if_throttled(limits)
         now = time.time()
         execute("DELETE FROM login_attempts WHERE at <= ? OR at > ?", now - FAILURES_WINDOW, now)
         if is_right:
@@ -154,15 +154,15 @@ def login(credentials: dict[str, str]) -> Any:
     address = address_of_caller()
     pair, alone = (hashlib.sha256(text.encode()).digest() for text in (f"{email.lower()} {address}", address))
     limits = {pair: FAILURES_OF_EMAIL, alone: FAILURES_OF_ADDRESS}
-    refuse_throttled(limits)
-    row = one("SELECT tenant, id, email, name, role_id, sessions_from, password_hash FROM users WHERE email = ?", email)
+    raise_if_throttled(limits)
+    row = fetch_one("SELECT tenant, id, email, name, role_id, sessions_from, password_hash FROM users WHERE email = ?", email)
     is_right = check_password_hash(row[6] if row else NO_PASSWORD, password) and row is not None
-    settle_attempt(limits, pair, is_right)
+    record_login_attempt(limits, pair, is_right)
     if not is_right:
         raise unauthorized("Wrong email or password")
     tenant, *user, sessions_from, _ = row
     known = dict(zip(("id", "email", "name", "roleId"), user, strict=True))
-    return make_session(tenant, known, sessions_from), 200, NOT_STORED
+    return make_session(tenant, known, sessions_from), 200, NO_STORE
 
 
 @api.post("/auth/refresh")
@@ -170,4 +170,4 @@ def login(credentials: dict[str, str]) -> Any:
 @api.response(200, SessionBody)
 def refresh_session() -> Any:
     """Exchange a session token that is still good for a new one."""
-    return make_session(g.tenant, g.caller.user, g.caller.sessions_from), 200, NOT_STORED
+    return make_session(g.tenant, g.caller.user, g.caller.sessions_from), 200, NO_STORE

@@ -5,13 +5,13 @@ from typing import Any
 
 from flask import g
 
-from sigma.database import execute, one
+from sigma.database import execute, fetch_one
 from sigma.http.errors import ApiError
-from sigma.http.strict_json import shown, to_json
+from sigma.http.strict_json import format_value, to_json
 
 
 def unique_key(value: Any) -> str:
-    """Answer the text under which a value is unique: 1.0 is 1, wherever it stands, and the order of members does not matter."""
+    """Return the text under which a value is unique: 1.0 is 1, wherever it stands, and the order of members does not matter."""
     if isinstance(value, str):
         return to_json(value)
 
@@ -32,5 +32,7 @@ def claim_values(entity_id: str, alias: str, entries: list[dict[str, Any]]) -> N
             entity_id,
         ).rowcount:
             sql = "SELECT entity_id FROM unique_values WHERE tenant = ? AND attribute = ? AND scope = ? AND value = ?"
-            holder = one(sql, *key)[0]
-            raise ApiError(409, f"values.{alias}[{index}].value: {shown(entry['value'])} is already the value of '{holder}'")
+            holder = fetch_one(sql, *key)[0]
+            raise ApiError(
+                409, f"values.{alias}[{index}].value: {format_value(entry['value'])} is already the value of '{holder}'"
+            )

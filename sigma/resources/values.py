@@ -9,16 +9,16 @@ import marshmallow as ma
 from flask import g
 from marshmallow import fields
 
-from sigma.database import one
-from sigma.http.fields import Body, Items, mapping
-from sigma.http.strict_json import JSON_TYPES, shown, to_json
+from sigma.database import fetch_one
+from sigma.http.fields import Body, Items, dict_field
+from sigma.http.strict_json import JSON_TYPES, format_value, to_json
 from sigma.resources.attributes import ATTRIBUTE_TYPES, compile_pattern
 
 
 class ScopedValueBody(Body):
     """A value, and where it counts: everywhere, or in one segment of some dimensions."""
 
-    scope = mapping("Segment ids by dimension id, {} meaning everywhere", "Scope", fields.String(), load_default=dict)
+    scope = dict_field("Segment ids by dimension id, {} meaning everywhere", "Scope", fields.String(), load_default=dict)
     value = fields.Raw(
         required=True, allow_none=True, metadata={"description": "What the attribute's type says; null removes it"}
     )
@@ -55,7 +55,7 @@ class Values(fields.Dict):
 
     @staticmethod
     def read_entry(entry: Any) -> dict[str, Any] | None:
-        """Answer a scoped value with both its members, or None for what is none."""
+        """Return a scoped value with both its members, or None for what is none."""
         if not isinstance(entry, dict) or "value" not in entry:
             return None
         scope = entry.get("scope", {})
@@ -76,16 +76,16 @@ class Values(fields.Dict):
 
 
 def record_exists(id: str) -> bool:
-    """Answer whether the workspace has this record."""
-    return one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id) is not None
+    """Return whether the workspace has this record."""
+    return fetch_one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id) is not None
 
 
 def scope_key(scope: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    """Answer what tells one scope from another, whatever the order of their members."""
+    """Return what tells one scope from another, whatever the order of their members."""
     return tuple(sorted(scope.items()))
 
 
-MOST_MATCHED = 25_000  # characters held against patterns in one request, so that the worst pattern costs seconds at most
+MAX_MATCHED = 25_000  # characters held against patterns in one request, so that the worst pattern costs seconds at most
 
 
 def length_problem(most: int, value: str) -> str | None:
@@ -96,10 +96,10 @@ def length_problem(most: int, value: str) -> str | None:
 def pattern_problem(pattern: str, compiled: Any, value: str) -> str | None:
     """Say what is expected in place of a text without a match of a pattern, or None."""
     g.matched = matched = g.get("matched", 0) + len(value)
-    if matched > MOST_MATCHED:
-        return f"texts with a pattern to have at most {MOST_MATCHED} characters together in one request"
+    if matched > MAX_MATCHED:
+        return f"texts with a pattern to have at most {MAX_MATCHED} characters together in one request"
     if not compiled.search(value.encode()):  # of a string, re2 counts the characters before the match
-        return f"a match of {pattern}, got {shown(value)}"
+        return f"a match of {pattern}, got {format_value(value)}"
     return None
 
 
@@ -107,7 +107,7 @@ def range_problem(limits: dict[str, Any], value: float) -> str | None:
     """Say what is expected in place of a number out of range, or None."""
     if limits.get("min", value) <= value <= limits.get("max", value):
         return None
-    return f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}, got {shown(value)}"
+    return f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}, got {format_value(value)}"
 
 
 def datetime_problem(value: str) -> str | None:
@@ -117,17 +117,17 @@ def datetime_problem(value: str) -> str | None:
         is_datetime = value[10:11] in ("", "T", " ")  # Python takes any character there
     except ValueError:
         is_datetime = False
-    return None if is_datetime else f"an ISO 8601 date and time, got {shown(value)}"
+    return None if is_datetime else f"an ISO 8601 date and time, got {format_value(value)}"
 
 
 def option_problem(list_id: str, options: set[str], value: str) -> str | None:
     """Say what is expected in place of what is no option of a list, or None."""
-    return None if value in options else f"the id or alias of a value of '{list_id}', got {shown(value)}"
+    return None if value in options else f"the id or alias of a value of '{list_id}', got {format_value(value)}"
 
 
 def relation_problem(value: str) -> str | None:
     """Say what is expected in place of an id that no record has, or None."""
-    return None if record_exists(value) else f"the id of a record, got {shown(value)}"
+    return None if record_exists(value) else f"the id of a record, got {format_value(value)}"
 
 
 def value_checks(attribute: dict[str, Any], options: set[str]) -> Iterator[Callable[[Any], str | None]]:
@@ -198,6 +198,6 @@ class AttributeRules(NamedTuple):
         """Yield what is wrong with a scope."""
         for dimension, segment in scope.items():
             if dimension not in self.dimensions:
-                yield f"{path}: attribute '{self.alias}' has no dimension {shown(dimension)}"
+                yield f"{path}: attribute '{self.alias}' has no dimension {format_value(dimension)}"
             elif not isinstance(segment, str) or segment not in self.dimensions[dimension]:
-                yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {shown(segment)}"
+                yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {format_value(segment)}"

@@ -6,20 +6,20 @@ from typing import Any
 from flask import Response, g
 from marshmallow import fields
 
-from sigma.database import execute, one, transaction
+from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import api
-from sigma.http.bodies import refuse_problems
-from sigma.http.errors import ApiError, not_found
-from sigma.http.fields import Body, Items, identifier, moment, string
+from sigma.http.bodies import raise_for_problems
+from sigma.http.errors import ApiError, not_found_error
+from sigma.http.fields import Body, Items, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
-from sigma.http.responses import answer, answer_list
+from sigma.http.responses import json_list, json_response
 from sigma.http.stamps import random_id
-from sigma.http.strict_json import shown, to_json
+from sigma.http.strict_json import format_value, to_json
 from sigma.resources.entities import (
     Entity,
     ValuesBody,
-    authorship,
+    audit_fields,
     insert_entity,
     list_entities,
     load_record,
@@ -34,24 +34,24 @@ from sigma.resources.values import ScopedValueBody, Values, record_exists
 class VariantBody(Body):
     """A variant of a record: only what it overrides."""
 
-    id = identifier("The variant's id")
-    entityId = string("Id of its record")
-    parentId = string("Its record, or the variant of it that it stands below")
+    id = id_field("The variant's id")
+    entityId = string_field("Id of its record")
+    parentId = string_field("Its record, or the variant of it that it stands below")
     level = fields.Integer(
         required=True, metadata={"description": "1 below the record, 2 below a variant of level 1, and so on"}
     )
-    createdAt = moment("When it was made")
-    updatedAt = moment("When it was last changed")
-    createdBy = string("Id of the user or API key that made it")
-    updatedBy = string("Id of the user or API key that changed it last")
+    createdAt = timestamp_field("When it was made")
+    updatedAt = timestamp_field("When it was last changed")
+    createdBy = string_field("Id of the user or API key that made it")
+    updatedBy = string_field("Id of the user or API key that changed it last")
     values = Values(required=True)
 
 
 class VariantRequestBody(VariantBody):
     """A variant to be made."""
 
-    id = identifier("The variant's id; made when absent", required=False)
-    parentId = string("What it stands below; its record when absent", required=False)
+    id = id_field("The variant's id; made when absent", required=False)
+    parentId = string_field("What it stands below; its record when absent", required=False)
     values = Values(load_default=dict)
 
     class Meta(Body.Meta):
@@ -66,17 +66,17 @@ class ResolvedVariantBody(VariantBody):
     inheritedAttributes = Items(fields.String(), "Taken from what is above it", required=True)
 
 
-def variant_text(record_id: str, id: str) -> str:
-    """Answer a variant's stored text. Raises ApiError 404."""
-    row = one("SELECT body FROM entities WHERE tenant = ? AND record_id = ? AND id = ?", g.tenant, record_id, id)
+def fetch_variant_text(record_id: str, id: str) -> str:
+    """Return a variant's stored text. Raises ApiError 404."""
+    row = fetch_one("SELECT body FROM entities WHERE tenant = ? AND record_id = ? AND id = ?", g.tenant, record_id, id)
     if row is None:
-        raise not_found("variant", id) if record_exists(record_id) else not_found("record", record_id)
+        raise not_found_error("variant", id) if record_exists(record_id) else not_found_error("record", record_id)
     return row[0]
 
 
 def load_variant(record_id: str, id: str) -> Entity:
-    """Answer a variant, in the state of its record. Raises ApiError 404."""
-    return load_record(record_id)._replace(body=json.loads(variant_text(record_id, id)))
+    """Return a variant, in the state of its record. Raises ApiError 404."""
+    return load_record(record_id)._replace(body=json.loads(fetch_variant_text(record_id, id)))
 
 
 @api.get("/variants")
@@ -94,28 +94,28 @@ def list_variants() -> Response:
 def list_record_variants(id: str) -> Response:
     """List the variants of a record, of every level, newest last."""
     if not record_exists(id):
-        raise not_found("record", id)
+        raise not_found_error("record", id)
     sql = "SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ? AND record_id = ? ORDER BY seq"
-    return answer_list(execute(sql, g.tenant, id))
+    return json_list(execute(sql, g.tenant, id))
 
 
 def insert_variant(body: dict[str, Any], record_id: str) -> str:
-    """Store a new variant and answer its text. Raises ApiError 400, 404 or 409."""
+    """Store a new variant and return its text. Raises ApiError 400, 404 or 409."""
     record, parent = load_record(record_id), body.get("parentId", record_id)
     rules = schema_rules(record.schema_id)
     if not rules.schema["variantEnabled"]:
         raise ApiError(400, f"schemaId: schema '{record.schema_id}' has no variants (variantEnabled is false)")
     sql = "SELECT json_extract(body, '$.level') FROM entities WHERE tenant = ? AND record_id = ? AND id = ?"
-    row = (0,) if parent == record_id else one(sql, g.tenant, record_id, parent)
+    row = (0,) if parent == record_id else fetch_one(sql, g.tenant, record_id, parent)
     if row is None:
-        raise ApiError(400, f"parentId: expected '{record_id}' or a variant of it, got {shown(parent)}")
-    refuse_problems(rules.values_problems(body["values"], {}))
+        raise ApiError(400, f"parentId: expected '{record_id}' or a variant of it, got {format_value(parent)}")
+    raise_for_problems(rules.values_problems(body["values"], {}))
     variant = {
         "id": body.get("id") or random_id("var"),
         "entityId": record_id,
         "parentId": parent,
         "level": row[0] + 1,
-        **authorship(),
+        **audit_fields(),
         "values": {alias: entries for alias, entries in body["values"].items() if entries},
     }
     return insert_entity(rules, variant)
@@ -128,7 +128,7 @@ def insert_variant(body: dict[str, Any], record_id: str) -> str:
 def create_variant(body: dict[str, Any], id: str) -> Response:
     """Create a variant of a record, or of another variant of it."""
     with transaction():
-        return answer(insert_variant(body, id), 201)
+        return json_response(insert_variant(body, id), 201)
 
 
 @api.get("/records/<id>/variants/<variant_id>")
@@ -136,7 +136,7 @@ def create_variant(body: dict[str, Any], id: str) -> Response:
 @api.response(200, VariantBody)
 def get_variant(id: str, variant_id: str) -> Response:
     """Get one variant with what it overrides."""
-    return answer(variant_text(id, variant_id))
+    return json_response(fetch_variant_text(id, variant_id))
 
 
 @api.get("/records/<id>/variants/<variant_id>/resolved")
@@ -164,7 +164,7 @@ def resolve_variant(id: str, variant_id: str) -> Response:
         "overriddenAttributes": list(own),
         "inheritedAttributes": [alias for alias in effective if alias not in own],
     }
-    return answer(to_json(resolved))
+    return json_response(to_json(resolved))
 
 
 @api.put("/records/<id>/variants/<variant_id>")
@@ -174,7 +174,7 @@ def resolve_variant(id: str, variant_id: str) -> Response:
 def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Response:
     """Replace what a variant overrides of each attribute listed; an empty array restores inheritance."""
     with transaction():
-        return answer(save_checked_values(load_variant(id, variant_id), body["values"]))
+        return json_response(save_checked_values(load_variant(id, variant_id), body["values"]))
 
 
 @api.patch("/records/<id>/variants/<variant_id>/values/<attribute>")
@@ -184,7 +184,7 @@ def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Re
 def set_variant_value(body: dict[str, Any], id: str, variant_id: str, attribute: str) -> Response:
     """Set one scoped value of a variant; null removes it, and with the last one gone it inherits again."""
     with transaction():
-        return answer(save_value(load_variant(id, variant_id), attribute, body["scope"], body["value"]))
+        return json_response(save_value(load_variant(id, variant_id), attribute, body["scope"], body["value"]))
 
 
 @api.delete("/records/<id>/variants/<variant_id>")
@@ -198,5 +198,5 @@ def delete_variant(id: str, variant_id: str) -> None:
         " DELETE FROM entities WHERE tenant = ? AND id IN below RETURNING body"
     )
     with transaction():
-        variant_text(id, variant_id)
+        fetch_variant_text(id, variant_id)
         log_deletions(execute(sql, variant_id, g.tenant, g.tenant).fetchall())

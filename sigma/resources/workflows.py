@@ -6,32 +6,32 @@ import marshmallow as ma
 from flask import g
 from marshmallow import fields, validate
 
-from sigma.database import one
+from sigma.database import fetch_one
 from sigma.http.errors import ApiError
-from sigma.http.fields import Body, Items, Number, Reference, aliases, each_once, identifier, string
+from sigma.http.fields import Body, Items, Number, Reference, aliases_field, id_field, string_field, unique_items
 from sigma.resources.model import ModelBody, model_noun
 
 
 class StateBody(Body):
     """A state that records can be in; the lists name attributes by alias, or by id."""
 
-    id = identifier("The state's id")
-    name = string("The state's name")
-    color = string("A colour, in hex", required=False)
-    hidden = aliases("Attributes not shown in this state")
-    required = aliases("Attributes that count for completeness")
-    readOnly = aliases("Attributes that cannot change")
+    id = id_field("The state's id")
+    name = string_field("The state's name")
+    color = string_field("A colour, in hex", required=False)
+    hidden = aliases_field("Attributes not shown in this state")
+    required = aliases_field("Attributes that count for completeness")
+    readOnly = aliases_field("Attributes that cannot change")
 
 
 class TransitionBody(Body):
     """A way from one state to another."""
 
-    id = identifier("The transition's id")
-    name = string("The transition's name", required=False)
-    fromStateId = string("The state it leaves")
-    toStateId = string("The state it leads to")
+    id = id_field("The transition's id")
+    name = string_field("The transition's name", required=False)
+    fromStateId = string_field("The state it leaves")
+    toStateId = string_field("The state it leads to")
     allowedRoleIds = Items(
-        Reference("role"), "Who may take it, everybody if there are none", load_default=list, validate=each_once()
+        Reference("role"), "Who may take it, everybody if there are none", load_default=list, validate=unique_items()
     )
     requiresCompleteness = Number(
         "Least score to take it with", load_default=0, validate=validate.Range(0, 100, error="Expected 0 to 100")
@@ -41,14 +41,14 @@ class TransitionBody(Body):
 class WorkflowBody(ModelBody):
     """The states that the records of a schema go through."""
 
-    id = identifier("The workflow's id")
-    alias = identifier("Short name")
-    name = string("The workflow's name")
-    description = string("What it is for", required=False, longest=10_000)
-    defaultStateId = string("The state of new records")
-    states = Items(fields.Nested(StateBody), "What records can be in", required=True, most=500, validate=each_once("id"))
+    id = id_field("The workflow's id")
+    alias = id_field("Short name")
+    name = string_field("The workflow's name")
+    description = string_field("What it is for", required=False, longest=10_000)
+    defaultStateId = string_field("The state of new records")
+    states = Items(fields.Nested(StateBody), "What records can be in", required=True, most=500, validate=unique_items("id"))
     transitions = Items(
-        fields.Nested(TransitionBody), "The ways between states", load_default=list, most=5000, validate=each_once("id")
+        fields.Nested(TransitionBody), "The ways between states", load_default=list, most=5000, validate=unique_items("id")
     )
 
     @ma.validates_schema
@@ -71,7 +71,7 @@ class WorkflowBody(ModelBody):
             " WHERE r.tenant = ? AND r.kind = 'schema' AND r.target_kind = 'workflow' AND r.target_id = ? AND c.state_id = ?"
         )
         for state in (old or {"states": []})["states"]:
-            if state["id"] not in kept and one(sql, g.tenant, new["id"], state["id"])[0]:
+            if state["id"] not in kept and fetch_one(sql, g.tenant, new["id"], state["id"])[0]:
                 raise ApiError(409, f"states: '{state['id']}' cannot be taken out, because records are in it")
 
 

@@ -11,13 +11,13 @@ from typing import Any
 from flask import current_app, g
 from werkzeug.security import generate_password_hash
 
-from sigma.database import execute, get_db, one
+from sigma.database import execute, fetch_one, get_db
 from sigma.http.credentials import Caller, hash_key
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import to_json
 from sigma.permissions import ROLE_FLAGS
 from sigma.resources.catalogs import CategoryRequestBody, insert_assignment, insert_category
-from sigma.resources.lifecycle import move_record
+from sigma.resources.lifecycle import transition
 from sigma.resources.model import MODEL, exists, load_object, store_object
 from sigma.resources.records import RecordRequestBody, insert_record
 from sigma.resources.roles import RoleBody
@@ -26,7 +26,7 @@ from sigma.resources.variants import VariantRequestBody, insert_variant
 
 DEMO_FILE = Path(__file__).with_name("demo.json")
 
-CONTENTS = (  # how what a workspace holds is read, and stored in another one; foreign keys allow this order
+CONTENT_TABLES = (  # how what a workspace holds is read, and stored in another one; foreign keys allow this order
     (
         "SELECT kind, body FROM model_objects WHERE tenant = ? ORDER BY seq",
         "INSERT INTO model_objects (tenant, kind, body) VALUES (?, ?, ?)",
@@ -54,7 +54,7 @@ CONTENTS = (  # how what a workspace holds is read, and stored in another one; f
     ),
 )
 
-REMOVE_CONTENTS = (  # table by table, because SQLite follows a cascade, as from category to category, 1,000 levels deep
+CONTENT_DELETIONS = (  # table by table, because SQLite follows a cascade, as from category to category, 1,000 levels deep
     "DELETE FROM category_assignments WHERE tenant = ?",
     "DELETE FROM categories WHERE tenant = ?",
     "DELETE FROM unique_values WHERE tenant = ?",
@@ -69,13 +69,13 @@ REMOVE_CONTENTS = (  # table by table, because SQLite follows a cascade, as from
 
 
 def read_demo() -> dict[str, Any]:
-    """Answer what the demo workspace is made of."""
+    """Return what the demo workspace is made of."""
     demo: dict[str, Any] = json.loads(DEMO_FILE.read_text(encoding="utf-8"))
     return demo
 
 
 @contextmanager
-def acting_as(tenant: str, user_id: str) -> Iterator[None]:
+def impersonating(tenant: str, user_id: str) -> Iterator[None]:
     """Let the block act in a workspace as one of its users, whoever sent the request."""
     with current_app.app_context():  # so that the log does not take the user for who sent it
         g.tenant, g.caller = tenant, Caller(tenant, user_id, user={"id": user_id}, role={})
@@ -96,7 +96,7 @@ def insert_administrator_role(id: str) -> str:
     return id
 
 
-def insert_contents(demo: dict[str, Any]) -> None:
+def insert_content(demo: dict[str, Any]) -> None:
     """Store what the demo workspace holds at first, checked as if it had come through the API."""
     for kind, body in demo["model"]:  # one that comes again replaces the first: roles and workflows refer to each other
         old = load_object(kind, body["id"]) if exists(kind, body["id"]) else None
@@ -110,17 +110,17 @@ def insert_contents(demo: dict[str, Any]) -> None:
     for category_id, record_id in demo["assignments"]:
         insert_assignment(category_id, record_id)
     for record_id, state_id in demo["transitions"]:
-        move_record(record_id, state_id)
+        transition(record_id, state_id)
 
 
 def make_first_state(demo: dict[str, Any]) -> list[list[tuple[str, ...]]]:
-    """Answer the rows of what the demo workspace holds at first: they are made in a workspace that is then taken back."""
+    """Return the rows of what the demo workspace holds at first: they are made in a workspace that is then taken back."""
     tenant = random_id("ws")
     execute("SAVEPOINT first_state")
     execute("INSERT INTO workspaces (id, name) VALUES (?, '')", tenant)
-    with acting_as(tenant, demo["users"][0]["id"]):
-        insert_contents(demo)
-    rows = [execute(select, tenant).fetchall() for select, _ in CONTENTS]
+    with impersonating(tenant, demo["users"][0]["id"]):
+        insert_content(demo)
+    rows = [execute(select, tenant).fetchall() for select, _ in CONTENT_TABLES]
     execute("ROLLBACK TO first_state")
     execute("RELEASE first_state")
     return rows
@@ -129,18 +129,18 @@ def make_first_state(demo: dict[str, Any]) -> list[list[tuple[str, ...]]]:
 def insert_first_state(demo: dict[str, Any]) -> None:
     """Store what the demo workspace holds at first; rows that were made once are stored in a tenth of the time."""
     made_from = hashlib.sha256(to_json(demo).encode()).hexdigest()
-    row = one("SELECT value FROM settings WHERE name = 'demo_first_state'")
+    row = fetch_one("SELECT value FROM settings WHERE name = 'demo_first_state'")
     kept = json.loads(row[0]) if row else {}
     if kept.get("madeFrom") != made_from:  # there is none yet, or another release made it
         kept = {"madeFrom": made_from, "rows": make_first_state(demo)}
         execute("INSERT OR REPLACE INTO settings (name, value) VALUES ('demo_first_state', ?)", to_json(kept))
-    for (_, insert), rows in zip(CONTENTS, kept["rows"], strict=True):
+    for (_, insert), rows in zip(CONTENT_TABLES, kept["rows"], strict=True):
         get_db().executemany(insert, ((g.tenant, *columns) for columns in rows))
 
 
-def remove_contents(tenant: str) -> None:
+def delete_content(tenant: str) -> None:
     """Remove all that a workspace holds."""
-    for sql in REMOVE_CONTENTS:
+    for sql in CONTENT_DELETIONS:
         execute(sql, tenant)
 
 
@@ -149,7 +149,7 @@ hash_demo_password = functools.cache(generate_password_hash)  # slow on purpose,
 
 def insert_demo(demo: dict[str, Any]) -> None:
     """Store all that the demo workspace holds at first: its contents, its users and its documented keys."""
-    with acting_as(demo["workspace"]["id"], demo["users"][0]["id"]):
+    with impersonating(demo["workspace"]["id"], demo["users"][0]["id"]):
         insert_first_state(demo)
         for user in demo["users"]:
             insert_user(user, hash_demo_password(user["password"]), next_sessions_from())

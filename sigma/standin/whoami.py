@@ -7,12 +7,12 @@ from typing import Any
 from flask import current_app, g
 from marshmallow import fields
 
-from sigma.database import one
+from sigma.database import fetch_one
 from sigma.http.access import any_caller, may_call
 from sigma.http.blueprint import standin
 from sigma.http.credentials import Caller, unauthorized
-from sigma.http.fields import Body, Flag, Items, choice, mapping, string
-from sigma.http.responses import NOT_STORED
+from sigma.http.fields import Body, Flag, Items, dict_field, enum_field, string_field
+from sigma.http.responses import NO_STORE
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.resources.api_keys import ApiKeyBody
 from sigma.resources.sessions import UserBody
@@ -29,7 +29,7 @@ class HeldKeyBody(ApiKeyBody):
 class SignedInUserBody(UserBody):
     """The user whose token was presented, with what the role allows."""
 
-    roleFlags = mapping(
+    roleFlags = dict_field(
         "Whether the user's role has each flag now", "RoleFlags", Flag("Whether the role has it", required=True), required=True
     )
 
@@ -37,9 +37,11 @@ class SignedInUserBody(UserBody):
 class RouteBody(Body):
     """A route of the API, and whether a credential may call it."""
 
-    method = choice("The method", ["GET", "POST", "PUT", "PATCH", "DELETE"], "Method")
-    path = string("The path, as in this document")
-    permission = choice("What a key needs; session: no key may call it", [*PERMISSIONS, "session", "public"], "RoutePermission")
+    method = enum_field("The method", ["GET", "POST", "PUT", "PATCH", "DELETE"], "Method")
+    path = string_field("The path, as in this document")
+    permission = enum_field(
+        "What a key needs; session: no key may call it", [*PERMISSIONS, "session", "public"], "RoutePermission"
+    )
     roleFlag = fields.String(
         required=True, allow_none=True, metadata={"description": "What a user's role needs; null: any user may call it"}
     )
@@ -49,7 +51,7 @@ class RouteBody(Body):
 class WhoamiBody(Body):
     """Whose credential was presented, and what it may call."""
 
-    kind = choice("What the credential is", ["api-key", "user"], "CredentialKind")
+    kind = enum_field("What the credential is", ["api-key", "user"], "CredentialKind")
     workspace = fields.Nested(WorkspaceBody, required=True, metadata={"description": "Where it is good"})
     key = fields.Nested(HeldKeyBody, metadata={"description": "The API key; absent for a user"})
     user = fields.Nested(SignedInUserBody, metadata={"description": "The user; absent for an API key"})
@@ -77,7 +79,7 @@ def describe_routes(caller: Caller) -> Iterator[dict[str, Any]]:
 @standin.response(200, WhoamiBody)
 def get_caller() -> Any:
     """Say whose credential this is, and which routes it may call; the credential itself is never shown."""
-    row = one(
+    row = fetch_one(
         "SELECT w.name, k.name FROM workspaces w LEFT JOIN api_keys k ON k.tenant = w.id AND k.id = ? WHERE w.id = ?",
         *(g.caller.id, g.tenant),
     )
@@ -90,4 +92,4 @@ def get_caller() -> Any:
         caller["key"] = {"id": g.caller.id, "name": key, "permissions": g.caller.permissions}
     else:
         caller["user"] = {**g.caller.user, "roleFlags": {flag: g.caller.role_says(flag) for flag in ROLE_FLAGS}}
-    return {**caller, "routes": list(describe_routes(g.caller))}, 200, NOT_STORED
+    return {**caller, "routes": list(describe_routes(g.caller))}, 200, NO_STORE

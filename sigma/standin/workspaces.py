@@ -4,31 +4,31 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from sigma.database import execute, get_db, one, transaction
+from sigma.database import execute, fetch_one, get_db, transaction
 from sigma.http.access import demo_only
 from sigma.http.blueprint import standin
-from sigma.http.errors import found
-from sigma.http.fields import Body, Flag, Items, identifier, string
-from sigma.http.responses import NOT_STORED
+from sigma.http.errors import get_or_404
+from sigma.http.fields import Body, Flag, Items, id_field, string_field
+from sigma.http.responses import NO_STORE
 from sigma.http.stamps import random_id
 from sigma.resources.api_keys import ApiKeyRequestBody, NewApiKeyBody, insert_api_key
 from sigma.resources.sessions import NO_PASSWORD, SessionBody, make_session
 from sigma.standin.demo import (
-    acting_as,
+    delete_content,
+    impersonating,
     insert_administrator_role,
     insert_demo,
     insert_first_state,
     insert_user,
     read_demo,
-    remove_contents,
 )
 
 
 class WorkspaceBody(Body):
     """A workspace."""
 
-    id = identifier("The workspace's id")
-    name = string("The workspace's name")
+    id = id_field("The workspace's id")
+    name = string_field("The workspace's name")
 
 
 class WantedWorkspaceBody(Body):
@@ -70,7 +70,7 @@ def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]
     users = demo["users"] if content == "demo" else [{"id": "user-admin", "name": "Administrator", "roleId": "role-admin"}]
     sessions = {}
     execute("INSERT INTO workspaces (id, name, is_disposable) VALUES (?, ?, 1)", id, name)
-    with acting_as(id, users[0]["id"]):
+    with impersonating(id, users[0]["id"]):
         if content == "demo":
             insert_first_state(demo)
         else:
@@ -91,7 +91,7 @@ def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]
 def create_test_workspace(wanted: dict[str, Any]) -> Any:
     """Make a workspace of its own for a test, with an administrator's session and the API keys asked for."""
     with transaction():
-        return insert_test_workspace(**wanted), 201, NOT_STORED
+        return insert_test_workspace(**wanted), 201, NO_STORE
 
 
 @standin.delete("/workspaces/<id>")
@@ -100,8 +100,8 @@ def create_test_workspace(wanted: dict[str, Any]) -> Any:
 def delete_test_workspace(id: str) -> None:
     """Remove a workspace that was made for a test, with all that it holds; no other workspace can be removed."""
     with transaction():
-        found(one("SELECT 1 FROM workspaces WHERE id = ? AND is_disposable", id), "workspace", id)
-        remove_contents(id)
+        get_or_404(fetch_one("SELECT 1 FROM workspaces WHERE id = ? AND is_disposable", id), "workspace", id)
+        delete_content(id)
         execute("DELETE FROM workspaces WHERE id = ? AND is_disposable", id)
 
 
@@ -115,10 +115,10 @@ def reset_demo(wanted: dict[str, Any]) -> None:
         demo = read_demo()
         id = demo["workspace"]["id"]
         living = execute("SELECT sessions_from, tenant, id FROM users WHERE tenant = ?", id).fetchall()
-        remove_contents(id)
+        delete_content(id)
         insert_demo(demo)
         get_db().executemany("UPDATE users SET sessions_from = ? WHERE tenant = ? AND id = ?", living)
         if wanted["removeTestWorkspaces"]:
             for (id,) in execute("SELECT id FROM workspaces WHERE is_disposable").fetchall():
-                remove_contents(id)
+                delete_content(id)
             execute("DELETE FROM workspaces WHERE is_disposable")

@@ -87,7 +87,7 @@ Figures = Mapping[str, Figure | MissingError]
 
 
 def prepare_parts(rounds: int | None, many: int) -> dict[str, Callable[[Path], Figures]]:
-    """Answer the parts, each with as many rounds as it takes for a steady figure, or with so many."""
+    """Return the parts, each with as many rounds as it takes for a steady figure, or with so many."""
     return {
         "inprocess": partial(inprocess.measure, rounds=rounds or 50),
         "sizes": partial(sizes.measure, rounds=rounds or 100, many=many),
@@ -98,7 +98,7 @@ def prepare_parts(rounds: int | None, many: int) -> dict[str, Callable[[Path], F
 
 
 def run_part(name: str, measure: Callable[[Path], Figures]) -> Figures | Exception:
-    """Answer a part's figures, or why there are none: the other parts are worth having all the same."""
+    """Return a part's figures, or why there are none: the other parts are worth having all the same."""
     print(f"{name} …", flush=True)
     begun = time.monotonic()
     try:
@@ -112,7 +112,7 @@ def run_part(name: str, measure: Callable[[Path], Figures]) -> Figures | Excepti
 
 
 def cells(row: Row, results: Mapping[str, Figures | Exception]) -> list[str]:
-    """Answer a row of a table."""
+    """Return a row of a table."""
     goals = [f"{'≥' if row.goal.at_least else '≤'} {goal:g}" for goal in row.goal[:2]] if row.goal else ["", ""]
     result = results.get(row.part, MissingError("not run"))
     figure = result[row.name] if isinstance(result, Mapping) else result

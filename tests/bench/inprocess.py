@@ -33,7 +33,7 @@ def prepare_reads(app: Any) -> dict[str, Callable[[], bytes]]:
 
 
 def measure_reads(app: Any, rounds: int) -> dict[str, Figure]:
-    """Answer the figures of what changes nothing."""
+    """Return the figures of what changes nothing."""
     requests = prepare_reads(app)
     batches = {name: lambda name=name: seconds_each([requests[name]] * READS[name]) for name in READS}
     seconds = alternate(batches, rounds)
@@ -56,7 +56,7 @@ def commit(db: sqlite3.Connection, text: str) -> None:
 
 
 def measure_writes(app: Any, db: sqlite3.Connection, rounds: int) -> dict[str, Figure]:
-    """Answer the figures of a record that is made, and what of it is the disk's part."""
+    """Return the figures of a record that is made, and what of it is the disk's part."""
     bare, text = request(bare_flask.create_app(), "/records/ent-rain-hat", key=None), make_record(app).decode()
     batches = {
         "bare": lambda: seconds_each([bare] * WRITES["bare"]),
@@ -73,7 +73,7 @@ def measure_writes(app: Any, db: sqlite3.Connection, rounds: int) -> dict[str, F
 
 
 def measure(folder: Path, rounds: int) -> dict[str, Figure]:
-    """Answer this part's figures."""
+    """Return this part's figures."""
     with closing(open_plain_database(folder / "plain.db")) as db:
         app = make_service(folder / "service.db")
         figures = measure_reads(app, 10 * rounds) | measure_writes(app, db, rounds)

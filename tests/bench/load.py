@@ -25,7 +25,7 @@ class Target(NamedTuple):
     headers: dict[str, str]
 
     def request(self) -> bytes:
-        """Answer the request as it is sent."""
+        """Return the request as it is sent."""
         headers = {"Host": f"127.0.0.1:{self.port}", "User-Agent": "bench", "Accept": "*/*", **self.headers}
         lines = [f"GET {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
         return "\r\n".join(lines).encode()
@@ -73,7 +73,7 @@ class Client:
         return True
 
     def is_complete(self) -> bool:
-        """Answer whether all of an answer has come, and remember how long it was."""
+        """Return whether all of an answer has come, and remember how long it was."""
         head, separator, _ = self.received.partition(b"\r\n\r\n")
         if not separator:
             return False
@@ -94,7 +94,7 @@ def answered(selector: selectors.BaseSelector) -> list[Client]:
 
 
 def seconds_each_answer(target: Target, connections: int, seconds: float) -> float:
-    """Answer how long one answer takes on average, when so many connections ask for so long. Raises LoadError."""
+    """Return how long one answer takes on average, when so many connections ask for so long. Raises LoadError."""
     with selectors.DefaultSelector() as selector:
         clients = {Client(target, selector) for _ in range(connections)}
         try:

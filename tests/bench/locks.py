@@ -40,7 +40,7 @@ def write_for(target: Target, shared: str, until: float) -> list[bool]:
 
 
 def measure(folder: Path, seconds: int) -> dict[str, Figure]:
-    """Answer this part's figure."""
+    """Return this part's figure."""
     shared = json.loads(make_record(make_service(folder / "service.db")))["id"]
     database.close_db()
     with running(flask_serve(folder / "service.db", f"/api/v1/records/{shared}", WORKERS)) as target:

@@ -24,7 +24,7 @@ class MissingError(Exception):
 
 
 def alternate(batches: Mapping[Any, Callable[[], float]], rounds: int) -> dict[Any, list[float]]:
-    """Answer what each batch measured in each round; every round begins with another one, and one round is for warming up.
+    """Return what each batch measured in each round; every round begins with another one, and one round is for warming up.
 
     There are fewer rounds, though never fewer than three, where they would take more than a minute.
     """
@@ -41,7 +41,7 @@ def alternate(batches: Mapping[Any, Callable[[], float]], rounds: int) -> dict[A
 
 
 def ratio(ours: list[float], theirs: list[float]) -> Figure:
-    """Answer ours ÷ theirs, with the range of the middle half of the rounds.
+    """Return ours ÷ theirs, with the range of the middle half of the rounds.
 
     It is the median of each round's own ratio: the machine's speed changes from round to round, and cancels out.
     """
@@ -56,7 +56,7 @@ def short(number: float) -> str:
 
 
 def seconds_each(calls: list[Callable[[], object]]) -> float:
-    """Answer how long these calls take on average."""
+    """Return how long these calls take on average."""
     begun = time.perf_counter()
     for call in calls:
         call()
@@ -79,7 +79,7 @@ def standard_error_discarded() -> Iterator[None]:
 
 
 def file_system(folder: Path) -> str:
-    """Answer the type of the file system that a folder is on."""
+    """Return the type of the file system that a folder is on."""
     try:
         mounts = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
     except OSError:

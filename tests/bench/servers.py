@@ -33,7 +33,7 @@ class Command(NamedTuple):
 
 
 def free_port() -> int:
-    """Answer a port that nobody uses."""
+    """Return a port that nobody uses."""
     with closing(socket.socket()) as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
@@ -98,7 +98,7 @@ def end(process: subprocess.Popen) -> None:
 
 
 def flask_serve(database: Path, path: str, workers: int = 1) -> Command:
-    """Answer how people start the service."""
+    """Return how people start the service."""
     port = free_port()
     arguments = [sys.executable, "-m", "flask", "--app", "app", "serve"]
     environment = {**os.environ, "SIGMA_DATABASE": str(database), "PORT": str(port), "WORKERS": str(workers)}
@@ -106,7 +106,7 @@ def flask_serve(database: Path, path: str, workers: int = 1) -> Command:
 
 
 def what_serve_executes(database: Path, path: str) -> Command:
-    """Answer the server's own command line: what `flask serve` becomes, without the command that looks things over first."""
+    """Return the server's own command line: what `flask serve` becomes, without the command that looks things over first."""
     port = free_port()
     app = service.create_app({"DATABASE": str(database), "PORT": port})
     with mock.patch("os.execve") as execve, mock.patch.object(serve, "announce_when_ready"):
@@ -119,7 +119,7 @@ def what_serve_executes(database: Path, path: str) -> Command:
 
 
 def bare_flask(database: Path) -> Command:
-    """Answer how to start a bare Flask application on the same server, with the same options."""
+    """Return how to start a bare Flask application on the same server, with the same options."""
     served = what_serve_executes(database, "")
     arguments = ["bare_flask:create_app" if argument.startswith("app:") else argument for argument in served.arguments]
     environment = {**served.environment, "PYTHONPATH": str(HERE / "peers")}
@@ -127,7 +127,7 @@ def bare_flask(database: Path) -> Command:
 
 
 def canned() -> Command:
-    """Answer how to start the server that does nothing, which shows what the load generator is capable of."""
+    """Return how to start the server that does nothing, which shows what the load generator is capable of."""
     port = free_port()
     arguments = [sys.executable, str(HERE / "peers" / "canned.py"), str(port)]
     return Command(arguments, dict(os.environ), Target(port, "/", {}))
@@ -137,13 +137,13 @@ def canned() -> Command:
 
 
 def what_went_wrong(log: Path) -> str:
-    """Answer the line of a log that says it best: the first that speaks of an error, else the last."""
+    """Return the line of a log that says it best: the first that speaks of an error, else the last."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
     return next((line for line in lines if "error" in line.lower()), lines[-1] if lines else f"nothing is in {log}")
 
 
 def installed(name: str, log: str) -> str:
-    """Answer the path of a peer's program. Raises MissingError with the reason that installing it left in the log."""
+    """Return the path of a peer's program. Raises MissingError with the reason that installing it left in the log."""
     program = PEERS / name
     if not program.exists():
         raise MissingError(f"not installed: {what_went_wrong(PEERS / log)}")
@@ -161,7 +161,7 @@ def prepare_python_peer(name: str, folder: Path) -> tuple[dict[str, str], str]:
 
 
 def django_rest(folder: Path, id: str) -> Command:
-    """Answer how to start Django REST framework, on gunicorn's synchronous workers."""
+    """Return how to start Django REST framework, on gunicorn's synchronous workers."""
     program, port = installed("bin/gunicorn", "python.log"), free_port()
     environment, key = prepare_python_peer("django_rest", folder)
     arguments = [program, "--workers", "2", "--bind", f"127.0.0.1:{port}", "django_rest:application"]
@@ -169,7 +169,7 @@ def django_rest(folder: Path, id: str) -> Command:
 
 
 def fastapi_sqlite(folder: Path, id: str) -> Command:
-    """Answer how to start FastAPI, on one uvicorn worker with its fast event loop and parser, without a log."""
+    """Return how to start FastAPI, on one uvicorn worker with its fast event loop and parser, without a log."""
     program, port = installed("bin/uvicorn", "python.log"), free_port()
     environment, key = prepare_python_peer("fastapi_sqlite", folder)
     options = ["--port", str(port), "--loop", "uvloop", "--http", "httptools", "--no-access-log"]
@@ -177,7 +177,7 @@ def fastapi_sqlite(folder: Path, id: str) -> Command:
 
 
 def json_server(folder: Path, id: str) -> Command:
-    """Answer how to start json-server, which asks for no key, without its log."""
+    """Return how to start json-server, which asks for no key, without its log."""
     program, port = installed("node_modules/.bin/json-server", "node.log"), free_port()
     record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     (folder / "json-server.json").write_text(json.dumps({"records": [record]}), encoding="utf-8")

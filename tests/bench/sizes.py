@@ -65,7 +65,7 @@ def fill(path: Path, raw_keys: dict[int, str], keys: int, records: int, text: st
 
 
 def count_rows(path: Path) -> tuple[int, int]:
-    """Answer how many keys and records there are."""
+    """Return how many keys and records there are."""
     with closing(sqlite3.connect(path)) as db:
         return tuple(
             db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("api_keys", "entities WHERE is_variant = 0")
@@ -73,7 +73,7 @@ def count_rows(path: Path) -> tuple[int, int]:
 
 
 def spread(count: int) -> list[int]:
-    """Answer up to MOST_USED numbers, evenly spread below this one, in a random order that is always the same."""
+    """Return up to MOST_USED numbers, evenly spread below this one, in a random order that is always the same."""
     numbers = list(range(0, count, max(1, count // MOST_USED)))
     random.Random(count).shuffle(numbers)
     return numbers
@@ -124,7 +124,7 @@ def prepare_batches(filled: Filled) -> dict[str, Callable[[], float]]:
 
 
 def measure(folder: Path, rounds: int, many: int) -> dict[str, Figure]:
-    """Answer this part's figures: the large database ÷ the small one."""
+    """Return this part's figures: the large database ÷ the small one."""
     small = make_filled(folder / "small.db", FEW_KEYS, FEW_RECORDS)
     begun = time.monotonic()
     large = make_filled(folder / "large.db", many, many)

@@ -58,7 +58,7 @@ def load_batch(target: Target, connections: int) -> Callable[[], float]:
 
 
 def measure(folder: Path, rounds: int) -> dict[str, Figure | MissingError]:
-    """Answer this part's figures: how many times as many answers the service gives as another server."""
+    """Return this part's figures: how many times as many answers the service gives as another server."""
     with ExitStack() as stack:
         targets, missing = start_all(folder, stack)
         check_answers(targets, folder)

@@ -11,14 +11,14 @@ from wsgi import make_record, make_service
 
 
 def seconds_to_first_answer(command: Command) -> float:
-    """Answer how long it takes from the start of the process to its first 200."""
+    """Return how long it takes from the start of the process to its first 200."""
     begun = time.perf_counter()
     with running(command):
         return time.perf_counter() - begun
 
 
 def measure(folder: Path, rounds: int) -> dict[str, Figure]:
-    """Answer this part's figures."""
+    """Return this part's figures."""
     database = folder / "service.db"
     path = f"/api/v1/records/{json.loads(make_record(make_service(database)))['id']}"
     database_module.close_db()

@@ -83,7 +83,7 @@ def scoped(value: Any, **scope: str) -> dict[str, Any]:
 
 
 def new_record(with_sku: bool = True) -> dict[str, Any]:
-    """Answer the body of a new record of the demo's schema, such that the stored record has 1 kB."""
+    """Return the body of a new record of the demo's schema, such that the stored record has 1 kB."""
     number = next(_numbers)
     values = {
         "product-name": [scoped("Rain Hat", language="seg-en"), scoped("Regnhat", language="seg-da")],
@@ -104,7 +104,7 @@ def post_record(app: Any, record: dict[str, Any]) -> Callable[[], bytes]:
 
 
 def make_record(app: Any, with_sku: bool = True) -> bytes:
-    """Make a record, and answer its text as it is served."""
+    """Make a record, and return its text as it is served."""
     text = post_record(app, new_record(with_sku))()
     if with_sku and len(text) not in RECORD_SIZE:
         raise RuntimeError(f"A record was meant to have 1 kB, and has {len(text)} bytes")

@@ -50,7 +50,7 @@ class Docs:
         return self.browser.find_elements(By.CSS_SELECTOR, selector)
 
     def text(self, selector):
-        """Answer the text of what can be seen, as soon as there is some."""
+        """Return the text of what can be seen, as soon as there is some."""
         return self.wait(lambda: self.find(selector).text)
 
     def click(self, selector):

@@ -112,7 +112,7 @@ def writing(server, headers):
 
 
 def ids(writers, name, before=float("inf"), after=0):
-    """Answer the ids of the records that were sent, or acknowledged, before or after a moment."""
+    """Return the ids of the records that were sent, or acknowledged, before or after a moment."""
     return {id for writer in writers for id, moment in getattr(writer, name).items() if after < moment < before}
 
 

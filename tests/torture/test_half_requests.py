@@ -73,7 +73,7 @@ def check_health(server, address=HERE, to="127.0.0.1"):
 
 
 def is_hung_up_on(client):
-    """Answer whether the server ends a connection without an answer."""
+    """Return whether the server ends a connection without an answer."""
     try:
         return client.recv(1) == b""
     except ConnectionResetError:
@@ -81,7 +81,7 @@ def is_hung_up_on(client):
 
 
 def descriptors(server):
-    """Answer what the worker has open, once it has had time to close what has ended."""
+    """Return what the worker has open, once it has had time to close what has ended."""
     time.sleep(1)
     (worker,) = workers(server)
     opened = [os.readlink(f"/proc/{worker}/fd/{number}") for number in os.listdir(f"/proc/{worker}/fd")]
@@ -89,7 +89,7 @@ def descriptors(server):
 
 
 def hung_up(server):
-    """Answer the lines of the log that tell of it; the first is written a moment after it has happened."""
+    """Return the lines of the log that tell of it; the first is written a moment after it has happened."""
     assert wait_until(lambda: "was hung up on" in server.log.read_text()), server.log.read_text()
     return [line for line in server.log.read_text().splitlines() if "was hung up on" in line]
 

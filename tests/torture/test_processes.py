@@ -30,7 +30,7 @@ MEBIBYTE = 1024 * 1024
 
 
 def environment(database, **settings):
-    """Answer this process's environment with these settings of the service and no others."""
+    """Return this process's environment with these settings of the service and no others."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SIGMA_") and name != "WORKERS"}
     return {**inherited, "HOST": "127.0.0.1", "SIGMA_DATABASE": str(database), **settings}
 
@@ -62,7 +62,7 @@ class Server:
         return answer
 
     def make_key(self, *permissions):
-        """Make a key, and answer it with the header that sends it."""
+        """Make a key, and return it with the header that sends it."""
         made = self.manage("POST", "/api-keys", {"name": "Feed", "permissions": list(permissions)})
         return made, {"X-Sigma-ApiKey": made["rawKey"]}
 
@@ -345,7 +345,7 @@ def serve(monkeypatch, template):
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(os, "execve", lambda *arguments: started.append(arguments))
         replace_everywhere(
-            monkeypatch, serve_module, "refuse_taken_port", lambda *_: None
+            monkeypatch, serve_module, "require_free_port", lambda *_: None
         )  # the addresses are none of this machine's
         replace_everywhere(monkeypatch, serve_module, "announce_when_ready", lambda *_: None)
         result = service.create_app({"DATABASE": str(database)}).test_cli_runner().invoke(args=["serve"])

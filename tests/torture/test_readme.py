@@ -41,7 +41,7 @@ STORY = [  # what each answer is, in order: an error's code, or a member and its
 
 
 def block(language, containing):
-    """Answer the README's one code block in this language with these words in it."""
+    """Return the README's one code block in this language with these words in it."""
     blocks = [text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if containing in text]
     assert len(blocks) == 1
     return blocks[0]

@@ -106,7 +106,7 @@ def is_record(name):
 
 
 def seen(server, headers, name):
-    """Answer how something is answered now."""
+    """Return how something is answered now."""
     if is_record(name):
         return server.request("GET", name, headers)
     status, answer = server.request("GET", "/catalogs", {"X-Sigma-ApiKey": name})
@@ -114,14 +114,14 @@ def seen(server, headers, name):
 
 
 def never_made(name):
-    """Answer how something is answered that was never made."""
+    """Return how something is answered that was never made."""
     if is_record(name):
         return 404, {"error": "NOT_FOUND", "message": f"Record '{name.rpartition('/')[2]}' not found"}
     return None
 
 
 def count_restored(log, found):
-    """Answer how many of a writer's steps are there, from the first on: none of them is missing, and there is none beyond."""
+    """Return how many of a writer's steps are there, from the first on: none of them is missing, and there is none beyond."""
     for count in range(len(log), -1, -1):
         state = {name: promise for _, name, promise in log[:count]}
         # What was under way when all was killed would have followed the last step, and may have been done or not.

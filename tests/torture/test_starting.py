@@ -10,7 +10,7 @@ from test_processes import ROOT, environment, starting, wait_for
 
 
 def seconds_to_import():
-    """Answer how long this machine, as busy as it is now, takes merely to import the service."""
+    """Return how long this machine, as busy as it is now, takes merely to import the service."""
     begun = time.monotonic()
     subprocess.run([sys.executable, "-c", "import app"], cwd=ROOT, check=True)
     return time.monotonic() - begun

@@ -25,7 +25,7 @@ BEGINNING = (
 
 
 def state_of(pid):
-    """Answer the state of a process, by its letter; Z for one that has ended, whether or not anybody took note."""
+    """Return the state of a process, by its letter; Z for one that has ended, whether or not anybody took note."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -33,7 +33,7 @@ def state_of(pid):
 
 
 def workers(server):
-    """Answer the ids of the server's worker processes that have not ended."""
+    """Return the ids of the server's worker processes that have not ended."""
     pid = server.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
     return [int(child) for child in children if state_of(child) != "Z"]
