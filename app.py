@@ -1,94 +1,99 @@
-"""The service: one Flask app, its blueprints, its hooks."""
+"""Sigma PIM, embedded: one Flask app, its blueprints, and the one hook that guards every route.
+
+Start it with `make run`, or from Python with `create_app({"DATABASE": "sigma.db"})`, which returns the WSGI application.
+"""
 
 import functools
 import gc
-import json
 import os
 import signal
-import sqlite3
 import threading
 from typing import Any
 
 import click
-from flask import Flask, Response
-from flask.logging import default_handler
-from werkzeug.exceptions import MethodNotAllowed, NotFound
+from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-# isort: off
-from sigma.resources import (  # noqa: F401 (their routes come in this order)
-    health,
-    sessions,
-    api_keys,
-    schemas,
-    attributes,
-    dimensions,
-    option_lists,
-    workflows,
-    roles,
-    records,
-    lifecycle,
-    variants,
-    catalogs,
-)
-from sigma.standin import whoami, workspaces as test_workspaces  # noqa: F401
-from sigma.cli import demo, serve, workspaces, users, keys, backup, doctor, story  # noqa: F401
 # isort: on
-
+from sigma.cli import backup, commands, demo, doctor, keys, story, users  # noqa: F401
+from sigma.cli import workspaces as workspace_commands  # noqa: F401
 from sigma.cli.serve import end_with, hang_up_on_half_requests, require_private_demo
 from sigma.database import prepare_database
-from sigma.docs.openapi import document_api, openapi_document
-from sigma.docs.pages import add_docs, show_index
-from sigma.http.access import bind_access, is_hidden
-from sigma.http.app import LogFormatter, Service
-from sigma.http.errors import Smorest, error_response, translate_database_error
+from sigma.docs.openapi import make_api, openapi_document
+from sigma.docs.pages import pages
+from sigma.http.access import bind_access, guard, public
+from sigma.http.app import Service, add_headers, log_request, set_up_log
+from sigma.http.errors import register_error_handlers
 from sigma.http.responses import json_response
-from sigma.resources.health import get_health
+
+# isort: off (the order of the API's documentation)
+from sigma.resources import (
+    api_keys,
+    attributes,
+    catalogs,
+    categories,
+    dimensions,
+    health,
+    lifecycle,
+    option_lists,
+    records,
+    roles,
+    schemas,
+    sessions,
+    variants,
+    workflows,
+)
+from sigma.resources.model import MODEL
 from sigma.settings import read_settings
+from sigma.standin import whoami, workspaces
 from sigma.standin.demo import read_demo
 
-
-def refuse_method(error: MethodNotAllowed, smorest: Smorest) -> Response:
-    """Return a wrong method; for a route that is hidden, as if there were no such path."""
-    try:
-        return smorest.handle_http_exception(NotFound() if is_hidden(error) else error)
-    except sqlite3.Error as failure:  # for which Flask asks no handler, being in one
-        return error_response(translate_database_error(failure))
+# In the order of the API's documentation.
+MODEL_NOUNS = (schemas, attributes, dimensions, option_lists, workflows, roles)
+API = (health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories)
+STANDIN = (whoami, workspaces)
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
-    """Make the WSGI application, and its database if there is none.
+    """Return the WSGI application, and make its database if there is none.
 
     Takes settings by name, which win over the environment. Raises StartError.
     """
     app = Service(__name__, static_folder=None)
-    app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
-    app.config.update(read_settings(config or {}))
+    app.config.update(read_settings(config or {}), PROVIDE_AUTOMATIC_OPTIONS=False)
     app.json.sort_keys, app.json.ensure_ascii = False, False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False  # a redirect would answer before the caller is known
     if app.config["PROXIES"]:  # who calls is what the outermost of them saw
         app.wsgi_app = ProxyFix(app.wsgi_app, app.config["PROXIES"], 0, 0)  # type: ignore[method-assign]
     prepare_database(app.config["DATABASE"])
-    default_handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s request=%(request)s %(message)s"))
-    app.logger.addHandler(default_handler)
-    app.logger.propagate = False  # another handler's format could show a key
-
-    smorest = document_api(app)
-    for failure in (sqlite3.Error, json.JSONDecodeError):  # the latter of what was stored: parse_json() reads the bodies
-        app.register_error_handler(failure, lambda error: smorest.handle_http_exception(translate_database_error(error)))
-    app.register_error_handler(MethodNotAllowed, lambda error: refuse_method(error, smorest))
-    document = functools.cache(lambda: openapi_document(smorest, read_demo()))
-    app.add_url_rule("/", view_func=show_index)
-    app.add_url_rule("/healthz", view_func=get_health)
-    app.add_url_rule("/openapi.json", "openapi", lambda: json_response(document()))
-    add_docs(app)
-    bind_access(app)
+    set_up_log(app)
+    add_routes(app)
+    for command in commands.commands.values():
+        app.cli.add_command(command)
+    app.before_request(guard)
+    app.after_request(add_headers)
+    if app.config["REQUEST_LOG"]:
+        app.after_request(log_request)
+    bind_access(app, MODEL)
 
     context = click.get_current_context(silent=True)
     if context is not None and context.info_name == "run":  # `flask run --host …`
         with app.app_context():
             require_private_demo(context.params["host"])
     return app
+
+
+def add_routes(app: Flask) -> None:
+    """Add everything that answers a request, and what turns exceptions into answers."""
+    api = make_api(app)
+    register_error_handlers(app, api)
+    blueprints = list(dict.fromkeys(module.blueprint for module in API + STANDIN))  # some modules share one
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint, url_prefix="/standin" if blueprint is whoami.blueprint else "/api/v1")
+    app.register_blueprint(pages)
+    app.add_url_rule("/healthz", "healthz", health.get_health)
+    document = functools.cache(lambda: openapi_document(api, blueprints, read_demo()))
+    app.add_url_rule("/openapi.json", "openapi", public(lambda: json_response(document())))
 
 
 def create_worker_app() -> Flask:

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flask import Flask, has_app_context
-from flask.ctx import AppContext
+from flask import current_app
 
 from sigma.settings import ROOT, StartError
 
@@ -37,30 +36,27 @@ MIGRATIONS = {  # what brings a database of each older version to the next one; 
     """,
 }
 BUSY_TIMEOUT = 5  # seconds that a write waits for another one
-FILE_CHECK_INTERVAL = 0.1  # seconds; a look before every statement would make a read a tenth slower
 
 
 class ThreadState(threading.local):
-    """What each thread keeps: the database that its statements go to, and its connection."""
+    """The connection that each thread keeps, and the path it is open on."""
 
-    db: sqlite3.Connection
-    path = ""
-    file: tuple[int, int] | None = None  # which file the connection is open on
-    look_at = 0.0  # when to see next whether that is still the one at the path
+    path: str | None = None
+    connection: sqlite3.Connection
 
 
 _thread = ThreadState()
-_prepared: dict[str, tuple[int, int]] = {}  # which file each path meant when this process prepared it
+_files: dict[str, tuple[int, int]] = {}  # which file each path meant when this process prepared it
 
 
 class DatabaseMovedError(sqlite3.OperationalError):
-    """That the database was removed or replaced while in use."""
+    """The database was removed or replaced while in use."""
 
-    sqlite_errorname = "SQLITE_READONLY_DBMOVED"  # SQLite's own word for it; in WAL mode it does not look
+    sqlite_errorname = "SQLITE_READONLY_DBMOVED"  # SQLite's own name for it; in WAL mode it does not look
 
 
-def file_identity(path: str) -> tuple[int, int]:
-    """Return which file is at a path. Raises DatabaseMovedError if there is none."""
+def identify_file(path: str) -> tuple[int, int]:
+    """Return which file is at a path: device and inode. Raises DatabaseMovedError if there is none."""
     try:
         status = os.stat(path)
     except OSError as error:
@@ -68,8 +64,18 @@ def file_identity(path: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def require_same_file(path: str) -> None:
+    """Raise DatabaseMovedError unless the file at a path is the one that this process prepared.
+
+    SQLite would go on writing to a file that was removed or replaced, and lose what was acknowledged.
+    """
+    file = identify_file(path)
+    if _files.setdefault(path, file) != file:
+        raise DatabaseMovedError(f"{path} was replaced while in use; put it back, or start the service again")
+
+
 def connect(path: str) -> sqlite3.Connection:
-    """Open the database file. Every commit is on disk before it is acknowledged (synchronous=FULL)."""
+    """Open a database file. Every commit is on disk before it is acknowledged (synchronous=FULL)."""
     db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, cached_statements=256)
     try:
         db.execute("PRAGMA foreign_keys = ON")
@@ -81,66 +87,26 @@ def connect(path: str) -> sqlite3.Connection:
     return db
 
 
+def open_db(path: str) -> None:
+    """Open this thread's connection to the database at a path, and close the one it had."""
+    close_db()
+    require_same_file(path)
+    _thread.connection, _thread.path = connect(path), path
+
+
 def close_db() -> None:
     """Close this thread's connection, if it has one."""
-    if _thread.file is not None:
-        _thread.db.close()
-    _thread.file, _thread.look_at = None, 0.0
-
-
-def require_same_file(path: str) -> None:
-    """Raise DatabaseMovedError unless the file at a path is the one that this process prepared."""
-    file = file_identity(path)
-    if _prepared.setdefault(path, file) != file:
-        raise DatabaseMovedError(f"{path} was replaced while in use; put it back, or start the service again")
-
-
-def open_db() -> None:
-    """Open this thread's connection, or see that the file it is open on is still the one at the path.
-
-    Raises DatabaseMovedError for one that was removed or replaced while in use: SQLite would go on writing to the file
-    that is gone, and what is acknowledged would be gone with it.
-    """
-    require_same_file(_thread.path)
-    file = _prepared[_thread.path]
-    if _thread.file != file:
-        close_db()
-        _thread.db, _thread.file = connect(_thread.path), file
-    _thread.look_at = time.monotonic() + FILE_CHECK_INTERVAL
-
-
-def use_database(path: str) -> None:
-    """Let this thread's statements go to the database at a path from now on."""
-    if path != _thread.path:
-        _thread.path, _thread.look_at = path, 0.0
-
-
-class DatabaseContext(AppContext):
-    """A context of the application, in which this thread's statements go to its database; one around it has its own."""
-
-    def __init__(self, app: Flask):
-        super().__init__(app)
-        self.around: list[str | None] = []
-
-    def push(self) -> None:
-        """Begin it."""
-        self.around.append(_thread.path if has_app_context() else None)
-        use_database(self.app.config["DATABASE"])
-        super().push()
-
-    def pop(self, *error: Any) -> None:
-        """End it."""
-        path = self.around.pop()
-        super().pop(*error)
-        if path is not None:
-            use_database(path)
+    if _thread.path is not None:
+        _thread.connection.close()
+    _thread.path = None
 
 
 def get_db() -> sqlite3.Connection:
-    """Return this thread's connection to the application's database."""
-    if time.monotonic() > _thread.look_at:
-        open_db()
-    return _thread.db
+    """Return this thread's connection to the current application's database."""
+    path = current_app.config["DATABASE"]
+    if path != _thread.path:
+        open_db(path)
+    return _thread.connection
 
 
 def execute(sql: str, *parameters: Any) -> sqlite3.Cursor:
@@ -149,7 +115,7 @@ def execute(sql: str, *parameters: Any) -> sqlite3.Cursor:
 
 
 def fetch_one(sql: str, *parameters: Any) -> Any:
-    """Return a query's first row, or None."""
+    """Return the first row of a query, or None."""
     return get_db().execute(sql, parameters).fetchone()
 
 
@@ -164,7 +130,7 @@ def transaction() -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
-        require_same_file(_thread.path)
+        require_same_file(current_app.config["DATABASE"])
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:  # SQLite has already rolled back after some failures, a full disk among them
@@ -274,4 +240,6 @@ def prepare_database(path: str) -> None:
             f"{path} has schema version {version}, this release reads version {SCHEMA_VERSION}. "
             "Use the release that made it or a newer one, or name another file in SIGMA_DATABASE."
         )
-    _prepared[path], _thread.look_at = file_identity(path), 0.0  # this thread may be open on a file that was here before
+    if _thread.path == path:  # this thread may be open on a file that was here before
+        close_db()
+    _files[path] = identify_file(path)

@@ -12,11 +12,10 @@ from conftest import ALL_PERMISSIONS, Caller, replace_everywhere
 from test_project import commands
 
 import app as service
-from sigma import database
+from sigma import cli, database
 from sigma import permissions as permissions_module
 from sigma.cli import serve
-from sigma.http import blueprint
-from sigma.resources import catalogs, sessions
+from sigma.resources import categories, sessions
 
 PUBLISHED_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
 NEW = ["workspace", "create", "acme", "--name", "Acme", "--email", "ann@acme.example"]
@@ -79,7 +78,7 @@ def test_demo_is_all_or_nothing(empty, run, monkeypatch):
         raise RuntimeError("in the middle")
 
     before = content(empty)
-    replace_everywhere(monkeypatch, catalogs, "insert_assignment", fail)
+    replace_everywhere(monkeypatch, categories, "insert_assignment", fail)
     assert isinstance(run("demo").exception, RuntimeError)
     assert content(empty) == before
     monkeypatch.undo()
@@ -814,7 +813,7 @@ def test_a_workspace_of_ones_own_is_served_to_others(empty, run, executed, host)
 # -- Help
 
 
-@pytest.mark.parametrize("command", list(commands(blueprint.api.cli)))
+@pytest.mark.parametrize("command", list(commands(cli.commands)))
 def test_help_shows_an_example(run, command):
     output = done(run(*command.split()[1:], "--help"))
     assert command in " ".join(output.split("Example: ")[1].split())

@@ -1,1 +1,5 @@
 """The commands."""
+
+from flask.cli import AppGroup
+
+commands = AppGroup()

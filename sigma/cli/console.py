@@ -11,9 +11,9 @@ import marshmallow as ma
 from flask import g
 
 from sigma.database import execute, fetch_one
-from sigma.http.bodies import flatten_messages, raise_for_problems
+from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import Caller
-from sigma.http.errors import ApiError, get_or_404, translate_database_error
+from sigma.http.errors import ApiError, get_or_404, raise_for_problems, translate_database_error
 from sigma.http.strict_json import to_json
 
 

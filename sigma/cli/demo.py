@@ -1,11 +1,11 @@
 """The command that makes the demo workspace."""
 
+from sigma.cli import commands
 from sigma.database import execute, fetch_one, transaction
-from sigma.http.blueprint import api
 from sigma.standin.demo import insert_demo, read_demo
 
 
-@api.cli.command("demo")
+@commands.command("demo")
 def make_demo() -> None:
     """Put the demo workspace into the database, if the database is empty.
 

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 from flask import current_app
 from werkzeug.security import check_password_hash
 
+from sigma.cli import commands
 from sigma.cli.backup import database_files, find_damage, find_missing_parts
 from sigma.cli.console import Report, reports
 from sigma.database import execute, fetch_one, get_db, pragma, snapshot
-from sigma.http.access import holds_demo, is_loopback
-from sigma.http.blueprint import api
+from sigma.http.access import holds_demo
 from sigma.http.credentials import hash_key
+from sigma.http.loopback import is_loopback
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import to_json
 from sigma.resources.roles import ADMINISTRATORS
@@ -207,7 +208,7 @@ def examine(check: Check) -> dict[str, Any]:
     return {"check": check.name, "result": severity if findings else "ok", "findings": findings}
 
 
-@api.cli.command("doctor")
+@commands.command("doctor")
 @reports
 def doctor() -> Report:
     """Look for what is wrong with the database and the settings, and say what to do about it. Exit code 1: problems.

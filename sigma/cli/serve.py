@@ -16,10 +16,10 @@ from typing import Any
 import click
 from flask import Flask, current_app
 
+from sigma.cli import commands
 from sigma.database import close_db, fetch_one
-from sigma.http.access import is_loopback
-from sigma.http.blueprint import api
 from sigma.http.bodies import BODY_TIMEOUT, _awaited
+from sigma.http.loopback import is_loopback
 from sigma.http.strict_json import to_json
 from sigma.settings import ROOT, StartError, read_setting
 from sigma.standin.demo import read_demo
@@ -99,7 +99,7 @@ def announce_when_ready(url: str) -> None:
         os._exit(0)
 
 
-@api.cli.command("serve")
+@commands.command("serve")
 def serve() -> None:
     """Serve on SIGMA_HOST and SIGMA_PORT with SIGMA_WORKERS processes, and print `Ready <url>` when the service answers.
 

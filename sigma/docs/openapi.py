@@ -8,50 +8,15 @@ from typing import Any
 import marshmallow as ma
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Flask, current_app
-from flask_smorest import Api
+from flask_smorest import Api, Blueprint
 
 from sigma.docs.examples import SCHEMA_NAME, Examples, component_name, example_facts
 from sigma.http.access import Access
-from sigma.http.blueprint import api, standin
-from sigma.http.errors import MAX_BODY, Smorest
+from sigma.http.errors import ERRORS, Smorest
 from sigma.http.fields import with_article
 from sigma.http.strict_json import to_json
 from sigma.permissions import PERMISSIONS
 from sigma.resources.model import MODEL
-
-TAGS = {  # by the last noun of a path, in the order of the API: what is done there, and with what
-    "healthz": ("Health", "Whether the service works."),
-    "auth": ("Authentication", "The sessions of people; integrations use API keys."),
-    "api-keys": ("API Keys", "The credentials of integrations, each with no more permissions than it needs."),
-    "schemas": ("Schemas", "What the records of one kind of product hold."),
-    "attributes": ("Attributes", "The kinds of values that records hold."),
-    "dimensions": ("Dimensions", "What values differ by, such as language or market."),
-    "option-lists": ("Option Lists", "The values that there are to choose from."),
-    "workflows": ("Workflows", "The states that records go through, and the ways between them."),
-    "roles": ("Roles", "What people may do."),
-    "records": ("Records", "The products, with their values in every language and market."),
-    "variants": ("Variants", "Versions of a record, such as its sizes, which hold only what they override."),
-    "catalogs": ("Catalogs", "Ways of presenting products."),
-    "categories": ("Categories", "The places in the trees of catalogs, and the records in them."),
-    "standin": ("Stand-in", "What only the stand-in has, for test suites and demos; the real service knows nothing of it."),
-}
-
-REFUSALS: dict[str, tuple[Any, ...]] = {  # by code: its status, when it comes, and the header that comes with it
-    "VALIDATION_ERROR": (400, "The request is not as it must be, or its body names what does not exist."),
-    "UNAUTHORIZED": (401, "There is no credential, or it is not accepted.", "WWW-Authenticate"),
-    "PERMISSION_DENIED": (403, "The caller may not do this."),
-    "LIMIT_EXCEEDED": (403, "The workspace may hold no more records; other causes have the code PERMISSION_DENIED."),
-    "NOT_FOUND": (404, "The workspace has nothing by an id that the path names."),
-    "METHOD_NOT_ALLOWED": (405, "The path has other methods only, which the header `Allow` lists."),
-    "CONFLICT": (409, "The request clashes with what is stored."),
-    "PAYLOAD_TOO_LARGE": (413, f"The body has more than {MAX_BODY} bytes."),
-    "UNSUPPORTED_MEDIA_TYPE": (415, "The body is not JSON."),
-    "TRANSITION_ERROR": (422, "The workflow does not let the record through."),
-    "RATE_LIMITED": (429, "There were too many failed logins.", "Retry-After"),
-    "INTERNAL_ERROR": (500, "The service failed."),
-    "UNAVAILABLE": (503, "The database does not answer.", "Retry-After"),
-}
-
 
 HEADERS = {
     name: {"description": description, "required": True, "schema": {"type": "string", **schema}}
@@ -71,7 +36,7 @@ Integrations send an API key in `X-Sigma-ApiKey`; people sign in at `POST /api/v
 """ + "\n".join(f"- `{permission}`: {meaning}" for permission, meaning in PERMISSIONS.items())
 
 DESCRIPTION += "\n\nEvery refusal has the same shape, and one of these codes:\n\n" + "\n".join(
-    f"- {status} `{code}`: {when}" for code, (status, when, *_) in REFUSALS.items()
+    f"- {error.status} `{code}`: {error.meaning}" for code, error in ERRORS.items()
 )
 
 
@@ -177,22 +142,22 @@ def error_codes(access: Access, id: str, path: str, operation: dict[str, Any]) -
         "TRANSITION_ERROR": verb == "transition",
         "RATE_LIMITED": verb == "login",
     }
-    yield from (code for code in REFUSALS if comes.get(code, True))
+    yield from (code for code in ERRORS if comes.get(code, True))
 
 
 def response_headers(access: Access, *more: str) -> dict[str, Any]:
     """Refer to the headers of an answer."""
-    names = ["X-Request-Id", *more] + (["X-Sigma-Required-Permission"] if access.is_named else [])
+    names = ["X-Request-Id", *more] + (["X-Sigma-Required-Permission"] if access.is_announced else [])
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def refusal(access: Access, code: str, message: str) -> dict[str, Any]:
     """Describe an answer that refuses."""
-    _, description, *headers = REFUSALS[code]
+    _, description, header = ERRORS[code]
     content = {"schema": {"$ref": "#/components/schemas/Error"}, "example": {"error": code, "message": message}}
     return {
         "description": description,
-        "headers": response_headers(access, *headers),
+        "headers": response_headers(access, *([header] if header else [])),
         "content": {"application/json": content},
     }
 
@@ -203,7 +168,6 @@ def describe(operation: dict[str, Any], rule: Any, path: str, examples: dict[str
     schemes: dict[str, list[str]] = {"public": [], "demo": [], "session": ["session"]}
     operation |= {
         "operationId": id,
-        "tags": [[TAGS[part][0] for part in path.split("/") if part in TAGS][-1]],
         "summary": re.split("[,;:.]", text)[0] + ".",
         "description": f"{text}.\n\n{who_may_call(access)}",
         "x-required-permission": access.permission,
@@ -217,9 +181,9 @@ def describe(operation: dict[str, Any], rule: Any, path: str, examples: dict[str
     for code in error_codes(access, id, path, operation):
         message = examples["operations"].get(id, {}).get(code, examples["refusals"][code])
         response = refusal(access, code, message)
-        if access.is_named:
+        if access.is_announced:
             shared[code], response = response, {"$ref": f"#/components/responses/{code}"}
-        responses[str(REFUSALS[code][0])] = response
+        responses[str(ERRORS[code].status)] = response
 
 
 def describe_parameters(path: str, parameters: list[dict[str, Any]], ids: dict[str, str]) -> None:
@@ -237,15 +201,15 @@ def name_demo_credentials(schemes: dict[str, Any], demo: dict[str, Any]) -> None
     schemes["session"]["description"] += f"; in the demo workspace as `{user['email']}` with the password `{user['password']}`"
 
 
-def openapi_document(smorest: Api, demo: dict[str, Any]) -> str:
+def openapi_document(smorest: Api, blueprints: list[Blueprint], demo: dict[str, Any]) -> str:
     """Return the OpenAPI document: what flask-smorest knows, and of each operation its access, its errors and examples."""
-    for blueprint in (api, standin):  # only now, because it takes as long as all the rest of starting
+    for blueprint in blueprints:  # only now, because it takes as long as all the rest of starting
         blueprint.register_views_in_doc(smorest, current_app, smorest.spec, name=blueprint.name, parameters=None)
     document = json.loads(to_json(smorest.spec.to_dict()))
     examples, components, operations = demo["examples"], document["components"], []
     components |= {"responses": {}, "headers": HEADERS}
     for rule in current_app.url_map.iter_rules():
-        if rule.endpoint.startswith(("api.", "standin.")):
+        if rule.rule.startswith(("/api/", "/standin/")):
             path = re.sub("<([a-z_]+)>", r"{\1}", rule.rule)
             (method,) = {method.lower() for method in rule.methods or ()} - {"head", "options"}
             describe(document["paths"][path][method], rule, path, examples, components["responses"])
@@ -262,12 +226,12 @@ def openapi_document(smorest: Api, demo: dict[str, Any]) -> str:
         id = operation["operationId"]
         composer.add_to(operation, examples["operations"].get(id, {}), keeps=id.startswith("replace_"))
     name_demo_credentials(components["securitySchemes"], demo)
-    document["tags"] = [{"name": tag, "description": meaning} for tag, meaning in TAGS.values()]
+    document["tags"] = [{"name": blueprint.name, "description": blueprint.description} for blueprint in blueprints]
     return to_json(document)
 
 
-def document_api(app: Flask) -> Smorest:
-    """Register the API's routes, and what its OpenAPI document says of it as a whole; openapi_document() adds the rest."""
+def make_api(app: Flask) -> Smorest:
+    """Return the app's flask-smorest, with what the OpenAPI document says of the API as a whole."""
     smorest = Smorest(
         app,
         spec_kwargs={
@@ -287,6 +251,4 @@ def document_api(app: Flask) -> Smorest:
     scheme = smorest.spec.components.security_scheme
     scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-Sigma-ApiKey", "description": key})
     scheme("session", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": session})
-    app.register_blueprint(api)
-    app.register_blueprint(standin)
     return smorest

@@ -1,12 +1,12 @@
 """The pages for people."""
 
-import functools
 from pathlib import Path
 from typing import Any
 
 import flask_swagger_ui
-from flask import Flask, Response, current_app, redirect, request, send_from_directory
+from flask import Blueprint, Response, current_app, redirect, request, send_from_directory
 
+from sigma.http.access import public
 from sigma.http.responses import json_response
 from sigma.http.strict_json import to_json
 
@@ -38,6 +38,11 @@ DOCS_POLICY = "; ".join(
 )
 
 
+pages = Blueprint("pages", __name__)
+
+
+@pages.get("/")
+@public
 def show_index() -> Any:
     """Send a browser to the docs, and tell a program where things are."""
     is_browser = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
@@ -47,6 +52,8 @@ def show_index() -> Any:
     return response
 
 
+@pages.get("/docs")
+@public
 def show_docs() -> Response:
     """Serve the interactive docs, from files that came with the requirements."""
     page = current_app.response_class(DOCS_PAGE, mimetype="text/html")
@@ -54,10 +61,15 @@ def show_docs() -> Response:
     return page
 
 
-def add_docs(app: Flask) -> None:
-    """Register the interactive docs and the files that they load, which browsers keep but ask about each time."""
-    app.add_url_rule("/docs", view_func=show_docs)
-    app.add_url_rule("/docs/start.js", "docs_script", lambda: app.response_class(DOCS_SCRIPT, mimetype="text/javascript"))
-    for file in DOCS_FILES:
-        endpoint = f"docs_{file.replace('.', '_')}"
-        app.add_url_rule(f"/docs/{file}", endpoint, functools.partial(send_from_directory, DOCS_FOLDER, file))
+@pages.get("/docs/start.js")
+@public
+def show_docs_script() -> Response:
+    """Serve the script that starts the docs."""
+    return current_app.response_class(DOCS_SCRIPT, mimetype="text/javascript")
+
+
+@pages.get(f"/docs/<any({str(DOCS_FILES)[1:-1]}):file>")
+@public
+def send_docs_file(file: str) -> Response:
+    """Serve a file that the docs load; browsers keep it, but ask about it each time."""
+    return send_from_directory(DOCS_FOLDER, file)

@@ -1,40 +1,16 @@
 """Reading and checking the body of a request."""
 
-import itertools
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import marshmallow as ma
-from flask import Request, g, request
+from flask import g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from sigma.http.errors import MAX_BODY, MAX_PROBLEMS, ApiError
-from sigma.http.strict_json import MAX_DEPTH, _decode, format_value, is_too_deep, to_json
-
-
-def parse_json(data: bytes) -> Any:
-    """Read JSON strictly.
-
-    Raises ApiError 400 for what is not JSON, and for what is but would not survive: numbers beyond a double, names
-    that come twice, half a surrogate pair, endless nesting.
-    """
-    try:
-        text = data.decode("utf-8")
-        value = _decode(text)
-        if text.count("[") + text.count("{") > MAX_DEPTH and is_too_deep(value):
-            raise RecursionError
-        if "\\u" in text:
-            to_json(value).encode("utf-8")
-    except RecursionError:
-        raise ApiError(400, f"body: expected JSON of at most {MAX_DEPTH} levels") from None
-    except UnicodeError:
-        raise ApiError(400, "body: expected JSON in UTF-8, got text that is not Unicode") from None
-    except ValueError as error:
-        raise ApiError(400, f"body: expected JSON: {error}") from None
-    return value
-
+from sigma.http.errors import MAX_BODY, ApiError, raise_for_problems
+from sigma.http.strict_json import format_value, parse_json
 
 _MISSING = object()
 
@@ -75,18 +51,6 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
             yield from flatten_messages(inner, value, path)
 
 
-def raise_for_problems(problems: Iterable[str]) -> None:
-    """Raise ApiError 400 with the first few problems, if there are any."""
-    first = list(itertools.islice(problems, MAX_PROBLEMS + 1))
-    if first:
-        raise ApiError(400, "; ".join(first[:MAX_PROBLEMS]) + ("; and more" if len(first) > MAX_PROBLEMS else ""))
-
-
-def not_json(asked: Request) -> ApiError:
-    """Return the 415."""
-    return ApiError(415, f"Content-Type: expected application/json, got '{asked.mimetype or 'nothing'}'")
-
-
 BODY_TIMEOUT = 5  # seconds that a body may take to come, because a worker serves nobody else meanwhile
 
 # By thread: since when it waits for a body, from which address, and of which request.
@@ -108,10 +72,13 @@ def read_body(schema: ma.Schema) -> Any:
     if len(data) > MAX_BODY:
         raise RequestEntityTooLarge
     if not asked.is_json and (data or asked.mimetype):
-        raise not_json(asked)
+        raise ApiError(415, f"Content-Type: expected application/json, got '{asked.mimetype or 'nothing'}'")
     if not data:
         raise ApiError(400, "body: expected a JSON object, got nothing")
-    g.body = body = parse_json(data)
+    try:
+        g.body = body = parse_json(data)
+    except ValueError as error:
+        raise ApiError(400, f"body: {error}") from None
     try:
         return schema.load(body)
     except ma.ValidationError as error:

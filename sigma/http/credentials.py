@@ -1,6 +1,5 @@
 """Credentials: API keys and session tokens, and whose they are."""
 
-import functools
 import hashlib
 import json
 import re
@@ -11,7 +10,7 @@ import zlib
 from typing import Any, NamedTuple
 
 import jwt
-from flask import current_app, request
+from flask import current_app, g
 
 from sigma.database import BUSY_TIMEOUT, execute, fetch_one
 from sigma.http.errors import ApiError
@@ -21,7 +20,7 @@ from sigma.http.stamps import utc_now
 class Caller(NamedTuple):
     """Whoever presented a good credential: an API key, or a signed-in user."""
 
-    tenant: str
+    tenant: str  # the workspace's id
     id: str
     permissions: tuple[str, ...] = ()  # of the key
     user: dict[str, str] | None = None
@@ -94,12 +93,6 @@ def diagnose_key(raw_key: str) -> str:
     return "it is not known here"
 
 
-@functools.cache
-def read_permissions(text: str) -> tuple[str, ...]:
-    """Read a key's permissions as they are stored; there are 31 such texts."""
-    return tuple(json.loads(text))
-
-
 def authenticate_key(raw_key: str) -> Caller:
     """Return whose key this is, and record its use. Raises ApiError 401.
 
@@ -111,13 +104,13 @@ def authenticate_key(raw_key: str) -> Caller:
         raise unauthorized(f"Invalid API key: {diagnose_key(raw_key)}")
     tenant, id, permissions, last_used_at, deactivated_at = row
     if deactivated_at is not None:
-        request.caller = Caller(tenant, id)  # type: ignore[attr-defined] # for the log: somebody still uses it
+        g.caller = Caller(tenant, id)  # for the log: somebody still uses it
         raise unauthorized("Invalid API key: it has been deactivated")
     # Writing on every call would cost more than all the rest, so a use within a second of the last is not written.
     stale = utc_now(seconds_ago=1)
     if last_used_at is None or last_used_at < stale:
         touch_key(tenant, id, stale)
-    return Caller(tenant, id, permissions=read_permissions(permissions))
+    return Caller(tenant, id, permissions=tuple(json.loads(permissions)))
 
 
 def jwt_secret() -> str:

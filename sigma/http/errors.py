@@ -1,12 +1,14 @@
-"""Errors: one shape, from one place."""
+"""Errors: every code with its text, one shape, one place where exceptions become answers."""
 
-import json
+import itertools
 import re
 import sqlite3
-from typing import Any
+from collections.abc import Iterable
+from json import JSONDecodeError
+from typing import Any, NamedTuple
 
 import marshmallow as ma
-from flask import Response, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 from flask_smorest import Api
 from marshmallow import fields, validate
 from werkzeug.exceptions import HTTPException
@@ -16,21 +18,33 @@ from sigma.http.responses import ReadyResponse
 from sigma.http.strict_json import format_value, to_json
 
 MAX_BODY = 1024 * 1024  # bytes
+MAX_PROBLEMS = 20  # that one message names
 
-CODES = {
-    400: "VALIDATION_ERROR",
-    401: "UNAUTHORIZED",
-    403: "PERMISSION_DENIED",  # or LIMIT_EXCEEDED
-    404: "NOT_FOUND",
-    405: "METHOD_NOT_ALLOWED",
-    409: "CONFLICT",
-    413: "PAYLOAD_TOO_LARGE",
-    415: "UNSUPPORTED_MEDIA_TYPE",
-    422: "TRANSITION_ERROR",
-    429: "RATE_LIMITED",
-    500: "INTERNAL_ERROR",
-    503: "UNAVAILABLE",
+
+class ErrorCode(NamedTuple):
+    """What one error code means."""
+
+    status: int
+    meaning: str
+    header: str | None = None  # that comes with it
+
+
+ERRORS = {
+    "VALIDATION_ERROR": ErrorCode(400, "The request is malformed, or its body names what does not exist."),
+    "UNAUTHORIZED": ErrorCode(401, "There is no credential, or it is not accepted.", "WWW-Authenticate"),
+    "PERMISSION_DENIED": ErrorCode(403, "The caller may not do this."),
+    "LIMIT_EXCEEDED": ErrorCode(403, "The workspace is full; other causes have the code PERMISSION_DENIED."),
+    "NOT_FOUND": ErrorCode(404, "The workspace has nothing with an id that the path names."),
+    "METHOD_NOT_ALLOWED": ErrorCode(405, "The path does not have this method; the header `Allow` lists those it has.", "Allow"),
+    "CONFLICT": ErrorCode(409, "The request conflicts with what is stored."),
+    "PAYLOAD_TOO_LARGE": ErrorCode(413, f"The body has more than {MAX_BODY} bytes."),
+    "UNSUPPORTED_MEDIA_TYPE": ErrorCode(415, "The body is not JSON."),
+    "TRANSITION_ERROR": ErrorCode(422, "The workflow does not allow the transition."),
+    "RATE_LIMITED": ErrorCode(429, "There were too many failed logins.", "Retry-After"),
+    "INTERNAL_ERROR": ErrorCode(500, "The service failed."),
+    "UNAVAILABLE": ErrorCode(503, "The database does not answer.", "Retry-After"),
 }
+CODES = {error.status: code for code, error in reversed(ERRORS.items())}  # of two with one status, the first
 
 
 class ApiError(HTTPException):
@@ -41,6 +55,13 @@ class ApiError(HTTPException):
     def __init__(self, status: int, message: str, error: str | None = None, headers: dict[str, str] | None = None):
         super().__init__(message)
         self.code, self.message, self.error, self.headers = status, message, error, headers
+
+
+def raise_for_problems(problems: Iterable[str]) -> None:
+    """Raise ApiError 400 with the first few problems, if there are any."""
+    first = list(itertools.islice(problems, MAX_PROBLEMS + 1))
+    if first:
+        raise ApiError(400, "; ".join(first[:MAX_PROBLEMS]) + ("; and more" if len(first) > MAX_PROBLEMS else ""))
 
 
 def not_found_error(kind: str, id: str) -> ApiError:
@@ -56,13 +77,13 @@ def get_or_404(row: Any, kind: str, id: str) -> Any:
 
 
 def database_unavailable(reason: object) -> ApiError:
-    """Return the 503, and log why."""
+    """Log why the database does not answer, and return the 503."""
     current_app.logger.error("The database does not answer: %s", reason)
     return ApiError(503, "The database does not answer; try again", headers={"Retry-After": "1"})
 
 
 def conflict_message(error: Exception, body: dict[str, Any]) -> str:
-    """Say which member of a body a UNIQUE constraint refused: every key ends in the field it guards.
+    """Return which member of a body a UNIQUE constraint refused: every key ends in the field it guards.
 
     "UNIQUE constraint failed: model_objects.tenant, model_objects.kind, model_objects.alias" is about alias.
     """
@@ -76,14 +97,14 @@ def is_damage(error: Exception) -> bool:
     return not name or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or str(error) == "malformed JSON"
 
 
-def translate_database_error(error: sqlite3.Error | json.JSONDecodeError) -> ApiError:
-    """Return what a client is told of a database error; what is a fault of ours is raised again, and a 500."""
+def translate_database_error(error: sqlite3.Error | JSONDecodeError) -> ApiError:
+    """Return what a client is told of a database error. What is a fault of ours is raised again, and becomes a 500."""
     name = getattr(error, "sqlite_errorname", "")
     if name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"):
         return ApiError(409, f"{conflict_message(error, g.get('body', {}))} in this workspace")
     if name == "SQLITE_CONSTRAINT_FOREIGNKEY" and not fetch_one("SELECT 1 FROM workspaces WHERE id = ?", g.get("tenant")):
         return not_found_error("workspace", g.tenant)  # removed since the caller was let in
-    if not isinstance(error, sqlite3.OperationalError | json.JSONDecodeError) and type(error) is not sqlite3.DatabaseError:
+    if not isinstance(error, sqlite3.OperationalError | JSONDecodeError) and type(error) is not sqlite3.DatabaseError:
         raise error
     if is_damage(error):
         close_db()  # its connection would remember the damage when the file has been mended
@@ -97,7 +118,7 @@ class ErrorBody(ma.Schema):
 
     error = fields.String(
         required=True,
-        validate=validate.OneOf([*CODES.values(), "LIMIT_EXCEEDED"]),
+        validate=validate.OneOf(list(ERRORS)),
         metadata={"description": "A stable constant", "title": "ErrorCode"},
     )
     message = fields.String(required=True, metadata={"description": "What went wrong, for people; it may change"})
@@ -116,25 +137,31 @@ def error_response(error: ApiError) -> Response:
     return ReadyResponse.of(body.encode(), error.code, error.headers)
 
 
-class Smorest(Api):
-    """flask-smorest, with the service's own error shape and component names."""
+MESSAGES = {  # in place of the framework's own
+    413: f"The body is larger than {MAX_BODY} bytes",
+    500: "The service failed; its log says how, under the id in X-Request-Id",
+}
 
-    DEFAULT_ERROR_RESPONSE_NAME = None  # openapi_document() documents each error by its own status
+
+class Smorest(Api):
+    """flask-smorest, with the service's error shape."""
+
+    DEFAULT_ERROR_RESPONSE_NAME = None  # the OpenAPI document describes each error by its own status
     ERROR_SCHEMA = ErrorBody
 
     def handle_http_exception(self, error: HTTPException) -> Response:
-        """Give every error, also the framework's own, the service's shape."""
+        """Return any HTTP error, also one of the framework's own, in the one shape."""
         if isinstance(error, ApiError):
             return error_response(error)
-        status, message = error.code or 500, error.description or ""
+        status = error.code or 500
+        message = MESSAGES.get(status, error.description or "")
         if status == 404:
             message = f"There is no {request.path} here; /docs lists every path"
-        if status == 413:
-            message = f"The body is larger than {MAX_BODY} bytes"
-        if status == 500:
-            message = "The service failed; its log says how, under the id in X-Request-Id"
         headers = {name: value for name, value in error.get_headers(request.environ) if name != "Content-Type"}
         return error_response(ApiError(status, message, CODES.get(status) or error.name.upper().replace(" ", "_"), headers))
 
 
-MAX_PROBLEMS = 20  # that one answer names
+def register_error_handlers(app: Flask, api: Smorest) -> None:
+    """Register the handlers of what is no HTTP error: those of the database, and damaged JSON text in it."""
+    for failure in (sqlite3.Error, JSONDecodeError):  # bodies are parsed by parse_json(), which raises ApiError
+        app.register_error_handler(failure, lambda error: api.handle_http_exception(translate_database_error(error)))

@@ -165,3 +165,17 @@ def references(schema: ma.Schema, body: dict[str, Any], path: str = "") -> Itera
     for name, field in schema.fields.items():
         if name in body:
             yield from field_references(field, body[name], path + name)
+
+
+def reference_kinds(schema: ma.Schema) -> set[str]:
+    """Return the kinds of model objects that a body may refer to."""
+    kinds: set[str] = set()
+    for field in schema.fields.values():
+        inner: Any = field
+        while isinstance(inner, fields.List):
+            inner = inner.inner
+        if isinstance(inner, Reference):
+            kinds.add(inner.kind)
+        elif isinstance(inner, fields.Nested):
+            kinds |= reference_kinds(inner.schema)
+    return kinds

@@ -1,4 +1,4 @@
-"""JSON text: what is stored is what is served, and what is read is read strictly."""
+"""JSON text: written once, compactly, and read strictly."""
 
 import json
 import math
@@ -28,29 +28,26 @@ def format_value(value: Any) -> str:
     return text.replace('"', "'") if 0 < len(text) <= 60 else f"'{JSON_TYPES[type(value)]}'"
 
 
-def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its members; a name that comes twice would mean two things to two parsers."""
+MAX_DEPTH = 500  # SQLite follows 1,000 levels, Python fewer or more, depending on its release
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
-    if len(members) < len(pairs):
+    if len(members) < len(pairs):  # a name that comes twice would mean two things to two parsers
         ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"the member '{twice}' comes twice in one object")
     return members
 
 
-def finite_number(text: str) -> int | float:
-    """Read a number; NaN and what a double cannot hold are not JSON, and would not come back as they were."""
+def _finite_number(text: str) -> int | float:
     value = float(text)
-    if not math.isfinite(value):
+    if not math.isfinite(value):  # NaN and what a double cannot hold would not come back as they were
         raise ValueError(f"the number {text[:20]} is out of range")
     return int(text) if text.lstrip("-").isdecimal() else value
 
 
-MAX_DEPTH = 500  # SQLite follows 1,000 levels, Python fewer or more, depending on its release
-
-
-def is_too_deep(value: Any) -> bool:
-    """Return whether a value is nested too deep; without recursion, which may not reach its end."""
-    level = [value]
+def _is_too_deep(value: Any) -> bool:
+    level = [value]  # level by level, because recursion may not reach the end
     for _ in range(MAX_DEPTH):
         containers = [item for item in level if isinstance(item, list | dict)]
         if not containers:
@@ -60,5 +57,27 @@ def is_too_deep(value: Any) -> bool:
 
 
 _decode = json.JSONDecoder(
-    object_pairs_hook=unique_members, parse_int=finite_number, parse_float=finite_number, parse_constant=finite_number
+    object_pairs_hook=_unique_members, parse_int=_finite_number, parse_float=_finite_number, parse_constant=_finite_number
 ).decode
+
+
+def parse_json(data: bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Raises ValueError for what is not JSON, and for what is but would not survive: numbers beyond a double, names that
+    come twice, half a surrogate pair, endless nesting. The message begins "expected JSON".
+    """
+    try:
+        text = data.decode("utf-8")
+        value = _decode(text)
+        if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(value):
+            raise RecursionError
+        if "\\u" in text:
+            to_json(value).encode("utf-8")
+    except RecursionError:
+        raise ValueError(f"expected JSON of at most {MAX_DEPTH} levels") from None
+    except UnicodeError:
+        raise ValueError("expected JSON in UTF-8, got text that is not Unicode") from None
+    except ValueError as error:
+        raise ValueError(f"expected JSON: {error}") from None
+    return value

@@ -8,7 +8,7 @@ from marshmallow import fields, validate
 
 from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import session_only
-from sigma.http.blueprint import api
+from sigma.http.blueprint import ApiBlueprint
 from sigma.http.credentials import hash_key, make_raw_key
 from sigma.http.errors import get_or_404, not_found_error
 from sigma.http.fields import Body, Flag, Items, enum_field, id_field, string_field, timestamp_field
@@ -16,6 +16,8 @@ from sigma.http.responses import NO_STORE
 from sigma.http.stamps import random_id, utc_now
 from sigma.http.strict_json import to_json
 from sigma.permissions import PERMISSIONS
+
+blueprint = ApiBlueprint("API Keys", "The credentials of integrations, each with no more permissions than it needs.")
 
 
 class ApiKeyBody(Body):
@@ -128,35 +130,35 @@ def delete_stored_key(id: str) -> dict[str, bool]:
     return {"deleted": True}
 
 
-@api.get("/api-keys")
+@blueprint.get("/api-keys")
 @session_only("canManageRoles")
-@api.response(200, ApiKeyBody(many=True))
+@blueprint.response(200, ApiKeyBody(many=True))
 def list_api_keys() -> list[dict[str, Any]]:
     """List all API keys of the workspace, oldest first."""
     return fetch_api_keys()
 
 
-@api.post("/api-keys")
+@blueprint.post("/api-keys")
 @session_only("canManageRoles")
-@api.arguments(ApiKeyRequestBody())
-@api.response(201, NewApiKeyBody)
+@blueprint.arguments(ApiKeyRequestBody())
+@blueprint.response(201, NewApiKeyBody)
 def create_api_key(key: dict[str, Any]) -> Any:
     """Generate a new API key; this answer is the only one that shows the raw key, so store it now."""
     with transaction():
         return insert_api_key(key), 201, NO_STORE
 
 
-@api.post("/api-keys/<id>/deactivate")
+@blueprint.post("/api-keys/<id>/deactivate")
 @session_only("canManageRoles")
-@api.response(200, DeactivatedApiKeyBody)
+@blueprint.response(200, DeactivatedApiKeyBody)
 def deactivate_api_key(id: str) -> dict[str, Any]:
     """Deactivate an API key: it is refused everywhere from this moment on. Doing it again changes nothing."""
     return deactivate_stored_key(id)
 
 
-@api.delete("/api-keys/<id>")
+@blueprint.delete("/api-keys/<id>")
 @session_only("canManageRoles")
-@api.response(200, DeletedBody)
+@blueprint.response(200, DeletedBody)
 def delete_api_key(id: str) -> dict[str, bool]:
     """Delete an API key for good; deactivate it first to be sure that nothing uses it."""
     return delete_stored_key(id)

@@ -5,14 +5,20 @@ from typing import Any
 
 import marshmallow as ma
 import re2
-from flask import g
+from flask import Response, g
 from marshmallow import fields, validate
 
-from sigma.database import execute, fetch_one
+from sigma.database import execute, fetch_one, snapshot
+from sigma.http.access import requires
+from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Flag, Items, Number, Reference, enum_field, id_field, string_field, unique_items
-from sigma.resources.model import ModelBody, model_noun
+from sigma.http.responses import json_list
+from sigma.resources.model import ModelBody, add_model_routes, fetch_attribute_texts, load_object
 from sigma.resources.unique_values import claim_values
+
+blueprint = ApiBlueprint("Attributes", "The kinds of values that records hold.")
+
 
 ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # and what their values are in JSON
     "text": (str,),
@@ -117,4 +123,19 @@ class AttributeBody(ModelBody):
                 raise ApiError(409, f"validation.unique: {message}") from None
 
 
-model_noun("attribute", AttributeBody, "update-model", "delete-model", "canManageSchemas")
+add_model_routes(
+    blueprint,
+    "attribute",
+    AttributeBody,
+    update=requires("update-model", "canManageSchemas"),
+    delete=requires("delete-model", "canManageSchemas"),
+)
+
+
+@blueprint.get("/schemas/<id>/attributes")
+@requires("read")
+@blueprint.response(200, AttributeBody(many=True))
+def list_schema_attributes(id: str) -> Response:
+    """List the attributes of one schema, in the order of its groups."""
+    with snapshot():
+        return json_list((text.encode(),) for text in fetch_attribute_texts(load_object("schema", id)))

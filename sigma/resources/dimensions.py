@@ -9,12 +9,14 @@ from flask import Response
 from marshmallow import fields
 
 from sigma.http.access import requires
-from sigma.http.blueprint import api
+from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Flag, Items, Reference, id_field, references, string_field, unique_items
 from sigma.http.responses import json_response
 from sigma.http.strict_json import to_json
-from sigma.resources.model import ModelBody, load_object, model_noun, require_existing
+from sigma.resources.model import ModelBody, add_model_routes, load_object, require_existing
+
+blueprint = ApiBlueprint("Dimensions", "What values differ by, such as language or market.")
 
 
 class SegmentBody(Body):
@@ -51,7 +53,13 @@ class DimensionBody(ModelBody):
         return data
 
 
-model_noun("dimension", DimensionBody, "update-model", "delete-model", "canManageDimensions")
+add_model_routes(
+    blueprint,
+    "dimension",
+    DimensionBody,
+    update=requires("update-model", "canManageDimensions"),
+    delete=requires("delete-model", "canManageDimensions"),
+)
 
 
 class ScopeMatrixBody(Body):
@@ -60,10 +68,10 @@ class ScopeMatrixBody(Body):
     dimensionIds = Items(Reference("dimension"), "Combined in this order", required=True, most=20, validate=unique_items())
 
 
-@api.post("/dimensions/scope-matrix")
+@blueprint.post("/dimensions/scope-matrix")
 @requires("read")
-@api.arguments(ScopeMatrixBody())
-@api.response(200, {"type": "array", "items": {"$ref": "#/components/schemas/Scope"}})
+@blueprint.arguments(ScopeMatrixBody())
+@blueprint.response(200, {"type": "array", "items": {"$ref": "#/components/schemas/Scope"}})
 def compute_scope_matrix(body: dict[str, Any]) -> Response:
     """Return every combination of the dimensions' segments, in the order given; at most 10,000."""
     ids = body["dimensionIds"]

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 from flask import Response, g, request
 
 from sigma.database import execute, fetch_one, snapshot
-from sigma.http.bodies import raise_for_problems
-from sigma.http.errors import ApiError, get_or_404, not_found_error
+from sigma.http.errors import ApiError, get_or_404, not_found_error, raise_for_problems
 from sigma.http.fields import Body
 from sigma.http.paging import page_bounds
 from sigma.http.responses import json_page

@@ -1,10 +1,14 @@
 """Whether the service works."""
 
-from sigma.database import SCHEMA_VERSION, fetch_one
+from flask import current_app
+
+from sigma.database import SCHEMA_VERSION, fetch_one, require_same_file
 from sigma.http.access import public
-from sigma.http.blueprint import api
+from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import database_unavailable
 from sigma.http.fields import Body, enum_field
+
+blueprint = ApiBlueprint("Health", "Whether the service works.")
 
 
 class HealthBody(Body):
@@ -13,11 +17,12 @@ class HealthBody(Body):
     status = enum_field("Always ok", ["ok"], "HealthStatus")
 
 
-@api.get("/healthz")
+@blueprint.get("/healthz")
 @public
-@api.response(200, HealthBody)
+@blueprint.response(200, HealthBody)
 def get_health() -> dict[str, str]:
     """Say that the service and its database answer; 503 when the database does not."""
+    require_same_file(current_app.config["DATABASE"])
     (version,) = fetch_one("PRAGMA user_version")
     if version != SCHEMA_VERSION:
         raise database_unavailable(f"it has schema version {version}")

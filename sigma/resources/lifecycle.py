@@ -7,7 +7,6 @@ from marshmallow import fields
 
 from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import requires
-from sigma.http.blueprint import api
 from sigma.http.errors import MAX_PROBLEMS, ApiError, not_found_error
 from sigma.http.fields import Body, Items, dict_field, enum_field, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
@@ -15,7 +14,7 @@ from sigma.http.responses import json_page, json_response
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.entities import Entity, load_record, log_change
-from sigma.resources.records import RecordBody
+from sigma.resources.records import RecordBody, blueprint
 from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.workflows import TransitionBody
 
@@ -87,9 +86,9 @@ def blocked_reason(transition: dict[str, Any], report: dict[str, Any]) -> str | 
     return None
 
 
-@api.get("/records/<id>/transitions")
+@blueprint.get("/records/<id>/transitions")
 @requires("read")
-@api.response(200, TransitionBody(many=True))
+@blueprint.response(200, TransitionBody(many=True))
 def list_record_transitions(id: str) -> Response:
     """List the transitions that this caller may take with the record now."""
     record = load_record(id)
@@ -128,19 +127,19 @@ def transition(id: str, to_state: str) -> str:
     raise ApiError(422, first or f"No transition leads from '{record.state_id}' to '{to_state}'")
 
 
-@api.post("/records/<id>/transition")
+@blueprint.post("/records/<id>/transition")
 @requires("update-data")
-@api.arguments(ToStateBody())
-@api.response(200, RecordBody)
+@blueprint.arguments(ToStateBody())
+@blueprint.response(200, RecordBody)
 def transition_record(body: dict[str, Any], id: str) -> Response:
     """Move a record to another state, along its workflow's transitions and past their gates."""
     with transaction():
         return json_response(transition(id, body["toStateId"]))
 
 
-@api.get("/records/<id>/completeness")
+@blueprint.get("/records/<id>/completeness")
 @requires("read")
-@api.response(200, CompletenessBody)
+@blueprint.response(200, CompletenessBody)
 def get_record_completeness(id: str) -> Response:
     """Say which required attributes a record has and which it lacks, for its state and for every other."""
     record = load_record(id)
@@ -149,10 +148,10 @@ def get_record_completeness(id: str) -> Response:
     return json_response(to_json({"entityId": id, **completeness(rules, values, record.state_id), "states": states}))
 
 
-@api.get("/records/<id>/audit-log")
+@blueprint.get("/records/<id>/audit-log")
 @requires("read")
-@api.doc(parameters=PAGE_PARAMETERS)
-@api.response(200, page_of(AuditEntryBody))
+@blueprint.doc(parameters=PAGE_PARAMETERS)
+@blueprint.response(200, page_of(AuditEntryBody))
 def list_record_changes(id: str) -> Response:
     """List what was done to a record and its variants, page by page, newest first; also after it is gone."""
     offset, limit = page_bounds(request.args)

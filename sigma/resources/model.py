@@ -1,16 +1,15 @@
 """What the nouns of the model share."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Response, g
+from flask_smorest import Blueprint
 
 from sigma.database import execute, fetch_one, get_db, transaction
 from sigma.http.access import requires
-from sigma.http.blueprint import api, shared_instance
-from sigma.http.bodies import raise_for_problems
-from sigma.http.errors import ApiError, get_or_404
+from sigma.http.errors import ApiError, get_or_404, raise_for_problems
 from sigma.http.fields import Body, references, with_article
 from sigma.http.responses import json_list, json_response
 from sigma.http.strict_json import format_value, to_json
@@ -23,7 +22,9 @@ class ModelBody(Body):
         """Refuse a change that the stored data or the caller does not allow (ApiError). Nothing, unless overridden."""
 
 
-MODEL: dict[str, ModelBody] = {}
+MODEL: dict[str, ModelBody] = {}  # what describes each kind's bodies
+
+Declare = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def exists(kind: str, id: str) -> bool:
@@ -85,63 +86,66 @@ def check_path_id(body: dict[str, Any], id: str) -> dict[str, Any]:
     return {"id": id, **body}
 
 
-def register_reads(kind: str, body: type[ModelBody]) -> None:
-    """Register a model noun's list and get."""
+def add_reads(blueprint: Blueprint, kind: str, body: type[ModelBody]) -> None:
+    """Add the list and get of a kind of model object."""
     name, noun = kind.replace("-", "_"), kind.replace("-", " ")
 
-    @api.get(f"/{kind}s", endpoint=f"list_{name}s")
+    @blueprint.get(f"/{kind}s", endpoint=f"list_{name}s")
     @requires("read")
-    @api.response(200, body(many=True))
-    @api.doc(summary=f"List all {noun}s, in order of creation.")
+    @blueprint.response(200, body(many=True))
+    @blueprint.doc(summary=f"List all {noun}s, in order of creation.")
     def list_objects() -> Response:
         sql = "SELECT CAST(body AS BLOB) FROM model_objects WHERE tenant = ? AND kind = ? ORDER BY seq"
         return json_list(execute(sql, g.tenant, kind))
 
-    @api.get(f"/{kind}s/<id>", endpoint=f"get_{name}")
+    @blueprint.get(f"/{kind}s/<id>", endpoint=f"get_{name}")
     @requires("read")
-    @api.response(200, body)
-    @api.doc(summary=f"Get one {noun}.")
+    @blueprint.response(200, body)
+    @blueprint.doc(summary=f"Get one {noun}.")
     def get_object(id: str) -> Response:
         return json_response(fetch_object_text(kind, id))
 
 
-def register_writes(kind: str, body: type[ModelBody], update: str, delete: str, flag: str) -> None:
-    """Register a model noun's create, replace and delete."""
+def add_writes(blueprint: Blueprint, kind: str, body: type[ModelBody], update: Declare, delete: Declare) -> None:
+    """Add the create, replace and delete of a kind of model object."""
     name, noun = kind.replace("-", "_"), with_article(kind)
 
-    @api.post(f"/{kind}s", endpoint=f"create_{name}")
-    @requires(update, flag)
-    @api.arguments(shared_instance(body))
-    @api.response(201, body)
-    @api.doc(summary=f"Create {noun}; its id and alias must be new in the workspace.")
+    @blueprint.post(f"/{kind}s", endpoint=f"create_{name}")
+    @update
+    @blueprint.arguments(body())
+    @blueprint.response(201, body)
+    @blueprint.doc(summary=f"Create {noun}; its id and alias must be new in the workspace.")
     def create_object(new: dict[str, Any]) -> Response:
         with transaction():
             return json_response(store_object(kind, new), 201)
 
-    @api.put(f"/{kind}s/<id>", endpoint=f"replace_{name}")
-    @requires(update, flag)
-    @api.arguments(body(partial=("id",)))
-    @api.response(200, body)
-    @api.doc(summary=f"Replace {noun} as a whole; the body may leave its id out.")
+    @blueprint.put(f"/{kind}s/<id>", endpoint=f"replace_{name}")
+    @update
+    @blueprint.arguments(body(partial=("id",)))
+    @blueprint.response(200, body)
+    @blueprint.doc(summary=f"Replace {noun} as a whole; the body may leave its id out.")
     def replace_object(new: dict[str, Any], id: str) -> Response:
         new = check_path_id(new, id)
         with transaction():
             return json_response(store_object(kind, new, load_object(kind, id)))
 
-    @api.delete(f"/{kind}s/<id>", endpoint=f"delete_{name}")
-    @requires(delete, flag)
-    @api.response(204)
-    @api.doc(summary=f"Delete {noun} that nothing refers to.")
+    @blueprint.delete(f"/{kind}s/<id>", endpoint=f"delete_{name}")
+    @delete
+    @blueprint.response(204)
+    @blueprint.doc(summary=f"Delete {noun} that nothing refers to.")
     def delete_object(id: str) -> None:
         with transaction():
             delete_stored_object(kind, id)
 
 
-def model_noun(kind: str, body: type[ModelBody], update: str, delete: str, flag: str) -> None:
-    """Register the five operations that every kind of model object has, and who may call them."""
-    MODEL[kind] = shared_instance(body)  # type: ignore[assignment]
-    register_reads(kind, body)
-    register_writes(kind, body, update, delete, flag)
+def add_model_routes(blueprint: Blueprint, kind: str, body: type[ModelBody], *, update: Declare, delete: Declare) -> None:
+    """Add the five operations that every kind of model object has.
+
+    Takes what declares who may create and replace, and who may delete: requires(…) or session_only(…).
+    """
+    MODEL[kind] = body()
+    add_reads(blueprint, kind, body)
+    add_writes(blueprint, kind, body, update, delete)
 
 
 def fetch_attribute_texts(schema: dict[str, Any]) -> list[str]:

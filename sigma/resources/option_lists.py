@@ -9,12 +9,14 @@ from marshmallow import fields
 
 from sigma.database import transaction
 from sigma.http.access import requires
-from sigma.http.blueprint import api
+from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, not_found_error
 from sigma.http.fields import Body, Flag, Items, Number, id_field, string_field, unique_items
 from sigma.http.responses import json_response
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.model import ModelBody, check_path_id, load_object, model_noun, store_object
+from sigma.resources.model import ModelBody, add_model_routes, check_path_id, load_object, store_object
+
+blueprint = ApiBlueprint("Option Lists", "The values that there are to choose from.")
 
 
 class OptionValueBody(Body):
@@ -76,7 +78,13 @@ class OptionListBody(ModelBody):
         return {**data, "values": sorted(data["values"], key=lambda value: value["sortOrder"])}
 
 
-model_noun("option-list", OptionListBody, "update-model", "delete-model", "canManageOptionLists")
+add_model_routes(
+    blueprint,
+    "option-list",
+    OptionListBody,
+    update=requires("update-model", "canManageOptionLists"),
+    delete=requires("delete-model", "canManageOptionLists"),
+)
 
 
 def find_option_value(id: str, value_id: str) -> tuple[dict[str, Any], int]:
@@ -99,10 +107,10 @@ def store_option_values(old: dict[str, Any], values: list[dict[str, Any]], new: 
     store_object("option-list", {**old, "values": sorted(values, key=lambda value: value["sortOrder"])}, old)
 
 
-@api.post("/option-lists/<id>/values")
+@blueprint.post("/option-lists/<id>/values")
 @requires("update-model", "canManageOptionLists")
-@api.arguments(OptionValueBody())
-@api.response(201, OptionValueBody)
+@blueprint.arguments(OptionValueBody())
+@blueprint.response(201, OptionValueBody)
 def create_option_value(value: dict[str, Any], id: str) -> Response:
     """Add a value to an option list."""
     with transaction():
@@ -111,10 +119,10 @@ def create_option_value(value: dict[str, Any], id: str) -> Response:
     return json_response(to_json(value), 201)
 
 
-@api.put("/option-lists/<id>/values/<value_id>")
+@blueprint.put("/option-lists/<id>/values/<value_id>")
 @requires("update-model", "canManageOptionLists")
-@api.arguments(OptionValueBody(partial=("id",)))
-@api.response(200, OptionValueBody)
+@blueprint.arguments(OptionValueBody(partial=("id",)))
+@blueprint.response(200, OptionValueBody)
 def replace_option_value(value: dict[str, Any], id: str, value_id: str) -> Response:
     """Replace a value of an option list; the body may leave its id out."""
     value = check_path_id(value, value_id)
@@ -125,9 +133,9 @@ def replace_option_value(value: dict[str, Any], id: str, value_id: str) -> Respo
     return json_response(to_json(value))
 
 
-@api.delete("/option-lists/<id>/values/<value_id>")
+@blueprint.delete("/option-lists/<id>/values/<value_id>")
 @requires("delete-model", "canManageOptionLists")
-@api.response(204)
+@blueprint.response(204)
 def delete_option_value(id: str, value_id: str) -> None:
     """Remove a value from an option list, and the values below it."""
     with transaction():

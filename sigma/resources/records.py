@@ -7,9 +7,8 @@ from marshmallow import fields
 
 from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import requires
-from sigma.http.blueprint import api
-from sigma.http.bodies import raise_for_problems
-from sigma.http.errors import ApiError, get_or_404
+from sigma.http.blueprint import ApiBlueprint
+from sigma.http.errors import ApiError, get_or_404, raise_for_problems
 from sigma.http.fields import Body, Reference, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
 from sigma.http.responses import json_response
@@ -26,6 +25,8 @@ from sigma.resources.entities import (
 )
 from sigma.resources.rules import schema_rules
 from sigma.resources.values import ScopedValueBody, Values
+
+blueprint = ApiBlueprint("Records", "The products, with their values in every language and market.")
 
 
 class RecordBody(Body):
@@ -50,16 +51,16 @@ class RecordRequestBody(RecordBody):
         fields = ("id", "schemaId", "values")
 
 
-@api.get("/records")
+@blueprint.get("/records")
 @requires("read")
-@api.doc(
+@blueprint.doc(
     parameters=[
         query_parameter("schemaId", "Only of this schema"),
         query_parameter("lifecycleStateId", "Only in this state"),
         *PAGE_PARAMETERS,
     ]
 )
-@api.response(200, page_of(RecordBody))
+@blueprint.response(200, page_of(RecordBody))
 def list_records() -> Response:
     """List records, page by page, newest last."""
     return list_entities(0)
@@ -87,10 +88,10 @@ def insert_record(body: dict[str, Any]) -> str:
     return insert_entity(rules, record)
 
 
-@api.post("/records")
+@blueprint.post("/records")
 @requires("update-data")
-@api.arguments(RecordRequestBody())
-@api.response(201, RecordBody)
+@blueprint.arguments(RecordRequestBody())
+@blueprint.response(201, RecordBody)
 def create_record(body: dict[str, Any]) -> Response:
     """Create a record of a schema; its values are checked against it, and it begins in its workflow's default state."""
     with transaction():
@@ -98,38 +99,38 @@ def create_record(body: dict[str, Any]) -> Response:
         return json_response(insert_record(body), 201)
 
 
-@api.get("/records/<id>")
+@blueprint.get("/records/<id>")
 @requires("read")
-@api.response(200, RecordBody)
+@blueprint.response(200, RecordBody)
 def get_record(id: str) -> Response:
     """Get one record with all its scoped values."""
     sql = "SELECT body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0"
     return json_response(get_or_404(fetch_one(sql, g.tenant, id), "record", id)[0])
 
 
-@api.put("/records/<id>")
+@blueprint.put("/records/<id>")
 @requires("update-data")
-@api.arguments(ValuesBody())
-@api.response(200, RecordBody)
+@blueprint.arguments(ValuesBody())
+@blueprint.response(200, RecordBody)
 def replace_record_values(body: dict[str, Any], id: str) -> Response:
     """Replace the values of each attribute listed; the others stay, and an empty array clears one."""
     with transaction():
         return json_response(save_checked_values(load_record(id), body["values"]))
 
 
-@api.patch("/records/<id>/values/<attribute>")
+@blueprint.patch("/records/<id>/values/<attribute>")
 @requires("update-data")
-@api.arguments(ScopedValueBody())
-@api.response(200, RecordBody)
+@blueprint.arguments(ScopedValueBody())
+@blueprint.response(200, RecordBody)
 def set_record_value(body: dict[str, Any], id: str, attribute: str) -> Response:
     """Set one scoped value of a record; null removes it."""
     with transaction():
         return json_response(save_value(load_record(id), attribute, body["scope"], body["value"]))
 
 
-@api.delete("/records/<id>")
+@blueprint.delete("/records/<id>")
 @requires("delete-data")
-@api.response(204)
+@blueprint.response(204)
 def delete_record(id: str) -> None:
     """Delete a record with its variants and category assignments; its history stays."""
     with transaction():

@@ -8,14 +8,16 @@ from marshmallow import fields
 
 from sigma.database import execute, snapshot
 from sigma.http.access import requires
-from sigma.http.blueprint import api
-from sigma.http.bodies import raise_for_problems
-from sigma.http.errors import ApiError
+from sigma.http.blueprint import ApiBlueprint
+from sigma.http.errors import ApiError, raise_for_problems
 from sigma.http.fields import Body, Flag, Items, Reference, dict_field, enum_field, id_field, string_field, unique_items
 from sigma.http.responses import json_response
 from sigma.http.strict_json import to_json
 from sigma.permissions import ROLE_FLAGS
-from sigma.resources.model import ModelBody, fetch_attribute_texts, load_object, model_noun, require_existing
+from sigma.resources.model import ModelBody, add_model_routes, fetch_attribute_texts, load_object, require_existing
+
+blueprint = ApiBlueprint("Roles", "What people may do.")
+
 
 LEVELS = ["write", "read", "hidden"]
 
@@ -77,7 +79,13 @@ class RoleBody(ModelBody):
             )
 
 
-model_noun("role", RoleBody, "update-model", "delete-model", "canManageRoles")
+add_model_routes(
+    blueprint,
+    "role",
+    RoleBody,
+    update=requires("update-model", "canManageRoles"),
+    delete=requires("delete-model", "canManageRoles"),
+)
 
 
 class ResolveBody(Body):
@@ -87,10 +95,10 @@ class ResolveBody(Body):
     attributeIds = Items(Reference("attribute"), "Absent: all attributes of the schema")
 
 
-@api.post("/roles/<id>/resolve")
+@blueprint.post("/roles/<id>/resolve")
 @requires("read")
-@api.arguments(ResolveBody())
-@api.response(200, {"$ref": "#/components/schemas/Levels"})
+@blueprint.arguments(ResolveBody())
+@blueprint.response(200, {"$ref": "#/components/schemas/Levels"})
 def resolve_role(body: dict[str, Any], id: str) -> Response:
     """Return what a role may do with each attribute of a schema, by alias."""
     schema_id = body["schemaId"]

@@ -3,19 +3,19 @@
 from typing import Any
 
 import marshmallow as ma
-from flask import Response, g
+from flask import g
 from marshmallow import fields
 
-from sigma.database import execute, snapshot
+from sigma.database import execute
 from sigma.http.access import requires
-from sigma.http.blueprint import api
+from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Flag, Items, Number, Reference, id_field, string_field, unique_items
-from sigma.http.responses import json_list
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import to_json
-from sigma.resources.attributes import AttributeBody
-from sigma.resources.model import ModelBody, fetch_attribute_texts, load_object, model_noun
+from sigma.resources.model import ModelBody, add_model_routes, load_object
+
+blueprint = ApiBlueprint("Schemas", "What the records of one kind of product hold.")
 
 
 class AttributeGroupBody(Body):
@@ -82,13 +82,10 @@ class SchemaBody(ModelBody):
         execute(f"UPDATE entities SET body = json_set(body, {members}) WHERE {stateless}", state_id, now, who, *which)  # noqa: S608
 
 
-model_noun("schema", SchemaBody, "update-model", "delete-model", "canManageSchemas")
-
-
-@api.get("/schemas/<id>/attributes")
-@requires("read")
-@api.response(200, AttributeBody(many=True))
-def list_schema_attributes(id: str) -> Response:
-    """List the attributes of one schema, in the order of its groups."""
-    with snapshot():
-        return json_list((text.encode(),) for text in fetch_attribute_texts(load_object("schema", id)))
+add_model_routes(
+    blueprint,
+    "schema",
+    SchemaBody,
+    update=requires("update-model", "canManageSchemas"),
+    delete=requires("delete-model", "canManageSchemas"),
+)

@@ -14,11 +14,14 @@ from werkzeug.security import check_password_hash
 
 from sigma.database import execute, fetch_one, get_db, transaction
 from sigma.http.access import public, session_only
-from sigma.http.blueprint import api
+from sigma.http.blueprint import ApiBlueprint
 from sigma.http.credentials import jwt_secret, unauthorized
 from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Items, Reference, id_field, string_field
 from sigma.http.responses import NO_STORE
+
+blueprint = ApiBlueprint("Authentication", "The sessions of people; integrations use API keys.")
+
 
 FAILURES_OF_EMAIL, FAILURES_OF_ADDRESS = 10, 100  # tries, both from one address
 FAILURES_WINDOW = 60  # seconds
@@ -129,9 +132,9 @@ def record_login_attempt(limits: dict[bytes, int], pair: bytes, is_right: bool) 
             get_db().executemany("INSERT INTO login_attempts (who, at) VALUES (?, ?)", ((who, now) for who in limits))
 
 
-@api.get("/auth/tenants")
+@blueprint.get("/auth/tenants")
 @public
-@api.response(200, TenantBody(many=True))
+@blueprint.response(200, TenantBody(many=True))
 def list_tenants() -> list[dict[str, Any]]:
     """List the demo workspaces with the users to sign in as; no other workspace is ever listed."""
     tenants: dict[str, dict[str, Any]] = {}
@@ -144,10 +147,10 @@ def list_tenants() -> list[dict[str, Any]]:
     return list(tenants.values())
 
 
-@api.post("/auth/login")
+@blueprint.post("/auth/login")
 @public
-@api.arguments(LoginBody())
-@api.response(200, SessionBody)
+@blueprint.arguments(LoginBody())
+@blueprint.response(200, SessionBody)
 def login(credentials: dict[str, str]) -> Any:
     """Sign in with email and password; after ten failures within a minute, 429 until the minute is over."""
     email, password = credentials["email"], credentials["password"]
@@ -165,9 +168,9 @@ def login(credentials: dict[str, str]) -> Any:
     return make_session(tenant, known, sessions_from), 200, NO_STORE
 
 
-@api.post("/auth/refresh")
+@blueprint.post("/auth/refresh")
 @session_only()
-@api.response(200, SessionBody)
+@blueprint.response(200, SessionBody)
 def refresh_session() -> Any:
     """Exchange a session token that is still good for a new one."""
     return make_session(g.tenant, g.caller.user, g.caller.sessions_from), 200, NO_STORE

@@ -8,9 +8,8 @@ from marshmallow import fields
 
 from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import requires
-from sigma.http.blueprint import api
-from sigma.http.bodies import raise_for_problems
-from sigma.http.errors import ApiError, not_found_error
+from sigma.http.blueprint import ApiBlueprint
+from sigma.http.errors import ApiError, not_found_error, raise_for_problems
 from sigma.http.fields import Body, Items, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
 from sigma.http.responses import json_list, json_response
@@ -29,6 +28,8 @@ from sigma.resources.entities import (
 )
 from sigma.resources.rules import schema_rules
 from sigma.resources.values import ScopedValueBody, Values, record_exists
+
+blueprint = ApiBlueprint("Variants", "Versions of a record, such as its sizes, which hold only what they override.")
 
 
 class VariantBody(Body):
@@ -79,18 +80,18 @@ def load_variant(record_id: str, id: str) -> Entity:
     return load_record(record_id)._replace(body=json.loads(fetch_variant_text(record_id, id)))
 
 
-@api.get("/variants")
+@blueprint.get("/variants")
 @requires("read")
-@api.doc(parameters=[query_parameter("schemaId", "Only of records of this schema"), *PAGE_PARAMETERS])
-@api.response(200, page_of(VariantBody))
+@blueprint.doc(parameters=[query_parameter("schemaId", "Only of records of this schema"), *PAGE_PARAMETERS])
+@blueprint.response(200, page_of(VariantBody))
 def list_variants() -> Response:
     """List the variants of all records, page by page, newest last."""
     return list_entities(1)
 
 
-@api.get("/records/<id>/variants")
+@blueprint.get("/records/<id>/variants")
 @requires("read")
-@api.response(200, VariantBody(many=True))
+@blueprint.response(200, VariantBody(many=True))
 def list_record_variants(id: str) -> Response:
     """List the variants of a record, of every level, newest last."""
     if not record_exists(id):
@@ -121,27 +122,27 @@ def insert_variant(body: dict[str, Any], record_id: str) -> str:
     return insert_entity(rules, variant)
 
 
-@api.post("/records/<id>/variants")
+@blueprint.post("/records/<id>/variants")
 @requires("update-data")
-@api.arguments(VariantRequestBody())
-@api.response(201, VariantBody)
+@blueprint.arguments(VariantRequestBody())
+@blueprint.response(201, VariantBody)
 def create_variant(body: dict[str, Any], id: str) -> Response:
     """Create a variant of a record, or of another variant of it."""
     with transaction():
         return json_response(insert_variant(body, id), 201)
 
 
-@api.get("/records/<id>/variants/<variant_id>")
+@blueprint.get("/records/<id>/variants/<variant_id>")
 @requires("read")
-@api.response(200, VariantBody)
+@blueprint.response(200, VariantBody)
 def get_variant(id: str, variant_id: str) -> Response:
     """Get one variant with what it overrides."""
     return json_response(fetch_variant_text(id, variant_id))
 
 
-@api.get("/records/<id>/variants/<variant_id>/resolved")
+@blueprint.get("/records/<id>/variants/<variant_id>/resolved")
 @requires("read")
-@api.response(200, ResolvedVariantBody)
+@blueprint.response(200, ResolvedVariantBody)
 def resolve_variant(id: str, variant_id: str) -> Response:
     """Get one variant with the values it inherits, from the variants above it and from the record."""
     variant = load_variant(id, variant_id)
@@ -167,29 +168,29 @@ def resolve_variant(id: str, variant_id: str) -> Response:
     return json_response(to_json(resolved))
 
 
-@api.put("/records/<id>/variants/<variant_id>")
+@blueprint.put("/records/<id>/variants/<variant_id>")
 @requires("update-data")
-@api.arguments(ValuesBody())
-@api.response(200, VariantBody)
+@blueprint.arguments(ValuesBody())
+@blueprint.response(200, VariantBody)
 def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Response:
     """Replace what a variant overrides of each attribute listed; an empty array restores inheritance."""
     with transaction():
         return json_response(save_checked_values(load_variant(id, variant_id), body["values"]))
 
 
-@api.patch("/records/<id>/variants/<variant_id>/values/<attribute>")
+@blueprint.patch("/records/<id>/variants/<variant_id>/values/<attribute>")
 @requires("update-data")
-@api.arguments(ScopedValueBody())
-@api.response(200, VariantBody)
+@blueprint.arguments(ScopedValueBody())
+@blueprint.response(200, VariantBody)
 def set_variant_value(body: dict[str, Any], id: str, variant_id: str, attribute: str) -> Response:
     """Set one scoped value of a variant; null removes it, and with the last one gone it inherits again."""
     with transaction():
         return json_response(save_value(load_variant(id, variant_id), attribute, body["scope"], body["value"]))
 
 
-@api.delete("/records/<id>/variants/<variant_id>")
+@blueprint.delete("/records/<id>/variants/<variant_id>")
 @requires("delete-data")
-@api.response(204)
+@blueprint.response(204)
 def delete_variant(id: str, variant_id: str) -> None:
     """Delete a variant with those below it."""
     sql = (

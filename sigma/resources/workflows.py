@@ -7,9 +7,13 @@ from flask import g
 from marshmallow import fields, validate
 
 from sigma.database import fetch_one
+from sigma.http.access import requires
+from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Items, Number, Reference, aliases_field, id_field, string_field, unique_items
-from sigma.resources.model import ModelBody, model_noun
+from sigma.resources.model import ModelBody, add_model_routes
+
+blueprint = ApiBlueprint("Workflows", "The states that records go through, and the ways between them.")
 
 
 class StateBody(Body):
@@ -75,4 +79,10 @@ class WorkflowBody(ModelBody):
                 raise ApiError(409, f"states: '{state['id']}' cannot be taken out, because records are in it")
 
 
-model_noun("workflow", WorkflowBody, "update-model", "delete-model", "canManageSchemas")
+add_model_routes(
+    blueprint,
+    "workflow",
+    WorkflowBody,
+    update=requires("update-model", "canManageSchemas"),
+    delete=requires("delete-model", "canManageSchemas"),
+)

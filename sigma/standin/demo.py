@@ -16,7 +16,7 @@ from sigma.http.credentials import Caller, hash_key
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import to_json
 from sigma.permissions import ROLE_FLAGS
-from sigma.resources.catalogs import CategoryRequestBody, insert_assignment, insert_category
+from sigma.resources.categories import CategoryRequestBody, insert_assignment, insert_category
 from sigma.resources.lifecycle import transition
 from sigma.resources.model import MODEL, exists, load_object, store_object
 from sigma.resources.records import RecordRequestBody, insert_record

@@ -8,14 +8,14 @@ from flask import current_app, g
 from marshmallow import fields
 
 from sigma.database import fetch_one
-from sigma.http.access import any_caller, may_call
-from sigma.http.blueprint import standin
+from sigma.http.access import any_credential, may_call
 from sigma.http.credentials import Caller, unauthorized
 from sigma.http.fields import Body, Flag, Items, dict_field, enum_field, string_field
 from sigma.http.responses import NO_STORE
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.resources.api_keys import ApiKeyBody
 from sigma.resources.sessions import UserBody
+from sigma.standin.blueprint import blueprint
 from sigma.standin.workspaces import WorkspaceBody
 
 
@@ -61,7 +61,7 @@ class WhoamiBody(Body):
 def describe_routes(caller: Caller) -> Iterator[dict[str, Any]]:
     """Yield every route of the API with what it takes to call it, and whether this caller may."""
     for rule in current_app.url_map.iter_rules():
-        if not rule.endpoint.startswith("api."):
+        if not rule.rule.startswith("/api/"):
             continue
         access = rule.access  # type: ignore[attr-defined]
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
@@ -74,9 +74,9 @@ def describe_routes(caller: Caller) -> Iterator[dict[str, Any]]:
             }
 
 
-@standin.get("/whoami")
-@any_caller
-@standin.response(200, WhoamiBody)
+@blueprint.get("/whoami")
+@any_credential
+@blueprint.response(200, WhoamiBody)
 def get_caller() -> Any:
     """Say whose credential this is, and which routes it may call; the credential itself is never shown."""
     row = fetch_one(

@@ -6,13 +6,13 @@ from marshmallow import fields, validate
 
 from sigma.database import execute, fetch_one, get_db, transaction
 from sigma.http.access import demo_only
-from sigma.http.blueprint import standin
 from sigma.http.errors import get_or_404
 from sigma.http.fields import Body, Flag, Items, id_field, string_field
 from sigma.http.responses import NO_STORE
 from sigma.http.stamps import random_id
 from sigma.resources.api_keys import ApiKeyRequestBody, NewApiKeyBody, insert_api_key
 from sigma.resources.sessions import NO_PASSWORD, SessionBody, make_session
+from sigma.standin.blueprint import blueprint
 from sigma.standin.demo import (
     delete_content,
     impersonating,
@@ -84,19 +84,19 @@ def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]
     return {"id": id, "name": name, **sessions, "keys": made}
 
 
-@standin.post("/workspaces")
+@blueprint.post("/workspaces")
 @demo_only
-@standin.arguments(WantedWorkspaceBody())
-@standin.response(201, TestWorkspaceBody)
+@blueprint.arguments(WantedWorkspaceBody())
+@blueprint.response(201, TestWorkspaceBody)
 def create_test_workspace(wanted: dict[str, Any]) -> Any:
     """Make a workspace of its own for a test, with an administrator's session and the API keys asked for."""
     with transaction():
         return insert_test_workspace(**wanted), 201, NO_STORE
 
 
-@standin.delete("/workspaces/<id>")
+@blueprint.delete("/workspaces/<id>")
 @demo_only
-@standin.response(204)
+@blueprint.response(204)
 def delete_test_workspace(id: str) -> None:
     """Remove a workspace that was made for a test, with all that it holds; no other workspace can be removed."""
     with transaction():
@@ -105,10 +105,10 @@ def delete_test_workspace(id: str) -> None:
         execute("DELETE FROM workspaces WHERE id = ? AND is_disposable", id)
 
 
-@standin.post("/reset")
+@blueprint.post("/reset")
 @demo_only
-@standin.arguments(ResetBody())
-@standin.response(204)
+@blueprint.arguments(ResetBody())
+@blueprint.response(204)
 def reset_demo(wanted: dict[str, Any]) -> None:
     """Bring the demo workspace back to its first state; tokens of its users stay good, unless they had ended."""
     with transaction():

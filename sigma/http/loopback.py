@@ -1,0 +1,48 @@
+"""Programs on this machine: who else may not call what is there only beside the demo."""
+
+import ipaddress
+import re
+
+from flask import current_app, request
+
+from sigma.http.errors import ApiError
+from sigma.http.strict_json import format_value
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_our_host(host: str) -> bool:
+    """Return whether a Host header has a name that only this machine's own programs use, or that a setting allows."""
+    name = re.sub(r":[0-9]{1,5}\Z", "", host.lower())
+    if name in ("localhost", "[::1]", *current_app.config["STANDIN_HOSTS"]):
+        return True
+    return re.fullmatch(r"127(\.[0-9]{1,3}){3}", name) is not None
+
+
+def require_local_caller() -> None:
+    """Raise ApiError 403 for what a page of another origin can make a developer's browser send, or another machine sends.
+
+    A page may send a request across origins, or lead its own host name to this machine (DNS rebinding). What is no
+    browser may send any Host; that is let in from another machine only where the setting expects it.
+    """
+    forwarded = not current_app.config["PROXIES"] and any(
+        name in request.environ for name in ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA")
+    )
+    if not current_app.config["STANDIN_HOSTS"] and (forwarded or not is_loopback(request.remote_addr or "")):
+        raise ApiError(403, "This is for programs on this machine; SIGMA_STANDIN_HOSTS opens it to others")
+    host, origin = request.environ.get("HTTP_HOST", ""), request.headers.get("Origin")
+    if not is_our_host(host):
+        raise ApiError(
+            403, f"Host: expected localhost, a loopback address or a name in SIGMA_STANDIN_HOSTS, got {format_value(host)}"
+        )
+    if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
+        raise ApiError(403, f"Origin: expected none, or this service's own, got {format_value(origin)}")
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    if site not in ("none", "same-origin"):
+        raise ApiError(403, f"Sec-Fetch-Site: expected none or same-origin, got {format_value(site)}")

@@ -1,0 +1,196 @@
+"""Categories: the places in the trees of catalogs, and the records in them."""
+
+import json
+from typing import Any
+
+from flask import Response, g, request
+from marshmallow import fields
+
+from sigma.database import execute, fetch_one, snapshot, transaction
+from sigma.http.access import requires, session_only
+from sigma.http.blueprint import ApiBlueprint
+from sigma.http.errors import ApiError, get_or_404, not_found_error
+from sigma.http.fields import Body, Number, id_field, string_field
+from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
+from sigma.http.responses import json_list, json_page, json_response
+from sigma.http.stamps import random_id
+from sigma.http.strict_json import format_value, to_json
+from sigma.resources.model import check_path_id, fetch_object_text
+from sigma.resources.records import RecordBody
+from sigma.resources.values import record_exists
+
+blueprint = ApiBlueprint("Categories", "The places in the trees of catalogs, and the records in them.")
+
+
+class CategoryBody(Body):
+    """A place in a catalog's tree."""
+
+    id = id_field("The category's id")
+    catalogId = string_field("The catalog it belongs to")
+    alias = id_field("Short name")
+    name = string_field("The category's name")
+    parentId = fields.String(
+        load_default=None, allow_none=True, metadata={"description": "The category above; null at the top"}
+    )
+    sortOrder = Number("Siblings come in ascending order, then by name", load_default=0)
+    description = string_field("What belongs here", required=False, longest=10_000)
+
+
+class CategoryRequestBody(CategoryBody):
+    """A category to be made, or put in another's place."""
+
+    id = id_field("The category's id; made when absent", required=False)
+    catalogId = string_field("The catalog it belongs to, which the path says already", required=False)
+
+
+class AssignmentBody(Body):
+    """A record to put into a category, or take out."""
+
+    entityId = fields.String(required=True, metadata={"description": "Id of a record"})
+
+
+CATEGORY_SUBTREE = (  # a category and those below it, to any depth; takes id, tenant
+    "WITH RECURSIVE below (id) AS (SELECT ?"
+    " UNION ALL SELECT c.id FROM below b JOIN categories c ON c.tenant = ? AND c.parent_id = b.id)"
+)
+
+
+def fetch_category_text(id: str) -> str:
+    """Return a category's stored text. Raises ApiError 404."""
+    return get_or_404(fetch_one("SELECT body FROM categories WHERE tenant = ? AND id = ?", g.tenant, id), "category", id)[0]
+
+
+def make_category_text(body: dict[str, Any], id: str, catalog_id: str) -> str:
+    """Return the text of a category to be stored. Raises ApiError 400 for a parent that is not in the catalog."""
+    if body.get("catalogId", catalog_id) != catalog_id:
+        raise ApiError(400, f"catalogId: expected '{catalog_id}', got {format_value(body['catalogId'])}")
+    parent, sql = body["parentId"], "SELECT 1 FROM categories WHERE tenant = ? AND catalog_id = ? AND id = ?"
+    if parent is not None and not fetch_one(sql, g.tenant, catalog_id, parent):
+        raise ApiError(400, f"parentId: category '{parent}' does not exist in catalog '{catalog_id}'")
+    return to_json({"id": id, "catalogId": catalog_id, **body})
+
+
+def insert_category(body: dict[str, Any], catalog_id: str) -> str:
+    """Store a new category and return its text. Raises ApiError 400, 404 or 409."""
+    fetch_object_text("catalog", catalog_id)
+    stored = make_category_text(body, body.get("id") or random_id("cat"), catalog_id)
+    execute("INSERT INTO categories (tenant, body) VALUES (?, ?)", g.tenant, stored)
+    return stored
+
+
+@blueprint.post("/catalogs/<id>/categories")
+@session_only("canManageSchemas")
+@blueprint.arguments(CategoryRequestBody())
+@blueprint.response(201, CategoryBody)
+def create_category(body: dict[str, Any], id: str) -> Response:
+    """Create a category in a catalog, at the top or below another one."""
+    with transaction():
+        return json_response(insert_category(body, id), 201)
+
+
+@blueprint.get("/categories/<id>")
+@requires("read")
+@blueprint.response(200, CategoryBody)
+def get_category(id: str) -> Response:
+    """Get one category."""
+    return json_response(fetch_category_text(id))
+
+
+@blueprint.put("/categories/<id>")
+@session_only("canManageSchemas")
+@blueprint.arguments(CategoryRequestBody())
+@blueprint.response(200, CategoryBody)
+def replace_category(body: dict[str, Any], id: str) -> Response:
+    """Replace a category as a whole; another parentId moves it, with all below it."""
+    body = check_path_id(body, id)
+    with transaction():
+        stored = make_category_text(body, id, json.loads(fetch_category_text(id))["catalogId"])
+        is_below = f"{CATEGORY_SUBTREE} SELECT 1 FROM below WHERE id = ?"  # noqa: S608 (constants only)
+        if fetch_one(is_below, id, g.tenant, body["parentId"]):
+            raise ApiError(
+                400, f"parentId: expected a category that is not '{id}' or below it, got {format_value(body['parentId'])}"
+            )
+        execute("UPDATE categories SET body = ? WHERE tenant = ? AND id = ?", stored, g.tenant, id)
+    return json_response(stored)
+
+
+@blueprint.delete("/categories/<id>")
+@session_only("canManageSchemas")
+@blueprint.response(204)
+def delete_category(id: str) -> None:
+    """Delete a category with all below it; the records in them stay."""
+    with transaction():
+        fetch_category_text(id)
+        sql = f"{CATEGORY_SUBTREE} DELETE FROM categories WHERE tenant = ? AND id IN (SELECT id FROM below)"  # noqa: S608
+        execute(sql, id, g.tenant, g.tenant)
+
+
+@blueprint.get("/categories/<id>/entities")
+@requires("read")
+@blueprint.doc(parameters=PAGE_PARAMETERS)
+@blueprint.response(200, page_of(RecordBody))
+def list_category_records(id: str) -> Response:
+    """List the records in a category, page by page, in the order in which they were put in."""
+    offset, limit = page_bounds(request.args)
+    sql = (
+        "SELECT CAST(e.body AS BLOB) FROM (SELECT seq, tenant, record_id FROM category_assignments"
+        " WHERE tenant = ? AND category_id = ? ORDER BY seq LIMIT ? OFFSET ?) a"
+        " JOIN entities e ON e.tenant = a.tenant AND e.id = a.record_id ORDER BY a.seq"
+    )
+    with snapshot():
+        row = fetch_one("SELECT total FROM categories WHERE tenant = ? AND id = ?", g.tenant, id)
+        (total,) = get_or_404(row, "category", id)
+        return json_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
+
+
+def require_record(body: dict[str, Any]) -> None:
+    """Raise ApiError 400 unless the workspace has the record that a body names."""
+    if not record_exists(body["entityId"]):
+        raise ApiError(400, f"entityId: record {format_value(body['entityId'])} does not exist")
+
+
+def insert_assignment(category_id: str, record_id: str) -> None:
+    """Put a record into a category, unless it is there."""
+    sql = "INSERT INTO category_assignments (tenant, category_id, record_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+    execute(sql, g.tenant, category_id, record_id)
+
+
+@blueprint.post("/categories/<id>/assign")
+@requires("update-data")
+@blueprint.arguments(AssignmentBody())
+@blueprint.response(204)
+def assign_record(body: dict[str, Any], id: str) -> None:
+    """Put a record into a category; doing it again changes nothing."""
+    with transaction():
+        fetch_category_text(id)
+        require_record(body)
+        insert_assignment(id, body["entityId"])
+
+
+@blueprint.post("/categories/<id>/unassign")
+@requires("delete-data")
+@blueprint.arguments(AssignmentBody())
+@blueprint.response(204)
+def unassign_record(body: dict[str, Any], id: str) -> None:
+    """Take a record out of a category; doing it again changes nothing."""
+    with transaction():
+        fetch_category_text(id)
+        require_record(body)
+        sql = "DELETE FROM category_assignments WHERE tenant = ? AND category_id = ? AND record_id = ?"
+        execute(sql, g.tenant, id, body["entityId"])
+
+
+@blueprint.get("/records/<id>/categories")
+@requires("read")
+@blueprint.response(200, CategoryBody(many=True))
+def list_record_categories(id: str) -> Response:
+    """List the categories that a record is in, in the order in which it was put there."""
+    if not record_exists(id):
+        raise not_found_error("record", id)
+    rows = execute(
+        "SELECT CAST(c.body AS BLOB) FROM category_assignments a"
+        " JOIN categories c ON c.tenant = a.tenant AND c.id = a.category_id"
+        " WHERE a.tenant = ? AND a.record_id = ? ORDER BY a.seq",
+        *(g.tenant, id),
+    )
+    return json_list(rows)
