@@ -22,7 +22,7 @@ from sigma.database import prepare_database
 from sigma.docs.openapi import make_api, openapi_document
 from sigma.docs.pages import pages
 from sigma.http.access import bind_access, guard, public
-from sigma.http.app import Service, add_headers, log_request, set_up_log
+from sigma.http.app import Service, set_up_log
 from sigma.http.errors import register_error_handlers
 from sigma.http.responses import json_response
 
@@ -71,9 +71,6 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     for command in commands.commands.values():
         app.cli.add_command(command)
     app.before_request(guard)
-    app.after_request(add_headers)
-    if app.config["REQUEST_LOG"]:
-        app.after_request(log_request)
     bind_access(app, MODEL)
 
     context = click.get_current_context(silent=True)
