@@ -1,7 +1,7 @@
 """The command that makes the demo workspace."""
 
 from sigma.cli import commands
-from sigma.database import execute, fetch_one, transaction
+from sigma.database import fetch_one, transaction
 from sigma.standin.demo import insert_demo, read_demo
 
 
@@ -13,7 +13,4 @@ def make_demo() -> None:
     """
     with transaction():
         if not fetch_one("SELECT 1 FROM workspaces"):
-            demo = read_demo()
-            sql = "INSERT INTO workspaces (id, name, is_demo) VALUES (?, ?, 1)"
-            execute(sql, demo["workspace"]["id"], demo["workspace"]["name"])
-            insert_demo(demo)
+            insert_demo(read_demo())

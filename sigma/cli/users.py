@@ -19,8 +19,7 @@ from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value
 from sigma.resources.model import require_existing
 from sigma.resources.roles import ADMINISTRATORS
-from sigma.resources.sessions import UserBody, next_sessions_from
-from sigma.standin.demo import insert_administrator_role, insert_user
+from sigma.resources.users import UserBody, insert_administrator_role, insert_user, next_sessions_from
 
 
 def validated_user(user: dict[str, str]) -> dict[str, str]:

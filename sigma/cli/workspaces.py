@@ -7,8 +7,8 @@ from sigma.cli import commands
 from sigma.cli.console import Report, choose_workspace, impersonate, reports, table, validated, yes_option
 from sigma.cli.users import fetch_users, read_password, refusing_taken, validated_user
 from sigma.database import execute, fetch_one
-from sigma.resources.sessions import TenantBody, next_sessions_from
-from sigma.standin.demo import insert_administrator_role, insert_user
+from sigma.resources.sessions import TenantBody
+from sigma.resources.users import insert_administrator_role, insert_user, next_sessions_from
 
 
 @commands.group("workspace")

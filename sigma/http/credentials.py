@@ -7,6 +7,8 @@ import secrets
 import sqlite3
 import time
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jwt
@@ -159,3 +161,11 @@ def authenticate(environ: dict[str, Any]) -> Caller:
     if scheme.lower() != "bearer":
         raise unauthorized("Authentication required: send X-Sigma-ApiKey: <key>, or Authorization: Bearer <token>")
     return authenticate_token(token.strip())
+
+
+@contextmanager
+def impersonating(tenant: str, user_id: str) -> Iterator[None]:
+    """Let the block act in a workspace as one of its users; the log still names who sent the request."""
+    with current_app.app_context():
+        g.tenant, g.caller = tenant, Caller(tenant, user_id, user={"id": user_id}, role={})
+        yield

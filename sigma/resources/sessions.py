@@ -17,8 +17,9 @@ from sigma.http.access import public, session_only
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.credentials import jwt_secret, unauthorized
 from sigma.http.errors import ApiError
-from sigma.http.fields import Body, Items, Reference, id_field, string_field
+from sigma.http.fields import Body, Items, id_field, string_field
 from sigma.http.responses import NO_STORE
+from sigma.resources.users import UserBody
 
 blueprint = ApiBlueprint("Authentication", "The sessions of people; integrations use API keys.")
 
@@ -38,15 +39,6 @@ class LoginBody(Body):
     password = fields.String(required=True, load_only=True, metadata={"description": "The password", "format": "password"})
 
 
-class UserBody(Body):
-    """A person who may sign in."""
-
-    id = id_field("The user's id")
-    email = string_field("The email people sign in with")
-    name = string_field("The person's name")
-    roleId = Reference("role", required=True)
-
-
 class SessionBody(Body):
     """A session token, good for 24 hours, and whose it is."""
 
@@ -60,20 +52,6 @@ class TenantBody(Body):
     id = id_field("The workspace's id")
     name = string_field("The workspace's name")
     users = Items(fields.Nested(UserBody), "Who may sign in", required=True)
-
-
-def next_sessions_from() -> int:
-    """Return from which second on sessions count of a user who was made now, or has a new password now.
-
-    It is later than that of every token so far, because each user, also one by the ids of another who is gone, and each new
-    password get a later one. Who signs in before that second has begun gets a token that says it was issued in it.
-    """
-    sql = (
-        "INSERT INTO settings (name, value) VALUES ('sessions_from', ?1 + 1)"
-        " ON CONFLICT (name) DO UPDATE SET value = max(CAST(value AS INTEGER), ?1) + 1 RETURNING CAST(value AS INTEGER)"
-    )
-    ((second,),) = execute(sql, math.floor(time.time())).fetchall()
-    return int(second)
 
 
 def make_session(tenant: str, user: dict[str, str], sessions_from: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from sigma.http.fields import Body, Flag, Items, dict_field, enum_field, string_
 from sigma.http.responses import NO_STORE
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.resources.api_keys import ApiKeyBody
-from sigma.resources.sessions import UserBody
+from sigma.resources.users import UserBody
 from sigma.standin.blueprint import blueprint
 from sigma.standin.workspaces import WorkspaceBody
 

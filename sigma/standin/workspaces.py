@@ -6,22 +6,16 @@ from marshmallow import fields, validate
 
 from sigma.database import execute, fetch_one, get_db, transaction
 from sigma.http.access import demo_only
+from sigma.http.credentials import impersonating
 from sigma.http.errors import get_or_404
 from sigma.http.fields import Body, Flag, Items, id_field, string_field
 from sigma.http.responses import NO_STORE
 from sigma.http.stamps import random_id
 from sigma.resources.api_keys import ApiKeyRequestBody, NewApiKeyBody, insert_api_key
 from sigma.resources.sessions import NO_PASSWORD, SessionBody, make_session
+from sigma.resources.users import insert_administrator_role, insert_user
 from sigma.standin.blueprint import blueprint
-from sigma.standin.demo import (
-    delete_content,
-    impersonating,
-    insert_administrator_role,
-    insert_demo,
-    insert_first_state,
-    insert_user,
-    read_demo,
-)
+from sigma.standin.demo import insert_content, insert_demo, read_demo
 
 
 class WorkspaceBody(Body):
@@ -72,7 +66,7 @@ def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]
     execute("INSERT INTO workspaces (id, name, is_disposable) VALUES (?, ?, 1)", id, name)
     with impersonating(id, users[0]["id"]):
         if content == "demo":
-            insert_first_state(demo)
+            insert_content(demo)
         else:
             insert_administrator_role(users[0]["roleId"])
         for user in users:
@@ -98,11 +92,10 @@ def create_test_workspace(wanted: dict[str, Any]) -> Any:
 @demo_only
 @blueprint.response(204)
 def delete_test_workspace(id: str) -> None:
-    """Remove a workspace that was made for a test, with all that it holds; no other workspace can be removed."""
+    """Delete a workspace that was made for a test, with all that it holds; no other workspace can be deleted."""
     with transaction():
         get_or_404(fetch_one("SELECT 1 FROM workspaces WHERE id = ? AND is_disposable", id), "workspace", id)
-        delete_content(id)
-        execute("DELETE FROM workspaces WHERE id = ? AND is_disposable", id)
+        execute("DELETE FROM workspaces WHERE id = ?", id)
 
 
 @blueprint.post("/reset")
@@ -115,10 +108,8 @@ def reset_demo(wanted: dict[str, Any]) -> None:
         demo = read_demo()
         id = demo["workspace"]["id"]
         living = execute("SELECT sessions_from, tenant, id FROM users WHERE tenant = ?", id).fetchall()
-        delete_content(id)
+        execute("DELETE FROM workspaces WHERE id = ?", id)
         insert_demo(demo)
         get_db().executemany("UPDATE users SET sessions_from = ? WHERE tenant = ? AND id = ?", living)
         if wanted["removeTestWorkspaces"]:
-            for (id,) in execute("SELECT id FROM workspaces WHERE is_disposable").fetchall():
-                delete_content(id)
             execute("DELETE FROM workspaces WHERE is_disposable")

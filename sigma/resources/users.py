@@ -1,0 +1,49 @@
+"""Users: the people who may sign in to a workspace."""
+
+import math
+import time
+
+from flask import g
+
+from sigma.database import execute
+from sigma.http.fields import Body, Reference, id_field, string_field
+from sigma.permissions import ROLE_FLAGS
+from sigma.resources.model import store_object
+from sigma.resources.roles import RoleBody
+
+
+class UserBody(Body):
+    """A person who may sign in."""
+
+    id = id_field("The user's id")
+    email = string_field("The email people sign in with")
+    name = string_field("The person's name")
+    roleId = Reference("role", required=True)
+
+
+def next_sessions_from() -> int:
+    """Return from which second on the sessions of a user count, who is made now or has a new password now.
+
+    It is later than the time of every token so far, because each user, also one with the ids of another who is gone, and
+    each new password get a later one. Who signs in before that second has begun gets a token that says it was issued in it.
+    """
+    sql = (
+        "INSERT INTO settings (name, value) VALUES ('sessions_from', ?1 + 1)"
+        " ON CONFLICT (name) DO UPDATE SET value = max(CAST(value AS INTEGER), ?1) + 1 RETURNING CAST(value AS INTEGER)"
+    )
+    ((second,),) = execute(sql, math.floor(time.time())).fetchall()
+    return int(second)
+
+
+def insert_user(user: dict[str, str], password_hash: str, sessions_from: int) -> None:
+    """Store a user. Raises sqlite3.IntegrityError for an email that is taken."""
+    execute(
+        "INSERT INTO users (tenant, id, email, name, password_hash, role_id, sessions_from) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        *(g.tenant, *(user[member] for member in ("id", "email", "name")), password_hash, user["roleId"], sessions_from),
+    )
+
+
+def insert_administrator_role(id: str) -> str:
+    """Store a role that allows everything, and return its id."""
+    store_object("role", RoleBody().load({"id": id, "name": "Administrator", **dict.fromkeys(ROLE_FLAGS, True)}))
+    return id
