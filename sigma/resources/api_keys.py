@@ -65,13 +65,16 @@ class DeactivatedApiKeyBody(ApiKeyBody):
 
 
 class DeletedBody(Body):
-    """That an API key is gone."""
+    """The answer when an API key has been deleted."""
 
     deleted = Flag("Always true", required=True)
 
 
+KEY_COLUMNS = "id, name, permissions, created_at, last_used_at, deactivated_at"
+
+
 def key_summary(row: tuple[Any, ...]) -> dict[str, Any]:
-    """Return a key's row as the list shows it."""
+    """Return a key as the list shows it, from its row of KEY_COLUMNS."""
     id, name, permissions, created_at, last_used_at, deactivated_at = row
     listed = {
         "id": id,
@@ -86,11 +89,8 @@ def key_summary(row: tuple[Any, ...]) -> dict[str, Any]:
 
 def fetch_api_keys() -> list[dict[str, Any]]:
     """Return all API keys of the workspace, oldest first."""
-    rows = execute(
-        "SELECT id, name, permissions, created_at, last_used_at, deactivated_at FROM api_keys WHERE tenant = ? ORDER BY seq",
-        g.tenant,
-    )
-    return [key_summary(row) for row in rows]
+    sql = f"SELECT {KEY_COLUMNS} FROM api_keys WHERE tenant = ? ORDER BY seq"  # noqa: S608 (constants only)
+    return [key_summary(row) for row in execute(sql, g.tenant)]
 
 
 def insert_api_key(key: dict[str, Any]) -> dict[str, Any]:
@@ -110,15 +110,15 @@ def insert_api_key(key: dict[str, Any]) -> dict[str, Any]:
 
 
 def deactivate_stored_key(id: str) -> dict[str, Any]:
-    """Deactivate an API key, unless it is, and return it. Raises ApiError 404."""
+    """Deactivate an API key, if it is active, and return it without lastUsedAt, as published. Raises ApiError 404."""
+    sql = (
+        "UPDATE api_keys SET deactivated_at = ifnull(deactivated_at, ?) WHERE tenant = ? AND id = ?"  # noqa: S608
+        f" RETURNING {KEY_COLUMNS}"
+    )
     with transaction():  # RETURNING alone commits only when its rows are read to the end
-        row = fetch_one(
-            "UPDATE api_keys SET deactivated_at = ifnull(deactivated_at, ?) WHERE tenant = ? AND id = ?"
-            " RETURNING id, name, permissions, created_at, last_used_at, deactivated_at",
-            *(utc_now(), g.tenant, id),
-        )
+        row = fetch_one(sql, utc_now(), g.tenant, id)
     key = key_summary(get_or_404(row, "api-key", id))
-    del key["lastUsedAt"]  # as published
+    del key["lastUsedAt"]
     return key
 
 

@@ -9,14 +9,24 @@ from marshmallow import fields
 
 from sigma.database import fetch_one
 from sigma.http.access import any_credential, may_call
+from sigma.http.blueprint import ApiBlueprint
 from sigma.http.credentials import Caller, unauthorized
-from sigma.http.fields import Body, Flag, Items, dict_field, enum_field, string_field
+from sigma.http.fields import Body, Flag, Items, dict_field, enum_field, id_field, string_field
 from sigma.http.responses import NO_STORE
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.resources.api_keys import ApiKeyBody
 from sigma.resources.users import UserBody
-from sigma.standin.blueprint import blueprint
-from sigma.standin.workspaces import WorkspaceBody
+
+blueprint = ApiBlueprint(
+    "Stand-in", "What only the stand-in has, for test suites and demos; the real service knows nothing of it."
+)
+
+
+class WorkspaceBody(Body):
+    """A workspace."""
+
+    id = id_field("The workspace's id")
+    name = string_field("The workspace's name")
 
 
 class HeldKeyBody(ApiKeyBody):

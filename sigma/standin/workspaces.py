@@ -8,21 +8,14 @@ from sigma.database import execute, fetch_one, get_db, transaction
 from sigma.http.access import demo_only
 from sigma.http.credentials import impersonating
 from sigma.http.errors import get_or_404
-from sigma.http.fields import Body, Flag, Items, id_field, string_field
+from sigma.http.fields import Body, Flag, Items
 from sigma.http.responses import NO_STORE
 from sigma.http.stamps import random_id
 from sigma.resources.api_keys import ApiKeyRequestBody, NewApiKeyBody, insert_api_key
 from sigma.resources.sessions import NO_PASSWORD, SessionBody, make_session
 from sigma.resources.users import insert_administrator_role, insert_user
-from sigma.standin.blueprint import blueprint
 from sigma.standin.demo import insert_content, insert_demo, read_demo
-
-
-class WorkspaceBody(Body):
-    """A workspace."""
-
-    id = id_field("The workspace's id")
-    name = string_field("The workspace's name")
+from sigma.standin.whoami import WorkspaceBody, blueprint
 
 
 class WantedWorkspaceBody(Body):
