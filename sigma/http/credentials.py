@@ -87,7 +87,7 @@ def touch_key(tenant: str, id: str, stale: str) -> None:
 
 
 def diagnose_key(raw_key: str) -> str:
-    """Say what is wrong with a key that is not in the database, as far as the key itself tells."""
+    """Return what is wrong with a key that is not in the database, as far as the key itself tells."""
     if not re.fullmatch("sigma_sk_live_[a-z0-9]{36}", raw_key):
         return "expected one X-Sigma-ApiKey header with sigma_sk_live_ and 36 characters of a-z and 0-9"
     if check_characters(raw_key[:-7]) != raw_key[-7:]:
@@ -120,36 +120,40 @@ def jwt_secret() -> str:
     return current_app.config["JWT_SECRET"] or fetch_one("SELECT value FROM settings WHERE name = 'jwt_secret'")[0]
 
 
-def authenticate_token(token: str) -> Caller:
-    """Return whose session token this is, with the user and role as they are now. Raises ApiError 401."""
-    claims = ("userId", "workspaceId", "roleId")
+def decode_token(token: str) -> dict[str, Any]:
+    """Return what a session token claims, after checking its signature and its end. Raises ApiError 401."""
+    names = ("userId", "workspaceId", "roleId")
+    # authenticate_token() judges the time of issue, because it knows from when on the user's sessions count.
+    options: Any = {"require": [*names, "iat", "exp"], "verify_iat": False}
     try:
-        # When it was issued is looked at below, where it is known from when on the user's sessions count.
-        options: Any = {"require": [*claims, "iat", "exp"], "verify_iat": False}
-        payload = jwt.decode(token, jwt_secret(), algorithms=["HS256"], options=options)
+        claims: dict[str, Any] = jwt.decode(token, jwt_secret(), algorithms=["HS256"], options=options)
     except jwt.ExpiredSignatureError:
         raise unauthorized("Session token expired: sign in again") from None
     except jwt.InvalidTokenError:
         raise unauthorized("Invalid session token") from None
-    issued = payload["iat"]
-    if not all(isinstance(payload[claim], str) and payload[claim].isascii() for claim in claims) or type(issued) is not int:
+    if not all(isinstance(claims[name], str) and claims[name].isascii() for name in names) or type(claims["iat"]) is not int:
         raise unauthorized("Invalid session token")
+    return claims
+
+
+def authenticate_token(token: str) -> Caller:
+    """Return whose session token this is, with the user and role as they are now. Raises ApiError 401."""
+    claims = decode_token(token)
     row = fetch_one(
         "SELECT u.id, u.email, u.name, u.role_id, u.sessions_from, r.body FROM users u"
         " JOIN model_objects r ON r.tenant = u.tenant AND r.kind = u.role_kind AND r.id = u.role_id"
         " WHERE u.tenant = ? AND u.id = ?",
-        payload["workspaceId"],
-        payload["userId"],
+        *(claims["workspaceId"], claims["userId"]),
     )
     if row is None:
         raise unauthorized("Invalid session token")
     id, email, name, role_id, sessions_from, role = row
-    if issued < sessions_from:
+    if claims["iat"] < sessions_from:  # from before a new password, or of another user who had the same ids
         raise unauthorized("Session ended: sign in again")
-    if issued > max(time.time(), sessions_from):
+    if claims["iat"] > max(time.time(), sessions_from):
         raise unauthorized("Invalid session token")
     user = {"id": id, "email": email, "name": name, "roleId": role_id}
-    return Caller(payload["workspaceId"], id, user=user, role=json.loads(role), sessions_from=sessions_from)
+    return Caller(claims["workspaceId"], id, user=user, role=json.loads(role), sessions_from=sessions_from)
 
 
 def authenticate(environ: dict[str, Any]) -> Caller:
