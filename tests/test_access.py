@@ -783,11 +783,11 @@ def take_unknown_kind():
     records.blueprint.post("/leak", endpoint="leak")(take)
 
 
-def past_the_blueprint(before):
+def past_the_blueprint(before, view):
     class Leaky(service.Service):
         def add_url_rule(self, rule, *arguments, **options):
             if rule == before:
-                super().add_url_rule("/api/v1/leak", "leak", leak)
+                super().add_url_rule("/api/v1/leak", "leak", view)
             super().add_url_rule(rule, *arguments, **options)
     service.Service = Leaky
 
@@ -803,8 +803,9 @@ cases = {
     "nothing declared on a page": lambda: pages.pages.get("/leak")(leak),
     "the demo's declaration in the API": lambda: api.get("/leak")(access.demo_only(leak)),
     "any credential in the API": lambda: api.get("/leak")(access.any_credential(leak)),
-    "a route past the blueprint": lambda: past_the_blueprint("/api/v1/records"),
-    "a route past the blueprint, made last": lambda: past_the_blueprint("/openapi.json"),
+    "nothing declared past the blueprints": lambda: past_the_blueprint("/api/v1/records", leak),
+    "nothing declared past the blueprints, last": lambda: past_the_blueprint("/openapi.json", leak),
+    "no tag declared": lambda: past_the_blueprint("/api/v1/records", access.requires("read")(leak)),
 }
 for number, (name, spoil) in enumerate(cases.items()):
     if os.fork() == 0:
@@ -847,8 +848,9 @@ COMPLAINTS = {
     "nothing declared on a page": ("GET /leak", "does not declare"),
     "the demo's declaration in the API": ("GET /api/v1/leak", "requires 'demo', which is no permission"),
     "any credential in the API": ("GET /api/v1/leak", "requires 'credential', which is no permission"),
-    "a route past the blueprint": ("GET /api/v1/leak", "does not declare"),
-    "a route past the blueprint, made last": ("GET /api/v1/leak", "does not declare"),
+    "nothing declared past the blueprints": ("GET /api/v1/leak", "does not declare"),
+    "nothing declared past the blueprints, last": ("GET /api/v1/leak", "does not declare"),
+    "no tag declared": ("GET /api/v1/leak", "belongs to no ApiBlueprint, which declares its tag"),
 }
 
 

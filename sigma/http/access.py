@@ -9,6 +9,7 @@ from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 from werkzeug.routing import Rule
 
 from sigma.database import fetch_one
+from sigma.http.blueprint import ApiBlueprint
 from sigma.http.credentials import Caller, authenticate
 from sigma.http.errors import MAX_BODY, ApiError, error_response
 from sigma.http.fields import reference_kinds
@@ -127,13 +128,16 @@ def describe_rule(rule: Rule, view: View) -> str:
     return f"{methods} {rule.rule} ({code.co_filename}:{code.co_firstlineno})"
 
 
-def declaration_problems(rule: Rule, view: View, kinds: Collection[str]) -> Iterator[str]:
+def declaration_problems(app: Flask, rule: Rule, view: View, kinds: Collection[str]) -> Iterator[str]:
     """Yield what is wrong with what a view declares."""
     access: Access | None = getattr(view, "access", None)
     words = [*PERMISSIONS, "session", "public"] + ([] if rule.rule.startswith("/api/") else ["credential", "demo"])
     if access is None:
         yield "does not declare who may call it: add @requires, @session_only or @public"
         return
+    blueprint = app.blueprints.get(rule.endpoint.rpartition(".")[0])
+    if rule.rule.startswith(("/api/", "/standin/")) and not isinstance(blueprint, ApiBlueprint):
+        yield "belongs to no ApiBlueprint, which declares its tag in the OpenAPI document"
     if access.permission not in words:
         yield f"requires '{access.permission}', which is no permission: there are {', '.join(words)}"
     if access.flag is not None and access.flag not in ROLE_FLAGS:
@@ -151,6 +155,6 @@ def bind_access(app: Flask, kinds: Collection[str]) -> None:
     """
     for rule in app.url_map.iter_rules():
         view: Any = app.view_functions[rule.endpoint]
-        for problem in declaration_problems(rule, view, kinds):
+        for problem in declaration_problems(app, rule, view, kinds):
             raise StartError(f"{describe_rule(rule, view)} {problem}")
         rule.access = view.access  # type: ignore[attr-defined]
