@@ -1,4 +1,4 @@
-"""One SQLite file; one connection for each thread, kept open, because opening one costs more than a whole request."""
+"""Connections to the one SQLite file, transactions, and migrations."""
 
 import os
 import secrets
