@@ -13,28 +13,7 @@ from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Flag, Items, Number, Reference, enum_field, id_field, string_field, unique_items
 from sigma.resources.model import ModelBody, model_noun
 from sigma.resources.unique_values import claim_values
-
-ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # and what their values are in JSON
-    "text": (str,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "datetime": (str,),
-    "media": (str,),
-    "option": (str,),
-    "relation": (str,),
-    "complex": (dict,),
-}
-
-
-def compile_pattern(pattern: str) -> Any:
-    """Compile a pattern with RE2, whose matching takes time in proportion to the text and to the pattern's program.
-
-    Raises re2.error for a pattern that does not compile, or to too large a program.
-    """
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 1 << 19
-    return re2.compile(pattern, options)
+from sigma.resources.value_checks import ATTRIBUTE_TYPES, compile_pattern
 
 
 class ValidationBody(Body):

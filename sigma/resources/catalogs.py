@@ -15,9 +15,9 @@ from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
 from sigma.http.responses import json_list, json_page, json_response
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value, to_json
+from sigma.resources.entities import record_exists
 from sigma.resources.model import ModelBody, check_path_id, fetch_object_text, model_noun
 from sigma.resources.records import RecordBody
-from sigma.resources.values import record_exists
 
 
 class CatalogBody(ModelBody):

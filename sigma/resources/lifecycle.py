@@ -14,7 +14,8 @@ from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
 from sigma.http.responses import json_page, json_response
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.entities import Entity, load_record, log_change
+from sigma.resources.entities import Entity, load_record
+from sigma.resources.history import log_change
 from sigma.resources.records import RecordBody
 from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.workflows import TransitionBody

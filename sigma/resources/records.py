@@ -14,18 +14,11 @@ from sigma.http.fields import Body, Reference, id_field, string_field, timestamp
 from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
 from sigma.http.responses import json_response
 from sigma.http.stamps import random_id
-from sigma.resources.entities import (
-    ValuesBody,
-    audit_fields,
-    insert_entity,
-    list_entities,
-    load_record,
-    log_deletions,
-    save_checked_values,
-    save_value,
-)
+from sigma.resources.entities import list_entities, load_record
+from sigma.resources.history import log_deletions
 from sigma.resources.rules import schema_rules
-from sigma.resources.values import ScopedValueBody, Values
+from sigma.resources.values import ScopedValueBody, Values, ValuesBody
+from sigma.resources.writes import audit_fields, insert_entity, save_checked_values, save_value
 
 
 class RecordBody(Body):

@@ -2,16 +2,72 @@
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from flask import g
 
 from sigma.database import fetch_one, snapshot
 from sigma.http.errors import get_or_404
-from sigma.resources.attributes import ATTRIBUTE_TYPES
+from sigma.http.strict_json import JSON_TYPES, format_value, to_json
 from sigma.resources.model import fetch_attribute_texts, load_object, require_existing
-from sigma.resources.values import AttributeRules, value_checks
+from sigma.resources.value_checks import ATTRIBUTE_TYPES, value_checks
+from sigma.resources.values import scope_key
+
+
+class AttributeRules(NamedTuple):
+    """What the values of one attribute must be."""
+
+    alias: str
+    kind: str
+    types: tuple[type, ...]
+    is_multiple: bool
+    is_required: bool
+    is_unique: bool
+    is_inheritable: bool
+    checks: list[Callable[[Any], str | None]]
+    dimensions: dict[str, set[str]]  # segment ids by dimension id
+
+    def value_problem(self, value: Any) -> str | None:
+        """Say what is wrong with a value, or None."""
+        if not self.is_multiple:
+            problem = self.single_problem(value)
+        elif not isinstance(value, list):
+            problem = f"an array of type '{self.kind}', got '{JSON_TYPES[type(value)]}'"
+        else:
+            problem = next(filter(None, map(self.single_problem, value)), None)
+        return problem and f"Attribute '{self.alias}' expects {problem}"
+
+    def single_problem(self, value: Any) -> str | None:
+        """Say what is expected in place of a value, or of one of several, or None."""
+        if type(value) not in self.types:  # isinstance() would take true for a number
+            return f"type '{self.kind}', got '{JSON_TYPES[type(value)]}'"
+        for check in self.checks:
+            if problem := check(value):
+                return problem
+        return None
+
+    def entries_problems(self, entries: list[dict[str, Any]], path: str) -> Iterator[str]:
+        """Yield what is wrong with the attribute's scoped values."""
+        seen = set()
+        for index, entry in enumerate(entries):
+            scope = entry["scope"]
+            wrong = list(self.scope_problems(scope, f"{path}[{index}].scope")) if scope else []
+            yield from wrong
+            if problem := self.value_problem(entry["value"]):
+                yield f"{path}[{index}].value: {problem}"
+            if len(entries) > 1 and not wrong:  # a wrong scope may hold what has no place in a set
+                if (key := scope_key(scope)) in seen:
+                    yield f"{path}: expected one value per scope, got more for {to_json(scope, sort_keys=True)}"
+                seen.add(key)
+
+    def scope_problems(self, scope: dict[str, Any], path: str) -> Iterator[str]:
+        """Yield what is wrong with a scope."""
+        for dimension, segment in scope.items():
+            if dimension not in self.dimensions:
+                yield f"{path}: attribute '{self.alias}' has no dimension {format_value(dimension)}"
+            elif not isinstance(segment, str) or segment not in self.dimensions[dimension]:
+                yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {format_value(segment)}"
 
 
 class StateRules(NamedTuple):

@@ -16,19 +16,11 @@ from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
 from sigma.http.responses import json_list, json_response
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.entities import (
-    Entity,
-    ValuesBody,
-    audit_fields,
-    insert_entity,
-    list_entities,
-    load_record,
-    log_deletions,
-    save_checked_values,
-    save_value,
-)
+from sigma.resources.entities import Entity, list_entities, load_record, record_exists
+from sigma.resources.history import log_deletions
 from sigma.resources.rules import schema_rules
-from sigma.resources.values import ScopedValueBody, Values, record_exists
+from sigma.resources.values import ScopedValueBody, Values, ValuesBody
+from sigma.resources.writes import audit_fields, insert_entity, save_checked_values, save_value
 
 
 class VariantBody(Body):
