@@ -16,6 +16,7 @@ class Entity(NamedTuple):
 
     schema_id: str
     state_id: str | None  # a variant's is its record's
+    text: str
     body: dict[str, Any]
 
 
@@ -27,8 +28,8 @@ def record_exists(id: str) -> bool:
 def load_record(id: str) -> Entity:
     """Return a record. Raises ApiError 404."""
     sql = "SELECT schema_id, state_id, body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0"
-    schema_id, state_id, body = get_or_404(fetch_one(sql, g.tenant, id), "record", id)
-    return Entity(schema_id, state_id, json.loads(body))
+    schema_id, state_id, text = get_or_404(fetch_one(sql, g.tenant, id), "record", id)
+    return Entity(schema_id, state_id, text, json.loads(text))
 
 
 def list_entities(is_variant: int) -> Response:

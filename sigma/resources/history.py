@@ -13,7 +13,10 @@ from sigma.resources.values import by_scope
 
 
 def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield what changed between two sets of values, by attribute and scope."""
+    """Yield what changed between two sets of values, by attribute and scope.
+
+    A value is another when its JSON text is: so 1.0 in place of 1 is a change, which whoever reads it sees, and so is true.
+    """
     for alias in {**old, **new}:
         if alias not in old:
             for entry in new[alias]:
@@ -22,7 +25,7 @@ def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str
         before, after = by_scope(old[alias]), by_scope(new.get(alias, ()))
         for key, entry in {**before, **after}.items():
             was, became = (entries[key]["value"] if key in entries else None for entries in (before, after))
-            if was is None or became is None or to_json(was) != to_json(became):  # as text, because to Python True is 1
+            if was is None or became is None or to_json(was) != to_json(became):
                 yield {"attribute": alias, "scope": entry["scope"], "oldValue": was, "newValue": became}
 
 

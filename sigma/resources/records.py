@@ -18,7 +18,7 @@ from sigma.resources.entities import list_entities, load_record
 from sigma.resources.history import log_deletions
 from sigma.resources.rules import schema_rules
 from sigma.resources.values import ScopedValueBody, Values, ValuesBody
-from sigma.resources.writes import audit_fields, insert_entity, save_checked_values, save_value
+from sigma.resources.writes import audit_fields, insert_entity, save_value, save_values
 
 
 class RecordBody(Body):
@@ -69,7 +69,7 @@ def raise_if_full() -> None:
 def insert_record(body: dict[str, Any]) -> str:
     """Store a new record and answer its text. Raises ApiError 400 or 409."""
     rules = schema_rules(body["schemaId"])
-    raise_for_problems(rules.values_problems(body["values"], {}))
+    raise_for_problems(rules.values_problems(body["values"]))
     record = {
         "id": body.get("id") or random_id("ent"),
         "schemaId": body["schemaId"],
@@ -107,7 +107,7 @@ def get_record(id: str) -> Response:
 def replace_record_values(body: dict[str, Any], id: str) -> Response:
     """Replace the values of each attribute listed; the others stay, and an empty array clears one."""
     with transaction():
-        return json_response(save_checked_values(load_record(id), body["values"]))
+        return json_response(save_values(load_record(id), body["values"]))
 
 
 @api.patch("/records/<id>/values/<attribute>")

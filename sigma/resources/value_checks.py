@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import re2
 from flask import g
 
 from sigma.http.strict_json import format_value
+from sigma.resources.date_times import read_instant
 from sigma.resources.entities import record_exists
 
 ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # and what their values are in JSON
@@ -52,21 +53,24 @@ def pattern_problem(pattern: str, compiled: Any, value: str) -> str | None:
     return None
 
 
+def exact(number: float) -> Decimal:
+    """Return a number as it is written, with which others can be compared: Python takes 1e23 for the double next to it."""
+    return Decimal(repr(number))
+
+
 def range_problem(limits: dict[str, Any], value: float) -> str | None:
     """Say what is expected in place of a number out of range, or None."""
-    if limits.get("min", value) <= value <= limits.get("max", value):
+    if exact(limits.get("min", value)) <= exact(value) <= exact(limits.get("max", value)):
         return None
     return f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}, got {format_value(value)}"
 
 
 def datetime_problem(value: str) -> str | None:
-    """Say what is expected in place of a text that is no ISO 8601 date, nor date and time, or None."""
-    try:
-        datetime.fromisoformat(value)
-        is_datetime = value[10:11] in ("", "T", " ")  # Python takes any character there
-    except ValueError:
-        is_datetime = False
-    return None if is_datetime else f"an ISO 8601 date and time, got {format_value(value)}"
+    """Say what is expected in place of a text that is no date-time, or None."""
+    if read_instant(value) is not None:
+        return None
+    forms = "a date and time with a zone (RFC 3339, as 2026-03-01T08:00:00Z) or a plain date (as 2026-03-01)"
+    return f"{forms}, got {format_value(value)}"
 
 
 def option_problem(list_id: str, options: set[str], value: str) -> str | None:

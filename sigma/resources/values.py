@@ -7,6 +7,7 @@ import marshmallow as ma
 from marshmallow import fields
 
 from sigma.http.fields import Body, Items, dict_field
+from sigma.http.strict_json import to_json
 
 
 class ScopedValueBody(Body):
@@ -75,11 +76,11 @@ class ValuesBody(Body):
     values = Values(required=True)
 
 
-def scope_key(scope: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return what tells one scope from another, whatever the order of their members."""
-    return tuple(sorted(scope.items()))
+def scope_key(scope: dict[str, Any]) -> str:
+    """Return the text that tells one scope from another, whatever the order of their members."""
+    return to_json(scope, sort_keys=True)
 
 
-def by_scope(entries: Iterable[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
-    """Return scoped values by their scopes, in which the order of members does not matter."""
+def by_scope(entries: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return scoped values by the keys of their scopes."""
     return {scope_key(entry["scope"]): entry for entry in entries}

@@ -20,7 +20,7 @@ from sigma.resources.entities import Entity, list_entities, load_record, record_
 from sigma.resources.history import log_deletions
 from sigma.resources.rules import schema_rules
 from sigma.resources.values import ScopedValueBody, Values, ValuesBody
-from sigma.resources.writes import audit_fields, insert_entity, save_checked_values, save_value
+from sigma.resources.writes import audit_fields, insert_entity, save_value, save_values
 
 
 class VariantBody(Body):
@@ -68,7 +68,8 @@ def fetch_variant_text(record_id: str, id: str) -> str:
 
 def load_variant(record_id: str, id: str) -> Entity:
     """Return a variant, in the state of its record. Raises ApiError 404."""
-    return load_record(record_id)._replace(body=json.loads(fetch_variant_text(record_id, id)))
+    text = fetch_variant_text(record_id, id)
+    return load_record(record_id)._replace(text=text, body=json.loads(text))
 
 
 @api.get("/variants")
@@ -101,7 +102,7 @@ def insert_variant(body: dict[str, Any], record_id: str) -> str:
     row = (0,) if parent == record_id else fetch_one(sql, g.tenant, record_id, parent)
     if row is None:
         raise ApiError(400, f"parentId: expected '{record_id}' or a variant of it, got {format_value(parent)}")
-    raise_for_problems(rules.values_problems(body["values"], {}))
+    raise_for_problems(rules.values_problems(body["values"]))
     variant = {
         "id": body.get("id") or random_id("var"),
         "entityId": record_id,
@@ -166,7 +167,7 @@ def resolve_variant(id: str, variant_id: str) -> Response:
 def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Response:
     """Replace what a variant overrides of each attribute listed; an empty array restores inheritance."""
     with transaction():
-        return json_response(save_checked_values(load_variant(id, variant_id), body["values"]))
+        return json_response(save_values(load_variant(id, variant_id), body["values"]))
 
 
 @api.patch("/records/<id>/variants/<variant_id>/values/<attribute>")

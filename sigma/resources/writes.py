@@ -1,5 +1,6 @@
-"""How records and variants are written: with their values checked, unique ones claimed, and every change in the history."""
+"""How records and variants are written: their values checked, unique ones claimed, and every change added to the history."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from flask import g
@@ -12,7 +13,8 @@ from sigma.http.strict_json import to_json
 from sigma.resources.entities import Entity
 from sigma.resources.history import log_change, value_changes
 from sigma.resources.rules import SchemaRules, schema_rules
-from sigma.resources.unique_values import claim_values
+from sigma.resources.unique_values import claim_values, free_values
+from sigma.resources.values import scope_key
 
 
 def audit_fields() -> dict[str, str]:
@@ -22,56 +24,85 @@ def audit_fields() -> dict[str, str]:
 
 
 def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
-    """Store a new record or variant and return its text. Raises ApiError 409."""
+    """Store a new record or variant, whose values were checked, and return its text. Raises ApiError 409."""
     body = to_json(entity)
     execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
     for alias, entries in entity["values"].items():
         if rules.attributes[alias].is_unique:
-            claim_values(entity["id"], alias, entries)
+            claim_values(entity["id"], alias, rules.attributes[alias].kind, entries)
     log_change("create", entity, entity["createdAt"], value_changes({}, entity["values"]))
     return body
 
 
-def save_values(rules: SchemaRules, entity: Entity, changed: dict[str, Any]) -> str:
-    """Store a record or variant with some attributes' values, which were checked, replaced. Raises ApiError 403 or 409."""
-    old, id = entity.body["values"], entity.body["id"]
-    new = {alias: entries for alias, entries in {**old, **changed}.items() if entries}
-    changes = list(value_changes(old, new))
-    locked = rules.states[entity.state_id].read_only if entity.state_id in rules.states else ()
+def scopes_by_attribute(changes: Iterable[dict[str, Any]]) -> dict[str, set[str]]:
+    """Return in which scopes each attribute changes."""
+    scopes: dict[str, set[str]] = {}
     for change in changes:
-        if change["attribute"] in locked:
-            alias = change["attribute"]
-            raise ApiError(403, f"values.{alias}: attribute '{alias}' is read-only in state '{entity.state_id}'")
-    for alias, entries in changed.items():
-        is_unique = alias in rules.attributes and rules.attributes[alias].is_unique
-        if is_unique or alias not in rules.attributes:  # what an attribute claimed before the schema lost it is freed
-            execute("DELETE FROM unique_values WHERE tenant = ? AND attribute = ? AND entity_id = ?", g.tenant, alias, id)
-        if is_unique:
-            claim_values(id, alias, entries)
-    now = utc_now()
-    body = to_json({**entity.body, "updatedAt": now, "updatedBy": g.caller.id, "values": new})
-    execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, id)
+        scopes.setdefault(change["attribute"], set()).add(scope_key(change["scope"]))
+    return scopes
+
+
+def require_writable(rules: SchemaRules, state_id: str | None, aliases: Iterable[str]) -> None:
+    """Raise ApiError 403 for an attribute that cannot change in a state."""
+    locked = rules.states[state_id].read_only if state_id in rules.states else ()
+    for alias in aliases:
+        if alias in locked:
+            raise ApiError(403, f"values.{alias}: attribute '{alias}' is read-only in state '{state_id}'")
+
+
+def move_claims(rules: SchemaRules, entity_id: str, values: dict[str, Any], scopes: dict[str, set[str]]) -> None:
+    """Claim values in place of those that a record or variant had in these scopes. Raises ApiError 409."""
+    for alias, changed in scopes.items():
+        attribute = rules.attributes.get(alias)
+        if attribute is None or attribute.is_unique:  # what an attribute claimed before the schema lost it is freed, too
+            free_values(entity_id, alias, changed)
+        if attribute is not None and attribute.is_unique:
+            claim_values(entity_id, alias, attribute.kind, values[alias], changed)
+
+
+def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], changes: list[dict[str, Any]]) -> str:
+    """Store a record or variant with some attributes' values, which were checked, replaced, and return its text.
+
+    Without a change it stays as it is. Raises ApiError 403 or 409.
+    """
+    if not changes:
+        return entity.text
+    scopes = scopes_by_attribute(changes)
+    require_writable(rules, entity.state_id, scopes)
+    move_claims(rules, entity.body["id"], values, scopes)
+    now, stored = utc_now(), {**entity.body["values"], **{alias: values[alias] for alias in scopes}}
+    kept = {alias: entries for alias, entries in stored.items() if entries}
+    body = to_json({**entity.body, "updatedAt": now, "updatedBy": g.caller.id, "values": kept})
+    execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, entity.body["id"])
     log_change("update", entity.body, now, changes)
     return body
 
 
-def save_checked_values(entity: Entity, changed: dict[str, Any]) -> str:
-    """Store a record or variant with some attributes' values replaced. Raises ApiError 400, 403 or 409."""
-    rules = schema_rules(entity.schema_id)
-    raise_for_problems(rules.values_problems(changed, entity.body["values"]))
-    return save_values(rules, entity, changed)
+def save_values(entity: Entity, values: dict[str, Any]) -> str:
+    """Store a record or variant with these attributes' values replaced; what does not change is not checked again.
+
+    Returns its text. Raises ApiError 400, 403 or 409.
+    """
+    rules, stored = schema_rules(entity.schema_id), entity.body["values"]
+    changes = list(value_changes({alias: stored[alias] for alias in values if alias in stored}, values))
+    raise_for_problems(rules.change_problems(values, stored, scopes_by_attribute(changes)))
+    return save_changes(rules, entity, values, changes)
 
 
 def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) -> str:
-    """Store a record or variant with one value set, or removed by null. Raises ApiError 400, 403, 404 or 409."""
-    schema, entries = schema_rules(entity.schema_id), list(entity.body["values"].get(alias, []))
-    rules = schema.attributes.get(alias)
-    place = next((index for index, entry in enumerate(entries) if entry["scope"] == scope), len(entries))
-    if value is not None or place == len(entries):  # what is stored may be removed, whatever has become of its attribute
+    """Store a record or variant with one value set, or removed by null, and return its text.
+
+    Raises ApiError 400, 403, 404 or 409.
+    """
+    schema, stored = schema_rules(entity.schema_id), entity.body["values"].get(alias, [])
+    place = next((index for index, entry in enumerate(stored) if entry["scope"] == scope), len(stored))
+    new = [*stored[:place], *([] if value is None else [{"scope": scope, "value": value}]), *stored[place + 1 :]]
+    changes = list(value_changes({alias: stored}, {alias: new}))
+    if place == len(stored) or (changes and value is not None):  # what is stored may stay, and may go, whatever it is
+        rules = schema.attributes.get(alias)
         if rules is None:
             raise not_found_error("attribute", alias)
         raise_for_problems(rules.scope_problems(scope, "scope"))
         if value is not None and (problem := rules.value_problem(value)):
             raise ApiError(400, f"value: {problem}")
-    entries[place : place + 1] = [] if value is None else [{"scope": scope, "value": value}]
-    return save_values(schema, entity, {alias: entries})
+    return save_changes(schema, entity, {alias: new}, changes)
