@@ -1,6 +1,7 @@
 """Catalogs and their trees of categories."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Response, g, request
@@ -9,13 +10,13 @@ from marshmallow import fields
 from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import requires, session_only
 from sigma.http.blueprint import api
-from sigma.http.errors import ApiError, get_or_404, not_found_error
+from sigma.http.errors import ApiError, get_or_404
 from sigma.http.fields import Body, Items, Number, id_field, string_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
 from sigma.http.responses import json_list, json_page, json_response
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.entities import record_exists
+from sigma.resources.entities import record_exists, require_record
 from sigma.resources.model import ModelBody, check_path_id, fetch_object_text, model_noun
 from sigma.resources.records import RecordBody
 
@@ -86,18 +87,10 @@ def make_category_text(body: dict[str, Any], id: str, catalog_id: str) -> str:
     return to_json({"id": id, "catalogId": catalog_id, **body})
 
 
-@api.get("/catalogs/<id>/tree")
-@requires("read")
-@api.response(200, CategoryNodeBody(many=True))
-def get_catalog_tree(id: str) -> Response:
-    """Get a catalog's categories as a tree, siblings by sortOrder and then by name."""
-    fetch_object_text("catalog", id)
+def nest_categories(categories: Iterable[tuple[str, str | None, str]]) -> str:
+    """Return the text of a tree of categories, of each of which this is the id, the parent and the text, last ones first."""
     below: dict[str | None, list[tuple[str, str]]] = {}
-    for category, parent, body in execute(
-        "SELECT id, parent_id, body FROM categories WHERE tenant = ? AND catalog_id = ?"
-        " ORDER BY json_extract(body, '$.sortOrder') DESC, json_extract(body, '$.name') DESC, seq DESC",
-        *(g.tenant, id),
-    ):
+    for category, parent, body in categories:
         below.setdefault(parent, []).append((category, body))
     # Written from a stack, because a tree may be deeper than Python's calls. Each list is reversed, so pop() is in order.
     pieces: list[str] = []
@@ -110,7 +103,22 @@ def get_catalog_tree(id: str) -> Response:
         category, body = open_lists[-1].pop()
         pieces.append(("," if pieces and pieces[-1] == "]}" else "") + body[:-1] + ',"children":[')
         open_lists.append(below.get(category, []))
-    return json_response("[" + "".join(pieces))
+    return "[" + "".join(pieces)
+
+
+@api.get("/catalogs/<id>/tree")
+@requires("read")
+@api.response(200, CategoryNodeBody(many=True))
+def get_catalog_tree(id: str) -> Response:
+    """Get a catalog's categories as a tree, siblings by sortOrder and then by name."""
+    sql = (
+        "SELECT id, parent_id, body FROM categories WHERE tenant = ? AND catalog_id = ?"
+        " ORDER BY json_extract(body, '$.sortOrder') DESC, json_extract(body, '$.name') DESC, seq DESC"
+    )
+    with snapshot():
+        fetch_object_text("catalog", id)
+        categories = execute(sql, g.tenant, id).fetchall()
+    return json_response(nest_categories(categories))
 
 
 def insert_category(body: dict[str, Any], catalog_id: str) -> str:
@@ -186,7 +194,7 @@ def list_category_records(id: str) -> Response:
         return json_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
 
 
-def require_record(body: dict[str, Any]) -> None:
+def require_named_record(body: dict[str, Any]) -> None:
     """Raise ApiError 400 unless the workspace has the record that a body names."""
     if not record_exists(body["entityId"]):
         raise ApiError(400, f"entityId: record {format_value(body['entityId'])} does not exist")
@@ -206,7 +214,7 @@ def assign_record(body: dict[str, Any], id: str) -> None:
     """Put a record into a category; doing it again changes nothing."""
     with transaction():
         fetch_category_text(id)
-        require_record(body)
+        require_named_record(body)
         insert_assignment(id, body["entityId"])
 
 
@@ -218,7 +226,7 @@ def unassign_record(body: dict[str, Any], id: str) -> None:
     """Take a record out of a category; doing it again changes nothing."""
     with transaction():
         fetch_category_text(id)
-        require_record(body)
+        require_named_record(body)
         sql = "DELETE FROM category_assignments WHERE tenant = ? AND category_id = ? AND record_id = ?"
         execute(sql, g.tenant, id, body["entityId"])
 
@@ -228,12 +236,11 @@ def unassign_record(body: dict[str, Any], id: str) -> None:
 @api.response(200, CategoryBody(many=True))
 def list_record_categories(id: str) -> Response:
     """List the categories that a record is in, in the order in which it was put there."""
-    if not record_exists(id):
-        raise not_found_error("record", id)
-    rows = execute(
+    sql = (
         "SELECT CAST(c.body AS BLOB) FROM category_assignments a"
         " JOIN categories c ON c.tenant = a.tenant AND c.id = a.category_id"
-        " WHERE a.tenant = ? AND a.record_id = ? ORDER BY a.seq",
-        *(g.tenant, id),
+        " WHERE a.tenant = ? AND a.record_id = ? ORDER BY a.seq"
     )
-    return json_list(rows)
+    with snapshot():
+        require_record(id)
+        return json_list(execute(sql, g.tenant, id))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from flask import Response, g, request
 
 from sigma.database import execute, fetch_one, snapshot
-from sigma.http.errors import get_or_404
+from sigma.http.errors import get_or_404, not_found_error
 from sigma.http.paging import page_bounds
 from sigma.http.responses import json_page
 
@@ -23,6 +23,12 @@ class Entity(NamedTuple):
 def record_exists(id: str) -> bool:
     """Return whether the workspace has this record."""
     return fetch_one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id) is not None
+
+
+def require_record(id: str) -> None:
+    """Raise ApiError 404 unless the workspace has this record."""
+    if not record_exists(id):
+        raise not_found_error("record", id)
 
 
 def load_record(id: str) -> Entity:

@@ -93,8 +93,9 @@ def blocked_reason(transition: dict[str, Any], report: dict[str, Any]) -> str | 
 @api.response(200, TransitionBody(many=True))
 def list_record_transitions(id: str) -> Response:
     """List the transitions that this caller may take with the record now."""
-    record = load_record(id)
-    rules = schema_rules(record.schema_id)
+    with snapshot():
+        record = load_record(id)
+        rules = schema_rules(record.schema_id)
     report = completeness(rules, record.body["values"], record.state_id)
     ways = [way for way in rules.transitions if way["fromStateId"] == record.state_id]
     return json_response(to_json([way for way in ways if blocked_reason(way, report) is None]))
@@ -144,8 +145,10 @@ def transition_record(body: dict[str, Any], id: str) -> Response:
 @api.response(200, CompletenessBody)
 def get_record_completeness(id: str) -> Response:
     """Say which required attributes a record has and which it lacks, for its state and for every other."""
-    record = load_record(id)
-    rules, values = schema_rules(record.schema_id), record.body["values"]
+    with snapshot():
+        record = load_record(id)
+        rules = schema_rules(record.schema_id)
+    values = record.body["values"]
     states = [completeness(rules, values, state) for state in rules.states]
     return json_response(to_json({"entityId": id, **completeness(rules, values, record.state_id), "states": states}))
 
