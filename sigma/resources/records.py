@@ -61,8 +61,10 @@ def list_records() -> Response:
 def raise_if_full() -> None:
     """Raise ApiError 403 when the workspace holds as many records as it may."""
     limit = current_app.config["RECORD_LIMIT"]
-    sql = "SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ? AND is_variant = 0"
-    if limit is not None and fetch_one(sql, g.tenant)[0] >= limit:
+    if limit is None:
+        return
+    row = fetch_one("SELECT records FROM workspace_totals WHERE tenant = ?", g.tenant)
+    if get_or_404(row, "workspace", g.tenant)[0] >= limit:
         raise ApiError(403, f"This workspace may hold {limit} records, and does", error="LIMIT_EXCEEDED")
 
 

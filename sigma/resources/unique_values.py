@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import g
 
-from sigma.database import execute, fetch_one
+from sigma.database import execute, fetch_one, sql_function
 from sigma.http.errors import ApiError
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.date_times import read_instant
@@ -44,6 +44,13 @@ def claims(kind: str, entries: list[dict[str, Any]]) -> list[tuple[str, str] | N
         None if entry["value"] in ("", []) else (scope_key(entry["scope"]), unique_key(kind, entry["value"]))
         for entry in entries
     ]
+
+
+@sql_function
+def unique_claims(attribute: str, entries: str | None) -> str:
+    """Return, as JSON, what an attribute's scoped values claim, if there are any: for migrations, which are in SQL."""
+    found = claims(json.loads(attribute)["type"], json.loads(entries or "[]"))
+    return to_json([claim for claim in found if claim is not None])
 
 
 def claim_values(
