@@ -7,7 +7,7 @@
 -- Every key starts with the tenant, and so does every foreign key: a link across tenants cannot be stored.
 
 PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
-PRAGMA user_version = 3;             -- the version of this schema; app.py brings an older one forward, and refuses a newer one
+PRAGMA user_version = 4;             -- the version of this schema; app.py brings an older one forward, and refuses a newer one
 
 
 -- Workspaces, users, sessions
@@ -58,10 +58,11 @@ CREATE TABLE api_keys (
     id              TEXT NOT NULL,
     name            TEXT NOT NULL CHECK (name <> ''),
     hash            BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),       -- SHA-256 of the raw key, which is kept nowhere
-    permissions     TEXT NOT NULL CHECK (json_array_length(permissions) BETWEEN 1 AND 5),
+    permissions     TEXT NOT NULL CHECK (json_array_length(permissions) >= 1),
     created_at      TEXT NOT NULL,
     last_used_at    TEXT,
-    deactivated_at  TEXT,                                                 -- null while the key is active
+    deactivated_at  TEXT,
+    is_active       INTEGER NOT NULL GENERATED ALWAYS AS (deactivated_at IS NULL) VIRTUAL,  -- whether the key is accepted
     UNIQUE (tenant, id)
 ) STRICT;
 
@@ -71,7 +72,7 @@ CREATE TABLE api_keys (
 CREATE TABLE model_objects (
     seq     INTEGER PRIMARY KEY,                                          -- lists come in order of creation
     tenant  TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
-    kind    TEXT NOT NULL CHECK (kind IN ('schema', 'attribute', 'dimension', 'option-list', 'workflow', 'role', 'catalog')),
+    kind    TEXT NOT NULL,
     body    TEXT NOT NULL CHECK (json_valid(body)),
     id      TEXT NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.id')) STORED,
     alias   TEXT          GENERATED ALWAYS AS (json_extract(body, '$.alias')) STORED,  -- roles have none
@@ -202,11 +203,17 @@ CREATE TRIGGER entity_moved AFTER UPDATE ON entities WHEN new.state_id IS NOT ol
         ON CONFLICT DO UPDATE SET total = total + 1;
 END;
 
+CREATE VIEW workspace_totals AS                                           -- how much a workspace holds
+    SELECT w.id AS tenant,
+        (SELECT ifnull(sum(c.total), 0) FROM entity_counts c WHERE c.tenant = w.id AND c.is_variant = 0) AS records,
+        (SELECT count(*) FROM api_keys k WHERE k.tenant = w.id AND k.is_active) AS active_keys
+    FROM workspaces w;
+
 CREATE TABLE unique_values (                                              -- a row for each stored value of a `unique` attribute
     tenant     TEXT NOT NULL,
     attribute  TEXT NOT NULL,                                             -- its alias
     scope      TEXT NOT NULL,                                             -- JSON, keys sorted
-    value      TEXT NOT NULL,                                             -- JSON
+    value      TEXT NOT NULL,                                             -- JSON, as unique_key() writes it: equal values alike
     entity_id  TEXT NOT NULL,
     PRIMARY KEY (tenant, attribute, scope, value),                        -- the promise
     FOREIGN KEY (tenant, entity_id) REFERENCES entities (tenant, id) ON DELETE CASCADE

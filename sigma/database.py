@@ -5,36 +5,17 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from flask import current_app
 
+from sigma.migrations import MIGRATIONS
 from sigma.settings import ROOT, StartError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x5349474D
-MIGRATIONS = {  # what brings a database of each older version to the next one; schema.sql says what the columns mean
-    1: """
-        ALTER TABLE workspaces ADD COLUMN is_disposable INTEGER NOT NULL DEFAULT 0 CHECK (is_disposable IN (0, 1));
-        ALTER TABLE categories ADD COLUMN total INTEGER NOT NULL DEFAULT 0 CHECK (total >= 0);
-        UPDATE categories SET total = (
-            SELECT count(*) FROM category_assignments a WHERE a.tenant = categories.tenant AND a.category_id = categories.id
-        );
-        CREATE TRIGGER category_assigned AFTER INSERT ON category_assignments BEGIN
-            UPDATE categories SET total = total + 1 WHERE tenant = new.tenant AND id = new.category_id;
-        END;
-        CREATE TRIGGER category_unassigned AFTER DELETE ON category_assignments BEGIN
-            UPDATE categories SET total = total - 1 WHERE tenant = old.tenant AND id = old.category_id;
-        END;
-        PRAGMA user_version = 2;
-    """,
-    2: """
-        ALTER TABLE users ADD COLUMN sessions_from INTEGER NOT NULL DEFAULT 0;
-        PRAGMA user_version = 3;
-    """,
-}
 BUSY_TIMEOUT = 5  # seconds that a write waits for another one
 
 
@@ -47,6 +28,15 @@ class ThreadState(threading.local):
 
 _thread = ThreadState()
 _files: dict[str, tuple[int, int]] = {}  # which file each path meant when this process prepared it
+
+
+SQL_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # what migrations call by name; without one of them they fail as a whole
+
+
+def sql_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let SQL call a function of a higher room, by its name."""
+    SQL_FUNCTIONS[function.__name__] = function
+    return function
 
 
 class DatabaseMovedError(sqlite3.OperationalError):
@@ -81,6 +71,8 @@ def connect(path: str) -> sqlite3.Connection:
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA cache_size = -32000")  # kB: the indexes' upper levels stay in memory, with a million keys too
+        for name, function in SQL_FUNCTIONS.items():
+            db.create_function(name, -1, function, deterministic=True)
     except sqlite3.Error:  # not a database
         db.close()
         raise
@@ -176,22 +168,31 @@ def make_tables(db: sqlite3.Connection) -> None:
     db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
 
 
+def require_no_dangling(db: sqlite3.Connection) -> None:
+    """Raise sqlite3.IntegrityError where a row refers to another that is not there."""
+    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check"):
+        raise sqlite3.IntegrityError(f"row {row} of {table} refers to a row of {parent} that is not there")
+
+
 def migrate(db: sqlite3.Connection) -> None:
     """Make the tables of an empty database, and bring an older release's to this one's: all of it, or nothing.
 
     Processes that start together do it one after another, and those that come later find it done.
     """
-    db.execute("BEGIN IMMEDIATE")
     try:
+        db.execute("PRAGMA foreign_keys = OFF")  # or what refers to a table that is made anew would go with the old one
+        db.execute("BEGIN IMMEDIATE")
         if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
             make_tables(db)
         while pragma(db, "application_id") == APPLICATION_ID and (upgrade := MIGRATIONS.get(pragma(db, "user_version"))):
             for statement in split_statements(upgrade):
                 db.execute(statement)
+        require_no_dangling(db)
         db.execute("COMMIT")
     finally:
         if db.in_transaction:
             db.execute("ROLLBACK")
+        db.execute("PRAGMA foreign_keys = ON")
 
 
 def read_versions(path: str) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import pytest
 from conftest import replace_everywhere
 
 from sigma.http import responses
-from sigma.resources import entities, unique_values
+from sigma.resources import history, unique_values
 
 SECRET = "the cause, which is nobody's business"
 
@@ -63,7 +63,7 @@ def everything(caller):
 
 def fail_in(monkeypatch, name, error=None, after=False, call=1):
     """Let a function of the service raise an error: before or after its work, at its first or a later call."""
-    module = {"log_change": entities, "claim_values": unique_values, "json_response": responses}[name]
+    module = {"log_change": history, "claim_values": unique_values, "json_response": responses}[name]
     original, calls = getattr(module, name), []
 
     def failing(*args, **kwargs):

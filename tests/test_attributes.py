@@ -1,6 +1,8 @@
 """Attributes: types, rules for values, guards, uniqueness. What they share with the other nouns is in test_model.py."""
 
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -276,3 +278,153 @@ def test_a_pattern_whose_program_would_be_huge_is_refused(admin, error):
     message = error(admin.post("/attributes", body), 400)
     assert message.startswith("validation.pattern: Expected an RE2 pattern: pattern too large")
     error(admin.get("/attributes/attr-x"), 404)
+
+
+# A definition that stored values would not fit
+
+
+NUMBERS, TEXTS, DATES = [1, 2.5], ["1", "blue"], ["2026-01-01", "2026-01-01T10:00:00+01:00"]
+SCOPED = {"dimensionIds": ["dim-market", "dim-language"]}
+OPTIONS = {"optionListId": "ol-categories"}
+UNFIT = {  # what it was, what is stored in two records, what it is to be, and the member that is named
+    "text to number": (attribute(), TEXTS, attribute("number"), "type"),
+    "text to boolean": (attribute(), TEXTS, attribute("boolean"), "type"),
+    "text to datetime": (attribute(), ["2026-01-01T10:00", "2026-02-30"], attribute("datetime"), "type"),
+    "text to option": (attribute(), ["blue", "white"], attribute("option"), "type"),
+    "text to relation": (attribute(), ["ent-none", "var-cw-s"], attribute("relation"), "type"),
+    "text to complex": (attribute(), TEXTS, attribute("complex"), "type"),
+    "number to text": (attribute("number"), NUMBERS, attribute(), "type"),
+    "number to boolean": (attribute("number"), NUMBERS, attribute("boolean"), "type"),
+    "boolean to number": (attribute("boolean"), [True, False], attribute("number"), "type"),
+    "several texts to numbers": (attribute(multiple=True), [["a"], ["b", ""]], attribute("number", multiple=True), "type"),
+    "one to several": (attribute(), TEXTS, attribute(multiple=True), "multiple"),
+    "several to one": (attribute(multiple=True), [["a"], []], attribute(), "multiple"),
+    "another list": (attribute("option"), ["val-red", "navy"], attribute("option", **OPTIONS), "optionListId"),
+}
+FITTING = {  # what it was, what is stored, what it is to be
+    "text to media": (attribute(), TEXTS, attribute("media")),
+    "text to datetime": (attribute(), DATES, attribute("datetime")),
+    "text to option": (attribute(), ["val-red", "navy"], attribute("option")),
+    "text to relation": (attribute(), ["ent-coastal-wb", "ent-trail-cap"], attribute("relation")),
+    "datetime to text": (attribute("datetime"), DATES, attribute()),
+    "option to text": (attribute("option"), ["val-red", "navy"], attribute()),
+    "no several texts to no several numbers": (attribute(multiple=True), [[], []], attribute("number", multiple=True)),
+    "a rule that they break": (attribute(), TEXTS, attribute(validation={"maxLength": 0, "pattern": "^z"})),
+    "a type with a rule that they break": (attribute(), TEXTS, attribute("media", validation={"maxLength": 0})),
+    "more dimensions": (attribute(), TEXTS, attribute(**SCOPED)),
+    "fewer dimensions that none uses": (attribute(**SCOPED), TEXTS, attribute()),
+    "dimensions in another order": (attribute(**SCOPED), TEXTS, attribute(dimensionIds=["dim-language", "dim-market"])),
+}
+
+
+def define(admin, definition, values):
+    """Make the attribute `attr-x` and the records rec-0, rec-1, … of `schema-x` that hold these values of it."""
+    assert admin.post("/attributes", definition).status_code == 201
+    groups = [{"id": "grp", "name": "Group", "attributeIds": ["attr-x"]}]
+    schema = {"id": "schema-x", "alias": "x", "name": "X", "variantEnabled": True, "attributeGroups": groups}
+    assert admin.post("/schemas", schema).status_code == 201
+    for number, value in enumerate(values):
+        body = {"id": f"rec-{number}", "schemaId": "schema-x", "values": {"x": [entry(value)]}}
+        assert admin.post("/records", body).status_code == 201
+
+
+@pytest.mark.parametrize(("was", "values", "new", "member"), UNFIT.values(), ids=UNFIT)
+def test_a_definition_that_stored_values_do_not_fit_is_refused(was, values, new, member, admin, error):
+    define(admin, was, values)
+    before = [admin.get(path).json for path in ("/attributes/attr-x", "/records")]
+    message = error(admin.put("/attributes/attr-x", new), 409)
+    assert message == f"{member}: 2 records hold values that do not fit; the first is 'rec-0'"
+    assert [admin.get(path).json for path in ("/attributes/attr-x", "/records")] == before
+    for number in range(2):
+        assert admin.put(f"/records/rec-{number}", {"values": {"x": []}}).status_code == 200
+    assert admin.put("/attributes/attr-x", new).status_code == 200
+
+
+@pytest.mark.parametrize(("was", "values", "new"), FITTING.values(), ids=FITTING)
+def test_a_definition_that_all_stored_values_fit_is_taken(was, values, new, admin):
+    define(admin, was, values)
+    assert admin.put("/attributes/attr-x", new).status_code == 200
+    assert [admin.get(f"/records/rec-{number}").json["values"]["x"] for number in range(2)] == [[entry(v)] for v in values]
+
+
+def test_only_records_and_variants_that_do_not_fit_are_counted(admin, stranger, error):
+    define(admin, attribute(), ["2026-01-01", "soon", "never"])
+    for name, value in {"a": "2026-01-02", "b": "later"}.items():
+        body = {"id": f"var-{name}", "values": {"x": [entry(value)]}}
+        assert admin.post("/records/rec-0/variants", body).status_code == 201
+    define(stranger, attribute(), ["not theirs"])
+    message = error(admin.put("/attributes/attr-x", attribute("datetime")), 409)
+    assert message == "type: 2 records and 1 variant hold values that do not fit; the first is 'rec-1'"
+    for number in (1, 2):
+        assert admin.delete(f"/records/rec-{number}").status_code == 204
+    message = error(admin.put("/attributes/attr-x", attribute("datetime")), 409)
+    assert message == "type: 1 variant holds values that do not fit; the first is 'var-b'"
+
+
+def test_a_dimension_that_a_stored_value_is_scoped_by_stays(admin, error):
+    define(admin, attribute(**SCOPED), ["everywhere"])
+    values = [entry("everywhere"), entry("dansk", dim_language="seg-da")]
+    assert admin.put("/records/rec-0", {"values": {"x": values}}).status_code == 200
+    fewer = attribute(dimensionIds=["dim-market"])
+    message = "dimensionIds: 1 record holds values that do not fit; the first is 'rec-0'"
+    assert error(admin.put("/attributes/attr-x", fewer), 409) == message
+    assert admin.put("/attributes/attr-x", attribute(dimensionIds=["dim-language"])).status_code == 200
+    assert admin.patch("/records/rec-0/values/x", {"value": None, "scope": {"dim-language": "seg-da"}}).status_code == 200
+    assert admin.put("/attributes/attr-x", attribute()).status_code == 200
+
+
+def test_values_whose_option_or_target_is_gone_do_not_keep_the_rest_from_changing(admin, error):
+    define(admin, attribute("option", **SCOPED), ["val-navy"])
+    assert admin.delete("/option-lists/ol-colors/values/val-navy").status_code == 204
+    assert admin.put("/attributes/attr-x", attribute("option", name="Renamed")).status_code == 200
+    error(admin.put("/attributes/attr-x", attribute("option", **OPTIONS)), 409)
+
+
+def test_values_of_a_schema_that_lost_the_attribute_count_too(admin, error):
+    define(admin, attribute(), ["blue"])
+    schema = admin.get("/schemas/schema-x").json
+    assert admin.put("/schemas/schema-x", {**schema, "attributeGroups": []}).status_code == 200
+    error(admin.put("/attributes/attr-x", attribute("number")), 409)
+
+
+@pytest.mark.parametrize("way", ["made again", "renamed"])
+def test_values_that_another_attribute_has_left_under_the_alias_must_fit(way, admin, error):
+    define(admin, attribute(), ["blue", "red"])
+    schema = admin.get("/schemas/schema-x").json
+    assert admin.put("/schemas/schema-x", {**schema, "attributeGroups": []}).status_code == 200
+    assert admin.delete("/attributes/attr-x").status_code == 204
+    number = attribute("number", id="attr-y", alias="y")
+    assert admin.post("/attributes", number).status_code == 201
+
+    def define_again(kind):
+        if way == "made again":
+            return admin.post("/attributes", attribute(kind))
+        return admin.put("/attributes/attr-y", {**number, "alias": "x", "type": kind})
+
+    message = error(define_again("number"), 409)
+    assert message == "type: 2 records hold values that do not fit; the first is 'rec-0'"
+    assert define_again("text").status_code in (200, 201)
+
+
+def test_a_unique_attribute_of_another_type_claims_its_values_as_that_type(admin, error):
+    define(admin, attribute(validation={"unique": True}), ["2026-01-01", "2026-01-02T00:00:00Z"])
+    datetime = attribute("datetime", validation={"unique": True})
+    assert admin.put("/attributes/attr-x", datetime).status_code == 200
+    taken = {"schemaId": "schema-x", "values": {"x": [entry("2026-01-02")]}}
+    assert "already the value of 'rec-1'" in error(admin.post("/records", taken), 409)
+    assert admin.put("/attributes/attr-x", attribute(validation={"unique": True})).status_code == 200
+    assert admin.post("/records", taken).status_code == 201
+    message = error(admin.put("/attributes/attr-x", datetime), 409)
+    assert message.startswith("validation.unique: values are there more than once: of ")
+
+
+def test_a_definition_is_held_against_ten_thousand_records_without_delay(app, admin, error):
+    define(admin, attribute(), ["blue"])
+    with closing(sqlite3.connect(app.config["DATABASE"])) as db, db:
+        (body,) = db.execute("SELECT body FROM entities WHERE id = 'rec-0'").fetchone()
+        copies = [("ws-demo", "schema-x", body.replace("rec-0", f"copy-{number}")) for number in range(10_000)]
+        db.executemany("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", copies)
+    started = time.thread_time()
+    message = error(admin.put("/attributes/attr-x", attribute("number")), 409)
+    assert message == "type: 10001 records hold values that do not fit; the first is 'rec-0'"
+    assert time.thread_time() - started < 3

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sigma.resources import history
+
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 DANISH = {"dim-language": "seg-da"}
 LOG = "/records/ent-book/audit-log"
@@ -313,3 +315,147 @@ def test_one_records_log_holds_nothing_of_another(admin, book):
     for id in ("ent-boo", "ent-book-2", "ENT-BOOK"):
         assert admin.post("/records", {"id": id, "schemaId": "schema-book", "values": {}}).status_code == 201
     assert entries(admin) == [CREATED]
+
+
+# A write that changes nothing
+
+
+BOTH = {"dim-language": "seg-da", "dim-market": "seg-dk"}
+SAME_SCOPE = {"dim-market": "seg-dk", "dim-language": "seg-da"}
+HELD = {  # by the attributes of `held`
+    "title": [*everywhere("Emma"), {"scope": DANISH, "value": "Emma (dansk)"}, {"scope": BOTH, "value": "Ema"}],
+    "pages": everywhere(1),
+    "extra": everywhere({"a": 1, "b": [True, None]}),
+    "shade": everywhere("val-navy"),
+}
+PUT, PATCH, GONE = "PUT", "PATCH", []
+UNCHANGING = {
+    "put of no attribute": (PUT, {}),
+    "put of all as they are": (PUT, HELD),
+    "put of one as it is": (PUT, {"pages": HELD["pages"]}),
+    "put in another order": (PUT, {"title": HELD["title"][::-1]}),
+    "put without the scope": (PUT, {"pages": [{"value": 1}]}),
+    "put with a scope in another order": (PUT, {"title": [*HELD["title"][:2], {"scope": SAME_SCOPE, "value": "Ema"}]}),
+    "put that clears what is not there": (PUT, {"tale": GONE}),
+    "put of some as they are, that clears what is not there": (PUT, {"title": HELD["title"], "isbn": GONE}),
+    "patch with the same text": (PATCH, "title", "Emma (dansk)", DANISH),
+    "patch with the same number": (PATCH, "pages", 1, {}),
+    "patch with the same object": (PATCH, "extra", {"a": 1, "b": [True, None]}, {}),
+    "patch with a scope in another order": (PATCH, "title", "Ema", SAME_SCOPE),
+    "patch with null of a value that is not there": (PATCH, "tale", None, {}),
+    "patch with null of a scope that is not there": (PATCH, "title", None, {"dim-language": "seg-sv"}),
+}
+CHANGING = {  # what a read shows otherwise is a change: the attribute, its old and its new value
+    "a number written otherwise": (PATCH, "pages", 1.0, {}),
+    "members in another order": (PATCH, "extra", {"b": [True, None], "a": 1}, {}),
+    "one for true": (PATCH, "extra", {"a": 1, "b": [1, None]}, {}),
+    "a member more": (PATCH, "extra", {"a": 1, "b": [True, None], "c": None}, {}),
+    "another text": (PATCH, "title", "Emma ", {}),
+    "a letter composed otherwise": (PATCH, "title", "Emma\u0301", {}),
+    "put of a number written otherwise": (PUT, {"pages": everywhere(1.0)}),
+    "put that leaves a scope out": (PUT, {"title": HELD["title"][:2]}),
+    "put of one more": (PUT, {**HELD, "tale": everywhere("")}),
+}
+
+
+@pytest.fixture(params=["/records/ent-held", "/records/ent-book/variants/var-held"], ids=["record", "variant"])
+def held(request, admin, book):
+    """The path of a record or variant with these values, of which the shade's option is gone."""
+    attribute = admin.get("/attributes/attr-title").json
+    assert admin.put("/attributes/attr-title", {**attribute, "dimensionIds": ["dim-language", "dim-market"]}).status_code == 200
+    shade = {"id": "attr-shade", "alias": "shade", "name": "Shade", "type": "option", "optionListId": "ol-colors"}
+    assert admin.post("/attributes", shade).status_code == 201
+    schema = admin.get("/schemas/schema-book").json
+    schema["attributeGroups"][0]["attributeIds"].append("attr-shade")
+    assert admin.put("/schemas/schema-book", schema).status_code == 200
+    collection, _, id = request.param.rpartition("/")
+    schema = {"schemaId": "schema-book"} if collection == "/records" else {}
+    assert admin.post(collection, {"id": id, "values": HELD, **schema}).status_code == 201
+    assert admin.delete("/option-lists/ol-colors/values/val-navy").status_code == 204
+    return request.param
+
+
+def write(caller, path, method, what, *one):
+    """PUT these values, or PATCH an attribute with one value in a scope."""
+    if method == PUT:
+        return caller.put(path, {"values": what})
+    return caller.patch(f"{path}/values/{what}", dict(zip(("value", "scope"), one, strict=True)))
+
+
+def stored(path, caller):
+    return caller.get(path).data, caller.get(f"{'/'.join(path.split('/')[:3])}/audit-log").json
+
+
+@pytest.mark.parametrize("change", UNCHANGING.values(), ids=UNCHANGING)
+def test_a_write_that_changes_nothing_leaves_no_history_and_no_byte_changed(app, admin, editor, held, change):
+    before = stored(held, admin)
+    answer = write(editor, held, *change)
+    assert (answer.status_code, answer.data) == (200, before[0])
+    assert stored(held, admin) == before
+
+
+@pytest.mark.parametrize("change", CHANGING.values(), ids=CHANGING)
+def test_what_a_read_shows_otherwise_is_a_change(admin, editor, held, change):
+    before, log = stored(held, admin)
+    answer = write(editor, held, *change)
+    assert (answer.status_code, answer.json["updatedBy"]) == (200, "user-editor")
+    after, (latest, *older) = admin.get(held).data, stored(held, admin)[1]["items"]
+    assert (after == before, older) == (False, log["items"])
+    assert (latest["action"], len(latest["changes"])) == ("update", 1)
+
+
+def test_attributes_that_a_put_does_not_change_stay_as_they_are_beside_those_that_it_changes(admin, held):
+    values = admin.get(held).json["values"]
+    answer = admin.put(held, {"values": {"title": values["title"][::-1], "pages": everywhere(2)}})
+    assert list(answer.json["values"].items()) == list({**values, "pages": everywhere(2)}.items())
+    assert [change["attribute"] for change in stored(held, admin)[1]["items"][0]["changes"]] == ["pages"]
+
+
+def test_a_value_given_twice_is_refused_though_one_of_the_two_is_stored(admin, held, error):
+    before = stored(held, admin)
+    for pages in ([1, 1], [1, 2], [2, 1]):
+        message = error(admin.put(held, {"values": {"pages": [entry for page in pages for entry in everywhere(page)]}}), 400)
+        assert message == "values.pages: expected one value per scope, got more for {}"
+    assert stored(held, admin) == before
+
+
+def test_what_the_schema_lost_may_be_put_back_and_taken_away_but_not_changed(admin, held, error):
+    schema = admin.get("/schemas/schema-book").json
+    assert admin.put("/schemas/schema-book", {**schema, "attributeGroups": []}).status_code == 200
+    before, values = stored(held, admin), admin.get(held).json["values"]
+    assert admin.put(held, {"values": values}).data == before[0]
+    assert admin.patch(f"{held}/values/pages", {"value": 1}).data == before[0]
+    assert stored(held, admin) == before
+    told = "schema 'schema-book' has no attribute with this alias"
+    assert error(admin.put(held, {"values": {"pages": everywhere(2)}}), 400) == f"values.pages: {told}"
+    assert error(admin.put(held, {"values": {"pages": [*everywhere(1), {"scope": DANISH, "value": 1}]}}), 400)
+    error(admin.patch(f"{held}/values/pages", {"value": 2}), 404)
+    assert admin.put(held, {"values": {"title": values["title"][1:]}}).json["values"]["title"] == values["title"][1:]
+    assert "pages" not in admin.put(held, {"values": {"pages": []}}).json["values"]
+
+
+# What changed between two sets of values
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes"),
+    [
+        ({}, {}, []),
+        ({}, {"a": everywhere(1)}, [change("a", None, 1)]),
+        ({"a": everywhere(1)}, {}, [change("a", 1, None)]),
+        ({"a": everywhere(1)}, {"a": []}, [change("a", 1, None)]),
+        ({"a": everywhere(1)}, {"a": everywhere(1)}, []),
+        ({"a": everywhere(1)}, {"a": everywhere(1.0)}, [change("a", 1, 1.0)]),
+        ({"a": everywhere(1)}, {"a": everywhere(True)}, [change("a", 1, True)]),
+        ({"a": everywhere(0)}, {"a": everywhere(False)}, [change("a", 0, False)]),
+        ({"a": everywhere("")}, {"b": everywhere("")}, [change("a", "", None), change("b", None, "")]),
+        (
+            {"a": [*everywhere(1), {"scope": DANISH, "value": 2}]},
+            {"a": [{"scope": DANISH, "value": 3}, {"scope": BOTH, "value": 1}]},
+            [change("a", 1, None), change("a", 2, 3, DANISH), change("a", None, 1, BOTH)],
+        ),
+        ({"a": [{"scope": BOTH, "value": 1}]}, {"a": [{"scope": SAME_SCOPE, "value": 1}]}, []),
+    ],
+)
+def test_changes_are_told_by_attribute_and_scope(old, new, changes):
+    assert [repr(one) for one in history.value_changes(old, new)] == [repr(one) for one in changes]  # to Python, True is 1

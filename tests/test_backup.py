@@ -18,7 +18,7 @@ from sigma import database, settings
 from sigma.cli import backup
 
 KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
-OLD = Path(__file__).parent / "data" / "version-1.db.gz"
+OLD = sorted((Path(__file__).parent / "data").iterdir())
 
 
 @pytest.fixture
@@ -238,15 +238,17 @@ def test_keys_that_would_be_accepted_again_are_named_before_the_question(app, ru
     assert len(admin.get("/api-keys").json) == 2
 
 
-def test_a_backup_of_an_older_release_is_brought_forward_and_itself_left_alone(path, run, tmp_path):
+@pytest.mark.parametrize("old", OLD, ids=lambda file: file.name)
+def test_a_backup_of_an_older_release_is_brought_forward_and_itself_left_alone(path, run, tmp_path, old):
     (tmp_path / "backup").mkdir()
     file = tmp_path / "backup" / "old.db"
-    file.write_bytes(gzip.decompress(OLD.read_bytes()))
+    file.write_bytes(gzip.decompress(old.read_bytes()))
     file.chmod(0o400)
     before = file.read_bytes()
     assert run("restore", str(file), "--yes").exit_code == 0
     assert rows(path, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
-    assert rows(path, "SELECT sum(total) FROM entity_counts WHERE tenant = 'ws-demo' AND is_variant = 0") == [(31,)]
+    assert rows(path, "SELECT records FROM workspace_totals WHERE tenant = 'ws-demo'") == [(31,)]
+    assert rows(path, "SELECT count(*) FROM unique_values WHERE tenant = 'ws-demo' AND attribute = 'sku'") == [(33,)]
     assert [entry.name for entry in file.parent.iterdir()] == ["old.db"]
     assert file.read_bytes() == before
 

@@ -172,8 +172,10 @@ def test_values_in_a_segment_that_went_away_stay_until_they_are_written_again(ad
     assert admin.put("/dimensions/dim-market", market).status_code == 200
     assert admin.get("/records/ent-coastal-wb").json == record
 
-    message = error(admin.put("/records/ent-coastal-wb", {"values": {"price": record["values"]["price"]}}), 400)
+    danish, swedish = record["values"]["price"]
+    message = error(admin.put("/records/ent-coastal-wb", {"values": {"price": [danish, {**swedish, "value": 1}]}}), 400)
     assert message.startswith("values.price[1].scope")
+    assert admin.put("/records/ent-coastal-wb", {"values": {"price": [danish, swedish]}}).json == record
     assert admin.get("/records/ent-coastal-wb").json == record
 
 

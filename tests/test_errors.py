@@ -17,7 +17,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from sigma import database as database_module
 from sigma.http import responses
-from sigma.resources import entities
+from sigma.resources import history
 
 MIB = 1024 * 1024
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -682,7 +682,7 @@ def test_a_database_error_that_nobody_foresaw_is_500_without_detail(admin, error
 
 def test_a_failure_in_the_middle_of_a_write_leaves_nothing_behind(admin, key, error, monkeypatch):
     before = everything(admin)
-    replace_everywhere(monkeypatch, entities, "log_change", fail)
+    replace_everywhere(monkeypatch, history, "log_change", fail)
     error(key.post("/records", {"id": "ent-half", "schemaId": "schema-apparel", "values": {}}), 500)
     error(key.delete("/records/ent-coastal-wb"), 500)
     monkeypatch.undo()
@@ -838,13 +838,13 @@ def test_a_read_that_the_disk_fails_is_503_and_the_next_one_works(app, admin, er
 
 
 def test_a_write_into_a_database_that_goes_away_meanwhile_is_not_acknowledged(app, admin, error, monkeypatch):
-    path, log_change = app.config["DATABASE"], entities.log_change
+    path, log_change = app.config["DATABASE"], history.log_change
 
     def log_and_lose(*arguments):
         log_change(*arguments)
         os.rename(path, f"{path}.gone")
 
-    replace_everywhere(monkeypatch, entities, "log_change", log_and_lose)
+    replace_everywhere(monkeypatch, history, "log_change", log_and_lose)
     record = {"id": "ent-lost", "schemaId": "schema-apparel", "values": {}}
     answer = admin.post("/records", record)
     error(answer, 503)

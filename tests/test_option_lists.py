@@ -246,13 +246,14 @@ def test_a_tree_of_values_may_be_deep(make, admin, values, error):
 # Values and the records that hold them
 
 
-def test_a_value_that_is_gone_stays_in_records_until_it_is_written_again(admin, error):
+def test_a_value_that_is_gone_stays_in_records_until_it_is_changed(admin, error):
     record = admin.get("/records/ent-coastal-wb").json
     navy = [{"scope": {}, "value": "val-navy"}]
     assert record["values"]["color"] == navy
     assert admin.delete("/option-lists/ol-colors/values/val-navy").status_code == 204
     assert admin.get("/records/ent-coastal-wb").json == record
-    message = error(admin.put("/records/ent-coastal-wb", {"values": {"color": navy}}), 400)
+    assert admin.put("/records/ent-coastal-wb", {"values": {"color": navy}}).json == record
+    message = error(admin.put("/records/ent-trail-cap", {"values": {"color": navy}}), 400)
     assert message.startswith("values.color[0].value: ")
     assert admin.get("/records/ent-coastal-wb").json == record
 
@@ -266,6 +267,7 @@ def test_a_new_value_can_be_used_at_once(admin, error):
     assert paint("val-teal").json["values"]["color"] == [{"scope": {}, "value": "val-teal"}]
     assert paint("teal").status_code == 200
     admin.put("/option-lists/ol-colors/values/val-teal", value("val-teal", alias="petrol"))
+    assert paint("petrol").status_code == 200
     error(paint("teal"), 400)
 
 

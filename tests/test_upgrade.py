@@ -1,32 +1,52 @@
 """A database of an older release: brought forward when the service starts, with all that is in it."""
 
 import gzip
+import json
+import os
+import re
+import signal
 import sqlite3
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Caller
+from conftest import PASSWORD, Caller
 
 import app as service
 from sigma import database, settings
 
 # Each made by the release that had this version, through its API: the demo workspace and another, records, variants,
-# assignments, history, keys; the second is the first one, brought forward, with a test workspace and what happened since.
-# The raw keys are those of the other workspace's two keys, of which the second is deactivated.
-STORED = {version: Path(__file__).parent / "data" / f"version-{version}.db.gz" for version in (1, 2)}
-GOOD_KEY = "sigma_sk_live_wzfmx1uhyh94sbo182bvtviqqkb151lctq55"
-DEACTIVATED_KEY = "sigma_sk_live_gsyjpmgcsofsyqzsnoyxbkagfsjwq1rcr036"
+# assignments, history, keys. Each later one is the one before, brought forward, with what happened since: in the second a
+# test workspace, in the third the workspace `ws-values`, whose unique values are the same, or were not, by the rules of then.
+STORED = {version: Path(__file__).parent / "data" / f"version-{version}.db.gz" for version in (1, 2, 3)}
+GOOD_KEY = "sigma_sk_live_wzfmx1uhyh94sbo182bvtviqqkb151lctq55"  # of `ws-demo`
+DEACTIVATED_KEY = "sigma_sk_live_gsyjpmgcsofsyqzsnoyxbkagfsjwq1rcr036"  # of `ws-demo`
+VALUES_KEY = "sigma_sk_live_xeooopl63eoq98m3p3h43341bq1jn0zba5zm"  # of `ws-values`, with all five permissions
+ROOT = Path(service.__file__).parent
 
 
 @pytest.fixture(params=STORED)
 def old(request, tmp_path):
     """The path of a database as an older release left it."""
-    path = tmp_path / "old.db"
-    path.write_bytes(gzip.decompress(STORED[request.param].read_bytes()))
-    yield path
+    yield unpack(request.param, tmp_path)
     database.close_db()
+
+
+@pytest.fixture
+def values(tmp_path):
+    """A caller with the key of `ws-values`, in the database of version 3 after it was brought forward."""
+    app = service.create_app({"DATABASE": str(unpack(3, tmp_path))})
+    yield Caller(app, {"X-Sigma-ApiKey": VALUES_KEY})
+    database.close_db()
+
+
+def unpack(version, folder):
+    path = folder / "old.db"
+    path.write_bytes(gzip.decompress(STORED[version].read_bytes()))
+    return path
 
 
 def rows(path, sql):
@@ -35,7 +55,7 @@ def rows(path, sql):
 
 
 def contents(path):
-    """Every row of every table by its columns' names, but for the columns that came later and what counts as it goes."""
+    """Every row of every table by its columns' names, but for what is worked out from the rest."""
     with closing(sqlite3.connect(path)) as db:
         tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
         found = {}
@@ -43,25 +63,30 @@ def contents(path):
             cursor = db.execute(f"SELECT * FROM {table}")
             names = [column[0] for column in cursor.description]
             found[table] = [dict(zip(names, row, strict=True)) for row in cursor]
+    del found["unique_values"]
+    found["settings"] = [row for row in found["settings"] if row["name"] != "demo_first_state"]
     return found
 
 
+def words(sql):
+    """The words of a statement, in any order: a column that was added later stands behind the others."""
+    return sorted(re.findall(r"\w+|[^\w\s,\"]", re.sub("--.*", "", sql or "")))
+
+
 def shape(path):
-    """The tables, columns, indexes, foreign keys and triggers of a database."""
+    """The tables, columns, indexes, foreign keys, checks, triggers and views of a database."""
     with closing(sqlite3.connect(path)) as db:
-        names = db.execute("SELECT type, name, tbl_name FROM sqlite_schema ORDER BY type, name").fetchall()
+        made_by = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name").fetchall()
         columns = {
             table: (
                 {column[1:] for column in db.execute(f"PRAGMA table_xinfo({table})")},
                 sorted(column[2:] for column in db.execute(f"PRAGMA foreign_key_list({table})")),
                 sorted(column[2:] for column in db.execute(f"PRAGMA index_list({table})")),
             )
-            for kind, table, _ in names
+            for kind, table, *_ in made_by
             if kind == "table"
         }
-        made_by = db.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
-        triggers = {name: " ".join(sql.split()) for name, sql in made_by}
-    return names, columns, triggers
+    return [(kind, name, table, words(sql)) for kind, name, table, sql in made_by], columns
 
 
 def test_a_database_of_every_older_version_is_stored_here():
@@ -83,6 +108,14 @@ def test_an_older_database_becomes_like_a_new_one_and_keeps_every_row(old, tmp_p
     } == before
 
 
+def test_unique_texts_stay_claimed_as_they_were(old):
+    sql = "SELECT * FROM unique_values WHERE attribute = 'sku' ORDER BY tenant, value"
+    before = rows(old, sql)
+    service.create_app({"DATABASE": str(old)})
+    assert len(before) >= 33
+    assert rows(old, sql) == before
+
+
 def test_an_older_database_is_served_as_if_it_had_been_made_by_this_release(old, error):
     app = service.create_app({"DATABASE": str(old)})
     key, off = Caller(app, {"X-Sigma-ApiKey": GOOD_KEY}), Caller(app, {"X-Sigma-ApiKey": DEACTIVATED_KEY})
@@ -91,17 +124,90 @@ def test_an_older_database_is_served_as_if_it_had_been_made_by_this_release(old,
     assert key.get("/records/ent-old-29/audit-log").json["items"][0]["action"] == "delete"
     assert key.get("/variants").json["total"] == 12
     assert "deactivated" in error(off.get("/records"), 401)
-    for category, _ in rows(old, "SELECT DISTINCT category_id, tenant FROM category_assignments"):
+    for (category,) in rows(old, "SELECT DISTINCT category_id FROM category_assignments WHERE tenant = 'ws-demo'"):
         page = key.get(f"/categories/{category}/entities").json
         assert page["total"] == len(page["items"]) >= 1
-    login = Caller(app).post("/auth/login", {"email": "admin@acme.example", "password": "correct horse battery staple"})
+    login = Caller(app).post("/auth/login", {"email": "admin@acme.example", "password": PASSWORD})
     assert login.status_code == 200
     assert Caller(app, {"Authorization": f"Bearer {login.json['token']}"}).get("/attributes/attr-a").json["name"] == "A"
+
+
+# Unique values, by the rules of now
+
+
+def test_of_values_that_have_become_one_the_first_keeps_the_claim_and_every_one_stays(values, error):
+    def write(alias, value):
+        return values.post("/records", {"schemaId": "schema-v", "values": {alias: [{"scope": {}, "value": value}]}})
+
+    taken = {
+        "ent-1": [
+            *(("count", 10**23), ("count", 1e23), ("at", "2025-12-31T19:00:00-05:00"), ("at", "2026-01-01")),
+            *(("sizes", [1.0, 10**23]), ("times", ["2026-01-01T00:00:00Z", "2026-06-01T12:00:00.50Z"])),
+        ],
+        "ent-2": [("spec", {"b": [9007199254740993], "a": 1})],
+        "ent-3": [("count", 0), ("spec", {"a": 1.0, "b": [9007199254740992]}), ("code", "text")],
+        "ent-4": [("count", 99999999999999991611393), ("code", "2026-01-01")],
+        "var-1": [("count", 2.0), ("at", "2026-01-02")],
+        "var-2": [("count", 2.5)],
+    }
+    for holder, claimed in taken.items():
+        for alias, value in claimed:
+            assert error(write(alias, value), 409).endswith(f"is already the value of '{holder}'")
+    for alias, value in (("count", 99999999999999991611392), ("code", ""), ("sizes", []), ("at", "2026-01-01T10:00:00Z")):
+        assert write(alias, value).status_code == 201
+
+
+def test_what_older_rules_let_in_can_be_put_back_as_it_is(values):
+    items = values.get("/records").json["items"] + values.get("/variants").json["items"]
+    assert len(items) == 6
+    for item in items:
+        path = f"/records/{item['entityId']}/variants/{item['id']}" if "entityId" in item else f"/records/{item['id']}"
+        before = values.get(path).data
+        assert values.put(path, {"values": item["values"]}).data == before
+        assert values.get(path).data == before
+
+
+def test_a_second_holder_of_a_value_loses_nothing_when_it_is_changed_or_deleted(values, error):
+    number = {"values": {"count": [{"scope": {}, "value": 7}]}}
+    assert values.put("/records/ent-2", number).status_code == 200
+    assert "'ent-1'" in error(values.patch("/records/ent-2/values/count", {"value": 10**23}), 409)
+    assert values.delete("/records/ent-3").status_code == 204
+    assert "'ent-1'" in error(values.patch("/records/ent-4/values/at", {"value": "2026-01-01"}), 409)
+
+
+# All of it, or nothing
 
 
 def test_processes_that_start_together_bring_a_database_forward_once(old):
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(database.prepare_database, [str(old)] * 8)) == [None] * 8
+    assert rows(old, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
+
+
+def start(path, before="pass"):
+    """Begin to start the service in a process of its own, which runs a statement before."""
+    code = f"import app, os; from sigma import database; {before}; app.create_app({{'DATABASE': {str(path)!r}}})"
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+def test_processes_of_their_own_that_start_together_find_it_done(tmp_path):
+    path = unpack(1, tmp_path)
+    processes = [start(path) for _ in range(3)]
+    assert [process.communicate(timeout=60) for process in processes] == [(None, "")] * 3
+    assert [process.returncode for process in processes] == [0] * 3
+    assert rows(path, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
+
+
+def test_a_process_that_is_killed_in_the_middle_leaves_the_database_as_it_was(old):
+    before = contents(old), shape(old), rows(old, "SELECT * FROM unique_values"), rows(old, "PRAGMA user_version")
+    kill = "database.SQL_FUNCTIONS['unique_claims'] = lambda *_: os.kill(os.getpid(), 9)"
+    process = start(old, before=kill)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert [file.name for file in old.parent.iterdir() if file.stat().st_size] != ["old.db"]  # it had begun to write
+    after = contents(old), shape(old), rows(old, "SELECT * FROM unique_values"), rows(old, "PRAGMA user_version")
+    assert after == before
+    service.create_app({"DATABASE": str(old)})
     assert rows(old, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
 
 
@@ -112,3 +218,96 @@ def test_an_upgrade_that_fails_leaves_the_database_as_it_was(old, monkeypatch):
     with pytest.raises(settings.StartError, match="no_such_table"):
         service.create_app({"DATABASE": str(old)})
     assert old.read_bytes() == before
+
+
+def test_without_what_claims_values_nothing_is_brought_forward(old, monkeypatch):
+    before = old.read_bytes()
+    monkeypatch.delitem(database.SQL_FUNCTIONS, "unique_claims")
+    with pytest.raises(settings.StartError, match="unique_claims"):
+        service.create_app({"DATABASE": str(old)})
+    assert old.read_bytes() == before
+
+
+def test_a_row_that_refers_to_nothing_keeps_a_database_from_being_brought_forward(old):
+    with closing(sqlite3.connect(old)) as db, db:
+        db.execute("UPDATE model_references SET target_id = 'attr-gone' WHERE target_kind = 'attribute'")
+    before = old.read_bytes()
+    with pytest.raises(settings.StartError, match=r"row \d+ of model_references refers to a row of model_objects"):
+        service.create_app({"DATABASE": str(old)})
+    assert old.read_bytes() == before
+
+
+def test_foreign_keys_hold_after_an_upgrade(old):
+    with closing(database.connect(str(old))) as db:
+        database.migrate(db)
+        with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+            db.execute("INSERT INTO audit_log (tenant, record_id, body) VALUES ('ws-none', 'x', '{}')")
+        assert db.execute("PRAGMA foreign_keys").fetchone() == (1,)
+
+
+# What a later release adds
+
+
+def test_a_key_with_a_permission_of_a_later_release_is_accepted_for_what_is_known_here(app, admin, make_key, error):
+    key = make_key("read")
+    with closing(sqlite3.connect(app.config["DATABASE"])) as db, db:
+        held = json.dumps(["read", "export"])
+        db.execute("UPDATE api_keys SET permissions = ? WHERE id = ?", (held, key.id))
+    assert key.get("/records").status_code == 200
+    assert "the key holds: read, export" in error(key.post("/records", {"schemaId": "schema-apparel", "values": {}}), 403)
+    listed = {item["id"]: item for item in admin.get("/api-keys").json}
+    assert listed[key.id]["permissions"] == ["read", "export"]
+    assert admin.post(f"/api-keys/{key.id}/deactivate").json["permissions"] == ["read", "export"]
+
+
+LATER = """
+import os, sys
+from sigma import permissions
+permissions.PERMISSIONS["export"] = "Export data"
+
+import app as service
+from sigma.http.fields import id_field, string_field
+from sigma.http.access import requires
+from sigma.resources import catalogs
+from sigma.resources.model import ModelBody, add_model_routes
+
+class MediaAssetBody(ModelBody):
+    "A picture or film."
+
+    id = id_field("Its id")
+    alias = id_field("Short name")
+    name = string_field("Its name")
+
+update, delete = requires("update-model", "canManageSchemas"), requires("delete-model", "canManageSchemas")
+add_model_routes(catalogs.blueprint, "media-asset", MediaAssetBody, update=update, delete=delete)
+sys.path.insert(0, "tests")
+from conftest import Caller
+
+app = service.create_app({"DATABASE": sys.argv[1], "REQUEST_LOG": "0"})
+assert app.test_cli_runner().invoke(args=["demo"]).exit_code == 0
+login = Caller(app).post("/auth/login", {"email": "admin@sigma.io", "password": "admin"}).json
+admin = Caller(app, {"Authorization": f"Bearer {login['token']}"})
+made = admin.post("/api-keys", {"name": "All six", "permissions": list(permissions.PERMISSIONS)})
+assert (made.status_code, made.json["permissions"]) == (201, list(permissions.PERMISSIONS)), made.text
+key = Caller(app, {"X-Sigma-ApiKey": made.json["rawKey"]})
+asset = {"id": "media-1", "alias": "one", "name": "One"}
+for method, path, body, status in (
+    ("POST", "/media-assets", asset, 201),
+    ("GET", "/media-assets/media-1", None, 200),
+    ("PUT", "/media-assets/media-1", {**asset, "name": "First"}, 200),
+    ("POST", "/media-assets", {**asset, "id": "media-2"}, 409),
+    ("GET", "/media-assets", None, 200),
+    ("DELETE", "/media-assets/media-1", None, 204),
+    ("GET", "/api-keys", None, 403),
+):
+    answer = key.request(method, path, json=body)
+    assert answer.status_code == status, (method, path, answer.text)
+assert admin.get("/api-keys").json[-1]["permissions"] == list(permissions.PERMISSIONS)
+print("all of it works")
+"""
+
+
+def test_a_sixth_permission_and_an_eighth_kind_need_nothing_of_the_database(tmp_path):
+    arguments = [sys.executable, "-c", LATER, str(tmp_path / "later.db")]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ}, timeout=60)
+    assert (done.stdout, done.returncode) == ("all of it works\n", 0), done.stderr

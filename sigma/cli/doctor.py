@@ -19,9 +19,8 @@ from sigma.http.access import holds_demo
 from sigma.http.credentials import hash_key
 from sigma.http.loopback import is_loopback
 from sigma.http.stamps import utc_now
-from sigma.http.strict_json import to_json
 from sigma.resources.roles import ADMINISTRATORS
-from sigma.resources.unique_values import unique_key
+from sigma.resources.unique_values import claims
 from sigma.settings import read_setting, signing_secret
 from sigma.standin.demo import read_demo
 
@@ -73,19 +72,21 @@ def wrong_counts() -> Iterator[str]:
 def wrong_claims() -> Iterator[str]:
     """Yield the unique attributes whose values are claimed otherwise than they are stored."""
     attributes = (
-        "SELECT w.id, o.id, o.alias FROM workspaces w JOIN model_objects o ON o.tenant = w.id AND o.kind = 'attribute'"
+        "SELECT w.id, o.id, o.alias, json_extract(o.body, '$.type')"
+        " FROM workspaces w JOIN model_objects o ON o.tenant = w.id AND o.kind = 'attribute'"
         " WHERE json_extract(o.body, '$.validation.unique')"
     )
-    claims = "SELECT scope, value, entity_id FROM unique_values WHERE tenant = ? AND attribute = ?"
+    stored_claims = "SELECT scope, value, entity_id FROM unique_values WHERE tenant = ? AND attribute = ?"
     values = "SELECT json_extract(body, ?), id FROM entities WHERE tenant = ? AND json_type(body, ?) IS NOT NULL"
-    for tenant, id, alias in execute(attributes).fetchall():
+    for tenant, id, alias, kind in execute(attributes).fetchall():
         path = f'$.values."{alias}"'
         with snapshot():
-            claimed, holders = set(execute(claims, tenant, alias)), execute(values, path, tenant, path).fetchall()
+            claimed, holders = set(execute(stored_claims, tenant, alias)), execute(values, path, tenant, path).fetchall()
         stored = {
-            (to_json(entry["scope"], sort_keys=True), unique_key(entry["value"]), entity_id)
+            (*claim, entity_id)
             for entries, entity_id in holders
-            for entry in json.loads(entries)
+            for claim in claims(kind, json.loads(entries))
+            if claim is not None
         }
         if stored != claimed:
             yield f"'{id}' of '{tenant}' is not kept unique: PUT it with validation.unique false, and then true again"

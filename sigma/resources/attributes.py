@@ -1,46 +1,22 @@
 """Attributes: the kinds of values that records hold."""
 
-import json
 from typing import Any
 
 import marshmallow as ma
 import re2
-from flask import Response, g
+from flask import Response
 from marshmallow import fields, validate
 
-from sigma.database import execute, fetch_one, snapshot
+from sigma.database import snapshot
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
-from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Flag, Items, Number, Reference, enum_field, id_field, string_field, unique_items
 from sigma.http.responses import json_list
 from sigma.resources.model import ModelBody, add_model_routes, fetch_attribute_texts, load_object
-from sigma.resources.unique_values import claim_values
+from sigma.resources.stored_values import hold_against
+from sigma.resources.value_checks import ATTRIBUTE_TYPES, compile_pattern
 
 blueprint = ApiBlueprint("Attributes", "The kinds of values that records hold.")
-
-
-ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # and what their values are in JSON
-    "text": (str,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "datetime": (str,),
-    "media": (str,),
-    "option": (str,),
-    "relation": (str,),
-    "complex": (dict,),
-}
-
-
-def compile_pattern(pattern: str) -> Any:
-    """Compile a pattern with RE2, whose matching takes time in proportion to the text and to the pattern's program.
-
-    Raises re2.error for a pattern that does not compile, or to too large a program.
-    """
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 1 << 19
-    return re2.compile(pattern, options)
 
 
 class ValidationBody(Body):
@@ -100,27 +76,8 @@ class AttributeBody(ModelBody):
             raise ma.ValidationError(f"Expected {expected}", "optionListId")
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        """Stored values keep their alias; from the moment an attribute is unique, so are the values under its alias."""
-        alias, was, is_unique = new["alias"], old or {"alias": None, "validation": {}}, new["validation"].get("unique", False)
-        used = "SELECT 1 FROM entities WHERE tenant = ? AND json_type(body, ?) IS NOT NULL"
-        if old is not None and was["alias"] != alias and fetch_one(used, g.tenant, f'$.values."{was["alias"]}"'):
-            raise ApiError(409, f"alias: records hold values under '{was['alias']}', which would be lost")
-        if (was["alias"], was["validation"].get("unique", False)) != (alias, is_unique):
-            execute("DELETE FROM unique_values WHERE tenant = ? AND attribute IN (?, ?)", g.tenant, was["alias"], alias)
-            if is_unique:
-                self.claim_stored_values(alias)
-
-    @staticmethod
-    def claim_stored_values(alias: str) -> None:
-        """Claim the values that records already hold. Raises ApiError 409 where two hold the same."""
-        sql = "SELECT id, json_extract(body, ?) FROM entities WHERE tenant = ? AND json_type(body, ?) IS NOT NULL ORDER BY seq"
-        path = f'$.values."{alias}"'
-        for entity_id, entries in execute(sql, path, g.tenant, path).fetchall():
-            try:
-                claim_values(entity_id, alias, json.loads(entries))
-            except ApiError as error:
-                message = f"values are there more than once: of '{entity_id}', {error.message}"
-                raise ApiError(409, f"validation.unique: {message}") from None
+        """What records hold must fit, be claimed if it is unique, and not be lost with its alias."""
+        hold_against(old, new)
 
 
 add_model_routes(

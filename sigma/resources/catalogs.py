@@ -1,9 +1,11 @@
 """Catalogs: ways of presenting products, each with its own tree of categories."""
 
+from collections.abc import Iterable
+
 from flask import Response, g
 from marshmallow import fields
 
-from sigma.database import execute
+from sigma.database import execute, snapshot
 from sigma.http.access import requires, session_only
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.fields import Items, id_field, string_field
@@ -34,18 +36,10 @@ class CategoryNodeBody(CategoryBody):
     children = Items(fields.Nested("CategoryNodeBody"), "The categories right below", required=True)
 
 
-@blueprint.get("/catalogs/<id>/tree")
-@requires("read")
-@blueprint.response(200, CategoryNodeBody(many=True))
-def get_catalog_tree(id: str) -> Response:
-    """Get a catalog's categories as a tree, siblings by sortOrder and then by name."""
-    fetch_object_text("catalog", id)
+def nest_categories(categories: Iterable[tuple[str, str | None, str]]) -> str:
+    """Return the text of a tree of categories, of each of which this is the id, the parent and the text, last ones first."""
     below: dict[str | None, list[tuple[str, str]]] = {}
-    for category, parent, body in execute(
-        "SELECT id, parent_id, body FROM categories WHERE tenant = ? AND catalog_id = ?"
-        " ORDER BY json_extract(body, '$.sortOrder') DESC, json_extract(body, '$.name') DESC, seq DESC",
-        *(g.tenant, id),
-    ):
+    for category, parent, body in categories:
         below.setdefault(parent, []).append((category, body))
     # Written from a stack, because a tree may be deeper than Python's calls. Each list is reversed, so pop() is in order.
     pieces: list[str] = []
@@ -58,4 +52,19 @@ def get_catalog_tree(id: str) -> Response:
         category, body = open_lists[-1].pop()
         pieces.append(("," if pieces and pieces[-1] == "]}" else "") + body[:-1] + ',"children":[')
         open_lists.append(below.get(category, []))
-    return json_response("[" + "".join(pieces))
+    return "[" + "".join(pieces)
+
+
+@blueprint.get("/catalogs/<id>/tree")
+@requires("read")
+@blueprint.response(200, CategoryNodeBody(many=True))
+def get_catalog_tree(id: str) -> Response:
+    """Get a catalog's categories as a tree, siblings by sortOrder and then by name."""
+    sql = (
+        "SELECT id, parent_id, body FROM categories WHERE tenant = ? AND catalog_id = ?"
+        " ORDER BY json_extract(body, '$.sortOrder') DESC, json_extract(body, '$.name') DESC, seq DESC"
+    )
+    with snapshot():
+        fetch_object_text("catalog", id)
+        categories = execute(sql, g.tenant, id).fetchall()
+    return json_response(nest_categories(categories))

@@ -9,15 +9,15 @@ from marshmallow import fields
 from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import requires, session_only
 from sigma.http.blueprint import ApiBlueprint
-from sigma.http.errors import ApiError, get_or_404, not_found_error
+from sigma.http.errors import ApiError, get_or_404
 from sigma.http.fields import Body, Number, id_field, string_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
 from sigma.http.responses import json_list, json_page, json_response
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value, to_json
+from sigma.resources.entities import record_exists, require_record
 from sigma.resources.model import check_path_id, fetch_object_text
 from sigma.resources.records import RecordBody
-from sigma.resources.values import record_exists
 
 blueprint = ApiBlueprint("Categories", "The places in the trees of catalogs, and the records in them.")
 
@@ -143,7 +143,7 @@ def list_category_records(id: str) -> Response:
         return json_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
 
 
-def require_record(body: dict[str, Any]) -> None:
+def require_named_record(body: dict[str, Any]) -> None:
     """Raise ApiError 400 unless the workspace has the record that a body names."""
     if not record_exists(body["entityId"]):
         raise ApiError(400, f"entityId: record {format_value(body['entityId'])} does not exist")
@@ -163,7 +163,7 @@ def assign_record(body: dict[str, Any], id: str) -> None:
     """Put a record into a category; doing it again changes nothing."""
     with transaction():
         fetch_category_text(id)
-        require_record(body)
+        require_named_record(body)
         insert_assignment(id, body["entityId"])
 
 
@@ -175,7 +175,7 @@ def unassign_record(body: dict[str, Any], id: str) -> None:
     """Take a record out of a category; doing it again changes nothing."""
     with transaction():
         fetch_category_text(id)
-        require_record(body)
+        require_named_record(body)
         sql = "DELETE FROM category_assignments WHERE tenant = ? AND category_id = ? AND record_id = ?"
         execute(sql, g.tenant, id, body["entityId"])
 
@@ -185,12 +185,11 @@ def unassign_record(body: dict[str, Any], id: str) -> None:
 @blueprint.response(200, CategoryBody(many=True))
 def list_record_categories(id: str) -> Response:
     """List the categories that a record is in, in the order in which it was put there."""
-    if not record_exists(id):
-        raise not_found_error("record", id)
-    rows = execute(
+    sql = (
         "SELECT CAST(c.body AS BLOB) FROM category_assignments a"
         " JOIN categories c ON c.tenant = a.tenant AND c.id = a.category_id"
-        " WHERE a.tenant = ? AND a.record_id = ? ORDER BY a.seq",
-        *(g.tenant, id),
+        " WHERE a.tenant = ? AND a.record_id = ? ORDER BY a.seq"
     )
-    return json_list(rows)
+    with snapshot():
+        require_record(id)
+        return json_list(execute(sql, g.tenant, id))

@@ -8,6 +8,7 @@ import marshmallow as ma
 from flask import Response
 from marshmallow import fields
 
+from sigma.database import snapshot
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
@@ -75,8 +76,9 @@ class ScopeMatrixBody(Body):
 def compute_scope_matrix(body: dict[str, Any]) -> Response:
     """Return every combination of the dimensions' segments, in the order given; at most 10,000."""
     ids = body["dimensionIds"]
-    require_existing(references(ScopeMatrixBody(), body))
-    segments = [[segment["id"] for segment in load_object("dimension", id)["segments"]] for id in ids]
+    with snapshot():
+        require_existing(references(ScopeMatrixBody(), body))
+        segments = [[segment["id"] for segment in load_object("dimension", id)["segments"]] for id in ids]
     if math.prod(map(len, segments)) > 10_000:
         raise ApiError(400, "dimensionIds: expected at most 10000 combinations, got more")
     return json_response(to_json([dict(zip(ids, scope, strict=True)) for scope in itertools.product(*segments)]))

@@ -13,7 +13,8 @@ from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
 from sigma.http.responses import json_page, json_response
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.entities import Entity, load_record, log_change
+from sigma.resources.entities import Entity, load_record
+from sigma.resources.history import log_change
 from sigma.resources.records import RecordBody, blueprint
 from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.workflows import TransitionBody
@@ -91,8 +92,9 @@ def blocked_reason(transition: dict[str, Any], report: dict[str, Any]) -> str | 
 @blueprint.response(200, TransitionBody(many=True))
 def list_record_transitions(id: str) -> Response:
     """List the transitions that this caller may take with the record now."""
-    record = load_record(id)
-    rules = schema_rules(record.schema_id)
+    with snapshot():
+        record = load_record(id)
+        rules = schema_rules(record.schema_id)
     report = completeness(rules, record.body["values"], record.state_id)
     ways = [way for way in rules.transitions if way["fromStateId"] == record.state_id]
     return json_response(to_json([way for way in ways if blocked_reason(way, report) is None]))
@@ -142,8 +144,10 @@ def transition_record(body: dict[str, Any], id: str) -> Response:
 @blueprint.response(200, CompletenessBody)
 def get_record_completeness(id: str) -> Response:
     """Say which required attributes a record has and which it lacks, for its state and for every other."""
-    record = load_record(id)
-    rules, values = schema_rules(record.schema_id), record.body["values"]
+    with snapshot():
+        record = load_record(id)
+        rules = schema_rules(record.schema_id)
+    values = record.body["values"]
     states = [completeness(rules, values, state) for state in rules.states]
     return json_response(to_json({"entityId": id, **completeness(rules, values, record.state_id), "states": states}))
 

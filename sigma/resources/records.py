@@ -13,18 +13,11 @@ from sigma.http.fields import Body, Reference, id_field, string_field, timestamp
 from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
 from sigma.http.responses import json_response
 from sigma.http.stamps import random_id
-from sigma.resources.entities import (
-    ValuesBody,
-    audit_fields,
-    insert_entity,
-    list_entities,
-    load_record,
-    log_deletions,
-    save_checked_values,
-    save_value,
-)
+from sigma.resources.entities import list_entities, load_record
+from sigma.resources.history import log_deletions
 from sigma.resources.rules import schema_rules
-from sigma.resources.values import ScopedValueBody, Values
+from sigma.resources.values import ScopedValueBody, Values, ValuesBody
+from sigma.resources.writes import audit_fields, insert_entity, save_value, save_values
 
 blueprint = ApiBlueprint("Records", "The products, with their values in every language and market.")
 
@@ -69,15 +62,17 @@ def list_records() -> Response:
 def raise_if_full() -> None:
     """Raise ApiError 403 when the workspace holds as many records as it may."""
     limit = current_app.config["RECORD_LIMIT"]
-    sql = "SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ? AND is_variant = 0"
-    if limit is not None and fetch_one(sql, g.tenant)[0] >= limit:
+    if limit is None:
+        return
+    row = fetch_one("SELECT records FROM workspace_totals WHERE tenant = ?", g.tenant)
+    if get_or_404(row, "workspace", g.tenant)[0] >= limit:
         raise ApiError(403, f"This workspace may hold {limit} records, and does", error="LIMIT_EXCEEDED")
 
 
 def insert_record(body: dict[str, Any]) -> str:
     """Store a new record and answer its text. Raises ApiError 400 or 409."""
     rules = schema_rules(body["schemaId"])
-    raise_for_problems(rules.values_problems(body["values"], {}))
+    raise_for_problems(rules.values_problems(body["values"]))
     record = {
         "id": body.get("id") or random_id("ent"),
         "schemaId": body["schemaId"],
@@ -115,7 +110,7 @@ def get_record(id: str) -> Response:
 def replace_record_values(body: dict[str, Any], id: str) -> Response:
     """Replace the values of each attribute listed; the others stay, and an empty array clears one."""
     with transaction():
-        return json_response(save_checked_values(load_record(id), body["values"]))
+        return json_response(save_values(load_record(id), body["values"]))
 
 
 @blueprint.patch("/records/<id>/values/<attribute>")

@@ -2,16 +2,92 @@
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any, NamedTuple
 
 from flask import g
 
 from sigma.database import fetch_one, snapshot
 from sigma.http.errors import get_or_404
-from sigma.resources.attributes import ATTRIBUTE_TYPES
+from sigma.http.strict_json import JSON_TYPES, format_value
 from sigma.resources.model import fetch_attribute_texts, load_object, require_existing
-from sigma.resources.values import AttributeRules, value_checks
+from sigma.resources.value_checks import ATTRIBUTE_TYPES, value_checks
+from sigma.resources.values import by_scope, scope_key
+
+
+class AttributeRules(NamedTuple):
+    """What the values of one attribute must be."""
+
+    alias: str
+    kind: str
+    types: tuple[type, ...]
+    is_multiple: bool
+    is_required: bool
+    is_unique: bool
+    is_inheritable: bool
+    checks: list[Callable[[Any], str | None]]
+    dimensions: dict[str, set[str]]  # segment ids by dimension id
+
+    def value_problem(self, value: Any) -> str | None:
+        """Say what is wrong with a value, or None."""
+        if not self.is_multiple:
+            problem = self.single_problem(value)
+        elif not isinstance(value, list):
+            problem = f"an array of type '{self.kind}', got '{JSON_TYPES[type(value)]}'"
+        else:
+            problem = next(filter(None, map(self.single_problem, value)), None)
+        return problem and f"Attribute '{self.alias}' expects {problem}"
+
+    def single_problem(self, value: Any) -> str | None:
+        """Say what is expected in place of a value, or of one of several, or None."""
+        if type(value) not in self.types:  # isinstance() would take true for a number
+            return f"type '{self.kind}', got '{JSON_TYPES[type(value)]}'"
+        for check in self.checks:
+            if problem := check(value):
+                return problem
+        return None
+
+    def entries_problems(self, entries: list[dict[str, Any]], path: str, scopes: Container[str] | None = None) -> Iterator[str]:
+        """Yield what is wrong with the attribute's scoped values, those of some scopes or all."""
+        seen = set()
+        for index, entry in enumerate(entries):
+            key = scope_key(entry["scope"]) if scopes is not None or len(entries) > 1 else ""
+            if scopes is None or key in scopes:
+                yield from self.scope_problems(entry["scope"], f"{path}[{index}].scope")
+                if problem := self.value_problem(entry["value"]):
+                    yield f"{path}[{index}].value: {problem}"
+            if key in seen:
+                yield f"{path}: expected one value per scope, got more for {key}"
+            seen.add(key)
+
+    def scope_problems(self, scope: dict[str, Any], path: str) -> Iterator[str]:
+        """Yield what is wrong with a scope."""
+        for dimension, segment in scope.items():
+            if dimension not in self.dimensions:
+                yield f"{path}: attribute '{self.alias}' has no dimension {format_value(dimension)}"
+            elif not isinstance(segment, str) or segment not in self.dimensions[dimension]:
+                yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {format_value(segment)}"
+
+
+def option_names(list_id: str | None) -> set[str]:
+    """Return the ids and aliases of a list's options; none without a list."""
+    options = [] if list_id is None else load_object("option-list", list_id)["values"]
+    return {option[name] for option in options for name in ("id", "alias")}
+
+
+def attribute_rules(attribute: dict[str, Any], options: set[str], segments: dict[str, set[str]]) -> AttributeRules:
+    """Return the rules of one attribute, whose options these are, and whose dimensions have these segments."""
+    return AttributeRules(
+        alias=attribute["alias"],
+        kind=attribute["type"],
+        types=ATTRIBUTE_TYPES[attribute["type"]],
+        is_multiple=attribute["multiple"],
+        is_required=attribute["validation"].get("required", False),
+        is_unique=attribute["validation"].get("unique", False),
+        is_inheritable=attribute["inheritable"],
+        checks=list(value_checks(attribute, options)),
+        dimensions={id: segments[id] for id in attribute["dimensionIds"]},
+    )
 
 
 class StateRules(NamedTuple):
@@ -30,14 +106,24 @@ class SchemaRules(NamedTuple):
     states: dict[str | None, StateRules]  # by id
     transitions: list[dict[str, Any]]
 
-    def values_problems(self, values: dict[str, Any], stored: dict[str, Any]) -> Iterator[str]:
-        """Yield what is wrong with values to be written."""
+    def values_problems(self, values: dict[str, Any]) -> Iterator[str]:
+        """Yield what is wrong with the values of a new record or variant."""
         for alias, entries in values.items():
             rules = self.attributes.get(alias)
+            yield from rules.entries_problems(entries, f"values.{alias}") if rules else [self.unknown_alias(alias)]
+
+    def change_problems(self, values: dict[str, Any], stored: dict[str, Any], scopes: dict[str, set[str]]) -> Iterator[str]:
+        """Yield what is wrong with values in place of stored ones; those of other scopes than these stay as they are."""
+        for alias, entries in values.items():
+            rules, changing = self.attributes.get(alias), scopes.get(alias, set())
             if rules is not None:
-                yield from rules.entries_problems(entries, f"values.{alias}")
-            elif entries or alias not in stored:  # what the schema had once may still be cleared
-                yield f"values.{alias[:100]}: schema '{self.schema['id']}' has no attribute with this alias"
+                yield from rules.entries_problems(entries, f"values.{alias}", changing)
+            elif alias not in stored or changing & by_scope(entries).keys():  # what the schema had once may still be cleared
+                yield self.unknown_alias(alias)
+
+    def unknown_alias(self, alias: str) -> str:
+        """Say that the schema does not have an attribute."""
+        return f"values.{alias[:100]}: schema '{self.schema['id']}' has no attribute with this alias"
 
 
 def attribute_alias(name: str) -> str:
@@ -48,6 +134,16 @@ def attribute_alias(name: str) -> str:
     )
     row = fetch_one(sql, g.tenant, name)
     return row[0] if row else name
+
+
+def state_rules(states: list[dict[str, Any]], known: Container[str]) -> dict[str | None, StateRules]:
+    """Return the rules of a workflow's states, which may name attributes by alias or by id; these aliases are known."""
+    names = {name for state in states for name in state["required"] + state["readOnly"]}
+    aliases = {name: name if name in known else attribute_alias(name) for name in names}
+    return {
+        state["id"]: StateRules({aliases[name] for name in state["required"]}, {aliases[name] for name in state["readOnly"]})
+        for state in states
+    }
 
 
 @functools.lru_cache(maxsize=128)
@@ -62,33 +158,14 @@ def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
     attributes = [json.loads(text) for text in fetch_attribute_texts(schema)]
     used = {id for attribute in attributes for id in attribute["dimensionIds"]}
     segments = {id: {segment["id"] for segment in load_object("dimension", id)["segments"]} for id in used}
-    lists = {attribute["optionListId"] for attribute in attributes if "optionListId" in attribute}
-    options = {
-        id: {value[name] for value in load_object("option-list", id)["values"] for name in ("id", "alias")} for id in lists
-    }
+    options = {id: option_names(id) for id in {attribute.get("optionListId") for attribute in attributes}}
     rules = {
-        attribute["alias"]: AttributeRules(
-            attribute["alias"],
-            attribute["type"],
-            ATTRIBUTE_TYPES[attribute["type"]],
-            attribute["multiple"],
-            attribute["validation"].get("required", False),
-            attribute["validation"].get("unique", False),
-            attribute["inheritable"],
-            list(value_checks(attribute, options.get(attribute.get("optionListId"), set()))),
-            {id: segments[id] for id in attribute["dimensionIds"]},
-        )
+        attribute["alias"]: attribute_rules(attribute, options[attribute.get("optionListId")], segments)
         for attribute in attributes
     }
     workflow = load_object("workflow", schema["workflowId"]) if "workflowId" in schema else None
     states, transitions = (workflow["states"], workflow["transitions"]) if workflow else ([], [])
-    names = {name for state in states for name in state["required"] + state["readOnly"]}
-    aliases = {name: name if name in rules else attribute_alias(name) for name in names}
-    by_id = {
-        state["id"]: StateRules({aliases[name] for name in state["required"]}, {aliases[name] for name in state["readOnly"]})
-        for state in states
-    }
-    return SchemaRules(schema, rules, workflow, by_id, transitions)
+    return SchemaRules(schema, rules, workflow, state_rules(states, rules), transitions)
 
 
 def schema_rules(schema_id: str) -> SchemaRules:

@@ -1,38 +1,82 @@
-"""The values that are claimed for one record or variant alone."""
+"""The values of unique attributes, each claimed for one record or variant alone."""
 
 import json
+from collections.abc import Container
+from decimal import Decimal
 from typing import Any
 
 from flask import g
 
-from sigma.database import execute, fetch_one
+from sigma.database import execute, fetch_one, sql_function
 from sigma.http.errors import ApiError
 from sigma.http.strict_json import format_value, to_json
+from sigma.resources.date_times import read_instant
+from sigma.resources.values import scope_key
 
 
-def unique_key(value: Any) -> str:
-    """Return the text under which a value is unique: 1.0 is 1, wherever it stands, and the order of members does not matter."""
+def exact_number(text: str) -> int | float:
+    """Return a number so that equal ones have the same JSON text: 1.0 is 1, and 1e23 is 1 and 23 zeros."""
+    number = float(text)
+    return int(Decimal(text)) if number.is_integer() else number
+
+
+def instant_or_itself(value: Any) -> Any:
+    """Return the instant that a date-time means; a value that is none, as older releases took some, as it is."""
+    return (read_instant(value) or value) if isinstance(value, str) else value
+
+
+def unique_key(kind: str, value: Any) -> str:
+    """Return the text under which a value of a type of attribute is unique.
+
+    Equal numbers are one value however they are written and wherever they stand, equal instants are one date-time, and the
+    order of an object's members does not matter.
+    """
+    if kind == "datetime":
+        value = list(map(instant_or_itself, value)) if isinstance(value, list) else instant_or_itself(value)
     if isinstance(value, str):
         return to_json(value)
-
-    def number(text: str) -> int | float:
-        return int(float(text)) if float(text).is_integer() else float(text)
-
-    return to_json(json.loads(to_json(value), parse_float=number), sort_keys=True)
+    return to_json(json.loads(to_json(value), parse_float=exact_number), sort_keys=True)
 
 
-def claim_values(entity_id: str, alias: str, entries: list[dict[str, Any]]) -> None:
-    """Claim the values of a unique attribute for one record or variant. Raises ApiError 409 if another has one."""
-    for index, entry in enumerate(entries):
-        key = (g.tenant, alias, to_json(entry["scope"], sort_keys=True), unique_key(entry["value"]))
-        if not execute(
+def claims(kind: str, entries: list[dict[str, Any]]) -> list[tuple[str, str] | None]:
+    """Return for each scoped value its scope and key, which it claims; None for empty texts and lists, which claim nothing."""
+    return [
+        None if entry["value"] in ("", []) else (scope_key(entry["scope"]), unique_key(kind, entry["value"]))
+        for entry in entries
+    ]
+
+
+@sql_function
+def unique_claims(attribute: str, entries: str | None) -> str:
+    """Return, as JSON, what an attribute's scoped values claim, if there are any: for migrations, which are in SQL."""
+    found = claims(json.loads(attribute)["type"], json.loads(entries or "[]"))
+    return to_json([claim for claim in found if claim is not None])
+
+
+def claim_values(
+    entity_id: str, alias: str, kind: str, entries: list[dict[str, Any]], scopes: Container[str] | None = None
+) -> None:
+    """Claim a unique attribute's values, those of some scopes or all, for one record or variant.
+
+    Raises ApiError 409 if another has one.
+    """
+    for index, claim in enumerate(claims(kind, entries)):
+        if claim is None or (scopes is not None and claim[0] not in scopes):
+            continue
+        key = (g.tenant, alias, *claim)
+        sql = (
             "INSERT INTO unique_values (tenant, attribute, scope, value, entity_id) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT DO NOTHING",
-            *key,
-            entity_id,
-        ).rowcount:
+            " ON CONFLICT DO NOTHING"
+        )
+        if not execute(sql, *key, entity_id).rowcount:
             sql = "SELECT entity_id FROM unique_values WHERE tenant = ? AND attribute = ? AND scope = ? AND value = ?"
-            holder = fetch_one(sql, *key)[0]
-            raise ApiError(
-                409, f"values.{alias}[{index}].value: {format_value(entry['value'])} is already the value of '{holder}'"
-            )
+            (holder,), value = fetch_one(sql, *key), format_value(entries[index]["value"])
+            raise ApiError(409, f"values.{alias}[{index}].value: {value} is already the value of '{holder}'")
+
+
+def free_values(entity_id: str, alias: str, scopes: set[str]) -> None:
+    """Free what one record or variant has claimed of an attribute in these scopes."""
+    # With a + a column is not looked up by: an attribute may have any number of claims, a record has few.
+    sql = "DELETE FROM unique_values WHERE tenant = ? AND entity_id = ? AND +attribute = ? AND +scope = ?"
+    for scope in scopes:
+        execute(sql, g.tenant, entity_id, alias, scope)

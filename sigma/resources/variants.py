@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response, g
 from marshmallow import fields
 
-from sigma.database import execute, fetch_one, transaction
+from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, not_found_error, raise_for_problems
@@ -15,19 +15,11 @@ from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
 from sigma.http.responses import json_list, json_response
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.entities import (
-    Entity,
-    ValuesBody,
-    audit_fields,
-    insert_entity,
-    list_entities,
-    load_record,
-    log_deletions,
-    save_checked_values,
-    save_value,
-)
+from sigma.resources.entities import Entity, list_entities, load_record, require_record
+from sigma.resources.history import log_deletions
 from sigma.resources.rules import schema_rules
-from sigma.resources.values import ScopedValueBody, Values, record_exists
+from sigma.resources.values import ScopedValueBody, Values, ValuesBody
+from sigma.resources.writes import audit_fields, insert_entity, save_value, save_values
 
 blueprint = ApiBlueprint("Variants", "Versions of a record, such as its sizes, which hold only what they override.")
 
@@ -71,13 +63,16 @@ def fetch_variant_text(record_id: str, id: str) -> str:
     """Return a variant's stored text. Raises ApiError 404."""
     row = fetch_one("SELECT body FROM entities WHERE tenant = ? AND record_id = ? AND id = ?", g.tenant, record_id, id)
     if row is None:
-        raise not_found_error("variant", id) if record_exists(record_id) else not_found_error("record", record_id)
-    return row[0]
+        require_record(record_id)
+        raise not_found_error("variant", id)
+    text: str = row[0]
+    return text
 
 
 def load_variant(record_id: str, id: str) -> Entity:
     """Return a variant, in the state of its record. Raises ApiError 404."""
-    return load_record(record_id)._replace(body=json.loads(fetch_variant_text(record_id, id)))
+    text = fetch_variant_text(record_id, id)
+    return load_record(record_id)._replace(text=text, body=json.loads(text))
 
 
 @blueprint.get("/variants")
@@ -94,10 +89,10 @@ def list_variants() -> Response:
 @blueprint.response(200, VariantBody(many=True))
 def list_record_variants(id: str) -> Response:
     """List the variants of a record, of every level, newest last."""
-    if not record_exists(id):
-        raise not_found_error("record", id)
     sql = "SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ? AND record_id = ? ORDER BY seq"
-    return json_list(execute(sql, g.tenant, id))
+    with snapshot():
+        require_record(id)
+        return json_list(execute(sql, g.tenant, id))
 
 
 def insert_variant(body: dict[str, Any], record_id: str) -> str:
@@ -110,7 +105,7 @@ def insert_variant(body: dict[str, Any], record_id: str) -> str:
     row = (0,) if parent == record_id else fetch_one(sql, g.tenant, record_id, parent)
     if row is None:
         raise ApiError(400, f"parentId: expected '{record_id}' or a variant of it, got {format_value(parent)}")
-    raise_for_problems(rules.values_problems(body["values"], {}))
+    raise_for_problems(rules.values_problems(body["values"]))
     variant = {
         "id": body.get("id") or random_id("var"),
         "entityId": record_id,
@@ -140,25 +135,37 @@ def get_variant(id: str, variant_id: str) -> Response:
     return json_response(fetch_variant_text(id, variant_id))
 
 
+def fetch_values_above(id: str) -> list[dict[str, Any]]:
+    """Return the values of what a variant stands below, nearest first: the variants above it, then the record."""
+    sql = (
+        "WITH RECURSIVE above (id, parent_id, body, distance) AS ("
+        " SELECT id, parent_id, body, 0 FROM entities WHERE tenant = ? AND id = ?"
+        " UNION ALL SELECT e.id, e.parent_id, e.body, distance + 1 FROM above a"
+        " JOIN entities e ON e.tenant = ? AND e.id = a.parent_id"
+        ") SELECT body FROM above WHERE distance > 0 ORDER BY distance"
+    )
+    return [json.loads(body)["values"] for (body,) in execute(sql, g.tenant, id, g.tenant)]
+
+
+def merge_inherited(own: dict[str, Any], above: list[dict[str, Any]], kept: set[str]) -> dict[str, Any]:
+    """Return a variant's own values with those it inherits: of each attribute the nearest, but none that each one keeps."""
+    effective = own
+    for values in above:
+        effective = {**{alias: entries for alias, entries in values.items() if alias not in kept}, **effective}
+    return effective
+
+
 @blueprint.get("/records/<id>/variants/<variant_id>/resolved")
 @requires("read")
 @blueprint.response(200, ResolvedVariantBody)
 def resolve_variant(id: str, variant_id: str) -> Response:
     """Get one variant with the values it inherits, from the variants above it and from the record."""
-    variant = load_variant(id, variant_id)
-    attributes, own = schema_rules(variant.schema_id).attributes, variant.body["values"]
-    kept = {alias for alias, rules in attributes.items() if not rules.is_inheritable}
-    effective = dict(own)
-    for (body,) in execute(
-        "WITH RECURSIVE above (id, parent_id, body, distance) AS ("
-        " SELECT id, parent_id, body, 0 FROM entities WHERE tenant = ? AND id = ?"
-        " UNION ALL SELECT e.id, e.parent_id, e.body, distance + 1 FROM above a"
-        " JOIN entities e ON e.tenant = ? AND e.id = a.parent_id"
-        ") SELECT body FROM above WHERE distance > 0 ORDER BY distance",
-        *(g.tenant, variant_id, g.tenant),
-    ):
-        inherited = json.loads(body)["values"]
-        effective = {**{alias: entries for alias, entries in inherited.items() if alias not in kept}, **effective}
+    with snapshot():
+        variant = load_variant(id, variant_id)
+        attributes = schema_rules(variant.schema_id).attributes
+        above = fetch_values_above(variant_id)
+    own, kept = variant.body["values"], {alias for alias, rules in attributes.items() if not rules.is_inheritable}
+    effective = merge_inherited(own, above, kept)
     resolved = {
         **variant.body,
         "effectiveValues": effective,
@@ -175,7 +182,7 @@ def resolve_variant(id: str, variant_id: str) -> Response:
 def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Response:
     """Replace what a variant overrides of each attribute listed; an empty array restores inheritance."""
     with transaction():
-        return json_response(save_checked_values(load_variant(id, variant_id), body["values"]))
+        return json_response(save_values(load_variant(id, variant_id), body["values"]))
 
 
 @blueprint.patch("/records/<id>/variants/<variant_id>/values/<attribute>")

@@ -1,0 +1,87 @@
+"""What brings a database of each older version to the next one, in SQL; schema.sql says what the columns mean.
+
+A table is made anew in the steps of https://sqlite.org/lang_altertable.html#otheralter, of which database.migrate() takes
+the first and the last.
+"""
+
+MIGRATIONS = {
+    1: """
+        ALTER TABLE workspaces ADD COLUMN is_disposable INTEGER NOT NULL DEFAULT 0 CHECK (is_disposable IN (0, 1));
+        ALTER TABLE categories ADD COLUMN total INTEGER NOT NULL DEFAULT 0 CHECK (total >= 0);
+        UPDATE categories SET total = (
+            SELECT count(*) FROM category_assignments a WHERE a.tenant = categories.tenant AND a.category_id = categories.id
+        );
+        CREATE TRIGGER category_assigned AFTER INSERT ON category_assignments BEGIN
+            UPDATE categories SET total = total + 1 WHERE tenant = new.tenant AND id = new.category_id;
+        END;
+        CREATE TRIGGER category_unassigned AFTER DELETE ON category_assignments BEGIN
+            UPDATE categories SET total = total - 1 WHERE tenant = old.tenant AND id = old.category_id;
+        END;
+        PRAGMA user_version = 2;
+    """,
+    2: """
+        ALTER TABLE users ADD COLUMN sessions_from INTEGER NOT NULL DEFAULT 0;
+        PRAGMA user_version = 3;
+    """,
+    # Which permissions and kinds there are is not the database's to say. Unique values are claimed under another key than
+    # before; where that makes one of two stored values, the first keeps the claim.
+    3: """
+        CREATE TABLE new_api_keys (
+            seq             INTEGER PRIMARY KEY,
+            tenant          TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+            id              TEXT NOT NULL,
+            name            TEXT NOT NULL CHECK (name <> ''),
+            hash            BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+            permissions     TEXT NOT NULL CHECK (json_array_length(permissions) >= 1),
+            created_at      TEXT NOT NULL,
+            last_used_at    TEXT,
+            deactivated_at  TEXT,
+            is_active       INTEGER NOT NULL GENERATED ALWAYS AS (deactivated_at IS NULL) VIRTUAL,
+            UNIQUE (tenant, id)
+        ) STRICT;
+        INSERT INTO new_api_keys (seq, tenant, id, name, hash, permissions, created_at, last_used_at, deactivated_at)
+            SELECT seq, tenant, id, name, hash, permissions, created_at, last_used_at, deactivated_at FROM api_keys;
+        DROP TABLE api_keys;
+        ALTER TABLE new_api_keys RENAME TO api_keys;
+
+        CREATE TABLE new_model_objects (
+            seq     INTEGER PRIMARY KEY,
+            tenant  TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+            kind    TEXT NOT NULL,
+            body    TEXT NOT NULL CHECK (json_valid(body)),
+            id      TEXT NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.id')) STORED,
+            alias   TEXT          GENERATED ALWAYS AS (json_extract(body, '$.alias')) STORED,
+            UNIQUE (tenant, kind, id),
+            UNIQUE (tenant, kind, alias)
+        ) STRICT;
+        INSERT INTO new_model_objects (seq, tenant, kind, body) SELECT seq, tenant, kind, body FROM model_objects;
+        DROP TABLE model_objects;
+        ALTER TABLE new_model_objects RENAME TO model_objects;
+        CREATE TRIGGER model_inserted AFTER INSERT ON model_objects BEGIN
+            UPDATE workspaces SET model_version = randomblob(16) WHERE id = new.tenant;
+        END;
+        CREATE TRIGGER model_updated AFTER UPDATE ON model_objects BEGIN
+            UPDATE workspaces SET model_version = randomblob(16) WHERE id = new.tenant;
+        END;
+        CREATE TRIGGER model_deleted AFTER DELETE ON model_objects BEGIN
+            UPDATE workspaces SET model_version = randomblob(16) WHERE id = old.tenant;
+        END;
+
+        CREATE VIEW workspace_totals AS
+            SELECT w.id AS tenant,
+                (SELECT ifnull(sum(c.total), 0) FROM entity_counts c WHERE c.tenant = w.id AND c.is_variant = 0) AS records,
+                (SELECT count(*) FROM api_keys k WHERE k.tenant = w.id AND k.is_active) AS active_keys
+            FROM workspaces w;
+
+        DELETE FROM unique_values;
+        INSERT OR IGNORE INTO unique_values (tenant, attribute, scope, value, entity_id)
+            SELECT e.tenant, o.alias, json_extract(claim.value, '$[0]'), json_extract(claim.value, '$[1]'), e.id
+            FROM model_objects o
+            JOIN entities e ON e.tenant = o.tenant
+            JOIN json_each(unique_claims(o.body, json_extract(e.body, '$.values."' || o.alias || '"'))) claim
+            WHERE o.kind = 'attribute' AND json_extract(o.body, '$.validation.unique')
+            ORDER BY e.seq;
+        DELETE FROM settings WHERE name = 'demo_first_state';
+        PRAGMA user_version = 4;
+    """,
+}

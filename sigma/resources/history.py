@@ -1,0 +1,52 @@
+"""The history of records and variants: what is added to it with each change."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from flask import g
+
+from sigma.database import execute
+from sigma.http.stamps import random_id, utc_now
+from sigma.http.strict_json import to_json
+from sigma.resources.values import by_scope
+
+
+def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what changed between two sets of values, by attribute and scope.
+
+    A value is another when its JSON text is: so 1.0 in place of 1 is a change, which whoever reads it sees, and so is true.
+    """
+    for alias in {**old, **new}:
+        if alias not in old:
+            for entry in new[alias]:
+                yield {"attribute": alias, "scope": entry["scope"], "oldValue": None, "newValue": entry["value"]}
+            continue
+        before, after = by_scope(old[alias]), by_scope(new.get(alias, ()))
+        for key, entry in {**before, **after}.items():
+            was, became = (entries[key]["value"] if key in entries else None for entries in (before, after))
+            if was is None or became is None or to_json(was) != to_json(became):
+                yield {"attribute": alias, "scope": entry["scope"], "oldValue": was, "newValue": became}
+
+
+def log_change(action: str, entity: dict[str, Any], at: str, changes: Iterable[dict[str, Any]]) -> None:
+    """Add to the history of a record or variant what was changed, at the time that the record or variant has for it, too."""
+    caller = g.caller
+    entry = {
+        "id": random_id("audit"),
+        "entityId": entity["id"],
+        "action": action,
+        "userId": caller.id,
+        "timestamp": at,
+        "changes": list(changes),
+    }
+    record_id = entity.get("entityId", entity["id"])
+    execute("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", caller.tenant, record_id, to_json(entry))
+
+
+def log_deletions(bodies: Iterable[tuple[str]]) -> None:
+    """Add to the history that records or variants, of which these are the texts, are gone."""
+    now = utc_now()
+    for (body,) in bodies:
+        entity = json.loads(body)
+        log_change("delete", entity, now, value_changes(entity["values"], {}))

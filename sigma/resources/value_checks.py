@@ -1,0 +1,101 @@
+"""The types of attributes, and what a value of each is held against."""
+
+import functools
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import re2
+from flask import g
+
+from sigma.http.strict_json import format_value
+from sigma.resources.date_times import read_instant
+from sigma.resources.entities import record_exists
+
+ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # and what their values are in JSON
+    "text": (str,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "datetime": (str,),
+    "media": (str,),
+    "option": (str,),
+    "relation": (str,),
+    "complex": (dict,),
+}
+
+
+def compile_pattern(pattern: str) -> Any:
+    """Compile a pattern with RE2, whose matching takes time in proportion to the text and to the pattern's program.
+
+    Raises re2.error for a pattern that does not compile, or to too large a program.
+    """
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 1 << 19
+    return re2.compile(pattern, options)
+
+
+MAX_MATCHED = 25_000  # characters held against patterns in one request, so that the worst pattern costs seconds at most
+
+
+def length_problem(most: int, value: str) -> str | None:
+    """Say what is expected in place of a text that is too long, or None."""
+    return f"at most {most} characters, got {len(value)}" if len(value) > most else None
+
+
+def pattern_problem(pattern: str, compiled: Any, value: str) -> str | None:
+    """Say what is expected in place of a text without a match of a pattern, or None."""
+    g.matched = matched = g.get("matched", 0) + len(value)
+    if matched > MAX_MATCHED:
+        return f"texts with a pattern to have at most {MAX_MATCHED} characters together in one request"
+    if not compiled.search(value.encode()):  # of a string, re2 counts the characters before the match
+        return f"a match of {pattern}, got {format_value(value)}"
+    return None
+
+
+def exact(number: float) -> Decimal:
+    """Return a number as it is written, with which others can be compared: Python takes 1e23 for the double next to it."""
+    return Decimal(repr(number))
+
+
+def range_problem(limits: dict[str, Any], value: float) -> str | None:
+    """Say what is expected in place of a number out of range, or None."""
+    if exact(limits.get("min", value)) <= exact(value) <= exact(limits.get("max", value)):
+        return None
+    return f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}, got {format_value(value)}"
+
+
+def datetime_problem(value: str) -> str | None:
+    """Say what is expected in place of a text that is no date-time, or None."""
+    if read_instant(value) is not None:
+        return None
+    forms = "a date and time with a zone (RFC 3339, as 2026-03-01T08:00:00Z) or a plain date (as 2026-03-01)"
+    return f"{forms}, got {format_value(value)}"
+
+
+def option_problem(list_id: str, options: set[str], value: str) -> str | None:
+    """Say what is expected in place of what is no option of a list, or None."""
+    return None if value in options else f"the id or alias of a value of '{list_id}', got {format_value(value)}"
+
+
+def relation_problem(value: str) -> str | None:
+    """Say what is expected in place of an id that no record has, or None."""
+    return None if record_exists(value) else f"the id of a record, got {format_value(value)}"
+
+
+def value_checks(attribute: dict[str, Any], options: set[str]) -> Iterator[Callable[[Any], str | None]]:
+    """Yield what one value of an attribute is to be held against, once it has the attribute's type."""
+    kind, limits = attribute["type"], attribute["validation"]
+    if ATTRIBUTE_TYPES[kind] == (str,):
+        if "maxLength" in limits:
+            yield functools.partial(length_problem, limits["maxLength"])
+        if "pattern" in limits:
+            yield functools.partial(pattern_problem, limits["pattern"], compile_pattern(limits["pattern"]))
+    if kind == "number" and ("min" in limits or "max" in limits):
+        yield functools.partial(range_problem, limits)
+    if kind == "datetime":
+        yield datetime_problem
+    if kind == "option":
+        yield functools.partial(option_problem, attribute["optionListId"], options)
+    if kind == "relation":
+        yield relation_problem

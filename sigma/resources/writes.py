@@ -1,0 +1,107 @@
+"""How records and variants are written: their values checked, unique ones claimed, and every change added to the history."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask import g
+
+from sigma.database import execute
+from sigma.http.errors import ApiError, not_found_error, raise_for_problems
+from sigma.http.stamps import utc_now
+from sigma.http.strict_json import to_json
+from sigma.resources.entities import Entity
+from sigma.resources.history import log_change, value_changes
+from sigma.resources.rules import SchemaRules, schema_rules
+from sigma.resources.unique_values import claim_values, free_values
+from sigma.resources.values import scope_key
+
+
+def audit_fields() -> dict[str, str]:
+    """Return who makes a record or variant, and when."""
+    now, who = utc_now(), g.caller.id
+    return {"createdAt": now, "updatedAt": now, "createdBy": who, "updatedBy": who}
+
+
+def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
+    """Store a new record or variant, whose values were checked, and return its text. Raises ApiError 409."""
+    body = to_json(entity)
+    execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
+    for alias, entries in entity["values"].items():
+        if rules.attributes[alias].is_unique:
+            claim_values(entity["id"], alias, rules.attributes[alias].kind, entries)
+    log_change("create", entity, entity["createdAt"], value_changes({}, entity["values"]))
+    return body
+
+
+def scopes_by_attribute(changes: Iterable[dict[str, Any]]) -> dict[str, set[str]]:
+    """Return in which scopes each attribute changes."""
+    scopes: dict[str, set[str]] = {}
+    for change in changes:
+        scopes.setdefault(change["attribute"], set()).add(scope_key(change["scope"]))
+    return scopes
+
+
+def require_writable(rules: SchemaRules, state_id: str | None, aliases: Iterable[str]) -> None:
+    """Raise ApiError 403 for an attribute that cannot change in a state."""
+    locked = rules.states[state_id].read_only if state_id in rules.states else ()
+    for alias in aliases:
+        if alias in locked:
+            raise ApiError(403, f"values.{alias}: attribute '{alias}' is read-only in state '{state_id}'")
+
+
+def move_claims(rules: SchemaRules, entity_id: str, values: dict[str, Any], scopes: dict[str, set[str]]) -> None:
+    """Claim values in place of those that a record or variant had in these scopes. Raises ApiError 409."""
+    for alias, changed in scopes.items():
+        attribute = rules.attributes.get(alias)
+        if attribute is None or attribute.is_unique:  # what an attribute claimed before the schema lost it is freed, too
+            free_values(entity_id, alias, changed)
+        if attribute is not None and attribute.is_unique:
+            claim_values(entity_id, alias, attribute.kind, values[alias], changed)
+
+
+def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], changes: list[dict[str, Any]]) -> str:
+    """Store a record or variant with some attributes' values, which were checked, replaced, and return its text.
+
+    Without a change it stays as it is. Raises ApiError 403 or 409.
+    """
+    if not changes:
+        return entity.text
+    scopes = scopes_by_attribute(changes)
+    require_writable(rules, entity.state_id, scopes)
+    move_claims(rules, entity.body["id"], values, scopes)
+    now, stored = utc_now(), {**entity.body["values"], **{alias: values[alias] for alias in scopes}}
+    kept = {alias: entries for alias, entries in stored.items() if entries}
+    body = to_json({**entity.body, "updatedAt": now, "updatedBy": g.caller.id, "values": kept})
+    execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, entity.body["id"])
+    log_change("update", entity.body, now, changes)
+    return body
+
+
+def save_values(entity: Entity, values: dict[str, Any]) -> str:
+    """Store a record or variant with these attributes' values replaced; what does not change is not checked again.
+
+    Returns its text. Raises ApiError 400, 403 or 409.
+    """
+    rules, stored = schema_rules(entity.schema_id), entity.body["values"]
+    changes = list(value_changes({alias: stored[alias] for alias in values if alias in stored}, values))
+    raise_for_problems(rules.change_problems(values, stored, scopes_by_attribute(changes)))
+    return save_changes(rules, entity, values, changes)
+
+
+def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) -> str:
+    """Store a record or variant with one value set, or removed by null, and return its text.
+
+    Raises ApiError 400, 403, 404 or 409.
+    """
+    schema, stored = schema_rules(entity.schema_id), entity.body["values"].get(alias, [])
+    place = next((index for index, entry in enumerate(stored) if entry["scope"] == scope), len(stored))
+    new = [*stored[:place], *([] if value is None else [{"scope": scope, "value": value}]), *stored[place + 1 :]]
+    changes = list(value_changes({alias: stored}, {alias: new}))
+    if place == len(stored) or (changes and value is not None):  # what is stored may stay, and may go, whatever it is
+        rules = schema.attributes.get(alias)
+        if rules is None:
+            raise not_found_error("attribute", alias)
+        raise_for_problems(rules.scope_problems(scope, "scope"))
+        if value is not None and (problem := rules.value_problem(value)):
+            raise ApiError(400, f"value: {problem}")
+    return save_changes(schema, entity, {alias: new}, changes)

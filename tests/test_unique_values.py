@@ -1,0 +1,164 @@
+"""Unique values: which are one value, and what claims none."""
+
+import json
+
+import pytest
+
+from sigma.resources.unique_values import unique_key
+
+GOOGOL = "1" + 100 * "0"
+# Each line is one value, in JSON; the lines are of different values.
+VALUES = {
+    "number": [
+        ["0", "-0", "0.0", "-0.0", "0e5", "-0E-5"],
+        ["1", "1.0", "1.00", "1e0", "1E+0", "10e-1"],
+        ["-1", "-1.0", "-10E-1"],
+        ["100", "1e2", "1E+02", "100.0"],
+        ["0.1", "1e-1", "0.10"],
+        ["0.10000000000000002"],
+        ["9007199254740992", "9007199254740992.0", "9.007199254740992e15"],
+        ["9007199254740993"],
+        ["9007199254740994", "9007199254740994.0"],
+        ["123456789012345680", "1.2345678901234568e17"],
+        ["123456789012345678"],
+        ["100000000000000000000000", "1e23", "1E+23", "10e22", "1.0e23"],
+        ["99999999999999991611392"],
+        [GOOGOL, "1e100", "1E+100", "10E99"],
+        ["5e-324", "4.9e-324"],
+        ["1.7976931348623157e308", "17976931348623157" + 292 * "0"],
+    ],
+    "text": [["1"], ["1.0"], ["1e0"], ["true"], ["2026-01-01"], ["2026-01-01T00:00:00Z"], [" "], ["É"], ["é"], ["e\u0301"]],
+    "boolean": [["true"], ["false"]],
+    "complex": [
+        ["{}"],
+        ['{"a":1}', '{"a":1.0}', '{ "a" : 1e0 }'],
+        ['{"a":"1"}'],
+        ['{"a":true}'],
+        ['{"a":null}'],
+        ['{"a":[1,2]}', '{"a":[1.0,2e0]}'],
+        ['{"a":[2,1]}'],
+        ['{"a":{"b":1e23,"c":[{"d":0}]},"e":2}', '{"e":2.0,"a":{"c":[{"d":-0.0}],"b":100000000000000000000000}}'],
+    ],
+    "datetime": [
+        ["2026-01-01", "2026-01-01T00:00:00Z", "2026-01-01T01:00:00.000+01:00"],
+        ["2026-01-01T00:00:00.000000001Z"],
+        ["2026-01-01T10:00"],  # older releases took these two forms
+        ["2026-01-01 10:00:00Z"],
+        ["2026-01-01T10:00:00Z", "2026-01-01T05:00:00-05:00"],
+    ],
+}
+TEXTS = ("text", "datetime")
+
+
+def as_json(kind, text):
+    return json.dumps(text, ensure_ascii=False) if kind in TEXTS else text
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_equal_values_have_one_key_and_others_have_others(kind):
+    keys = [{unique_key(kind, json.loads(as_json(kind, text))) for text in same} for same in VALUES[kind]]
+    assert [len(same) for same in keys] == [1] * len(keys)
+    assert len(set.union(*keys)) == len(keys)
+
+
+@pytest.mark.parametrize("kind", ["number", "datetime"])
+def test_equal_values_are_equal_in_arrays(kind):
+    for same in VALUES[kind]:
+        values = [json.loads(as_json(kind, text)) for text in same]
+        assert len({unique_key(kind, ["2026-05-05", 5, value]) for value in values}) == 1
+        assert unique_key(kind, values[:1]) != unique_key(kind, values[0])
+
+
+def test_a_text_a_number_and_a_truth_value_are_three():
+    assert len({unique_key("complex", {"a": value}) for value in ("1", 1, True, [1], None, "true")}) == 6
+
+
+def test_what_an_older_release_left_of_another_type_has_a_key_too():
+    assert len({unique_key("datetime", value) for value in (5, True, {"a": 1}, ["x", 5], "5")}) == 5
+
+
+# Over HTTP
+
+
+@pytest.fixture
+def write(admin):
+    """Write one value, as this text of JSON, into a new record: of a type of attribute, which may take several."""
+    ids = []
+    for kind in VALUES:
+        for name, multiple in ((kind, False), (f"{kind}s", True)):
+            attribute = {"id": f"attr-{name}", "alias": name, "name": name, "type": kind, "multiple": multiple}
+            assert admin.post("/attributes", {**attribute, "validation": {"unique": True}}).status_code == 201
+            ids.append(attribute["id"])
+    group = {"id": "grp", "name": "All", "attributeIds": ids}
+    schema = {"id": "schema-x", "alias": "x", "name": "X", "variantEnabled": True, "attributeGroups": [group]}
+    assert admin.post("/schemas", schema).status_code == 201
+
+    def write(alias, text):
+        body = f'{{"schemaId": "schema-x", "values": {{"{alias}": [{{"value": {text}}}]}}}}'
+        return admin.post("/records", data=body.encode(), content_type="application/json")
+
+    return write
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
+@pytest.mark.parametrize("kind", ["number", "text", "boolean", "complex"])
+def test_each_value_can_be_taken_once_however_it_is_written(write, error, kind, several):
+    alias, form = (f"{kind}s", "[{}]") if several else (kind, "{}")
+    for same in VALUES[kind]:
+        first, *others = (form.replace("{}", as_json(kind, text)) for text in same)
+        assert write(alias, first).status_code == 201
+        for again in [first, *others]:
+            assert error(write(alias, again), 409).startswith(f"values.{alias}[0].value: ")
+
+
+@pytest.mark.parametrize(("alias", "text"), [("text", '""'), ("texts", "[]"), ("numbers", "[]"), ("datetimes", "[]")])
+def test_empty_texts_and_lists_claim_nothing(write, admin, run, alias, text):
+    first, second = write(alias, text), write(alias, text)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert admin.put(f"/records/{first.json['id']}", {"values": first.json["values"]}).status_code == 200
+    attribute = admin.get(f"/attributes/attr-{alias}").json
+    for unique in (False, True):
+        assert admin.put(f"/attributes/attr-{alias}", {**attribute, "validation": {"unique": unique}}).status_code == 200
+    assert "unique values" not in [line.split(":")[0][9:] for line in run("doctor").stdout.splitlines() if line[0] == "p"]
+
+
+@pytest.mark.parametrize(("alias", "text"), [("number", "0"), ("boolean", "false"), ("complex", "{}"), ("texts", '[""]')])
+def test_what_is_not_empty_is_claimed(write, error, alias, text):
+    assert write(alias, text).status_code == 201
+    error(write(alias, text), 409)
+
+
+def test_a_number_at_its_limit_is_within_it_however_both_are_written(admin, error):
+    limits = '"validation": {"min": 1e23, "max": 100000000000000000000000}'
+    body = f'{{"id": "attr-x", "alias": "x", "name": "X", "type": "number", {limits}}}'
+    assert admin.post("/attributes", data=body, content_type="application/json").status_code == 201
+    group = {"id": "grp", "name": "All", "attributeIds": ["attr-x"]}
+    schema = {"id": "schema-x", "alias": "x", "name": "X", "variantEnabled": True, "attributeGroups": [group]}
+    assert admin.post("/schemas", schema).status_code == 201
+    for text, status in {"1e23": 201, "100000000000000000000000": 201, "99999999999999991611392": 400}.items():
+        body = f'{{"schemaId": "schema-x", "values": {{"x": [{{"value": {text}}}]}}}}'
+        assert admin.post("/records", data=body, content_type="application/json").status_code == status
+
+
+# What an attribute claimed stays claimed while its value stays, whatever becomes of its schema
+
+
+def test_a_value_that_stays_while_another_scope_is_removed_stays_claimed(admin, error):
+    attribute = {"id": "attr-x", "alias": "x", "name": "X", "type": "text", "dimensionIds": ["dim-market"]}
+    assert admin.post("/attributes", {**attribute, "validation": {"unique": True}}).status_code == 201
+    group = {"id": "grp", "name": "All", "attributeIds": ["attr-x"]}
+    for name in ("one", "two"):
+        schema = {"id": f"schema-{name}", "alias": name, "name": name, "variantEnabled": False, "attributeGroups": [group]}
+        assert admin.post("/schemas", schema).status_code == 201
+    danish = {"dim-market": "seg-dk"}
+    values = {"x": [{"scope": {}, "value": "A"}, {"scope": danish, "value": "B"}]}
+    assert admin.post("/records", {"id": "rec-1", "schemaId": "schema-one", "values": values}).status_code == 201
+    assert (
+        admin.put("/schemas/schema-one", {**schema, "id": "schema-one", "alias": "one", "attributeGroups": []}).status_code
+        == 200
+    )
+    assert admin.patch("/records/rec-1/values/x", {"value": None, "scope": danish}).status_code == 200
+    taken = {"schemaId": "schema-two", "values": {"x": [{"scope": {}, "value": "A"}]}}
+    assert "is already the value of 'rec-1'" in error(admin.post("/records", taken), 409)
+    freed = {"schemaId": "schema-two", "values": {"x": [{"scope": danish, "value": "B"}]}}
+    assert admin.post("/records", freed).status_code == 201
