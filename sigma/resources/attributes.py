@@ -25,7 +25,7 @@ class ValidationBody(Body):
     min = Number("Least number", allow_none=True)
     max = Number("Greatest number", allow_none=True)
     pattern = string_field("Regular expression (RE2 syntax) that texts must contain a match of", required=False, longest=1000)
-    unique = Flag("No two records or variants may hold the same value in the same scope")
+    unique = Flag("No two records or variants may hold the same value in the same scope; empty texts and arrays do not count")
 
     @ma.validates_schema
     def check_rules(self, data: dict[str, Any], **_: Any) -> None:
@@ -53,7 +53,11 @@ class AttributeBody(ModelBody):
     id = id_field("The attribute's id")
     alias = id_field("Short name, under which records hold its values")
     name = string_field("The attribute's name")
-    type = enum_field("What its values are", ATTRIBUTE_TYPES, "AttributeType")
+    type = enum_field(
+        "What its values are; a datetime is RFC 3339 with a zone, or a plain date, which is midnight UTC",
+        ATTRIBUTE_TYPES,
+        "AttributeType",
+    )
     dimensionIds = Items(Reference("dimension"), "What its values differ by", load_default=list, validate=unique_items())
     inheritable = Flag("Whether variants inherit it", load_default=True)
     validation = fields.Nested(ValidationBody, load_default=dict, metadata={"description": "What its values must be like"})

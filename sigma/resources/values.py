@@ -14,8 +14,16 @@ class ScopedValueBody(Body):
     """A value, and where it counts: everywhere, or in one segment of some dimensions."""
 
     scope = dict_field("Segment ids by dimension id, {} meaning everywhere", "Scope", fields.String(), load_default=dict)
+    value = fields.Raw(required=True, metadata={"description": "A value of the attribute's type, or an array of them"})
+
+
+class ValuePatchBody(ScopedValueBody):
+    """A value to be set in a scope, or removed."""
+
     value = fields.Raw(
-        required=True, allow_none=True, metadata={"description": "What the attribute's type says; null removes it"}
+        required=True,
+        allow_none=True,
+        metadata={"description": "A value of the attribute's type, or an array of them; null removes what is there"},
     )
 
 
