@@ -9,7 +9,7 @@ from marshmallow import fields, validate
 from sigma.http.fields import Body, Flag, Items, Number, Reference, enum_field, id_field, string_field, unique_items
 from sigma.resources.model import ModelBody, model_noun
 from sigma.resources.stored_values import hold_against
-from sigma.resources.value_checks import ATTRIBUTE_TYPES, compile_pattern
+from sigma.resources.value_checks import ATTRIBUTE_TYPES, compile_pattern, exact
 
 
 class ValidationBody(Body):
@@ -35,7 +35,8 @@ class ValidationBody(Body):
         except re2.error as error:
             reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
             raise ma.ValidationError(f"Expected an RE2 pattern: {reason}", "pattern") from None
-        if data.get("min") is not None and data.get("max") is not None and data["min"] > data["max"]:
+        least, most = data.get("min"), data.get("max")
+        if least is not None and most is not None and exact(least) > exact(most):
             raise ma.ValidationError("Expected a number not less than min", "max")
 
 
