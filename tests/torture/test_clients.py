@@ -109,7 +109,7 @@ from sigma_pim.api.authentication import login
 from sigma_pim.api.dimensions import compute_scope_matrix
 from sigma_pim.api.records import create_record, delete_record, get_record, list_records, set_record_value
 from sigma_pim.models import ApiKeyRequest, AttributeType, Error, ErrorCode, Login, Permission
-from sigma_pim.models import RecordRequest, Scope, ScopedValueRequest, ScopedValuesRequest, ScopeMatrix
+from sigma_pim.models import RecordRequest, Scope, ScopedValuesRequest, ScopeMatrix, ValuePatch
 from sigma_pim.types import UNSET
 
 strict = {"base_url": sys.argv[1], "raise_on_unexpected_status": True}
@@ -133,7 +133,7 @@ assert len(scopes) == 9 and scopes[0].additional_properties == {"dim-language": 
 values = ScopedValuesRequest.from_dict({"product-name": [{"value": "Rain Hat"}]})
 record = create_record.sync(client=feed, body=RecordRequest(schema_id="schema-apparel", values=values))
 assert (record.created_by, record.lifecycle_state_id) == (key.id, "state-draft")
-body = ScopedValueRequest(scope=Scope.from_dict({"dim-language": "seg-da"}), value="Regnhat")
+body = ValuePatch(scope=Scope.from_dict({"dim-language": "seg-da"}), value="Regnhat")
 changed = set_record_value.sync(record.id, "product-name", client=feed, body=body)
 assert get_record.sync(record.id, client=feed) == changed
 assert [entry.value for entry in changed.values["product-name"]] == ["Rain Hat", "Regnhat"]
