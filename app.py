@@ -32,10 +32,10 @@ from sigma.resources import (  # noqa: F401 (their routes come in this order)
     catalogs,
 )
 from sigma.standin import whoami, workspaces as test_workspaces  # noqa: F401
-from sigma.cli import demo, serve, workspaces, users, keys, backup, doctor, story  # noqa: F401
 # isort: on
 
-from sigma.cli.serve import end_with, hang_up_on_half_requests, require_private_demo
+from sigma.cli import COMMANDS
+from sigma.cli.serve import require_private_demo, watch_worker
 from sigma.database import prepare_database
 from sigma.docs.openapi import document_api, openapi_document
 from sigma.docs.pages import add_docs, show_index
@@ -83,6 +83,8 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app.add_url_rule("/openapi.json", "openapi", lambda: json_response(document()))
     add_docs(app)
     bind_access(app)
+    for command in COMMANDS:
+        app.cli.add_command(command)
 
     context = click.get_current_context(silent=True)
     if context is not None and context.info_name == "run":  # `flask run --host …`
@@ -94,11 +96,12 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
 def create_worker_app() -> Flask:
     """Make the application for one of the processes of the server that `flask serve` runs.
 
-    A Ctrl-C reaches all of them at once, and then the main one ends the others. A worker that is told twice may hang.
+    A Ctrl-C reaches all of them at once, and then the main one ends the others; a worker that is told twice may hang. One
+    that is told to stop before it serves has nothing to finish.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     app = create_app()
-    threading.Thread(target=hang_up_on_half_requests, args=(app,), daemon=True).start()
+    threading.Thread(target=watch_worker, args=(os.getppid(), app.logger), daemon=True).start()
     gc.freeze()  # what stays for good need not be gone through again and again for garbage
     return app

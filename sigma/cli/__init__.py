@@ -1,1 +1,15 @@
-"""The commands."""
+"""The commands of `flask`."""
+
+from sigma.cli import backup, demo, doctor, keys, serve, story, users, workspaces
+
+COMMANDS = [
+    demo.make_demo,
+    serve.serve,
+    story.play,
+    keys.key_commands,
+    users.user_commands,
+    workspaces.workspace_commands,
+    backup.backup,
+    backup.restore,
+    doctor.doctor,
+]

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import click
 from flask import current_app
+from flask.cli import with_appcontext
 
 from sigma.cli.console import Report, confirm, reports, table, yes_option
 from sigma.database import APPLICATION_ID, SCHEMA_VERSION, connect, execute, get_db, make_tables, migrate, pragma
-from sigma.http.blueprint import api
 from sigma.http.errors import database_unavailable
 
 
@@ -104,7 +104,8 @@ def is_database(file: Path) -> bool:
     return any(file.exists() and file.samefile(part) for part in database_files())
 
 
-@api.cli.command("backup")
+@click.command("backup")
+@with_appcontext
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 @reports
@@ -188,7 +189,8 @@ def replace_database(new: sqlite3.Connection, kept: Path) -> None:
         live.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-@api.cli.command("restore")
+@click.command("restore")
+@with_appcontext
 @click.argument("file", type=click.Path(path_type=Path))
 @yes_option
 @reports

@@ -1,11 +1,14 @@
 """The command that makes the demo workspace."""
 
+import click
+from flask.cli import with_appcontext
+
 from sigma.database import execute, fetch_one, transaction
-from sigma.http.blueprint import api
 from sigma.standin.demo import insert_demo, read_demo
 
 
-@api.cli.command("demo")
+@click.command("demo")
+@with_appcontext
 def make_demo() -> None:
     """Put the demo workspace into the database, if the database is empty.
 

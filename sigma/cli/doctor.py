@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import click
 from flask import current_app
+from flask.cli import with_appcontext
 from werkzeug.security import check_password_hash
 
 from sigma.cli.backup import database_files, find_damage, find_missing_parts
 from sigma.cli.console import Report, reports
 from sigma.database import execute, fetch_one, get_db, pragma, snapshot
 from sigma.http.access import holds_demo, is_loopback
-from sigma.http.blueprint import api
 from sigma.http.credentials import hash_key
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import to_json
@@ -207,7 +208,8 @@ def examine(check: Check) -> dict[str, Any]:
     return {"check": check.name, "result": severity if findings else "ok", "findings": findings}
 
 
-@api.cli.command("doctor")
+@click.command("doctor")
+@with_appcontext
 @reports
 def doctor() -> Report:
     """Look for what is wrong with the database and the settings, and say what to do about it. Exit code 1: problems.

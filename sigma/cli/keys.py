@@ -1,15 +1,15 @@
 """Commands for API keys."""
 
 import click
+from flask.cli import AppGroup
 
 from sigma.cli.console import Report, confirm, in_workspace, reports, table, validated, yes_option
 from sigma.database import transaction
-from sigma.http.blueprint import api
 from sigma.permissions import PERMISSIONS
 from sigma.resources.api_keys import ApiKeyRequestBody, deactivate_stored_key, delete_stored_key, fetch_api_keys, insert_api_key
 
 
-@api.cli.group("keys")
+@click.group("keys", cls=AppGroup)
 def key_commands() -> None:
     """Manage API keys."""
 

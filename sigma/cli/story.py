@@ -16,7 +16,6 @@ from typing import Any
 import click
 
 from sigma.cli.serve import STOP_TIMEOUT, send
-from sigma.http.blueprint import api
 from sigma.http.errors import CODES
 from sigma.http.strict_json import to_json
 from sigma.settings import ROOT, StartError
@@ -113,7 +112,7 @@ def tell_story(url: str, pause: float) -> None:
         raise click.ClickException("None should have failed.")
 
 
-@api.cli.command("play", with_appcontext=False)
+@click.command("play")
 @click.option("--fast", is_flag=True, help="Make no pauses.")
 @click.option("--exit", "ends", is_flag=True, help="End after the story; otherwise the service stays until Ctrl-C.")
 def play(fast: bool, ends: bool) -> None:

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import click
 from flask import g
+from flask.cli import AppGroup
 from werkzeug.security import generate_password_hash
 
 from sigma.cli.console import Report, impersonate, in_workspace, reports, table, validated
 from sigma.database import execute, fetch_one, transaction
-from sigma.http.blueprint import api
 from sigma.http.errors import ApiError, conflict_message, get_or_404
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value
@@ -63,7 +63,7 @@ def fetch_users(tenant: str) -> list[dict[str, str]]:
     return [user_summary(row) for row in rows]
 
 
-@api.cli.group("users")
+@click.group("users", cls=AppGroup)
 def user_commands() -> None:
     """Manage the people who may sign in."""
 

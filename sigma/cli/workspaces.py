@@ -1,17 +1,17 @@
 """Commands for workspaces."""
 
 import click
+from flask.cli import AppGroup
 from werkzeug.security import generate_password_hash
 
 from sigma.cli.console import Report, choose_workspace, impersonate, reports, table, validated, yes_option
 from sigma.cli.users import fetch_users, read_password, refusing_taken, validated_user
 from sigma.database import execute, fetch_one
-from sigma.http.blueprint import api
 from sigma.resources.sessions import TenantBody, next_sessions_from
 from sigma.standin.demo import insert_administrator_role, insert_user
 
 
-@api.cli.group("workspace")
+@click.group("workspace", cls=AppGroup)
 def workspace_commands() -> None:
     """Manage workspaces."""
 
