@@ -96,11 +96,9 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
 def create_worker_app() -> Flask:
     """Make the application for one of the processes of the server that `flask serve` runs.
 
-    A Ctrl-C reaches all of them at once, and then the main one ends the others; a worker that is told twice may hang. One
-    that is told to stop before it serves has nothing to finish.
+    A Ctrl-C reaches all of them at once, and then the main one ends the others. A worker that is told twice may hang.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     app = create_app()
     threading.Thread(target=watch_worker, args=(os.getppid(), app.logger), daemon=True).start()
     gc.freeze()  # what stays for good need not be gone through again and again for garbage

@@ -320,7 +320,7 @@ def test_a_workspace_is_deleted_with_all_that_it_holds_and_nothing_else(app, run
     assert key.get("/records").json["total"] == 2
     database.close_db()
     before = content(app)
-    question = "Workspace 'ws-demo' with its 2 records, users and keys will be gone for good. Type its id: "
+    question = "Workspace 'ws-demo' with its 2 records, users and keys will be gone for good. Type its id to confirm: "
     result = run("workspace", "delete", "ws-demo", stdin="ws-demo\n")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "Workspace 'ws-demo' deleted.\n", f"{question}ws-demo\n")
     assert content(app) == [line for line in before if "'ws-demo'" not in line]
@@ -396,7 +396,7 @@ def test_the_only_workspace_need_not_be_named(app, run):
     assert "apikey-sync-prod" in done(run("keys", "list"))
     done(run("workspace", "delete", "ws-demo", "--yes"))
     result = run("keys", "list")
-    assert (result.exit_code, result.stderr) == (1, "Error: No workspace yet: make one with `flask workspace create`\n")
+    assert (result.exit_code, result.stderr) == (1, "Error: There is no workspace yet: run `flask workspace create`\n")
 
 
 @pytest.mark.parametrize("id", ["nowhere", "", "ws-demo ", "WS-DEMO"])
@@ -431,7 +431,7 @@ def test_a_new_key_is_shown_once_and_works_at_once(app, keys, admin):
     output = done(keys("create", "--name", "Sync", "--permission", "update-data", "--permission", "read"))
     listed = admin.get("/api-keys").json[-1]
     raw_key = output.splitlines()[1]
-    assert output == f"Key '{listed['id']}' made (read, update-data). It is shown only now:\n{raw_key}\n"
+    assert output == f"Key '{listed['id']}' created (read, update-data). It is shown only now:\n{raw_key}\n"
     assert (listed["name"], listed["permissions"], listed["active"]) == ("Sync", ["read", "update-data"], True)
     assert Caller(app, {"X-Sigma-ApiKey": raw_key}).get("/records").status_code == 200
     assert raw_key not in keys("list").output + keys("list", "--json").output
@@ -475,13 +475,13 @@ def test_a_deactivated_key_is_refused_at_once_and_stays_listed(app, keys, admin,
     output = done(keys("deactivate", "apikey-sync-prod"))
     assert "deactivated" in error(caller.get("/records"), 401)
     told = admin.post("/api-keys/apikey-sync-prod/deactivate").json
-    assert output == f"Key 'apikey-sync-prod' is refused since {told['deactivatedAt']}.\n"
+    assert output == f"Key 'apikey-sync-prod' has been refused since {told['deactivatedAt']}.\n"
     assert json.loads(done(keys("deactivate", "apikey-sync-prod", "--json"))) == told
 
 
 def test_deleting_a_key_that_is_active_is_asked_about(app, keys, admin, error):
     ids = [key["id"] for key in admin.get("/api-keys").json]
-    question = "Key 'apikey-sync-prod' is active: what uses it will be refused. Delete it? [y/N]: "
+    question = "Key 'apikey-sync-prod' is active: whatever uses it will be refused. Delete it? [y/N]: "
     for answer in ("n\n", "\n", ""):
         result = keys("delete", "apikey-sync-prod", stdin=answer)
         assert (result.exit_code, result.stdout) == (1, "")
@@ -648,7 +648,7 @@ def test_a_removed_user_is_signed_out_at_once(app, run, editor, error):
 
 @pytest.mark.parametrize("command", [["remove", "admin@sigma.io"], ["role", "admin@sigma.io", "role-editor"]], ids=" ".join)
 def test_the_last_who_can_manage_roles_stays_unless_that_is_forced(app, run, admin, error, command):
-    told = "Error: Nobody could manage roles and keys of 'ws-demo' any more; with --force it is done anyway\n"
+    told = "Error: Nobody could manage roles and keys of 'ws-demo' any more; use --force to do it anyway\n"
     assert refused(run, app, "users", *command) == told
     assert admin.get("/api-keys").status_code == 200
     database.close_db()

@@ -1,4 +1,4 @@
-"""The command that makes the demo workspace."""
+"""`flask demo`: the demo workspace."""
 
 import click
 from flask.cli import with_appcontext
@@ -10,7 +10,7 @@ from sigma.standin.demo import insert_demo, read_demo
 @click.command("demo")
 @with_appcontext
 def make_demo() -> None:
-    """Put the demo workspace into the database, if the database is empty.
+    """Create the demo workspace, if the database is empty.
 
     Example: flask demo
     """

@@ -56,11 +56,11 @@ def reserve_port(host: str, port: int) -> Iterator[int]:
             raise StartError(
                 f"Cannot serve on {host}, port {port}: {error.strerror}. Choose others with SIGMA_HOST and SIGMA_PORT."
             ) from None
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # set by now, it lets in the workers' sockets only
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # only from now on, for the workers' sockets
         yield reserved.getsockname()[1]
 
 
-def send(url: str, method: str, path: str, headers: dict[str, str], body: Any = None) -> tuple[int, Any]:
+def send_request(url: str, method: str, path: str, headers: dict[str, str], body: Any = None) -> tuple[int, Any]:
     """Send a request to the API, and return the status and the body, or 0 and None if there is no answer."""
     data = None if body is None else to_json(body).encode()
     try:
@@ -72,12 +72,24 @@ def send(url: str, method: str, path: str, headers: dict[str, str], body: Any = 
         return 0, None
 
 
+def print_banner(url: str) -> None:
+    """Print where everything is, and how to begin."""
+    click.echo(f"Sigma PIM    {url}/api/v1\nDocs         {url}/docs\nDatabase     {current_app.config['DATABASE']}")
+    if holds_demo():
+        demo = read_demo()
+        user, key = demo["users"][0], demo["apiKeys"][0]
+        click.echo(f"Demo login   {user['email']} / {user['password']}")
+        click.echo(f"Demo key     X-Sigma-ApiKey: {key['rawKey']}  ({', '.join(key['permissions'])})")
+    elif not fetch_one("SELECT 1 FROM workspaces"):
+        click.echo("There is no workspace yet: run `flask workspace create`")
+
+
 def announce_when_ready(server: AbstractServer[Any], url: str) -> None:
     """Print where the service answers, as soon as it does."""
-    while len(server.wrks) < server.workers:  # a worker that is forked while this thread holds a lock would wait for it forever
+    while len(server.wrks) < server.workers:  # one that were forked while this thread holds a lock would wait for it forever
         time.sleep(0.01)
     pause = 0.02
-    while send(url, "GET", "/healthz", {})[0] != 200:
+    while send_request(url, "GET", "/healthz", {})[0] != 200:
         time.sleep(pause)
         pause = min(1, pause * 1.1)
     click.echo(f"Ready        {url}")
@@ -90,6 +102,8 @@ def run_server(host: str, port: int, workers: int, url: str) -> None:
     for name in [name for name in os.environ if name.startswith(("HTTP_", "CONTENT_"))]:
         del os.environ[name]
     os.environ["SIGMA_DATABASE"] = current_app.config["DATABASE"]
+    # A worker that is told to stop before it serves has nothing to finish; the handler that it inherits would do nothing.
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     server = Granian(
         "app:create_worker_app",
         factory=True,
@@ -98,7 +112,7 @@ def run_server(host: str, port: int, workers: int, url: str) -> None:
         address=host,
         port=port,
         workers=workers,
-        blocking_threads=1,  # a second one makes a worker a quarter slower
+        blocking_threads=1,  # a second one makes a worker a third slower
         http=HTTPModes.http1,  # over HTTP/2, it resets a request whose body is not read, and the error response is lost
         websockets=False,
         log_level=LogLevels.warning,
@@ -117,19 +131,11 @@ def serve() -> None:
 
     Example: SIGMA_PORT=9000 flask serve
     """
-    config = current_app.config
-    host, port, workers = (read_setting(name, config) for name in ("HOST", "PORT", "WORKERS"))
+    host, port, workers = (read_setting(name, current_app.config) for name in ("HOST", "PORT", "WORKERS"))
     require_private_demo(host)
     with reserve_port(host, port) as port:
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        click.echo(f"Sigma PIM    {url}/api/v1\nDocs         {url}/docs\nDatabase     {config['DATABASE']}")
-        if holds_demo():
-            demo = read_demo()
-            user, key = demo["users"][0], demo["apiKeys"][0]
-            click.echo(f"Demo login   {user['email']} / {user['password']}")
-            click.echo(f"Demo key     X-Sigma-ApiKey: {key['rawKey']}  ({', '.join(key['permissions'])})")
-        elif not fetch_one("SELECT 1 FROM workspaces"):
-            click.echo("No workspace yet: make one with `flask workspace create`")
+        print_banner(url)
         close_db()  # SQLite's connections must not be forked
         run_server(host, port, workers, url)
 
