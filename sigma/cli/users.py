@@ -145,7 +145,7 @@ def change_password(email: str) -> Output:
 @force_option
 @prints_output
 def change_role(email: str, role_id: str | None, administrator: bool, force: bool) -> Output:
-    """Give a user another role. With --administrator, create one that may do everything: the way out when nobody has any.
+    """Give a user another role, or with --administrator a new one that may do everything, for when nobody else can.
 
     Example: flask users role ann@acme.example role-editor
     """
