@@ -14,10 +14,8 @@ import click
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-# isort: on
-from sigma.cli import backup, commands, demo, doctor, keys, story, users  # noqa: F401
-from sigma.cli import workspaces as workspace_commands  # noqa: F401
-from sigma.cli.serve import end_with, hang_up_on_half_requests, require_private_demo
+from sigma.cli import COMMANDS
+from sigma.cli.serve import require_private_demo, watch_worker
 from sigma.database import prepare_database
 from sigma.docs.openapi import make_api, openapi_document
 from sigma.docs.pages import pages
@@ -25,8 +23,6 @@ from sigma.http.access import bind_access, guard, public
 from sigma.http.app import Service, set_up_log
 from sigma.http.errors import register_error_handlers
 from sigma.http.responses import json_response
-
-# isort: off (the order of the API's documentation)
 from sigma.resources import (
     api_keys,
     attributes,
@@ -68,7 +64,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     prepare_database(app.config["DATABASE"])
     set_up_log(app)
     add_routes(app)
-    for command in commands.commands.values():
+    for command in COMMANDS:
         app.cli.add_command(command)
     app.before_request(guard)
     bind_access(app, MODEL)
@@ -99,8 +95,7 @@ def create_worker_app() -> Flask:
     A Ctrl-C reaches all of them at once, and then the main one ends the others. A worker that is told twice may hang.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     app = create_app()
-    threading.Thread(target=hang_up_on_half_requests, args=(app,), daemon=True).start()
+    threading.Thread(target=watch_worker, args=(os.getppid(), app.logger), daemon=True).start()
     gc.freeze()  # what stays for good need not be gone through again and again for garbage
     return app

@@ -64,7 +64,7 @@ GOALS = [
     Row("sockets", "django-16", "over sockets, 16 connections: ÷ DRF + API keys", Goal(4, 6, True)),
     Row("sockets", "fastapi-16", "over sockets, 16 connections: ÷ FastAPI + sqlite3", Goal(1.4, 2, True)),
     Row("sockets", "json-server-16", "over sockets, 16 connections: ÷ json-server", Goal(2.5, 4, True)),
-    Row("starting", "start", "process start to first 200 ÷ bare Flask on the same server", Goal(1.9, 1.5)),
+    Row("starting", "start", "`flask serve` to first 200 ÷ bare Flask on the same server", Goal(1.9, 1.5)),
     Row("locks", "locked", "'database is locked' seen by 8 clients that write through 2 workers", Goal(0, 0)),
 ]
 
@@ -80,7 +80,6 @@ BESIDES = [
     Row("sockets", "fastapi-1", "over sockets, 1 connection: ÷ FastAPI + sqlite3"),
     Row("sockets", "json-server-1", "over sockets, 1 connection: ÷ json-server"),
     Row("sockets", "generator", "what the load generator can do ÷ the fastest of these servers (to be far above 1)"),
-    Row("starting", "flask-serve", "`flask serve` to first 200 ÷ bare Flask without such a command"),
 ]
 
 Figures = Mapping[str, Figure | MissingError]

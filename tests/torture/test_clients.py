@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_processes import FLASK, ROOT, environment, starting, wait_for
+from processes import ROOT, environment, flask, serving
 
 REDOCLY, SPECTRAL = "@redocly/cli@2.77.0", "@stoplight/spectral-cli@6.16.3"
 TYPESCRIPT = ["openapi-typescript@7.13.0", "openapi-fetch@0.17.0", "typescript@5.9.3"]
@@ -54,9 +54,8 @@ def document(session_app, tmp_path):
 def url(tmp_path):
     """The address of a server of its own, with the demo workspace."""
     database = tmp_path / "sigma.db"
-    subprocess.run([FLASK, "--app", "app", "demo"], cwd=ROOT, env=environment(database), check=True)
-    with starting(database, tmp_path / "server.log") as server:
-        wait_for(server)
+    assert flask(database, "demo").returncode == 0
+    with serving(database) as server:
         yield f"http://127.0.0.1:{server.port}"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_processes import FLASK, ROOT, environment, starting, wait_for
+from processes import FLASK, ROOT, environment, flask, serving
 
 import app as service
 from sigma import database as database_module
@@ -50,9 +50,8 @@ def block(language, containing):
 @pytest.fixture
 def server(tmp_path):
     database = tmp_path / "sigma.db"
-    subprocess.run([FLASK, "--app", "app", "demo"], cwd=ROOT, env=environment(database), check=True)
-    with starting(database, tmp_path / "server.log") as server:
-        wait_for(server)
+    assert flask(database, "demo").returncode == 0
+    with serving(database) as server:
         yield server
 
 
@@ -62,7 +61,7 @@ def home(tmp_path):
     home = tmp_path / "home"
     (home / ".venv" / "bin").mkdir(parents=True)
     for path in ROOT.iterdir():
-        if path.is_file() and path.name[0] != ".":
+        if path.name[0] != "." and path.name != "tests":
             (home / path.name).symlink_to(path)
     for name in ("python", "flask"):
         (home / ".venv" / "bin" / name).symlink_to(Path(sys.executable).with_name(name))
