@@ -14,9 +14,9 @@ from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from conftest import Caller
+from test_database import UNUSABLE
 from test_kill import check_file
 from test_processes import EXAMPLE_KEY, FLASK, ROOT, environment, starting
-from test_start import UNUSABLE
 from test_stopping import START_TIMEOUT, listeners, wait_until, workers
 
 import app as service
