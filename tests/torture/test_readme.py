@@ -17,7 +17,8 @@ from processes import FLASK, ROOT, environment, flask, serving
 import app as service
 from sigma import database as database_module
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXT = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
 
 STORY = [  # what each answer is, in order: an error's code, or a member and its value
     ("name", "Shop sync"),
@@ -41,8 +42,8 @@ STORY = [  # what each answer is, in order: an error's code, or a member and its
 
 
 def block(language, containing):
-    """Return the README's one code block in this language with these words in it."""
-    blocks = [text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if containing in text]
+    """Return the one code block, of the README or docs/, in this language with these words in it."""
+    blocks = [text for text in re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL) if containing in text]
     assert len(blocks) == 1
     return blocks[0]
 
