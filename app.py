@@ -17,7 +17,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from sigma.cli import COMMANDS
 from sigma.cli.serve import require_private_demo, watch_worker
 from sigma.database import prepare_database
-from sigma.docs.openapi import make_api, openapi_document
+from sigma.docs.openapi import openapi_document
 from sigma.docs.pages import pages
 from sigma.http.access import bind_access, guard, public
 from sigma.http.app import Service, set_up_log
@@ -42,7 +42,7 @@ from sigma.resources import (
 from sigma.resources.model import MODEL
 from sigma.settings import read_settings
 from sigma.standin import whoami, workspaces
-from sigma.standin.demo import read_demo
+from sigma.standin.demo import read_examples
 
 # In the order of the API's documentation.
 MODEL_NOUNS = (schemas, attributes, dimensions, option_lists, workflows, roles)
@@ -78,14 +78,13 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
 
 def add_routes(app: Flask) -> None:
     """Add everything that answers a request, and what turns exceptions into answers."""
-    api = make_api(app)
-    register_error_handlers(app, api)
+    register_error_handlers(app)
     blueprints = list(dict.fromkeys(module.blueprint for module in API + STANDIN))  # some modules share one
     for blueprint in blueprints:
         app.register_blueprint(blueprint, url_prefix="/standin" if blueprint is whoami.blueprint else "/api/v1")
     app.register_blueprint(pages)
     app.add_url_rule("/healthz", "healthz", health.get_health)
-    document = functools.cache(lambda: openapi_document(api, blueprints, read_demo()))
+    document = functools.cache(lambda: openapi_document(blueprints, read_examples()))
     app.add_url_rule("/openapi.json", "openapi", public(lambda: json_response(document())))
 
 

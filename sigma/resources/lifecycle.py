@@ -133,6 +133,7 @@ def transition(id: str, to_state: str) -> str:
 @requires("update-data")
 @blueprint.arguments(ToStateBody())
 @blueprint.response(200, RecordBody)
+@blueprint.errors("TRANSITION_ERROR")
 def transition_record(body: dict[str, Any], id: str) -> Response:
     """Move a record to another state, along its workflow's transitions and past their gates."""
     with transaction():

@@ -87,6 +87,7 @@ def insert_record(body: dict[str, Any]) -> str:
 @requires("update-data")
 @blueprint.arguments(RecordRequestBody())
 @blueprint.response(201, RecordBody)
+@blueprint.errors("LIMIT_EXCEEDED", "CONFLICT")
 def create_record(body: dict[str, Any]) -> Response:
     """Create a record of a schema; its values are checked against it, and it begins in its workflow's default state."""
     with transaction():
@@ -107,6 +108,7 @@ def get_record(id: str) -> Response:
 @requires("update-data")
 @blueprint.arguments(ValuesBody())
 @blueprint.response(200, RecordBody)
+@blueprint.errors("CONFLICT")
 def replace_record_values(body: dict[str, Any], id: str) -> Response:
     """Replace the values of each attribute listed; an empty array clears one, and what does not change is not checked again."""
     with transaction():
@@ -117,6 +119,7 @@ def replace_record_values(body: dict[str, Any], id: str) -> Response:
 @requires("update-data")
 @blueprint.arguments(ValuePatchBody())
 @blueprint.response(200, RecordBody)
+@blueprint.errors("CONFLICT")
 def set_record_value(body: dict[str, Any], id: str, attribute: str) -> Response:
     """Set one scoped value of a record; null removes it."""
     with transaction():

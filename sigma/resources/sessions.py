@@ -129,6 +129,7 @@ def list_tenants() -> list[dict[str, Any]]:
 @public
 @blueprint.arguments(LoginBody())
 @blueprint.response(200, SessionBody)
+@blueprint.errors("UNAUTHORIZED", "RATE_LIMITED")
 def login(credentials: dict[str, str]) -> Any:
     """Sign in with email and password; after ten failures within a minute, 429 until the minute is over."""
     email, password = credentials["email"], credentials["password"]

@@ -121,6 +121,7 @@ def insert_variant(body: dict[str, Any], record_id: str) -> str:
 @requires("update-data")
 @blueprint.arguments(VariantRequestBody())
 @blueprint.response(201, VariantBody)
+@blueprint.errors("CONFLICT")
 def create_variant(body: dict[str, Any], id: str) -> Response:
     """Create a variant of a record, or of another variant of it."""
     with transaction():
@@ -179,6 +180,7 @@ def resolve_variant(id: str, variant_id: str) -> Response:
 @requires("update-data")
 @blueprint.arguments(ValuesBody())
 @blueprint.response(200, VariantBody)
+@blueprint.errors("CONFLICT")
 def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Response:
     """Replace what a variant overrides of each attribute listed; an empty array restores inheritance of one."""
     with transaction():
@@ -189,6 +191,7 @@ def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Re
 @requires("update-data")
 @blueprint.arguments(ValuePatchBody())
 @blueprint.response(200, VariantBody)
+@blueprint.errors("CONFLICT")
 def set_variant_value(body: dict[str, Any], id: str, variant_id: str, attribute: str) -> Response:
     """Set one scoped value of a variant; null removes it, and with the last one gone it inherits again."""
     with transaction():
