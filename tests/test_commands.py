@@ -10,7 +10,7 @@ from contextlib import closing, nullcontext
 
 import pytest
 from conftest import ALL_PERMISSIONS, Caller, replace_everywhere
-from test_project import commands
+from test_house import commands
 
 import app as service
 from sigma import database
