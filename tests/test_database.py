@@ -1,18 +1,15 @@
-"""Starting: the database that is made or refused, and the settings."""
+"""The database: made when there is none, refused when it cannot be used, and shared by processes, threads and apps."""
 
 import ast
 import os
-import re
 import sqlite3
 import stat
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-import jwt
 import pytest
 from conftest import Caller
 
@@ -20,41 +17,6 @@ import app as service
 from sigma import database, settings
 
 ROOT = Path(service.__file__).parent
-SECRET = "0123456789abcdef0123456789abcdef"
-
-# Every setting: its variable, a good value, what is made of it, and what it is without one.
-SETTINGS = {
-    "DATABASE": ("SIGMA_DATABASE", "{tmp}/other.db", "{tmp}/other.db", str(ROOT / "sigma.db")),
-    "JWT_SECRET": ("SIGMA_JWT_SECRET", SECRET, SECRET, None),
-    "RECORD_LIMIT": ("SIGMA_RECORD_LIMIT", "500", 500, None),
-    "ALLOW_PUBLIC_DEMO": ("SIGMA_ALLOW_PUBLIC_DEMO", "1", True, False),
-    "PROXIES": ("SIGMA_PROXIES", "2", 2, 0),
-    "REQUEST_LOG": ("SIGMA_REQUEST_LOG", "0", False, True),
-    "STANDIN_HOSTS": (
-        *("SIGMA_STANDIN_HOSTS", "pim.test, Sigma_1,[FD00::1]"),
-        *(("pim.test", "sigma_1", "[fd00::1]"), ()),
-    ),
-    "HOST": ("SIGMA_HOST", "0.0.0.0", "0.0.0.0", "127.0.0.1"),
-    "PORT": ("SIGMA_PORT", "9000", 9000, 8080),
-    "WORKERS": ("SIGMA_WORKERS", "4", 4, 1),
-}
-
-ARGUMENTS = {  # what a program may give in the place of 7, and what is made of it
-    "DATABASE": ("argument.db", None),
-    "JWT_SECRET": (SECRET, SECRET),
-    "ALLOW_PUBLIC_DEMO": (True, True),
-    "REQUEST_LOG": (False, False),
-    "STANDIN_HOSTS": (["A.test", "b.test"], ("a.test", "b.test")),
-    "HOST": ("::1", "::1"),
-}
-SERVING = ["HOST", "PORT", "WORKERS"]  # only what serves looks at these, and at their plain names when the others are not set
-
-
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch):
-    """No setting comes from the environment that the tests run in."""
-    for variable in (*(variable for variable, *_ in SETTINGS.values()), *SERVING):
-        monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +43,7 @@ def flask(*arguments, **environment):
     return subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
 
 
-# -- The database
+# Made or refused
 
 
 def test_the_database_is_made_on_first_use(tmp_path):
@@ -109,15 +71,6 @@ def test_only_its_owner_may_read_the_database(tmp_path):
         os.umask(before)
     assert files["new.db"] == "-rw-------"
     assert set(files.values()) == {"-rw-------"}  # what is written ahead holds the same secrets
-
-
-def test_each_database_has_a_signing_secret_of_its_own(tmp_path):
-    secrets = []
-    for name in ("a.db", "b.db"):
-        service.create_app({"DATABASE": str(tmp_path / name)})
-        secrets += query(tmp_path / name, "SELECT value FROM settings WHERE name = 'jwt_secret'")[0]
-    assert secrets[0] != secrets[1]
-    assert all(re.fullmatch("[0-9a-f]{64}", secret) for secret in secrets)
 
 
 def test_an_existing_database_is_kept(app, admin):
@@ -228,168 +181,16 @@ def test_on_the_command_line_a_refusal_is_one_line_and_no_stack_trace(tmp_path):
     assert str(tmp_path / "given.db") in result.stderr
 
 
-# -- Settings
-
-
-def test_the_table_above_has_every_setting():
-    assert {name: setting.variables for name, setting in settings.SETTINGS.items()} == {
-        name: (variable, name) if name in SERVING else (variable,) for name, (variable, *_) in SETTINGS.items()
-    }
-
-
-@pytest.mark.parametrize("name", SETTINGS)
-def test_a_setting_comes_from_its_argument_else_the_environment_else_its_default(tmp_path, monkeypatch, name):
-    variable, text, value, default = (part.format(tmp=tmp_path) if isinstance(part, str) else part for part in SETTINGS[name])
-    assert settings.read_setting(name, {}) == default
-    monkeypatch.setenv(variable, text)
-    assert settings.read_setting(name, {}) == value
-    argument, read = ARGUMENTS.get(name, (7, 7))
-    argument = tmp_path / argument if name == "DATABASE" else argument
-    config = service.create_app({"DATABASE": str(tmp_path / "new.db"), name: argument}).config
-    assert config[name] == (str(argument) if name == "DATABASE" else read)
-    assert settings.read_setting(name, config) == config[name]
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *(("DATABASE", value) for value in ("a\n.db", "a\0.db", {}, 1.5)),
-        *(("RECORD_LIMIT", value) for value in ("many", "1_000", -1, 1.5, [1, 2], "True")),
-        *(("JWT_SECRET", value) for value in ("short", 10**6, b"0" * 40)),
-        *(("ALLOW_PUBLIC_DEMO", value) for value in ("yes", 2, "True")),
-        *(("STANDIN_HOSTS", value) for value in ("*", ["a.test", "b.test:80"], [None])),
-        *(("PORT", value) for value in ("http", -1, 65536)),
-        *(("HOST", value) for value in ("pim.example.org", 7)),
-        ("PROXIES", 11),
-        ("REQUEST_LOG", "no"),
-        ("WORKERS", 0),
-    ],
-    ids=repr,
-)
-def test_an_argument_is_read_as_the_variable_is(tmp_path, name, value):
-    with pytest.raises(settings.StartError) as caught:
-        service.create_app({"DATABASE": str(tmp_path / "new.db"), name: value})
-    assert re.match(f"{name}: expected ", caught.value.format_message())
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_argument_that_is_none_means_the_default_whatever_the_environment_says(tmp_path, monkeypatch):
-    monkeypatch.setenv("SIGMA_RECORD_LIMIT", "5")
-    config = {"DATABASE": str(tmp_path / "new.db")}
-    assert service.create_app(config).config["RECORD_LIMIT"] == 5
-    assert service.create_app({**config, "RECORD_LIMIT": None}).config["RECORD_LIMIT"] is None
-
-
-def test_an_unknown_setting_is_refused_and_those_that_exist_are_named(tmp_path):
-    with pytest.raises(settings.StartError) as caught:
-        service.create_app({"DATABASE": str(tmp_path / "new.db"), "RECORDLIMIT": 5, "TESTING": True})
-    message = caught.value.format_message()
-    assert message.startswith("RECORDLIMIT: ")
-    assert "TESTING" not in message
-    assert all(name in message for name in SETTINGS)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", SERVING)
-def test_the_services_own_variable_wins_over_the_plain_one(monkeypatch, name):
-    variable, text, value, default = SETTINGS[name]
-    monkeypatch.setenv(name, text)
-    assert settings.read_setting(name, {}) == value
-    monkeypatch.setenv(variable, str(default))
-    assert settings.read_setting(name, {}) == default
-
-
-def test_what_only_serving_needs_is_judged_only_there(tmp_path):
-    """conda sets HOST to the kind of machine, x86_64-conda-linux-gnu."""
-    environment = {"SIGMA_DATABASE": str(tmp_path / "new.db"), "HOST": "x86_64-conda-linux-gnu", "PORT": "none"}
-    for command in (["demo"], ["workspace", "list"], ["keys", "list"], ["routes"]):
-        result = flask(*command, **environment)
-        assert (result.returncode, result.stderr) == (0, "")
-    result = flask("serve", **environment)
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == "Error: HOST: expected an IP address or localhost, got 'x86_64-conda-linux-gnu'\n"
-    result = flask("serve", **environment, SIGMA_HOST="127.0.0.1")
-    assert result.stderr == "Error: PORT: expected a whole number from 0 to 65535, got 'none'\n"
-
-
-@pytest.mark.parametrize("variable", [variable for variable, *_ in SETTINGS.values()])
-def test_an_empty_variable_is_like_none(monkeypatch, variable):
-    monkeypatch.setenv(variable, "")
-    assert {name: settings.read_setting(name, {}) for name in SETTINGS} == {
-        name: default for name, (*_, default) in SETTINGS.items()
-    }
-
-
-@pytest.mark.parametrize(
-    ("variable", "text"),
-    [
-        *(("SIGMA_RECORD_LIMIT", text) for text in ("-1", "many", "1.5", "1e3", " ", "1_000", "\u0661", "+1")),
-        *(("SIGMA_JWT_SECRET", text) for text in ("short", SECRET[:-1])),
-        *(("SIGMA_ALLOW_PUBLIC_DEMO", text) for text in ("yes", "2")),
-        *(("SIGMA_STANDIN_HOSTS", text) for text in ("*", "a.test:80", "http://a.test", "a.test,", ".test", "fd00::1")),
-    ],
-)
-def test_a_bad_value_is_refused_and_its_variable_named(tmp_path, monkeypatch, variable, text):
-    monkeypatch.setenv(variable, text)
-    with pytest.raises(settings.StartError) as caught:
-        service.create_app({"DATABASE": str(tmp_path / "new.db")})
-    message = caught.value.format_message()
-    assert variable in message
-    assert "xpected" in message
-    assert SECRET[:-1] not in message
-    assert not (tmp_path / "new.db").exists()
-
-
-@pytest.mark.parametrize(
-    ("variable", "text"),
-    [
-        *(("PORT", text) for text in ("-1", "http", "80.0", "65536", "999999999")),
-        *(("HOST", text) for text in ("pim.example.org", "localhost:80", "256.1.1.1", "*")),
-        *(("WORKERS", text) for text in ("0", "-1", "two", "1.5")),
-    ],
-)
-@pytest.mark.parametrize("prefix", ["", "SIGMA_"])
-def test_a_bad_value_of_what_serving_needs_is_refused_too(monkeypatch, variable, text, prefix):
-    monkeypatch.setenv(prefix + variable, text)
-    with pytest.raises(settings.StartError, match=f"^{prefix}{variable}: expected "):
-        settings.read_setting(variable, {})
-
-
-def test_a_relative_path_means_the_directory_one_started_in(tmp_path, monkeypatch):
+def test_a_database_in_memory_is_refused_because_each_thread_would_have_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SIGMA_DATABASE", "here.db")
-    app = service.create_app()
-    monkeypatch.chdir("/")
-    assert Caller(app).get("/healthz").status_code == 200
-    assert (tmp_path / "here.db").is_file()
+    assert "file" in refusal(":memory:")
+    monkeypatch.setenv("SIGMA_DATABASE", ":memory:")
+    with pytest.raises(settings.StartError, match="must be a file"):
+        service.create_app()
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_the_secret_signs_the_sessions(app, admin, error):
-    app.config["JWT_SECRET"] = SECRET
-    error(admin.get("/records"), 401)
-    claims = {"userId": "user-admin", "workspaceId": "ws-demo", "roleId": "role-admin", "iat": int(time.time()), "exp": 10**11}
-    ours = {"Authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"}
-    token = Caller(app, ours).post("/auth/refresh").json["token"]
-    assert jwt.decode(token, SECRET, algorithms=["HS256"])["userId"] == "user-admin"
-    app.config["JWT_SECRET"] = None
-    error(Caller(app, ours).get("/records"), 401)
-    assert admin.get("/records").status_code == 200
-
-
-@pytest.mark.parametrize("limit", [0, 2, 3])
-def test_the_record_limit_is_kept(app, key, error, limit):
-    app.config["RECORD_LIMIT"] = limit
-    answers = [key.post("/records", {"schemaId": "schema-apparel", "values": {}}) for _ in range(2)]
-    free = max(0, limit - 2)  # the demo workspace has two
-    assert [answer.status_code for answer in answers] == [201] * free + [403] * (2 - free)
-    error(answers[-1], 403, "LIMIT_EXCEEDED")
-    assert key.get("/records").json["total"] == 2 + free
-
-
-def test_a_setting_of_one_app_is_none_of_another(tmp_path):
-    first = service.create_app({"DATABASE": str(tmp_path / "a.db"), "RECORD_LIMIT": 1})
-    second = service.create_app({"DATABASE": str(tmp_path / "b.db")})
-    assert (first.config["RECORD_LIMIT"], second.config["RECORD_LIMIT"]) == (1, None)
+# Shared
 
 
 ANOTHER_PROCESS = """
@@ -475,12 +276,3 @@ def test_a_context_belongs_to_the_thread_that_begins_it(two_apps):
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(ask).result() == ["ws-demo"]
-
-
-def test_a_database_in_memory_is_refused_because_each_thread_would_have_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert "file" in refusal(":memory:")
-    monkeypatch.setenv("SIGMA_DATABASE", ":memory:")
-    with pytest.raises(settings.StartError, match="must be a file"):
-        service.create_app()
-    assert list(tmp_path.iterdir()) == []
