@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 from conftest import Caller, replace_everywhere
-from test_access import OPERATIONS, knock
+from test_access import OPERATIONS, call
 from test_openapi import operations, problems, responses, success
 
 import app as service
@@ -179,7 +179,7 @@ def test_what_one_is_told_is_what_one_finds(app, make_key, editor, permissions):
     caller = make_key(*permissions) if permissions else editor
     routes = app.test_client().get("/standin/whoami", headers=caller.headers).json["routes"]
     found = {
-        (operation.method, re.sub(r":\w+", "*", operation.path)): knock(caller, operation).status_code not in (401, 403)
+        (operation.method, re.sub(r":\w+", "*", operation.path)): call(caller, operation).status_code not in (401, 403)
         for operation in OPERATIONS
         if operation.path != "/auth/login"
     }
