@@ -142,6 +142,16 @@ def run(app):
 
 
 @pytest.fixture
+def deployment(app):
+    """Return the app, on a database without the demo workspace, as one that was made for a company has it."""
+    with_tenant = "SELECT m.name FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type = 'table' AND c.name = 'tenant'"
+    for (table,) in sql(app, with_tenant):
+        sql(app, f"DELETE FROM {table} WHERE tenant <> 'ws-other'")
+    sql(app, "DELETE FROM workspaces WHERE id <> 'ws-other'")
+    return app
+
+
+@pytest.fixture
 def anonymous(app):
     """Return a caller without a credential."""
     return Caller(app)
@@ -189,6 +199,18 @@ def make_key(app, admin):
 def key(make_key):
     """Return a caller with a key that holds every permission."""
     return make_key()
+
+
+@pytest.fixture
+def standin(app):
+    """Return a function that sends a request to a path below /standin."""
+
+    def send(method, path, json=None, **options):
+        if json is not None:
+            options["json"] = json
+        return app.test_client().open(f"/standin{path}", method=method, **options)
+
+    return send
 
 
 @pytest.fixture
