@@ -1,20 +1,25 @@
-"""The database: made when there is none, refused when it cannot be used, and shared by processes, threads and apps."""
+"""The database: made or refused when the service starts, shared by processes, threads and apps, and failing."""
 
 import ast
+import json
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Caller
+from conftest import Caller, replace_everywhere
 
 import app as service
 from sigma import database, settings
+from sigma.http import responses
+from sigma.resources import history
 
 ROOT = Path(service.__file__).parent
 
@@ -31,7 +36,7 @@ def query(path, sql):
 
 
 def refusal(path):
-    """Why the service does not start on this file."""
+    """Return why the service does not start on this file."""
     with pytest.raises(settings.StartError) as caught:
         service.create_app({"DATABASE": str(path)})
     return caught.value.format_message()
@@ -204,7 +209,7 @@ db.close()
 
 
 def seen_by_another_process(path):
-    """What is noted in a database, as a process sees it that opens it and closes it again."""
+    """Return what is noted in a database, as another process sees it that opens and closes it."""
     done = subprocess.run([sys.executable, "-c", ANOTHER_PROCESS, path], capture_output=True, text=True, check=True)
     return ast.literal_eval(done.stdout)
 
@@ -234,7 +239,7 @@ def test_an_app_made_anew_uses_the_database_that_is_there_now(tmp_path):
 
 @pytest.fixture
 def two_apps(tmp_path):
-    """Two apps on databases of their own; the first has the demo workspace."""
+    """Yield two apps on databases of their own; the first has the demo workspace."""
     demo, empty = (service.create_app({"DATABASE": str(tmp_path / f"{name}.db")}) for name in ("demo", "empty"))
     assert demo.test_cli_runner().invoke(args=["demo"]).exit_code == 0
     yield demo, empty
@@ -276,3 +281,140 @@ def test_a_context_belongs_to_the_thread_that_begins_it(two_apps):
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(ask).result() == ["ws-demo"]
+
+
+# Failing
+
+
+@pytest.fixture
+def impatient(app):
+    """Return the app, waiting for a lock for no more than a moment."""
+    with app.app_context():
+        database.execute("PRAGMA busy_timeout = 5")
+    return app
+
+
+def test_a_locked_database_is_503_and_works_again_afterwards(impatient, admin, error, caplog):
+    body = {"id": "cat-new", "alias": "new", "name": "New"}
+    with closing(sqlite3.connect(impatient.config["DATABASE"], isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        answer = admin.post("/catalogs", body)
+        error(answer, 503)
+        assert int(answer.headers["Retry-After"]) > 0
+        assert answer.headers["X-Sigma-Required-Permission"] == "session"
+        assert "locked" in caplog.text
+        assert admin.get("/catalogs/cat-webshop").status_code == 200
+        login = admin.post("/auth/login", {"email": "admin@sigma.io", "password": "admin"})
+        error(login, 503)
+        assert "Retry-After" in login.headers
+        other.execute("ROLLBACK")
+    error(admin.get("/catalogs/cat-new"), 404)
+    assert admin.post("/catalogs", body).status_code == 201
+    assert admin.get("/catalogs/cat-new").json == body
+
+
+def test_a_key_reads_while_its_use_cannot_be_recorded(app, make_key, caplog):
+    key = make_key("read")
+    started = time.monotonic()
+    with closing(sqlite3.connect(app.config["DATABASE"], isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert key.get("/catalogs").status_code == 200
+    assert time.monotonic() - started < 3  # the wait for a write that matters is five seconds
+    assert f"The use of API key {key.id} was not recorded" in caplog.text
+
+
+DAMAGES = {
+    "folder gone": lambda path: path.parent / "gone" / "sigma.db",
+    "no database": lambda path: path.write_bytes(b"not a database at all" * 1000) and path,
+    "empty file": lambda path: path.write_bytes(b"") or path,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_database_that_does_not_answer_makes_health_503(app, anonymous, admin, error, tmp_path, damage):
+    app.config["DATABASE"] = str(DAMAGES[damage](tmp_path / "damaged.db"))
+    for answer in (anonymous.get("/healthz"), app.test_client().get("/healthz")):
+        error(answer, 503)
+        assert int(answer.headers["Retry-After"]) > 0
+    app.config["DATABASE"] = str(tmp_path / "sigma.db")
+    assert anonymous.get("/healthz").json == {"status": "ok"}
+
+
+def test_nothing_is_acknowledged_while_the_database_is_gone_or_another_is_in_its_place(app, admin, error, caplog):
+    """SQLite itself would go on writing to the file that it has open, and all of that would be lost with it."""
+    path, body = Path(app.config["DATABASE"]), {"id": "cat-new", "alias": "new", "name": "New"}
+    assert admin.get("/catalogs").status_code == 200
+    aside = path.rename(path.with_name("aside.db"))
+    error(admin.post("/catalogs", body), 503)
+    error(app.test_client().get("/healthz"), 503)
+    assert not path.exists()
+    shutil.copy(aside, path)
+    error(admin.post("/catalogs", body), 503)
+    assert f"{path} was replaced while in use" in caplog.text
+    aside.rename(path)
+    assert admin.post("/catalogs", body).status_code == 201
+
+
+def test_a_write_into_a_database_that_goes_away_meanwhile_is_not_acknowledged(app, admin, error, monkeypatch):
+    path, log_change = app.config["DATABASE"], history.log_change
+
+    def log_and_lose(*arguments):
+        log_change(*arguments)
+        os.rename(path, f"{path}.gone")
+
+    replace_everywhere(monkeypatch, history, "log_change", log_and_lose)
+    record = {"id": "ent-lost", "schemaId": "schema-apparel", "values": {}}
+    answer = admin.post("/records", record)
+    error(answer, 503)
+    assert answer.headers["Retry-After"] == "1"
+    os.rename(f"{path}.gone", path)
+    monkeypatch.undo()
+    error(admin.get("/records/ent-lost"), 404)
+    assert admin.post("/records", record).status_code == 201
+
+
+def test_a_read_that_the_disk_fails_is_503_and_the_next_one_works(app, admin, error, monkeypatch):
+    def fail(*_):
+        database.get_db().execute("ROLLBACK")  # as SQLite does by itself when the disk fails
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        replace_everywhere(patch, responses, "json_page", fail)
+        error(admin.get("/records"), 503)
+    assert admin.get("/records").status_code == 200
+
+
+def test_damage_is_503_until_it_is_mended_and_is_not_remembered(app, admin, error):
+    path = Path(app.config["DATABASE"])
+    assert admin.post("/catalogs", {"id": "cat-new", "alias": "new", "name": "New"}).status_code == 201
+    with app.app_context():
+        database.execute("PRAGMA wal_checkpoint")
+        database.execute("PRAGMA shrink_memory")  # nothing is answered from memory
+    good = path.read_bytes()
+    for content in (good[:4096] + b"x" * (len(good) - 4096), good):
+        with path.open("r+b") as file:
+            file.write(content)
+        for url in ("/catalogs", "/healthz"):
+            answer = admin.get(url)
+            assert answer.status_code == 200 if content == good else error(answer, 503)
+
+
+def test_a_stored_text_that_is_not_utf_8_any_more_is_damage_in_a_list_too(app, admin, error):
+    body = {"id": "cat-new", "alias": "new", "name": "Nyt katalog på dansk"}
+    assert admin.post("/catalogs", body).status_code == 201
+    mend = "UPDATE model_objects SET body = CAST(? AS TEXT) WHERE tenant = 'ws-demo' AND kind = 'catalog' AND id = 'cat-new'"
+    good = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    for text in (good.replace("å".encode(), b"\xff"), good):
+        with app.app_context():
+            database.execute(mend, text)
+        for path in ("/catalogs", "/catalogs/cat-new"):
+            answer = admin.get(path)
+            assert answer.status_code == 200 if text == good else error(answer, 503)
+
+
+def test_a_stored_text_that_is_no_json_is_damage(app, make_key, error):
+    key = make_key("read")
+    with app.app_context():
+        database.execute("PRAGMA ignore_check_constraints = ON")
+        database.execute("UPDATE api_keys SET permissions = '[\"read' WHERE tenant = 'ws-demo' AND id = ?", key.id)
+    error(key.get("/records"), 503)

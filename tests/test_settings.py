@@ -48,7 +48,7 @@ SERVING = ["HOST", "PORT", "WORKERS"]  # only what serves looks at these, and at
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch):
-    """No setting comes from the environment that the tests run in."""
+    """Let no setting come from the environment that the tests run in."""
     for variable in (*(variable for variable, *_ in SETTINGS.values()), *SERVING):
         monkeypatch.delenv(variable, raising=False)
 
