@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from sigma.resources import option_lists
+
 
 def value(name, **members):
     return {"id": name, "alias": name, "label": name.title(), **members}
@@ -289,3 +291,39 @@ def test_a_ring_of_ten_thousand_values_is_refused_without_delay(admin, error):
     assert error(admin.post("/option-lists", body), 400).startswith("values[0].parentId: ")
     assert time.thread_time() - started < 5
     error(admin.get("/option-lists/ol-ring"), 404)
+
+
+# What is below what
+
+
+FAMILY = [{"id": "a"}, *({"id": id, "parentId": parent} for id, parent in ("ba", "ca", "db")), {"id": "e"}]
+RING = [{"id": "x", "parentId": "y"}, {"id": "y", "parentId": "x"}]
+NONE = "Expected none, because the list is not hierarchical"
+UNKNOWN = "Expected the id of another value of the list"
+BELOW = "Expected a value that is not below this one"
+
+
+@pytest.mark.parametrize(
+    ("ids", "below"),
+    [("", ""), ("a", "abcd"), ("b", "bd"), ("d", "d"), ("e", "e"), ("be", "bde"), ("z", "z")],
+)
+def test_descendants_are_the_values_themselves_and_all_below_them(ids, below):
+    assert option_lists.descendants(ids, FAMILY) == set(below)
+
+
+@pytest.mark.parametrize(
+    ("values", "hierarchical", "problems"),
+    [
+        ([], True, {}),
+        (FAMILY, True, {}),
+        (FAMILY[::-1], True, {}),
+        (FAMILY, False, {1: NONE, 2: NONE, 3: NONE}),
+        (FAMILY[1:], True, {0: UNKNOWN, 1: UNKNOWN}),
+        ([*FAMILY, *RING], True, {5: BELOW, 6: BELOW}),
+        ([{"id": "x", "parentId": "x"}], True, {0: BELOW}),
+        ([*RING, {"id": "z", "parentId": "y"}], True, {0: BELOW, 1: BELOW, 2: BELOW}),
+        ([{"id": "x", "parentId": None}], False, {}),
+    ],
+)
+def test_what_is_wrong_with_parents_is_told_by_the_place_of_the_value(values, hierarchical, problems):
+    assert option_lists.parent_problems(values, hierarchical) == problems
