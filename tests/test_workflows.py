@@ -67,26 +67,6 @@ BAD = {
     "from-nowhere": ({"transitions": [transition("a", "b"), transition("nowhere", "b")]}, "transitions[1].fromStateId: "),
     "to-nowhere": ({"transitions": [transition("a", "b"), transition("a", "nowhere")]}, "transitions[1].toStateId: "),
     "to-another-workflows-state": ({"transitions": [transition("a", "state-draft")]}, "transitions[0].toStateId: "),
-    "completeness-below-0": (
-        {"transitions": [transition("a", "b", requiresCompleteness=-1)]},
-        "transitions[0].requiresCompleteness: ",
-    ),
-    "completeness-above-100": (
-        {"transitions": [transition("a", "b", requiresCompleteness=100.5)]},
-        "transitions[0].requiresCompleteness: ",
-    ),
-    "completeness-is-a-flag": (
-        {"transitions": [transition("a", "b", requiresCompleteness=True)]},
-        "transitions[0].requiresCompleteness: ",
-    ),
-    "completeness-is-null": (
-        {"transitions": [transition("a", "b", requiresCompleteness=None)]},
-        "transitions[0].requiresCompleteness: ",
-    ),
-    "unknown-role": (
-        {"transitions": [transition("a", "b", allowedRoleIds=["role-admin", "role-nobody"])]},
-        "transitions[0].allowedRoleIds[1]: role 'role-nobody' does not exist",
-    ),
 }
 
 
