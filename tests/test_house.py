@@ -1,10 +1,13 @@
-"""Facts about the repository: what lies where, how app.py is made, and that the README says what is so."""
+"""The house: what lies where, in which order its rooms import one another, how its code is made, and that the README is right.
+
+Each rule is a check that takes parsed modules by their paths, so that the last test can show it one that breaks the rule.
+SQL has rules of its own: see test_sql.py.
+"""
 
 import ast
 import fnmatch
 import re
-import sqlite3
-from contextlib import closing
+import statistics
 from pathlib import Path
 
 import pytest
@@ -16,18 +19,33 @@ from sigma.cli import COMMANDS
 ROOT = Path(service.__file__).parent
 FILES = [ROOT / "app.py", *sorted((ROOT / "sigma").rglob("*.py"))]
 TREES = {str(file.relative_to(ROOT)): ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+# The rooms of sigma: a module imports from its own room and from those further down.
+ROOMS = ("cli", "standin", "docs", "resources", "http", "database", "migrations", "settings", "permissions")
+LONGEST = {"app.py": 200}  # lines of a module; all others may have 300
+READS_ENVIRONMENT = {
+    "sigma/settings.py": "reads every setting",
+    "sigma/cli/serve.py": "passes the environment on to the server's processes",
+    "sigma/cli/story.py": "passes it on to the service that it starts; NO_COLOR is of the terminal, not of the service",
+}
+WORDS = {  # names that must not come back, and what is said in their place
+    **{"answer": "json_response", "answer_list": "json_list", "answer_page": "json_page"},
+    **{"refuse": "error_response", "refuse_problems": "raise_for_problems", "found": "get_or_404"},
+    **{"taken": "conflict_message", "shown": "format_value", "amount": "describe_actual", "one": "fetch_one"},
+    **{"bring_forward": "migrate", "UPGRADES": "MIGRATIONS"},
+    **{"record_use": "touch_key", "fault_of_key": "diagnose_key", "without_keys": "redact_keys"},
+    **{"settle_access": "bind_access", "settle_attempt": "record_login_attempt"},
+    **{"moment": "timestamp_field", "choice": "enum_field", "mapping": "dict_field"},
+    **{"move_record": "transition", "put_in_state": "set_state", "gate_problem": "blocked_reason", "ways": "transitions"},
+    **{"with_below": "descendants", "authorship": "audit_fields", "switch_off_api_key": "deactivate_api_key"},
+    **{"NOT_STORED": "NO_STORE", "LOOK_EVERY": "FILE_CHECK_INTERVAL"},
+    **dict.fromkeys(("CONTENTS", "Contents", "contents"), "one word for one thing"),
+}
 PLACEHOLDERS = {"<id>": ":id", "<value_id>": ":valueId", "<attribute>": ":attr", "<variant_id>": ":vid"}
 
-# Statements that name no tenant, and why they may.
-EXCEPTIONS = {
-    "SELECT tenant, id, permissions, last_used_at, deactivated_at FROM api_keys WHERE hash = ?": "finds out whose key it is",
-    "SELECT tenant, id, email, name, role_id, sessions_from, password_hash FROM users WHERE email = ?": "finds out whose it is",
-    "SELECT tenant, id, email, name, role_id FROM users WHERE email = ?": "finds out whose email it is",
-}
 
-
-# -- What lies where
+# What lies where
 
 
 def test_at_the_top_there_is_what_one_needs_and_nothing_else():
@@ -37,7 +55,7 @@ def test_at_the_top_there_is_what_one_needs_and_nothing_else():
         for path in ROOT.iterdir()
         if path.name[0] != "." and not any(fnmatch.fnmatch(path.name, pattern) for pattern in ignored)
     }
-    assert visible == {"app.py", "schema.sql", "sigma", "requirements.txt", "tests", "README.md", "Makefile"}
+    assert visible - {"docs"} == {"app.py", "schema.sql", "sigma", "requirements.txt", "tests", "README.md", "Makefile"}
 
 
 @pytest.mark.parametrize(
@@ -49,156 +67,295 @@ def test_requirements_are_pinned(file):
     assert [line for line in lines if line and not re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9a-z.]*", line)] == []
 
 
-# -- The code
+# The order of the rooms
 
 
-def functions():
-    nodes = [node for tree in TREES.values() for node in ast.walk(tree)]
-    return [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+def module_of(path):
+    """Return the name by which a file is imported."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def test_no_function_is_over_40_lines():
-    lengths = {function.name: function.end_lineno - function.lineno + 1 for function in functions()}
-    assert {name: length for name, length in lengths.items() if length > 40} == {}
+def imports(trees):
+    """Yield each import: the file, the node, and the module imported, in full."""
+    modules = {module_of(path) for path in trees}
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                yield from ((path, node, alias.name) for alias in node.names)
+            if isinstance(node, ast.ImportFrom):
+                module = "." * node.level + (node.module or "")
+                for inner in (f"{module}.{alias.name}" for alias in node.names):
+                    yield path, node, inner if inner in modules or module == "sigma" else module
 
 
-def test_every_public_function_and_class_says_what_it_is_for():
-    nodes = [node for tree in TREES.values() for node in tree.body]
-    public = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")]
-    assert len(public) > 200
-    assert [node.name for node in public if not ast.get_docstring(node)] == []
+def room_of(module):
+    """Return a room's place in the order, or None for a module that is in none."""
+    room = f"{module}.".split(".")[1]
+    return ROOMS.index(room) if room in ROOMS else None
+
+
+def import_problems(trees):
+    """Yield the imports that go upwards, or have to do with what is in no room."""
+    for path, node, module in imports(trees):
+        own, top = module_of(path), module.split(".")[0]
+        if own == "app" or top not in ("sigma", "app", ""):
+            continue
+        if top != "sigma":
+            yield f"{path}:{node.lineno} imports {module}"
+        elif room_of(module) is None or room_of(own) is None:
+            yield f"{path}:{node.lineno}: {own} or {module} is in no room"
+        elif room_of(module) < room_of(own):
+            yield f"{path}:{node.lineno} imports upwards: {module}"
+
+
+def place_problems(trees):
+    """Yield the imports that are not among a module's own statements, which is a way round the order."""
+    at_the_top = {id(node) for tree in trees.values() for node in tree.body}
+    for path, node, module in imports(trees):
+        if id(node) not in at_the_top:
+            yield f"{path}:{node.lineno} imports {module} only when it runs"
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and re.search(r"\b(import_module|__import__)$", ast.unparse(node.func)):
+                yield f"{path}:{node.lineno} imports by a call"
+
+
+def cycle_problems(trees):
+    """Yield a module that imports itself by way of others, with that way."""
+    links, finished = {}, set()
+    for path, _, module in imports(trees):
+        links.setdefault(module_of(path), set()).add(module)
+
+    def cycles(module, way):
+        if module in way:
+            yield " > ".join([*way[way.index(module) :], module])
+        elif module not in finished:
+            for inner in sorted(links.get(module, ())):
+                yield from cycles(inner, [*way, module])
+            finished.add(module)
+
+    for module in sorted(links):
+        yield from cycles(module, [])
+
+
+def test_modules_import_only_from_their_own_room_and_from_those_below():
+    assert len(list(imports(TREES))) > 300
+    assert list(import_problems(TREES)) == []
+
+
+def test_no_import_hides_from_the_order():
+    assert list(place_problems(TREES)) == []
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    assert list(cycle_problems(TREES)) == []
+
+
+# Modules, functions, names
+
+
+def module_problems(trees):
+    """Yield the modules that are too long, or do not open with one sentence that says what is in them."""
+    for path, tree in trees.items():
+        length = tree.body[-1].end_lineno if tree.body else 0
+        if length > LONGEST.get(path, 300):
+            yield f"{path} has {length} lines"
+        opening = (ast.get_docstring(tree) or "").partition("\n\n")[0]
+        if not re.fullmatch(r"[A-Z](?:[^.\n]|\.(?! ))+\.", opening):
+            yield f"{path} does not open with one sentence: {opening!r}"
+
+
+def functions(trees):
+    """Yield each function: its file, its node, and whether it is public: named without `_`, and in no other function."""
+    for path, tree in trees.items():
+        pending = [(node, True) for node in tree.body]
+        for node, is_public in pending:  # grows as it goes
+            is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            if is_function:
+                yield path, node, is_public and not node.name.startswith("_")
+            pending += [(child, is_public and not is_function) for child in ast.iter_child_nodes(node)]
+
+
+def function_problems(trees):
+    """Yield the functions that are too long, and their median if that is."""
+    lengths = {(path, node.lineno, node.name): node.end_lineno - node.lineno + 1 for path, node, _ in functions(trees)}
+    for (path, line, name), length in lengths.items():
+        if length > 40:
+            yield f"{path}:{line} {name} has {length} lines"
+    if lengths and (median := statistics.median(lengths.values())) > 8:
+        yield f"half of the functions have {median:g} lines or more"
+
+
+def docstring_problems(trees):
+    """Yield what is public and does not say what it does, and that too many private functions explain themselves."""
+    private = []
+    for path, node, is_public in functions(trees):
+        text = ast.get_docstring(node)
+        if is_public and not text:
+            yield f"{path}:{node.lineno} {node.name} has no docstring"
+        if text and text.startswith("Answer"):
+            yield f"{path}:{node.lineno} {node.name}: 'Return …', not 'Answer …'"
+        if not is_public and not node.name.startswith("__"):
+            private.append(text is not None)
+    for path, tree in trees.items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node):
+                yield f"{path}:{node.lineno} {node.name} has no docstring"
+    if sum(private) > len(private) / 3:
+        yield f"{sum(private)} of {len(private)} private functions have a docstring"
+
+
+def names(trees):
+    """Yield the name of each function, class and variable of a module or class, with its file and line."""
+    for path, node, _ in functions(trees):
+        yield path, node.lineno, node.name
+    for path, tree in trees.items():
+        classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        yield from ((path, node.lineno, node.name) for node in classes)
+        for statement in [*tree.body, *(statement for node in classes for statement in node.body)]:
+            if isinstance(statement, ast.Assign | ast.AnnAssign):
+                stored = (
+                    node for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+                )
+                yield from ((path, node.lineno, node.id) for node in stored)
+
+
+def word_problems(trees):
+    """Yield the names that must not come back."""
+    for path, line, name in names(trees):
+        if name in WORDS:
+            yield f"{path}:{line} {name}: {WORDS[name]}"
+
+
+def environment_problems(trees):
+    """Yield what reads the environment beside the settings."""
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            match node:
+                case ast.ImportFrom(module="os", names=aliases):
+                    used = {alias.name for alias in aliases}
+                case ast.Attribute(value=ast.Name(id="os"), attr=name):
+                    used = {name}
+                case _:
+                    continue
+            if used & {"environ", "environb", "getenv", "getenvb"} and path not in READS_ENVIRONMENT:
+                yield f"{path}:{node.lineno} reads the environment"
+
+
+def test_modules_are_short_and_open_with_a_sentence():
+    assert list(module_problems(TREES)) == []
+
+
+def test_functions_are_short():
+    assert len(list(functions(TREES))) > 300
+    assert list(function_problems(TREES)) == []
+
+
+def test_what_is_public_says_what_it_does_and_what_is_private_has_a_name_that_says_it():
+    assert list(docstring_problems(TREES)) == []
+
+
+def test_names_are_those_of_the_field():
+    assert len(list(names(TREES))) > 700
+    assert list(word_problems(TREES)) == []
 
 
 def test_nothing_reads_the_environment_but_the_settings():
-    readers = [
-        function.name
-        for function in functions()
-        for node in ast.walk(function)
-        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv")
-    ]
-    assert set(readers) <= {"read_setting", "run_server", "start_server", "play"}
+    assert list(environment_problems(TREES)) == []
 
 
-# -- Tenants
+# What breaks a rule
 
 
-def assignments():
-    """Each variable's name and the expression that it is set to, wherever that is."""
-    for node in (node for tree in TREES.values() for node in ast.walk(tree)):
-        if isinstance(node, ast.Assign):
-            target = node.targets[-1]
-            pairs = zip(target.elts, getattr(node.value, "elts", ()), strict=False) if isinstance(target, ast.Tuple) else ()
-            yield from ((name.id, value) for name, value in pairs if isinstance(name, ast.Name))
-            if isinstance(target, ast.Name):
-                yield target.id, node.value
+DO = '"""Do."""'
+VIOLATIONS = [
+    (import_problems, {"sigma/http/x.py": "from sigma.resources.model import MODEL"}, "imports upwards: sigma.resources.model"),
+    (import_problems, {"sigma/database.py": "import sigma.http.errors"}, "imports upwards: sigma.http.errors"),
+    (import_problems, {"sigma/settings.py": "from sigma import database"}, "imports upwards: sigma.database"),
+    (import_problems, {"sigma/docs/x.py": "from sigma.standin import demo"}, "imports upwards: sigma.standin"),
+    (import_problems, {"sigma/http/x.py": "from ..resources import model"}, "imports ..resources"),
+    (import_problems, {"sigma/cli/x.py": "from app import create_app"}, "imports app"),
+    (import_problems, {"sigma/cli/x.py": "import app as service"}, "imports app"),
+    (import_problems, {"sigma/console/x.py": "from sigma import settings"}, "is in no room"),
+    (import_problems, {"sigma/cli/x.py": "from sigma.console import pages"}, "is in no room"),
+    (place_problems, {"sigma/http/x.py": "def f():\n    import json"}, "imports json only when it runs"),
+    (
+        place_problems,
+        {"sigma/http/x.py": "if TYPE_CHECKING:\n    from sigma import cli"},
+        "imports sigma.cli only when it runs",
+    ),
+    (place_problems, {"sigma/http/x.py": "importlib.import_module('app')"}, "imports by a call"),
+    (cycle_problems, {"sigma/a.py": "from sigma import b", "sigma/b.py": "import sigma.a"}, "sigma.a > sigma.b > sigma.a"),
+    (
+        cycle_problems,
+        {f"sigma/{a}.py": f"from sigma.{b} import x" for a, b in ("xa", "ab", "bc", "ca")},
+        "a > sigma.b > sigma.c",
+    ),
+    (module_problems, {"sigma/x.py": DO + "\nx = 1" * 300}, "has 301 lines"),
+    (module_problems, {"app.py": DO + "\nx = 1" * 200}, "has 201 lines"),
+    (module_problems, {"sigma/x.py": "x = 1"}, "does not open with one sentence: ''"),
+    (module_problems, {"sigma/x.py": '"""Two. Sentences."""'}, "does not open with one sentence"),
+    (module_problems, {"sigma/x.py": '"""no sentence"""'}, "does not open with one sentence"),
+    (module_problems, {"sigma/x.py": '"""One\nin two lines."""'}, "does not open with one sentence"),
+    (function_problems, {"sigma/x.py": "def f():" + "\n    pass" * 40}, "f has 41 lines"),
+    (function_problems, {"sigma/x.py": "class C:\n    def f(self):" + "\n        pass" * 40}, "f has 41 lines"),
+    (function_problems, {"sigma/x.py": "def f():" + "\n    pass" * 8}, "half of the functions have 9 lines or more"),
+    (docstring_problems, {"sigma/x.py": "def f():\n    pass"}, "f has no docstring"),
+    (docstring_problems, {"sigma/x.py": f"class C:\n    {DO}\n    def f(self):\n        pass"}, "f has no docstring"),
+    (docstring_problems, {"sigma/x.py": "class C:\n    pass"}, "C has no docstring"),
+    (docstring_problems, {"sigma/x.py": 'def f():\n    """Answer it."""'}, "f: 'Return …', not 'Answer …'"),
+    (docstring_problems, {"sigma/x.py": f"def _f():\n    {DO}\ndef _g():\n    pass"}, "1 of 2 private functions"),
+    (docstring_problems, {"sigma/x.py": f"def f():\n    {DO}\n    def g():\n        {DO}"}, "1 of 1 private functions"),
+    (word_problems, {"sigma/x.py": "def answer():\n    pass"}, "answer: json_response"),
+    (word_problems, {"sigma/x.py": "class Contents:\n    pass"}, "Contents: one word for one thing"),
+    (word_problems, {"sigma/x.py": "class Table:\n    def one(self):\n        pass"}, "one: fetch_one"),
+    (word_problems, {"sigma/x.py": "class Table:\n    contents = 1"}, "contents: one word for one thing"),
+    (word_problems, {"sigma/x.py": "NOT_STORED: dict = {}"}, "NOT_STORED: NO_STORE"),
+    (word_problems, {"sigma/x.py": "a, taken = 1, 2"}, "taken: conflict_message"),
+    (environment_problems, {"sigma/http/x.py": "import os\nDEBUG = os.environ.get('DEBUG')"}, "reads the environment"),
+    (environment_problems, {"sigma/cli/keys.py": "def f():\n    return os.getenv('X')"}, "reads the environment"),
+    (environment_problems, {"sigma/http/x.py": "from os import environ"}, "reads the environment"),
+]
 
 
-def text_of(node, variables=None):
-    """The text of a string expression, as far as the source tells; None for any other expression."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.JoinedStr):
-        return "".join(text_of(part, variables) or "{}" for part in node.values)
-    if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Name):
-        return (variables or {}).get(node.value.id)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        parts = text_of(node.left, variables), text_of(node.right, variables)
-        return None if parts == (None, None) else "".join(part or "{}" for part in parts)
-    return None
+@pytest.mark.parametrize(("check", "files", "problem"), VIOLATIONS, ids=lambda value: getattr(value, "__name__", "-"))
+def test_what_breaks_a_rule_is_noticed(check, files, problem):
+    trees = {path: ast.parse(source) for path, source in files.items()}
+    assert [found for found in check(trees) if problem in found] != []
 
 
-def texts_of_variables():
-    """The text that each variable is set to; where that happens twice, one that names no tenant if there is one."""
-    variables = {}
-    for name, value in assignments():
-        text = text_of(value)
-        if text and (name not in variables or "tenant" not in text):
-            variables[name] = text
-    return variables
+# The README and what else is for people
 
 
-VARIABLES = texts_of_variables()
-
-
-def statements(node=None):
-    """Every SQL statement in the code."""
-    if node is None:
-        for tree in TREES.values():
-            yield from statements(tree)
-        return
-    text = text_of(node, VARIABLES)
-    if text is None:
-        for child in ast.iter_child_nodes(node):
-            yield from statements(child)
-    elif re.match(r"(\{\} )?(SELECT|INSERT|UPDATE|DELETE|WITH)\b", text):
-        yield text
-
-
-def tenant_tables():
-    """The tables and views of schema.sql that have a tenant."""
-    with closing(sqlite3.connect(":memory:")) as db:
-        db.executescript((ROOT / "schema.sql").read_text(encoding="utf-8"))
-        names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")]
-        return {name for name in names if any(column[1] == "tenant" for column in db.execute(f"PRAGMA table_info({name})"))}
-
-
-def test_every_statement_about_a_workspaces_things_names_the_workspace():
-    tables, checked = tenant_tables(), 0
-    assert {"api_keys", "users", "model_objects", "categories", "entities", "audit_log", "referrers"} <= tables
-    for statement in statements():
-        touched = tables & set(re.findall(r"\b(?:FROM|JOIN|INTO|UPDATE) (\w+)", statement))
-        if not touched or statement in EXCEPTIONS:
-            continue
-        checked += 1
-        names_it = r"\(tenant\b|VALUES" if statement.startswith("INSERT") else r"\btenant = (\?|\w+\.\w+)"
-        assert re.search(names_it, statement), statement
-        for alias in re.findall(r"\bJOIN \w+ (\w+) ON", statement):
-            assert re.search(rf"\b{alias}\.tenant = |= {alias}\.tenant\b", statement), statement
-    assert checked > 40
-
-
-def test_the_statements_that_may_do_without_a_workspace_exist():
-    assert set(EXCEPTIONS) <= set(statements())
-
-
-def test_every_table_of_a_workspaces_things_is_kept_apart_by_its_key():
-    """A key or foreign key that did not begin with the tenant could link, or collide with, another workspace's things."""
-    with closing(sqlite3.connect(":memory:")) as db:
-        db.executescript((ROOT / "schema.sql").read_text(encoding="utf-8"))
-        tables = [
-            name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'") if name in tenant_tables()
-        ]
-        for table in tables:
-            foreign = db.execute('SELECT id, seq, "from" FROM pragma_foreign_key_list(?)', (table,)).fetchall()
-            assert {column for _, seq, column in foreign if seq == 0} <= {"tenant"}, table
-
-
-# -- The README
-
-
-def table_rows(first_cell):
-    """The rows of the README's tables whose first cell is like this, cell by cell."""
-    rows = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in README.splitlines() if line[:1] == "|"]
-    return [row for row in rows if re.fullmatch(first_cell, row[0])]
+def rows_of_tables(*columns):
+    """Return the rows of each table with these columns, cell by cell, in all documents."""
+    rows, is_inside = [], False
+    for document in DOCUMENTS:
+        for line in document.read_text(encoding="utf-8").splitlines():
+            cells = tuple(cell.strip() for cell in line.strip("|").split("|")) if line[:1] == "|" else ()
+            is_inside = cells == columns or (is_inside and cells != ())
+            if is_inside and cells != columns and not re.fullmatch("[-: ]+", cells[0]):
+                rows.append(tuple(cell.strip("`") for cell in cells))
+    return rows
 
 
 def test_the_readme_lists_every_setting():
-    told = [("`, `".join(setting.variables), setting.meaning) for setting in settings.SETTINGS.values()]
-    assert [(row[0], row[2]) for row in table_rows("[A-Z]+(_[A-Z]+)*(`, `[A-Z]+)?") if len(row) == 3] == told
+    defaults = {None: "*unset*", (): "*unset*", True: "1", False: "0", str(ROOT / "sigma.db"): "sigma.db` beside `app.py"}
+    assert rows_of_tables("variable", "default", "meaning") == [
+        ("`, `".join(setting.variables), defaults.get(setting.default, str(setting.default)), setting.meaning)
+        for setting in settings.SETTINGS.values()
+    ]
 
 
 def test_the_readme_lists_every_route_with_who_may_call_it(app):
-    live = set()
+    live = []
     for rule in app.url_map.iter_rules():
         if rule.rule.startswith("/api/v1"):
-            access = app.view_functions[rule.endpoint].access
             path = re.sub("<[a-z_]+>", lambda match: PLACEHOLDERS[match[0]], rule.rule.removeprefix("/api/v1"))
-            public = access.permission == "public"
-            needed = "—" if access.permission == "session" else access.permission
-            for method in rule.methods - {"HEAD", "OPTIONS"}:
-                live.add((method, path, needed, "public" if public else access.flag or "any"))
-    documented = [tuple(row) for row in table_rows("GET|POST|PUT|PATCH|DELETE")]
-    assert sorted(documented) == sorted(live)
+            key = "—" if rule.access.permission == "session" else rule.access.permission
+            user = "public" if key == "public" else rule.access.flag or "any"
+            live += [(method, path, key, user) for method in rule.methods - {"HEAD", "OPTIONS"}]
+    assert sorted(rows_of_tables("method", "path", "key", "session")) == sorted(live)
 
 
 def commands(listed=COMMANDS, words="flask"):
@@ -210,13 +367,17 @@ def commands(listed=COMMANDS, words="flask"):
 
 def test_the_readme_names_every_command_and_exit_code():
     everyday = {"flask demo", "flask serve", "flask play"}  # which `make run` and `make demo` say for people
-    shown = re.findall(r"^flask [a-z]+(?: [a-z]+(?= |$))?", README, re.MULTILINE)
+    text = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
+    shown = re.findall(r"^flask [a-z]+(?: [a-z]+(?= |$))?", text, re.MULTILINE)
     assert sorted({*shown, *everyday}) == sorted(commands())
-    assert [row[0] for row in table_rows("[0-9]")] == ["0", "1", "2"]
+    assert [row[0] for row in rows_of_tables("exit code", "meaning")] == ["0", "1", "2"]
 
 
-def test_the_readme_names_every_target_of_the_makefile():
+def test_what_people_are_told_to_make_is_in_the_makefile_and_says_what_it_does():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[1].split()
-    assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
-    assert [target for target in ("run", "test") if f"make {target}" not in README] == []
+    assert [target for target in targets if not re.search(rf"^{target}:[^#\n]*# *[a-z]", makefile, re.MULTILINE)] == []
+    text = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
+    told = set(re.findall(r"(?:^|`)(?:[A-Z_]+=\S+ )*make (?:-C \S+ )?([a-z./-]+)", text, re.MULTILINE))
+    assert {"run", "test"} <= told
+    assert told <= {*targets, ".venv/installed"}
