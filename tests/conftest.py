@@ -214,6 +214,18 @@ def standin(app):
 
 
 @pytest.fixture
+def stored(app):
+    """Return a function that returns all that the database holds, but for API keys, whose use is recorded all the time."""
+
+    def rows():
+        with closing(sqlite3.connect(app.config["DATABASE"])) as db:
+            tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+            return {name: db.execute(f"SELECT * FROM {name}").fetchall() for name in tables if name != "api_keys"}
+
+    return rows
+
+
+@pytest.fixture
 def error():
     """Return a function that checks that an answer is an error in the one shape, and returns its message."""
     codes = {  # a copy of the contract's table on purpose: read from the service, it would agree with any mistake there

@@ -7,8 +7,6 @@ promises is in that noun's own file.
 import copy
 import json
 import re
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 
 import pytest
@@ -379,18 +377,6 @@ def make(caller, path, body):
     answer = caller.post(path, body)
     assert answer.status_code == 201, answer.text
     return answer.json
-
-
-@pytest.fixture
-def stored(app):
-    """Return a function that returns all that the database holds, but for API keys, whose use is recorded all the time."""
-
-    def rows():
-        with closing(sqlite3.connect(app.config["DATABASE"])) as db:
-            tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-            return {name: db.execute(f"SELECT * FROM {name}").fetchall() for name in tables if name != "api_keys"}
-
-    return rows
 
 
 # One life
@@ -805,103 +791,6 @@ def test_what_keeps_an_object_from_being_deleted_is_named_once(admin, error):
     message = error(admin.delete("/roles/role-admin"), 409)
     named = message.partition(" is in use by ")[2].split(", ")
     assert len(named) == len(set(named)) >= 2
-
-
-# All or nothing
-
-
-FAULTS = ("INSERT", "UPDATE", "DELETE")
-
-
-@pytest.fixture
-def break_down(app):
-    """Return a function that makes the database fail right after it has changed a row of a table; what it returns ends that."""
-
-    def install(event, table):
-        def run(sql):
-            with closing(sqlite3.connect(app.config["DATABASE"], isolation_level=None)) as db:
-                db.execute(sql)
-
-        run(f"CREATE TRIGGER breakdown AFTER {event} ON {table} BEGIN SELECT RAISE(FAIL, 'injected detail'); END")
-        return lambda: run("DROP TRIGGER breakdown")
-
-    return install
-
-
-def check_failure_leaves_no_trace(stored, break_down, fault, write):
-    """Check that a write under a failing database is 5xx and changes nothing, and works once the database does."""
-    before = stored()
-    repair = break_down(*fault)
-    answer = write()
-    assert answer.status_code in (500, 503)
-    assert answer.json["error"] == {500: "INTERNAL_ERROR", 503: "UNAVAILABLE"}[answer.status_code]
-    assert "injected" not in answer.text and "sqlite" not in answer.text.lower()
-    assert stored() == before
-    repair()
-    assert write().status_code in (200, 201, 204)
-    assert stored() != before
-
-
-@each_noun
-@pytest.mark.parametrize("event", FAULTS)
-def test_a_failure_in_the_middle_of_a_write_leaves_no_trace(noun, event, admin, stored, break_down):
-    if event != "INSERT":
-        make(admin, noun.path, noun.full)
-    write = {
-        "INSERT": lambda: admin.post(noun.path, noun.full),
-        "UPDATE": lambda: admin.put(noun.url, noun.minimal),
-        "DELETE": lambda: admin.delete(noun.url),
-    }[event]
-    check_failure_leaves_no_trace(stored, break_down, (event, "model_objects"), write)
-
-
-@pytest.mark.parametrize("noun", [SCHEMA, ATTRIBUTE, WORKFLOW, ROLE], ids=lambda noun: noun.path[1:])
-def test_a_failure_while_references_are_stored_leaves_no_trace(noun, admin, stored, break_down):
-    fault = ("INSERT", "model_references")
-    check_failure_leaves_no_trace(stored, break_down, fault, lambda: admin.post(noun.path, noun.full))
-    renamed = {**noun.full, "name": "Renamed"}
-    check_failure_leaves_no_trace(stored, break_down, fault, lambda: admin.put(noun.url, renamed))
-
-
-OTHER_WRITES = {
-    "add-option-value": (
-        ("UPDATE", "model_objects"),
-        ("POST", "/option-lists/ol-colors/values", {"id": "val-x", "alias": "x", "label": "X"}),
-    ),
-    "change-option-value": (
-        ("UPDATE", "model_objects"),
-        ("PUT", "/option-lists/ol-colors/values/val-red", {"alias": "x", "label": "X"}),
-    ),
-    "remove-option-value": (("UPDATE", "model_objects"), ("DELETE", "/option-lists/ol-categories/values/val-clothing", None)),
-    "create-category": (("INSERT", "categories"), ("POST", "/catalogs/cat-webshop/categories", {"alias": "x", "name": "X"})),
-    "move-category": (("UPDATE", "categories"), ("PUT", "/categories/cat-men-windbreakers", {"alias": "x", "name": "X"})),
-    "delete-category-with-its-assignments": (("DELETE", "category_assignments"), ("DELETE", "/categories/cat-men", None)),
-    "assign": (("INSERT", "category_assignments"), ("POST", "/categories/cat-men/assign", {"entityId": "ent-trail-cap"})),
-    "unassign": (
-        ("DELETE", "category_assignments"),
-        ("POST", "/categories/cat-accessories/unassign", {"entityId": "ent-trail-cap"}),
-    ),
-}
-
-
-@pytest.mark.parametrize(("fault", "write"), OTHER_WRITES.values(), ids=OTHER_WRITES)
-def test_a_failure_in_the_middle_of_another_write_leaves_no_trace(fault, write, admin, stored, break_down):
-    method, path, body = write
-    check_failure_leaves_no_trace(stored, break_down, fault, lambda: admin.request(method, path, json=body))
-
-
-def test_a_failure_while_a_catalog_is_emptied_leaves_no_trace(admin, stored, break_down):
-    make(admin, CATALOG.path, CATALOG.full)
-    make(admin, "/catalogs/cat-outlet/categories", {"id": "top", "alias": "top", "name": "Top"})
-    make(admin, "/catalogs/cat-outlet/categories", {"id": "low", "alias": "low", "name": "Low", "parentId": "top"})
-    check_failure_leaves_no_trace(stored, break_down, ("DELETE", "categories"), lambda: admin.delete("/catalogs/cat-outlet"))
-
-
-def test_a_failure_while_an_attribute_becomes_unique_leaves_no_trace(admin, stored, break_down):
-    write = {**admin.get("/attributes/attr-price").json, "validation": {"min": 0, "unique": True}}
-    for fault in (("INSERT", "unique_values"), ("UPDATE", "model_objects")):
-        check_failure_leaves_no_trace(stored, break_down, fault, lambda: admin.put("/attributes/attr-price", write))
-        assert admin.put("/attributes/attr-price", {**write, "validation": {"min": 0}}).status_code == 200
 
 
 # A refusal changes nothing
