@@ -161,7 +161,7 @@ def module_problems(trees):
         if length > LONGEST.get(path, 300):
             yield f"{path} has {length} lines"
         opening = (ast.get_docstring(tree) or "").partition("\n\n")[0]
-        if not re.fullmatch(r"[A-Z](?:[^.\n]|\.(?! ))+\.", opening):
+        if not re.fullmatch(r"[A-Z`](?:[^.\n]|\.(?! ))+\.", opening):
             yield f"{path} does not open with one sentence: {opening!r}"
 
 
