@@ -37,7 +37,7 @@ def values(admin):
 
 @pytest.fixture
 def family(make):
-    """The list `ol-x`: a with b and c below it, d below b, and e beside a."""
+    """Return the values of a new list `ol-x`: a with b and c below it, d below b, and e beside a."""
     return make(value("a"), value("b", parentId="a"), value("c", parentId="a"), value("d", parentId="b"), value("e"))["values"]
 
 

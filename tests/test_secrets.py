@@ -49,7 +49,7 @@ def output(caplog, capfd):
 
 @pytest.fixture
 def secrets(stranger):
-    """What a person and an integration keep to themselves."""
+    """Return what a person and an integration keep to themselves."""
     made = stranger.post("/api-keys", {"name": "Feed", "permissions": ["read", "update-model"]})
     token = stranger.headers["Authorization"].removeprefix("Bearer ")
     return {"token": token, "key": made.json["rawKey"], "key id": made.json["id"], "password": PASSWORD}

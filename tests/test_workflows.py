@@ -43,7 +43,7 @@ def make(admin):
 
 @pytest.fixture
 def bound(make):
-    """The workflow `wf-x` with the states a, b and c, all connected, and the schema `schema-x` that follows it."""
+    """Return the workflow `wf-x` with the states a, b and c, all connected, and the schema `schema-x` that follows it."""
     ways = [transition(start, end) for start in "abc" for end in "abc" if start != end]
     made = make("/workflows", workflow("a", "b", "c", transitions=ways))
     make("/schemas", schema("x", "wf-x"))
