@@ -32,11 +32,7 @@ class Totals(NamedTuple):
 
 def count_totals(db: sqlite3.Connection) -> Totals:
     """Return how much a database holds."""
-    sql = (
-        "SELECT count(DISTINCT w.id), ifnull(sum(c.total), 0) FROM workspaces w"
-        " LEFT JOIN entity_counts c ON c.tenant = w.id AND c.is_variant = 0"
-    )
-    return Totals(*db.execute(sql).fetchone())
+    return Totals(*db.execute("SELECT count(*), ifnull(sum(records), 0) FROM workspace_totals").fetchone())
 
 
 def find_damage(db: sqlite3.Connection) -> list[str]:
@@ -158,7 +154,7 @@ def find_reaccepted_keys(backup: sqlite3.Connection) -> list[dict[str, str]]:
     """Return the API keys that are refused now, and would be accepted after restoring a backup."""
     sql = (
         "SELECT w.id, k.id, k.name, k.hash FROM workspaces w JOIN api_keys k ON k.tenant = w.id"
-        " WHERE k.deactivated_at IS NULL ORDER BY k.seq"
+        " WHERE k.is_active ORDER BY k.seq"
     )
     accepted = set(execute(sql))
     rows = (row for row in backup.execute(sql) if row not in accepted)

@@ -80,7 +80,7 @@ def find_well_known_secrets() -> Iterator[str]:
     demo = read_demo()
     keys = (
         "SELECT w.id, k.id FROM workspaces w JOIN api_keys k ON k.tenant = w.id"
-        " WHERE NOT w.is_demo AND k.deactivated_at IS NULL AND k.hash = ?"
+        " WHERE NOT w.is_demo AND k.is_active AND k.hash = ?"
     )
     for key in demo["apiKeys"]:
         for tenant, id in execute(keys, hash_key(key["rawKey"])):
@@ -98,7 +98,7 @@ def find_unused_keys() -> Iterator[str]:
     """Yield the active API keys that nothing seems to need."""
     sql = (
         "SELECT w.id, k.id FROM workspaces w JOIN api_keys k ON k.tenant = w.id"
-        " WHERE k.deactivated_at IS NULL AND ifnull(k.last_used_at, k.created_at) < ? ORDER BY k.seq"
+        " WHERE k.is_active AND ifnull(k.last_used_at, k.created_at) < ? ORDER BY k.seq"
     )
     for tenant, id in execute(sql, utc_now(90 * 24 * 3600)):
         yield f"key '{id}' of '{tenant}' was not used for 90 days: flask keys deactivate {id} --workspace {tenant}"

@@ -4,7 +4,7 @@ import re
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
@@ -19,7 +19,14 @@ from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value
 from sigma.resources.model import require_existing
 from sigma.resources.roles import ADMINISTRATORS
-from sigma.resources.users import UserBody, insert_administrator_role, insert_user, next_sessions_from
+from sigma.resources.users import (
+    UserBody,
+    fetch_users,
+    insert_administrator_role,
+    insert_user,
+    next_sessions_from,
+    user_summary,
+)
 
 force_option = click.option("--force", is_flag=True, help="Even if nobody can manage roles and API keys afterwards.")
 
@@ -61,17 +68,6 @@ def administrator_kept(force: bool) -> Iterator[None]:
         yield
         if had_one and not force and not fetch_one(ADMINISTRATORS, g.tenant):
             raise ApiError(409, f"Nobody could manage roles and keys of '{g.tenant}' any more; use --force to do it anyway")
-
-
-def user_summary(row: Iterable[str]) -> dict[str, str]:
-    """Return a user's row as the API shows users."""
-    return dict(zip(("id", "email", "name", "roleId"), row, strict=True))
-
-
-def fetch_users(tenant: str) -> list[dict[str, str]]:
-    """Return the users of a workspace, oldest first."""
-    rows = execute("SELECT id, email, name, role_id FROM users WHERE tenant = ? ORDER BY rowid", tenant)
-    return [user_summary(row) for row in rows]
 
 
 def resolve_user(email: str) -> dict[str, str]:

@@ -7,19 +7,17 @@ from flask.cli import AppGroup
 from werkzeug.security import generate_password_hash
 
 from sigma.cli.console import Output, format_table, impersonate, prints_output, resolve_workspace, validate_body, yes_option
-from sigma.cli.users import conflicts_reported, fetch_users, read_password, validate_user
-from sigma.database import execute
+from sigma.cli.users import conflicts_reported, read_password, validate_user
+from sigma.database import execute, fetch_one
 from sigma.resources.sessions import TenantBody
-from sigma.resources.users import insert_administrator_role, insert_user, next_sessions_from
+from sigma.resources.users import fetch_users, insert_administrator_role, insert_user, next_sessions_from
 
 
 def fetch_workspaces() -> list[dict[str, Any]]:
     """Return all workspaces with what each holds, oldest first."""
     rows = execute(
-        "SELECT w.id, w.name, w.is_demo,"
-        " (SELECT count(*) FROM api_keys k WHERE k.tenant = w.id AND k.deactivated_at IS NULL),"
-        " (SELECT ifnull(sum(c.total), 0) FROM entity_counts c WHERE c.tenant = w.id AND c.is_variant = 0)"
-        " FROM workspaces w ORDER BY w.rowid"
+        "SELECT w.id, w.name, w.is_demo, t.active_keys, t.records"
+        " FROM workspaces w JOIN workspace_totals t ON t.tenant = w.id ORDER BY w.rowid"
     )
     return [
         {"id": id, "name": name, "demo": bool(demo), "users": fetch_users(id), "activeKeys": keys, "records": records}
@@ -78,8 +76,7 @@ def delete_workspace(id: str, yes: bool) -> Output:
 
     Example: flask workspace delete acme
     """
-    resolve_workspace(id)
-    (records,) = (workspace["records"] for workspace in fetch_workspaces() if workspace["id"] == id)
+    (records,) = fetch_one("SELECT records FROM workspace_totals WHERE tenant = ?", resolve_workspace(id))
     question = f"Workspace '{id}' with its {records} records, users and keys will be gone for good. Type its id to confirm"
     if not yes and click.prompt(question, err=True) != id:
         raise click.ClickException("That is not its id; nothing was deleted")
