@@ -242,8 +242,8 @@ def test_half_a_request_costs_one_worker_ten_seconds_and_is_not_carried_out(serv
         with suppress(ConnectionResetError):
             assert client.recv(1) == b""
         assert BODY_TIMEOUT <= time.monotonic() - begun < BODY_TIMEOUT + SOON
+    assert wait_until(lambda: len(set(server.workers()) & set(before)) == 1, SOON)  # the other one goes on
     assert wait_until(lambda: listeners(server.port) == 2, START_TIMEOUT)
-    assert len(set(server.workers()) & set(before)) == 1  # the other one goes on
     assert "did not send its body within 10 seconds: this worker ends" in server.log.read_text()
     assert server.request("GET", "/records/ent-slow", KEY)[0] == 404
 
