@@ -20,6 +20,7 @@ EXCEPTIONS = {
 }
 # What else than a constant is put into the text of a statement, and why it may: SQLite takes no parameters there.
 INSERTIONS = {
+    ("sigma/resources/api_keys.py", "KEY_COLUMNS"): "the columns that the code lists there",
     ("sigma/database.py", "name"): "the name of a pragma, which callers write out",
     ("sigma/cli/backup.py", "size"): "the page size that SQLite itself has told",
 }
