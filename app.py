@@ -38,7 +38,9 @@ from sigma.resources import (
     option_lists,
     records,
     roles,
+    saved_queries,
     schemas,
+    search,
     sessions,
     variants,
     workflows,
@@ -50,7 +52,10 @@ from sigma.standin.demo import read_demo
 
 # In the order of the API's documentation.
 MODEL_NOUNS = (schemas, attributes, dimensions, option_lists, workflows, roles)
-API = (health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories)
+API = (
+    *(health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories),
+    *(search, saved_queries),
+)
 STANDIN = (whoami, workspaces)
 
 

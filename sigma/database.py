@@ -14,7 +14,7 @@ from flask import current_app
 from sigma.migrations import MIGRATIONS
 from sigma.settings import ROOT, StartError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 APPLICATION_ID = 0x5349474D
 BUSY_TIMEOUT = 5  # seconds that a write waits for another one
 
@@ -30,7 +30,9 @@ _thread = ThreadState()
 _files: dict[str, tuple[int, int]] = {}  # which file each path meant when this process prepared it
 
 
-SQL_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # what migrations call by name; without one of them they fail as a whole
+SQL_FUNCTIONS: dict[
+    str, Callable[..., Any]
+] = {}  # what statements call by name; a migration fails as a whole without one of them
 
 
 def sql_function(function: Callable[..., Any]) -> Callable[..., Any]:
