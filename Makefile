@@ -32,7 +32,7 @@ check: .venv/installed-tests            # lint, format, types, known vulnerabili
 torture: .venv/installed-torture        # what takes longer: fuzzing, kill -9, generated clients, a browser
 	$(BIN)/python -m pytest tests/torture -n auto -rs
 
-ROWS ?= inprocess sizes sockets starting locks
+ROWS ?= inprocess sizes searching sockets starting locks
 PEERS := .venv-bench/installed-python .venv-bench/installed-node
 bench: .venv/installed $(if $(filter sockets,$(ROWS)),$(PEERS))  # how fast it is, beside others; ROWS="inprocess locks" is a part
 	@$(BIN)/python tests/bench/bench.py $(ROWS)
