@@ -168,10 +168,13 @@ def make_tables(db: sqlite3.Connection) -> None:
     db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
 
 
-def require_no_dangling(db: sqlite3.Connection) -> None:
-    """Raise sqlite3.IntegrityError where a row refers to another that is not there."""
-    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check"):
-        raise sqlite3.IntegrityError(f"row {row} of {table} refers to a row of {parent} that is not there")
+def run_migrations(db: sqlite3.Connection) -> None:
+    """Bring a database forward, version by version. Raises sqlite3.IntegrityError where a row refers to what is not there."""
+    while script := MIGRATIONS.get(pragma(db, "user_version")):
+        for statement in split_statements(script):
+            db.execute(statement)
+    for table, _, parent, _ in db.execute("PRAGMA foreign_key_check"):
+        raise sqlite3.IntegrityError(f"a row of {table} refers to a row of {parent} that is not there")
 
 
 def migrate(db: sqlite3.Connection) -> None:
@@ -184,10 +187,8 @@ def migrate(db: sqlite3.Connection) -> None:
         db.execute("BEGIN IMMEDIATE")
         if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
             make_tables(db)
-        while pragma(db, "application_id") == APPLICATION_ID and (upgrade := MIGRATIONS.get(pragma(db, "user_version"))):
-            for statement in split_statements(upgrade):
-                db.execute(statement)
-        require_no_dangling(db)
+        if pragma(db, "application_id") == APPLICATION_ID and pragma(db, "user_version") in MIGRATIONS:
+            run_migrations(db)
         db.execute("COMMIT")
     finally:
         if db.in_transaction:

@@ -236,9 +236,20 @@ def test_a_row_that_refers_to_nothing_keeps_a_database_from_being_brought_forwar
     with closing(sqlite3.connect(old)) as db, db:
         db.execute("UPDATE model_references SET target_id = 'attr-gone' WHERE target_kind = 'attribute'")
     before = old.read_bytes()
-    with pytest.raises(settings.StartError, match=r"row \d+ of model_references refers to a row of model_objects"):
+    with pytest.raises(settings.StartError, match="a row of model_references refers to a row of model_objects"):
         service.create_app({"DATABASE": str(old)})
     assert old.read_bytes() == before
+
+
+def test_another_programs_database_is_left_as_it_is_whatever_its_version_and_state(tmp_path):
+    path = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executescript("CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE b (a REFERENCES a); INSERT INTO b VALUES (5)")
+        db.execute("PRAGMA user_version = 2")
+    before = path.read_bytes()
+    with pytest.raises(settings.StartError, match="is a database of another program"):
+        service.create_app({"DATABASE": str(path)})
+    assert path.read_bytes() == before
 
 
 def test_foreign_keys_hold_after_an_upgrade(old):

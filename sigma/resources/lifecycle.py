@@ -31,13 +31,13 @@ class CompletenessOfStateBody(Body):
     """How much of what one state requires a record has."""
 
     stateId = fields.String(required=True, allow_none=True, metadata={"description": "The state; null without a workflow"})
-    score = fields.Integer(required=True, metadata={"description": "Percentage, rounded down"})
-    filled = Items(fields.String(), "Required attributes with a value", required=True)
-    missing = Items(fields.String(), "Required attributes without one", required=True)
+    score = fields.Integer(required=True, metadata={"description": "Percentage, rounded down; 100 when nothing is required"})
+    filled = Items(fields.String(), "Aliases of required attributes with a value", required=True)
+    missing = Items(fields.String(), "Aliases of required attributes without one", required=True)
 
 
 class CompletenessBody(CompletenessOfStateBody):
-    """How much of what its state, and each other one, requires a record has."""
+    """How much of what its state, and each state of its workflow, requires a record has."""
 
     entityId = fields.String(required=True, metadata={"description": "Id of the record"})
     states = Items(fields.Nested(CompletenessOfStateBody), "The same for every state of the workflow", required=True)
@@ -134,6 +134,7 @@ def transition(id: str, to_state: str) -> str:
 @requires("update-data")
 @blueprint.arguments(ToStateBody())
 @blueprint.response(200, RecordBody)
+@blueprint.errors("TRANSITION_ERROR")
 def transition_record(body: dict[str, Any], id: str) -> Response:
     """Move a record to another state, along its workflow's transitions and past their gates."""
     with transaction():
@@ -144,7 +145,7 @@ def transition_record(body: dict[str, Any], id: str) -> Response:
 @requires("read")
 @blueprint.response(200, CompletenessBody)
 def get_record_completeness(id: str) -> Response:
-    """Say which required attributes a record has and which it lacks, for its state and for every other."""
+    """Get how much of what is required a record has, for its state and for every state of its workflow."""
     with snapshot():
         record = load_record(id)
         rules = schema_rules(record.schema_id)

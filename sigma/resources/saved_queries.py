@@ -75,6 +75,7 @@ def list_saved_queries() -> Response:
 @session_only()
 @blueprint.arguments(SavedQueryRequestBody())
 @blueprint.response(201, SavedQueryBody)
+@blueprint.errors("CONFLICT")
 def create_saved_query(body: dict[str, Any]) -> Response:
     """Save a search under a name, if it can be run as it is."""
     with transaction():

@@ -56,45 +56,56 @@ class FullTextBody(Body):
     limit = bound_field("How many to answer at most; 50 when absent", 1, 1000)
 
 
-class Condition(NamedTuple):
-    """What a record must meet to be found: what of it is judged, and who judges."""
-
-    judged: str  # SQL, of constants
-    parameters: tuple[Any, ...]
-    judge: Callable[..., bool]
-
-
 class Judges(threading.local):
-    """Those of the search that a thread is doing."""
+    """What the search that a thread is doing asks of records, each part by its place."""
 
-    present: Sequence[Callable[..., bool]] = ()
+    present: Sequence[Callable[[Any], bool]] = ()
 
 
 _judges = Judges()
 
 
 @sql_function
-def meets(place: int, *judged: Any) -> bool:
-    """Return what the judge at a place among those of the present search says."""
-    return _judges.present[place](*judged)
+def meets(place: int, judged: Any) -> bool:
+    """Return what the present search's judge at a place says."""
+    return _judges.present[place](judged)
 
 
-def find_page(conditions: Iterable[Condition], joined_by: str, schema_id: str | None, offset: int, limit: int) -> Response:
-    """Return one page of the records, all or of one schema, that meet conditions; newest last.
+IN_BODY = "meets(?, body)"
+IN_VALUES = (  # of an attribute; what is stored under its alias does not count if the schema does not have it any more
+    "meets(?, CASE WHEN schema_id IN (SELECT id FROM model_references WHERE tenant = ? AND kind = 'schema'"
+    " AND target_kind = 'attribute' AND target_id = ?) THEN json_extract(body, ?) END)"
+)
 
-    SQL goes through the records and picks out of each what is judged, Python judges it.
+
+class Condition(NamedTuple):
+    """What a record must meet to be found."""
+
+    judge: Callable[[Any], bool]  # of its text, or of that of its values of an attribute, None if it has none
+    attribute: dict[str, Any] | None = None
+
+
+def find_page(
+    conditions: list[Condition], schema_id: str | None, offset: int, limit: int, is_one_enough: bool = False
+) -> Response:
+    """Return one page of the records, all or of one schema, that meet all conditions, or one; newest last.
+
+    SQL goes through the records and hands out what is judged, Python judges it.
     """
-    conditions = list(conditions)
     sql, parameters = "SELECT seq FROM entities WHERE tenant = ? AND is_variant = 0", [g.tenant]
     if schema_id is not None:
         sql += " AND schema_id = ?"
         parameters.append(schema_id)
-    if conditions:
-        sql += f" AND ({joined_by.join(f'meets({place}, {one.judged})' for place, one in enumerate(conditions))})"
-        parameters += [parameter for condition in conditions for parameter in condition.parameters]
+    sql += " AND (0" if is_one_enough and conditions else " AND (1"
+    for place, (_, attribute) in enumerate(conditions):
+        sql += " OR " if is_one_enough else " AND "
+        sql += IN_BODY if attribute is None else IN_VALUES
+        named = () if attribute is None else (g.tenant, attribute["id"], f'$.values."{attribute["alias"]}"')
+        parameters.extend((place, *named))
+    sql += ") ORDER BY seq"
     _judges.present = [condition.judge for condition in conditions]
     total, page = 0, []
-    for total, (seq,) in enumerate(execute(sql + " ORDER BY seq", *parameters), 1):
+    for total, (seq,) in enumerate(execute(sql, *parameters), 1):
         if offset < total <= offset + limit:
             page.append(seq)
     sql = "SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ? AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
@@ -116,20 +127,7 @@ def mention(texts: Iterable[str]) -> Condition:
                 return False
         return True
 
-    return Condition("body", (), judge)
-
-
-def meet(criteria: AttributeCriteria) -> Condition:
-    """Return the condition that a record's values of an attribute meet the criteria on it.
-
-    What it has stored under the alias does not count if its schema does not have the attribute any more.
-    """
-    judged = (
-        "CASE WHEN schema_id IN (SELECT id FROM model_references WHERE tenant = ? AND kind = 'schema'"
-        " AND target_kind = 'attribute' AND target_id = ?) THEN json_extract(body, ?) END"
-    )
-    attribute = criteria.attribute
-    return Condition(judged, (g.tenant, attribute["id"], f'$.values."{attribute["alias"]}"'), criteria.are_met)
+    return Condition(judge)
 
 
 def require_schema(query: dict[str, Any], path: str = "") -> None:
@@ -138,20 +136,25 @@ def require_schema(query: dict[str, Any], path: str = "") -> None:
         require_existing([(f"{path}schemaId", "schema", query["schemaId"])])
 
 
+def is_one_enough(query: dict[str, Any]) -> bool:
+    """Return whether a record need meet only one of a query's criteria."""
+    return query.get("criteriaOperator") == "or"
+
+
 def read_query(query: dict[str, Any], path: str) -> list[AttributeCriteria]:
     """Return the criteria of a query. Raises ApiError 400, naming fields below the path, for what does not exist or fit."""
     require_schema(query, path)
-    return make_criteria(query.get("criteria", []), query.get("criteriaOperator") == "or", path)
+    return make_criteria(query.get("criteria", []), is_one_enough(query), path)
 
 
 def search(query: dict[str, Any], path: str = "") -> Response:
     """Return the page of records that a query asks for. Raises ApiError 400 as read_query() does."""
     criteria = read_query(query, path)
-    conditions = [meet(one) for one in criteria]
-    if literals := [text for one in criteria for text in one.literals]:
-        conditions.insert(0, mention(literals))
-    joined_by = " OR " if query.get("criteriaOperator") == "or" else " AND "
-    return find_page(conditions, joined_by, query.get("schemaId"), query.get("offset", 0), query.get("limit", 50))
+    literals = [text for one in criteria for text in one.literals]
+    conditions = [mention(literals)] if literals else []
+    conditions += [Condition(one.are_met, one.attribute) for one in criteria]
+    offset, limit = query.get("offset", 0), query.get("limit", 50)
+    return find_page(conditions, query.get("schemaId"), offset, limit, is_one_enough(query))
 
 
 def text_aliases() -> dict[str, list[str]]:
@@ -174,11 +177,11 @@ class Words(NamedTuple):
     folded: list[str]
     aliases: dict[str, list[str]]  # of the attributes whose values are such texts, by schema
 
-    def are_in(self, schema_id: str, body: str) -> bool:
+    def are_in(self, body: str) -> bool:
         """Return whether each word is in a text value of a record."""
-        values, lines = json.loads(body)["values"], list[str]()
-        for alias in self.aliases.get(schema_id, ()):
-            for entry in values.get(alias, ()):
+        record, lines = json.loads(body), list[str]()
+        for alias in self.aliases.get(record["schemaId"], ()):
+            for entry in record["values"].get(alias, ()):
                 value = entry["value"]
                 lines.extend(item for item in (value if isinstance(value, list) else (value,)) if isinstance(item, str))
         text = "\n".join(lines).casefold()  # a word has no space in it, and so is in one line or in none
@@ -188,8 +191,7 @@ class Words(NamedTuple):
 def search_words(text: str, schema_id: str | None, offset: int, limit: int) -> Response:
     """Return one page of the records, all or of one schema, that have each word of a text in a text value."""
     words = list(dict.fromkeys(text.casefold().split()))
-    in_values = Condition("schema_id, body", (), Words(words, text_aliases()).are_in)
-    return find_page([mention(words), in_values], " AND ", schema_id, offset, limit)
+    return find_page([mention(words), Condition(Words(words, text_aliases()).are_in)], schema_id, offset, limit)
 
 
 @blueprint.post("/search")

@@ -28,6 +28,32 @@ def read_demo() -> dict[str, Any]:
     return demo
 
 
+def read_examples() -> dict[str, Any]:
+    """Return what the OpenAPI document takes its examples from.
+
+    These are the ids that stand in paths; what is known of the members of bodies, by the body's class; what single
+    operations are sent, answer or refuse; the messages of errors, by their code; and credentials, by the document's name.
+    """
+    demo = read_demo()
+    examples, key, user = demo["examples"], demo["apiKeys"][0], demo["users"][0]
+    shown = [(kind, body) for kind, body in demo["model"] if body["id"] in examples["ids"].values()]
+    known = {type(MODEL[kind]).__name__: MODEL[kind].load(body) for kind, body in shown}
+    known |= {
+        "OptionValueBody": known["OptionListBody"]["values"][0],
+        "TransitionBody": known["WorkflowBody"]["transitions"][0],
+    }
+    known |= {"RecordBody": demo["records"][0], "VariantBody": demo["variants"][0][1], "CategoryBody": demo["categories"][0][1]}
+    known |= {"UserBody": user, "LoginBody": user, "TenantBody": demo["workspace"], "ApiKeyBody": key}
+    return {
+        **examples,
+        "bodies": known | {name: {**known.get(name, {}), **more} for name, more in examples["bodies"].items()},
+        "credentials": {
+            "apiKey": f"the demo workspace has `{key['rawKey']}` ({', '.join(key['permissions'])})",
+            "session": f"in the demo workspace as `{user['email']}` with the password `{user['password']}`",
+        },
+    }
+
+
 def insert_content(demo: dict[str, Any]) -> None:
     """Store what the demo workspace holds in the current workspace, checked as if it had come through the API."""
     for kind, body in demo["model"]:  # one that comes again replaces the first: roles and workflows refer to each other
