@@ -8,6 +8,8 @@ import itertools
 import json
 import random
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import UTC, date, datetime, time
 from fractions import Fraction
 
@@ -16,6 +18,7 @@ from conftest import Caller
 
 import app as service
 from sigma import database
+from sigma.resources import search_criteria
 
 DANISH, DANISH_AT_HOME = {"dim-language": "seg-da"}, {"dim-language": "seg-da", "dim-market": "seg-dk"}
 SCOPES = [{}, DANISH, DANISH_AT_HOME, {"dim-market": "seg-se"}]
@@ -539,3 +542,33 @@ def test_a_scope_of_thousands_of_dimensions_is_refused_by_its_first(searched, er
     scope = {f"dim-{number}": "seg" for number in range(20_000)}
     message = error(caller.post("/search", {"criteria": [criterion("text", "isEmpty", scope=scope)]}), 400)
     assert message.endswith("dimension 'dim-19' does not exist; and more")
+
+
+# What fails
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/search", {"criteria": [criterion("product-name", "contains", "coastal")]}),
+        ("/search", {"criteria": [criterion("product-name", "isNotEmpty")]}),
+        ("/search/full-text", {"query": "coastal"}),
+    ],
+)
+def test_a_stored_text_that_is_damaged_is_a_failure_of_the_database(path, body, app, admin, error):
+    damage = "UPDATE entities SET body = replace(body, 'Coastal', CAST(x'ff' AS TEXT)) WHERE id = 'ent-coastal-wb'"
+    with closing(sqlite3.connect(app.config["DATABASE"])) as db, db:
+        db.execute(damage)
+    error(admin.post(path, body), 503)
+    with closing(sqlite3.connect(app.config["DATABASE"])) as db, db:
+        db.execute("UPDATE entities SET body = replace(body, CAST(x'ff' AS TEXT), 'Coastal') WHERE id = 'ent-coastal-wb'")
+    assert ids(admin.post(path, body).json["items"])[0] == "ent-coastal-wb"
+
+
+def test_a_failure_of_ours_while_records_are_judged_is_told_in_the_log(admin, error, monkeypatch, capfd):
+    def fail(_):
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr(search_criteria, "fold", fail)
+    error(admin.post("/search", {"criteria": [criterion("product-name", "contains", "coastal")]}), 500)
+    assert "ZeroDivisionError: of ours" in capfd.readouterr().err

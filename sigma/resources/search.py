@@ -1,8 +1,10 @@
 """Search: the records whose values meet criteria, or have words in them."""
 
 import json
+import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from flask import Response, g, request
@@ -56,19 +58,44 @@ class FullTextBody(Body):
     limit = bound_field("How many to answer at most; 50 when absent", 1, 1000)
 
 
-class Judges(threading.local):
-    """What the search that a thread is doing asks of records, each part by its place."""
-
-    present: Sequence[Callable[[Any], bool]] = ()
+Judge = Callable[[Any], bool]
 
 
-_judges = Judges()
+class Judging(threading.local):
+    """What the search that a thread is doing asks of records, each part by its place, and what kept it from an answer."""
+
+    judges: Sequence[Judge] = ()
+    failure: Exception | None = None
+
+
+_present = Judging()
 
 
 @sql_function
-def meets(place: int, judged: Any) -> bool:
+def meets(place: int, judged: str | None) -> bool:
     """Return what the present search's judge at a place says."""
-    return _judges.present[place](judged)
+    try:
+        return _present.judges[place](judged)
+    except Exception as failure:
+        _present.failure = failure
+        raise
+
+
+@contextmanager
+def judging(judges: Sequence[Judge]) -> Iterator[None]:
+    """Let SQL ask these judges in the block.
+
+    Raises what a judge raises, of which SQLite tells no more than that something was raised, as it does of a damaged text.
+    """
+    _present.judges, _present.failure = judges, None
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if str(error) != "user-defined function raised exception":
+            raise
+        raise _present.failure or sqlite3.DatabaseError("a stored text is damaged") from error
+    finally:
+        _present.judges = ()
 
 
 IN_BODY = "meets(?, body)"
@@ -81,7 +108,7 @@ IN_VALUES = (  # of an attribute; what is stored under its alias does not count 
 class Condition(NamedTuple):
     """What a record must meet to be found."""
 
-    judge: Callable[[Any], bool]  # of its text, or of that of its values of an attribute, None if it has none
+    judge: Judge  # of its text, or of that of its values of an attribute, None if it has none
     attribute: dict[str, Any] | None = None
 
 
@@ -103,11 +130,11 @@ def find_page(
         named = () if attribute is None else (g.tenant, attribute["id"], f'$.values."{attribute["alias"]}"')
         parameters.extend((place, *named))
     sql += ") ORDER BY seq"
-    _judges.present = [condition.judge for condition in conditions]
     total, page = 0, []
-    for total, (seq,) in enumerate(execute(sql, *parameters), 1):
-        if offset < total <= offset + limit:
-            page.append(seq)
+    with judging([condition.judge for condition in conditions]):
+        for total, (seq,) in enumerate(execute(sql, *parameters), 1):
+            if offset < total <= offset + limit:
+                page.append(seq)
     sql = "SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ? AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
     return json_page(execute(sql, g.tenant, to_json(page)), total, offset, limit)
 
