@@ -14,7 +14,7 @@ from flask import current_app
 from sigma.migrations import MIGRATIONS
 from sigma.settings import ROOT, StartError
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = max(MIGRATIONS) + 1  # what schema.sql says, too
 APPLICATION_ID = 0x5349474D
 BUSY_TIMEOUT = 5  # seconds that a write waits for another one
 
