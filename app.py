@@ -34,7 +34,9 @@ from sigma.resources import (
     option_lists,
     records,
     roles,
+    saved_queries,
     schemas,
+    search,
     sessions,
     variants,
     workflows,
@@ -46,7 +48,10 @@ from sigma.standin.demo import read_examples
 
 # In the order of the API's documentation.
 MODEL_NOUNS = (schemas, attributes, dimensions, option_lists, workflows, roles)
-API = (health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories)
+API = (
+    *(health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories),
+    *(search, saved_queries),
+)
 STANDIN = (whoami, workspaces)
 
 

@@ -30,7 +30,7 @@ _thread = ThreadState()
 _files: dict[str, tuple[int, int]] = {}  # which file each path meant when this process prepared it
 
 
-SQL_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # what migrations call by name; without one of them they fail as a whole
+SQL_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # what SQL calls by name; without one a migration fails as a whole
 
 
 def sql_function(function: Callable[..., Any]) -> Callable[..., Any]:

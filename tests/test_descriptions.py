@@ -35,7 +35,10 @@ def descriptions(document, part, member, of=()):
         inner = re.findall("#/components/schemas/([A-Za-z]+)", json.dumps(document["components"]["schemas"][name]))
         names.extend(set(inner) - set(names))
     bodies = [document["components"]["schemas"][name].get("properties", {}) for name in names]
-    return {body[member]["description"] for body in bodies if body.keys() >= {member, *of}}
+    wanted = [
+        body for body in bodies if body.keys() >= {member, *of} and "operator" not in body
+    ]  # which a search's criterion has
+    return {body[member]["description"] for body in wanted}
 
 
 def told_of_values(document, operation):

@@ -31,6 +31,7 @@ LISTS = [
     "api-keys",
     "records",
     "variants",
+    "saved-queries",
 ]
 
 NAMED = {"alias": "renamed", "name": "Renamed"}
@@ -99,12 +100,15 @@ FOREIGN_PATHS = [
     ("PUT", "/records/{ent-coastal-wb}/variants/{var-cw-s}", {"values": {"size": [{**SCOPED, "value": "XL"}]}}, 200),
     ("PATCH", "/records/{ent-coastal-wb}/variants/{var-cw-s}/values/{size}", {"value": "XL"}, 200),
     ("DELETE", "/records/{ent-coastal-wb}/variants/{var-cw-s}", None, 204),
+    ("GET", "/saved-queries/{sq-cheap-caps}", None, 200),
+    ("DELETE", "/saved-queries/{sq-cheap-caps}", None, 204),
+    ("POST", "/saved-queries/{sq-cheap-caps}/execute", None, 200),
 ]
 
 KINDS = {  # how a 404 calls what is missing, by what stands before its id in the path
     **{"api-keys": "Api key", "schemas": "Schema", "attributes": "Attribute", "dimensions": "Dimension", "roles": "Role"},
     **{"option-lists": "Option list", "workflows": "Workflow", "catalogs": "Catalog", "categories": "Category"},
-    **{"records": "Record", "variants": "Variant"},
+    **{"records": "Record", "variants": "Variant", "saved-queries": "Saved query"},
 }
 
 # What a workspace with ids of its own puts in those bodies, so that nothing but the path can be at fault.
@@ -150,6 +154,7 @@ OWN = [
     ("/catalogs/cat-own/categories", {"id": "cat-own-low", "alias": "low", "name": "Low", "parentId": "cat-own-top"}),
     ("/records", {"id": "ent-own", "schemaId": "schema-own", "values": {}}),
     ("/records/ent-own/variants", {"id": "var-own", "values": {}}),
+    ("/saved-queries", {"id": "sq-own", "name": "Own", "query": {}}),
 ]  # fmt: skip
 OWN_IDS = {
     "schemas": ["schema-own"],
@@ -162,6 +167,7 @@ OWN_IDS = {
     "api-keys": [],
     "records": ["ent-own"],
     "variants": ["var-own"],
+    "saved-queries": ["sq-own"],
 }
 
 NEW = {"id": "new", "alias": "new", "name": "New"}
@@ -177,6 +183,11 @@ def record(**values):
     """Return a record with one value for each of these attributes of `ws-other`."""
     entries = {f"own-{alias}": [{**SCOPED, **value}] for alias, value in values.items()}
     return {"schemaId": "schema-own", "values": entries}
+
+
+def criterion(alias="own-name", **more):
+    """A criterion of a search."""
+    return {"attribute": alias, "operator": "isNotEmpty", **more}
 
 
 def guarded_by(id):
@@ -241,6 +252,17 @@ FOREIGN_BODIES = [
      lambda id: {"values": record(link={"value": id})["values"]}),
     ("PATCH", "/records/ent-own/variants/var-own/values/own-link", "value", "ent-coastal-wb", "ent-own",
      lambda id: {"value": id}),
+    ("POST", "/search", "schemaId", "schema-apparel", "schema-own", lambda id: {"schemaId": id}),
+    ("POST", "/search", "criteria[0].attribute", "size", "own-name", lambda id: {"criteria": [criterion(id)]}),
+    ("POST", "/search", "criteria[0].scope", "dim-market", "dim-own",
+     lambda id: {"criteria": [criterion(scope={id: "seg-own"})]}),
+    ("POST", "/search", "criteria[0].scope.dim-own", "seg-dk", "seg-own",
+     lambda id: {"criteria": [criterion(scope={"dim-own": id})]}),
+    ("POST", "/search/full-text", "schemaId", "schema-apparel", "schema-own", lambda id: {"query": "a", "schemaId": id}),
+    ("POST", "/saved-queries", "query.schemaId", "schema-apparel", "schema-own",
+     lambda id: {"name": "New", "query": {"schemaId": id}}),
+    ("POST", "/saved-queries", "query.criteria[0].attribute", "size", "own-name",
+     lambda id: {"name": "New", "query": {"criteria": [criterion(id)]}}),
 ]  # fmt: skip
 
 
@@ -317,6 +339,8 @@ def copy_demo(admin, stranger):
         build(stranger, [(f"/records/{body['entityId']}/variants", variant)])
     for catalog in admin.get("/catalogs").json:
         copy_categories(admin.get(f"/catalogs/{catalog['id']}/tree").json, admin, stranger)
+    for body in admin.get("/saved-queries").json:
+        build(stranger, [("/saved-queries", {name: body[name] for name in ("id", "name", "query")})])
     assert stranger.post("/records/ent-trail-cap/transition", {"toStateId": "state-review"}).status_code == 200
 
 
@@ -490,6 +514,26 @@ def test_filtering_by_ones_own_ids_finds_ones_own(same, stranger, admin):
         answers = [caller.get(path).json for caller in (admin, stranger)]
         assert [answer["total"] for answer in answers] == [ours, theirs]
         assert [len(answer["items"]) for answer in answers] == [ours, theirs]
+
+
+def test_a_search_finds_ones_own_records_and_no_other(same, stranger, admin):
+    cap = [{"attribute": "product-name", "operator": "contains", "value": "cap"}]
+    asked = [
+        *(("POST", "/search", {}), ("POST", "/search", {"criteria": cap}), ("POST", "/search/full-text", {"query": "cap"})),
+        *(("GET", "/search/text?q=cap", None), ("POST", "/saved-queries/sq-cheap-caps/execute", None)),
+    ]
+
+    def found(caller):
+        answers = [caller.request(*question).json for question in asked]
+        assert all(answer["total"] == len(answer["items"]) for answer in answers)
+        return [[item["id"] for item in answer["items"]] for answer in answers]
+
+    assert found(admin) == found(stranger) == [["ent-coastal-wb", "ent-trail-cap"]] + [["ent-trail-cap"]] * 4
+    assert stranger.delete("/records/ent-trail-cap").status_code == 204
+    values = {"product-name": [{**SCOPED, "value": "Night Cap"}], "price": [{**SCOPED, "value": 5}]}
+    build(stranger, [("/records", {"id": "ent-night-cap", "schemaId": "schema-apparel", "values": values})])
+    assert found(admin) == [["ent-coastal-wb", "ent-trail-cap"]] + [["ent-trail-cap"]] * 4
+    assert found(stranger) == [["ent-coastal-wb", "ent-night-cap"]] + [["ent-night-cap"]] * 4
 
 
 def test_a_new_workspace_sees_nothing_of_another(stranger):

@@ -17,6 +17,7 @@ from sigma.resources.entities import Entity, load_record
 from sigma.resources.history import log_change
 from sigma.resources.records import RecordBody, blueprint
 from sigma.resources.rules import SchemaRules, schema_rules
+from sigma.resources.values import is_empty
 from sigma.resources.workflows import TransitionBody
 
 
@@ -69,7 +70,7 @@ def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | Non
     missing: list[str] = []
     for alias, rule in rules.attributes.items():
         if alias in by_state or rule.is_required:
-            has_value = any(entry["value"] not in ("", [], {}) for entry in values.get(alias, []))
+            has_value = any(not is_empty(entry["value"]) for entry in values.get(alias, []))
             (filled if has_value else missing).append(alias)
     required = len(filled) + len(missing)
     score = 100 * len(filled) // required if required else 100

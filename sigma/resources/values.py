@@ -88,6 +88,11 @@ class ValuesBody(Body):
     values = Values(required=True)
 
 
+def is_empty(value: Any) -> bool:
+    """Return whether a value says nothing: an empty text, list or object."""
+    return value in ("", [], {})
+
+
 ScopeKey = tuple[tuple[str, str], ...]
 Scopes = dict[str, set[ScopeKey]]  # by the alias of an attribute
 

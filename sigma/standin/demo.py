@@ -15,6 +15,7 @@ from sigma.resources.categories import CategoryRequestBody, insert_assignment, i
 from sigma.resources.lifecycle import transition
 from sigma.resources.model import MODEL, exists, load_object, store_object
 from sigma.resources.records import RecordRequestBody, insert_record
+from sigma.resources.saved_queries import SavedQueryRequestBody, insert_saved_query
 from sigma.resources.users import insert_user, next_sessions_from
 from sigma.resources.variants import VariantRequestBody, insert_variant
 
@@ -68,6 +69,8 @@ def insert_content(demo: dict[str, Any]) -> None:
         insert_assignment(category_id, record_id)
     for record_id, state_id in demo["transitions"]:
         transition(record_id, state_id)
+    for query in demo["savedQueries"]:
+        insert_saved_query(SavedQueryRequestBody().load(query))
 
 
 hash_demo_password = functools.cache(generate_password_hash)  # slow on purpose, and everybody knows these

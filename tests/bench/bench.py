@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import inprocess
 import locks
+import searching
 import sizes
 import sockets
 import starting
@@ -55,6 +56,7 @@ GOALS = [
     Row("inprocess", "post", "POST of a 1 kB record, validated and committed ÷ the same", Goal(6, 4)),
     Row("sizes", "look-up", "key look-up at {many:,} keys ÷ at 10", Goal(2, 1.2)),
     Row("sizes", "page", "page and `total` with {many:,} records ÷ with 1,000", Goal(1.5, 1.1)),
+    Row("searching", "search", "search of 10,000 records by a word and a price ÷ a bare scan with json_each", Goal(2, 1.2)),
     Row(
         "sockets",
         "bare-16",
@@ -75,6 +77,7 @@ BESIDES = [
     Row("sizes", "filtered", "page of a filtered list, likewise"),
     Row("sizes", "get", "one record by its id, likewise, and with {many:,} keys ÷ with 10"),
     Row("sizes", "deep", "page at offset {deep:,} of {many:,} ÷ at 900 of 1,000"),
+    Row("searching", "numbers", "search by two limits of a price, which most records meet ÷ the same"),
     Row("sockets", "bare-1", "over sockets, 1 connection: authenticated record ÷ bare Flask"),
     Row("sockets", "django-1", "over sockets, 1 connection: ÷ DRF + API keys"),
     Row("sockets", "fastapi-1", "over sockets, 1 connection: ÷ FastAPI + sqlite3"),
@@ -90,6 +93,7 @@ def prepare_parts(rounds: int | None, many: int) -> dict[str, Callable[[Path], F
     return {
         "inprocess": partial(inprocess.measure, rounds=rounds or 50),
         "sizes": partial(sizes.measure, rounds=rounds or 100, many=many),
+        "searching": partial(searching.measure, rounds=rounds or 50),
         "sockets": partial(sockets.measure, rounds=rounds or 30),
         "starting": partial(starting.measure, rounds=rounds or 10),
         "locks": partial(locks.measure, seconds=rounds or 5),
