@@ -4,10 +4,11 @@
 --
 -- An object's JSON text is stored once, in `body`, exactly as it is served. The columns that are looked up are
 -- generated from that text by the database itself, so what is indexed can never differ from what is answered.
--- Every key starts with the tenant, and so does every foreign key: a link across tenants cannot be stored.
+-- Every key starts with the tenant, but for emails and hashes of API keys, which tell whose they are; and so does every
+-- foreign key: a link across tenants cannot be stored.
 
 PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
-PRAGMA user_version = 5;             -- the version of this schema; app.py brings an older one forward, and refuses a newer one
+PRAGMA user_version = 5;             -- the version of this schema; sigma/migrations.py brings an older one forward, a newer one is refused
 
 
 -- Workspaces, users, sessions

@@ -106,8 +106,6 @@ def setting_text(value: Any) -> str:
     """Return how a value that a program gives would stand in the environment. Raises ValueError."""
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return str(int(value))
     if isinstance(value, list | tuple):
         return ",".join(setting_text(item) or "''" for item in value)
     if isinstance(value, str | int | os.PathLike):
@@ -118,15 +116,18 @@ def setting_text(value: Any) -> str:
 def read_setting(name: str, given: Mapping[str, Any]) -> Any:
     """Return a setting's value: what a program gives for it, else what the environment says, else its default.
 
-    Raises StartError for a value that cannot be read.
+    None and an empty text say nothing. Raises StartError for a value that cannot be read.
     """
-    setting = SETTINGS[name]
-    source = name if name in given else next((name for name in setting.variables if os.environ.get(name)), "")
-    try:
-        text = setting_text(given[name]) if name in given else os.environ.get(source, "")
-        return setting.read(text) if text else setting.default
-    except ValueError as error:
-        raise StartError(f"{source}: {error}") from None
+    setting, value = SETTINGS[name], given.get(name)
+    sources = [(name, int(value) if setting.read is yes_or_no and isinstance(value, bool) else value)]
+    sources += [(variable, os.environ.get(variable)) for variable in setting.variables]
+    for source, said in sources:
+        try:
+            if text := setting_text(said):
+                return setting.read(text)
+        except ValueError as error:
+            raise StartError(f"{source}: {error}") from None
+    return setting.default
 
 
 def read_settings(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,6 +136,8 @@ def read_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises StartError for a value that cannot be read, or a name that is no setting of the service or of Flask.
     """
     if unknown := given.keys() - SETTINGS.keys() - Flask.default_config.keys():
-        raise StartError(f"{', '.join(sorted(unknown))}: no such setting; there are {', '.join(SETTINGS)}, and those of Flask")
+        raise StartError(
+            f"{', '.join(sorted(map(str, unknown)))}: no such setting; there are {', '.join(SETTINGS)}, and those of Flask"
+        )
     wanted = (name for name, setting in SETTINGS.items() if name in given or not setting.is_for_serving)
     return {**given, **{name: read_setting(name, given) for name in wanted}}

@@ -43,9 +43,13 @@ def rows(path, sql):
 
 
 def content(path):
-    """Everything that a database holds."""
-    with closing(sqlite3.connect(path)) as db:
-        return list(db.iterdump())
+    """Everything that a database holds, but from when on sessions count, which is later after a restore."""
+    with closing(sqlite3.connect(":memory:")) as copy:
+        with closing(sqlite3.connect(path)) as db:
+            db.backup(copy)
+        copy.execute("UPDATE users SET sessions_from = 0")
+        copy.execute("DELETE FROM settings WHERE name = 'sessions_from'")
+        return list(copy.iterdump())
 
 
 def listing(path):
@@ -398,3 +402,27 @@ def test_a_restore_waits_for_a_write_and_gives_up_on_one_that_does_not_end(path,
         writer.execute("COMMIT")
     assert rows(path, "SELECT count(*) FROM workspaces") == [(3,)]
     assert listing(path) == names
+
+
+def test_a_restore_revives_no_session_and_none_fits_a_workspace_that_comes_later(app, admin, path, tmp_path, run):
+    """Since the backup was made, sessions may have ended, and users and workspaces gone whose ids come back."""
+    create = ["workspace", "create", "acme", "--name", "Acme", "--email", "ann@acme.example"]
+
+    def sign_in(password):
+        answer = Caller(app).post("/auth/login", {"email": "ann@acme.example", "password": password})
+        assert answer.status_code == 200, answer.json
+        return Caller(app, {"Authorization": f"Bearer {answer.json['token']}"})
+
+    assert run(*create, stdin="the first password\n").exit_code == 0
+    first = sign_in("the first password")
+    assert run("backup", str(tmp_path / "copy.db")).exit_code == 0
+    assert run("users", "password", "ann@acme.example", stdin="the second password\n").exit_code == 0
+    second = sign_in("the second password")
+    result = run("restore", str(tmp_path / "copy.db"), "--yes")
+    assert result.exit_code == 0
+    again = sign_in("the first password")
+    assert [caller.get("/roles").status_code for caller in (first, second, again, admin)] == [401, 401, 200, 200]
+    assert run("workspace", "delete", "acme", "--yes").exit_code == 0
+    assert run(*create, stdin="the third password\n").exit_code == 0
+    third = sign_in("the third password")
+    assert [caller.get("/roles").status_code for caller in (first, second, again, third)] == [401, 401, 401, 200]

@@ -105,11 +105,22 @@ def test_a_value_that_cannot_be_read_is_refused_and_who_gave_it_is_named(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_argument_that_is_none_means_the_default_whatever_the_environment_says(tmp_path, monkeypatch):
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_an_argument_that_says_nothing_is_like_none(tmp_path, monkeypatch, nothing):
+    """A program that passes on a variable that is not set does not mean the database beside the code."""
     monkeypatch.setenv("SIGMA_RECORD_LIMIT", "5")
+    monkeypatch.setenv("SIGMA_DATABASE", str(tmp_path / "new.db"))
+    config = service.create_app({"DATABASE": nothing, "RECORD_LIMIT": nothing}).config
+    assert (config["DATABASE"], config["RECORD_LIMIT"]) == (str(tmp_path / "new.db"), 5)
+
+
+def test_true_is_no_number_and_a_number_no_name(tmp_path):
     config = {"DATABASE": str(tmp_path / "new.db")}
-    assert service.create_app(config).config["RECORD_LIMIT"] == 5
-    assert service.create_app({**config, "RECORD_LIMIT": None}).config["RECORD_LIMIT"] is None
+    with pytest.raises(settings.StartError, match=r"^RECORD_LIMIT: expected a whole number from 0 to 1000000000, got 'True'"):
+        service.create_app({**config, "RECORD_LIMIT": True})
+    with pytest.raises(settings.StartError, match=r"^1: no such setting"):
+        service.create_app({**config, 1: 2})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_setting_is_refused_and_those_that_exist_are_named(tmp_path):
@@ -237,8 +248,8 @@ def test_a_refusal_repeats_no_more_than_60_characters(read):
     ("value", "text"),
     [
         (None, ""),
-        (True, "1"),
-        (False, "0"),
+        (True, "True"),
+        (False, "False"),
         (0, "0"),
         (8080, "8080"),
         ("as it is", "as it is"),

@@ -334,3 +334,11 @@ def test_a_reset_ends_no_session_and_revives_none(app, standin, admin, editor, r
     assert live.get("/roles").status_code == 200
     new = signed_in(app, anonymous.post("/auth/login", {"email": "editor@sigma.io", "password": "editor"}).json)
     assert new.get("/roles").status_code == 200
+
+
+def test_resets_do_not_move_sessions_into_the_future(app, standin, run, anonymous):
+    """Only a user who is new gets a later second from which sessions count."""
+    before = sql(app, "SELECT id, sessions_from FROM users WHERE tenant = 'ws-demo'")
+    for _ in range(5):
+        assert standin("POST", "/reset", {}).status_code == 204
+    assert sql(app, "SELECT id, sessions_from FROM users WHERE tenant = 'ws-demo'") == before

@@ -1,8 +1,10 @@
 """`flask backup` and `flask restore`: copies of the database, made and put back while the service runs."""
 
+import math
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -161,6 +163,21 @@ def find_reaccepted_keys(backup: sqlite3.Connection) -> list[dict[str, str]]:
     return [{"workspace": workspace, "id": id, "name": name} for workspace, id, name, _ in rows]
 
 
+def keep_ended_sessions(copy: sqlite3.Connection) -> None:
+    """Let no session count in a copy that will replace the live database, if it does not count now.
+
+    Since the backup was made, a user may have got a new password or been deleted, also with the workspace, and another may
+    have the same ids. Sessions of such users begin to count later than any token of either database.
+    """
+    counter = "SELECT ifnull(max(CAST(value AS INTEGER)), 0) FROM settings WHERE name = 'sessions_from'"
+    second = 1 + max(math.floor(time.time()), *(db.execute(counter).fetchone()[0] for db in (copy, get_db())))
+    users = "SELECT tenant, id, sessions_from FROM users"
+    ended = set(copy.execute(users)) - set(execute(users))
+    rows = [(second, tenant, id) for tenant, id, _ in ended]
+    copy.executemany("UPDATE users SET sessions_from = ? WHERE tenant = ? AND id = ?", rows)
+    copy.execute("INSERT OR REPLACE INTO settings (name, value) VALUES ('sessions_from', ?)", (second,))
+
+
 def replace_database(new: sqlite3.Connection, kept: Path) -> None:
     """Replace the contents of the live database, and keep the old ones in a file.
 
@@ -208,6 +225,7 @@ def restore(file: Path, yes: bool) -> Output:
             click.echo("These API keys are refused now, and will be accepted again:", err=True)
             click.echo(format_table(("WORKSPACE", "ID", "NAME"), *(key.values() for key in keys)), err=True)
         confirm(f"Replace what {path} holds ({count_totals(get_db())}) by {file} ({totals})?", yes)
+        keep_ended_sessions(new)
         replace_database(new, kept)
     data = {"database": str(path), "kept": str(kept), **totals._asdict(), "keysAcceptedAgain": keys}
     return Output(data, f"{path} now holds what {file} holds; its old contents are in {kept}.")

@@ -16,4 +16,4 @@ def make_demo() -> None:
     """
     with transaction():
         if not fetch_one("SELECT 1 FROM workspaces"):
-            insert_demo(read_demo())
+            insert_demo(read_demo(), living={})

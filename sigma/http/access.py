@@ -114,14 +114,14 @@ def guard() -> Response | None:
 
     It is the app's only before_request hook, and runs for every endpoint. Paths and methods that do not exist have none.
     """
-    about, asked = g._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
+    context, asked = g._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
     if asked.url_rule is None:
         return None
     access = asked.url_rule.access
     try:
         if access.needs_credential:
-            about.caller = caller = authenticate(asked.environ)
-            about.tenant = caller.tenant
+            context.caller = caller = authenticate(asked.environ)
+            context.tenant = caller.tenant
             check_permitted(caller, access)
         elif access.permission == "demo":
             if not holds_demo():

@@ -100,12 +100,12 @@ def authenticate_key(raw_key: str) -> Caller:
 
     It looks the key up every time: a cache would keep a deactivated key alive in another process.
     """
-    sql = "SELECT tenant, id, permissions, last_used_at, deactivated_at FROM api_keys WHERE hash = ?"
+    sql = "SELECT tenant, id, permissions, last_used_at, is_active FROM api_keys WHERE hash = ?"
     row = fetch_one(sql, hash_key(raw_key))
     if row is None:
         raise unauthorized(f"Invalid API key: {diagnose_key(raw_key)}")
-    tenant, id, permissions, last_used_at, deactivated_at = row
-    if deactivated_at is not None:
+    tenant, id, permissions, last_used_at, is_active = row
+    if not is_active:
         g.caller = Caller(tenant, id)  # for the log: somebody still uses it
         raise unauthorized("Invalid API key: it has been deactivated")
     # Writing on every call would cost more than all the rest, so a use within a second of the last is not written.

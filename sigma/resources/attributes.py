@@ -13,7 +13,7 @@ from sigma.http.blueprint import ApiBlueprint
 from sigma.http.fields import Body, Flag, Items, Number, Reference, enum_field, id_field, string_field, unique_items
 from sigma.http.responses import json_list
 from sigma.resources.model import ModelBody, add_model_routes, fetch_attribute_texts, load_object
-from sigma.resources.stored_values import hold_against
+from sigma.resources.stored_values import check_stored_values
 from sigma.resources.value_checks import ATTRIBUTE_TYPES, compile_pattern, exact
 
 blueprint = ApiBlueprint("Attributes", "The kinds of values that records hold.")
@@ -82,7 +82,7 @@ class AttributeBody(ModelBody):
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         """What records hold must fit, be claimed if it is unique, and not be lost with its alias."""
-        hold_against(old, new)
+        check_stored_values(old, new)
 
 
 add_model_routes(

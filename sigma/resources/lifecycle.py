@@ -97,8 +97,8 @@ def list_record_transitions(id: str) -> Response:
         record = load_record(id)
         rules = schema_rules(record.schema_id)
     report = completeness(rules, record.body["values"], record.state_id)
-    ways = [way for way in rules.transitions if way["fromStateId"] == record.state_id]
-    return json_response(to_json([way for way in ways if blocked_reason(way, report) is None]))
+    leaving = [transition for transition in rules.transitions if transition["fromStateId"] == record.state_id]
+    return json_response(to_json([transition for transition in leaving if blocked_reason(transition, report) is None]))
 
 
 def set_state(record: Entity, state_id: str) -> str:
@@ -120,10 +120,10 @@ def transition(id: str, to_state: str) -> str:
     if to_state not in rules.states:
         raise ApiError(400, f"toStateId: workflow '{rules.workflow['id']}' has no state {format_value(to_state)}")
     ends = (record.state_id, to_state)
-    ways = [way for way in rules.transitions if (way["fromStateId"], way["toStateId"]) == ends]
+    transitions = [possible for possible in rules.transitions if (possible["fromStateId"], possible["toStateId"]) == ends]
     report, first = completeness(rules, record.body["values"], record.state_id), None
-    for way in ways:
-        problem = blocked_reason(way, report)
+    for possible in transitions:
+        problem = blocked_reason(possible, report)
         if problem is None:
             return set_state(record, to_state)
         first = first or problem

@@ -70,7 +70,7 @@ def raise_if_full() -> None:
 
 
 def insert_record(body: dict[str, Any]) -> str:
-    """Store a new record and answer its text. Raises ApiError 400 or 409."""
+    """Store a new record and return its text. Raises ApiError 400 or 409."""
     rules = schema_rules(body["schemaId"])
     raise_for_problems(rules.values_problems(body["values"]))
     record = {

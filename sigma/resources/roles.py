@@ -51,12 +51,7 @@ class RoleBody(ModelBody):
     id = id_field("The role's id")
     name = string_field("The role's name")
     description = string_field("Who it is for", required=False, longest=10_000)
-    canManageSchemas = Flag(ROLE_FLAGS["canManageSchemas"], load_default=False)
-    canManageRoles = Flag(ROLE_FLAGS["canManageRoles"], load_default=False)
-    canManageDimensions = Flag(ROLE_FLAGS["canManageDimensions"], load_default=False)
-    canManageOptionLists = Flag(ROLE_FLAGS["canManageOptionLists"], load_default=False)
-    canExport = Flag(ROLE_FLAGS["canExport"], load_default=False)
-    canImport = Flag(ROLE_FLAGS["canImport"], load_default=False)
+    locals().update({flag: Flag(meaning, load_default=False) for flag, meaning in ROLE_FLAGS.items()})
     schemaPermissions = Items(
         fields.Nested(SchemaPermissionBody), "By schema", load_default=list, validate=unique_items("schemaId")
     )

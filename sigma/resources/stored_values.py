@@ -110,7 +110,7 @@ def claimed_as(attribute: dict[str, Any]) -> tuple[str, str, bool]:
     return attribute["alias"], attribute["type"], attribute["validation"].get("unique", False)
 
 
-def hold_against(old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+def check_stored_values(old: dict[str, Any] | None, new: dict[str, Any]) -> None:
     """Hold what records have under an attribute's alias against its new definition, and claim it when that is unique.
 
     Raises ApiError 409.

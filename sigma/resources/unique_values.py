@@ -70,8 +70,9 @@ def claim_values(
         )
         if not execute(sql, *key, entity_id).rowcount:
             sql = "SELECT entity_id FROM unique_values WHERE tenant = ? AND attribute = ? AND scope = ? AND value = ?"
-            (holder,), value = fetch_one(sql, *key), format_value(entries[index]["value"])
-            raise ApiError(409, f"values.{alias}[{index}].value: {value} is already the value of '{holder}'")
+            (holder,), value = fetch_one(sql, *key), entries[index]["value"]
+            told = "what was sent" if isinstance(value, list | dict) else format_value(value)
+            raise ApiError(409, f"values.{alias}[{index}].value: {told} is already the value of '{holder}'")
 
 
 def free_values(entity_id: str, alias: str, scopes: Iterable[ScopeKey]) -> None:

@@ -34,10 +34,11 @@ def fetch_users(tenant: str) -> list[dict[str, str]]:
 
 
 def next_sessions_from() -> int:
-    """Return from which second on the sessions of a user count, who is made now or has a new password now.
+    """Return the second from which sessions count for a user who is new, or has a new password.
 
-    It is later than the time of every token so far, because each user, also one with the ids of another who is gone, and
-    each new password get a later one. Who signs in before that second has begun gets a token that says it was issued in it.
+    It is later than the time of every token there is, because each new user and each new password get a later one. So a
+    token of a user who is gone never fits another user with the same ids. Who signs in before that second has begun gets a
+    token that says it was issued in it.
     """
     sql = (
         "INSERT INTO settings (name, value) VALUES ('sessions_from', ?1 + 1)"

@@ -86,12 +86,16 @@ def insert_demo_keys(demo: dict[str, Any]) -> None:
         )
 
 
-def insert_demo(demo: dict[str, Any]) -> None:
-    """Store the demo workspace as it is at first: its content, its users and its documented keys."""
+def insert_demo(demo: dict[str, Any], living: dict[str, int]) -> None:
+    """Store the demo workspace as it is at first: its content, its users and its documented keys.
+
+    Takes from which second on the sessions count of users who were there before; theirs go on.
+    """
     id = demo["workspace"]["id"]
     execute("INSERT INTO workspaces (id, name, is_demo) VALUES (?, ?, 1)", id, demo["workspace"]["name"])
     with impersonating(id, demo["users"][0]["id"]):
         insert_content(demo)
         for user in demo["users"]:
-            insert_user(user, hash_demo_password(user["password"]), next_sessions_from())
+            sessions_from = living[user["id"]] if user["id"] in living else next_sessions_from()
+            insert_user(user, hash_demo_password(user["password"]), sessions_from)
         insert_demo_keys(demo)

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from sigma.database import execute, fetch_one, get_db, transaction
+from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import demo_only
 from sigma.http.credentials import impersonating
 from sigma.http.errors import get_or_404
@@ -52,7 +52,7 @@ class ResetBody(Body):
 
 
 def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]:
-    """Store a workspace for a test, and answer it with what it takes to use it; nobody can sign in to it by password."""
+    """Store a workspace for a test, and return it with what it takes to use it; nobody can sign in to it by password."""
     id, name, demo = random_id("ws"), "Test workspace", read_demo()
     users = demo["users"] if content == "demo" else [{"id": "user-admin", "name": "Administrator", "roleId": "role-admin"}]
     sessions = {}
@@ -100,9 +100,8 @@ def reset_demo(wanted: dict[str, Any]) -> None:
     with transaction():
         demo = read_demo()
         id = demo["workspace"]["id"]
-        living = execute("SELECT sessions_from, tenant, id FROM users WHERE tenant = ?", id).fetchall()
+        living = dict(execute("SELECT id, sessions_from FROM users WHERE tenant = ?", id).fetchall())
         execute("DELETE FROM workspaces WHERE id = ?", id)
-        insert_demo(demo)
-        get_db().executemany("UPDATE users SET sessions_from = ? WHERE tenant = ? AND id = ?", living)
+        insert_demo(demo, living)
         if wanted["removeTestWorkspaces"]:
             execute("DELETE FROM workspaces WHERE is_disposable")
