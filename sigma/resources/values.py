@@ -76,6 +76,11 @@ class ValuesBody(Body):
     values = Values(required=True)
 
 
+def is_empty(value: Any) -> bool:
+    """Return whether a value counts as none: null, and an empty text, list or object."""
+    return value is None or value in ("", [], {})
+
+
 def scope_key(scope: dict[str, Any]) -> str:
     """Return the text that tells one scope from another, whatever the order of their members."""
     return to_json(scope, sort_keys=True)
