@@ -1,5 +1,6 @@
 """Serving: the server, and the processes that it runs."""
 
+import fcntl
 import http.client
 import json
 import math
@@ -9,6 +10,7 @@ import signal
 import socket
 import struct
 import sys
+import termios
 import time
 from contextlib import closing, suppress
 from typing import Any
@@ -18,7 +20,7 @@ from flask import Flask, current_app
 
 from sigma.cli import commands
 from sigma.database import close_db, fetch_one
-from sigma.http.bodies import BODY_TIMEOUT, _awaited
+from sigma.http.bodies import BODY_TIMEOUT, Waiting, _awaited
 from sigma.http.loopback import is_loopback
 from sigma.http.strict_json import to_json
 from sigma.settings import ROOT, StartError, read_setting
@@ -161,22 +163,33 @@ def sent_and_came(connection: socket.socket) -> tuple[float, float]:
     return last_data_sent / 1000, last_data_recv / 1000
 
 
-def keeps_waiting(connection: socket.socket, address: str, seconds: float) -> bool:
+def has_unsent(connection: socket.socket) -> bool:
+    """Return whether there is something that the client at a connection has not taken yet."""
+    if sys.platform != "linux":
+        return True  # another system may not tell
+    (count,) = struct.unpack("=i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))
+    return bool(count)
+
+
+def keeps_waiting(connection: socket.socket, waiting: Waiting, seconds: float) -> bool:
     """Return whether it may be for this client at an address that a thread has been waiting for so many seconds.
 
-    Others may wait for the same thread. At first only those count who have been silent all the time, and to whom nothing
-    was sent, except perhaps a "100 Continue" at the beginning; then also those who have sent something. In the end all do:
-    what was sent may be the rest of an earlier answer, or sent again because the network has failed.
+    When a body is waited for, others may wait for the same thread. At first only those count who have been silent all the
+    time, and to whom nothing was sent, except perhaps a "100 Continue" at the beginning; then also those who have sent
+    something. In the end all do: what was sent may be the rest of an earlier answer, or sent again because the network has
+    failed. When an answer is to be taken, the client is one who has not taken what was sent.
     """
     peer = connection.getpeername()
-    if not isinstance(peer, tuple) or peer[0].partition("%")[0] != address:
+    if not isinstance(peer, tuple) or peer[0].partition("%")[0] != waiting.address:
         return False
+    if not waiting.for_body:
+        return has_unsent(connection)
     sent, came = sent_and_came(connection)
     may_have_sent, may_be_anyone = (seconds > BODY_TIMEOUT + times * PATIENCE for times in (1, 2))
     return may_be_anyone or (sent > seconds - 0.5 and (may_have_sent or came > BODY_TIMEOUT))
 
 
-def hang_up(address: str, seconds: float) -> int:
+def hang_up(waiting: Waiting, seconds: float) -> int:
     """End this process's connections to clients of whom keeps_waiting() is true, and answer how many they were.
 
     Their descriptors are the server's, which does not say which one a request comes over: none is closed here, nor is a
@@ -187,7 +200,7 @@ def hang_up(address: str, seconds: float) -> int:
         with suppress(OSError):  # it is no socket, or closed meanwhile
             connection = socket.socket(fileno=number)
             try:
-                if keeps_waiting(connection, address, seconds):
+                if keeps_waiting(connection, waiting, seconds):
                     connection.shutdown(socket.SHUT_RDWR)
                     ended += 1
             finally:
@@ -196,11 +209,13 @@ def hang_up(address: str, seconds: float) -> int:
 
 
 def hang_up_on_half_requests(app: Flask) -> None:
-    """Hang up on clients who do not send all of a body in time: granian would wait for it forever."""
+    """Hang up on clients who do not send all of a body in time, or do not take an answer: granian would wait forever."""
     while True:
         time.sleep(1)
-        for since, address, id in list(_awaited.values()):
-            waited = time.monotonic() - since
+        for waiting in list(_awaited.values()):
+            waited = time.monotonic() - waiting.since
             with suppress(OSError):  # no descriptor is left to look at the others; the next look may have one
-                if waited > BODY_TIMEOUT and (ended := hang_up(address, waited)):
-                    app.logger.warning("%s was hung up on (%d): of request %s only a part has come", address, ended, id)
+                if waited > BODY_TIMEOUT and (ended := hang_up(waiting, waited)):
+                    done = "sent only a part" if waiting.for_body else "took only a part of the answer"
+                    message = "%s was hung up on (%d): of request %s it %s"
+                    app.logger.warning(message, waiting.address, ended, waiting.request_id, done)

@@ -1,9 +1,10 @@
-"""Reading and checking the body of a request."""
+"""Reading and checking the body of a request, and waiting for clients."""
 
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import marshmallow as ma
 from flask import g, request
@@ -53,20 +54,37 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
 
 BODY_TIMEOUT = 5  # seconds that a body may take to come, because a worker serves nobody else meanwhile
 
-# By thread: since when it waits for a body, from which address, and of which request.
-_awaited: dict[int, tuple[float, str, str]] = {}
+
+class Waiting(NamedTuple):
+    """What a thread waits for."""
+
+    since: float
+    address: str  # of the client
+    request_id: str
+    for_body: bool  # or else for the client to take what has been sent
+
+
+_awaited: dict[int, Waiting] = {}  # by thread
+
+
+@contextmanager
+def waiting_for_client(asked: Any, for_body: bool) -> Iterator[None]:
+    """Let the thread that hangs up on clients know that this one waits for a client."""
+    address = asked.environ.get("werkzeug.proxy_fix.orig", asked.environ).get("REMOTE_ADDR", "")
+    thread = threading.get_ident()
+    _awaited[thread] = Waiting(time.monotonic(), address, asked.id, for_body)
+    try:
+        yield
+    finally:
+        _awaited.pop(thread, None)  # when an answer was not taken to its end, the thread may have gone on already
 
 
 def read_body(schema: ma.Schema) -> Any:
     """Return the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
     asked = request._get_current_object()  # type: ignore[attr-defined]
-    address = asked.environ.get("werkzeug.proxy_fix.orig", asked.environ).get("REMOTE_ADDR", "")
-    thread, since = threading.get_ident(), time.monotonic()
-    _awaited[thread] = since, address, asked.id
-    try:
+    since = time.monotonic()
+    with waiting_for_client(asked, for_body=True):
         data = asked.get_data()
-    finally:
-        del _awaited[thread]
     if time.monotonic() - since > BODY_TIMEOUT or len(data) < min(asked.content_length or 0, MAX_BODY):
         raise ApiError(400, f"body: expected all of it, within {BODY_TIMEOUT} seconds")
     if len(data) > MAX_BODY:
