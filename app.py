@@ -33,7 +33,9 @@ from sigma.resources import (
     catalogs,
     categories,
     dimensions,
+    exports,
     health,
+    imports,
     lifecycle,
     option_lists,
     records,
@@ -50,7 +52,7 @@ from sigma.standin.demo import read_demo
 
 # In the order of the API's documentation.
 MODEL_NOUNS = (schemas, attributes, dimensions, option_lists, workflows, roles)
-API = (health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories)
+API = (health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories, imports, exports)
 STANDIN = (whoami, workspaces)
 
 

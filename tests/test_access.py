@@ -137,6 +137,9 @@ OPERATIONS = [
         ("PUT", "/records/:id/variants/:vid", "update-data", ANY_USER),
         ("PATCH", "/records/:id/variants/:vid/values/:attr", "update-data", ANY_USER),
         ("DELETE", "/records/:id/variants/:vid", "delete-data", ANY_USER),
+        ("POST", "/import/preview", "read", "canImport"),
+        ("POST", "/import/execute", "update-data", "canImport"),
+        ("GET", "/export", "read", "canExport"),
     )
 ]
 GUARDED = [operation for operation in OPERATIONS if operation.key != PUBLIC]
@@ -290,9 +293,9 @@ def bad_credentials(key_with, wall_admin, tokens):
 # The table
 
 
-def test_the_table_holds_each_of_the_76_operations_once():
-    assert len(OPERATIONS) == 76
-    assert len({(operation.method, shape(operation.path)) for operation in OPERATIONS}) == 76
+def test_the_table_holds_each_of_the_79_operations_once():
+    assert len(OPERATIONS) == 79
+    assert len({(operation.method, shape(operation.path)) for operation in OPERATIONS}) == 79
 
 
 def test_the_table_is_the_live_url_map(wall):

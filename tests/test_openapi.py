@@ -41,6 +41,7 @@ OPERATIONS = {
     "Catalogs": "list_catalogs create_catalog get_catalog replace_catalog delete_catalog get_catalog_tree",
     "Categories": "create_category get_category replace_category delete_category list_category_records assign_record"
     " unassign_record list_record_categories",
+    "Import & Export": "preview_import execute_import export_records",
     "Stand-in": "get_caller create_test_workspace delete_test_workspace reset_demo",
 }
 
@@ -350,6 +351,7 @@ def test_query_parameters_are_announced_where_they_count(document):
         "/records/{id}/audit-log": ["limit", "offset"],
         "/variants": ["limit", "offset", "schemaId"],
         "/categories/{id}/entities": ["limit", "offset"],
+        "/export": ["catalogId", "format", "schemaId", "scope"],
     }
 
 

@@ -17,6 +17,7 @@ READS = [
     *("/dimensions", "/dimensions/dim-language", "/option-lists", "/option-lists/ol-colors", "/workflows"),
     *("/workflows/wf-standard", "/roles", "/roles/role-editor", "/catalogs", "/catalogs/cat-webshop"),
     *("/catalogs/cat-webshop/tree", "/categories/cat-men", "/categories/cat-men/entities", "/api-keys"),
+    *("/export", "/export?format=csv&schemaId=schema-apparel", "/export?catalogId=cat-webshop"),
 ]
 MATRIX = "/dimensions/scope-matrix", {"dimensionIds": ["dim-language", "dim-market"]}
 RESOLVED = "/roles/role-editor/resolve", {"schemaId": "schema-apparel", "attributeIds": ["attr-size", "attr-sku"]}
