@@ -359,6 +359,13 @@ def test_a_unique_value_that_a_record_has_is_wrong_in_another(shop, make):
     assert wrong == {0: "Ean: Attribute 'ean' is unique, and 'ent-cap' has this value, got 1.0"}
 
 
+def test_a_record_may_have_its_own_unique_value_written_anew(shop, make):
+    make("cap", ean=1)
+    assert both(shop, {"Ref": "ent-cap", "Ean": "1.0"}, {"Ref": "ent-cap", "Ean": "1e0", "Price": "5"}) == {}
+    assert json.dumps(kept(shop, "ent-cap")["ean"]) == json.dumps(everywhere(1.0))
+    assert list(both(shop, {"Name": "Hat", "Ean": "1"})) == [0]
+
+
 def test_a_unique_value_that_a_good_row_before_has_is_wrong(shop, make):
     make("cap")
     rows = [
