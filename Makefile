@@ -1,50 +1,53 @@
-# `make run` and `make test` do all the set-up themselves; they need Python 3.11 or newer and nothing else.
+# Each target installs what it needs into .venv. That takes Python 3.11 or newer, and nothing else.
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run serve demo test check torture bench routes reset clean
+.PHONY: run serve demo test check torture bench routes reset clean help
 .DELETE_ON_ERROR:
 
-run: .venv/installed                    # serve the demo workspace, made if there is no database yet
+run: .venv/installed                    # serve the demo workspace; it is created if there is no database yet
 	@$(BIN)/flask --app app demo
 	@$(BIN)/flask --app app serve
 
-serve: .venv/installed                  # serve what the database holds: HOST, PORT, WORKERS, SIGMA_… as in the README
+serve: .venv/installed                  # serve the database as it is; the README lists the settings
 	@$(BIN)/flask --app app serve
 
-demo: .venv/installed                   # play a key's story in the terminal, on a database of its own; ARGS="--fast --exit"
+demo: .venv/installed                   # show the life of an API key in the terminal; ARGS="--fast --exit" makes no pauses
 	@exec $(BIN)/python -c "from sigma.cli.story import play; play()" $(ARGS)
 
-# The tests commit thousands of times; where there is room in memory, none of them waits for a disk.
+# The tests commit thousands of times. In memory, if there is room, no commit waits for a disk.
 MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 500000 { print "TMPDIR=/dev/shm" }')
 
-test: .venv/installed-tests             # the test suite, in random order, in parallel
+test: .venv/installed-tests             # run the tests, in random order and in parallel
 	$(MEMORY) $(BIN)/python -m pytest -n auto
 
-check: .venv/installed-tests            # lint, format, types, known vulnerabilities
+check: .venv/installed-tests            # check style, types, and the requirements for known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy app.py sigma
 	$(BIN)/python tests/audit.py
 
-torture: .venv/installed-torture        # what takes longer: fuzzing, kill -9, generated clients, a browser
+torture: .venv/installed-torture        # run the tests that take minutes: fuzzing, kill -9, generated clients, a browser
 	$(BIN)/python -m pytest tests/torture -n auto -rs
 
-ROWS ?= inprocess sizes sockets starting locks
+ROWS ?= inprocess sizes searching sockets starting locks
 PEERS := .venv-bench/installed-python .venv-bench/installed-node
-bench: .venv/installed $(if $(filter sockets,$(ROWS)),$(PEERS))  # how fast it is, beside others; ROWS="inprocess locks" is a part
+bench: .venv/installed $(if $(filter sockets,$(ROWS)),$(PEERS))  # measure the speed, compared to others; ROWS="inprocess locks" measures a part
 	@$(BIN)/python tests/bench/bench.py $(ROWS)
 
-routes: .venv/installed                 # every route of the service
+routes: .venv/installed                 # list the routes
 	@$(BIN)/flask --app app routes
 
-reset:                                  # with the service stopped: put sigma.db aside, so that `make run` begins afresh
+reset:                                  # move sigma.db away, so that `make run` starts afresh; stop the service first
 	@if [ -e sigma.db ]; then folder=old-sigma.db-$$(date +%Y%m%d-%H%M%S); mkdir $$folder && mv -v sigma.db* $$folder/; fi
 
 clean:                                  # remove what was installed
 	rm -rf .venv .venv-bench
+
+help:                                   # list the targets
+	@awk -F ':.*# ' '/^[a-z]+:.*# / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
@@ -62,7 +65,7 @@ clean:                                  # remove what was installed
 	$(BIN)/python -m pip install --quiet --requirement tests/torture/requirements.txt
 	@touch $@
 
-# What the service is measured against is kept apart from it, and may be missing: the benchmark then says why.
+# The benchmark compares the service to these. Where one cannot be installed, the benchmark prints why.
 .venv-bench/installed-python: tests/bench/requirements.txt | .venv/bin/python
 	$(BIN)/python -m venv .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --requirement $< >.venv-bench/python.log 2>&1 && touch $@ || cat .venv-bench/python.log

@@ -14,19 +14,15 @@ import click
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-# isort: on
-from sigma.cli import backup, commands, demo, doctor, keys, story, users  # noqa: F401
-from sigma.cli import workspaces as workspace_commands  # noqa: F401
-from sigma.cli.serve import end_with, hang_up_on_half_requests, require_private_demo
+from sigma.cli import COMMANDS
+from sigma.cli.serve import require_private_demo, watch_worker
 from sigma.database import prepare_database
-from sigma.docs.openapi import make_api, openapi_document
+from sigma.docs.openapi import openapi_document
 from sigma.docs.pages import pages
 from sigma.http.access import bind_access, guard, public
 from sigma.http.app import Service, set_up_log
 from sigma.http.errors import register_error_handlers
 from sigma.http.responses import json_response
-
-# isort: off (the order of the API's documentation)
 from sigma.resources import (
     api_keys,
     attributes,
@@ -40,7 +36,9 @@ from sigma.resources import (
     option_lists,
     records,
     roles,
+    saved_queries,
     schemas,
+    search,
     sessions,
     variants,
     workflows,
@@ -48,11 +46,14 @@ from sigma.resources import (
 from sigma.resources.model import MODEL
 from sigma.settings import read_settings
 from sigma.standin import whoami, workspaces
-from sigma.standin.demo import read_demo
+from sigma.standin.demo import read_examples
 
 # In the order of the API's documentation.
 MODEL_NOUNS = (schemas, attributes, dimensions, option_lists, workflows, roles)
-API = (health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories, imports, exports)
+API = (
+    *(health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories),
+    *(search, saved_queries, imports, exports),
+)
 STANDIN = (whoami, workspaces)
 
 
@@ -70,7 +71,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     prepare_database(app.config["DATABASE"])
     set_up_log(app)
     add_routes(app)
-    for command in commands.commands.values():
+    for command in COMMANDS:
         app.cli.add_command(command)
     app.before_request(guard)
     bind_access(app, MODEL)
@@ -84,14 +85,13 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
 
 def add_routes(app: Flask) -> None:
     """Add everything that answers a request, and what turns exceptions into answers."""
-    api = make_api(app)
-    register_error_handlers(app, api)
+    register_error_handlers(app)
     blueprints = list(dict.fromkeys(module.blueprint for module in API + STANDIN))  # some modules share one
     for blueprint in blueprints:
         app.register_blueprint(blueprint, url_prefix="/standin" if blueprint is whoami.blueprint else "/api/v1")
     app.register_blueprint(pages)
     app.add_url_rule("/healthz", "healthz", health.get_health)
-    document = functools.cache(lambda: openapi_document(api, blueprints, read_demo()))
+    document = functools.cache(lambda: openapi_document(blueprints, read_examples()))
     app.add_url_rule("/openapi.json", "openapi", public(lambda: json_response(document())))
 
 
@@ -101,8 +101,7 @@ def create_worker_app() -> Flask:
     A Ctrl-C reaches all of them at once, and then the main one ends the others. A worker that is told twice may hang.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     app = create_app()
-    threading.Thread(target=hang_up_on_half_requests, args=(app,), daemon=True).start()
+    threading.Thread(target=watch_worker, args=(os.getppid(), app.logger), daemon=True).start()
     gc.freeze()  # what stays for good need not be gone through again and again for garbage
     return app

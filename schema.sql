@@ -7,7 +7,7 @@
 -- Every key starts with the tenant, and so does every foreign key: a link across tenants cannot be stored.
 
 PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
-PRAGMA user_version = 4;             -- the version of this schema; app.py brings an older one forward, and refuses a newer one
+PRAGMA user_version = 5;             -- the version of this schema; app.py brings an older one forward, and refuses a newer one
 
 
 -- Workspaces, users, sessions
@@ -229,3 +229,14 @@ CREATE TABLE audit_log (                                                  -- no 
 ) STRICT;
 
 CREATE INDEX audit_log_record_idx ON audit_log (tenant, record_id);
+
+
+-- Saved queries
+
+CREATE TABLE saved_queries (
+    seq     INTEGER PRIMARY KEY,                                          -- lists come in order of creation
+    tenant  TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+    body    TEXT NOT NULL CHECK (json_valid(body)),
+    id      TEXT NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.id')) STORED,
+    UNIQUE (tenant, id)
+) STRICT;

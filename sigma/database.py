@@ -14,7 +14,7 @@ from flask import current_app
 from sigma.migrations import MIGRATIONS
 from sigma.settings import ROOT, StartError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = max(MIGRATIONS) + 1  # what schema.sql says, too
 APPLICATION_ID = 0x5349474D
 BUSY_TIMEOUT = 5  # seconds that a write waits for another one
 
@@ -30,7 +30,7 @@ _thread = ThreadState()
 _files: dict[str, tuple[int, int]] = {}  # which file each path meant when this process prepared it
 
 
-SQL_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # what migrations call by name; without one of them they fail as a whole
+SQL_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # what SQL calls by name; without one a migration fails as a whole
 
 
 def sql_function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -168,10 +168,13 @@ def make_tables(db: sqlite3.Connection) -> None:
     db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
 
 
-def require_no_dangling(db: sqlite3.Connection) -> None:
-    """Raise sqlite3.IntegrityError where a row refers to another that is not there."""
-    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check"):
-        raise sqlite3.IntegrityError(f"row {row} of {table} refers to a row of {parent} that is not there")
+def run_migrations(db: sqlite3.Connection) -> None:
+    """Bring a database forward, version by version. Raises sqlite3.IntegrityError where a row refers to what is not there."""
+    while script := MIGRATIONS.get(pragma(db, "user_version")):
+        for statement in split_statements(script):
+            db.execute(statement)
+    for table, _, parent, _ in db.execute("PRAGMA foreign_key_check"):
+        raise sqlite3.IntegrityError(f"a row of {table} refers to a row of {parent} that is not there")
 
 
 def migrate(db: sqlite3.Connection) -> None:
@@ -184,10 +187,8 @@ def migrate(db: sqlite3.Connection) -> None:
         db.execute("BEGIN IMMEDIATE")
         if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
             make_tables(db)
-        while pragma(db, "application_id") == APPLICATION_ID and (upgrade := MIGRATIONS.get(pragma(db, "user_version"))):
-            for statement in split_statements(upgrade):
-                db.execute(statement)
-        require_no_dangling(db)
+        if pragma(db, "application_id") == APPLICATION_ID and pragma(db, "user_version") in MIGRATIONS:
+            run_migrations(db)
         db.execute("COMMIT")
     finally:
         if db.in_transaction:

@@ -84,4 +84,14 @@ MIGRATIONS = {
         DELETE FROM settings WHERE name = 'demo_first_state';
         PRAGMA user_version = 4;
     """,
+    4: """
+        CREATE TABLE saved_queries (
+            seq     INTEGER PRIMARY KEY,
+            tenant  TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+            body    TEXT NOT NULL CHECK (json_valid(body)),
+            id      TEXT NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.id')) STORED,
+            UNIQUE (tenant, id)
+        ) STRICT;
+        PRAGMA user_version = 5;
+    """,
 }

@@ -24,7 +24,7 @@ COMMAND = [
 
 
 def main() -> int:
-    """Audit, print what was found, and answer the exit code."""
+    """Audit, print what was found, and return the exit code."""
     done = subprocess.run([sys.executable, *COMMAND], capture_output=True, text=True, check=False)
     try:
         packages = json.loads(done.stdout)["dependencies"]

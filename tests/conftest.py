@@ -1,11 +1,13 @@
 """One app for the whole run, a fresh database for each test, and callers with real credentials.
 
-Every test talks HTTP to the app as it is served: nothing here, or anywhere, switches access control off.
+Tests talk HTTP to the app as it is served: nothing here, or anywhere, switches access control off.
 """
 
 import itertools
 import shutil
+import sqlite3
 import sys
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,13 @@ import app as service
 from sigma import database
 
 ALL_PERMISSIONS = ("read", "update-data", "delete-data", "update-model", "delete-model")
-PASSWORD = "correct horse battery staple"
+PASSWORD = "correct horse battery staple"  # of admin@other.example
+EXAMPLE_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"  # of the published page; the demo workspace has it
 
 
 @dataclass
 class Caller:
-    """A client of the API with one credential, or none."""
+    """A client of the API with one credential, or none; `id` and `raw_key` are those of its API key."""
 
     app: Any
     headers: dict = field(default_factory=dict)
@@ -31,7 +34,7 @@ class Caller:
     raw_key: str | None = None
 
     def request(self, method, path, json=None, headers=None, **options):
-        """Send a request to a path below /api/v1; `json` is sent even when it is falsy, unless it is None."""
+        """Send a request to a path below /api/v1, with a JSON body unless it is None."""
         if json is not None:
             options["json"] = json
         return self.app.test_client().open(
@@ -54,8 +57,19 @@ class Caller:
         return self.request("DELETE", path, **options)
 
 
+def sql(app, statement, *parameters):
+    """Run one statement on the test's database file, beside the service, and return the rows."""
+    with closing(sqlite3.connect(app.config["DATABASE"])) as db, db:
+        return db.execute(statement, parameters).fetchall()
+
+
+def shape(answer):
+    """Return all that a client sees of an answer, but for the id that each request has of its own."""
+    return answer.status_code, sorted({**answer.headers, "X-Request-Id": ""}.items()), answer.data
+
+
 def replace_everywhere(monkeypatch, module, name, new):
-    """Put something else in the place of a function or constant, in every module that has it."""
+    """Put something else in the place of a function or constant, in every module that imports it."""
     original = getattr(module, name)
     for path, other in list(sys.modules.items()):
         if path.partition(".")[0] in ("app", "sigma") and getattr(other, name, None) is original:
@@ -64,7 +78,10 @@ def replace_everywhere(monkeypatch, module, name, new):
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
-    """A database with the demo workspace, and a second workspace `ws-other` whose admin is admin@other.example."""
+    """Return the path of a database with the demo workspace, and a workspace `ws-other` of admin@other.example.
+
+    Each test gets a copy, because making one takes longer than most tests.
+    """
     path = tmp_path_factory.mktemp("template") / "template.db"
     app = service.create_app({"DATABASE": str(path)})
     runner = app.test_cli_runner()
@@ -83,12 +100,13 @@ def template(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def session_app(template):
+    """Return the one app of the run; tests take it from `app`, with a database of their own."""
     return service.create_app({"DATABASE": str(template)})
 
 
 @pytest.fixture(scope="session")
 def tokens(session_app):
-    """One session token for each user, good for every copy of the template: they share its signing secret."""
+    """Return a session token of each user by email; it is good for every copy of the template, with its signing secret."""
     users = {"admin@sigma.io": "admin", "editor@sigma.io": "editor", "admin@other.example": PASSWORD}
     answers = {
         email: Caller(session_app).post("/auth/login", {"email": email, "password": password})
@@ -100,7 +118,7 @@ def tokens(session_app):
 
 @pytest.fixture
 def app(session_app, template, tokens, tmp_path):
-    """The app, on a copy of the template that belongs to this test alone."""
+    """Yield the app, on a copy of the template that belongs to this test alone."""
     path = tmp_path / "sigma.db"
     shutil.copy(template, path)
     before = dict(session_app.config)
@@ -113,7 +131,7 @@ def app(session_app, template, tokens, tmp_path):
 
 @pytest.fixture
 def run(app):
-    """Run a command on the test's database and answer its result."""
+    """Return a function that runs a command on the test's database and returns its result."""
 
     def invoke(*arguments, stdin=None):
         result = app.test_cli_runner().invoke(args=arguments, input=stdin)
@@ -124,38 +142,48 @@ def run(app):
 
 
 @pytest.fixture
+def deployment(app):
+    """Return the app, on a database without the demo workspace, as one that was made for a company has it."""
+    with_tenant = "SELECT m.name FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type = 'table' AND c.name = 'tenant'"
+    for (table,) in sql(app, with_tenant):
+        sql(app, f"DELETE FROM {table} WHERE tenant <> 'ws-other'")
+    sql(app, "DELETE FROM workspaces WHERE id <> 'ws-other'")
+    return app
+
+
+@pytest.fixture
 def anonymous(app):
-    """A caller without a credential."""
+    """Return a caller without a credential."""
     return Caller(app)
 
 
 @pytest.fixture
 def sign_in(app, tokens):
-    """Make a caller who is signed in with this email."""
+    """Return a function that makes a caller who is signed in with an email."""
     return lambda email: Caller(app, {"Authorization": f"Bearer {tokens[email]}"})
 
 
 @pytest.fixture
 def admin(sign_in):
-    """The demo workspace's administrator, signed in."""
+    """Return the demo workspace's administrator, signed in."""
     return sign_in("admin@sigma.io")
 
 
 @pytest.fixture
 def editor(sign_in):
-    """The demo workspace's editor, signed in: a role without any flag to manage things."""
+    """Return the demo workspace's editor, signed in: a role that may manage nothing."""
     return sign_in("editor@sigma.io")
 
 
 @pytest.fixture
 def stranger(sign_in):
-    """The administrator of another workspace, signed in."""
+    """Return the administrator of another workspace, signed in."""
     return sign_in("admin@other.example")
 
 
 @pytest.fixture
 def make_key(app, admin):
-    """Make a caller with a new API key that holds these permissions (all of them when none is named)."""
+    """Return a function that makes a caller with a new API key; it holds the permissions named, or all when none is."""
     count = itertools.count(1)
 
     def make(*permissions, by=admin):
@@ -169,14 +197,38 @@ def make_key(app, admin):
 
 @pytest.fixture
 def key(make_key):
-    """A caller with a key that holds every permission."""
+    """Return a caller with a key that holds every permission."""
     return make_key()
 
 
 @pytest.fixture
+def standin(app):
+    """Return a function that sends a request to a path below /standin."""
+
+    def send(method, path, json=None, **options):
+        if json is not None:
+            options["json"] = json
+        return app.test_client().open(f"/standin{path}", method=method, **options)
+
+    return send
+
+
+@pytest.fixture
+def stored(app):
+    """Return a function that returns all that the database holds, but for API keys, whose use is recorded all the time."""
+
+    def rows():
+        with closing(sqlite3.connect(app.config["DATABASE"])) as db:
+            tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+            return {name: db.execute(f"SELECT * FROM {name}").fetchall() for name in tables if name != "api_keys"}
+
+    return rows
+
+
+@pytest.fixture
 def error():
-    """Check that an answer is a refusal in the one shape, and answer its message."""
-    codes = {
+    """Return a function that checks that an answer is an error in the one shape, and returns its message."""
+    codes = {  # a copy of the contract's table on purpose: read from the service, it would agree with any mistake there
         400: "VALIDATION_ERROR",
         401: "UNAUTHORIZED",
         403: "PERMISSION_DENIED",

@@ -3,7 +3,8 @@
 import sqlite3
 
 import pytest
-from conftest import replace_everywhere
+from conftest import replace_everywhere, sql
+from test_model import ATTRIBUTE, CATALOG, ROLE, SCHEMA, WORKFLOW, each_noun, make
 
 from sigma.http import responses
 from sigma.resources import history, unique_values
@@ -12,7 +13,7 @@ SECRET = "the cause, which is nobody's business"
 
 
 def everywhere(value):
-    """The scoped values of an attribute that has one value for all scopes."""
+    """Return the scoped values of an attribute that has one value for all scopes."""
     return [{"scope": {}, "value": value}]
 
 
@@ -56,7 +57,7 @@ def send(caller, write):
 
 
 def everything(caller):
-    """What can be read of the workspace's records."""
+    """Return what can be read of the workspace's records."""
     answers = [caller.get(page) for page in PAGES]
     return [(answer.status_code, answer.json) for answer in answers]
 
@@ -161,3 +162,96 @@ def test_a_write_that_was_refused_counts_for_nothing_in_the_limit(app, admin, er
     monkeypatch.undo()
     assert send(admin, "create").status_code == 201
     assert admin.get("/records").json["total"] == 3
+
+
+# The model, its option values, categories and assignments
+
+
+FAULTS = ("INSERT", "UPDATE", "DELETE")
+
+
+@pytest.fixture
+def break_down(app):
+    """Return a function that makes the database fail right after it has changed a row of a table; what it returns ends that."""
+
+    def install(event, table):
+        sql(app, f"CREATE TRIGGER breakdown AFTER {event} ON {table} BEGIN SELECT RAISE(FAIL, 'injected detail'); END")
+        return lambda: sql(app, "DROP TRIGGER breakdown")
+
+    return install
+
+
+def check_failure_leaves_no_trace(stored, break_down, fault, write):
+    """Check that a write under a failing database is 5xx and changes nothing, and works once the database does."""
+    before = stored()
+    repair = break_down(*fault)
+    answer = write()
+    assert answer.status_code in (500, 503)
+    assert answer.json["error"] == {500: "INTERNAL_ERROR", 503: "UNAVAILABLE"}[answer.status_code]
+    assert "injected" not in answer.text and "sqlite" not in answer.text.lower()
+    assert stored() == before
+    repair()
+    assert write().status_code in (200, 201, 204)
+    assert stored() != before
+
+
+@each_noun
+@pytest.mark.parametrize("event", FAULTS)
+def test_a_failure_in_the_middle_of_a_write_leaves_no_trace(noun, event, admin, stored, break_down):
+    if event != "INSERT":
+        make(admin, noun.path, noun.full)
+    write = {
+        "INSERT": lambda: admin.post(noun.path, noun.full),
+        "UPDATE": lambda: admin.put(noun.url, noun.minimal),
+        "DELETE": lambda: admin.delete(noun.url),
+    }[event]
+    check_failure_leaves_no_trace(stored, break_down, (event, "model_objects"), write)
+
+
+@pytest.mark.parametrize("noun", [SCHEMA, ATTRIBUTE, WORKFLOW, ROLE], ids=lambda noun: noun.path[1:])
+def test_a_failure_while_references_are_stored_leaves_no_trace(noun, admin, stored, break_down):
+    fault = ("INSERT", "model_references")
+    check_failure_leaves_no_trace(stored, break_down, fault, lambda: admin.post(noun.path, noun.full))
+    renamed = {**noun.full, "name": "Renamed"}
+    check_failure_leaves_no_trace(stored, break_down, fault, lambda: admin.put(noun.url, renamed))
+
+
+OTHER_WRITES = {
+    "add-option-value": (
+        ("UPDATE", "model_objects"),
+        ("POST", "/option-lists/ol-colors/values", {"id": "val-x", "alias": "x", "label": "X"}),
+    ),
+    "change-option-value": (
+        ("UPDATE", "model_objects"),
+        ("PUT", "/option-lists/ol-colors/values/val-red", {"alias": "x", "label": "X"}),
+    ),
+    "remove-option-value": (("UPDATE", "model_objects"), ("DELETE", "/option-lists/ol-categories/values/val-clothing", None)),
+    "create-category": (("INSERT", "categories"), ("POST", "/catalogs/cat-webshop/categories", {"alias": "x", "name": "X"})),
+    "move-category": (("UPDATE", "categories"), ("PUT", "/categories/cat-men-windbreakers", {"alias": "x", "name": "X"})),
+    "delete-category-with-its-assignments": (("DELETE", "category_assignments"), ("DELETE", "/categories/cat-men", None)),
+    "assign": (("INSERT", "category_assignments"), ("POST", "/categories/cat-men/assign", {"entityId": "ent-trail-cap"})),
+    "unassign": (
+        ("DELETE", "category_assignments"),
+        ("POST", "/categories/cat-accessories/unassign", {"entityId": "ent-trail-cap"}),
+    ),
+}
+
+
+@pytest.mark.parametrize(("fault", "write"), OTHER_WRITES.values(), ids=OTHER_WRITES)
+def test_a_failure_in_the_middle_of_another_write_leaves_no_trace(fault, write, admin, stored, break_down):
+    method, path, body = write
+    check_failure_leaves_no_trace(stored, break_down, fault, lambda: admin.request(method, path, json=body))
+
+
+def test_a_failure_while_a_catalog_is_emptied_leaves_no_trace(admin, stored, break_down):
+    make(admin, CATALOG.path, CATALOG.full)
+    make(admin, "/catalogs/cat-outlet/categories", {"id": "top", "alias": "top", "name": "Top"})
+    make(admin, "/catalogs/cat-outlet/categories", {"id": "low", "alias": "low", "name": "Low", "parentId": "top"})
+    check_failure_leaves_no_trace(stored, break_down, ("DELETE", "categories"), lambda: admin.delete("/catalogs/cat-outlet"))
+
+
+def test_a_failure_while_an_attribute_becomes_unique_leaves_no_trace(admin, stored, break_down):
+    write = {**admin.get("/attributes/attr-price").json, "validation": {"min": 0, "unique": True}}
+    for fault in (("INSERT", "unique_values"), ("UPDATE", "model_objects")):
+        check_failure_leaves_no_trace(stored, break_down, fault, lambda: admin.put("/attributes/attr-price", write))
+        assert admin.put("/attributes/attr-price", {**write, "validation": {"min": 0}}).status_code == 200

@@ -95,7 +95,7 @@ def test_a_backup_takes_the_place_of_a_file_only_when_that_is_forced(path, run, 
     file.write_text("mine")
     result = run("backup", str(file))
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == f"Error: {file} is there already; --force replaces it\n"
+    assert result.stderr == f"Error: {file} exists already; use --force to replace it\n"
     assert file.read_text() == "mine"
     assert run("backup", str(file), "--force").exit_code == 0
     assert content(file) == content(path)
@@ -162,7 +162,7 @@ def test_an_empty_database_which_a_wrong_path_makes_is_no_backup(app, run, tmp_p
     app.config["DATABASE"] = str(tmp_path / "mistyped.db")
     database.prepare_database(app.config["DATABASE"])
     result = run("backup", str(file), "--force")
-    told = f"Error: {tmp_path}/mistyped.db holds no workspace; is it the one that is meant?\n"
+    told = f"Error: {tmp_path}/mistyped.db holds no workspace; is SIGMA_DATABASE right?\n"
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", told)
     assert file.read_text() == "the last good one"
 
@@ -179,7 +179,7 @@ def test_a_restore_brings_back_all_that_was_there_and_keeps_what_is_replaced(pat
     result = run("restore", str(copy), "--yes")
     (kept,) = set(listing(path)) - set(names)
     assert re.fullmatch(r"sigma\.db\.before-restore-\d{8}-\d{6}-\d{6}", kept)
-    told = f"{path} is as in {copy}; what was there is in {path.parent / kept}.\n"
+    told = f"{path} now holds what {copy} holds; its old contents are in {path.parent / kept}.\n"
     assert (result.exit_code, result.stdout, result.stderr) == (0, told, "")
     assert content(path) == before == content(copy)
     assert content(path.parent / kept) == late
@@ -304,17 +304,17 @@ def without_history(file):
 BAD = {
     "without a table": (
         without_history,
-        "{file} is not whole: the index audit_log_record_idx is missing; the table audit_log is missing",
+        "{file} is incomplete: the index audit_log_record_idx is missing; the table audit_log is missing",
     ),
-    "a pipe": (os.mkfifo, "{file} cannot be read: it is no ordinary file"),
+    "a pipe": (os.mkfifo, "{file} cannot be read: it is not a regular file"),
     "of a newer release": (newer, "{file} has schema version 99, this release reads versions up to {version}"),
-    "of another program": (foreign, "{file} is no database of Sigma PIM"),
-    "empty": (Path.touch, "{file} is no database of Sigma PIM"),
+    "of another program": (foreign, "{file} is not a database of Sigma PIM"),
+    "empty": (Path.touch, "{file} is not a database of Sigma PIM"),
     "text": (lambda file: file.write_text("Dear diary, " * 500), "{file} cannot be read: file is not a database"),
     "missing": (lambda file: None, "{file} cannot be read: unable to open database file"),
     "a folder": (Path.mkdir, "{file} cannot be read: "),
     "damaged": (damaged, "{file} is damaged: "),
-    "inconsistent": (inconsistent, "{file} is damaged: row 1 of audit_log refers to a row of workspaces that is not there"),
+    "inconsistent": (inconsistent, "{file} is damaged: row 1 of audit_log refers to a row of workspaces that is missing"),
 }
 
 

@@ -1,18 +1,19 @@
 """The commands: flask demo, workspace, users, keys, serve; and the demo workspace itself."""
 
+import gc
 import json
 import os
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import pytest
 from conftest import ALL_PERMISSIONS, Caller, replace_everywhere
-from test_project import commands
+from test_house import commands
 
 import app as service
-from sigma import cli, database
+from sigma import database
 from sigma import permissions as permissions_module
 from sigma.cli import serve
 from sigma.resources import categories, sessions
@@ -319,7 +320,7 @@ def test_a_workspace_is_deleted_with_all_that_it_holds_and_nothing_else(app, run
     assert key.get("/records").json["total"] == 2
     database.close_db()
     before = content(app)
-    question = "Workspace 'ws-demo' with its 2 records, users and keys will be gone for good. Type its id: "
+    question = "Workspace 'ws-demo' with its 2 records, users and keys will be gone for good. Type its id to confirm: "
     result = run("workspace", "delete", "ws-demo", stdin="ws-demo\n")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "Workspace 'ws-demo' deleted.\n", f"{question}ws-demo\n")
     assert content(app) == [line for line in before if "'ws-demo'" not in line]
@@ -395,7 +396,7 @@ def test_the_only_workspace_need_not_be_named(app, run):
     assert "apikey-sync-prod" in done(run("keys", "list"))
     done(run("workspace", "delete", "ws-demo", "--yes"))
     result = run("keys", "list")
-    assert (result.exit_code, result.stderr) == (1, "Error: No workspace yet: make one with `flask workspace create`\n")
+    assert (result.exit_code, result.stderr) == (1, "Error: There is no workspace yet: run `flask workspace create`\n")
 
 
 @pytest.mark.parametrize("id", ["nowhere", "", "ws-demo ", "WS-DEMO"])
@@ -430,7 +431,7 @@ def test_a_new_key_is_shown_once_and_works_at_once(app, keys, admin):
     output = done(keys("create", "--name", "Sync", "--permission", "update-data", "--permission", "read"))
     listed = admin.get("/api-keys").json[-1]
     raw_key = output.splitlines()[1]
-    assert output == f"Key '{listed['id']}' made (read, update-data). It is shown only now:\n{raw_key}\n"
+    assert output == f"Key '{listed['id']}' created (read, update-data). It is shown only now:\n{raw_key}\n"
     assert (listed["name"], listed["permissions"], listed["active"]) == ("Sync", ["read", "update-data"], True)
     assert Caller(app, {"X-Sigma-ApiKey": raw_key}).get("/records").status_code == 200
     assert raw_key not in keys("list").output + keys("list", "--json").output
@@ -474,13 +475,13 @@ def test_a_deactivated_key_is_refused_at_once_and_stays_listed(app, keys, admin,
     output = done(keys("deactivate", "apikey-sync-prod"))
     assert "deactivated" in error(caller.get("/records"), 401)
     told = admin.post("/api-keys/apikey-sync-prod/deactivate").json
-    assert output == f"Key 'apikey-sync-prod' is refused since {told['deactivatedAt']}.\n"
+    assert output == f"Key 'apikey-sync-prod' has been refused since {told['deactivatedAt']}.\n"
     assert json.loads(done(keys("deactivate", "apikey-sync-prod", "--json"))) == told
 
 
 def test_deleting_a_key_that_is_active_is_asked_about(app, keys, admin, error):
     ids = [key["id"] for key in admin.get("/api-keys").json]
-    question = "Key 'apikey-sync-prod' is active: what uses it will be refused. Delete it? [y/N]: "
+    question = "Key 'apikey-sync-prod' is active: whatever uses it will be refused. Delete it? [y/N]: "
     for answer in ("n\n", "\n", ""):
         result = keys("delete", "apikey-sync-prod", stdin=answer)
         assert (result.exit_code, result.stdout) == (1, "")
@@ -647,7 +648,7 @@ def test_a_removed_user_is_signed_out_at_once(app, run, editor, error):
 
 @pytest.mark.parametrize("command", [["remove", "admin@sigma.io"], ["role", "admin@sigma.io", "role-editor"]], ids=" ".join)
 def test_the_last_who_can_manage_roles_stays_unless_that_is_forced(app, run, admin, error, command):
-    told = "Error: Nobody could manage roles and keys of 'ws-demo' any more; with --force it is done anyway\n"
+    told = "Error: Nobody could manage roles and keys of 'ws-demo' any more; use --force to do it anyway\n"
     assert refused(run, app, "users", *command) == told
     assert admin.get("/api-keys").status_code == 200
     database.close_db()
@@ -693,36 +694,37 @@ def test_a_write_that_does_not_end_is_waited_for_and_then_told(app, run, monkeyp
 
 
 @pytest.fixture
-def executed(monkeypatch):
-    """What would be executed in place of the command: program, arguments by name, environment."""
-    calls = []
+def servers(monkeypatch):
+    """What servers would have been run: the target, the options, and the environment that the workers would have had."""
+    started = []
 
-    def execve(program, arguments, environment):
-        calls.append((program, arguments, environment))
+    class Server:
+        def __init__(self, target, **options):
+            self.target, self.options, self.wrks, self.workers = target, options, [], 1
 
-    monkeypatch.setattr(os, "execve", execve)
-    replace_everywhere(
-        monkeypatch, serve, "require_free_port", lambda *_: None
-    )  # the addresses here are none of this machine's
-    replace_everywhere(monkeypatch, serve, "announce_when_ready", lambda *_: None)  # nothing is started that would get ready
-    return calls
+        def serve(self):
+            started.append((self.target, self.options, dict(os.environ)))
+
+    monkeypatch.chdir(os.getcwd())  # both come back after the test
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr(serve, "Granian", Server)
+    monkeypatch.setattr(serve, "announce_when_ready", lambda *_: None)
+    monkeypatch.setattr(serve, "reserve_port", lambda _, port: nullcontext(port))  # the addresses are none of this machine's
+    yield started
+    gc.unfreeze()
 
 
-def option(arguments, name):
-    return arguments[arguments.index(f"--{name}") + 1]
-
-
-def test_serve_says_where_everything_is(app, run, executed):
+def test_serve_says_where_everything_is(app, run, servers):
     app.config.update(HOST="127.0.0.1", PORT=8123)
     result = run("serve")
     assert (result.exit_code, result.stderr) == (0, "")
     for part in ("http://127.0.0.1:8123", "http://127.0.0.1:8123/docs", "admin@sigma.io", "admin", PUBLISHED_KEY):
         assert part in result.output
     assert app.config["DATABASE"] in result.output
-    assert len(executed) == 1
+    assert len(servers) == 1
 
 
-def test_serve_says_nothing_secret_of_a_workspace_that_is_no_demo(empty, run, executed):
+def test_serve_says_nothing_secret_of_a_workspace_that_is_no_demo(empty, run, servers):
     assert run(*NEW, stdin=f"{PASSWORD}\n").exit_code == 0
     output = run("serve").output
     assert "http://127.0.0.1:8080" in output
@@ -730,35 +732,33 @@ def test_serve_says_nothing_secret_of_a_workspace_that_is_no_demo(empty, run, ex
     assert "ann@" not in output
 
 
-def test_serve_says_how_to_make_a_workspace_when_there_is_none(empty, run, executed):
+def test_serve_says_how_to_make_a_workspace_when_there_is_none(empty, run, servers):
     assert "flask workspace create" in run("serve").output
 
 
-def test_serve_runs_the_server_with_the_settings(app, run, executed, monkeypatch):
+def test_serve_runs_the_server_with_the_settings(app, run, servers, monkeypatch):
     monkeypatch.setenv("SIGMA_RECORD_LIMIT", "5")
     app.config.update(HOST="127.0.0.2", PORT=9001, WORKERS=3)
     run("serve")
-    ((program, arguments, environment),) = executed
-    assert os.access(program, os.X_OK)
-    assert arguments[1:3] == ["-m", "granian"]
-    assert {name: option(arguments, name) for name in ("interface", "host", "port", "workers")} == {
+    ((target, options, environment),) = servers
+    assert target == "app:create_worker_app"
+    assert {name: options[name] for name in ("interface", "address", "port", "workers")} == {
         "interface": "wsgi",
-        "host": "127.0.0.2",
-        "port": "9001",
-        "workers": "3",
+        "address": "127.0.0.2",
+        "port": 9001,
+        "workers": 3,
     }
     assert environment["SIGMA_DATABASE"] == app.config["DATABASE"]
     assert environment["SIGMA_RECORD_LIMIT"] == "5"
     assert environment["PATH"] == os.environ["PATH"]
 
 
-def test_nothing_in_the_environment_looks_like_a_header_to_the_server(app, run, executed, monkeypatch):
-    for name in ("HTTP_X_SIGMA_APIKEY", "HTTP_AUTHORIZATION", "HTTP_PROXY", "HTTP_HOST"):
+def test_nothing_in_the_environment_looks_like_a_header_to_the_server(app, run, servers, monkeypatch):
+    for name in ("HTTP_X_SIGMA_APIKEY", "HTTP_AUTHORIZATION", "HTTP_PROXY", "HTTP_HOST", "CONTENT_TYPE", "CONTENT_LENGTH"):
         monkeypatch.setenv(name, PUBLISHED_KEY)
     run("serve")
-    ((_, _, environment),) = executed
-    assert [name for name in environment if name.upper().startswith("HTTP_")] == []
-    assert os.environ["HTTP_PROXY"] == PUBLISHED_KEY
+    ((_, _, environment),) = servers
+    assert [name for name in environment if name.startswith(("HTTP_", "CONTENT_"))] == []
 
 
 LOOPBACK = ["127.0.0.1", "127.1.2.3", "::1", "localhost"]
@@ -767,21 +767,21 @@ NAMES = ["sigma.example", "localhost.sigma.example", "127.0.0.1.sigma.example", 
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
-def test_demo_data_is_served_to_this_machine(app, run, executed, host):
+def test_demo_data_is_served_to_this_machine(app, run, servers, host):
     app.config["HOST"] = host
     result = run("serve")
     assert result.exit_code == 0
-    assert len(executed) == 1
+    assert len(servers) == 1
     address = "127.0.0.1" if host == "localhost" else host
     assert f"http://{address if '.' in address else f'[{address}]'}:" in result.output
 
 
 @pytest.mark.parametrize("host", OPEN)
-def test_demo_data_is_not_served_to_others(app, run, executed, host):
+def test_demo_data_is_not_served_to_others(app, run, servers, host):
     app.config["HOST"] = host
     result = run("serve")
     assert result.exit_code == 1
-    assert executed == []
+    assert servers == []
     assert result.output.startswith("Error: ")
     assert PUBLISHED_KEY not in result.output
     for part in (host, "demo", "SIGMA_DATABASE", "SIGMA_ALLOW_PUBLIC_DEMO"):
@@ -789,31 +789,31 @@ def test_demo_data_is_not_served_to_others(app, run, executed, host):
 
 
 @pytest.mark.parametrize("host", NAMES)
-def test_what_is_no_address_is_not_served_on(app, run, executed, host):
+def test_what_is_no_address_is_not_served_on(app, run, servers, host):
     app.config["HOST"] = host
     result = run("serve")
-    assert (result.exit_code, executed) == (1, [])
+    assert (result.exit_code, servers) == (1, [])
     assert result.output == f"Error: HOST: expected an IP address or localhost, got '{host}'\n"
 
 
-def test_demo_data_is_served_to_others_when_that_is_asked_for(app, run, executed):
+def test_demo_data_is_served_to_others_when_that_is_asked_for(app, run, servers):
     app.config.update(HOST="0.0.0.0", ALLOW_PUBLIC_DEMO=True)
     assert run("serve").exit_code == 0
-    assert option(executed[0][1], "host") == "0.0.0.0"
+    assert servers[0][1]["address"] == "0.0.0.0"
 
 
 @pytest.mark.parametrize("host", OPEN[:3])
-def test_a_workspace_of_ones_own_is_served_to_others(empty, run, executed, host):
+def test_a_workspace_of_ones_own_is_served_to_others(empty, run, servers, host):
     assert run(*NEW, stdin=f"{PASSWORD}\n").exit_code == 0
     empty.config["HOST"] = host
     assert run("serve").exit_code == 0
-    assert len(executed) == 1
+    assert len(servers) == 1
 
 
 # -- Help
 
 
-@pytest.mark.parametrize("command", list(commands(cli.commands)))
+@pytest.mark.parametrize("command", list(commands()))
 def test_help_shows_an_example(run, command):
     output = done(run(*command.split()[1:], "--help"))
     assert command in " ".join(output.split("Example: ")[1].split())

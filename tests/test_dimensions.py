@@ -1,7 +1,6 @@
 """Dimensions: their default segment, and the scope matrix. What they share with the other nouns is in test_model.py."""
 
 import pytest
-from conftest import ALL_PERMISSIONS
 
 
 def dimension(name, ids, **members):
@@ -49,7 +48,6 @@ BAD = {
         {"segments": [{"id": "web", "alias": "one", "name": "One"}, {"id": "web", "alias": "two", "name": "Two"}]},
         "segments[1].id: ",
     ),
-    "segment-that-cannot-stand-in-a-path": ({"segments": [{"id": "a/b", "alias": "x", "name": "X"}]}, "segments[0].id: "),
 }
 
 
@@ -139,30 +137,13 @@ BAD_MATRICES = {
     "null": ({"dimensionIds": None}, "dimensionIds: "),
     "one-id": ({"dimensionIds": "dim-market"}, "dimensionIds: "),
     "number": ({"dimensionIds": ["dim-market", 5]}, "dimensionIds[1]: "),
-    "unknown-member": ({"dimensionIds": [], "limit": 5}, "limit: Unknown field"),
+    "dimension-twice": ({"dimensionIds": ["dim-market", "dim-market"]}, "dimensionIds[1]: Expected each only once"),
 }
 
 
 @pytest.mark.parametrize(("body", "message"), BAD_MATRICES.values(), ids=BAD_MATRICES)
 def test_a_bad_scope_matrix_is_refused(body, message, admin, error):
     assert error(admin.post("/dimensions/scope-matrix", body), 400).startswith(message)
-
-
-def test_another_workspaces_dimension_does_not_exist_in_a_scope_matrix(admin, stranger, error):
-    make(stranger, "secret", ["web"])
-    message = error(admin.post("/dimensions/scope-matrix", {"dimensionIds": ["dim-secret"]}), 400)
-    assert message == "dimensionIds[0]: dimension 'dim-secret' does not exist"
-
-
-def test_the_scope_matrix_needs_only_read(make_key, editor, error):
-    body = {"dimensionIds": ["dim-market"]}
-    assert editor.post("/dimensions/scope-matrix", body).status_code == 200
-    for permission in ALL_PERMISSIONS:
-        answer = make_key(permission).post("/dimensions/scope-matrix", body)
-        if permission == "read":
-            assert answer.json == [{"dim-market": "seg-dk"}, {"dim-market": "seg-se"}, {"dim-market": "seg-no"}]
-        else:
-            error(answer, 403)
 
 
 def test_values_in_a_segment_that_went_away_stay_until_they_are_written_again(admin, error):

@@ -4,28 +4,23 @@ import json
 import re
 import shutil
 import sqlite3
-import sys
 from collections import namedtuple
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 
 import pytest
-from conftest import replace_everywhere
 
-from sigma.cli import doctor
 from sigma.http import stamps
 
 CHECKS = [
-    *("file permissions", "schema", "integrity", "totals", "unique values", "journal mode", "disk space", "signing secret"),
-    *("demo data", "administrators", "well-known secrets", "unused keys", "proxies", "versions"),
+    *("file permissions", "integrity", "journal mode", "disk space", "demo data", "administrators"),
+    *("well-known secrets", "unused keys", "proxies"),
 ]
 
 
 @pytest.fixture
-def path(app, run, monkeypatch):
+def path(app, run):
     """A database with the demo workspace alone, all of whose keys are in use."""
-    replace_everywhere(monkeypatch, doctor, "SOUND_SQLITE", [((0,), (99,))])
     path = Path(app.config["DATABASE"])
     change(path, "DELETE FROM workspaces WHERE id = 'ws-other'", "UPDATE api_keys SET last_used_at = '2099-01-01'")
     return path
@@ -63,15 +58,15 @@ def test_each_check_is_a_line_that_begins_with_what_it_says(path, run, app):
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
     assert lines[1] == (
-        "problem  schema: the trigger entity_moved is missing: restore a backup;"
+        "problem  integrity: the trigger entity_moved is missing: restore a backup;"
         " the view referrers is missing: restore a backup"
     )
-    assert lines[11] == (
+    assert lines[7] == (
         "note     unused keys: key 'apikey-sync-prod' of 'ws-demo' was not used for 90 days:"
         " flask keys deactivate apikey-sync-prod --workspace ws-demo"
     )
-    assert [line for index, line in enumerate(lines) if index not in (1, 11)] == [
-        f"ok       {name}" for name in CHECKS if name not in ("schema", "unused keys")
+    assert [line for index, line in enumerate(lines) if index not in (1, 7)] == [
+        f"ok       {name}" for name in CHECKS if name not in ("integrity", "unused keys")
     ]
 
 
@@ -102,62 +97,14 @@ def test_a_damaged_file_is_told_and_the_other_checks_go_on(path, run):
     assert (result.exit_code, list(results)) == (1, CHECKS)
     assert results["integrity"]["result"] == "problem"
     assert results["integrity"]["findings"][0].endswith(": restore a backup")
-    assert results["signing secret"]["result"] == "ok"
+    assert results["disk space"]["result"] == "ok"
 
 
 def test_a_row_that_refers_to_nothing_is_told(path, run):
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("INSERT INTO audit_log (seq, tenant, record_id, body) VALUES (7000, 'ws-gone', 'x', '{}')")
-    told = "row 7000 of audit_log refers to a row of workspaces that is not there: restore a backup"
+    told = "row 7000 of audit_log refers to a row of workspaces that is missing: restore a backup"
     assert found(run, "integrity") == [told]
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE entity_counts SET total = total + 1",
-        "DELETE FROM entity_counts",
-        "UPDATE categories SET total = total + 1 WHERE seq = 1",
-    ],
-)
-def test_a_total_that_is_not_so_is_told(path, run, statement):
-    change(path, statement)
-    assert found(run, "totals") == ["lists of 'ws-demo' tell a wrong total: restore a backup"]
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM unique_values",
-        "UPDATE unique_values SET value = '\"stale\"' WHERE entity_id = 'ent-coastal-wb'",
-        "UPDATE unique_values SET entity_id = 'ent-trail-cap' WHERE entity_id = 'ent-coastal-wb'",
-    ],
-)
-def test_a_unique_value_that_is_not_claimed_is_told_and_the_advice_mends_it(path, run, admin, statement):
-    change(path, statement)
-    attribute = admin.get("/attributes/attr-sku").json
-    told = "'attr-sku' of 'ws-demo' is not kept unique: PUT it with validation.unique false, and then true again"
-    assert found(run, "unique values") == [told]
-    for unique in (False, True):
-        changed = {**attribute, "validation": {**attribute["validation"], "unique": unique}}
-        assert admin.put("/attributes/attr-sku", changed).status_code == 200
-    assert run("doctor").exit_code == 0
-
-
-def test_unique_values_of_every_kind_are_compared_as_they_are_claimed(path, run, admin):
-    attributes = {"text": "text", "number": "number", "multiple": "number"}
-    for name, kind in attributes.items():
-        body = {"id": f"attr-u-{name}", "alias": f"u-{name}", "name": name, "type": kind, "multiple": name == "multiple"}
-        body |= {"validation": {"unique": True}, "dimensionIds": ["dim-market", "dim-language"]}
-        assert admin.post("/attributes", body).status_code == 201
-    schema = admin.get("/schemas/schema-apparel").json
-    schema["attributeGroups"][0]["attributeIds"] += [f"attr-u-{name}" for name in attributes]
-    assert admin.put("/schemas/schema-apparel", schema).status_code == 200
-    scope = {"dim-market": "seg-dk", "dim-language": "seg-da"}
-    values = {"u-text": 'Å "x"\n', "u-number": 1.0, "u-multiple": [2.50, 1e3, -0.0]}
-    body = {"schemaId": "schema-apparel", "values": {name: [{"scope": scope, "value": v}] for name, v in values.items()}}
-    assert admin.post("/records", body).status_code == 201
-    assert run("doctor").exit_code == 0
 
 
 def test_another_journal_mode_is_told(path, run):
@@ -171,18 +118,6 @@ def test_a_disk_that_is_nearly_full_is_told(path, run, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10**12, 10**12, 50_000_000))
     (finding,) = found(run, "disk space")
     assert re.fullmatch(rf"50 MB are free, a restore may need 10\d: make room in {path.parent}", finding)
-
-
-@pytest.mark.parametrize(
-    "statement",
-    ["DELETE FROM settings WHERE name = 'jwt_secret'", "UPDATE settings SET value = 'secret' WHERE name = 'jwt_secret'"],
-)
-def test_a_signing_secret_that_is_missing_or_short_is_told(app, path, run, statement):
-    change(path, statement)
-    told = "expected 32 bytes or more, for example from: openssl rand -hex 32; set it as SIGMA_JWT_SECRET"
-    assert found(run, "signing secret") == [told]
-    app.config["JWT_SECRET"] = "0123456789abcdef" * 2
-    assert run("doctor").exit_code == 0
 
 
 @pytest.mark.parametrize("settings", [{"HOST": "0.0.0.0", "PROXIES": 1}, {"ALLOW_PUBLIC_DEMO": True}], ids=str)
@@ -225,6 +160,14 @@ def test_only_keys_that_are_active_and_were_not_used_for_90_days_are_told(path, 
     assert run("doctor").stdout == "".join(f"ok       {name}\n" for name in CHECKS)
 
 
+def test_an_address_that_cannot_be_read_is_told_and_the_other_checks_go_on(path, run, monkeypatch):
+    monkeypatch.setenv("HOST", "x86_64-conda-linux-gnu")
+    result = run("doctor", "--json")
+    findings = {item["check"]: item["findings"] for item in json.loads(result.stdout) if item["result"] == "problem"}
+    told = "cannot be checked: HOST: expected an IP address or localhost, got 'x86_64-conda-linux-gnu'"
+    assert (result.exit_code, findings) == (1, {"demo data": [told], "proxies": [told]})
+
+
 def test_a_proxy_that_may_stand_in_front_is_a_note(app, path, run):
     change(path, "UPDATE workspaces SET is_demo = 0", "DELETE FROM api_keys", "UPDATE users SET password_hash = 'scrypt:'")
     app.config["HOST"] = "192.0.2.1"
@@ -234,31 +177,3 @@ def test_a_proxy_that_may_stand_in_front_is_a_note(app, path, run):
     assert found(run, "proxies") == [told]
     app.config["PROXIES"] = 1
     assert run("doctor").exit_code == 0
-
-
-@pytest.mark.parametrize(
-    ("version", "sound"),
-    [
-        *((version, False) for version in ((3, 40, 1), (3, 44, 5), (3, 45, 0), (3, 50, 6), (3, 51, 0), (3, 51, 2))),
-        *((version, True) for version in ((3, 44, 6), (3, 50, 7), (3, 51, 3), (3, 53, 0))),
-    ],
-    ids=str,
-)
-def test_an_sqlite_with_a_known_fault_is_a_note(app, monkeypatch, version, sound):
-    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
-    monkeypatch.setattr(sqlite3, "sqlite_version", ".".join(map(str, version)))
-    findings = [finding for finding in doctor.old_versions() if "SQLite" in finding]
-    assert [finding.split(" may")[0] for finding in findings] == ([] if sound else [f"SQLite {sqlite3.sqlite_version}"])
-
-
-def test_a_python_without_security_fixes_is_a_note(path, run, monkeypatch):
-    class Later(datetime):
-        @classmethod
-        def now(cls, zone=None):
-            return datetime(2016 + sys.version_info.minor, 11, 2, tzinfo=zone)
-
-    change(path, "DELETE FROM api_keys")
-    replace_everywhere(monkeypatch, doctor, "datetime", Later)
-    (finding,) = found(run, "versions")
-    since = f"November {2016 + sys.version_info.minor}"
-    assert finding == f"Python {sys.version.split()[0]} gets no security fixes since {since}: install a newer one"

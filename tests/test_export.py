@@ -374,7 +374,7 @@ def test_whoever_goes_away_ends_it_and_leaves_nothing_open(shop, many, monkeypat
     parts.close()
     assert len(made) == 2
     assert not database._thread.connection.in_transaction
-    assert bodies._awaited == {}
+    assert bodies.waiting_threads == {}
     assert shop.patch("/records/ent-00/values/sold", {"value": True}).status_code == 200
 
 
@@ -382,7 +382,7 @@ def test_an_answer_of_which_nothing_is_read_leaves_nothing_open(shop, many):
     answer = open_export(shop)
     del answer
     gc.collect()
-    assert bodies._awaited == {}
+    assert bodies.waiting_threads == {}
     assert shop.get("/records").json["total"] == 40
 
 
@@ -427,7 +427,7 @@ def test_an_export_that_fails_on_the_way_is_not_taken_for_a_whole_one(shop, many
         (json.loads if format == "json" else parse)(text.decode())
     assert "failed after its first part" in caplog.text
     assert "disk I/O error" in caplog.text
-    assert bodies._awaited == {}
+    assert bodies.waiting_threads == {}
 
 
 def test_an_export_that_fails_at_once_is_refused_as_anything_is(shop, many, error, monkeypatch):

@@ -72,23 +72,6 @@ def test_who_still_uses_a_deactivated_key_is_named(admin, make_key, log):
     assert log() == ([line("GET", RECORD, 401, answer, "ws-demo", key.id)], [])
 
 
-def test_no_secret_comes_into_the_log(admin, make_key, anonymous, capfd):
-    key = make_key("read")
-    token = admin.headers["Authorization"].removeprefix("Bearer ")
-    capfd.readouterr()
-    for path in (f"/records/{key.raw_key}", f"/records?key={key.raw_key}", f"/{key.raw_key}", f"/records/{token}"):
-        for caller in (key, admin, anonymous):
-            caller.get(path)
-    anonymous.post("/auth/login", {"email": "admin@sigma.io", "password": "admin"})
-    anonymous.post("/auth/login", {"email": "admin@sigma.io", "password": key.raw_key})
-    anonymous.get("/records", headers={"X-Request-Id": key.raw_key})
-    logged = capfd.readouterr().err
-    assert logged.count(" request=") == 15
-    assert key.raw_key not in logged
-    assert token not in logged
-    assert "password" not in logged
-
-
 def test_a_failure_of_ours_is_logged_with_its_trace_under_the_id_that_the_client_got(admin, make_key, log, error, monkeypatch):
     key = make_key("read")
 
@@ -165,12 +148,6 @@ def test_a_method_that_is_none_is_not_repeated(anonymous, log, error, method):
     answer = anonymous.request(method, "/records")
     error(answer, 405)
     assert log() == ([line("-", "-", 405, answer)], [])
-
-
-def test_a_key_in_capitals_is_no_id_for_the_log(make_key, anonymous, capfd):
-    key = make_key("read")
-    answer = anonymous.get("/healthz", headers={"X-Request-Id": key.raw_key.upper()})
-    assert key.raw_key not in (capfd.readouterr().err + str(answer.headers)).lower()
 
 
 def test_no_two_requests_have_the_same_id(anonymous):

@@ -6,6 +6,7 @@ import operator
 import re
 import sqlite3
 from html.parser import HTMLParser
+from urllib.parse import urlencode
 
 import pytest
 from conftest import ALL_PERMISSIONS, replace_everywhere
@@ -41,6 +42,8 @@ OPERATIONS = {
     "Catalogs": "list_catalogs create_catalog get_catalog replace_catalog delete_catalog get_catalog_tree",
     "Categories": "create_category get_category replace_category delete_category list_category_records assign_record"
     " unassign_record list_record_categories",
+    "Search": "search_records search_full_text search_text",
+    "Saved Queries": "list_saved_queries create_saved_query get_saved_query delete_saved_query execute_saved_query",
     "Import & Export": "preview_import execute_import export_records",
     "Stand-in": "get_caller create_test_workspace delete_test_workspace reset_demo",
 }
@@ -50,6 +53,8 @@ MAY_BE_ABSENT = {
     *("ApiKey.deactivatedAt", "Schema.description", "Schema.icon", "Schema.workflowId"),
     *(f"Validation.{rule}" for rule in ("required", "maxLength", "min", "max", "pattern", "unique")),
     *("AttributeGuard.value", "Attribute.optionListId", "OptionValue.color", "OptionValue.parentId"),
+    *("Search.criteriaOperator", "Search.criteria", "Search.schemaId", "Search.offset", "Search.limit"),
+    *(f"Criterion.{member}" for member in ("attribute", "attributeAlias", "value", "scope")),
     *("State.color", "Transition.name", "Workflow.description", "Role.description"),
     *("Catalog.description", "Category.description", "CategoryNode.description"),
 }
@@ -70,6 +75,7 @@ EXAMPLES = {
     "categories": "cat-men-windbreakers",
     "records": "ent-coastal-wb",
     "variants": "var-cw-s",
+    "saved-queries": "sq-cheap-caps",
 }
 
 
@@ -123,10 +129,12 @@ def check_answer(document, method, template, answer):
         assert problems(document, announced["content"][answer.content_type]["schema"], answer.json) == []
 
 
-def example_path(document, path):
-    """A path of the document with the examples of its parameters in it."""
-    parameters = document["paths"]["/api/v1" + path].get("parameters", [])
-    return path.format(**{parameter["name"]: parameter["example"] for parameter in parameters})
+def example_path(document, path, method="get"):
+    """A path of the document with the examples of its parameters in it, and of its query's."""
+    item = document["paths"]["/api/v1" + path]
+    examples = {parameter["name"]: parameter["example"] for parameter in item.get("parameters", [])}
+    query = {one["name"]: one["example"] for one in item.get(method, {}).get("parameters", []) if "example" in one}
+    return path.format(**examples) + (f"?{urlencode(query)}" if query else "")
 
 
 # -- The document
@@ -218,7 +226,8 @@ def expected_refusals(method, path, operation):
     yield from (("400",) if any(parameter["in"] == "query" for parameter in operation.get("parameters", [])) else ())
     yield from (("404",) if "{" in path else ())
     yield from (("409",) if model and method == "PUT" and path != "/roles/{id}" else ())
-    yield from (("409",) if model and method == "DELETE" and "/values/" not in path and "api-keys" not in path else ())
+    is_model = model and "/values/" not in path and not path.startswith(("/api-keys", "/saved-queries"))
+    yield from (("409",) if is_model and method == "DELETE" else ())
     yield from (("409",) if method == "POST" and "201" in operation["responses"] and path != "/api-keys" else ())
     yield from (("409",) if path.startswith("/records") and method in ("PUT", "PATCH") else ())  # `unique`
     yield from (("422",) if path.endswith("/transition") else ())
@@ -351,6 +360,7 @@ def test_query_parameters_are_announced_where_they_count(document):
         "/records/{id}/audit-log": ["limit", "offset"],
         "/variants": ["limit", "offset", "schemaId"],
         "/categories/{id}/entities": ["limit", "offset"],
+        "/search/text": ["limit", "offset", "q", "query", "schemaId"],
         "/export": ["catalogId", "format", "schemaId", "scope"],
     }
 
@@ -361,7 +371,8 @@ def test_query_parameters_are_announced_where_they_count(document):
 def filled(path):
     """A path of the document with ids of the demo workspace in it."""
     parts = path.split("/")
-    return "/".join(EXAMPLES[parts[index - 1]] if part.startswith("{") else part for index, part in enumerate(parts))
+    filled = "/".join(EXAMPLES[parts[index - 1]] if part.startswith("{") else part for index, part in enumerate(parts))
+    return filled + ("?q=cap" if path == "/search/text" else "")
 
 
 def test_every_answer_to_a_get_is_as_announced(document, admin, error):
@@ -371,7 +382,7 @@ def test_every_answer_to_a_get_is_as_announced(document, admin, error):
             assert answer.status_code == 200, path
             check_answer(document, "GET", path, answer)
             missing = admin.get(re.sub("{[^}]+}", "none", path))
-            assert missing.status_code == (404 if "{" in path else 200)
+            assert missing.status_code == (404 if "{" in path else 400 if path == "/search/text" else 200)
             check_answer(document, "GET", path, missing)
 
 
@@ -442,6 +453,21 @@ STORY = [
     ("GET", "/records/{id}/audit-log", {"id": "r"}, None, 200),
     ("DELETE", "/records/{id}", {"id": "r"}, None, 204),
     ("GET", "/records/{id}/audit-log", {"id": "r"}, None, 200),
+    ("POST", "/search", {}, {"criteria": [{"attributeAlias": "price", "operator": "gt", "value": "100", "scope": {}}]}, 200),
+    ("POST", "/search", {}, {"criteria": [{"attribute": "care", "operator": "equals", "value": {"wash": 30}}]}, 200),
+    ("POST", "/search", {}, {"criteria": [{"attribute": "sku", "operator": "gt", "value": 1}]}, 400),
+    ("POST", "/search/full-text", {}, {"query": "kyst", "schemaId": "schema-apparel", "offset": 1, "limit": 1}, 200),
+    ("POST", "/search/full-text", {}, {"query": " "}, 400),
+    (
+        *("POST", "/saved-queries", {}),
+        {"id": "q", "name": "Q", "query": {"criteria": [{"attributeAlias": "sku", "operator": "isEmpty"}], "limit": 1}},
+        201,
+    ),
+    ("POST", "/saved-queries", {}, {"id": "q", "name": "Q", "query": {}}, 409),
+    ("GET", "/saved-queries", {}, None, 200),
+    ("POST", "/saved-queries/{id}/execute", {"id": "q"}, None, 200),
+    ("DELETE", "/saved-queries/{id}", {"id": "q"}, None, 204),
+    ("POST", "/saved-queries/{id}/execute", {"id": "q"}, None, 404),
 ]
 
 
@@ -499,7 +525,7 @@ def test_every_example_is_accepted_and_answered_like_its_example(document, admin
         status, answered = success(operation)
         if method == "DELETE" and answered is None:
             continue
-        answer = admin.request(method, example_path(document, path), sent)
+        answer = admin.request(method, example_path(document, path, method.lower()), sent)
         assert answer.status_code == status, (method, path, answer.get_data(as_text=True))
         check_answer(document, method, path, answer)
         if answered is not None and answer.json != []:

@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from sigma.resources import option_lists
+
 
 def value(name, **members):
     return {"id": name, "alias": name, "label": name.title(), **members}
@@ -35,7 +37,7 @@ def values(admin):
 
 @pytest.fixture
 def family(make):
-    """The list `ol-x`: a with b and c below it, d below b, and e beside a."""
+    """Return the values of a new list `ol-x`: a with b and c below it, d below b, and e beside a."""
     return make(value("a"), value("b", parentId="a"), value("c", parentId="a"), value("d", parentId="b"), value("e"))["values"]
 
 
@@ -105,15 +107,9 @@ def test_removing_a_value_answers_204_and_nothing_and_then_it_is_gone(family, ad
     assert admin.post("/option-lists/ol-x/values", value("e")).status_code == 201
 
 
-def test_unknown_lists_and_values_are_404_and_named(family, admin, values, error):
+def test_a_value_of_another_list_is_not_found(family, admin, values, error):
     for answer in (
-        admin.post("/option-lists/ol-nowhere/values", value("z")),
-        admin.put("/option-lists/ol-nowhere/values/a", value("a")),
-        admin.delete("/option-lists/ol-nowhere/values/a"),
-    ):
-        assert error(answer, 404) == "Option list 'ol-nowhere' not found"
-    for answer in (
-        admin.put("/option-lists/ol-x/values/val-red", value("val-red")),  # another list's
+        admin.put("/option-lists/ol-x/values/val-red", value("val-red")),
         admin.delete("/option-lists/ol-x/values/val-red"),
     ):
         assert error(answer, 404) == "Option value 'val-red' not found"
@@ -159,11 +155,11 @@ def test_a_bad_value_is_refused(body, fields, family, admin, values, error):
     assert values() == family
 
 
-@pytest.mark.parametrize(("body", "fields"), list(BAD_VALUES.values())[2:-1], ids=list(BAD_VALUES)[2:-1])
-def test_a_bad_value_in_a_new_list_is_refused_with_its_place(body, fields, admin, error):
-    new = {"id": "ol-x", "alias": "x", "name": "X", "hierarchical": True, "values": [value("a"), body]}
-    message = error(admin.post("/option-lists", new), 400)
-    assert [problem.partition(":")[0] for problem in message.split("; ")] == [f"values[1].{field}" for field in fields]
+@pytest.mark.parametrize("parent", ["nowhere", "val-clothing"], ids=["unknown-parent", "parent-of-another-list"])
+def test_a_bad_parent_in_a_new_list_is_refused_with_its_place(parent, admin, error):
+    values = [value("a"), value("z", parentId=parent)]
+    new = {"id": "ol-x", "alias": "x", "name": "X", "hierarchical": True, "values": values}
+    assert error(admin.post("/option-lists", new), 400).startswith("values[1].parentId: ")
     error(admin.get("/option-lists/ol-x"), 404)
 
 
@@ -289,3 +285,39 @@ def test_a_ring_of_ten_thousand_values_is_refused_without_delay(admin, error):
     assert error(admin.post("/option-lists", body), 400).startswith("values[0].parentId: ")
     assert time.thread_time() - started < 5
     error(admin.get("/option-lists/ol-ring"), 404)
+
+
+# What is below what
+
+
+FAMILY = [{"id": "a"}, *({"id": id, "parentId": parent} for id, parent in ("ba", "ca", "db")), {"id": "e"}]
+RING = [{"id": "x", "parentId": "y"}, {"id": "y", "parentId": "x"}]
+NONE = "Expected none, because the list is not hierarchical"
+UNKNOWN = "Expected the id of another value of the list"
+BELOW = "Expected a value that is not below this one"
+
+
+@pytest.mark.parametrize(
+    ("ids", "below"),
+    [("", ""), ("a", "abcd"), ("b", "bd"), ("d", "d"), ("e", "e"), ("be", "bde"), ("z", "z")],
+)
+def test_descendants_are_the_values_themselves_and_all_below_them(ids, below):
+    assert option_lists.descendants(ids, FAMILY) == set(below)
+
+
+@pytest.mark.parametrize(
+    ("values", "hierarchical", "problems"),
+    [
+        ([], True, {}),
+        (FAMILY, True, {}),
+        (FAMILY[::-1], True, {}),
+        (FAMILY, False, {1: NONE, 2: NONE, 3: NONE}),
+        (FAMILY[1:], True, {0: UNKNOWN, 1: UNKNOWN}),
+        ([*FAMILY, *RING], True, {5: BELOW, 6: BELOW}),
+        ([{"id": "x", "parentId": "x"}], True, {0: BELOW}),
+        ([*RING, {"id": "z", "parentId": "y"}], True, {0: BELOW, 1: BELOW, 2: BELOW}),
+        ([{"id": "x", "parentId": None}], False, {}),
+    ],
+)
+def test_what_is_wrong_with_parents_is_told_by_the_place_of_the_value(values, hierarchical, problems):
+    assert option_lists.parent_problems(values, hierarchical) == problems

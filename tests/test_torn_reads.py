@@ -17,10 +17,16 @@ READS = [
     *("/dimensions", "/dimensions/dim-language", "/option-lists", "/option-lists/ol-colors", "/workflows"),
     *("/workflows/wf-standard", "/roles", "/roles/role-editor", "/catalogs", "/catalogs/cat-webshop"),
     *("/catalogs/cat-webshop/tree", "/categories/cat-men", "/categories/cat-men/entities", "/api-keys"),
+    *("/search/text?q=coastal", "/saved-queries", "/saved-queries/sq-cheap-caps"),
     *("/export", "/export?format=csv&schemaId=schema-apparel", "/export?catalogId=cat-webshop"),
 ]
 MATRIX = "/dimensions/scope-matrix", {"dimensionIds": ["dim-language", "dim-market"]}
 RESOLVED = "/roles/role-editor/resolve", {"schemaId": "schema-apparel", "attributeIds": ["attr-size", "attr-sku"]}
+FILLED = [{"attribute": "product-name", "operator": "isNotEmpty"}, {"attribute": "size", "operator": "notEquals", "value": "S"}]
+SEARCH = "/search", {"schemaId": "schema-apparel", "criteria": FILLED}
+FULL_TEXT = "/search/full-text", {"schemaId": "schema-apparel", "query": "coastal"}
+EXECUTION = "/saved-queries/sq-cheap-caps/execute", None
+POSTS = [MATRIX, RESOLVED, SEARCH, FULL_TEXT, EXECUTION]
 
 
 def everywhere(value):
@@ -62,10 +68,13 @@ def change_all(admin):
     levels = [{"schemaId": "schema-apparel", "attributePermissions": {"size": "hidden", "sku": "hidden"}}]
     role = call(admin, "GET", "/roles/role-editor")
     call(admin, "PUT", "/roles/role-editor", {**role, "schemaPermissions": levels})
+    call(admin, "DELETE", "/saved-queries/sq-cheap-caps")
+    call(admin, "POST", "/saved-queries", {"id": "sq-cheap-caps", "name": "New", "query": SEARCH[1]})
 
 
 def delete_all(admin):
     """Delete what can be deleted."""
+    call(admin, "DELETE", "/saved-queries/sq-cheap-caps")
     for record in call(admin, "GET", "/records")["items"]:
         call(admin, "DELETE", f"/records/{record['id']}")
     for role in call(admin, "GET", "/roles"):
@@ -111,8 +120,8 @@ def test_every_read_is_tried(app):
 @pytest.mark.parametrize("new", ["changed", "gone"])
 @pytest.mark.parametrize(
     ("method", "path", "body"),
-    [*(("GET", path, None) for path in READS), ("POST", *MATRIX), ("POST", *RESOLVED)],
-    ids=[*READS, MATRIX[0], RESOLVED[0]],
+    [*(("GET", path, None) for path in READS), *(("POST", *post) for post in POSTS)],
+    ids=[*READS, *(path for path, _ in POSTS)],
 )
 def test_an_answer_is_of_one_state(admin, put_in_place, monkeypatch, new, method, path, body):
     def ask():

@@ -128,9 +128,10 @@ def test_what_is_not_empty_is_claimed(write, error, alias, text):
     error(write(alias, text), 409)
 
 
-def test_a_number_at_its_limit_is_within_it_however_both_are_written(admin, error):
-    limits = '"validation": {"min": 1e23, "max": 100000000000000000000000}'
-    body = f'{{"id": "attr-x", "alias": "x", "name": "X", "type": "number", {limits}}}'
+@pytest.mark.parametrize("limits", [("1e23", "100000000000000000000000"), ("100000000000000000000000", "1e23")])
+def test_a_number_at_its_limit_is_within_it_however_both_are_written(admin, limits):
+    rules = f'"validation": {{"min": {limits[0]}, "max": {limits[1]}}}'
+    body = f'{{"id": "attr-x", "alias": "x", "name": "X", "type": "number", {rules}}}'
     assert admin.post("/attributes", data=body, content_type="application/json").status_code == 201
     group = {"id": "grp", "name": "All", "attributeIds": ["attr-x"]}
     schema = {"id": "schema-x", "alias": "x", "name": "X", "variantEnabled": True, "attributeGroups": [group]}

@@ -20,11 +20,13 @@ from sigma import database, settings
 
 # Each made by the release that had this version, through its API: the demo workspace and another, records, variants,
 # assignments, history, keys. Each later one is the one before, brought forward, with what happened since: in the second a
-# test workspace, in the third the workspace `ws-values`, whose unique values are the same, or were not, by the rules of then.
-STORED = {version: Path(__file__).parent / "data" / f"version-{version}.db.gz" for version in (1, 2, 3)}
+# test workspace, in the third the workspace `ws-values`, whose unique values are the same, or were not, by the rules of then,
+# in the fourth one more record in it.
+STORED = {version: Path(__file__).parent / "data" / f"version-{version}.db.gz" for version in (1, 2, 3, 4)}
 GOOD_KEY = "sigma_sk_live_wzfmx1uhyh94sbo182bvtviqqkb151lctq55"  # of `ws-demo`
 DEACTIVATED_KEY = "sigma_sk_live_gsyjpmgcsofsyqzsnoyxbkagfsjwq1rcr036"  # of `ws-demo`
 VALUES_KEY = "sigma_sk_live_xeooopl63eoq98m3p3h43341bq1jn0zba5zm"  # of `ws-values`, with all five permissions
+CLAIMED_ANEW = (1, 2, 3)  # the versions whose unique values are claimed anew, by a function of the service
 ROOT = Path(service.__file__).parent
 
 
@@ -198,6 +200,7 @@ def test_processes_of_their_own_that_start_together_find_it_done(tmp_path):
     assert rows(path, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
 
 
+@pytest.mark.parametrize("old", CLAIMED_ANEW, indirect=True)
 def test_a_process_that_is_killed_in_the_middle_leaves_the_database_as_it_was(old):
     before = contents(old), shape(old), rows(old, "SELECT * FROM unique_values"), rows(old, "PRAGMA user_version")
     kill = "database.SQL_FUNCTIONS['unique_claims'] = lambda *_: os.kill(os.getpid(), 9)"
@@ -220,6 +223,7 @@ def test_an_upgrade_that_fails_leaves_the_database_as_it_was(old, monkeypatch):
     assert old.read_bytes() == before
 
 
+@pytest.mark.parametrize("old", CLAIMED_ANEW, indirect=True)
 def test_without_what_claims_values_nothing_is_brought_forward(old, monkeypatch):
     before = old.read_bytes()
     monkeypatch.delitem(database.SQL_FUNCTIONS, "unique_claims")
@@ -232,9 +236,20 @@ def test_a_row_that_refers_to_nothing_keeps_a_database_from_being_brought_forwar
     with closing(sqlite3.connect(old)) as db, db:
         db.execute("UPDATE model_references SET target_id = 'attr-gone' WHERE target_kind = 'attribute'")
     before = old.read_bytes()
-    with pytest.raises(settings.StartError, match=r"row \d+ of model_references refers to a row of model_objects"):
+    with pytest.raises(settings.StartError, match="a row of model_references refers to a row of model_objects"):
         service.create_app({"DATABASE": str(old)})
     assert old.read_bytes() == before
+
+
+def test_another_programs_database_is_left_as_it_is_whatever_its_version_and_state(tmp_path):
+    path = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executescript("CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE b (a REFERENCES a); INSERT INTO b VALUES (5)")
+        db.execute("PRAGMA user_version = 2")
+    before = path.read_bytes()
+    with pytest.raises(settings.StartError, match="is a database of another program"):
+        service.create_app({"DATABASE": str(path)})
+    assert path.read_bytes() == before
 
 
 def test_foreign_keys_hold_after_an_upgrade(old):

@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from sigma.resources.values import by_scope, scope_key
+
 ENTRY = "values.thing[0]"
 JSON_VALUES = {
     "string": "x",
@@ -749,3 +751,24 @@ def test_a_unique_number_is_the_same_however_it_is_written_and_wherever_it_stand
     before = make("2")
     error(admin.put("/records/ent-2", {"values": {"spec": everywhere({"b": 0.0, "sizes": [1.0, 2.5]})}}), 409)
     assert admin.get("/records/ent-2").json == before
+
+
+# What tells scopes apart
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({}, {}, True),
+        ({"a": "x"}, {"a": "x"}, True),
+        ({"a": "x", "b": "y"}, {"b": "y", "a": "x"}, True),
+        ({}, {"a": "x"}, False),
+        ({"a": "x"}, {"a": "y"}, False),
+        ({"a": "x"}, {"b": "x"}, False),
+        ({"a": "x", "b": "y"}, {"a": "y", "b": "x"}, False),
+        ({"a": 'x","b":"y'}, {"a": "x", "b": "y"}, False),
+    ],
+)
+def test_scopes_are_told_apart_by_their_members_in_whatever_order(one, other, same):
+    assert (scope_key(one) == scope_key(other)) == same
+    assert len(by_scope([entry(1, one), entry(2, other)])) == (1 if same else 2)

@@ -43,7 +43,7 @@ def make(admin):
 
 @pytest.fixture
 def bound(make):
-    """The workflow `wf-x` with the states a, b and c, all connected, and the schema `schema-x` that follows it."""
+    """Return the workflow `wf-x` with the states a, b and c, all connected, and the schema `schema-x` that follows it."""
     ways = [transition(start, end) for start in "abc" for end in "abc" if start != end]
     made = make("/workflows", workflow("a", "b", "c", transitions=ways))
     make("/schemas", schema("x", "wf-x"))
@@ -67,26 +67,6 @@ BAD = {
     "from-nowhere": ({"transitions": [transition("a", "b"), transition("nowhere", "b")]}, "transitions[1].fromStateId: "),
     "to-nowhere": ({"transitions": [transition("a", "b"), transition("a", "nowhere")]}, "transitions[1].toStateId: "),
     "to-another-workflows-state": ({"transitions": [transition("a", "state-draft")]}, "transitions[0].toStateId: "),
-    "completeness-below-0": (
-        {"transitions": [transition("a", "b", requiresCompleteness=-1)]},
-        "transitions[0].requiresCompleteness: ",
-    ),
-    "completeness-above-100": (
-        {"transitions": [transition("a", "b", requiresCompleteness=100.5)]},
-        "transitions[0].requiresCompleteness: ",
-    ),
-    "completeness-is-a-flag": (
-        {"transitions": [transition("a", "b", requiresCompleteness=True)]},
-        "transitions[0].requiresCompleteness: ",
-    ),
-    "completeness-is-null": (
-        {"transitions": [transition("a", "b", requiresCompleteness=None)]},
-        "transitions[0].requiresCompleteness: ",
-    ),
-    "unknown-role": (
-        {"transitions": [transition("a", "b", allowedRoleIds=["role-admin", "role-nobody"])]},
-        "transitions[0].allowedRoleIds[1]: role 'role-nobody' does not exist",
-    ),
 }
 
 

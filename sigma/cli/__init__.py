@@ -1,5 +1,15 @@
-"""The commands."""
+"""The commands of `flask`."""
 
-from flask.cli import AppGroup
+from sigma.cli import backup, demo, doctor, keys, serve, story, users, workspaces
 
-commands = AppGroup()
+COMMANDS = [
+    demo.make_demo,
+    serve.serve,
+    story.play,
+    keys.key_commands,
+    users.user_commands,
+    workspaces.workspace_commands,
+    backup.backup,
+    backup.restore,
+    doctor.doctor,
+]

@@ -1,4 +1,4 @@
-"""Backup and restore."""
+"""`flask backup` and `flask restore`: copies of the database, made and put back while the service runs."""
 
 import os
 import sqlite3
@@ -11,40 +11,13 @@ from typing import NamedTuple
 
 import click
 from flask import current_app
+from flask.cli import with_appcontext
 
-from sigma.cli import commands
-from sigma.cli.console import Report, confirm, reports, table, yes_option
+from sigma.cli.console import Output, confirm, format_table, prints_output, yes_option
 from sigma.database import APPLICATION_ID, SCHEMA_VERSION, connect, execute, get_db, make_tables, migrate, pragma
 from sigma.http.errors import database_unavailable
 
-
-def find_damage(db: sqlite3.Connection) -> list[str]:
-    """Return the first few things that are broken in a database."""
-    try:
-        problems = [line for (line,) in db.execute("PRAGMA integrity_check(5)") if line != "ok"]
-        dangling = [] if problems else db.execute("PRAGMA foreign_key_check").fetchmany(5)
-    except sqlite3.DatabaseError as error:  # what is broken may also keep SQLite from looking any further
-        return [str(error)]
-    return problems + [
-        f"row {row} of {name} refers to a row of {parent} that is not there" for name, row, parent, _ in dangling
-    ]
-
-
-def require_whole(db: sqlite3.Connection, name: str | Path) -> None:
-    """Raise click.ClickException unless this is a database of the service, and whole."""
-    if pragma(db, "application_id") != APPLICATION_ID:
-        raise click.ClickException(f"{name} is no database of Sigma PIM")
-    if problems := find_damage(db):
-        raise click.ClickException(f"{name} is damaged: {'; '.join(problems)}")
-
-
-def find_missing_parts(db: sqlite3.Connection) -> list[str]:
-    """Return the tables, indexes, triggers and views that a database of this version has, and this one has not."""
-    sql = "SELECT type, name FROM sqlite_schema"
-    with closing(sqlite3.connect(":memory:")) as new:
-        make_tables(new)
-        missing = set(new.execute(sql)) - set(db.execute(sql))
-    return [f"the {kind} {name} is missing" for kind, name in sorted(missing)]
+PAGES_PER_STEP = 16  # of a restore; fewer than an empty database has, so that there is a moment before the last step
 
 
 class Totals(NamedTuple):
@@ -59,15 +32,49 @@ class Totals(NamedTuple):
 
 def count_totals(db: sqlite3.Connection) -> Totals:
     """Return how much a database holds."""
-    sql = (
-        "SELECT count(DISTINCT w.id), ifnull(sum(c.total), 0) FROM workspaces w"
-        " LEFT JOIN entity_counts c ON c.tenant = w.id AND c.is_variant = 0"
-    )
-    return Totals(*db.execute(sql).fetchone())
+    return Totals(*db.execute("SELECT count(*), ifnull(sum(records), 0) FROM workspace_totals").fetchone())
+
+
+def find_damage(db: sqlite3.Connection) -> list[str]:
+    """Return the first few problems that SQLite finds in a database."""
+    try:
+        problems = [line for (line,) in db.execute("PRAGMA integrity_check(5)") if line != "ok"]
+        dangling = [] if problems else db.execute("PRAGMA foreign_key_check").fetchmany(5)
+    except sqlite3.DatabaseError as error:  # the damage may also keep SQLite from looking any further
+        return [str(error)]
+    return problems + [f"row {row} of {name} refers to a row of {parent} that is missing" for name, row, parent, _ in dangling]
+
+
+def find_missing_parts(db: sqlite3.Connection) -> list[str]:
+    """Return the tables, indexes, triggers and views of this version that a database lacks."""
+    sql = "SELECT type, name FROM sqlite_schema"
+    with closing(sqlite3.connect(":memory:")) as new:
+        make_tables(new)
+        missing = set(new.execute(sql)) - set(db.execute(sql))
+    return [f"the {kind} {name} is missing" for kind, name in sorted(missing)]
+
+
+def require_intact(db: sqlite3.Connection, name: str | Path) -> None:
+    """Raise click.ClickException unless this is a database of the service, without damage."""
+    if pragma(db, "application_id") != APPLICATION_ID:
+        raise click.ClickException(f"{name} is not a database of Sigma PIM")
+    if problems := find_damage(db):
+        raise click.ClickException(f"{name} is damaged: {'; '.join(problems)}")
+
+
+def database_files() -> list[Path]:
+    """Return the files that make up the database."""
+    path = Path(current_app.config["DATABASE"]).resolve()
+    return [file for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")) if file.exists()]
+
+
+def is_database(file: Path) -> bool:
+    """Return whether a file is one of those that make up the database, under whatever name."""
+    return any(file.exists() and file.samefile(part) for part in database_files())
 
 
 def sync_to_disk(path: Path) -> None:
-    """See that a file's bytes, or a folder's names, are on disk."""
+    """Wait until a file's contents, or the names in a folder, are on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -76,8 +83,8 @@ def sync_to_disk(path: Path) -> None:
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """Let the block write a file for its owner alone, and put it at a path when it is done and on disk, or not at all."""
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a file to write, which only its owner can open; it appears at the path when it is complete and on disk."""
     with tempfile.TemporaryDirectory(prefix=f"{path.name}.part-", dir=path.parent) as folder:
         part = Path(folder) / path.name
         part.touch(0o600)
@@ -88,44 +95,34 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def copy_database(source: sqlite3.Connection, copy: sqlite3.Connection) -> None:
-    """Copy what a database holds at this moment; others go on writing to it meanwhile."""
+    """Copy what a database holds at this moment, while others go on writing to it."""
     source.backup(copy)
     copy.execute("PRAGMA journal_mode = DELETE")  # one file, without neighbours
 
 
-def database_files() -> list[Path]:
-    """Return the files that make up the database."""
-    path = Path(current_app.config["DATABASE"]).resolve()
-    return [file for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")) if file.exists()]
-
-
-def is_database(file: Path) -> bool:
-    """Return whether a file is one of those that make up the database, by whatever name."""
-    return any(file.exists() and file.samefile(part) for part in database_files())
-
-
-@commands.command("backup")
+@click.command("backup")
+@with_appcontext
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
-@reports
-def backup(file: Path, force: bool) -> Report:
-    """Copy the database to FILE, checked and whole, while the service goes on.
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@prints_output
+def backup(file: Path, force: bool) -> Output:
+    """Copy the database to FILE, and check the copy. The service can go on meanwhile.
 
     Example: flask backup /backup/acme.db
     """
-    file = file.resolve()
+    file, path = file.resolve(), current_app.config["DATABASE"]
     if is_database(file) or (file.exists() and not file.is_file()):
-        raise click.ClickException(f"{file} is the database itself, or no ordinary file")
+        raise click.ClickException(f"{file} is the database itself, or not a regular file")
     if file.exists() and not force:
-        raise click.ClickException(f"{file} is there already; --force replaces it")
-    with new_file(file) as part, closing(connect(str(part))) as copy:
+        raise click.ClickException(f"{file} exists already; use --force to replace it")
+    with atomic_file(file) as part, closing(connect(str(part))) as copy:
         copy_database(get_db(), copy)
-        require_whole(copy, current_app.config["DATABASE"])
-        holds = count_totals(copy)
-        if not holds.workspaces:
-            raise click.ClickException(f"{current_app.config['DATABASE']} holds no workspace; is it the one that is meant?")
+        require_intact(copy, path)
+        totals = count_totals(copy)
+        if not totals.workspaces:
+            raise click.ClickException(f"{path} holds no workspace; is SIGMA_DATABASE right?")
     size = file.stat().st_size
-    return Report({"file": str(file), "bytes": size, **holds._asdict()}, f"{file} holds {holds} ({size / 1e6:.1f} MB).")
+    return Output({"file": str(file), "bytes": size, **totals._asdict()}, f"{file} holds {totals} ({size / 1e6:.1f} MB).")
 
 
 def open_backup(file: Path) -> sqlite3.Connection:
@@ -135,13 +132,13 @@ def open_backup(file: Path) -> sqlite3.Connection:
 
 
 def stage_backup(file: Path, copy: sqlite3.Connection) -> None:
-    """Copy a backup, and bring the copy forward to this release's version. Raises click.ClickException."""
+    """Copy a backup, and migrate the copy to this release's schema. Raises click.ClickException."""
     try:
         with closing(open_backup(file)) as source:
             copy_database(source, copy)
-        require_whole(copy, file)
+        require_intact(copy, file)
         migrate(copy)
-        if (size := pragma(get_db(), "page_size")) != pragma(copy, "page_size"):  # one in use cannot change its own
+        if (size := pragma(get_db(), "page_size")) != pragma(copy, "page_size"):  # a live database cannot change its own
             copy.execute(f"PRAGMA page_size = {size}")
             copy.execute("VACUUM")
     except sqlite3.Error as error:
@@ -150,69 +147,67 @@ def stage_backup(file: Path, copy: sqlite3.Connection) -> None:
     if version != SCHEMA_VERSION:
         raise click.ClickException(f"{file} has schema version {version}, this release reads versions up to {SCHEMA_VERSION}")
     if missing := find_missing_parts(copy):
-        raise click.ClickException(f"{file} is not whole: {'; '.join(missing)}")
+        raise click.ClickException(f"{file} is incomplete: {'; '.join(missing)}")
 
 
-def keys_that_return(backup: sqlite3.Connection) -> list[dict[str, str]]:
-    """Return the API keys that are accepted by what a backup holds, and refused now."""
+def find_reaccepted_keys(backup: sqlite3.Connection) -> list[dict[str, str]]:
+    """Return the API keys that are refused now, and would be accepted after restoring a backup."""
     sql = (
         "SELECT w.id, k.id, k.name, k.hash FROM workspaces w JOIN api_keys k ON k.tenant = w.id"
-        " WHERE k.deactivated_at IS NULL ORDER BY k.seq"
+        " WHERE k.is_active ORDER BY k.seq"
     )
     accepted = set(execute(sql))
     rows = (row for row in backup.execute(sql) if row not in accepted)
     return [{"workspace": workspace, "id": id, "name": name} for workspace, id, name, _ in rows]
 
 
-PAGES_A_STEP = 16  # fewer than an empty database has, so that there is a moment between the first step and the last
-
-
 def replace_database(new: sqlite3.Connection, kept: Path) -> None:
-    """Put a database's contents in the place of the live one's, and what was there into a file.
+    """Replace the contents of the live database, and keep the old ones in a file.
 
     SQLite's backup, with the live database as its destination, is one transaction: processes that have the database open
-    see the old contents until it commits, and the new ones from then on; after a crash it is the one or the other. What
-    was there is kept when the write lock is held, so that it has every write that was acknowledged.
+    see the old contents until it commits, and the new ones from then on; after a crash it is the one or the other. The old
+    contents are copied when the write lock is held, so that they include every write that was acknowledged.
     """
 
     def keep(status: int, *_: int) -> None:
         if status == sqlite3.SQLITE_BUSY:  # after the busy timeout
             raise database_unavailable("another write does not end")
         if not kept.exists():
-            with new_file(kept) as part, closing(connect(str(part))) as copy:
+            with atomic_file(kept) as part, closing(connect(str(part))) as copy:
                 copy_database(get_db(), copy)
 
     with closing(connect(current_app.config["DATABASE"])) as live:
-        new.backup(live, pages=PAGES_A_STEP, progress=keep)
-        live.execute("PRAGMA busy_timeout = 0")  # writes would wait with it for reads of the old contents to end
+        new.backup(live, pages=PAGES_PER_STEP, progress=keep)
+        live.execute("PRAGMA busy_timeout = 0")  # otherwise writes would wait here for reads of the old contents to end
         live.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-@commands.command("restore")
+@click.command("restore")
+@with_appcontext
 @click.argument("file", type=click.Path(path_type=Path))
 @yes_option
-@reports
-def restore(file: Path, yes: bool) -> Report:
-    """Put a backup in the place of the database, also while the service runs; what was there is kept beside it.
+@prints_output
+def restore(file: Path, yes: bool) -> Output:
+    """Replace the database's contents by a backup, and keep the old ones in a file. The service can go on meanwhile.
 
     Example: flask restore /backup/acme.db
     """
-    path, file = Path(current_app.config["DATABASE"]), file.resolve()  # what stands beside a link is not its neighbours
+    path, file = Path(current_app.config["DATABASE"]), file.resolve()  # a link has other neighbours than the backup itself
     if is_database(file):
         raise click.ClickException(f"{file} is the database itself")
     if file.exists() and not file.is_file():
-        raise click.ClickException(f"{file} cannot be read: it is no ordinary file")
+        raise click.ClickException(f"{file} cannot be read: it is not a regular file")
     kept = path.with_name(f"{path.name}.before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
     with (
         tempfile.TemporaryDirectory(prefix=f"{path.name}.part-", dir=path.parent) as folder,
         closing(connect(f"{folder}/restored.db")) as new,
     ):
         stage_backup(file, new)
-        holds, keys = count_totals(new), keys_that_return(new)
+        totals, keys = count_totals(new), find_reaccepted_keys(new)
         if keys:
             click.echo("These API keys are refused now, and will be accepted again:", err=True)
-            click.echo(table(("WORKSPACE", "ID", "NAME"), *(key.values() for key in keys)), err=True)
-        confirm(f"Replace what {path} holds ({count_totals(get_db())}) by {file} ({holds})?", yes)
+            click.echo(format_table(("WORKSPACE", "ID", "NAME"), *(key.values() for key in keys)), err=True)
+        confirm(f"Replace what {path} holds ({count_totals(get_db())}) by {file} ({totals})?", yes)
         replace_database(new, kept)
-    body = {"database": str(path), "kept": str(kept), **holds._asdict(), "keysAcceptedAgain": keys}
-    return Report(body, f"{path} is as in {file}; what was there is in {kept}.")
+    data = {"database": str(path), "kept": str(kept), **totals._asdict(), "keysAcceptedAgain": keys}
+    return Output(data, f"{path} now holds what {file} holds; its old contents are in {kept}.")

@@ -1,4 +1,4 @@
-"""What commands share: what they ask, and what they tell."""
+"""What the commands share: options, questions, output and errors."""
 
 import functools
 import sqlite3
@@ -16,28 +16,25 @@ from sigma.http.credentials import Caller
 from sigma.http.errors import ApiError, get_or_404, raise_for_problems, translate_database_error
 from sigma.http.strict_json import to_json
 
-
-def impersonate(tenant: str, user_id: str) -> None:
-    """Let a command act in a workspace as one of its users."""
-    g.tenant, g.caller = tenant, Caller(tenant, user_id, user={"id": user_id}, role={})
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
-class Report(NamedTuple):
-    """What a command tells when it is done: to programs, to people, and by its exit code."""
+class Output(NamedTuple):
+    """The result of a command: data for programs (with --json), text for people, and the exit code."""
 
-    body: Any
+    data: Any
     text: str
     exit_code: int = 0
 
 
-def reports(command: Callable[..., Report]) -> Callable[..., None]:
-    """Print a command's report, as JSON with --json; a refusal is an error in the API's words."""
+def prints_output(command: Callable[..., Output]) -> Callable[..., None]:
+    """Print what a command returns, and report an expected error in one line, with exit code 1."""
 
-    @click.option("--json", "as_json", is_flag=True, help="Answer JSON, for programs.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
     @functools.wraps(command)
     def run(as_json: bool, **arguments: Any) -> None:
         try:
-            report = command(**arguments)
+            output = command(**arguments)
         except sqlite3.Error as error:
             raise click.ClickException(str(translate_database_error(error).description)) from None
         except ApiError as error:
@@ -46,56 +43,58 @@ def reports(command: Callable[..., Report]) -> Callable[..., None]:
             raise click.ClickException(str(error)) from None
         except UnicodeError:
             raise click.ClickException("Expected text in UTF-8") from None
-        click.echo(to_json(report.body) if as_json else report.text)
-        sys.exit(report.exit_code)
+        click.echo(to_json(output.data) if as_json else output.text)
+        sys.exit(output.exit_code)
 
     return run
 
 
-def choose_workspace(id: str | None) -> str:
-    """Return the workspace that is named, or else the only one there is.
+def impersonate(tenant: str, user_id: str) -> None:
+    """Act in a workspace as one of its users, until the command ends."""
+    g.tenant, g.caller = tenant, Caller(tenant, user_id, user={"id": user_id}, role={})
 
-    Raises ApiError 404, or click.UsageError when there are several to choose from.
+
+def resolve_workspace(id: str | None) -> str:
+    """Return the id of the named workspace, or of the only one there is. Workspaces of test runs do not count.
+
+    Raises ApiError 404, or click.UsageError when a name is needed.
     """
     if id is not None:
         return str(get_or_404(fetch_one("SELECT id FROM workspaces WHERE id = ?", id), "workspace", id)[0])
-    ids = [lasting for (lasting,) in execute("SELECT id FROM workspaces WHERE NOT is_disposable ORDER BY rowid")]
+    ids = [id for (id,) in execute("SELECT id FROM workspaces WHERE NOT is_disposable ORDER BY rowid")]
     if not ids:
-        raise ApiError(404, "No workspace yet: make one with `flask workspace create`")
+        raise ApiError(404, "There is no workspace yet: run `flask workspace create`")
     if len(ids) > 1:
         raise click.UsageError(f"--workspace: expected one of {', '.join(ids)}")
     return str(ids[0])
 
 
-def in_workspace(command: Callable[..., Report]) -> Callable[..., Report]:
-    """Let a command work in the workspace that --workspace names."""
+def workspace_option(command: Callable[..., Output]) -> Callable[..., Output]:
+    """Add the option --workspace to a command, and run the command in that workspace."""
 
-    @click.option("--workspace", metavar="ID", help="The workspace; may be left out when there is only one.")
+    @click.option("--workspace", metavar="ID", help="The workspace; may be omitted when there is only one.")
     @functools.wraps(command)
-    def run(workspace: str | None, **arguments: Any) -> Report:
-        impersonate(choose_workspace(workspace), "command-line")
+    def run(workspace: str | None, **arguments: Any) -> Output:
+        impersonate(resolve_workspace(workspace), "command-line")
         return command(**arguments)
 
     return run
 
 
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
-
-
 def confirm(question: str, yes: bool) -> None:
-    """Go on only if the answer is yes."""
+    """Ask, unless --yes was given, and raise click.Abort for any answer but yes."""
     if not yes:
         click.confirm(question, abort=True, err=True)
 
 
-def table(*rows: Iterable[str]) -> str:
-    """Lay rows out in columns; what a terminal would obey rather than print becomes a question mark."""
+def format_table(*rows: Iterable[str]) -> str:
+    """Return rows as aligned columns, without the control characters that a terminal would obey."""
     cells = [["".join(letter if letter.isprintable() else "?" for letter in cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
 
 
-def validated(schema: ma.Schema, body: dict[str, Any]) -> dict[str, Any]:
+def validate_body(schema: ma.Schema, body: dict[str, Any]) -> dict[str, Any]:
     """Return a body as the API would take it. Raises ApiError 400."""
     raise_for_problems(flatten_messages(schema.validate(body), body))
     return schema.load(body)

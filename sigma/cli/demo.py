@@ -1,13 +1,16 @@
-"""The command that makes the demo workspace."""
+"""`flask demo`: the demo workspace."""
 
-from sigma.cli import commands
+import click
+from flask.cli import with_appcontext
+
 from sigma.database import fetch_one, transaction
 from sigma.standin.demo import insert_demo, read_demo
 
 
-@commands.command("demo")
+@click.command("demo")
+@with_appcontext
 def make_demo() -> None:
-    """Put the demo workspace into the database, if the database is empty.
+    """Create the demo workspace, if the database is empty.
 
     Example: flask demo
     """

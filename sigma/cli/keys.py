@@ -1,23 +1,23 @@
-"""Commands for API keys."""
+"""`flask keys`: API keys."""
 
 import click
+from flask.cli import AppGroup
 
-from sigma.cli import commands
-from sigma.cli.console import Report, confirm, in_workspace, reports, table, validated, yes_option
+from sigma.cli.console import Output, confirm, format_table, prints_output, validate_body, workspace_option, yes_option
 from sigma.database import transaction
 from sigma.permissions import PERMISSIONS
 from sigma.resources.api_keys import ApiKeyRequestBody, deactivate_stored_key, delete_stored_key, fetch_api_keys, insert_api_key
 
 
-@commands.group("keys")
+@click.group("keys", cls=AppGroup)
 def key_commands() -> None:
     """Manage API keys."""
 
 
 @key_commands.command("list")
-@reports
-@in_workspace
-def show_keys() -> Report:
+@prints_output
+@workspace_option
+def list_keys() -> Output:
     """List the API keys of a workspace, oldest first.
 
     Example: flask keys list --workspace acme
@@ -27,48 +27,48 @@ def show_keys() -> Report:
         (key["id"], key["name"], " ".join(key["permissions"]), key["lastUsedAt"] or "never", key.get("deactivatedAt", ""))
         for key in keys
     )
-    return Report(keys, table(("ID", "NAME", "PERMISSIONS", "LAST USED", "DEACTIVATED"), *rows))
+    return Output(keys, format_table(("ID", "NAME", "PERMISSIONS", "LAST USED", "DEACTIVATED"), *rows))
 
 
 @key_commands.command("create")
 @click.option("--name", required=True, help="What the key is for.")
 @click.option("--permission", "permissions", required=True, multiple=True, help=f"One of {', '.join(PERMISSIONS)}; repeatable.")
-@reports
-@in_workspace
-def create_key(name: str, permissions: tuple[str, ...]) -> Report:
-    """Make an API key. This is the only time that it is shown.
+@prints_output
+@workspace_option
+def create_key(name: str, permissions: tuple[str, ...]) -> Output:
+    """Create an API key and show it. It cannot be shown again.
 
     Example: flask keys create --name "Shopify sync" --permission read --permission update-data
     """
-    wanted = validated(ApiKeyRequestBody(), {"name": name, "permissions": list(permissions)})
+    body = validate_body(ApiKeyRequestBody(), {"name": name, "permissions": list(permissions)})
     with transaction():
-        key = insert_api_key(wanted)
-    return Report(key, f"Key '{key['id']}' made ({', '.join(key['permissions'])}). It is shown only now:\n{key['rawKey']}")
+        key = insert_api_key(body)
+    return Output(key, f"Key '{key['id']}' created ({', '.join(key['permissions'])}). It is shown only now:\n{key['rawKey']}")
 
 
 @key_commands.command("deactivate")
 @click.argument("id")
-@reports
-@in_workspace
-def deactivate_key(id: str) -> Report:
-    """Deactivate an API key: it is refused everywhere from this moment on.
+@prints_output
+@workspace_option
+def deactivate_key(id: str) -> Output:
+    """Deactivate an API key: from now on it is refused everywhere.
 
     Example: flask keys deactivate apikey-0123456789abcdef
     """
     key = deactivate_stored_key(id)
-    return Report(key, f"Key '{id}' is refused since {key['deactivatedAt']}.")
+    return Output(key, f"Key '{id}' has been refused since {key['deactivatedAt']}.")
 
 
 @key_commands.command("delete")
 @click.argument("id")
 @yes_option
-@reports
-@in_workspace
-def delete_key(id: str, yes: bool) -> Report:
-    """Delete an API key for good. Without --yes, one that was not deactivated first is asked about.
+@prints_output
+@workspace_option
+def delete_key(id: str, yes: bool) -> Output:
+    """Delete an API key for good. For an active key, the command asks for confirmation.
 
     Example: flask keys delete apikey-0123456789abcdef
     """
     if any(key["id"] == id and key["active"] for key in fetch_api_keys()):
-        confirm(f"Key '{id}' is active: what uses it will be refused. Delete it?", yes)
-    return Report(delete_stored_key(id), f"Key '{id}' deleted.")
+        confirm(f"Key '{id}' is active: whatever uses it will be refused. Delete it?", yes)
+    return Output(delete_stored_key(id), f"Key '{id}' deleted.")

@@ -1,26 +1,29 @@
-"""Serving: the server, and the processes that it runs."""
+"""`flask serve`: the server, and the worker processes that it runs."""
 
-import fcntl
+import gc
 import http.client
 import json
-import math
+import logging
 import os
-import select
 import signal
 import socket
-import struct
-import sys
-import termios
+import threading
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import click
-from flask import Flask, current_app
+from flask import current_app
+from flask.cli import with_appcontext
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+from granian.server.common import AbstractServer
 
-from sigma.cli import commands
 from sigma.database import close_db, fetch_one
-from sigma.http.bodies import BODY_TIMEOUT, Waiting, _awaited
+from sigma.http.access import holds_demo
+from sigma.http.bodies import CLIENT_TIMEOUT, waiting_threads
 from sigma.http.loopback import is_loopback
 from sigma.http.strict_json import to_json
 from sigma.settings import ROOT, StartError, read_setting
@@ -32,7 +35,7 @@ STOP_TIMEOUT = 8  # seconds for requests in flight: more than a write waits, les
 def require_private_demo(host: str) -> None:
     """Raise StartError before demo data is served where others can reach it, unless a setting allows that."""
     config = current_app.config
-    if is_loopback(host) or config["ALLOW_PUBLIC_DEMO"] or not fetch_one("SELECT 1 FROM workspaces WHERE is_demo"):
+    if is_loopback(host) or config["ALLOW_PUBLIC_DEMO"] or not holds_demo():
         return
     raise StartError(
         f"{config['DATABASE']} holds the demo workspace, whose passwords and keys are public, and others can reach {host}."
@@ -40,33 +43,26 @@ def require_private_demo(host: str) -> None:
     )
 
 
-def require_free_port(host: str, port: int) -> None:
-    """Raise StartError for an address that is in use: granian would share it, and each server answer some requests."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what a server left behind a moment ago does not count
+@contextmanager
+def reserve_port(host: str, port: int) -> Iterator[int]:
+    """Keep a port for the server during the block, and yield it; 0 becomes a free one.
+
+    Raises StartError for an address that is in use: two servers would share it, and each get some of the requests.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that a stopped server left do not count
         try:
-            probe.bind((host.strip("[]"), port))
+            reserved.bind((host, port))
         except OSError as error:
             raise StartError(
                 f"Cannot serve on {host}, port {port}: {error.strerror}. Choose others with SIGMA_HOST and SIGMA_PORT."
             ) from None
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # only from now on, for the workers' sockets
+        yield reserved.getsockname()[1]
 
 
-def take_free_port(host: str) -> int:
-    """Return a port that is free, and keep it so for the server that this process becomes.
-
-    The socket stays open, without listening; the server binds its own beside it, and nobody else gets the port meanwhile.
-    """
-    keeper = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as granian does
-    keeper.bind((host.strip("[]"), 0))
-    port: int = keeper.getsockname()[1]
-    os.set_inheritable(keeper.detach(), True)
-    return port
-
-
-def send(url: str, method: str, path: str, headers: dict[str, str], body: Any = None) -> tuple[int, Any]:
-    """Send a request to the API, and answer the status and the body, 0 and None if none comes."""
+def send_request(url: str, method: str, path: str, headers: dict[str, str], body: Any = None) -> tuple[int, Any]:
+    """Send a request to the API, and return the status and the body, or 0 and None if there is no answer."""
     data = None if body is None else to_json(body).encode()
     try:
         with closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)) as connection:
@@ -77,145 +73,87 @@ def send(url: str, method: str, path: str, headers: dict[str, str], body: Any = 
         return 0, None
 
 
-def announce_when_ready(url: str) -> None:
-    """Leave a process behind that says when the server, which this one becomes, answers.
-
-    It has no parent, because the server would not wait for a child that it does not know. The server holds the writing end
-    of a pipe without knowing it either: when that closes, there is nothing to be announced any more.
-    """
-    over, alive = os.pipe()
-    os.set_inheritable(alive, True)
-    if child := os.fork():
-        os.waitpid(child, 0)
-        return
-    try:
-        if not os.fork():
-            os.close(alive)
-            pause = 0.02
-            while not select.select([over], [], [], pause)[0]:
-                if send(url, "GET", "/healthz", {})[0] == 200:
-                    click.echo(f"Ready        {url}")
-                    break
-                pause = min(1, pause * 1.1)
-    finally:
-        os._exit(0)
-
-
-@commands.command("serve")
-def serve() -> None:
-    """Serve on SIGMA_HOST and SIGMA_PORT with SIGMA_WORKERS processes, and print `Ready <url>` when the service answers.
-
-    Example: SIGMA_PORT=9000 flask serve
-    """
-    config = current_app.config
-    host, port, workers = (read_setting(name, config) for name in ("HOST", "PORT", "WORKERS"))
-    require_private_demo(host)
-    require_free_port(host, port)
-    port = port or take_free_port(host)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    click.echo(f"Sigma PIM    {url}/api/v1\nDocs         {url}/docs\nDatabase     {config['DATABASE']}")
-    if fetch_one("SELECT 1 FROM workspaces WHERE is_demo"):
+def print_banner(url: str) -> None:
+    """Print where everything is, and how to begin."""
+    click.echo(f"Sigma PIM    {url}/api/v1\nDocs         {url}/docs\nDatabase     {current_app.config['DATABASE']}")
+    if holds_demo():
         demo = read_demo()
         user, key = demo["users"][0], demo["apiKeys"][0]
         click.echo(f"Demo login   {user['email']} / {user['password']}")
         click.echo(f"Demo key     X-Sigma-ApiKey: {key['rawKey']}  ({', '.join(key['permissions'])})")
     elif not fetch_one("SELECT 1 FROM workspaces"):
-        click.echo("No workspace yet: make one with `flask workspace create`")
-    close_db()
-    announce_when_ready(url)
-    # One blocking thread a worker is the fastest. Variables named HTTP_… would reach the WSGI environment, where they
-    # look like headers of every request.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HTTP_")}
-    environment.update(SIGMA_DATABASE=config["DATABASE"], PYTHONPATH=str(ROOT))
-    options = {
-        "interface": "wsgi",
-        "host": host,
-        "port": port,
-        "workers": workers,
-        "blocking-threads": 1,
-        "log-level": "warning",
-        "http": "1",  # over HTTP/2, granian resets a request whose body is not read, and its refusal is lost
-        "workers-kill-timeout": STOP_TIMEOUT,
-    }
-    arguments = [argument for name, value in options.items() for argument in (f"--{name}", str(value))]
-    arguments += ["--no-ws", "--respawn-failed-workers", "--factory", "app:create_worker_app"]
-    os.execve(sys.executable, [sys.executable, "-m", "granian", *arguments], environment)  # noqa: S606 (no shell is meant)
+        click.echo("There is no workspace yet: run `flask workspace create`")
 
 
-def end_with(parent: int) -> None:
-    """Stop this process when the one that started it is gone; it would go on serving, and keep the port from the next."""
+def announce_when_ready(server: AbstractServer[Any], url: str) -> None:
+    """Print where the service answers, as soon as it does."""
+    while len(server.wrks) < server.workers:  # one that were forked while this thread holds a lock would wait for it forever
+        time.sleep(0.01)
+    pause = 0.02
+    while send_request(url, "GET", "/healthz", {})[0] != 200:
+        time.sleep(pause)
+        pause = min(1, pause * 1.1)
+    click.echo(f"Ready        {url}")
+
+
+def run_server(host: str, port: int, workers: int, url: str) -> None:
+    """Run the server and its workers until it is told to stop. Raises SystemExit when they keep failing."""
+    os.chdir(ROOT)  # workers may look for modules where they start, and the caller's folder may have some of the same names
+    # A worker copies the environment into every WSGI environment, where these would look like headers of the request.
+    for name in [name for name in os.environ if name.startswith(("HTTP_", "CONTENT_"))]:
+        del os.environ[name]
+    os.environ["SIGMA_DATABASE"] = current_app.config["DATABASE"]
+    # A worker that is told to stop before it serves has nothing to finish; the handler that it inherits would do nothing.
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    server = Granian(
+        "app:create_worker_app",
+        factory=True,
+        working_dir=ROOT,
+        interface=Interfaces.WSGI,
+        address=host,
+        port=port,
+        workers=workers,
+        blocking_threads=1,  # a second one makes a worker a third slower
+        http=HTTPModes.http1,  # over HTTP/2, it resets a request whose body is not read, and the error response is lost
+        websockets=False,
+        log_level=LogLevels.warning,
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_TIMEOUT,
+    )
+    threading.Thread(target=announce_when_ready, args=(server, url), daemon=True).start()
+    gc.freeze()  # what the workers share with this process then stays shared: four take 92 MB in all, not 130
+    server.serve()
+
+
+@click.command("serve")
+@with_appcontext
+def serve() -> None:
+    """Serve on SIGMA_HOST and SIGMA_PORT with SIGMA_WORKERS processes, and print `Ready <url>` when the service answers.
+
+    Example: SIGMA_PORT=9000 flask serve
+    """
+    host, port, workers = (read_setting(name, current_app.config) for name in ("HOST", "PORT", "WORKERS"))
+    require_private_demo(host)
+    with reserve_port(host, port) as port:
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        print_banner(url)
+        close_db()  # SQLite's connections must not be forked
+        run_server(host, port, workers, url)
+
+
+def watch_worker(parent: int, log: logging.Logger) -> None:
+    """End this worker process when its server is gone, or when it waits too long for a client. Runs in a thread.
+
+    Without its server it would go on, and keep the port from the next one. While it waits for a client it serves nobody
+    else, and nothing interrupts the waiting; the server starts a new worker in its place.
+    """
     while os.getppid() == parent:
+        for since, request_id in list(waiting_threads.values()):
+            if time.monotonic() - since > CLIENT_TIMEOUT:
+                message = "Request %s kept this worker waiting for its client for %d seconds: this worker ends"
+                log.warning(message, request_id, CLIENT_TIMEOUT)
+                os._exit(1)
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(STOP_TIMEOUT)
     os._exit(1)
-
-
-PATIENCE = 2  # seconds more, after which it counts less whether a client may be another one
-
-
-def sent_and_came(connection: socket.socket) -> tuple[float, float]:
-    """Return for how many seconds nothing has been sent over a connection, and for how many nothing has come."""
-    if sys.platform != "linux":
-        return math.inf, math.inf  # it does not tell: any client at an address may be the one that is waited for
-    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 56)  # struct tcp_info of linux/tcp.h
-    last_data_sent, _, last_data_recv = struct.unpack_from("=3I", info, 44)
-    return last_data_sent / 1000, last_data_recv / 1000
-
-
-def has_unsent(connection: socket.socket) -> bool:
-    """Return whether there is something that the client at a connection has not taken yet."""
-    if sys.platform != "linux":
-        return True  # another system may not tell
-    (count,) = struct.unpack("=i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))
-    return bool(count)
-
-
-def keeps_waiting(connection: socket.socket, waiting: Waiting, seconds: float) -> bool:
-    """Return whether it may be for this client at an address that a thread has been waiting for so many seconds.
-
-    When a body is waited for, others may wait for the same thread. At first only those count who have been silent all the
-    time, and to whom nothing was sent, except perhaps a "100 Continue" at the beginning; then also those who have sent
-    something. In the end all do: what was sent may be the rest of an earlier answer, or sent again because the network has
-    failed. When an answer is to be taken, the client is one who has not taken what was sent.
-    """
-    peer = connection.getpeername()
-    if not isinstance(peer, tuple) or peer[0].partition("%")[0] != waiting.address:
-        return False
-    if not waiting.for_body:
-        return has_unsent(connection)
-    sent, came = sent_and_came(connection)
-    may_have_sent, may_be_anyone = (seconds > BODY_TIMEOUT + times * PATIENCE for times in (1, 2))
-    return may_be_anyone or (sent > seconds - 0.5 and (may_have_sent or came > BODY_TIMEOUT))
-
-
-def hang_up(waiting: Waiting, seconds: float) -> int:
-    """End this process's connections to clients of whom keeps_waiting() is true, and answer how many they were.
-
-    Their descriptors are the server's, which does not say which one a request comes over: none is closed here, nor is a
-    copy of one, which for a database's file would drop SQLite's locks.
-    """
-    ended = 0
-    for number in map(int, os.listdir("/dev/fd")):
-        with suppress(OSError):  # it is no socket, or closed meanwhile
-            connection = socket.socket(fileno=number)
-            try:
-                if keeps_waiting(connection, waiting, seconds):
-                    connection.shutdown(socket.SHUT_RDWR)
-                    ended += 1
-            finally:
-                connection.detach()
-    return ended
-
-
-def hang_up_on_half_requests(app: Flask) -> None:
-    """Hang up on clients who do not send all of a body in time, or do not take an answer: granian would wait forever."""
-    while True:
-        time.sleep(1)
-        for waiting in list(_awaited.values()):
-            waited = time.monotonic() - waiting.since
-            with suppress(OSError):  # no descriptor is left to look at the others; the next look may have one
-                if waited > BODY_TIMEOUT and (ended := hang_up(waiting, waited)):
-                    done = "sent only a part" if waiting.for_body else "took only a part of the answer"
-                    message = "%s was hung up on (%d): of request %s it %s"
-                    app.logger.warning(message, waiting.address, ended, waiting.request_id, done)

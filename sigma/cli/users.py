@@ -1,30 +1,39 @@
-"""Commands for the people who may sign in."""
+"""`flask users`: the people who may sign in."""
 
 import re
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 from flask import g
+from flask.cli import AppGroup
 from werkzeug.security import generate_password_hash
 
-from sigma.cli import commands
-from sigma.cli.console import Report, impersonate, in_workspace, reports, table, validated
+from sigma.cli.console import Output, format_table, impersonate, prints_output, validate_body, workspace_option
 from sigma.database import execute, fetch_one, transaction
 from sigma.http.errors import ApiError, conflict_message, get_or_404
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value
 from sigma.resources.model import require_existing
 from sigma.resources.roles import ADMINISTRATORS
-from sigma.resources.users import UserBody, insert_administrator_role, insert_user, next_sessions_from
+from sigma.resources.users import (
+    UserBody,
+    fetch_users,
+    insert_administrator_role,
+    insert_user,
+    next_sessions_from,
+    user_summary,
+)
+
+force_option = click.option("--force", is_flag=True, help="Even if nobody can manage roles and API keys afterwards.")
 
 
-def validated_user(user: dict[str, str]) -> dict[str, str]:
-    """Return a new user, of whom all but the role has been checked. Raises ApiError 400."""
-    user = validated(UserBody(), user)
+def validate_user(user: dict[str, str]) -> dict[str, str]:
+    """Return a new user. Raises ApiError 400. Whether the role exists is for the caller to check."""
+    user = validate_body(UserBody(), user)
     if not re.fullmatch(r"[^@\s]+@[^@\s]+", user["email"]):
         raise ApiError(400, f"email: expected an address, got {format_value(user['email'])}")
     return user
@@ -42,8 +51,8 @@ def read_password() -> str:
 
 
 @contextmanager
-def refusing_taken(**body: str) -> Iterator[None]:
-    """Run the block as one transaction. Raises ApiError 409 if it stores an id or email that the database has already."""
+def conflicts_reported(**body: str) -> Iterator[None]:
+    """Run the block as one transaction. Raises ApiError 409 if an id or email of the body is already taken."""
     try:
         with transaction():
             yield
@@ -51,92 +60,77 @@ def refusing_taken(**body: str) -> Iterator[None]:
         raise ApiError(409, conflict_message(error, body)) from None
 
 
-def user_summary(row: Iterable[str]) -> dict[str, str]:
-    """Return a user's row as the API shows users."""
-    return dict(zip(("id", "email", "name", "roleId"), row, strict=True))
-
-
-def fetch_users(tenant: str) -> list[dict[str, str]]:
-    """Return the users of a workspace, oldest first."""
-    rows = execute("SELECT id, email, name, role_id FROM users WHERE tenant = ? ORDER BY rowid", tenant)
-    return [user_summary(row) for row in rows]
-
-
-@commands.group("users")
-def user_commands() -> None:
-    """Manage the people who may sign in."""
-
-
-force_option = click.option("--force", is_flag=True, help="Even if nobody is left who can manage roles and API keys.")
-
-
 @contextmanager
-def keeping_an_administrator(force: bool) -> Iterator[None]:
-    """Run the block as one transaction. Raises ApiError 409 if it leaves the workspace without its last administrator."""
+def administrator_kept(force: bool) -> Iterator[None]:
+    """Run the block as one transaction. Raises ApiError 409 if the workspace loses its last administrator by it."""
     with transaction():
         had_one = fetch_one(ADMINISTRATORS, g.tenant)
         yield
         if had_one and not force and not fetch_one(ADMINISTRATORS, g.tenant):
-            raise ApiError(409, f"Nobody could manage roles and keys of '{g.tenant}' any more; with --force it is done anyway")
+            raise ApiError(409, f"Nobody could manage roles and keys of '{g.tenant}' any more; use --force to do it anyway")
 
 
-def choose_user(email: str) -> dict[str, str]:
-    """Return the user with this email, and act in the user's workspace from now on. Raises ApiError 404."""
-    tenant, *user = get_or_404(
-        fetch_one("SELECT tenant, id, email, name, role_id FROM users WHERE email = ?", email), "user", email
-    )
+def resolve_user(email: str) -> dict[str, str]:
+    """Return the user with an email, and act in that user's workspace from now on. Raises ApiError 404."""
+    row = fetch_one("SELECT tenant, id, email, name, role_id FROM users WHERE email = ?", email)
+    tenant, *user = get_or_404(row, "user", email)
     impersonate(tenant, "command-line")
     return user_summary(user)
 
 
+@click.group("users", cls=AppGroup)
+def user_commands() -> None:
+    """Manage the people who may sign in."""
+
+
 @user_commands.command("list")
-@reports
-@in_workspace
-def show_users() -> Report:
+@prints_output
+@workspace_option
+def list_users() -> Output:
     """List the users of a workspace, oldest first.
 
     Example: flask users list --workspace acme
     """
     users = fetch_users(g.tenant)
-    return Report(users, table(("ID", "EMAIL", "NAME", "ROLE"), *(user.values() for user in users)))
+    return Output(users, format_table(("ID", "EMAIL", "NAME", "ROLE"), *(user.values() for user in users)))
 
 
 @user_commands.command("add")
 @click.argument("email")
 @click.option("--name", required=True, help="The person's name.")
-@click.option("--role", "role_id", metavar="ROLE-ID", required=True, help="The role; one that the workspace has.")
-@reports
-@in_workspace
-def add_user(email: str, name: str, role_id: str) -> Report:
-    """Let somebody sign in; the password is asked for, or read from standard input.
+@click.option("--role", "role_id", metavar="ROLE-ID", required=True, help="A role of the workspace.")
+@prints_output
+@workspace_option
+def add_user(email: str, name: str, role_id: str) -> Output:
+    """Add a user. The command asks for the password, or reads it from standard input.
 
     Example: flask users add ann@acme.example --name "Ann" --role role-admin
     """
-    user = validated_user({"id": random_id("user"), "email": email, "name": name, "roleId": role_id})
+    user = validate_user({"id": random_id("user"), "email": email, "name": name, "roleId": role_id})
     password = read_password()
-    with refusing_taken(email=email):
+    with conflicts_reported(email=email):
         require_existing([("role", "role", role_id)])
         insert_user(user, generate_password_hash(password), next_sessions_from())
-    return Report(user, f"{email} can sign in to '{g.tenant}' with role '{role_id}'.")
+    return Output(user, f"{email} can sign in to '{g.tenant}' with role '{role_id}'.")
 
 
 @user_commands.command("password")
 @click.argument("email")
-@reports
-def change_password(email: str) -> Report:
-    """Give a user a new password, which is asked for, or read from standard input; whoever is signed in must do so again.
+@prints_output
+def change_password(email: str) -> Output:
+    """Change a user's password, and end the user's sessions. Asks for it, or reads it from standard input.
 
     Example: flask users password ann@acme.example
     """
-    user = choose_user(email)
-    hashed = generate_password_hash(read_password())
+    user = resolve_user(email)
+    password_hash = generate_password_hash(read_password())
     sql = "UPDATE users SET password_hash = ?, sessions_from = ? WHERE tenant = ? AND id = ?"
     sessions_from = 0
-    while time.time() >= sessions_from:  # a session could have begun while that was being stored
+    while time.time() >= sessions_from:  # a session may have begun while the new password was being stored
         with transaction():
             sessions_from = next_sessions_from()
-            execute(sql, hashed, sessions_from, g.tenant, user["id"])
-    return Report(user, f"{user['email']} has a new password, and must sign in again.")
+            execute(sql, password_hash, sessions_from, g.tenant, user["id"])
+    return Output(user, f"{user['email']} has a new password, and must sign in again.")
 
 
 @user_commands.command("role")
@@ -144,32 +138,32 @@ def change_password(email: str) -> Report:
 @click.argument("role-id", metavar="[ROLE-ID]", required=False)
 @click.option("--administrator", is_flag=True, help="Instead of ROLE-ID: a new role that may do everything.")
 @force_option
-@reports
-def change_role(email: str, role_id: str | None, administrator: bool, force: bool) -> Report:
-    """Give a user another role, or with --administrator a new one that may do everything, when nobody else can.
+@prints_output
+def change_role(email: str, role_id: str | None, administrator: bool, force: bool) -> Output:
+    """Give a user another role, or with --administrator a new one that may do everything, for when nobody else can.
 
     Example: flask users role ann@acme.example role-editor
     """
     if (role_id is not None) == administrator:
         raise click.UsageError("Expected either ROLE-ID or --administrator")
-    user = choose_user(email)
-    with keeping_an_administrator(force):
+    user = resolve_user(email)
+    with administrator_kept(force):
         user["roleId"] = role_id or insert_administrator_role(random_id("role"))
         require_existing([("role", "role", user["roleId"])])
         execute("UPDATE users SET role_id = ? WHERE tenant = ? AND id = ?", user["roleId"], g.tenant, user["id"])
-    return Report(user, f"{user['email']} has role '{user['roleId']}'.")
+    return Output(user, f"{user['email']} has role '{user['roleId']}'.")
 
 
 @user_commands.command("remove")
 @click.argument("email")
 @force_option
-@reports
-def remove_user(email: str, force: bool) -> Report:
-    """Remove a user, who is signed out at once.
+@prints_output
+def remove_user(email: str, force: bool) -> Output:
+    """Remove a user, and end the user's sessions.
 
     Example: flask users remove ann@acme.example
     """
-    user = choose_user(email)
-    with keeping_an_administrator(force):
+    user = resolve_user(email)
+    with administrator_kept(force):
         execute("DELETE FROM users WHERE tenant = ? AND id = ?", g.tenant, user["id"])
-    return Report({"deleted": True}, f"{user['email']} removed from '{g.tenant}'.")
+    return Output({"deleted": True}, f"{user['email']} removed from '{g.tenant}'.")

@@ -1,4 +1,4 @@
-"""The pages for people."""
+"""The pages for people: the interactive docs, which are Swagger UI, and the front page, which leads there."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from sigma.http.responses import json_response
 from sigma.http.strict_json import to_json
 
 DOCS_FOLDER = Path(flask_swagger_ui.__file__).parent / "dist"
-DOCS_FILES = ("swagger-ui.css", "index.css", "favicon-32x32.png", "swagger-ui-bundle.js")  # of more, such as a page for OAuth
+DOCS_FILES = ("swagger-ui.css", "index.css", "favicon-32x32.png", "swagger-ui-bundle.js")  # the folder has more, unused here
 
 DOCS_PAGE = """<!doctype html>
 <html lang="en">
@@ -22,18 +22,18 @@ DOCS_PAGE = """<!doctype html>
 </html>
 """
 
-# The validator's badge, which some layouts show, would call another host. The list of schemas is closed: it is as long as
-# that of the operations. Deep links stay off: Swagger UI would complain in the console of the `_` in operations' names.
+# Without `validatorUrl: null`, some layouts show a badge that calls another host. The list of schemas is closed, because it
+# is as long as that of the operations. Deep links stay off: Swagger UI logs a warning for each `_` in an operation's name.
 DOCS_SCRIPT = """\
 SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", validatorUrl: null, defaultModelsExpandDepth: 0});
 """
 
 DOCS_POLICY = "; ".join(
     (
-        "default-src 'self'",  # nothing from another host or to it, and no script or style outside of files
-        "img-src 'self' data:",  # the style sheet of Swagger UI has its icons in it
-        *("base-uri 'none'", "form-action 'none'"),  # of neither default-src says anything, and the page needs neither
-        "frame-ancestors 'none'",  # no page around this one can steer a click to `Execute`
+        "default-src 'self'",  # load from and send to this host only; no inline script or style
+        "img-src 'self' data:",  # Swagger UI's style sheet has its icons as data: URLs
+        *("base-uri 'none'", "form-action 'none'"),  # default-src does not cover these two, and the page needs neither
+        "frame-ancestors 'none'",  # no other page can frame this one and trick its user into clicking `Execute`
     )
 )
 
@@ -44,10 +44,10 @@ pages = Blueprint("pages", __name__)
 @pages.get("/")
 @public
 def show_index() -> Any:
-    """Send a browser to the docs, and tell a program where things are."""
+    """Redirect a browser to the docs, and return the service's paths to a program."""
     is_browser = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
-    places = {"api": "/api/v1", "docs": "/docs", "openapi": "/openapi.json", "health": "/healthz"}
-    response = redirect("docs") if is_browser else json_response(to_json(places))
+    paths = {"api": "/api/v1", "docs": "/docs", "openapi": "/openapi.json", "health": "/healthz"}
+    response = redirect("docs") if is_browser else json_response(to_json(paths))
     response.headers["Vary"] = "Accept"
     return response
 
@@ -55,7 +55,7 @@ def show_index() -> Any:
 @pages.get("/docs")
 @public
 def show_docs() -> Response:
-    """Serve the interactive docs, from files that came with the requirements."""
+    """Return the page of the interactive docs; its files came with the requirements."""
     page = current_app.response_class(DOCS_PAGE, mimetype="text/html")
     page.headers["Content-Security-Policy"] = DOCS_POLICY
     return page
@@ -64,12 +64,12 @@ def show_docs() -> Response:
 @pages.get("/docs/start.js")
 @public
 def show_docs_script() -> Response:
-    """Serve the script that starts the docs."""
+    """Return the script that starts the docs."""
     return current_app.response_class(DOCS_SCRIPT, mimetype="text/javascript")
 
 
 @pages.get(f"/docs/<any({str(DOCS_FILES)[1:-1]}):file>")
 @public
 def send_docs_file(file: str) -> Response:
-    """Serve a file that the docs load; browsers keep it, but ask about it each time."""
+    """Return a file that the docs load; browsers keep it, and ask each time whether it has changed."""
     return send_from_directory(DOCS_FOLDER, file)

@@ -36,6 +36,19 @@ class Access(NamedTuple):
         """Whether answers name the permission, in X-Sigma-Required-Permission."""
         return self.permission == "session" or self.permission in PERMISSIONS
 
+    @property
+    def in_words(self) -> str:
+        """What it takes to call the route."""
+        if self.permission == "public":
+            return "Needs no credential."
+        if self.permission == "credential":
+            return "Every API key and every signed-in user may call it."
+        if self.permission == "demo":
+            return "Needs no credential. It is there only beside the demo workspace, and not for web pages of other origins."
+        key = "No API key may call it" if self.permission == "session" else f"An API key needs `{self.permission}`"
+        user = f"a signed-in user needs a role with `{self.flag}`" if self.flag else "any signed-in user may call it"
+        return f"{key}; {user}."
+
 
 class Route(Rule):
     """A path with its methods, and who may call it; bind_access() puts that here, from what the view declares."""

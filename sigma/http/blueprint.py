@@ -8,6 +8,7 @@ import marshmallow as ma
 from flask_smorest import Blueprint
 
 from sigma.http.bodies import read_body
+from sigma.http.errors import ERRORS
 
 
 class BodyParser:
@@ -40,3 +41,7 @@ class ApiBlueprint(Blueprint):
 
     def __init__(self, name: str, description: str):
         super().__init__(name, __name__, description=description)
+
+    def errors(self, *codes: str) -> Callable[..., Any]:
+        """Return a decorator that declares with which codes a view may fail, beside those of its access and its body."""
+        return self.doc(responses={ERRORS[code].status: code for code in codes})

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import marshmallow as ma
 from flask import g, request
@@ -52,41 +52,28 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
             yield from flatten_messages(inner, value, path)
 
 
-BODY_TIMEOUT = 5  # seconds that a body may take to come, because a worker serves nobody else meanwhile
-
-
-class Waiting(NamedTuple):
-    """What a thread waits for."""
-
-    since: float
-    address: str  # of the client
-    request_id: str
-    for_body: bool  # or else for the client to take what has been sent
-
-
-_awaited: dict[int, Waiting] = {}  # by thread
+CLIENT_TIMEOUT = 10  # seconds that a worker waits for its client; then it is replaced
+waiting_threads: dict[int, tuple[float, str]] = {}  # by thread: since when it waits for its client, and in which request
 
 
 @contextmanager
-def waiting_for_client(asked: Any, for_body: bool) -> Iterator[None]:
-    """Let the thread that hangs up on clients know that this one waits for a client."""
-    address = asked.environ.get("werkzeug.proxy_fix.orig", asked.environ).get("REMOTE_ADDR", "")
+def waiting_for_client(request_id: str) -> Iterator[None]:
+    """Let the thread that watches the worker know that this one waits for a client, to send more or to take what is there."""
     thread = threading.get_ident()
-    _awaited[thread] = Waiting(time.monotonic(), address, asked.id, for_body)
+    waiting_threads[thread] = time.monotonic(), request_id
     try:
         yield
     finally:
-        _awaited.pop(thread, None)  # when an answer was not taken to its end, the thread may have gone on already
+        waiting_threads.pop(thread, None)  # of a response that is given up, the thread may have gone on to the next request
 
 
 def read_body(schema: ma.Schema) -> Any:
     """Return the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
     asked = request._get_current_object()  # type: ignore[attr-defined]
-    since = time.monotonic()
-    with waiting_for_client(asked, for_body=True):
+    with waiting_for_client(asked.id):
         data = asked.get_data()
-    if time.monotonic() - since > BODY_TIMEOUT or len(data) < min(asked.content_length or 0, MAX_BODY):
-        raise ApiError(400, f"body: expected all of it, within {BODY_TIMEOUT} seconds")
+    if len(data) < min(asked.content_length or 0, MAX_BODY):
+        raise ApiError(400, f"body: expected {asked.content_length} bytes, got {len(data)}")
     if len(data) > MAX_BODY:
         raise RequestEntityTooLarge
     if not asked.is_json and (data or asked.mimetype):

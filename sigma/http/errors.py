@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import marshmallow as ma
 from flask import Flask, Response, current_app, g, request
-from flask_smorest import Api
 from marshmallow import fields, validate
 from werkzeug.exceptions import HTTPException
 
@@ -143,25 +142,20 @@ MESSAGES = {  # in place of the framework's own
 }
 
 
-class Smorest(Api):
-    """flask-smorest, with the service's error shape."""
-
-    DEFAULT_ERROR_RESPONSE_NAME = None  # the OpenAPI document describes each error by its own status
-    ERROR_SCHEMA = ErrorBody
-
-    def handle_http_exception(self, error: HTTPException) -> Response:
-        """Return any HTTP error, also one of the framework's own, in the one shape."""
-        if isinstance(error, ApiError):
-            return error_response(error)
-        status = error.code or 500
-        message = MESSAGES.get(status, error.description or "")
-        if status == 404:
-            message = f"There is no {request.path} here; /docs lists every path"
-        headers = {name: value for name, value in error.get_headers(request.environ) if name != "Content-Type"}
-        return error_response(ApiError(status, message, CODES.get(status) or error.name.upper().replace(" ", "_"), headers))
+def handle_http_exception(error: HTTPException) -> Response:
+    """Return any HTTP error, also one of the framework's own, in the one shape."""
+    if isinstance(error, ApiError):
+        return error_response(error)
+    status = error.code or 500
+    message = MESSAGES.get(status, error.description or "")
+    if status == 404:
+        message = f"There is no {request.path} here; /docs lists every path"
+    headers = {name: value for name, value in error.get_headers(request.environ) if name != "Content-Type"}
+    return error_response(ApiError(status, message, CODES.get(status) or error.name.upper().replace(" ", "_"), headers))
 
 
-def register_error_handlers(app: Flask, api: Smorest) -> None:
-    """Register the handlers of what is no HTTP error: those of the database, and damaged JSON text in it."""
+def register_error_handlers(app: Flask) -> None:
+    """Register the handlers of HTTP errors, and of those of the database, among them damaged JSON text in it."""
+    app.register_error_handler(HTTPException, handle_http_exception)
     for failure in (sqlite3.Error, JSONDecodeError):  # bodies are parsed by parse_json(), which raises ApiError
-        app.register_error_handler(failure, lambda error: api.handle_http_exception(translate_database_error(error)))
+        app.register_error_handler(failure, lambda error: handle_http_exception(translate_database_error(error)))

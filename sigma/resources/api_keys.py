@@ -70,21 +70,25 @@ class DeletedBody(Body):
     deleted = Flag("Always true", required=True)
 
 
-KEY_COLUMNS = "id, name, permissions, created_at, last_used_at, deactivated_at"
+KEY_MEMBERS = {  # of a key as it is listed, in this order, and the column that each comes from
+    "id": "id",
+    "name": "name",
+    "permissions": "permissions",
+    "active": "is_active",
+    "createdAt": "created_at",
+    "lastUsedAt": "last_used_at",
+    "deactivatedAt": "deactivated_at",
+}
+KEY_COLUMNS = ", ".join(KEY_MEMBERS.values())
 
 
 def key_summary(row: tuple[Any, ...]) -> dict[str, Any]:
     """Return a key as the list shows it, from its row of KEY_COLUMNS."""
-    id, name, permissions, created_at, last_used_at, deactivated_at = row
-    listed = {
-        "id": id,
-        "name": name,
-        "permissions": json.loads(permissions),
-        "active": deactivated_at is None,
-        "createdAt": created_at,
-        "lastUsedAt": last_used_at,
-    }
-    return listed if deactivated_at is None else {**listed, "deactivatedAt": deactivated_at}
+    key = dict(zip(KEY_MEMBERS, row, strict=True))
+    key |= {"permissions": json.loads(key["permissions"]), "active": bool(key["active"])}
+    if key["active"]:
+        del key["deactivatedAt"]
+    return key
 
 
 def fetch_api_keys() -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from sigma.http.fields import Body, Flag, Items, Number, Reference, enum_field, 
 from sigma.http.responses import json_list
 from sigma.resources.model import ModelBody, add_model_routes, fetch_attribute_texts, load_object
 from sigma.resources.stored_values import hold_against
-from sigma.resources.value_checks import ATTRIBUTE_TYPES, compile_pattern
+from sigma.resources.value_checks import ATTRIBUTE_TYPES, compile_pattern, exact
 
 blueprint = ApiBlueprint("Attributes", "The kinds of values that records hold.")
 
@@ -32,7 +32,7 @@ class ValidationBody(Body):
     min = Number("Least number", allow_none=True)
     max = Number("Greatest number", allow_none=True)
     pattern = string_field("Regular expression (RE2 syntax) that texts must contain a match of", required=False, longest=1000)
-    unique = Flag("No two records or variants may hold the same value in the same scope")
+    unique = Flag("No two records or variants may hold the same value in the same scope; empty texts and arrays do not count")
 
     @ma.validates_schema
     def check_rules(self, data: dict[str, Any], **_: Any) -> None:
@@ -42,7 +42,8 @@ class ValidationBody(Body):
         except re2.error as error:
             reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
             raise ma.ValidationError(f"Expected an RE2 pattern: {reason}", "pattern") from None
-        if data.get("min") is not None and data.get("max") is not None and data["min"] > data["max"]:
+        least, most = data.get("min"), data.get("max")
+        if least is not None and most is not None and exact(least) > exact(most):
             raise ma.ValidationError("Expected a number not less than min", "max")
 
 
@@ -60,7 +61,11 @@ class AttributeBody(ModelBody):
     id = id_field("The attribute's id")
     alias = id_field("Short name, under which records hold its values")
     name = string_field("The attribute's name")
-    type = enum_field("What its values are", ATTRIBUTE_TYPES, "AttributeType")
+    type = enum_field(
+        "What its values are; a datetime is RFC 3339 with a zone, or a plain date, which is midnight UTC",
+        ATTRIBUTE_TYPES,
+        "AttributeType",
+    )
     dimensionIds = Items(Reference("dimension"), "What its values differ by", load_default=list, validate=unique_items())
     inheritable = Flag("Whether variants inherit it", load_default=True)
     validation = fields.Nested(ValidationBody, load_default=dict, metadata={"description": "What its values must be like"})

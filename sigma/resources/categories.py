@@ -82,6 +82,7 @@ def insert_category(body: dict[str, Any], catalog_id: str) -> str:
 @session_only("canManageSchemas")
 @blueprint.arguments(CategoryRequestBody())
 @blueprint.response(201, CategoryBody)
+@blueprint.errors("CONFLICT")
 def create_category(body: dict[str, Any], id: str) -> Response:
     """Create a category in a catalog, at the top or below another one."""
     with transaction():

@@ -11,6 +11,7 @@ DATE_TIME = re.compile(
     r"(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9])))?"
 )
 DAYS_OF_400_YEARS = 146_097  # after which the calendar repeats itself: Python's knows no year 0, RFC 3339 does
+YEAR_400 = date(400, 1, 1).toordinal()
 MINUTES_OF_A_DAY = 24 * 60
 
 
@@ -24,13 +25,13 @@ class Instant(NamedTuple):
 def day_number(year: int, month: int, day: int) -> int:
     """Return the number of a day, counted from the beginning of the year 0. Raises ValueError for no day of the calendar."""
     cycle, year = divmod(year, 400)
-    return date(400 + year, month, day).toordinal() - date(400, 1, 1).toordinal() + cycle * DAYS_OF_400_YEARS
+    return date(400 + year, month, day).toordinal() - YEAR_400 + cycle * DAYS_OF_400_YEARS
 
 
 def may_have_leap_second(minute: int) -> bool:
     """Return whether a minute may have a 61st second: the last of June or December, as all that had one so far."""
     tomorrow, first_minute = divmod(minute + 1, MINUTES_OF_A_DAY)
-    day = date.fromordinal(date(400, 1, 1).toordinal() + tomorrow % DAYS_OF_400_YEARS)
+    day = date.fromordinal(YEAR_400 + tomorrow % DAYS_OF_400_YEARS)
     return first_minute == 0 and (day.month, day.day) in ((1, 1), (7, 1))
 
 

@@ -17,6 +17,7 @@ from sigma.resources.entities import Entity, load_record
 from sigma.resources.history import log_change
 from sigma.resources.records import RecordBody, blueprint
 from sigma.resources.rules import SchemaRules, schema_rules
+from sigma.resources.values import is_empty
 from sigma.resources.workflows import TransitionBody
 
 
@@ -30,13 +31,13 @@ class CompletenessOfStateBody(Body):
     """How much of what one state requires a record has."""
 
     stateId = fields.String(required=True, allow_none=True, metadata={"description": "The state; null without a workflow"})
-    score = fields.Integer(required=True, metadata={"description": "Percentage, rounded down"})
-    filled = Items(fields.String(), "Required attributes with a value", required=True)
-    missing = Items(fields.String(), "Required attributes without one", required=True)
+    score = fields.Integer(required=True, metadata={"description": "Percentage, rounded down; 100 when nothing is required"})
+    filled = Items(fields.String(), "Aliases of required attributes with a value", required=True)
+    missing = Items(fields.String(), "Aliases of required attributes without one", required=True)
 
 
 class CompletenessBody(CompletenessOfStateBody):
-    """How much of what its state, and each other one, requires a record has."""
+    """How much of what its state, and each state of its workflow, requires a record has."""
 
     entityId = fields.String(required=True, metadata={"description": "Id of the record"})
     states = Items(fields.Nested(CompletenessOfStateBody), "The same for every state of the workflow", required=True)
@@ -69,7 +70,7 @@ def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | Non
     missing: list[str] = []
     for alias, rule in rules.attributes.items():
         if alias in by_state or rule.is_required:
-            has_value = any(entry["value"] not in ("", [], {}) for entry in values.get(alias, []))
+            has_value = any(not is_empty(entry["value"]) for entry in values.get(alias, []))
             (filled if has_value else missing).append(alias)
     required = len(filled) + len(missing)
     score = 100 * len(filled) // required if required else 100
@@ -133,6 +134,7 @@ def transition(id: str, to_state: str) -> str:
 @requires("update-data")
 @blueprint.arguments(ToStateBody())
 @blueprint.response(200, RecordBody)
+@blueprint.errors("TRANSITION_ERROR")
 def transition_record(body: dict[str, Any], id: str) -> Response:
     """Move a record to another state, along its workflow's transitions and past their gates."""
     with transaction():
@@ -143,7 +145,7 @@ def transition_record(body: dict[str, Any], id: str) -> Response:
 @requires("read")
 @blueprint.response(200, CompletenessBody)
 def get_record_completeness(id: str) -> Response:
-    """Say which required attributes a record has and which it lacks, for its state and for every other."""
+    """Get how much of what is required a record has, for its state and for every state of its workflow."""
     with snapshot():
         record = load_record(id)
         rules = schema_rules(record.schema_id)

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Response, g
-from flask_smorest import Blueprint
 
 from sigma.database import execute, fetch_one, get_db, transaction
 from sigma.http.access import requires
+from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, get_or_404, raise_for_problems
 from sigma.http.fields import Body, references, with_article
 from sigma.http.responses import json_list, json_response
@@ -86,7 +86,7 @@ def check_path_id(body: dict[str, Any], id: str) -> dict[str, Any]:
     return {"id": id, **body}
 
 
-def add_reads(blueprint: Blueprint, kind: str, body: type[ModelBody]) -> None:
+def add_reads(blueprint: ApiBlueprint, kind: str, body: type[ModelBody]) -> None:
     """Add the list and get of a kind of model object."""
     name, noun = kind.replace("-", "_"), kind.replace("-", " ")
 
@@ -106,15 +106,17 @@ def add_reads(blueprint: Blueprint, kind: str, body: type[ModelBody]) -> None:
         return json_response(fetch_object_text(kind, id))
 
 
-def add_writes(blueprint: Blueprint, kind: str, body: type[ModelBody], update: Declare, delete: Declare) -> None:
+def add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], update: Declare, delete: Declare) -> None:
     """Add the create, replace and delete of a kind of model object."""
     name, noun = kind.replace("-", "_"), with_article(kind)
+    conflicts = ["CONFLICT"] if "alias" in MODEL[kind].fields else []  # of a role, nothing that PUT sets can be taken
 
     @blueprint.post(f"/{kind}s", endpoint=f"create_{name}")
     @update
     @blueprint.arguments(body())
     @blueprint.response(201, body)
     @blueprint.doc(summary=f"Create {noun}; its id and alias must be new in the workspace.")
+    @blueprint.errors("CONFLICT")
     def create_object(new: dict[str, Any]) -> Response:
         with transaction():
             return json_response(store_object(kind, new), 201)
@@ -124,6 +126,7 @@ def add_writes(blueprint: Blueprint, kind: str, body: type[ModelBody], update: D
     @blueprint.arguments(body(partial=("id",)))
     @blueprint.response(200, body)
     @blueprint.doc(summary=f"Replace {noun} as a whole; the body may leave its id out.")
+    @blueprint.errors(*conflicts)
     def replace_object(new: dict[str, Any], id: str) -> Response:
         new = check_path_id(new, id)
         with transaction():
@@ -133,12 +136,13 @@ def add_writes(blueprint: Blueprint, kind: str, body: type[ModelBody], update: D
     @delete
     @blueprint.response(204)
     @blueprint.doc(summary=f"Delete {noun} that nothing refers to.")
+    @blueprint.errors("CONFLICT")
     def delete_object(id: str) -> None:
         with transaction():
             delete_stored_object(kind, id)
 
 
-def add_model_routes(blueprint: Blueprint, kind: str, body: type[ModelBody], *, update: Declare, delete: Declare) -> None:
+def add_model_routes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], *, update: Declare, delete: Declare) -> None:
     """Add the five operations that every kind of model object has.
 
     Takes what declares who may create and replace, and who may delete: requires(…) or session_only(…).

@@ -111,6 +111,7 @@ def store_option_values(old: dict[str, Any], values: list[dict[str, Any]], new: 
 @requires("update-model", "canManageOptionLists")
 @blueprint.arguments(OptionValueBody())
 @blueprint.response(201, OptionValueBody)
+@blueprint.errors("CONFLICT")
 def create_option_value(value: dict[str, Any], id: str) -> Response:
     """Add a value to an option list."""
     with transaction():
@@ -123,6 +124,7 @@ def create_option_value(value: dict[str, Any], id: str) -> Response:
 @requires("update-model", "canManageOptionLists")
 @blueprint.arguments(OptionValueBody(partial=("id",)))
 @blueprint.response(200, OptionValueBody)
+@blueprint.errors("CONFLICT")
 def replace_option_value(value: dict[str, Any], id: str, value_id: str) -> Response:
     """Replace a value of an option list; the body may leave its id out."""
     value = check_path_id(value, value_id)

@@ -17,7 +17,7 @@ from sigma.http.stamps import random_id
 from sigma.resources.entities import list_entities, load_record
 from sigma.resources.history import log_deletions
 from sigma.resources.rules import SchemaRules, schema_rules
-from sigma.resources.values import ScopedValueBody, Values, ValuesBody
+from sigma.resources.values import ValuePatchBody, Values, ValuesBody
 from sigma.resources.writes import audit_fields, insert_entity, save_value, save_values
 
 blueprint = ApiBlueprint("Records", "The products, with their values in every language and market.")
@@ -107,6 +107,7 @@ def insert_record(body: dict[str, Any]) -> str:
 @requires("update-data")
 @blueprint.arguments(RecordRequestBody())
 @blueprint.response(201, RecordBody)
+@blueprint.errors("LIMIT_EXCEEDED", "CONFLICT")
 def create_record(body: dict[str, Any]) -> Response:
     """Create a record of a schema; its values are checked against it, and it begins in its workflow's default state."""
     with transaction():
@@ -127,16 +128,18 @@ def get_record(id: str) -> Response:
 @requires("update-data")
 @blueprint.arguments(ValuesBody())
 @blueprint.response(200, RecordBody)
+@blueprint.errors("CONFLICT")
 def replace_record_values(body: dict[str, Any], id: str) -> Response:
-    """Replace the values of each attribute listed; the others stay, and an empty array clears one."""
+    """Replace the values of each attribute listed; an empty array clears one, and what does not change is not checked again."""
     with transaction():
         return json_response(save_values(load_record(id), body["values"]))
 
 
 @blueprint.patch("/records/<id>/values/<attribute>")
 @requires("update-data")
-@blueprint.arguments(ScopedValueBody())
+@blueprint.arguments(ValuePatchBody())
 @blueprint.response(200, RecordBody)
+@blueprint.errors("CONFLICT")
 def set_record_value(body: dict[str, Any], id: str, attribute: str) -> Response:
     """Set one scoped value of a record; null removes it."""
     with transaction():

@@ -9,10 +9,10 @@ from flask import g
 
 from sigma.database import fetch_one, snapshot
 from sigma.http.errors import get_or_404
-from sigma.http.strict_json import JSON_TYPES, format_value
+from sigma.http.strict_json import JSON_TYPES, format_value, to_json
 from sigma.resources.model import fetch_attribute_texts, load_object, require_existing
 from sigma.resources.value_checks import ATTRIBUTE_TYPES, value_checks
-from sigma.resources.values import by_scope, scope_key
+from sigma.resources.values import ScopeKey, Scopes, by_scope, scope_key
 
 
 class AttributeRules(NamedTuple):
@@ -48,25 +48,28 @@ class AttributeRules(NamedTuple):
                 return problem
         return None
 
-    def entries_problems(self, entries: list[dict[str, Any]], path: str, scopes: Container[str] | None = None) -> Iterator[str]:
+    def entries_problems(
+        self, entries: list[dict[str, Any]], path: str, scopes: Container[ScopeKey] | None = None
+    ) -> Iterator[str]:
         """Yield what is wrong with the attribute's scoped values, those of some scopes or all."""
         seen = set()
         for index, entry in enumerate(entries):
-            key = scope_key(entry["scope"]) if scopes is not None or len(entries) > 1 else ""
+            scope = entry["scope"]
+            key = scope_key(scope) if scopes is not None or len(entries) > 1 else ()
             if scopes is None or key in scopes:
-                yield from self.scope_problems(entry["scope"], f"{path}[{index}].scope")
+                yield from self.scope_problems(scope, f"{path}[{index}].scope") if scope else ()
                 if problem := self.value_problem(entry["value"]):
                     yield f"{path}[{index}].value: {problem}"
             if key in seen:
-                yield f"{path}: expected one value per scope, got more for {key}"
+                yield f"{path}: expected one value per scope, got more for {to_json(scope, sort_keys=True)}"
             seen.add(key)
 
-    def scope_problems(self, scope: dict[str, Any], path: str) -> Iterator[str]:
+    def scope_problems(self, scope: dict[str, str], path: str) -> Iterator[str]:
         """Yield what is wrong with a scope."""
         for dimension, segment in scope.items():
             if dimension not in self.dimensions:
                 yield f"{path}: attribute '{self.alias}' has no dimension {format_value(dimension)}"
-            elif not isinstance(segment, str) or segment not in self.dimensions[dimension]:
+            elif segment not in self.dimensions[dimension]:
                 yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {format_value(segment)}"
 
 
@@ -114,7 +117,7 @@ class SchemaRules(NamedTuple):
             rules = self.attributes.get(alias)
             yield from rules.entries_problems(entries, f"values.{alias}") if rules else [self.unknown_alias(alias)]
 
-    def change_problems(self, values: dict[str, Any], stored: dict[str, Any], scopes: dict[str, set[str]]) -> Iterator[str]:
+    def change_problems(self, values: dict[str, Any], stored: dict[str, Any], scopes: Scopes) -> Iterator[str]:
         """Yield what is wrong with values in place of stored ones; those of other scopes than these stay as they are."""
         for alias, entries in values.items():
             rules, changing = self.attributes.get(alias), scopes.get(alias, set())

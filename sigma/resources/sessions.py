@@ -12,14 +12,14 @@ from flask import g, request
 from marshmallow import fields
 from werkzeug.security import check_password_hash
 
-from sigma.database import execute, fetch_one, get_db, transaction
+from sigma.database import execute, fetch_one, get_db, snapshot, transaction
 from sigma.http.access import public, session_only
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.credentials import jwt_secret, unauthorized
 from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Items, id_field, string_field
 from sigma.http.responses import NO_STORE
-from sigma.resources.users import UserBody
+from sigma.resources.users import UserBody, fetch_users, user_summary
 
 blueprint = ApiBlueprint("Authentication", "The sessions of people; integrations use API keys.")
 
@@ -115,20 +115,16 @@ def record_login_attempt(limits: dict[bytes, int], pair: bytes, is_right: bool) 
 @blueprint.response(200, TenantBody(many=True))
 def list_tenants() -> list[dict[str, Any]]:
     """List the demo workspaces with the users to sign in as; no other workspace is ever listed."""
-    tenants: dict[str, dict[str, Any]] = {}
-    for tenant, name, id, email, user_name, role_id in execute(
-        "SELECT w.id, w.name, u.id, u.email, u.name, u.role_id FROM workspaces w JOIN users u ON u.tenant = w.id"
-        " WHERE w.is_demo ORDER BY w.rowid, u.rowid"
-    ):
-        workspace = tenants.setdefault(tenant, {"id": tenant, "name": name, "users": []})
-        workspace["users"].append({"id": id, "email": email, "name": user_name, "roleId": role_id})
-    return list(tenants.values())
+    with snapshot():
+        demos = execute("SELECT id, name FROM workspaces WHERE is_demo ORDER BY rowid").fetchall()
+        return [{"id": id, "name": name, "users": fetch_users(id)} for id, name in demos]
 
 
 @blueprint.post("/auth/login")
 @public
 @blueprint.arguments(LoginBody())
 @blueprint.response(200, SessionBody)
+@blueprint.errors("UNAUTHORIZED", "RATE_LIMITED")
 def login(credentials: dict[str, str]) -> Any:
     """Sign in with email and password; after ten failures within a minute, 429 until the minute is over."""
     email, password = credentials["email"], credentials["password"]
@@ -142,8 +138,7 @@ def login(credentials: dict[str, str]) -> Any:
     if not is_right:
         raise unauthorized("Wrong email or password")
     tenant, *user, sessions_from, _ = row
-    known = dict(zip(("id", "email", "name", "roleId"), user, strict=True))
-    return make_session(tenant, known, sessions_from), 200, NO_STORE
+    return make_session(tenant, user_summary(user), sessions_from), 200, NO_STORE
 
 
 @blueprint.post("/auth/refresh")

@@ -1,7 +1,7 @@
 """The values of unique attributes, each claimed for one record or variant alone."""
 
 import json
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ from sigma.database import execute, fetch_one, sql_function
 from sigma.http.errors import ApiError
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.date_times import read_instant
-from sigma.resources.values import scope_key
+from sigma.resources.values import ScopeKey, scope_key
 
 
 def exact_number(text: str) -> int | float:
@@ -41,7 +41,7 @@ def unique_key(kind: str, value: Any) -> str:
 def claims(kind: str, entries: list[dict[str, Any]]) -> list[tuple[str, str] | None]:
     """Return for each scoped value its scope and key, which it claims; None for empty texts and lists, which claim nothing."""
     return [
-        None if entry["value"] in ("", []) else (scope_key(entry["scope"]), unique_key(kind, entry["value"]))
+        None if entry["value"] in ("", []) else (to_json(entry["scope"], sort_keys=True), unique_key(kind, entry["value"]))
         for entry in entries
     ]
 
@@ -61,14 +61,14 @@ def find_holder(alias: str, scope: str, value: str) -> str | None:
 
 
 def claim_values(
-    entity_id: str, alias: str, kind: str, entries: list[dict[str, Any]], scopes: Container[str] | None = None
+    entity_id: str, alias: str, kind: str, entries: list[dict[str, Any]], scopes: Container[ScopeKey] | None = None
 ) -> None:
     """Claim a unique attribute's values, those of some scopes or all, for one record or variant.
 
     Raises ApiError 409 if another has one.
     """
     for index, claim in enumerate(claims(kind, entries)):
-        if claim is None or (scopes is not None and claim[0] not in scopes):
+        if claim is None or (scopes is not None and scope_key(entries[index]["scope"]) not in scopes):
             continue
         sql = (
             "INSERT INTO unique_values (tenant, attribute, scope, value, entity_id) VALUES (?, ?, ?, ?, ?)"
@@ -79,9 +79,9 @@ def claim_values(
             raise ApiError(409, f"values.{alias}[{index}].value: {value} is already the value of '{holder}'")
 
 
-def free_values(entity_id: str, alias: str, scopes: set[str]) -> None:
+def free_values(entity_id: str, alias: str, scopes: Iterable[ScopeKey]) -> None:
     """Free what one record or variant has claimed of an attribute in these scopes."""
     # With a + a column is not looked up by: an attribute may have any number of claims, a record has few.
     sql = "DELETE FROM unique_values WHERE tenant = ? AND entity_id = ? AND +attribute = ? AND +scope = ?"
     for scope in scopes:
-        execute(sql, g.tenant, entity_id, alias, scope)
+        execute(sql, g.tenant, entity_id, alias, to_json(dict(scope), sort_keys=True))

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterable
 
 from flask import g
 
@@ -19,6 +20,17 @@ class UserBody(Body):
     email = string_field("The email people sign in with")
     name = string_field("The person's name")
     roleId = Reference("role", required=True)
+
+
+def user_summary(row: Iterable[str]) -> dict[str, str]:
+    """Return a user as the API shows one, from a row of id, email, name and role_id."""
+    return dict(zip(("id", "email", "name", "roleId"), row, strict=True))
+
+
+def fetch_users(tenant: str) -> list[dict[str, str]]:
+    """Return the users of a workspace, oldest first."""
+    rows = execute("SELECT id, email, name, role_id FROM users WHERE tenant = ? ORDER BY rowid", tenant)
+    return [user_summary(row) for row in rows]
 
 
 def next_sessions_from() -> int:

@@ -1,6 +1,7 @@
 """The types of attributes, and what a value of each is held against."""
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -65,16 +66,14 @@ def pattern_problem(pattern: str, compiled: Any, value: str) -> str | None:
     return None
 
 
-def exact(number: float) -> Decimal:
+def exact(number: float) -> Decimal | int:
     """Return a number as it is written, with which others can be compared: Python takes 1e23 for the double next to it."""
-    return Decimal(repr(number))
+    return number if isinstance(number, int) else Decimal(repr(number))
 
 
-def range_problem(limits: dict[str, Any], value: float) -> str | None:
+def range_problem(least: Decimal | int, most: Decimal | int, expected: str, value: float) -> str | None:
     """Say what is expected in place of a number out of range, or None."""
-    if exact(limits.get("min", value)) <= exact(value) <= exact(limits.get("max", value)):
-        return None
-    return f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}, got {format_value(value)}"
+    return None if least <= exact(value) <= most else f"{expected}, got {format_value(value)}"
 
 
 def datetime_problem(value: str) -> str | None:
@@ -104,7 +103,9 @@ def value_checks(attribute: dict[str, Any], options: set[str]) -> Iterator[Calla
         if "pattern" in limits:
             yield functools.partial(pattern_problem, limits["pattern"], compile_pattern(limits["pattern"]))
     if kind == "number" and ("min" in limits or "max" in limits):
-        yield functools.partial(range_problem, limits)
+        least, most = (exact(limits.get(end, infinity)) for end, infinity in (("min", -math.inf), ("max", math.inf)))
+        expected = f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}"
+        yield functools.partial(range_problem, least, most, expected)
     if kind == "datetime":
         yield datetime_problem
     if kind == "option":

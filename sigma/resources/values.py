@@ -7,15 +7,22 @@ import marshmallow as ma
 from marshmallow import fields
 
 from sigma.http.fields import Body, Items, dict_field
-from sigma.http.strict_json import to_json
 
 
 class ScopedValueBody(Body):
     """A value, and where it counts: everywhere, or in one segment of some dimensions."""
 
     scope = dict_field("Segment ids by dimension id, {} meaning everywhere", "Scope", fields.String(), load_default=dict)
+    value = fields.Raw(required=True, metadata={"description": "A value of the attribute's type, or an array of them"})
+
+
+class ValuePatchBody(ScopedValueBody):
+    """A value to be set in a scope, or removed."""
+
     value = fields.Raw(
-        required=True, allow_none=True, metadata={"description": "What the attribute's type says; null removes it"}
+        required=True,
+        allow_none=True,
+        metadata={"description": "A value of the attribute's type, or an array of them; null removes what is there"},
     )
 
 
@@ -56,6 +63,9 @@ class Values(fields.Dict):
         scope = entry.get("scope", {})
         if not isinstance(scope, dict) or len(entry) > 1 + ("scope" in entry):
             return None
+        for segment in scope.values():
+            if not isinstance(segment, str):
+                return None
         return {"scope": scope, "value": entry["value"]}
 
     @staticmethod
@@ -65,9 +75,11 @@ class Values(fields.Dict):
             return ["Expected an object with scope and value"]
         if "value" not in entry:
             return {"value": ["Missing data for required field."]}
-        if not isinstance(entry.get("scope", {}), dict):
+        scope = entry.get("scope", {})
+        if not isinstance(scope, dict):
             return {"scope": ["Expected an object"]}
-        return {name: ["Unknown field"] for name in entry.keys() - {"scope", "value"}}
+        segments = {dimension: ["Not a valid string."] for dimension in scope if not isinstance(scope[dimension], str)}
+        return {name: ["Unknown field"] for name in entry.keys() - {"scope", "value"}} or {"scope": segments}
 
 
 class ValuesBody(Body):
@@ -81,11 +93,15 @@ def is_empty(value: Any) -> bool:
     return value is None or value in ("", [], {})
 
 
-def scope_key(scope: dict[str, Any]) -> str:
-    """Return the text that tells one scope from another, whatever the order of their members."""
-    return to_json(scope, sort_keys=True)
+ScopeKey = tuple[tuple[str, str], ...]
+Scopes = dict[str, set[ScopeKey]]  # by the alias of an attribute
 
 
-def by_scope(entries: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def scope_key(scope: dict[str, str]) -> ScopeKey:
+    """Return what tells one scope from another, whatever the order of their members."""
+    return tuple(sorted(scope.items()))
+
+
+def by_scope(entries: Iterable[dict[str, Any]]) -> dict[ScopeKey, dict[str, Any]]:
     """Return scoped values by the keys of their scopes."""
     return {scope_key(entry["scope"]): entry for entry in entries}

@@ -18,7 +18,7 @@ from sigma.http.strict_json import format_value, to_json
 from sigma.resources.entities import Entity, list_entities, load_record, require_record
 from sigma.resources.history import log_deletions
 from sigma.resources.rules import schema_rules
-from sigma.resources.values import ScopedValueBody, Values, ValuesBody
+from sigma.resources.values import ValuePatchBody, Values, ValuesBody
 from sigma.resources.writes import audit_fields, insert_entity, save_value, save_values
 
 blueprint = ApiBlueprint("Variants", "Versions of a record, such as its sizes, which hold only what they override.")
@@ -29,7 +29,7 @@ class VariantBody(Body):
 
     id = id_field("The variant's id")
     entityId = string_field("Id of its record")
-    parentId = string_field("Its record, or the variant of it that it stands below")
+    parentId = string_field("Id of its record, or of the variant that it stands below")
     level = fields.Integer(
         required=True, metadata={"description": "1 below the record, 2 below a variant of level 1, and so on"}
     )
@@ -44,7 +44,7 @@ class VariantRequestBody(VariantBody):
     """A variant to be made."""
 
     id = id_field("The variant's id; made when absent", required=False)
-    parentId = string_field("What it stands below; its record when absent", required=False)
+    parentId = string_field("Id of what it stands below; its record when absent", required=False)
     values = Values(load_default=dict)
 
     class Meta(Body.Meta):
@@ -55,8 +55,8 @@ class ResolvedVariantBody(VariantBody):
     """A variant with what it inherits."""
 
     effectiveValues = Values(required=True)
-    overriddenAttributes = Items(fields.String(), "Set on the variant itself", required=True)
-    inheritedAttributes = Items(fields.String(), "Taken from what is above it", required=True)
+    overriddenAttributes = Items(fields.String(), "Aliases of what is set on the variant itself", required=True)
+    inheritedAttributes = Items(fields.String(), "Aliases of what is taken from above it", required=True)
 
 
 def fetch_variant_text(record_id: str, id: str) -> str:
@@ -121,6 +121,7 @@ def insert_variant(body: dict[str, Any], record_id: str) -> str:
 @requires("update-data")
 @blueprint.arguments(VariantRequestBody())
 @blueprint.response(201, VariantBody)
+@blueprint.errors("CONFLICT")
 def create_variant(body: dict[str, Any], id: str) -> Response:
     """Create a variant of a record, or of another variant of it."""
     with transaction():
@@ -179,16 +180,18 @@ def resolve_variant(id: str, variant_id: str) -> Response:
 @requires("update-data")
 @blueprint.arguments(ValuesBody())
 @blueprint.response(200, VariantBody)
+@blueprint.errors("CONFLICT")
 def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Response:
-    """Replace what a variant overrides of each attribute listed; an empty array restores inheritance."""
+    """Replace what a variant overrides of each attribute listed; an empty array restores inheritance of one."""
     with transaction():
         return json_response(save_values(load_variant(id, variant_id), body["values"]))
 
 
 @blueprint.patch("/records/<id>/variants/<variant_id>/values/<attribute>")
 @requires("update-data")
-@blueprint.arguments(ScopedValueBody())
+@blueprint.arguments(ValuePatchBody())
 @blueprint.response(200, VariantBody)
+@blueprint.errors("CONFLICT")
 def set_variant_value(body: dict[str, Any], id: str, variant_id: str, attribute: str) -> Response:
     """Set one scoped value of a variant; null removes it, and with the last one gone it inherits again."""
     with transaction():

@@ -13,7 +13,7 @@ from sigma.resources.entities import Entity
 from sigma.resources.history import log_change, value_changes
 from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.unique_values import claim_values, free_values
-from sigma.resources.values import scope_key
+from sigma.resources.values import Scopes, scope_key
 
 
 def audit_fields() -> dict[str, str]:
@@ -33,9 +33,9 @@ def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
     return body
 
 
-def scopes_by_attribute(changes: Iterable[dict[str, Any]]) -> dict[str, set[str]]:
+def scopes_by_attribute(changes: Iterable[dict[str, Any]]) -> Scopes:
     """Return in which scopes each attribute changes."""
-    scopes: dict[str, set[str]] = {}
+    scopes: Scopes = {}
     for change in changes:
         scopes.setdefault(change["attribute"], set()).add(scope_key(change["scope"]))
     return scopes
@@ -54,7 +54,7 @@ def require_writable(rules: SchemaRules, state_id: str | None, aliases: Iterable
             raise ApiError(403, f"values.{alias}: attribute '{alias}' is read-only in state '{state_id}'")
 
 
-def move_claims(rules: SchemaRules, entity_id: str, values: dict[str, Any], scopes: dict[str, set[str]]) -> None:
+def move_claims(rules: SchemaRules, entity_id: str, values: dict[str, Any], scopes: Scopes) -> None:
     """Claim values in place of those that a record or variant had in these scopes. Raises ApiError 409."""
     for alias, changed in scopes.items():
         attribute = rules.attributes.get(alias)

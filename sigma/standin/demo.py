@@ -15,6 +15,7 @@ from sigma.resources.categories import CategoryRequestBody, insert_assignment, i
 from sigma.resources.lifecycle import transition
 from sigma.resources.model import MODEL, exists, load_object, store_object
 from sigma.resources.records import RecordRequestBody, insert_record
+from sigma.resources.saved_queries import SavedQueryRequestBody, insert_saved_query
 from sigma.resources.users import insert_user, next_sessions_from
 from sigma.resources.variants import VariantRequestBody, insert_variant
 
@@ -25,6 +26,32 @@ def read_demo() -> dict[str, Any]:
     """Return what demo.json says."""
     demo: dict[str, Any] = json.loads(DEMO_FILE.read_text(encoding="utf-8"))
     return demo
+
+
+def read_examples() -> dict[str, Any]:
+    """Return what the OpenAPI document takes its examples from.
+
+    These are the ids that stand in paths; what is known of the members of bodies, by the body's class; what single
+    operations are sent, answer or refuse; the messages of errors, by their code; and credentials, by the document's name.
+    """
+    demo = read_demo()
+    examples, key, user = demo["examples"], demo["apiKeys"][0], demo["users"][0]
+    shown = [(kind, body) for kind, body in demo["model"] if body["id"] in examples["ids"].values()]
+    known = {type(MODEL[kind]).__name__: MODEL[kind].load(body) for kind, body in shown}
+    known |= {
+        "OptionValueBody": known["OptionListBody"]["values"][0],
+        "TransitionBody": known["WorkflowBody"]["transitions"][0],
+    }
+    known |= {"RecordBody": demo["records"][0], "VariantBody": demo["variants"][0][1], "CategoryBody": demo["categories"][0][1]}
+    known |= {"UserBody": user, "LoginBody": user, "TenantBody": demo["workspace"], "ApiKeyBody": key}
+    return {
+        **examples,
+        "bodies": known | {name: {**known.get(name, {}), **more} for name, more in examples["bodies"].items()},
+        "credentials": {
+            "apiKey": f"the demo workspace has `{key['rawKey']}` ({', '.join(key['permissions'])})",
+            "session": f"in the demo workspace as `{user['email']}` with the password `{user['password']}`",
+        },
+    }
 
 
 def insert_content(demo: dict[str, Any]) -> None:
@@ -42,6 +69,8 @@ def insert_content(demo: dict[str, Any]) -> None:
         insert_assignment(category_id, record_id)
     for record_id, state_id in demo["transitions"]:
         transition(record_id, state_id)
+    for query in demo["savedQueries"]:
+        insert_saved_query(SavedQueryRequestBody().load(query))
 
 
 hash_demo_password = functools.cache(generate_password_hash)  # slow on purpose, and everybody knows these

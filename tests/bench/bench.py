@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import inprocess
 import locks
+import searching
 import sizes
 import sockets
 import starting
@@ -49,12 +50,13 @@ class Row(NamedTuple):
 
 
 GOALS = [
-    Row("inprocess", "get", "authenticated GET of a 1 kB record ÷ bare Flask, in-process", Goal(1.20, 1.00)),
+    Row("inprocess", "get", "authenticated GET of a 1 kB record ÷ bare Flask, in-process", Goal(1.25, 1.00)),
     Row("inprocess", "list", "authenticated list of 50 such records ÷ the same", Goal(2.3, 1.8)),
-    Row("inprocess", "unknown", "refusal of an unknown key ÷ the same", Goal(1.20, 1.00)),
+    Row("inprocess", "unknown", "refusal of an unknown key ÷ the same", Goal(1.25, 1.00)),
     Row("inprocess", "post", "POST of a 1 kB record, validated and committed ÷ the same", Goal(6, 4)),
     Row("sizes", "look-up", "key look-up at {many:,} keys ÷ at 10", Goal(2, 1.2)),
     Row("sizes", "page", "page and `total` with {many:,} records ÷ with 1,000", Goal(1.5, 1.1)),
+    Row("searching", "search", "search of 10,000 records by a word and a price ÷ a bare scan with json_each", Goal(2, 1.2)),
     Row(
         "sockets",
         "bare-16",
@@ -64,7 +66,7 @@ GOALS = [
     Row("sockets", "django-16", "over sockets, 16 connections: ÷ DRF + API keys", Goal(4, 6, True)),
     Row("sockets", "fastapi-16", "over sockets, 16 connections: ÷ FastAPI + sqlite3", Goal(1.4, 2, True)),
     Row("sockets", "json-server-16", "over sockets, 16 connections: ÷ json-server", Goal(2.5, 4, True)),
-    Row("starting", "start", "process start to first 200 ÷ bare Flask on the same server", Goal(1.9, 1.5)),
+    Row("starting", "start", "`flask serve` to first 200 ÷ bare Flask on the same server", Goal(1.9, 1.5)),
     Row("locks", "locked", "'database is locked' seen by 8 clients that write through 2 workers", Goal(0, 0)),
 ]
 
@@ -75,12 +77,12 @@ BESIDES = [
     Row("sizes", "filtered", "page of a filtered list, likewise"),
     Row("sizes", "get", "one record by its id, likewise, and with {many:,} keys ÷ with 10"),
     Row("sizes", "deep", "page at offset {deep:,} of {many:,} ÷ at 900 of 1,000"),
+    Row("searching", "numbers", "search by two limits of a price, which most records meet ÷ the same"),
     Row("sockets", "bare-1", "over sockets, 1 connection: authenticated record ÷ bare Flask"),
     Row("sockets", "django-1", "over sockets, 1 connection: ÷ DRF + API keys"),
     Row("sockets", "fastapi-1", "over sockets, 1 connection: ÷ FastAPI + sqlite3"),
     Row("sockets", "json-server-1", "over sockets, 1 connection: ÷ json-server"),
     Row("sockets", "generator", "what the load generator can do ÷ the fastest of these servers (to be far above 1)"),
-    Row("starting", "flask-serve", "`flask serve` to first 200 ÷ bare Flask without such a command"),
 ]
 
 Figures = Mapping[str, Figure | MissingError]
@@ -91,6 +93,7 @@ def prepare_parts(rounds: int | None, many: int) -> dict[str, Callable[[Path], F
     return {
         "inprocess": partial(inprocess.measure, rounds=rounds or 50),
         "sizes": partial(sizes.measure, rounds=rounds or 100, many=many),
+        "searching": partial(searching.measure, rounds=rounds or 50),
         "sockets": partial(sockets.measure, rounds=rounds or 30),
         "starting": partial(starting.measure, rounds=rounds or 10),
         "locks": partial(locks.measure, seconds=rounds or 5),

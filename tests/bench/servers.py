@@ -12,12 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
-from unittest import mock
 
 from load import Target
 from measuring import MissingError
-from wsgi import KEY, serve, service
-from wsgi import database as database_module
+from wsgi import KEY
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE.parents[1] / ".venv-bench"
@@ -105,25 +103,14 @@ def flask_serve(database: Path, path: str, workers: int = 1) -> Command:
     return Command(arguments, environment, Target(port, path, {"X-Sigma-ApiKey": KEY}))
 
 
-def what_serve_executes(database: Path, path: str) -> Command:
-    """Return the server's own command line: what `flask serve` becomes, without the command that looks things over first."""
-    port = free_port()
-    app = service.create_app({"DATABASE": str(database), "PORT": port})
-    with mock.patch("os.execve") as execve, mock.patch.object(serve, "announce_when_ready"):
-        done = app.test_cli_runner().invoke(args=["serve"])
-    database_module.close_db()
-    if done.exit_code or not execve.called:
-        raise RuntimeError(f"`flask serve` started no server: {done.output}")
-    _, arguments, environment = execve.call_args.args
-    return Command(arguments, environment, Target(port, path, {"X-Sigma-ApiKey": KEY}))
-
-
-def bare_flask(database: Path) -> Command:
+def bare_flask() -> Command:
     """Return how to start a bare Flask application on the same server, with the same options."""
-    served = what_serve_executes(database, "")
-    arguments = ["bare_flask:create_app" if argument.startswith("app:") else argument for argument in served.arguments]
-    environment = {**served.environment, "PYTHONPATH": str(HERE / "peers")}
-    return Command(arguments, environment, Target(served.target.port, "/records/ent-rain-hat", {}))
+    port = free_port()
+    options = {"interface": "wsgi", "blocking-threads": 1, "http": "1", "log-level": "warning", "port": port}
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    arguments += ["--no-ws", "--respawn-failed-workers", "--factory", "bare_flask:create_app"]
+    environment = {**os.environ, "PYTHONPATH": str(HERE / "peers")}
+    return Command([sys.executable, "-m", "granian", *arguments], environment, Target(port, "/records/ent-rain-hat", {}))
 
 
 def canned() -> Command:

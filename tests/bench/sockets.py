@@ -28,7 +28,7 @@ def start_all(folder: Path, stack: ExitStack) -> tuple[dict[str, Target], dict[s
     id, missing = make_database(folder), {}
     commands = {
         "service": flask_serve(folder / "service.db", f"/api/v1/records/{id}"),
-        "bare": bare_flask(folder / "service.db"),
+        "bare": bare_flask(),
         "canned": canned(),
     }
     targets = {name: stack.enter_context(running(command)) for name, command in commands.items()}

@@ -12,11 +12,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import app as service
 from sigma import database, settings
-from sigma.cli import serve
 from sigma.http import credentials
 from sigma.standin import demo
 
-__all__ = ["credentials", "database", "serve", "service", "settings"]  # for the other files, which are found beside this one
+__all__ = ["credentials", "database", "service", "settings"]  # for the other files, which are found beside this one
 
 KEY = json.loads(demo.DEMO_FILE.read_text(encoding="utf-8"))["apiKeys"][0]["rawKey"]
 RECORD_SIZE = range(1000, 1050)  # bytes that are 1 kB here

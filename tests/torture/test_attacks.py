@@ -88,11 +88,22 @@ BODIES = [  # of every operation that takes one
     ("PATCH", "/records/ent-coastal-wb/values/product-name", {"value": "N", "scope": {"dim-language": "seg-en"}}),
     ("POST", "/records/ent-coastal-wb/transition", {"toStateId": "state-review"}),
     ("POST", "/records/ent-coastal-wb/variants", {"id": "v", "parentId": "var-cw-s", "values": {}}),
+    (
+        *("POST", "/search"),
+        {"criteria": [{"attribute": "size", "operator": "contains", "value": "M", "scope": {"dim-language": "seg-en"}}]},
+    ),
+    ("POST", "/search/full-text", {"query": "M", "schemaId": "schema-apparel"}),
+    (
+        *("POST", "/saved-queries"),
+        {"id": "q", "name": "Q", "query": {"criteria": [{"attribute": "sku", "operator": "equals", "value": "M"}]}},
+    ),
     ("POST", "/api-keys", {"name": "K", "permissions": ["read"]}),
     ("POST", "/auth/login", {"email": "admin@sigma.io", "password": "admin"}),
 ]
 PATHS = ["/schemas/{}", "/option-lists/ol-colors/values/{}", "/records/{}/variants", "/records/ent-coastal-wb/values/{}"]
+PATHS += ["/saved-queries/{}"]
 QUERIES = ["/records?schemaId={}", "/records?lifecycleStateId={}", "/variants?schemaId={}", "/records?limit={}"]
+QUERIES += ["/search/text?q={}", "/search/text?q=a&schemaId={}"]
 
 
 def spoiled(value, text):

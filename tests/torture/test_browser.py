@@ -8,13 +8,13 @@ import shutil
 from urllib.parse import urlsplit
 
 import pytest
+from processes import EXAMPLE_KEY, serving
 from selenium import webdriver
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 from test_openapi import OPERATIONS
-from test_processes import EXAMPLE_KEY, starting, wait_for
 
 OPTIONS = [  # --no-sandbox: it needs rights that a container may not give, and what is opened here is our own
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run"),
@@ -117,8 +117,7 @@ def server(template, tmp_path_factory):
     """A server of its own, with the demo workspace."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(template, folder / "sigma.db")
-    with starting(folder / "sigma.db", folder / "server.log") as started:
-        wait_for(started)
+    with serving(folder / "sigma.db") as started:
         yield started
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_processes import FLASK, ROOT, environment, starting, wait_for
+from processes import ROOT, environment, flask, serving
 
 REDOCLY, SPECTRAL = "@redocly/cli@2.77.0", "@stoplight/spectral-cli@6.16.3"
 TYPESCRIPT = ["openapi-typescript@7.13.0", "openapi-fetch@0.17.0", "typescript@5.9.3"]
@@ -54,9 +54,8 @@ def document(session_app, tmp_path):
 def url(tmp_path):
     """The address of a server of its own, with the demo workspace."""
     database = tmp_path / "sigma.db"
-    subprocess.run([FLASK, "--app", "app", "demo"], cwd=ROOT, env=environment(database), check=True)
-    with starting(database, tmp_path / "server.log") as server:
-        wait_for(server)
+    assert flask(database, "demo").returncode == 0
+    with serving(database) as server:
         yield f"http://127.0.0.1:{server.port}"
 
 
@@ -109,7 +108,7 @@ from sigma_pim.api.authentication import login
 from sigma_pim.api.dimensions import compute_scope_matrix
 from sigma_pim.api.records import create_record, delete_record, get_record, list_records, set_record_value
 from sigma_pim.models import ApiKeyRequest, AttributeType, Error, ErrorCode, Login, Permission
-from sigma_pim.models import RecordRequest, Scope, ScopedValueRequest, ScopedValuesRequest, ScopeMatrix
+from sigma_pim.models import RecordRequest, Scope, ScopedValuesRequest, ScopeMatrix, ValuePatch
 from sigma_pim.types import UNSET
 
 strict = {"base_url": sys.argv[1], "raise_on_unexpected_status": True}
@@ -133,7 +132,7 @@ assert len(scopes) == 9 and scopes[0].additional_properties == {"dim-language": 
 values = ScopedValuesRequest.from_dict({"product-name": [{"value": "Rain Hat"}]})
 record = create_record.sync(client=feed, body=RecordRequest(schema_id="schema-apparel", values=values))
 assert (record.created_by, record.lifecycle_state_id) == (key.id, "state-draft")
-body = ScopedValueRequest(scope=Scope.from_dict({"dim-language": "seg-da"}), value="Regnhat")
+body = ValuePatch(scope=Scope.from_dict({"dim-language": "seg-da"}), value="Regnhat")
 changed = set_record_value.sync(record.id, "product-name", client=feed, body=body)
 assert get_record.sync(record.id, client=feed) == changed
 assert [entry.value for entry in changed.values["product-name"]] == ["Rain Hat", "Regnhat"]

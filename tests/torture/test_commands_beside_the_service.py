@@ -14,12 +14,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from test_kill import ROOT, serving
+from processes import EXAMPLE_KEY, ROOT, serving
 
 from sigma import database as database_module
 
 WRITERS = 4
-KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
+KEY = {"X-Sigma-ApiKey": EXAMPLE_KEY}
 
 
 @pytest.fixture
@@ -147,13 +147,13 @@ def test_a_restore_while_writers_write_loses_nothing_that_was_acknowledged(datab
     run(database, "backup", str(copy))
     with serving(database) as server:
         assert server.request("POST", "/api-keys/apikey-sync-prod/deactivate", headers)[0] == 200
-        assert server.request("GET", "/records", {"X-Sigma-ApiKey": KEY})[0] == 401
+        assert server.request("GET", "/records", KEY)[0] == 401
         with writing(server, headers) as (writers, wait_for):
             wait_for(50)
             begun = time.monotonic()
             told = run(database, "restore", str(copy), "--yes")
             ended = time.monotonic()
-            assert server.request("GET", "/records", {"X-Sigma-ApiKey": KEY})[0] == 200
+            assert server.request("GET", "/records", KEY)[0] == 200
             wait_for(50)
     replaced, live, acknowledged = records(told["kept"]), records(database), ids(writers, "acknowledged")
     assert [key["id"] for key in told["keysAcceptedAgain"]] == ["apikey-sync-prod"]
@@ -237,11 +237,11 @@ def test_a_huge_workspace_with_long_chains_is_deleted_at_once_while_another_is_s
         process, statuses = command(database, "workspace", "delete", "ws-demo", "--yes"), set()
         while process.poll() is None:
             statuses.add(server.request("GET", "/roles", other)[0])
-            statuses.add(server.request("GET", "/records?limit=1", {"X-Sigma-ApiKey": KEY})[0])
+            statuses.add(server.request("GET", "/records?limit=1", KEY)[0])
         assert process.communicate() == ("Workspace 'ws-demo' deleted.\n", "")
         assert process.returncode == 0
         assert statuses <= {200, 401}
-        assert server.request("GET", "/records?limit=1", {"X-Sigma-ApiKey": KEY})[0] == 401
+        assert server.request("GET", "/records?limit=1", KEY)[0] == 401
         role = {"id": "role-next", "name": "Next"}
         assert server.request("POST", "/roles", other, role)[0] == 201
     assert records(database) == set()

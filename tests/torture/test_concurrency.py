@@ -1,18 +1,15 @@
 """Many clients at once, through processes that share nothing but the database."""
 
-import http.client
 import itertools
 import random
 import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 
 import pytest
-from test_kill import check_file
-from test_processes import send, starting, wait_for
-from test_stopping import START_TIMEOUT
+from processes import check_file, send, serving
 
 TURNS, REVOCATIONS, WRITERS, SECONDS = 200, 20, 8, 5
 
@@ -24,19 +21,13 @@ def servers(template, tokens, tmp_path_factory):
     database = shutil.copy(template, folder / "sigma.db")
     with ExitStack() as stack:
         token = tokens["admin@sigma.io"]
-        pair = [stack.enter_context(starting(database, folder / f"{name}.log", token)) for name in ("one", "two")]
-        for server in pair:
-            wait_for(server, START_TIMEOUT)
+        pair = [stack.enter_context(serving(database, folder / f"{name}.log", token)) for name in ("one", "two")]
         yield pair
         check_file(database)
     for server in pair:
         log = server.log.read_text()
         assert "database is locked" not in log.replace("was not recorded: database is locked", "")
         assert "Traceback" not in log
-
-
-def connected(server):
-    return closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30))
 
 
 def everywhere(value):
@@ -51,7 +42,7 @@ def test_changes_of_two_attributes_at_the_same_moment_both_survive_every_time(se
 
     def change(server, attribute):
         """Change one attribute, again and again, at the same moment as the other thread; answer what was seen after each."""
-        with connected(server) as connection:
+        with server.connect() as connection:
             for turn in range(TURNS):
                 moment.wait(30)
                 status, _, record = send(connection, "PATCH", f"{path}/values/{attribute}", {"value": f"{turn}"}, headers)
@@ -62,7 +53,7 @@ def test_changes_of_two_attributes_at_the_same_moment_both_survive_every_time(se
     with ThreadPoolExecutor(2) as pool:
         seen = list(pool.map(lambda pair: list(change(*pair)), zip(servers, attributes, strict=True)))
     assert seen == [[{name: everywhere(f"{turn}") for name in attributes} for turn in range(TURNS)]] * 2
-    assert servers[0].use(headers, f"{path}/audit-log")[1]["total"] == 1 + 2 * TURNS
+    assert servers[0].request("GET", f"{path}/audit-log", headers)[1]["total"] == 1 + 2 * TURNS
 
 
 def test_the_last_use_of_a_key_never_goes_back_while_two_servers_use_it(servers):
@@ -70,7 +61,7 @@ def test_the_last_use_of_a_key_never_goes_back_while_two_servers_use_it(servers)
     until = time.monotonic() + SECONDS
 
     def use(server):
-        with connected(server) as connection:
+        with server.connect() as connection:
             while time.monotonic() < until:
                 assert send(connection, "GET", "/roles", headers=headers)[0] == 200
         return True
@@ -112,7 +103,7 @@ def test_eight_writers_at_once_see_no_lock_and_no_failure(servers):
     def write(number):
         """Write until the time is over; answer how often, and what was answered otherwise than it should be."""
         server, wrong = servers[number % 2], []
-        with connected(server) as connection:
+        with server.connect() as connection:
             for count, (method, path, body, expected) in enumerate(writes(server, f"w{number}")):
                 if time.monotonic() > until:
                     return count, wrong
@@ -131,7 +122,7 @@ def test_a_key_is_refused_everywhere_from_the_moment_that_its_deactivation_is_an
         uses, stop = [], threading.Event()
 
         def use(server, headers=headers, uses=uses, stop=stop):
-            with connected(server) as connection:
+            with server.connect() as connection:
                 while not stop.is_set():
                     begun = time.monotonic()
                     uses.append((begun, send(connection, "GET", "/roles", headers=headers)[0]))

@@ -14,10 +14,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from conftest import Caller
-from test_kill import check_file
-from test_processes import EXAMPLE_KEY, FLASK, ROOT, environment, starting
-from test_start import UNUSABLE
-from test_stopping import START_TIMEOUT, listeners, wait_until, workers
+from processes import EXAMPLE_KEY, START_TIMEOUT, check_file, flask, listeners, serving, wait_until
 
 import app as service
 from sigma import database as database_module
@@ -96,11 +93,11 @@ class Client:
 @contextmanager
 def service_on(database, tokens, log):
     """Run the service with two workers; see at the end that they are the same, and that nothing failed unforeseen."""
-    with starting(database, log, tokens["admin@sigma.io"], WORKERS="2") as server:
+    with serving(database, log, tokens["admin@sigma.io"], WORKERS="2") as server:
         assert wait_until(lambda: listeners(server.port) == 2, START_TIMEOUT), log.read_text()
-        ids = workers(server)
+        ids = server.workers()
         yield Client(server)
-        assert workers(server) == ids
+        assert server.workers() == ids
     assert "Traceback" not in log.read_text()
     check_file(database)
 
@@ -153,7 +150,7 @@ def test_a_full_disk_refuses_writes_and_nothing_else_until_there_is_room(templat
 
 def limit_files(server, length):
     """Let the workers write files up to this length; what goes beyond it fails as on a failing disk, also half-way."""
-    for pid in workers(server):
+    for pid in server.workers():
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (length, resource.RLIM_INFINITY))
 
 
@@ -193,8 +190,7 @@ def test_nothing_is_acknowledged_once_something_else_is_in_the_place_of_the_data
     put_aside(database, aside)
     if replaced:
         database_module.prepare_database(str(database))
-    time.sleep(2 * database_module.FILE_CHECK_INTERVAL)
-    assert (client.read(), client.write(4)) == (0, 0)
+    assert client.write(4) == 0
     for file in database.parent.glob("sigma.db*"):
         file.unlink()
     put_aside(aside / "sigma.db", database.parent)
@@ -234,13 +230,21 @@ def remount(folder, how):
     subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
 
 
+def check_refusal(result, database):
+    """Check that a start was refused in one line that says what could not be used."""
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith("Error: ")
+    assert str(database) in result.stderr
+    assert "SIGMA_DATABASE" in result.stderr
+
+
 def test_a_disk_that_cannot_be_written_is_refused_at_the_start_and_served_from_when_it_can(template, tokens, tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
     with mounted(folder), ExitStack() as stack:
         database = shutil.copy(template, folder / "sigma.db")
         remount(folder, "ro")
-        refused = serve(database)
+        refused = flask(database, "serve")
         remount(folder, "rw")
         check_refusal(refused, database)
         stack.enter_context(service_on(database, tokens, tmp_path / "server.log")).check()
@@ -265,37 +269,3 @@ def test_a_disk_that_cannot_be_written_is_unavailable_until_it_can(template, tok
             admin.post("/catalogs", {"id": "c", "alias": "c", "name": "C"}),
         ]
         assert {answer.status_code for answer in answers} == {200, 201}
-
-
-# -- At the start
-
-
-def serve(database):
-    """Start the service on what cannot be served."""
-    return subprocess.run(
-        [FLASK, "--app", "app", "serve"],
-        check=False,
-        cwd=ROOT,
-        env=environment(database),
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-
-
-def check_refusal(result, database):
-    """Check that a start was refused in one line that says what could not be used."""
-    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
-    assert result.stderr.startswith("Error: ")
-    assert str(database) in result.stderr
-    assert "SIGMA_DATABASE" in result.stderr
-
-
-@pytest.mark.parametrize("kind", UNUSABLE)
-def test_what_cannot_be_used_is_refused_in_one_line(tmp_path, kind):
-    UNUSABLE[kind](tmp_path / "given.db")
-    check_refusal(serve(tmp_path / "given.db"), tmp_path / "given.db")
-
-
-def test_a_folder_that_does_not_exist_is_refused_in_one_line(tmp_path):
-    check_refusal(serve(tmp_path / "nowhere" / "sigma.db"), tmp_path / "nowhere" / "sigma.db")

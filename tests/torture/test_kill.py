@@ -3,74 +3,14 @@
 import http.client
 import itertools
 import json
-import os
 import random
-import signal
-import socket
-import sqlite3
-import subprocess
-import sys
 import threading
 import time
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
 
 import pytest
+from processes import check_file, serving
 
-import app as service
-
-ROOT = Path(service.__file__).parent
 ROUNDS, WRITERS = 20, 4
-
-
-class Server:
-    """The service as it is deployed: several processes on one database."""
-
-    def __init__(self, database):
-        with closing(socket.socket()) as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.port = listener.getsockname()[1]
-        settings = {"SIGMA_DATABASE": str(database), "HOST": "127.0.0.1", "PORT": str(self.port), "WORKERS": "2"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "flask", "--app", "app", "serve"],
-            **{"cwd": ROOT, "env": {**os.environ, **settings}, "start_new_session": True},  # a group of its own, to be killed
-            **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL},
-        )
-        self.wait_until_ready()
-
-    def wait_until_ready(self):
-        until = time.monotonic() + 60
-        while True:
-            with suppress(OSError, http.client.HTTPException):
-                if self.request("GET", "/healthz", {})[0] == 200:
-                    return
-            assert self.process.poll() is None, "the server ended"
-            assert time.monotonic() < until, "the server does not answer"
-            time.sleep(0.02)
-
-    def request(self, method, path, headers, body=None):
-        """Send a request on a connection of its own; answer the status and the body."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
-            data = None if body is None else json.dumps(body)
-            connection.request(method, f"/api/v1{path}", data, {**headers, "Content-Type": "application/json"})
-            answer = connection.getresponse()
-            text = answer.read()
-            return answer.status, json.loads(text) if text else None
-
-    def kill(self):
-        """End every process at once, without a chance to finish anything."""
-        if self.process.returncode is None:  # afterwards, its number may be another's
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-
-@contextmanager
-def serving(database):
-    server = Server(database)
-    try:
-        yield server
-    finally:
-        server.kill()
 
 
 def steps(server, headers, prefix):
@@ -143,15 +83,6 @@ def check_promises(server, headers, promises):
             assert promise or "deactivated" in answer["message"]
 
 
-def check_file(database):
-    """Check that the file is whole, and agrees with itself."""
-    with closing(sqlite3.connect(database)) as db:
-        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert db.execute("PRAGMA foreign_key_check").fetchall() == []
-        counted, stored = "SELECT sum(total) FROM entity_counts", "SELECT count(*) FROM entities"
-        assert db.execute(counted).fetchone() == db.execute(stored).fetchone()
-
-
 @pytest.fixture
 def headers(app, tokens):
     return {"Authorization": f"Bearer {tokens['admin@sigma.io']}"}
@@ -160,11 +91,11 @@ def headers(app, tokens):
 def test_what_was_acknowledged_survives_kill_9(app, headers):
     database, chance, promises, kept = app.config["DATABASE"], random.Random(9), {}, {}
     for number in range(ROUNDS):
-        with serving(database) as server:
+        with serving(database, WORKERS="2") as server:
             check_file(database)  # only now: it is the service that has to mend what the kill left
             check_promises(server, headers, promises)
             promises = write_until_killed(server, headers, number, delay=chance.uniform(0, 0.3))
             kept |= promises
-    with serving(database) as server:
+    with serving(database, WORKERS="2") as server:
         check_file(database)
         check_promises(server, headers, kept)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_processes import FLASK, ROOT, environment, starting, wait_for
+from processes import FLASK, ROOT, environment, flask, serving
 
 import app as service
 from sigma import database as database_module
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXT = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
 
 STORY = [  # what each answer is, in order: an error's code, or a member and its value
     ("name", "Shop sync"),
@@ -41,8 +42,8 @@ STORY = [  # what each answer is, in order: an error's code, or a member and its
 
 
 def block(language, containing):
-    """Return the README's one code block in this language with these words in it."""
-    blocks = [text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if containing in text]
+    """Return the one code block, of the README or docs/, in this language with these words in it."""
+    blocks = [text for text in re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL) if containing in text]
     assert len(blocks) == 1
     return blocks[0]
 
@@ -50,9 +51,8 @@ def block(language, containing):
 @pytest.fixture
 def server(tmp_path):
     database = tmp_path / "sigma.db"
-    subprocess.run([FLASK, "--app", "app", "demo"], cwd=ROOT, env=environment(database), check=True)
-    with starting(database, tmp_path / "server.log") as server:
-        wait_for(server)
+    assert flask(database, "demo").returncode == 0
+    with serving(database) as server:
         yield server
 
 
@@ -62,7 +62,7 @@ def home(tmp_path):
     home = tmp_path / "home"
     (home / ".venv" / "bin").mkdir(parents=True)
     for path in ROOT.iterdir():
-        if path.is_file() and path.name[0] != ".":
+        if path.name[0] != "." and path.name != "tests":
             (home / path.name).symlink_to(path)
     for name in ("python", "flask"):
         (home / ".venv" / "bin" / name).symlink_to(Path(sys.executable).with_name(name))

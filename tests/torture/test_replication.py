@@ -14,10 +14,10 @@ from json import JSONDecodeError
 from pathlib import Path
 
 import pytest
+from processes import START_TIMEOUT, check_file, serving, wait_until
 from test_commands_beside_the_service import run
-from test_kill import WRITERS, check_file, serving, steps
+from test_kill import WRITERS, steps
 from test_readme import block
-from test_stopping import START_TIMEOUT, wait_until
 
 SECONDS = 6  # of writing before the disk is lost
 AT_RISK = 2  # seconds; what the README says

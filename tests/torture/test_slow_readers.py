@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import socket
 import sqlite3
 import time
@@ -11,13 +12,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from test_half_requests import ANYONE, HERE, check_health, connect, hung_up, make, serving
-from test_stopping import workers
+from processes import SOON, START_TIMEOUT, is_up, listeners, serving, wait_until
 
-from sigma.http import bodies
+from sigma.http.bodies import CLIENT_TIMEOUT
 
 RECORDS = 30_000
-NEVER_LONGER = bodies.BODY_TIMEOUT + 1  # seconds that the next part of an answer waits to be taken; the look is once a second
+KEPT_WAITING = "kept this worker waiting for its client for 10 seconds: this worker ends"
 
 
 def fill(path):
@@ -32,76 +32,77 @@ def fill(path):
 
 
 @pytest.fixture
-def server(template, tokens, tmp_path):
-    """The demo with so many records that an export is 60 MB, served by a single worker."""
-    with serving(template, tokens, tmp_path) as server:
-        fill(tmp_path / "sigma.db")
+def database(template, tmp_path):
+    """The demo with so many records that an export is 60 MB."""
+    path = shutil.copy(template, tmp_path / "sigma.db")
+    fill(path)
+    return path
+
+
+@pytest.fixture
+def server(database, tokens):
+    """The service with a single worker, which a single client can keep busy."""
+    with serving(database, token=tokens["admin@sigma.io"], WORKERS="1") as server:
         yield server
 
 
-def ask(server, client, path="/export?format=csv"):
-    """Ask for an export over a connection."""
-    headers = f"Host: localhost\r\nConnection: close\r\nAuthorization: {server.authorization['Authorization']}\r\n\r\n"
-    client.sendall(f"GET /api/v1{path} HTTP/1.0\r\n{headers}".encode())
-
-
-def narrow(server):
-    """Connect with little room for what comes."""
+def ask_slowly(server):
+    """Ask for an export over a connection with little room for what comes."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-    client.settimeout(ANYONE)
-    client.connect((HERE, server.port))
+    client.settimeout(CLIENT_TIMEOUT + SOON)
+    client.connect(("127.0.0.1", server.port))
+    headers = f"Host: localhost\r\nConnection: close\r\nAuthorization: {server.authorization['Authorization']}\r\n\r\n"
+    client.sendall(f"GET /api/v1/export?format=csv HTTP/1.0\r\n{headers}".encode())
     return closing(client)
 
 
 def peak_of(pid):
-    """How much memory a process has had at most since it was reset, in MB."""
-    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+    """Return how much memory a process has had at most since it was reset, in MB."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))[1]) / 1024
 
 
-def test_who_takes_nothing_is_hung_up_on_and_nobody_else(server):
-    with connect(server) as other, narrow(server) as stalled:
-        ask(server, stalled)
-        time.sleep(1)
-        begun = time.monotonic()
-        assert make(server, "ent-waited") == 201
-        assert time.monotonic() - begun < 2 * NEVER_LONGER
-        other.sendall(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
-        assert other.recv(65536).startswith(b"HTTP/1.0 200 ")
-        received = 0
-        with suppress(ConnectionResetError):
-            while data := stalled.recv(1 << 20):
-                received += len(data)
+def test_who_takes_nothing_costs_one_worker_ten_seconds(database, tokens):
+    with serving(database, token=tokens["admin@sigma.io"], WORKERS="2") as server:
+        assert wait_until(lambda: listeners(server.port) == 2, START_TIMEOUT)
+        before, begun, received = server.workers(), time.monotonic(), 0
+        with ask_slowly(server) as stalled:
+            assert wait_until(lambda: set(server.workers()) != set(before), CLIENT_TIMEOUT + SOON)
+            assert time.monotonic() - begun >= CLIENT_TIMEOUT
+            with suppress(ConnectionResetError):
+                while data := stalled.recv(1 << 20):
+                    received += len(data)
         assert received < RECORDS * 2000
-    (line,) = hung_up(server)
-    assert "127.0.0.1 was hung up on (1)" in line
-    assert "took only a part of the answer" in line
+        assert wait_until(lambda: listeners(server.port) == 2, START_TIMEOUT)
+        assert len(set(server.workers()) & set(before)) == 1  # the other one goes on
+        assert all(is_up(server.port) for _ in range(20))
+        assert server.log.read_text(encoding="utf-8").count(KEPT_WAITING) == 1
 
 
 def test_who_leaves_ends_it_at_once(server):
+    before = server.workers()
     for _ in range(5):
-        with narrow(server) as client:
-            ask(server, client)
+        with ask_slowly(server) as client:
             assert client.recv(1000).startswith(b"HTTP/1.0 200 ")
         begun = time.monotonic()
-        check_health(server)
-        assert time.monotonic() - begun < bodies.BODY_TIMEOUT
-    assert make(server, "ent-after") == 201
-    assert "was hung up on" not in server.log.read_text()
+        assert is_up(server.port)
+        assert time.monotonic() - begun < CLIENT_TIMEOUT / 2
+    time.sleep(CLIENT_TIMEOUT + 2)  # whoever is gone is not waited for
+    assert server.workers() == before
+    assert server.request("GET", "/roles", server.authorization)[0] == 200
 
 
 def test_who_takes_it_slowly_gets_all_of_it_in_bounded_memory(server):
-    (worker,) = workers(server)
-    Path(f"/proc/{worker}/clear_refs").write_text("5")
+    (worker,) = server.workers()
+    Path(f"/proc/{worker}/clear_refs").write_text("5", encoding="utf-8")
     before, received = peak_of(worker), []
-    with narrow(server) as slow:
-        ask(server, slow)
+    with ask_slowly(server) as slow:
         began = time.monotonic()
         while data := slow.recv(1 << 16):
             received.append(data)
-            if time.monotonic() - began < 2 * NEVER_LONGER:
+            if time.monotonic() - began < 2 * CLIENT_TIMEOUT:
                 time.sleep(len(data) / 1_000_000)
     lines = list(csv.reader(io.StringIO(b"".join(received).partition(b"\r\n\r\n")[2].decode(), newline=""), strict=True))
     assert len(lines) == 1 + 2 + RECORDS
     assert peak_of(worker) - before < 80
-    assert "was hung up on" not in server.log.read_text()
+    assert server.workers() == [worker]

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import shutil
 import sqlite3
 import time
@@ -12,21 +13,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import PASSWORD, Caller, replace_everywhere
+from conftest import EXAMPLE_KEY, PASSWORD, Caller, replace_everywhere, shape, sql
 
 import app as service
-from sigma import database, settings
+from sigma import database
 from sigma.resources import sessions
 
 DAY = 24 * 60 * 60
 ADMIN = {"id": "user-admin", "email": "admin@sigma.io", "name": "Ada Admin", "roleId": "role-admin"}
 EDITOR = {"id": "user-editor", "email": "editor@sigma.io", "name": "Eddie Editor", "roleId": "role-editor"}
-
-
-def sql(app, statement, *parameters):
-    """Run one statement on the test's database file, beside the service."""
-    with closing(sqlite3.connect(app.config["DATABASE"])) as db, db:
-        return db.execute(statement, parameters).fetchall()
 
 
 def stored_secret(app):
@@ -66,11 +61,6 @@ def bearer(app, token, scheme="Bearer"):
 def login(caller, email="admin@sigma.io", password="admin", address="127.0.0.1", **options):
     body = {"email": email, "password": password}
     return caller.post("/auth/login", body, environ_base={"REMOTE_ADDR": address}, **options)
-
-
-def shape(answer):
-    """Return all that a client sees of an answer, but for the id that each request has of its own."""
-    return answer.status_code, sorted({**answer.headers, "X-Request-Id": ""}.items()), answer.data
 
 
 # Signing in
@@ -160,27 +150,6 @@ def test_a_bad_login_body_is_refused_naming_the_field(anonymous, error, body, fi
     assert error(anonymous.post("/auth/login", body), 400).startswith(f"{field}: ")
 
 
-@pytest.mark.parametrize(
-    ("data", "content_type", "status"),
-    [
-        (b"", "application/json", 400),
-        (b"email=admin@sigma.io", "application/json", 400),
-        (b'["admin@sigma.io", "admin"]', "application/json", 400),
-        (b'{"email": "admin@sigma.io", "password": "\\udc00"}', "application/json", 400),
-        (b"email=admin%40sigma.io&password=admin", "application/x-www-form-urlencoded", 415),
-        (json.dumps({"email": "admin@sigma.io", "password": "x" * 1024 * 1024}).encode(), "application/json", 413),
-    ],
-    ids=["nothing", "no-json", "array", "half-a-surrogate-pair", "form", "beyond-one-mebibyte"],
-)
-def test_a_login_that_is_no_json_object_is_refused(anonymous, error, data, content_type, status):
-    error(anonymous.post("/auth/login", data=data, content_type=content_type), status)
-
-
-def test_a_bad_credential_does_not_keep_anyone_from_signing_in(anonymous):
-    headers = {"X-Sigma-ApiKey": "nonsense", "Authorization": "Bearer nonsense"}
-    assert login(anonymous, headers=headers).status_code == 200
-
-
 def test_passwords_are_stored_as_scrypt_hashes_only(app):
     hashes = [row[0] for row in sql(app, "SELECT password_hash FROM users")]
     assert len(hashes) == 3
@@ -222,14 +191,6 @@ def test_a_token_is_exchanged_for_one_that_lasts_a_day_from_now(app):
 
 def test_an_expired_token_cannot_be_refreshed(app, error):
     error(bearer(app, sign(claims_of(ADMIN, issued=-DAY - 1), stored_secret(app))).post("/auth/refresh"), 401)
-
-
-def test_no_key_can_refresh_a_session(key, admin, anonymous, error):
-    answer = key.post("/auth/refresh")
-    error(answer, 403)
-    assert answer.headers["X-Sigma-Required-Permission"] == "session"
-    error(admin.post("/auth/refresh", headers=key.headers), 403)
-    error(anonymous.post("/auth/refresh"), 401)
 
 
 # Tokens
@@ -308,7 +269,7 @@ FORGERIES = {
     "dots": lambda secret: "..",
     "beyond-ascii": lambda secret: "\u00e6.\u00f8.\u00e5",
     "the-secret-itself": lambda secret: secret,
-    "an-example-key": lambda secret: "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678",
+    "an-example-key": lambda secret: EXAMPLE_KEY,
 }
 
 
@@ -340,15 +301,6 @@ def test_another_role_counts_at_once(app, admin, editor, error):
     assert admin.post("/auth/refresh").json["user"] == {**ADMIN, "roleId": "role-editor"}
 
 
-def test_a_changed_role_counts_at_once(admin, editor, error):
-    role = admin.get("/roles/role-editor").json
-    error(editor.get("/api-keys"), 403)
-    assert admin.put("/roles/role-editor", {**role, "canManageRoles": True}).status_code == 200
-    assert editor.get("/api-keys").json == admin.get("/api-keys").json
-    assert admin.put("/roles/role-editor", role).status_code == 200
-    error(editor.get("/api-keys"), 403)
-
-
 def test_the_role_that_a_token_claims_gives_no_rights(app, error):
     token = sign({**claims_of(EDITOR), "roleId": "role-admin"}, stored_secret(app))
     error(bearer(app, token).get("/api-keys"), 403)
@@ -363,7 +315,7 @@ def test_every_database_gets_a_secret_of_its_own_and_keeps_it(app, tmp_path):
     secrets = [stored_secret(service.create_app({"DATABASE": str(path)})) for path in paths]
     assert secrets[0] == secrets[2]
     assert len({*secrets, stored_secret(app)}) == 3
-    assert all(len(secret) >= 32 for secret in secrets)
+    assert all(re.fullmatch("[0-9a-f]{64}", secret) for secret in secrets)
 
 
 def test_a_secret_in_the_environment_overrides_the_databases(app, monkeypatch, tokens, error):
@@ -376,15 +328,6 @@ def test_a_secret_in_the_environment_overrides_the_databases(app, monkeypatch, t
     assert bearer(overridden, token).get("/roles").status_code == 200
     error(bearer(app, token).get("/roles"), 401)
     assert secret.encode() not in Path(app.config["DATABASE"]).read_bytes()
-
-
-@pytest.mark.parametrize("secret", ["x", "secret", "sixteen letters!"])
-def test_a_secret_that_is_too_short_keeps_the_service_from_starting(app, monkeypatch, secret):
-    monkeypatch.setenv("SIGMA_JWT_SECRET", secret)
-    with pytest.raises(settings.StartError) as refusal:
-        service.create_app({"DATABASE": app.config["DATABASE"]})
-    assert "SIGMA_JWT_SECRET" in str(refusal.value)
-    assert len(secret) == 1 or secret not in str(refusal.value)
 
 
 # The throttle
@@ -459,18 +402,28 @@ def test_the_addresses_of_one_ipv6_network_count_as_one(app, anonymous, error):
 
 
 @pytest.mark.parametrize(
-    ("address", "same", "other"),
+    ("address", "counted"),
     [
-        ("::ffff:203.0.113.9", "203.0.113.9", "::ffff:203.0.113.10"),
-        ("203.0.113.9:5678", "203.0.113.9:80", "203.0.113.10:5678"),
-        ("[2001:db8::1]:80", "2001:db8::2", "[2001:db8:1::1]:80"),
-        ("a:b", "a:b", "a:c"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:5678", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("[::ffff:192.0.2.1]:80", "192.0.2.1"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("[2001:DB8::1]", "2001:db8::/64"),
+        ("[2001:db8::1]:80", "2001:db8::/64"),
+        ("::1", "::/64"),
+        ("192.0.2.256", "192.0.2.256"),
+        ("192.0.2.1:http", "192.0.2.1:http"),
+        ("a:b", "a:b"),
+        ("", ""),
+        (None, ""),
     ],
 )
-def test_an_address_counts_by_what_it_is_and_not_by_how_it_is_written(app, anonymous, error, address, same, other):
-    fail(app, anonymous, 10, address=address)
-    assert_throttled(login(anonymous, address=same), error)
-    assert login(anonymous, address=other).status_code == 200
+def test_an_address_counts_by_what_it_is_and_not_by_how_it_is_written(app, address, counted):
+    with app.test_request_context(environ_overrides={"REMOTE_ADDR": address}):
+        assert sessions.address_of_caller() == counted
 
 
 def test_right_logins_at_the_same_time_are_no_failures(app, anonymous):

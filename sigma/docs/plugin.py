@@ -1,0 +1,141 @@
+"""Operations and bodies in the OpenAPI document: what this service adds to apispec's plugin for marshmallow."""
+
+import re
+from collections import ChainMap
+from typing import Any
+
+import marshmallow as ma
+from apispec.ext.marshmallow import MarshmallowPlugin
+
+from sigma.http.access import Access
+from sigma.http.errors import ERRORS
+from sigma.http.fields import with_article
+from sigma.http.strict_json import to_json
+
+
+def error_response(code: str, message: str, headers: list[str]) -> dict[str, Any]:
+    """Return the description of an error; apispec replaces the names of headers and schemas by references."""
+    names = {name: name for name in (*headers, ERRORS[code].header) if name}
+    content = {"application/json": {"schema": "Error", "example": {"error": code, "message": message}}}
+    return {"description": ERRORS[code].meaning, "headers": names, "content": content}
+
+
+def error_codes(access: Access, path: str, operation: dict[str, Any]) -> list[str]:
+    """Return the codes with which an operation may fail: those that all like it share, and those that its view declares."""
+    shared = {
+        "VALIDATION_ERROR": "requestBody" in operation or "parameters" in operation,
+        "UNAUTHORIZED": access.needs_credential,
+        "PERMISSION_DENIED": access.permission not in ("public", "credential"),
+        "NOT_FOUND": "{" in path or access.permission == "demo",
+        "UNSUPPORTED_MEDIA_TYPE": "requestBody" in operation,
+    }
+    declared = operation["responses"].values()
+    return [code for code, error in ERRORS.items() if shared.get(code, error.status in (413, 500, 503)) or code in declared]
+
+
+class ServicePlugin(MarshmallowPlugin):
+    """Describes operations and bodies, and twice a body that is both sent and answered: clients need two types for it.
+
+    What has a default may be left out of a request, and is always there in an answer; what is optional may be null in a
+    request, and never in an answer. The word `default` goes: to generators of clients it is a promise that the member is there.
+    """
+
+    def __init__(self, examples: dict[str, Any]):
+        super().__init__(schema_name_resolver=self.unused_name)
+        self.examples = examples
+        self.is_request = False  # whether what is described now is sent
+        self.requests: list[tuple[ma.Schema, dict[str, Any]]] = []  # what is sent, and where it is to be described
+
+    def init_spec(self, spec: Any) -> None:
+        """Let describe_field() complete what apispec's own functions say of a field."""
+        super().init_spec(spec)
+        self.converter.add_attribute_function(lambda _, field, ret: self.describe_field(field, ret))
+
+    def path_helper(self, path: str, operations: Any, parameters: list[dict[str, Any]], **_: Any) -> None:
+        """Say what stands in the places of a path."""
+        for (noun, name), parameter in zip(re.findall("([a-z-]+)/{([a-z_]+)}", path), parameters, strict=True):
+            kind = re.sub("ies$", "y", noun).removesuffix("s")
+            parameter["description"] = "Alias of an attribute" if name == "attribute" else f"Id of {with_article(kind)}"
+            parameter["example"] = self.examples["ids"].get(name, self.examples["ids"].get(noun))
+
+    def operation_helper(self, path: str, operations: dict[str, Any], rule: Any, **_: Any) -> None:
+        """Say what an operation does, who may call it, how it may fail, and what it is sent and answers."""
+        (operation,), access, id = operations.values(), rule.access, rule.endpoint.partition(".")[2]
+        text, said = operation["summary"].removesuffix("."), self.examples["operations"].get(id, {})
+        headers = ["X-Request-Id"] + ["X-Sigma-Required-Permission"] * access.is_announced
+        status = min(operation["responses"], key=str)  # the success; for errors, flask-smorest has defaults, which go
+        schemes = {"public": [], "demo": [], "session": ["session"]}.get(access.permission, ["apiKey", "session"])
+        responses = {status: operation["responses"][status] | {"headers": {name: name for name in headers}}}
+        for code in error_codes(access, path, operation):  # where the permission is announced, a code means the same everywhere
+            error = error_response(code, said.get(code, self.examples["refusals"][code]), headers)
+            responses[ERRORS[code].status] = code if access.is_announced else error
+        operation |= {
+            "operationId": id,
+            "summary": re.split("[,;:.]", text)[0] + ".",
+            "description": f"{text}.\n\n{access.in_words}",
+            "x-required-permission": access.permission,
+            "security": [{scheme: []} for scheme in schemes],
+            "responses": responses,
+        }
+        self.add_examples(operation, responses[status], said)
+        super().operation_helper(path, operations)
+
+    def add_examples(self, operation: dict[str, Any], success: dict[str, Any], said: dict[str, Any]) -> None:
+        """Add examples of bodies, and put what is sent aside for describe_requests()."""
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            content["example"] = self.example(content["schema"], said)
+            self.requests.append((content.pop("schema"), content))
+        for content in success.get("content", {}).values():
+            body = content["schema"]
+            if "example" not in content:  # a view may give one
+                content["example"] = said["answer"] if isinstance(body, dict) else self.example(body, said)
+            if operation["operationId"].endswith("_values"):  # those that are not sent stay
+                content["example"]["values"] = {**self.example(body, {})["values"], **said["values"]}
+
+    def example(self, part: Any, said: dict[str, Any]) -> Any:
+        """Return an example of a body, or of a field, from what is said of this one, else known of its class or its bases."""
+        if isinstance(part, ma.fields.List):
+            return [self.example(part.inner, said)]
+        if isinstance(part, ma.fields.Field) and "example" in part.metadata:
+            return part.metadata["example"]
+        body = part.schema if isinstance(part, ma.fields.Nested) else part
+        members = ChainMap(said, *(self.examples["bodies"].get(cls.__name__, {}) for cls in type(body).__mro__))
+        shown = [name for name, field in body.fields.items() if name in members or field.required]
+        example = {name: members[name] if name in members else self.example(body.fields[name], {}) for name in shown}
+        return [example] if body.many else example
+
+    def describe_requests(self) -> None:
+        """Describe what is sent, now that all that is answered has its name."""
+        self.is_request, self.converter.refs = True, {}
+        for body, content in self.requests:
+            content["schema"] = self.resolver.resolve_schema_dict(body)
+
+    def unused_name(self, body: Any) -> str:
+        """Return a name for a body that has none yet; one for PUT, whose id is optional, has a name of its own."""
+        name = type(body).__name__.removesuffix("Body") + ("Replacement" if body.partial else "")
+        return name + "Request" if self.is_request and name in self.spec.components.schemas else name
+
+    def schema_helper(self, name: str, _: Any, schema: Any = None, **options: Any) -> Any:
+        """Describe a body."""
+        described = super().schema_helper(name, _, schema, **options)
+        described["description"] = type(schema).__doc__
+        filled = {member for member, field in schema.fields.items() if field.load_default is not ma.missing}
+        if filled and not self.is_request:
+            described["required"] = sorted(filled.union(described.get("required", ())))
+        return described
+
+    def describe_field(self, field: ma.fields.Field, ret: dict[str, Any]) -> dict[str, Any]:
+        """Return in place of `ret`, which is what apispec says of a field, what the document says of it."""
+        described, default, components = {**ret}, field.load_default, self.spec.components
+        ret.clear()
+        described.pop("default", None)
+        if "type" not in described or not (self.is_request or field.required or default is None):
+            described.pop("nullable", None)  # without a type, null is a value like any other
+        if title := described.pop("title", None):  # a schema of its own, for which clients get one type
+            if components.schemas.get(title, described).get("additionalProperties") != described.get("additionalProperties"):
+                title += "Request"
+            components.schemas.setdefault(title, described)
+            described = {"description": described["description"], "allOf": [components.get_ref("schema", title)]}
+        if self.is_request and default not in (ma.missing, None):
+            described["description"] += f"; {to_json(default() if callable(default) else default)} when absent"
+        return described

@@ -1,0 +1,264 @@
+"""Search: the records whose values meet criteria, or have words in them."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from flask import Response, g, request
+from marshmallow import fields, validate
+
+from sigma.database import execute, snapshot, sql_function
+from sigma.http.access import requires
+from sigma.http.blueprint import ApiBlueprint
+from sigma.http.errors import ApiError
+from sigma.http.fields import Body, Items, Reference, string_field
+from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of, query_parameter
+from sigma.http.responses import json_page
+from sigma.http.strict_json import to_json
+from sigma.resources.model import require_existing
+from sigma.resources.records import RecordBody
+from sigma.resources.search_criteria import AttributeCriteria, CriterionBody, make_criteria
+
+blueprint = ApiBlueprint("Search", "Finding records by their values.")
+
+MAX_WORDS = 1000  # characters; each word is looked for in every record
+
+
+def bound_field(description: str, least: int, most: int) -> fields.Integer:
+    """A whole number in a range."""
+    rule = validate.Range(least, most, error="Expected a whole number from {min} to {max}")
+    return fields.Integer(strict=True, allow_none=True, validate=rule, metadata={"description": description})
+
+
+class SearchBody(Body):
+    """Which records are wanted."""
+
+    criteriaOperator = fields.String(
+        validate=validate.OneOf(["and", "or"], error="Expected one of: {choices}"),
+        metadata={
+            "description": "Whether all criteria are to be met (and), or one (or); and when absent",
+            "title": "CriteriaOperator",
+        },
+    )
+    criteria = Items(fields.Nested(CriterionBody), "What values must be like; without any, all records are found", most=50)
+    schemaId = Reference("schema", allow_none=True)
+    offset = bound_field("How many to pass over; 0 when absent", 0, 10**12)
+    limit = bound_field("How many to answer at most; 50 when absent", 1, 1000)
+
+
+class FullTextBody(Body):
+    """Which words are wanted."""
+
+    query = string_field("The words, in any order; each may be part of a longer one", longest=MAX_WORDS)
+    schemaId = Reference("schema", allow_none=True)
+    offset = bound_field("How many to pass over; 0 when absent", 0, 10**12)
+    limit = bound_field("How many to answer at most; 50 when absent", 1, 1000)
+
+
+Judge = Callable[[Any], bool]
+
+
+class Judging(threading.local):
+    """What the search that a thread is doing asks of records, each part by its place, and what kept it from an answer."""
+
+    judges: Sequence[Judge] = ()
+    failure: Exception | None = None
+
+
+_present = Judging()
+
+
+@sql_function
+def meets(place: int, judged: str | None) -> bool:
+    """Return what the present search's judge at a place says."""
+    try:
+        return _present.judges[place](judged)
+    except Exception as failure:
+        _present.failure = failure
+        raise
+
+
+@contextmanager
+def judging(judges: Sequence[Judge]) -> Iterator[None]:
+    """Let SQL ask these judges in the block.
+
+    Raises what a judge raises, of which SQLite tells no more than that something was raised, as it does of a damaged text.
+    """
+    _present.judges, _present.failure = judges, None
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if str(error) != "user-defined function raised exception":
+            raise
+        raise _present.failure or sqlite3.DatabaseError("a stored text is damaged") from error
+    finally:
+        _present.judges = ()
+
+
+IN_BODY = "meets(?, body)"
+IN_VALUES = (  # of an attribute; what is stored under its alias does not count if the schema does not have it any more
+    "meets(?, CASE WHEN schema_id IN (SELECT id FROM model_references WHERE tenant = ? AND kind = 'schema'"
+    " AND target_kind = 'attribute' AND target_id = ?) THEN json_extract(body, ?) END)"
+)
+
+
+class Condition(NamedTuple):
+    """What a record must meet to be found."""
+
+    judge: Judge  # of its text, or of that of its values of an attribute, None if it has none
+    attribute: dict[str, Any] | None = None
+
+
+def find_page(
+    conditions: list[Condition], schema_id: str | None, offset: int, limit: int, is_one_enough: bool = False
+) -> Response:
+    """Return one page of the records, all or of one schema, that meet all conditions, or one; newest last.
+
+    SQL goes through the records and hands out what is judged, Python judges it.
+    """
+    sql, parameters = "SELECT seq FROM entities WHERE tenant = ? AND is_variant = 0", [g.tenant]
+    if schema_id is not None:
+        sql += " AND schema_id = ?"
+        parameters.append(schema_id)
+    sql += " AND (0" if is_one_enough and conditions else " AND (1"
+    for place, (_, attribute) in enumerate(conditions):
+        sql += " OR " if is_one_enough else " AND "
+        sql += IN_BODY if attribute is None else IN_VALUES
+        named = () if attribute is None else (g.tenant, attribute["id"], f'$.values."{attribute["alias"]}"')
+        parameters.extend((place, *named))
+    sql += ") ORDER BY seq"
+    total, page = 0, []
+    with judging([condition.judge for condition in conditions]):
+        for total, (seq,) in enumerate(execute(sql, *parameters), 1):
+            if offset < total <= offset + limit:
+                page.append(seq)
+    sql = "SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ? AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
+    return json_page(execute(sql, g.tenant, to_json(page)), total, offset, limit)
+
+
+def mention(texts: Iterable[str]) -> Condition:
+    """Return the condition that these stand somewhere in a record's text, whatever the case.
+
+    It is a third of the work to see that, and most records need not be parsed to be passed over. JSON writes a text
+    character by character, and so does folding, which does not change those that JSON escapes.
+    """
+    written = [to_json(text)[1:-1].casefold() for text in texts]
+
+    def judge(body: str) -> bool:
+        folded = body.casefold()
+        for text in written:  # noqa: SIM110 (all() would take twice as long)
+            if text not in folded:
+                return False
+        return True
+
+    return Condition(judge)
+
+
+def require_schema(query: dict[str, Any], path: str = "") -> None:
+    """Raise ApiError 400, naming the field below the path, unless the schema exists that a query may name."""
+    if "schemaId" in query:
+        require_existing([(f"{path}schemaId", "schema", query["schemaId"])])
+
+
+def is_one_enough(query: dict[str, Any]) -> bool:
+    """Return whether a record need meet only one of a query's criteria."""
+    return query.get("criteriaOperator") == "or"
+
+
+def read_query(query: dict[str, Any], path: str) -> list[AttributeCriteria]:
+    """Return the criteria of a query. Raises ApiError 400, naming fields below the path, for what does not exist or fit."""
+    require_schema(query, path)
+    return make_criteria(query.get("criteria", []), is_one_enough(query), path)
+
+
+def search(query: dict[str, Any], path: str = "") -> Response:
+    """Return the page of records that a query asks for. Raises ApiError 400 as read_query() does."""
+    criteria = read_query(query, path)
+    literals = [text for one in criteria for text in one.literals]
+    conditions = [mention(literals)] if literals else []
+    conditions += [Condition(one.are_met, one.attribute) for one in criteria]
+    offset, limit = query.get("offset", 0), query.get("limit", 50)
+    return find_page(conditions, query.get("schemaId"), offset, limit, is_one_enough(query))
+
+
+def text_aliases() -> dict[str, list[str]]:
+    """Return the aliases of the attributes of type text, by schema."""
+    sql = (
+        "SELECT r.id, o.alias FROM model_references r"
+        " JOIN model_objects o ON o.tenant = r.tenant AND o.kind = r.target_kind AND o.id = r.target_id"
+        " WHERE r.tenant = ? AND r.kind = 'schema' AND r.target_kind = 'attribute'"
+        " AND json_extract(o.body, '$.type') = 'text'"
+    )
+    aliases: dict[str, list[str]] = {}
+    for schema_id, alias in execute(sql, g.tenant):
+        aliases.setdefault(schema_id, []).append(alias)
+    return aliases
+
+
+class Words(NamedTuple):
+    """The words that texts are to have in them."""
+
+    folded: list[str]
+    aliases: dict[str, list[str]]  # of the attributes whose values are such texts, by schema
+
+    def are_in(self, body: str) -> bool:
+        """Return whether each word is in a text value of a record."""
+        record, lines = json.loads(body), list[str]()
+        for alias in self.aliases.get(record["schemaId"], ()):
+            for entry in record["values"].get(alias, ()):
+                value = entry["value"]
+                lines.extend(item for item in (value if isinstance(value, list) else (value,)) if isinstance(item, str))
+        text = "\n".join(lines).casefold()  # a word has no space in it, and so is in one line or in none
+        return all(word in text for word in self.folded)
+
+
+def search_words(text: str, schema_id: str | None, offset: int, limit: int) -> Response:
+    """Return one page of the records, all or of one schema, that have each word of a text in a text value."""
+    words = list(dict.fromkeys(text.casefold().split()))
+    return find_page([mention(words), Condition(Words(words, text_aliases()).are_in)], schema_id, offset, limit)
+
+
+@blueprint.post("/search")
+@requires("read")
+@blueprint.arguments(SearchBody())
+@blueprint.response(200, page_of(RecordBody))
+def search_records(query: dict[str, Any]) -> Response:
+    """Find the records whose values meet all criteria or one of them, page by page, newest last."""
+    with snapshot():
+        return search(query)
+
+
+@blueprint.post("/search/full-text")
+@requires("read")
+@blueprint.arguments(FullTextBody())
+@blueprint.response(200, page_of(RecordBody))
+def search_full_text(body: dict[str, Any]) -> Response:
+    """Find the records whose texts have every word in them, whatever the case, page by page, newest last."""
+    with snapshot():
+        require_schema(body)
+        return search_words(body["query"], body.get("schemaId"), body.get("offset", 0), body.get("limit", 50))
+
+
+@blueprint.get("/search/text")
+@requires("read")
+@blueprint.doc(
+    parameters=[
+        {**query_parameter("q", "The words, in any order; each may be part of a longer one"), "example": "cap"},
+        query_parameter("query", "The same as q, which goes before it"),
+        query_parameter("schemaId", "Only of this schema"),
+        *PAGE_PARAMETERS,
+    ]
+)
+@blueprint.response(200, page_of(RecordBody))
+def search_text() -> Response:
+    """Find the records whose texts have every word of a query string in them, as the full-text search does."""
+    offset, limit = page_bounds(request.args)
+    name = "query" if "query" in request.args and "q" not in request.args else "q"
+    words = request.args.get(name, "")
+    if not words.strip() or len(words) > MAX_WORDS:
+        raise ApiError(400, f"{name}: expected 1 to {MAX_WORDS} characters, not all of them blank, got {len(words)}")
+    with snapshot():
+        return search_words(words, request.args.get("schemaId"), offset, limit)

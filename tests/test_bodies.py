@@ -1,0 +1,398 @@
+"""Bodies: strict JSON, its size and its type, and messages that name the field, what was expected and what came."""
+
+import io
+import json
+import time
+
+import pytest
+from test_access import ALL, call
+
+from sigma.http import bodies
+
+MIB = 1024 * 1024
+LISTS = (
+    *("api-keys", "schemas", "attributes", "dimensions", "option-lists", "workflows", "roles", "catalogs"),
+    *("records", "variants"),
+)
+
+# Every operation with a body. No path names anything that exists: a malformed request is refused before that is noticed.
+each_body = pytest.mark.parametrize(
+    "operation",
+    [operation for operation in ALL if operation.takes_body],
+    ids=lambda operation: f"{operation.method} {operation.path}",
+)
+
+
+def nested(levels, opening="[", closing="]"):
+    """Return JSON text that is this many levels deep."""
+    return opening * levels + "1" + closing * levels
+
+
+def nested_objects(levels):
+    return nested(levels, '{"a":', "}")
+
+
+UNREADABLE = {
+    "empty": "",
+    "blank": " \n",
+    "cut off": '{"name":',
+    "trailing comma": '{"name":"a",}',
+    "two values": "{}{}",
+    "single quotes": "{'name':'a'}",
+    "comment": '{"name":"a"/**/}',
+    "leading zero": '{"name":01}',
+    "raw newline in a string": '{"name":"a\nb"}',
+    "array": "[]",
+    "null": "null",
+    "number": "3",
+    "string": '"text"',
+    "true": "true",
+    "NaN": '{"name":NaN}',
+    "Infinity": '{"name":Infinity}',
+    "-Infinity": '{"name":[-Infinity]}',
+    "beyond a double": '{"name":1e999}',
+    "below a double": '{"name":{"a":-1e999}}',
+    "member twice": '{"name":"a","name":"a"}',
+    "member twice, written differently": '{"name":"a","n\\u0061me":"b"}',
+    "member twice, inside": '{"name":[{"a":1,"b":2,"a":3}]}',
+    "high surrogate alone": '{"name":"\\ud800"}',
+    "low surrogate alone": '{"name":"a\\udc00b"}',
+    "surrogate in a name": '{"\\udfff":1}',
+    "surrogates the wrong way round": '{"name":"\\udc00\\ud800"}',
+    "invalid UTF-8": b'{"name":"\xff"}',
+    "overlong UTF-8": b'{"name":"\xc0\xaf"}',
+    "surrogate in UTF-8": b'{"name":"\xed\xa0\x80"}',
+    "Latin-1": '{"name":"é"}'.encode("latin-1"),
+    "BOM": b"\xef\xbb\xbf{}",
+    "UTF-16": '{"name":"a"}'.encode("utf-16"),
+    "UTF-16 without BOM": '{"name":"a"}'.encode("utf-16-le"),
+    "UTF-32": '{"name":"a"}'.encode("utf-32"),
+    "5,000 arrays": nested(5_000),
+    "5,000 objects": nested_objects(5_000),
+    "200,000 arrays": nested(200_000),
+    "100,000 objects": nested_objects(100_000),
+    "200,000 arrays never closed": "[" * 200_000,
+    "200,000 arrays in a member": f'{{"name":{nested(200_000)}}}',
+}
+
+NOT_A_VALUE = {  # readable JSON that no operation takes
+    "100 levels": nested(100),
+    "900 levels": nested(900),
+    "400 digits": "9" * 400,
+    "5,000 digits": "-" + "9" * 5_000,
+    "NUL": '"\\u0000"',
+    "half a mebibyte": json.dumps("x" * (MIB // 2)),
+}
+
+
+def send(caller, operation, data, content_type="application/json", **options):
+    """Send exactly these bytes for an operation: one of the table's, or a method and a path below /api/v1."""
+    options |= {"data": data.encode() if isinstance(data, str) else data, "content_type": content_type}
+    if isinstance(operation, str):
+        method, path = operation.split(" ")
+        return caller.request(method, path, **options)
+    return call(caller, operation, **options)
+
+
+def everything(caller):
+    """Return all that a workspace lists."""
+    return {name: caller.get(f"/{name}").json for name in LISTS}
+
+
+@each_body
+def test_an_unreadable_body_is_400_and_changes_nothing(admin, error, operation):
+    before = everything(admin)
+    for name, data in UNREADABLE.items():
+        message = error(send(admin, operation, data), 400)
+        assert message.startswith("body: "), (name, message)
+        assert "xpected" in message, (name, message)
+    assert everything(admin) == before
+
+
+@each_body
+def test_json_that_fits_nothing_is_400_however_large_or_deep(admin, error, operation):
+    before = everything(admin)
+    for value in NOT_A_VALUE.values():
+        for data in (value, f"[{value}]", f'{{"surprise":{value}}}', f'{{"name":{{"deep":{value}}}}}'):
+            message = error(send(admin, operation, data), 400)
+            assert len(message) < 1_000
+    assert everything(admin) == before
+
+
+@each_body
+def test_an_unknown_member_is_named(admin, error, operation):
+    assert "surprise: " in error(send(admin, operation, '{"surprise":1}'), 400)
+
+
+@each_body
+def test_another_content_type_is_415_and_is_told_which_one_is_right(admin, error, operation):
+    for content_type in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=b",
+        "text/json",
+        None,
+    ):
+        message = error(send(admin, operation, '{"name":"a"}', content_type), 415)
+        assert "application/json" in message
+        assert (content_type or "nothing").partition(";")[0] in message
+
+
+@each_body
+def test_a_body_over_one_mebibyte_is_413_however_it_is_sent(admin, error, operation):
+    error(send(admin, operation, b" " * (MIB + 1)), 413)
+    error(send(admin, operation, b" " * (MIB + 1), "text/plain"), 413)
+    stream = io.BytesIO(b" " * (MIB + 1))  # and as a server says that it ends a body of no declared length
+    chunked = {"wsgi.input": stream, "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    error(send(admin, operation, None, environ_overrides=chunked), 413)
+
+
+class CountedStream(io.BytesIO):
+    """A stream that knows how much was read from it."""
+
+    count = 0
+
+    def read(self, size=-1):
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+    def readinto(self, buffer):
+        count = super().readinto(buffer)
+        self.count += count
+        return count
+
+
+def test_of_a_body_without_an_end_no_more_is_read_than_it_takes_to_refuse_it(admin, error):
+    stream = CountedStream(b" " * 10 * MIB)
+    chunked = {"wsgi.input": stream, "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    error(send(admin, "POST /catalogs", None, environ_overrides=chunked), 413)
+    assert MIB < stream.count < 2 * MIB
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON"]
+)
+def test_a_charset_parameter_and_capitals_are_fine(admin, content_type):
+    body = {"id": "cat-new", "alias": "new", "name": "Nyt katalog på dansk"}
+    answer = send(admin, "POST /catalogs", json.dumps(body, ensure_ascii=False), content_type)
+    assert (answer.status_code, answer.json) == (201, body)
+    assert admin.get("/catalogs/cat-new").json == body
+
+
+def test_a_body_of_exactly_one_mebibyte_is_read(admin):
+    body = {"id": "cat-new", "alias": "new", "name": "New"}
+    answer = send(admin, "POST /catalogs", json.dumps(body).ljust(MIB))
+    assert (answer.status_code, answer.json) == (201, body)
+
+
+def test_a_body_without_a_declared_length_is_read(admin):
+    body = {"id": "cat-new", "alias": "new", "name": "New"}
+    stream = io.BytesIO(json.dumps(body).encode())
+    chunked = {"wsgi.input": stream, "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    answer = send(admin, "POST /catalogs", None, environ_overrides=chunked)
+    assert (answer.status_code, answer.json) == (201, body)
+
+
+def test_the_type_of_a_body_is_looked_at_before_its_content_and_its_size_before_both(admin, error):
+    error(send(admin, "POST /records", "{", "text/plain"), 415)
+    error(send(admin, "POST /records", "{" * (MIB + 1), "text/plain"), 413)
+
+
+def test_a_body_of_another_type_is_415_though_it_is_empty(admin, error):
+    error(admin.post("/schemas", data=b"", content_type="text/plain"), 415)
+    assert error(admin.post("/schemas"), 400) == "body: expected a JSON object, got nothing"
+
+
+def test_a_body_that_no_operation_reads_does_no_harm(admin, error):
+    assert send(admin, "GET /catalogs/cat-webshop", "{").status_code == 200
+    error(send(admin, "DELETE /catalogs/none", "{"), 404)
+    error(send(admin, "POST /api-keys/none/deactivate", "{"), 404)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(text, id=id)
+        for id, text in {
+            "100 levels": nested_objects(100),
+            "900 levels": nested_objects(900),
+            "970 levels": nested_objects(970),
+            "995 levels": nested_objects(995),
+            "100 levels of arrays": f'{{"a":{nested(100)}}}',
+            "5,000 levels": nested_objects(5_000),
+            "15 digits": '{"a":123456789012345}',
+            "40 digits": '{"a":1234567890123456789012345678901234567890}',
+            "400 digits": f'{{"a":{"9" * 400}}}',
+            "5,000 digits": f'{{"a":-{"9" * 5_000}}}',
+            "smallest double": '{"a":5e-324}',
+            "largest double": '{"a":1.7976931348623157e308}',
+            "NUL": '{"a":"x\\u0000y","\\u0000":1}',
+            "every plane": '{"a":"\\u00e6 \\u2028 \\ud83d\\ude00 \\uffff \\"\\\\"}',
+            "long string": json.dumps({"a": "x" * 400_000}),
+            "many members": json.dumps({f"m{n}": n for n in range(20_000)}),
+            "empty name": '{"":null}',
+        }.items()
+    ],
+)
+def test_a_value_is_stored_as_it_was_sent_or_refused(key, error, value):
+    before = key.get("/records/ent-coastal-wb").json
+    answer = send(key, "PATCH /records/ent-coastal-wb/values/care", f'{{"value":{value}}}')
+    if answer.status_code == 400:
+        assert error(answer, 400)
+        assert key.get("/records/ent-coastal-wb").json == before
+    else:
+        assert answer.status_code == 200
+        stored = key.get("/records/ent-coastal-wb").json["values"]["care"]
+        assert stored == [{"scope": {}, "value": json.loads(value)}]
+        assert key.get("/records/ent-coastal-wb/variants/var-cw-s/resolved").json["effectiveValues"]["care"] == stored
+        assert key.get("/records/ent-coastal-wb/audit-log").json["items"][0]["changes"][0]["newValue"] == stored[0]["value"]
+    assert key.delete("/records/ent-coastal-wb").status_code == 204
+
+
+@pytest.mark.parametrize("levels", [100, 100_000])
+def test_depth_that_is_fine_is_kept_and_depth_that_is_not_is_400(key, error, levels):
+    answer = send(key, "PATCH /records/ent-coastal-wb/values/care", f'{{"value":{nested_objects(levels)}}}')
+    if levels == 100:
+        assert answer.json["values"]["care"] == [{"scope": {}, "value": json.loads(nested_objects(levels))}]
+    else:
+        error(answer, 400)
+
+
+@pytest.mark.parametrize(
+    "path, member, item",
+    [
+        ("/option-lists", "values", {}),
+        ("/workflows", "states", {}),
+        ("/attributes", "guards", 1),
+        ("/dimensions/scope-matrix", "dimensionIds", 1),
+        ("/api-keys", "permissions", ""),
+    ],
+)
+def test_a_long_list_of_nonsense_is_refused_without_delay(admin, error, path, member, item):
+    body = {"id": "x", "alias": "x", "name": "X", member: [item] * (1_000_000 // (len(json.dumps(item)) + 1))}
+    started = time.thread_time()
+    assert f"{member}" in error(
+        admin.post(path, data=json.dumps(body, separators=(",", ":")), content_type="application/json"), 400
+    )
+    assert time.thread_time() - started < 3
+
+
+# Messages
+
+
+def test_a_wrong_type_of_value_is_told_in_the_published_words(key, error):
+    body = {"schemaId": "schema-apparel", "values": {"price": [{"scope": {}, "value": "free"}]}}
+    message = "values.price[0].value: Attribute 'price' expects type 'number', got 'string'"
+    assert error(key.post("/records", body), 400) == message
+
+
+def test_several_problems_are_told_at_once(admin, error):
+    body = {"id": "a b", "alias": 5, "colour": "red", "segments": [{"id": "s", "alias": "s"}], "defaultSegmentId": "s"}
+    message = error(admin.post("/dimensions", body), 400)
+    for field in ("id: ", "alias: ", "name: ", "colour: ", "segments[0].name: "):
+        assert f"; {field}" in f"; {message}"
+
+
+def test_very_many_problems_make_no_very_long_message(admin, error):
+    message = error(admin.post("/catalogs", {f"unknown{number}": number for number in range(10_000)}), 400)
+    assert "unknown" in message
+    assert len(message) < 1_000
+
+
+def test_the_name_of_a_member_is_not_repeated_at_any_length(admin, error):
+    assert error(admin.post("/catalogs", {"id": "c", "alias": "c", "name": "C", "x" * 100_000: 1}), 400) == (
+        f"{'x' * 100}: Unknown field"
+    )
+
+
+def test_unknown_members_are_named_in_the_order_in_which_they_came(admin, error):
+    names = [f"member-{number}" for number in range(15)]
+    message = error(admin.post("/dimensions", dict.fromkeys(names, 1)), 400)
+    assert [problem.partition(":")[0] for problem in message.split("; ")][-15:] == names
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("/api-keys", {"name": "Feed", "permissions": []}, "permissions: Expected at least one permission, got 0"),
+        ("/api-keys", {"name": "x" * 201, "permissions": ["read"]}, "name: Expected at most 200 characters, got 201"),
+        ("/api-keys", {"name": ["x"] * 201, "permissions": ["read"]}, "name: Expected a string, got 'array'"),
+        (
+            "/attributes",
+            {"id": "a", "alias": "a", "name": "A", "type": "text", "validation": {"maxLength": -1}},
+            "validation.maxLength: Expected 0 or more, got -1",
+        ),
+    ],
+    ids=["too few", "too long", "of another type", "too small"],
+)
+def test_a_message_says_how_much_came_where_that_is_what_is_wrong(path, body, message, admin, error):
+    before = admin.get(path).json
+    assert error(admin.post(path, body), 400) == message
+    assert admin.get(path).json == before
+
+
+# What messages are made of
+
+
+@pytest.mark.parametrize(
+    ("value", "message", "actual"),
+    [
+        (5, "Expected a string", "5"),
+        ("a" * 201, "Expected at most 200 characters", "201"),
+        ("", "Expected at least 1 characters", "0"),
+        ("text", "Expected at most 5 items", "'text'"),
+        ("text", "Expected a number", "'text'"),
+        (["a", "b"], "Expected at most 1 items", "2"),
+        ([], "Expected at least one permission", "0"),
+        (["a"], "Expected a string", "'array'"),
+        ({"a": 1}, "Expected at most 1 items", "'object'"),
+        (7, "Expected at most 5", "7"),
+        (None, "Expected a value", "null"),
+    ],
+)
+def test_a_message_says_what_came_or_how_much(value, message, actual):
+    assert bodies.describe_actual(value, message) == actual
+
+
+@pytest.mark.parametrize(
+    ("messages", "body", "lines"),
+    [
+        ({}, {}, []),
+        ({"name": ["Wrong"]}, {"name": 5}, ["name: Wrong, got 5"]),
+        ({"name": ["One", "Two"]}, {"name": 5}, ["name: One, got 5", "name: Two, got 5"]),
+        (
+            {"name": ["Missing data for required field."]},
+            {},
+            ["name: Expected a value, but it is missing"],
+        ),
+        ({"name": ["Field may not be null."]}, {"name": None}, ["name: Expected a value, got null"]),
+        ({"name": ["Not a valid string."]}, {"name": ["a"]}, ["name: Expected a string, got 'array'"]),
+        ({"many": ["Not a valid list."]}, {"many": 1}, ["many: Expected an array, got 1"]),
+        ({"whole": ["Not a valid integer."]}, {"whole": "1"}, ["whole: Expected a whole number, got '1'"]),
+        ({"map": ["Not a valid mapping type."]}, {"map": []}, ["map: Expected an object, got 'array'"]),
+        ({"extra": ["Unknown field"]}, {"extra": 5}, ["extra: Unknown field"]),
+        ({"_schema": ["Expected an object"]}, ["a"], ["body: Expected an object, got 'array'"]),
+        ({"group": {"_schema": ["Wrong"]}}, {"group": 7}, ["group: Wrong, got 7"]),
+        ({"_schema": ["Unknown field"]}, {"_schema": 1}, ["_schema: Unknown field"]),
+        ({"items": {1: {"id": ["Wrong"]}}}, {"items": [{"id": "a"}, {"id": 5}]}, ["items[1].id: Wrong, got 5"]),
+        ({"items": {0: ["Wrong"]}}, {"items": [None]}, ["items[0]: Wrong, got null"]),
+        (
+            {"items": [{1: ["Twice"]}, "Wrong"]},
+            {"items": ["a", "b"]},
+            ["items[1]: Twice, got 'b'", "items: Wrong, got 'array'"],
+        ),
+        ({"map": {"key": {"value": ["Wrong"]}}}, {"map": {"key": 5}}, ["map.key: Wrong, got 5"]),
+        ({"b": ["Wrong"], "a": ["Wrong"]}, {"a": 1, "b": 2}, ["a: Wrong, got 1", "b: Wrong, got 2"]),
+        ({"a": ["Wrong"], "z": ["Unknown field"]}, {"z": 1, "a": 2}, ["z: Unknown field", "a: Wrong, got 2"]),
+        (
+            {"a": ["Wrong"], "b": ["Missing data for required field."]},
+            {"a": 1},
+            ["b: Expected a value, but it is missing", "a: Wrong, got 1"],
+        ),
+        ({"x" * 150: ["Unknown field"]}, {"x" * 150: 1}, [f"{'x' * 100}: Unknown field"]),
+        ({"a": {"x" * 150: ["Unknown field"]}}, {"a": {"x" * 150: 1}}, [f"a.{'x' * 100}: Unknown field"]),
+    ],
+)
+def test_nested_messages_become_lines_in_the_order_of_the_body(messages, body, lines):
+    assert list(bodies.flatten_messages(messages, body)) == lines

@@ -1,0 +1,40 @@
+"""Answers that are ready to be sent: stored texts, joined as they are."""
+
+import json
+import sqlite3
+
+import pytest
+
+from sigma.http import responses
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        ([], b""),
+        ([(b'{"a":1}',)], b'{"a":1}'),
+        ([(b"1",), (b'"two"',), (b"[3]",)], b'1,"two",[3]'),
+        ([("æ".encode(),), ("日本".encode(),)], "æ,日本".encode()),
+    ],
+)
+def test_texts_are_joined_with_commas(rows, text):
+    assert responses.join_texts(iter(rows)) == text
+
+
+@pytest.mark.parametrize("damaged", [b"\xff", b'"\xc3"', b'"\xed\xa0\x80"'])
+def test_a_text_that_is_not_utf_8_is_damage(damaged):
+    with pytest.raises(sqlite3.DatabaseError, match=r"^a stored text is damaged: "):
+        responses.join_texts([(b'"good"',), (damaged,)])
+
+
+def test_a_list_and_a_page_are_json_and_end_a_line():
+    rows = [(b'{"a":1}',), (b'{"a":2}',)]
+    answers = [responses.json_list(rows), responses.json_list([]), responses.json_page(rows, 9, 2, 50)]
+    assert [json.loads(answer.data) for answer in answers] == [
+        [{"a": 1}, {"a": 2}],
+        [],
+        {"items": [{"a": 1}, {"a": 2}], "total": 9, "offset": 2, "limit": 50},
+    ]
+    for answer in answers:
+        assert answer.data.endswith(b"\n")
+        assert (answer.status_code, answer.content_type) == (200, "application/json")

@@ -1,0 +1,261 @@
+"""Settings: where each comes from, how it is read, and what it does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Caller
+
+import app as service
+from sigma import database, settings
+
+ROOT = Path(service.__file__).parent
+SECRET = "0123456789abcdef0123456789abcdef"
+
+# Every setting: its variable, a good value, what is made of it, and what it is without one.
+SETTINGS = {
+    "DATABASE": ("SIGMA_DATABASE", "{tmp}/other.db", "{tmp}/other.db", str(ROOT / "sigma.db")),
+    "JWT_SECRET": ("SIGMA_JWT_SECRET", SECRET, SECRET, None),
+    "RECORD_LIMIT": ("SIGMA_RECORD_LIMIT", "500", 500, None),
+    "ALLOW_PUBLIC_DEMO": ("SIGMA_ALLOW_PUBLIC_DEMO", "1", True, False),
+    "PROXIES": ("SIGMA_PROXIES", "2", 2, 0),
+    "REQUEST_LOG": ("SIGMA_REQUEST_LOG", "0", False, True),
+    "STANDIN_HOSTS": (
+        *("SIGMA_STANDIN_HOSTS", "pim.test, Sigma_1,[FD00::1]"),
+        *(("pim.test", "sigma_1", "[fd00::1]"), ()),
+    ),
+    "HOST": ("SIGMA_HOST", "0.0.0.0", "0.0.0.0", "127.0.0.1"),
+    "PORT": ("SIGMA_PORT", "9000", 9000, 8080),
+    "WORKERS": ("SIGMA_WORKERS", "4", 4, 1),
+}
+
+ARGUMENTS = {  # what a program may give in the place of 7, and what is made of it
+    "DATABASE": ("argument.db", None),
+    "JWT_SECRET": (SECRET, SECRET),
+    "ALLOW_PUBLIC_DEMO": (True, True),
+    "REQUEST_LOG": (False, False),
+    "STANDIN_HOSTS": (["A.test", "b.test"], ("a.test", "b.test")),
+    "HOST": ("::1", "::1"),
+}
+BAD_VALUES = {
+    **{"DATABASE": "a\n.db", "JWT_SECRET": SECRET[:-1], "RECORD_LIMIT": "many", "ALLOW_PUBLIC_DEMO": "yes", "PROXIES": "11"},
+    **{"REQUEST_LOG": "no", "STANDIN_HOSTS": "*", "HOST": "pim.example.org", "PORT": "65536", "WORKERS": "0"},
+}
+SERVING = ["HOST", "PORT", "WORKERS"]  # only what serves looks at these, and at their plain names when the others are not set
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    """Let no setting come from the environment that the tests run in."""
+    for variable in (*(variable for variable, *_ in SETTINGS.values()), *SERVING):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_connection_left():
+    yield
+    database.close_db()
+
+
+def flask(*arguments, **environment):
+    """Run a command as people do."""
+    command, environment = [sys.executable, "-m", "flask", "--app", "app", *arguments], {**os.environ, **environment}
+    return subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
+
+
+# Where a setting comes from
+
+
+def test_the_table_above_has_every_setting():
+    assert {name: setting.variables for name, setting in settings.SETTINGS.items()} == {
+        name: (variable, name) if name in SERVING else (variable,) for name, (variable, *_) in SETTINGS.items()
+    }
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_comes_from_its_argument_else_the_environment_else_its_default(tmp_path, monkeypatch, name):
+    variable, text, value, default = (part.format(tmp=tmp_path) if isinstance(part, str) else part for part in SETTINGS[name])
+    assert settings.read_setting(name, {}) == default
+    monkeypatch.setenv(variable, text)
+    assert settings.read_setting(name, {}) == value
+    argument, read = ARGUMENTS.get(name, (7, 7))
+    argument = tmp_path / argument if name == "DATABASE" else argument
+    config = service.create_app({"DATABASE": str(tmp_path / "new.db"), name: argument}).config
+    assert config[name] == (str(argument) if name == "DATABASE" else read)
+    assert settings.read_setting(name, config) == config[name]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_value_that_cannot_be_read_is_refused_and_who_gave_it_is_named(tmp_path, monkeypatch, name):
+    for value in (BAD_VALUES[name], {}, 1.5, b"0" * 40, "\n"):
+        with pytest.raises(settings.StartError) as refusal:
+            service.create_app({"DATABASE": str(tmp_path / "new.db"), name: value})
+        assert refusal.value.format_message().startswith(f"{name}: expected ")
+    for variable in settings.SETTINGS[name].variables:
+        monkeypatch.setenv(variable, BAD_VALUES[name])
+        with pytest.raises(settings.StartError) as refusal:
+            settings.read_setting(name, {})
+        assert refusal.value.format_message().startswith(f"{variable}: expected ")
+        if name not in (*SERVING, "DATABASE"):
+            with pytest.raises(settings.StartError, match=variable):
+                service.create_app({"DATABASE": str(tmp_path / "new.db")})
+        monkeypatch.delenv(variable)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_argument_that_is_none_means_the_default_whatever_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIGMA_RECORD_LIMIT", "5")
+    config = {"DATABASE": str(tmp_path / "new.db")}
+    assert service.create_app(config).config["RECORD_LIMIT"] == 5
+    assert service.create_app({**config, "RECORD_LIMIT": None}).config["RECORD_LIMIT"] is None
+
+
+def test_an_unknown_setting_is_refused_and_those_that_exist_are_named(tmp_path):
+    with pytest.raises(settings.StartError) as caught:
+        service.create_app({"DATABASE": str(tmp_path / "new.db"), "RECORDLIMIT": 5, "TESTING": True})
+    message = caught.value.format_message()
+    assert message.startswith("RECORDLIMIT: ")
+    assert "TESTING" not in message
+    assert all(name in message for name in SETTINGS)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", SERVING)
+def test_the_services_own_variable_wins_over_the_plain_one(monkeypatch, name):
+    variable, text, value, default = SETTINGS[name]
+    monkeypatch.setenv(name, text)
+    assert settings.read_setting(name, {}) == value
+    monkeypatch.setenv(variable, str(default))
+    assert settings.read_setting(name, {}) == default
+
+
+def test_what_only_serving_needs_is_judged_only_there(tmp_path):
+    """conda sets HOST to the kind of machine, x86_64-conda-linux-gnu."""
+    environment = {"SIGMA_DATABASE": str(tmp_path / "new.db"), "HOST": "x86_64-conda-linux-gnu", "PORT": "none"}
+    for command in (["demo"], ["routes"]):
+        result = flask(*command, **environment)
+        assert (result.returncode, result.stderr) == (0, "")
+    result = flask("serve", **environment)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "Error: HOST: expected an IP address or localhost, got 'x86_64-conda-linux-gnu'\n"
+    result = flask("serve", **environment, SIGMA_HOST="127.0.0.1")
+    assert result.stderr == "Error: PORT: expected a whole number from 0 to 65535, got 'none'\n"
+
+
+@pytest.mark.parametrize("variable", [variable for variable, *_ in SETTINGS.values()])
+def test_an_empty_variable_is_like_none(monkeypatch, variable):
+    monkeypatch.setenv(variable, "")
+    assert {name: settings.read_setting(name, {}) for name in SETTINGS} == {
+        name: default for name, (*_, default) in SETTINGS.items()
+    }
+
+
+def test_a_relative_path_means_the_directory_one_started_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIGMA_DATABASE", "here.db")
+    app = service.create_app()
+    monkeypatch.chdir("/")
+    assert Caller(app).get("/healthz").status_code == 200
+    assert (tmp_path / "here.db").is_file()
+
+
+@pytest.mark.parametrize("limit", [0, 2, 3])
+def test_the_record_limit_is_kept(app, key, error, limit):
+    app.config["RECORD_LIMIT"] = limit
+    answers = [key.post("/records", {"schemaId": "schema-apparel", "values": {}}) for _ in range(2)]
+    free = max(0, limit - 2)  # the demo workspace has two
+    assert [answer.status_code for answer in answers] == [201] * free + [403] * (2 - free)
+    error(answers[-1], 403, "LIMIT_EXCEEDED")
+    assert key.get("/records").json["total"] == 2 + free
+
+
+def test_a_setting_of_one_app_is_none_of_another(tmp_path):
+    first = service.create_app({"DATABASE": str(tmp_path / "a.db"), "RECORD_LIMIT": 1})
+    second = service.create_app({"DATABASE": str(tmp_path / "b.db")})
+    assert (first.config["RECORD_LIMIT"], second.config["RECORD_LIMIT"]) == (1, None)
+
+
+# The readers, one by one
+
+
+READ = [  # a reader, a text, and what it makes of it
+    (settings.whole_number(0, 10), "0", 0),
+    (settings.whole_number(0, 10), "10", 10),
+    (settings.whole_number(0, 10), "007", 7),
+    (settings.whole_number(1, 10**15), "9" * 15, 10**15 - 1),
+    (settings.yes_or_no, "0", False),
+    (settings.yes_or_no, "1", True),
+    (settings.host_names, "pim.test", ("pim.test",)),
+    (settings.host_names, " A.test , b_1-c,[FD00::1]", ("a.test", "b_1-c", "[fd00::1]")),
+    (settings.database_path, ":memory:", ":memory:"),
+    (settings.database_path, "/data/sigma.db", "/data/sigma.db"),
+    (settings.database_path, "/data/../sigma.db", "/sigma.db"),
+    (settings.database_path, "/data/", "/data/"),
+    (settings.database_path, "sigma.db", os.path.abspath("sigma.db")),
+    (settings.host_address, "localhost", "127.0.0.1"),
+    (settings.host_address, "0.0.0.0", "0.0.0.0"),
+    (settings.host_address, "[::1]", "::1"),
+    (settings.host_address, "FD00:0::1", "fd00::1"),
+    (settings.signing_secret, SECRET, SECRET),
+    (settings.signing_secret, "æ" * 16, "æ" * 16),
+]
+REFUSED = [  # a reader, what its refusal says that it expected, and texts
+    (settings.whole_number(1, 10), "a whole number from 1 to 10", ["0", "11", "", "-1", "+1", " 1", "1.0"]),
+    (settings.whole_number(0, 10**20), "a whole number from 0 to 1", ["9" * 16, "\u0661", "1_0", "0x1", "1\n"]),
+    (settings.yes_or_no, "0 or 1", ["", "2", "yes", "true", " 1"]),
+    (settings.host_names, "host names without ports", ["", "a.test,", "a.test:80", "*", ".test", "a..b", "fd00::1"]),
+    (settings.host_names, "host names without ports", ["http://a.test", "a b", "[fd00::1]:80", "a.test\nb.test"]),
+    (settings.database_path, "the path of a file", ["a\n.db", "a\0.db", "\x1b[2J"]),
+    (settings.host_address, "an IP address or localhost", ["", "pim.test", "127.1", "::1:80:x", "256.0.0.1", "*"]),
+    (settings.signing_secret, "32 bytes or more", ["", SECRET[:-1], "æ" * 15]),
+]
+
+
+@pytest.mark.parametrize(("read", "text", "value"), READ)
+def test_a_text_is_read(read, text, value):
+    assert repr(read(text)) == repr(value)
+
+
+@pytest.mark.parametrize(
+    ("read", "expected", "text"), [(read, expected, text) for read, expected, texts in REFUSED for text in texts]
+)
+def test_a_text_that_cannot_be_read_is_refused_with_what_was_expected(read, expected, text):
+    with pytest.raises(ValueError, match=f"^expected {expected}") as refusal:
+        read(text)
+    assert read is not settings.signing_secret or not text or text not in str(refusal.value)
+
+
+@pytest.mark.parametrize("read", [settings.whole_number(0, 1), settings.host_names, settings.host_address])
+def test_a_refusal_repeats_no_more_than_60_characters(read):
+    with pytest.raises(ValueError, match=r"got '!{60}'$"):
+        read("!" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        (True, "1"),
+        (False, "0"),
+        (0, "0"),
+        (8080, "8080"),
+        ("as it is", "as it is"),
+        (Path("/data/sigma.db"), "/data/sigma.db"),
+        ((), ""),
+        (["a.test", "b.test"], "a.test,b.test"),
+        (("a.test",), "a.test"),
+        (["a.test", ""], "a.test,''"),
+        ([None, 7], "'',7"),
+    ],
+    ids=repr,
+)
+def test_what_a_program_gives_is_written_as_in_the_environment(value, text):
+    assert settings.setting_text(value) == text
+
+
+@pytest.mark.parametrize("value", [1.5, {}, set(), b"bytes", object(), ["a.test", 1.5]], ids=lambda value: type(value).__name__)
+def test_what_is_neither_text_nor_number_is_no_setting(value):
+    with pytest.raises(ValueError, match=r"^expected text or a number, got (float|dict|set|bytes|object)$"):
+        settings.setting_text(value)
