@@ -29,7 +29,9 @@ from sigma.resources import (
     catalogs,
     categories,
     dimensions,
+    exports,
     health,
+    imports,
     lifecycle,
     option_lists,
     records,
@@ -50,7 +52,7 @@ from sigma.standin.demo import read_examples
 MODEL_NOUNS = (schemas, attributes, dimensions, option_lists, workflows, roles)
 API = (
     *(health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories),
-    *(search, saved_queries),
+    *(search, saved_queries, imports, exports),
 )
 STANDIN = (whoami, workspaces)
 

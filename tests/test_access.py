@@ -161,6 +161,9 @@ OPERATIONS = [
         ("GET", "/saved-queries/:id", "read", ANY_USER),
         ("DELETE", "/saved-queries/:id", NO_KEY, ANY_USER),
         ("POST", "/saved-queries/:id/execute", "read", ANY_USER),
+        ("POST", "/import/preview", "read", "canImport"),
+        ("POST", "/import/execute", "update-data", "canImport"),
+        ("GET", "/export", "read", "canExport"),
     )
 ]
 OUTSIDE_THE_API = [
@@ -342,9 +345,9 @@ def bad_credentials(key_with, shared_admin, tokens):
 # The table
 
 
-def test_the_table_holds_each_of_the_84_operations_of_the_api_once():
-    assert len(OPERATIONS) == 84
-    assert len({(operation.method, shape(operation.path)) for operation in OPERATIONS}) == 84
+def test_the_table_holds_each_of_the_87_operations_of_the_api_once():
+    assert len(OPERATIONS) == 87
+    assert len({(operation.method, shape(operation.path)) for operation in OPERATIONS}) == 87
 
 
 def test_the_table_is_the_live_url_map(shared_app):

@@ -160,12 +160,11 @@ def test_only_keys_that_are_active_and_were_not_used_for_90_days_are_told(path, 
     assert run("doctor").stdout == "".join(f"ok       {name}\n" for name in CHECKS)
 
 
-def test_an_address_that_cannot_be_read_is_told_and_the_other_checks_go_on(path, run, monkeypatch):
+def test_a_host_that_is_none_is_judged_only_by_what_serves(path, run, monkeypatch):
+    """conda sets HOST to the kind of machine."""
+    before = run("doctor").stdout
     monkeypatch.setenv("HOST", "x86_64-conda-linux-gnu")
-    result = run("doctor", "--json")
-    findings = {item["check"]: item["findings"] for item in json.loads(result.stdout) if item["result"] == "problem"}
-    told = "cannot be checked: HOST: expected an IP address or localhost, got 'x86_64-conda-linux-gnu'"
-    assert (result.exit_code, findings) == (1, {"demo data": [told], "proxies": [told]})
+    assert run("doctor").stdout == before
 
 
 def test_a_proxy_that_may_stand_in_front_is_a_note(app, path, run):

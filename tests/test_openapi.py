@@ -44,6 +44,7 @@ OPERATIONS = {
     " unassign_record list_record_categories",
     "Search": "search_records search_full_text search_text",
     "Saved Queries": "list_saved_queries create_saved_query get_saved_query delete_saved_query execute_saved_query",
+    "Import & Export": "preview_import execute_import export_records",
     "Stand-in": "get_caller create_test_workspace delete_test_workspace reset_demo",
 }
 
@@ -360,6 +361,7 @@ def test_query_parameters_are_announced_where_they_count(document):
         "/variants": ["limit", "offset", "schemaId"],
         "/categories/{id}/entities": ["limit", "offset"],
         "/search/text": ["limit", "offset", "q", "query", "schemaId"],
+        "/export": ["catalogId", "format", "schemaId", "scope"],
     }
 
 

@@ -190,6 +190,11 @@ def criterion(alias="own-name", **more):
     return {"attribute": alias, "operator": "isNotEmpty", **more}
 
 
+def table(schema_id, **cells):
+    """An import of one row."""
+    return {"schemaId": schema_id, "columnMapping": {column: column for column in cells}, "rows": [cells]}
+
+
 def guarded_by(id):
     return {**ATTRIBUTE, "guards": [{"attributeId": id, "operator": "equals", "value": True}]}
 
@@ -246,6 +251,8 @@ FOREIGN_BODIES = [
     ("PATCH", "/records/ent-own/values/own-link", "value", "ent-coastal-wb", "ent-own", lambda id: {"value": id}),
     ("PATCH", "/records/ent-own/values/own-name", "scope", "seg-dk", "seg-own",
      lambda id: {"value": "Mine", "scope": {"dim-own": id}}),
+    ("POST", "/import/preview", "schemaId", "schema-apparel", "schema-own", table),
+    ("POST", "/import/execute", "schemaId", "schema-apparel", "schema-own", table),
     ("POST", "/records/ent-own/variants", "parentId", "var-cw-s", "var-own", lambda id: {"parentId": id, "values": {}}),
     ("POST", "/records/ent-own/variants", "parentId", "ent-coastal-wb", "ent-own", lambda id: {"parentId": id, "values": {}}),
     ("PUT", "/records/ent-own/variants/var-own", "values.own-link[0].value", "ent-coastal-wb", "ent-own",
@@ -534,6 +541,44 @@ def test_a_search_finds_ones_own_records_and_no_other(same, stranger, admin):
     build(stranger, [("/records", {"id": "ent-night-cap", "schemaId": "schema-apparel", "values": values})])
     assert found(admin) == [["ent-coastal-wb", "ent-trail-cap"]] + [["ent-trail-cap"]] * 4
     assert found(stranger) == [["ent-coastal-wb", "ent-night-cap"]] + [["ent-night-cap"]] * 4
+
+
+@pytest.mark.parametrize(
+    "query", ["schemaId={schema-apparel}", "catalogId={cat-webshop}", "schemaId=schema-own&catalogId={cat-webshop}"]
+)
+def test_exporting_by_an_id_of_another_workspace_finds_nothing(query, own, stranger, admin):
+    path = f"/export?{query}"
+    assert admin.get(fill(path)).json != [] or "schema-own" in query
+    assert stranger.get(fill(path)).json == stranger.get(fill(path, nowhere)).json == []
+
+
+def test_an_export_holds_the_records_and_columns_of_ones_own_workspace(own, stranger, admin):
+    columns = ["_id", "own-name", "own-color", "own-link", "own-list"]
+    assert [list(row) for row in stranger.get("/export").json] == [columns]
+    assert stranger.get("/export").json[0]["_id"] == "ent-own"
+    for row in admin.get("/export").json:
+        assert row["_id"] != "ent-own"
+        assert not set(columns[1:]) & set(row)
+
+
+@pytest.mark.parametrize("scope", ['{"{dim-market}": "seg-own"}', '{"dim-own": "{seg-dk}"}'])
+def test_a_scope_of_another_workspace_is_an_unknown_one(scope, own, stranger, error):
+    name = ids_in(scope)[0]
+    foreign, unknown = (stranger.get("/export", query_string={"scope": fill(scope, change)}) for change in (str, nowhere))
+    assert error(foreign, 400).startswith("scope")
+    assert outcome(foreign, name) == outcome(unknown)
+
+
+@pytest.mark.parametrize("route", ["preview", "execute"])
+def test_a_row_that_names_what_is_another_workspaces_is_wrong_as_if_it_were_nowhere(route, own, stranger):
+    before = contents(own)
+    for column, id in (("_id", "ent-coastal-wb"), ("own-link", "ent-coastal-wb"), ("own-color", "val-red")):
+        foreign, unknown = (
+            stranger.post(f"/import/{route}", table("schema-own", **{column: change(id)})) for change in (str, nowhere)
+        )
+        assert foreign.json.get("errorRows", len(foreign.json.get("errors", ()))) == 1
+        assert outcome(foreign, id) == outcome(unknown)
+    assert contents(own) == before
 
 
 def test_a_new_workspace_sees_nothing_of_another(stranger):

@@ -18,6 +18,7 @@ READS = [
     *("/workflows/wf-standard", "/roles", "/roles/role-editor", "/catalogs", "/catalogs/cat-webshop"),
     *("/catalogs/cat-webshop/tree", "/categories/cat-men", "/categories/cat-men/entities", "/api-keys"),
     *("/search/text?q=coastal", "/saved-queries", "/saved-queries/sq-cheap-caps"),
+    *("/export", "/export?format=csv&schemaId=schema-apparel", "/export?catalogId=cat-webshop"),
 ]
 MATRIX = "/dimensions/scope-matrix", {"dimensionIds": ["dim-language", "dim-market"]}
 RESOLVED = "/roles/role-editor/resolve", {"schemaId": "schema-apparel", "attributeIds": ["attr-size", "attr-sku"]}

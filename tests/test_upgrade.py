@@ -318,6 +318,8 @@ for method, path, body, status in (
     answer = key.request(method, path, json=body)
     assert answer.status_code == status, (method, path, answer.text)
 assert admin.get("/api-keys").json[-1]["permissions"] == list(permissions.PERMISSIONS)
+document = app.test_client().get("/openapi.json")
+assert (document.status_code, "/api/v1/media-assets/{id}" in document.json["paths"]) == (200, True)
 print("all of it works")
 """
 

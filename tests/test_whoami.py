@@ -47,7 +47,7 @@ def test_a_user_is_told_who_it_is_and_what_the_role_allows(standin, editor):
         "workspace": {"id": "ws-demo", "name": "Sigma Demo"},
         "user": {**user, "roleFlags": flags},
     }
-    assert {route["roleFlag"] for route in routes if route["allowed"]} == {None}
+    assert {route["roleFlag"] for route in routes if route["allowed"]} == {None, "canExport"}
     assert all(route["allowed"] for route in routes if route["roleFlag"] is None)
 
 

@@ -60,10 +60,18 @@ def find_full_disk() -> Iterator[str]:
         yield f"{free / 1e6:.0f} MB are free, a restore may need {needed / 1e6:.0f}: make room in {files[0].parent}"
 
 
+def serves_beyond_loopback() -> bool:
+    """Return whether other machines can reach the service; a HOST that is none, as conda sets, is judged by what serves."""
+    try:
+        return not is_loopback(read_setting("HOST", current_app.config))
+    except StartError:
+        return False
+
+
 def find_public_demo() -> Iterator[str]:
     """Yield demo workspaces that other machines can reach, or soon may."""
     config = current_app.config
-    if config["ALLOW_PUBLIC_DEMO"] or not is_loopback(read_setting("HOST", config)):
+    if config["ALLOW_PUBLIC_DEMO"] or serves_beyond_loopback():
         for (id,) in execute("SELECT id FROM workspaces WHERE is_demo"):
             yield f"everybody knows the passwords of '{id}', and others may reach it: flask workspace delete {id}"
 
@@ -107,7 +115,7 @@ def find_unused_keys() -> Iterator[str]:
 def find_undeclared_proxy() -> Iterator[str]:
     """Yield that failed logins may all be counted as those of one client, the proxy."""
     config = current_app.config
-    if not config["PROXIES"] and not (is_loopback(read_setting("HOST", config)) and holds_demo()):
+    if not config["PROXIES"] and (serves_beyond_loopback() or not holds_demo()):
         yield "SIGMA_PROXIES is 0: if a proxy stands in front, set SIGMA_PROXIES=1, or one client's failures count for all"
 
 

@@ -23,7 +23,7 @@ from granian.server.common import AbstractServer
 
 from sigma.database import close_db, fetch_one
 from sigma.http.access import holds_demo
-from sigma.http.bodies import BODY_TIMEOUT, awaited_bodies
+from sigma.http.bodies import CLIENT_TIMEOUT, waiting_threads
 from sigma.http.loopback import is_loopback
 from sigma.http.strict_json import to_json
 from sigma.settings import ROOT, StartError, read_setting
@@ -142,15 +142,16 @@ def serve() -> None:
 
 
 def watch_worker(parent: int, log: logging.Logger) -> None:
-    """End this worker process when its server is gone, or when the body of a request does not come. Runs in a thread.
+    """End this worker process when its server is gone, or when it waits too long for a client. Runs in a thread.
 
-    Without its server it would go on, and keep the port from the next one. While it waits for a body it serves nobody else,
-    and nothing interrupts the waiting; the server starts a new worker in its place.
+    Without its server it would go on, and keep the port from the next one. While it waits for a client it serves nobody
+    else, and nothing interrupts the waiting; the server starts a new worker in its place.
     """
     while os.getppid() == parent:
-        for since, request_id in list(awaited_bodies.values()):
-            if time.monotonic() - since > BODY_TIMEOUT:
-                log.warning("Request %s did not send its body within %d seconds: this worker ends", request_id, BODY_TIMEOUT)
+        for since, request_id in list(waiting_threads.values()):
+            if time.monotonic() - since > CLIENT_TIMEOUT:
+                message = "Request %s kept this worker waiting for its client for %d seconds: this worker ends"
+                log.warning(message, request_id, CLIENT_TIMEOUT)
                 os._exit(1)
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)

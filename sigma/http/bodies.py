@@ -1,8 +1,9 @@
-"""Reading and checking the body of a request."""
+"""Reading and checking the body of a request, and waiting for clients."""
 
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import marshmallow as ma
@@ -51,19 +52,26 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
             yield from flatten_messages(inner, value, path)
 
 
-BODY_TIMEOUT = 10  # seconds that a worker waits for the rest of a body; then it is replaced
-awaited_bodies: dict[int, tuple[float, str]] = {}  # by thread: since when it waits for a body, and of which request
+CLIENT_TIMEOUT = 10  # seconds that a worker waits for its client; then it is replaced
+waiting_threads: dict[int, tuple[float, str]] = {}  # by thread: since when it waits for its client, and in which request
+
+
+@contextmanager
+def waiting_for_client(request_id: str) -> Iterator[None]:
+    """Let the thread that watches the worker know that this one waits for a client, to send more or to take what is there."""
+    thread = threading.get_ident()
+    waiting_threads[thread] = time.monotonic(), request_id
+    try:
+        yield
+    finally:
+        waiting_threads.pop(thread, None)  # of a response that is given up, the thread may have gone on to the next request
 
 
 def read_body(schema: ma.Schema) -> Any:
     """Return the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
     asked = request._get_current_object()  # type: ignore[attr-defined]
-    thread = threading.get_ident()
-    awaited_bodies[thread] = time.monotonic(), asked.id
-    try:
+    with waiting_for_client(asked.id):
         data = asked.get_data()
-    finally:
-        del awaited_bodies[thread]
     if len(data) < min(asked.content_length or 0, MAX_BODY):
         raise ApiError(400, f"body: expected {asked.content_length} bytes, got {len(data)}")
     if len(data) > MAX_BODY:

@@ -1,5 +1,6 @@
 """Records: the products."""
 
+import math
 from typing import Any
 
 from flask import Response, current_app, g
@@ -15,7 +16,7 @@ from sigma.http.responses import json_response
 from sigma.http.stamps import random_id
 from sigma.resources.entities import list_entities, load_record
 from sigma.resources.history import log_deletions
-from sigma.resources.rules import schema_rules
+from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.values import ValuePatchBody, Values, ValuesBody
 from sigma.resources.writes import audit_fields, insert_entity, save_value, save_values
 
@@ -59,28 +60,47 @@ def list_records() -> Response:
     return list_entities(0)
 
 
-def raise_if_full() -> None:
-    """Raise ApiError 403 when the workspace holds as many records as it may."""
+def places_left() -> float:
+    """Return how many more records the workspace may hold."""
     limit = current_app.config["RECORD_LIMIT"]
     if limit is None:
-        return
+        return math.inf
     row = fetch_one("SELECT records FROM workspace_totals WHERE tenant = ?", g.tenant)
-    if get_or_404(row, "workspace", g.tenant)[0] >= limit:
-        raise ApiError(403, f"This workspace may hold {limit} records, and does", error="LIMIT_EXCEEDED")
+    places: int = limit - get_or_404(row, "workspace", g.tenant)[0]
+    return places
+
+
+def full_message() -> str:
+    """Say that the workspace holds as many records as it may."""
+    return f"This workspace may hold {current_app.config['RECORD_LIMIT']} records, and does"
+
+
+def raise_if_full() -> None:
+    """Raise ApiError 403 when the workspace holds as many records as it may."""
+    if places_left() <= 0:
+        raise ApiError(403, full_message(), error="LIMIT_EXCEEDED")
+
+
+def store_record(rules: SchemaRules, id: str, values: dict[str, Any]) -> str:
+    """Store a new record, whose values were checked, in its workflow's default state, and return its text.
+
+    Raises ApiError 409.
+    """
+    record = {
+        "id": id,
+        "schemaId": rules.schema["id"],
+        "lifecycleStateId": rules.workflow["defaultStateId"] if rules.workflow else None,
+        **audit_fields(),
+        "values": {alias: entries for alias, entries in values.items() if entries},
+    }
+    return insert_entity(rules, record)
 
 
 def insert_record(body: dict[str, Any]) -> str:
-    """Store a new record and return its text. Raises ApiError 400 or 409."""
+    """Check and store a new record, and return its text. Raises ApiError 400 or 409."""
     rules = schema_rules(body["schemaId"])
     raise_for_problems(rules.values_problems(body["values"]))
-    record = {
-        "id": body.get("id") or random_id("ent"),
-        "schemaId": body["schemaId"],
-        "lifecycleStateId": rules.workflow["defaultStateId"] if rules.workflow else None,
-        **audit_fields(),
-        "values": {alias: entries for alias, entries in body["values"].items() if entries},
-    }
-    return insert_entity(rules, record)
+    return store_record(rules, body.get("id") or random_id("ent"), body["values"])
 
 
 @blueprint.post("/records")

@@ -27,6 +27,7 @@ class AttributeRules(NamedTuple):
     is_inheritable: bool
     checks: list[Callable[[Any], str | None]]
     dimensions: dict[str, set[str]]  # segment ids by dimension id
+    option_list: str | None  # its id
 
     def value_problem(self, value: Any) -> str | None:
         """Say what is wrong with a value, or None."""
@@ -90,6 +91,7 @@ def attribute_rules(attribute: dict[str, Any], options: set[str], segments: dict
         is_inheritable=attribute["inheritable"],
         checks=list(value_checks(attribute, options)),
         dimensions={id: segments[id] for id in attribute["dimensionIds"]},
+        option_list=attribute.get("optionListId"),
     )
 
 

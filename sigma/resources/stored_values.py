@@ -58,8 +58,8 @@ FITS: dict[str, Callable[[AttributeRules, dict[str, Any]], bool]] = {  # what de
 
 def narrowed_members(old: dict[str, Any] | None, new: dict[str, Any]) -> list[str]:
     """Return the members of a new definition that values which fitted the old one may not fit."""
-    if old is None or old["alias"] != new["alias"]:  # another attribute may have left values under this alias
-        return list(FITS)
+    if old is None or old["alias"] != new["alias"]:  # what another attribute has left under this alias is not changed by it
+        return []
     changed = [member for member in FITS if member != "dimensionIds" and old.get(member) != new.get(member)]
     return changed + ["dimensionIds"] * (not set(old["dimensionIds"]) <= set(new["dimensionIds"]))
 

@@ -53,6 +53,13 @@ def unique_claims(attribute: str, entries: str | None) -> str:
     return to_json([claim for claim in found if claim is not None])
 
 
+def find_holder(alias: str, scope: str, value: str) -> str | None:
+    """Return the id of the record or variant that has claimed a value, by the keys of its scope and itself, or None."""
+    sql = "SELECT entity_id FROM unique_values WHERE tenant = ? AND attribute = ? AND scope = ? AND value = ?"
+    row = fetch_one(sql, g.tenant, alias, scope, value)
+    return row and row[0]
+
+
 def claim_values(
     entity_id: str, alias: str, kind: str, entries: list[dict[str, Any]], scopes: Container[ScopeKey] | None = None
 ) -> None:
@@ -63,14 +70,12 @@ def claim_values(
     for index, claim in enumerate(claims(kind, entries)):
         if claim is None or (scopes is not None and scope_key(entries[index]["scope"]) not in scopes):
             continue
-        key = (g.tenant, alias, *claim)
         sql = (
             "INSERT INTO unique_values (tenant, attribute, scope, value, entity_id) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT DO NOTHING"
         )
-        if not execute(sql, *key, entity_id).rowcount:
-            sql = "SELECT entity_id FROM unique_values WHERE tenant = ? AND attribute = ? AND scope = ? AND value = ?"
-            (holder,), value = fetch_one(sql, *key), entries[index]["value"]
+        if not execute(sql, g.tenant, alias, *claim, entity_id).rowcount:
+            holder, value = find_holder(alias, *claim), entries[index]["value"]
             told = "what was sent" if isinstance(value, list | dict) else format_value(value)
             raise ApiError(409, f"values.{alias}[{index}].value: {told} is already the value of '{holder}'")
 

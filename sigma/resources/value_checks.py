@@ -36,7 +36,11 @@ def compile_pattern(pattern: str) -> Any:
     return re2.compile(pattern, options)
 
 
-MAX_MATCHED = 25_000  # characters held against patterns in one request, so that the worst pattern costs seconds at most
+# Characters held against patterns in one request, or in one row of an import, so that the worst pattern costs seconds at most.
+MAX_MATCHED = 25_000
+# The same for all rows together, each character times the size of its pattern's program, of which 8,192 is the greatest: an
+# import may cost as much as one request with the worst pattern, and of simple patterns that is more than its body can hold.
+MAX_STEPS = MAX_MATCHED * 8_192
 
 
 def length_problem(most: int, value: str) -> str | None:
@@ -44,11 +48,19 @@ def length_problem(most: int, value: str) -> str | None:
     return f"at most {most} characters, got {len(value)}" if len(value) > most else None
 
 
+def begin_row() -> None:
+    """Let the next row of an import have as many characters held against patterns as one request."""
+    g.matched = 0
+
+
 def pattern_problem(pattern: str, compiled: Any, value: str) -> str | None:
     """Say what is expected in place of a text without a match of a pattern, or None."""
     g.matched = matched = g.get("matched", 0) + len(value)
+    g.match_steps = steps = g.get("match_steps", 0) + len(value) * compiled.programsize
     if matched > MAX_MATCHED:
         return f"texts with a pattern to have at most {MAX_MATCHED} characters together in one request"
+    if steps > MAX_STEPS:
+        return "fewer rows at a time, because its pattern is costly"
     if not compiled.search(value.encode()):  # of a string, re2 counts the characters before the match
         return f"a match of {pattern}, got {format_value(value)}"
     return None

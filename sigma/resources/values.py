@@ -89,8 +89,8 @@ class ValuesBody(Body):
 
 
 def is_empty(value: Any) -> bool:
-    """Return whether a value says nothing: an empty text, list or object."""
-    return value in ("", [], {})
+    """Return whether a value counts as none: null, and an empty text, list or object."""
+    return value is None or value in ("", [], {})
 
 
 ScopeKey = tuple[tuple[str, str], ...]

@@ -1,6 +1,6 @@
 """How records and variants are written: their values checked, unique ones claimed, and every change added to the history."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from flask import g
@@ -41,9 +41,14 @@ def scopes_by_attribute(changes: Iterable[dict[str, Any]]) -> Scopes:
     return scopes
 
 
+def locked_attributes(rules: SchemaRules, state_id: str | None) -> Container[str]:
+    """Return the aliases of the attributes that cannot change in a state."""
+    return rules.states[state_id].read_only if state_id in rules.states else ()
+
+
 def require_writable(rules: SchemaRules, state_id: str | None, aliases: Iterable[str]) -> None:
     """Raise ApiError 403 for an attribute that cannot change in a state."""
-    locked = rules.states[state_id].read_only if state_id in rules.states else ()
+    locked = locked_attributes(rules, state_id)
     for alias in aliases:
         if alias in locked:
             raise ApiError(403, f"values.{alias}: attribute '{alias}' is read-only in state '{state_id}'")

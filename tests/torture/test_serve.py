@@ -30,7 +30,7 @@ from processes import (
 )
 
 from sigma.cli.serve import STOP_TIMEOUT
-from sigma.http.bodies import BODY_TIMEOUT
+from sigma.http.bodies import CLIENT_TIMEOUT
 
 KEY = {"X-Sigma-ApiKey": EXAMPLE_KEY}
 BODY = b'{"id": "ent-slow", "schemaId": "schema-apparel", "values": {}}'
@@ -59,7 +59,7 @@ def server(database, tokens):
 
 
 def connect(server):
-    return closing(socket.create_connection(("127.0.0.1", server.port), timeout=BODY_TIMEOUT + SOON))
+    return closing(socket.create_connection(("127.0.0.1", server.port), timeout=CLIENT_TIMEOUT + SOON))
 
 
 # -- Starting
@@ -241,10 +241,10 @@ def test_half_a_request_costs_one_worker_ten_seconds_and_is_not_carried_out(serv
         client.sendall(beginning(len(BODY) + 1) + BODY)  # whole JSON, though not a whole body
         with suppress(ConnectionResetError):
             assert client.recv(1) == b""
-        assert BODY_TIMEOUT <= time.monotonic() - begun < BODY_TIMEOUT + SOON
+        assert CLIENT_TIMEOUT <= time.monotonic() - begun < CLIENT_TIMEOUT + SOON
     assert wait_until(lambda: len(set(server.workers()) & set(before)) == 1, SOON)  # the other one goes on
     assert wait_until(lambda: listeners(server.port) == 2, START_TIMEOUT)
-    assert "did not send its body within 10 seconds: this worker ends" in server.log.read_text()
+    assert "kept this worker waiting for its client for 10 seconds: this worker ends" in server.log.read_text()
     assert server.request("GET", "/records/ent-slow", KEY)[0] == 404
 
 
@@ -258,6 +258,6 @@ def test_a_body_that_comes_slowly_is_carried_out_and_one_that_is_too_short_is_no
     with connect(server) as client:
         client.sendall(beginning(len(BODY)))
         for start in range(0, len(BODY), 16):
-            time.sleep(BODY_TIMEOUT / 6)
+            time.sleep(CLIENT_TIMEOUT / 6)
             client.sendall(BODY[start : start + 16])
         assert client.recv(65536).startswith(b"HTTP/1.1 201 ")

@@ -1,0 +1,127 @@
+"""Cells: how the values of attributes stand in the rows of an import and of an export."""
+
+import re
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sigma.http.strict_json import format_value, parse_json, to_json
+from sigma.resources.model import load_object
+from sigma.resources.rules import AttributeRules
+from sigma.resources.value_checks import exact
+from sigma.resources.values import is_empty
+
+FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def split_items(text: str) -> list[str]:
+    r"""Return the items of a cell that holds several, with | between them; inside of one, \| is a | and \\ a backslash."""
+    items = [""]
+    for part in re.split(r"(\\[\\|]|\|)", text):
+        if part == "|":
+            items.append("")
+        else:
+            items[-1] += part[1] if part in (r"\\", r"\|") else part
+    return items
+
+
+def join_items(items: Iterable[str]) -> str:
+    """Return the cell that split_items() takes apart again."""
+    return "|".join(re.sub(r"[\\|]", r"\\\g<0>", item) for item in items)
+
+
+def read_json(text: str) -> Any:
+    """Return the value of a JSON text, or the text itself if it is none."""
+    try:
+        return parse_json(text.encode())
+    except ValueError:
+        return text
+
+
+def is_kept(text: str, number: float) -> bool:
+    """Return whether a number is exactly what its text says, which a double cannot always be."""
+    try:
+        return isinstance(number, int) or Decimal(text) == exact(number)
+    except ArithmeticError:  # an exponent beyond what even a Decimal has
+        return False
+
+
+def read_flag(text: str) -> Any:
+    """Return the boolean that a text means, or the text itself if it means none."""
+    return FLAGS.get(text.lower(), text)
+
+
+READERS: dict[str, Callable[[str], Any]] = {"number": read_json, "boolean": read_flag, "complex": read_json}
+
+
+class Cells(NamedTuple):
+    """The cells of one attribute."""
+
+    rules: AttributeRules
+    option_ids: dict[str, str]  # by id and alias
+    labelled: dict[str, list[str]]  # ids of options by label, which several may have
+
+    def write(self, value: Any) -> str:
+        """Return a value's text; none, or an empty one, is an empty cell."""
+        if is_empty(value):
+            return ""
+        return join_items(map(self.write_single, value)) if isinstance(value, list) else self.write_single(value)
+
+    def write_single(self, value: Any) -> str:
+        """Return the text of a value, or of one of several."""
+        return self.option_ids.get(value, value) if isinstance(value, str) else to_json(value)
+
+    def shows(self, cell: Any, value: Any) -> bool:
+        """Return whether a cell is what an export gives for a value."""
+        return (isinstance(cell, str) and cell == self.write(value)) or to_json(cell) == to_json(value)
+
+    def read(self, cell: Any) -> Any:
+        """Return the value that a cell means, as text or in JSON; None for an empty one. Raises ValueError."""
+        if is_empty(cell):
+            return None
+        items = split_items(cell) if isinstance(cell, str) and self.rules.is_multiple else cell
+        if self.rules.is_multiple and isinstance(items, list):
+            value: Any = list(map(self.read_single, items))
+        else:
+            value = self.read_single(items)
+        if problem := self.rules.value_problem(value):
+            raise ValueError(problem)
+        return None if is_empty(value) else value
+
+    def read_single(self, cell: Any) -> Any:
+        """Return the value that a cell means, or one of several in it. Raises ValueError."""
+        kind, value = self.rules.kind, cell
+        if isinstance(cell, str) and kind == "option":
+            return self.read_option(cell)
+        if isinstance(cell, str) and kind in READERS:
+            value = READERS[kind](cell)
+        if type(value) not in self.rules.types and not isinstance(cell, list | dict):
+            raise ValueError(f"{self.expectation} type '{kind}', got {format_value(cell)}")
+        if kind == "number" and isinstance(cell, str) and not is_kept(cell, value):
+            raise ValueError(f"{self.expectation} a number of which all digits can be kept, got {format_value(cell)}")
+        return value
+
+    def read_option(self, name: str) -> str:
+        """Return the id of the option that goes by this id, alias or label. Raises ValueError."""
+        if name in self.option_ids:
+            return self.option_ids[name]
+        ids = self.labelled.get(name, [])
+        if len(ids) != 1:
+            wanted = "an id or alias, because several have this label" if ids else "the id, alias or label of an option"
+            raise ValueError(f"{self.expectation} {wanted}, got {format_value(name)}")
+        return ids[0]
+
+    @property
+    def expectation(self) -> str:
+        """How what is said of a cell begins."""
+        return f"Attribute '{self.rules.alias}' expects"
+
+
+def cells_of(rules: AttributeRules) -> Cells:
+    """Return the cells of an attribute, as its option list is now."""
+    options = load_object("option-list", rules.option_list)["values"] if rules.option_list else []
+    labelled: dict[str, list[str]] = {}
+    for option in options:
+        labelled.setdefault(option["label"], []).append(option["id"])
+    ids = {option["id"]: option["id"] for option in options}
+    return Cells(rules, {option["alias"]: option["id"] for option in options} | ids, labelled)

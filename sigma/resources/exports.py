@@ -1,0 +1,230 @@
+"""Export: the records as the rows of a table, in JSON or CSV, sent in parts."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from sqlite3 import Cursor
+from typing import Any, NamedTuple
+
+from flask import Flask, Response, current_app, g, request
+
+from sigma.database import execute, snapshot
+from sigma.http.access import requires
+from sigma.http.bodies import waiting_for_client
+from sigma.http.errors import ApiError, raise_for_problems
+from sigma.http.paging import query_parameter
+from sigma.http.strict_json import format_value, parse_json, to_json
+from sigma.resources.cells import Cells, cells_of
+from sigma.resources.import_rows import ID
+from sigma.resources.imports import blueprint
+from sigma.resources.rules import AttributeRules, schema_rules
+
+CONTENT_TYPES = {"json": "application/json", "csv": "text/csv; charset=utf-8"}  # by format
+
+# Characters of one part; its last row may go beyond. The server keeps four parts before the worker waits for the client, and
+# the worker ends when the next one is not taken within ten seconds: 100 kB a second or a little more are enough.
+PART_SIZE = 1024 * 1024
+
+# What ends an export that fails after its first part. The server would end it as if it were whole; with a quotation mark
+# that nothing closes it is neither JSON nor CSV, so that nobody takes the part for the whole.
+FAILED = b'"The export failed here; the log of the service says why'
+
+
+class Echo:
+    """A file that hands back what is written to it."""
+
+    def write(self, text: str) -> str:
+        """Return the text."""
+        return text
+
+
+csv_line = csv.writer(Echo(), lineterminator="\r\n").writerow  # RFC 4180
+
+
+class Column(NamedTuple):
+    """The column of one attribute."""
+
+    cells: Cells
+    scopes: list[dict[str, str]]  # that are looked at, in this order
+
+    def pick(self, values: dict[str, Any]) -> Any:
+        """Return the one of a record's values that the column shows, or None."""
+        entries = values.get(self.cells.rules.alias, ())
+        for scope in self.scopes:
+            for entry in entries:
+                if entry["scope"] == scope:
+                    return entry["value"]
+        return None
+
+
+class Export(NamedTuple):
+    """What is exported, and how."""
+
+    tenant: str
+    format: str
+    columns: dict[str, Column]  # by alias, in order
+    aliases: dict[str, set[str]]  # of the attributes that a schema has, by the schema's id
+    schema_id: str | None  # if only its records are wanted
+    catalog_id: str | None  # if only records in its categories are wanted
+
+    def records_after(self, number: int) -> Cursor:
+        """Return the numbers, schemas and texts of the records after the one with this number."""
+        sql = "SELECT seq, schema_id, body FROM entities WHERE tenant = ? AND is_variant = 0 AND seq > ?"
+        parameters: list[Any] = [self.tenant, number]
+        if self.schema_id is not None:
+            sql += " AND schema_id = ?"
+            parameters.append(self.schema_id)
+        if self.catalog_id is not None:  # left to itself, SQLite looks at all the catalog's categories, or at all assignments
+            sql += (
+                " AND EXISTS (SELECT 1 FROM category_assignments a INDEXED BY category_assignments_record_idx"
+                " CROSS JOIN categories c ON c.tenant = a.tenant AND c.id = a.category_id"
+                " WHERE a.tenant = entities.tenant AND a.record_id = entities.id AND c.catalog_id = ?)"
+            )
+            parameters.append(self.catalog_id)
+        return execute(f"{sql} ORDER BY seq", *parameters)
+
+    def part(self, after: int) -> tuple[bytes, int | None]:
+        """Return the part that begins after the record with this number, 0 for the first, and the number of its last record.
+
+        Of the last part that is None.
+        """
+        lines, size, last = [], 0, None
+        with closing(self.records_after(after)) as records:
+            for seq, schema_id, body in records:
+                lines.append(self.line(schema_id, json.loads(body)))
+                size += len(lines[-1])
+                if size >= PART_SIZE:
+                    last = seq
+                    break
+        if self.format == "csv":
+            header = "" if after else csv_line([ID, *self.columns])
+            return (header + "".join(lines)).encode(), last
+        opening = ("," if lines else "") if after else "["
+        return (opening + ",".join(lines) + ("]\n" if last is None else "")).encode(), last
+
+    def line(self, schema_id: str, record: dict[str, Any]) -> str:
+        """Return the row of a record."""
+        has, values = self.aliases.get(schema_id, ()), record["values"]
+        shown = {alias: column.pick(values) if alias in has else None for alias, column in self.columns.items()}
+        if self.format == "json":
+            return to_json({ID: record["id"], **shown})
+        line: str = csv_line([record["id"], *(column.cells.write(shown[alias]) for alias, column in self.columns.items())])
+        return line
+
+
+def scope_problems(scope: dict[str, Any], dimensions: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a scope names that is not there."""
+    for id, segment in scope.items():
+        if id not in dimensions:
+            yield f"scope: dimension {format_value(id)} does not exist"
+        elif segment not in [known["id"] for known in dimensions[id]["segments"]]:
+            yield f"scope.{id}: expected the id of a segment of '{id}', got {format_value(segment)}"
+
+
+def read_scope(text: str, dimensions: Mapping[str, Any]) -> dict[str, str]:
+    """Return the scope of a query string. Raises ApiError 400."""
+    try:
+        scope = parse_json(text.encode())
+    except ValueError as error:
+        raise ApiError(400, f"scope: {error}") from None
+    if not isinstance(scope, dict):
+        raise ApiError(400, f"scope: expected a JSON object of segment ids by dimension id, got {format_value(scope)}")
+    raise_for_problems(scope_problems(scope, dimensions))
+    return scope
+
+
+def shown_scopes(ids: Iterable[str], scope: dict[str, str], defaults: dict[str, str]) -> list[dict[str, str]]:
+    """Return the scopes in which the value to be shown is looked for, of an attribute with these dimensions.
+
+    That is the scope asked for, as far as the attribute has its dimensions, alone and with the default segments of its
+    other ones; then the default segments; then everywhere.
+    """
+    default = {id: defaults[id] for id in ids}
+    asked = {id: scope[id] for id in default if id in scope}
+    return ([asked, {**default, **asked}] if asked else []) + [default, {}]
+
+
+def fetch_dimensions() -> dict[str, dict[str, Any]]:
+    """Return the workspace's dimensions by id."""
+    texts = execute("SELECT body FROM model_objects WHERE tenant = ? AND kind = 'dimension'", g.tenant)
+    return {dimension["id"]: dimension for dimension in (json.loads(text) for (text,) in texts)}
+
+
+def fetch_attributes(schema_id: str | None) -> dict[str, dict[str, AttributeRules]]:
+    """Return the attributes of the workspace's schemas, or of this one alone: by alias, by the id of the schema."""
+    sql = "SELECT id FROM model_objects WHERE tenant = ? AND kind = 'schema' AND id = ifnull(?, id) ORDER BY seq"
+    return {id: schema_rules(id).attributes for (id,) in execute(sql, g.tenant, schema_id).fetchall()}
+
+
+def read_export(query: Mapping[str, str]) -> Export:
+    """Return the export that a query string asks for. Raises ApiError 400."""
+    format = query.get("format", "json")
+    if format not in CONTENT_TYPES:
+        raise ApiError(400, f"format: expected json or csv, got {format_value(format)}")
+    dimensions = fetch_dimensions()
+    scope = read_scope(query["scope"], dimensions) if "scope" in query else {}
+    defaults = {id: dimension["defaultSegmentId"] for id, dimension in dimensions.items()}
+    schemas = fetch_attributes(query.get("schemaId"))
+    columns = {
+        alias: Column(cells_of(rules), shown_scopes(rules.dimensions, scope, defaults))
+        for attributes in schemas.values()
+        for alias, rules in attributes.items()
+    }
+    return Export(
+        g.tenant, format, columns, {id: set(schemas[id]) for id in schemas}, query.get("schemaId"), query.get("catalogId")
+    )
+
+
+def send_parts(app: Flask, asked: Any, export: Export, part: bytes, last: int | None) -> Iterator[bytes]:
+    """Yield the first part, and then the others, each read when the one before it has been taken.
+
+    Each is read by itself, so that no client, however slow, keeps SQLite from reusing its log. So each part is of one state
+    of the database, and each record comes once. Whoever goes away leaves nothing open behind.
+    """
+    try:
+        while True:
+            with waiting_for_client(asked.id):
+                yield part
+            if last is None:
+                return
+            with app.app_context():
+                part, last = export.part(last)
+    except Exception:
+        app.logger.exception("The export of request %s failed after its first part", asked.id)
+        yield FAILED
+        raise
+
+
+@blueprint.get("/export")
+@requires("read", "canExport")
+@blueprint.doc(
+    parameters=[
+        query_parameter("format", "How rows are written", type="string", enum=list(CONTENT_TYPES), default="json"),
+        query_parameter("schemaId", "Only records of this schema, with its attributes as the columns"),
+        query_parameter("catalogId", "Only records in a category of this catalog"),
+        query_parameter("scope", "Which values are wanted: a JSON object of segment ids by dimension id"),
+    ]
+)
+@blueprint.response(200, {"type": "array", "items": {"$ref": "#/components/schemas/Row"}})
+@blueprint.alt_response(
+    200,
+    schema={"type": "string"},
+    example="_id,product-name,sku\r\nent-coastal-wb,Coastal Windbreaker,CW-001\r\n",
+    content_type="text/csv",
+)
+def export_records() -> Response:
+    """Export records as rows with one value for each attribute: the scope's, else the default segments', else the general."""
+    with snapshot():
+        export = read_export(request.args)
+        part, last = export.part(0)
+    data: Any = part
+    if last is not None:
+        app, asked = current_app._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
+        data = send_parts(app, asked, export, part, last)
+    response = current_app.response_class(data, content_type=CONTENT_TYPES[export.format])
+    if export.format == "csv":
+        schema = request.args.get("schemaId", "")
+        name = schema if schema in export.aliases else "records"  # which the caller may have made up
+        response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    return response

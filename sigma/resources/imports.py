@@ -1,0 +1,153 @@
+"""Import: the rows of a table that create and update records, tried or carried out."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import marshmallow as ma
+from flask import Response
+from marshmallow import fields
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from sigma.database import snapshot, transaction
+from sigma.http.access import requires
+from sigma.http.blueprint import ApiBlueprint
+from sigma.http.errors import MAX_PROBLEMS, MESSAGES, ApiError, error_response, raise_for_problems, redact_keys
+from sigma.http.fields import Body, Flag, Items, Reference, dict_field, enum_field
+from sigma.http.responses import json_response
+from sigma.http.strict_json import format_value, to_json
+from sigma.resources.import_rows import ID, Batch
+from sigma.resources.rules import SchemaRules, schema_rules
+
+blueprint = ApiBlueprint("Import & Export", "Records as the rows of a table, one value for each attribute.")
+
+MANY_BAD_ROWS = 1000  # of more, only the first problem is told: a body can hold rows by the hundred thousand
+
+
+class Rows(Items):
+    """Rows of cells; their shape is checked by hand, because there may be very many."""
+
+    def __init__(self, description: str, **options: Any):
+        cells = fields.Raw(allow_none=True)
+        super().__init__(dict_field("Cells by the name of their column", "Row", cells), description, **options)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        wrong = [index for index, row in enumerate(value) if not isinstance(row, dict)][: MAX_PROBLEMS + 1]
+        if wrong:
+            raise ma.ValidationError({index: ["Expected an object of cells by column"] for index in wrong})
+        return value
+
+
+class ImportRequestBody(Body):
+    """Rows to be imported, and what their columns hold."""
+
+    schemaId = Reference("schema", required=True)
+    columnMapping = dict_field(
+        f"Aliases of attributes by column, and {ID} for a column of record ids; other columns are ignored",
+        "ColumnMapping",
+        fields.String(),
+        required=True,
+    )
+    rows = Rows("The rows: text, or JSON values of the attributes' types", required=True)
+
+
+class PreviewedRowBody(Body):
+    """What an import would do with one row."""
+
+    row = fields.Integer(required=True, metadata={"description": "The row's place, from 0"})
+    valid = Flag("Whether it can be imported", required=True)
+    action = enum_field("What it would do with a record", ["create", "update"], "ImportAction")
+    errors = Items(fields.String(), "What is wrong with it", required=True)
+
+
+class ImportPreviewBody(Body):
+    """What an import would do."""
+
+    totalRows = fields.Integer(required=True, metadata={"description": "How many rows there are"})
+    validRows = fields.Integer(required=True, metadata={"description": "How many of them can be imported"})
+    errorRows = fields.Integer(required=True, metadata={"description": "How many of them cannot"})
+    results = Items(fields.Nested(PreviewedRowBody), "What would become of each row", required=True)
+
+
+class RowErrorBody(Body):
+    """Why a row was left out."""
+
+    row = fields.Integer(required=True, metadata={"description": "The row's place, from 0"})
+    message = fields.String(required=True, metadata={"description": "What is wrong with it"})
+
+
+class ImportResultBody(Body):
+    """What an import has done."""
+
+    created = fields.Integer(required=True, metadata={"description": "How many records it made"})
+    updated = fields.Integer(required=True, metadata={"description": "How many rows named a record that was there"})
+    errors = Items(fields.Nested(RowErrorBody), "The rows that were left out", required=True)
+
+
+def mapping_problems(rules: SchemaRules, mapping: dict[str, str], rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield why columns cannot be mapped so."""
+    columns: dict[str, str] = {}
+    for column, alias in mapping.items():
+        path = f"columnMapping.{column[:100]}"
+        if alias != ID and alias not in rules.attributes:
+            yield f"{path}: schema '{rules.schema['id']}' has no attribute {format_value(alias)}"
+        elif alias in columns:
+            yield f"{path}: expected one column for '{alias}', which '{columns[alias][:100]}' is mapped to already"
+        elif rows and not any(column in row for row in rows):
+            yield f"{path}: expected a column that at least one row has"
+        columns.setdefault(alias, column)
+
+
+def import_rows(body: dict[str, Any], stores: bool) -> list[tuple[str, list[str]]]:
+    """Return of each row what it does with a record, and its problems; store the good ones if wanted. Raises ApiError 400."""
+    rules, mapping = schema_rules(body["schemaId"]), body["columnMapping"]
+    raise_for_problems(mapping_problems(rules, mapping, body["rows"]))
+    batch, bad_rows = Batch(rules, mapping), 0
+    outcomes: list[tuple[str, list[str]]] = []
+    for number, cells in enumerate(body["rows"]):
+        row = batch.judge(number, cells, most=MAX_PROBLEMS if bad_rows < MANY_BAD_ROWS else 1)
+        if row.problems:
+            bad_rows += 1
+        else:
+            batch.accept(row)
+            if stores:
+                batch.store(row)
+        outcomes.append(("create" if row.creates else "update", list(map(redact_keys, row.problems))))
+    return outcomes
+
+
+@blueprint.post("/import/preview")
+@requires("read", "canImport")
+@blueprint.arguments(ImportRequestBody())
+@blueprint.response(200, ImportPreviewBody)
+def preview_import(body: dict[str, Any]) -> Response:
+    """Check the rows of an import; the answer says of each what would become of it, and nothing is stored."""
+    with snapshot():
+        outcomes = import_rows(body, stores=False)
+    results = [
+        {"row": number, "valid": not problems, "action": action, "errors": problems}
+        for number, (action, problems) in enumerate(outcomes)
+    ]
+    valid = sum(not problems for _, problems in outcomes)
+    counts = {"totalRows": len(outcomes), "validRows": valid, "errorRows": len(outcomes) - valid}
+    return json_response(to_json({**counts, "results": results}))
+
+
+@blueprint.post("/import/execute")
+@requires("update-data", "canImport")
+@blueprint.arguments(ImportRequestBody())
+@blueprint.response(200, ImportResultBody)
+def execute_import(body: dict[str, Any]) -> Response:
+    """Create and update records from rows; those with something wrong are left out, and the answer says why."""
+    with transaction():
+        outcomes = import_rows(body, stores=True)
+        good = [action for action, problems in outcomes if not problems]
+        errors = [{"row": number, "message": "; ".join(bad)} for number, (_, bad) in enumerate(outcomes) if bad]
+        return json_response(to_json({"created": good.count("create"), "updated": good.count("update"), "errors": errors}))
+
+
+@blueprint.errorhandler(RequestEntityTooLarge)
+def refuse_too_many_rows(error: RequestEntityTooLarge) -> Response:
+    """Say what to do about a body that is too large."""
+    return error_response(ApiError(413, f"{MESSAGES[413]}; send fewer rows at a time"))

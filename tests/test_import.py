@@ -1,0 +1,566 @@
+"""Import: what becomes of rows, that a preview says it beforehand and stores nothing, and what is refused as a whole.
+
+The workspace is `ws-other`, which has nothing but what is made here.
+"""
+
+import io
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from conftest import replace_everywhere
+
+from sigma import database
+from sigma.http import errors
+from sigma.resources import history, imports, value_checks
+
+DANISH = {"dim-language": "seg-da"}
+MODEL = [
+    ("/dimensions", {"id": "dim-language", "alias": "language", "name": "Language", "defaultSegmentId": "seg-en",
+                     "segments": [{"id": f"seg-{name}", "alias": name, "name": name} for name in ("en", "da")]}),
+    ("/option-lists", {"id": "ol-colors", "alias": "colors", "name": "Colors",
+                       "values": [{"id": f"val-{name}", "alias": name, "label": name.title()} for name in ("red", "blue")]}),
+    ("/workflows", {"id": "wf-thing", "alias": "thing", "name": "Thing", "defaultStateId": "new",
+                    "states": [{"id": "new", "name": "New"}, {"id": "fixed", "name": "Fixed", "readOnly": ["sku"]}],
+                    "transitions": [{"id": "fix", "fromStateId": "new", "toStateId": "fixed"}]}),
+]  # fmt: skip
+ATTRIBUTES = {
+    "name": {"type": "text", "dimensionIds": ["dim-language"], "validation": {"required": True, "maxLength": 40}},
+    "sku": {"type": "text", "validation": {"pattern": "^[A-Z]{2}-[0-9]+$"}},
+    "price": {"type": "number", "validation": {"min": 0}},
+    "ean": {"type": "number", "validation": {"unique": True}},
+    "color": {"type": "option", "optionListId": "ol-colors"},
+    "tags": {"type": "text", "multiple": True},
+    "sold": {"type": "boolean"},
+    "since": {"type": "datetime"},
+    "like": {"type": "relation"},
+    "care": {"type": "complex"},
+}
+COLUMNS = {"Ref": "_id", "Name": "name", "SKU": "sku", **{alias.title(): alias for alias in ATTRIBUTES if alias != "sku"}}
+
+
+def everywhere(value):
+    """The scoped values of an attribute that has one value for all scopes."""
+    return [{"scope": {}, "value": value}]
+
+
+def make_schema(caller, name, attributes):
+    """Make a schema with these attributes, made before, in the workflow that there is."""
+    group = {"id": "grp", "name": "All", "sortOrder": 0, "attributeIds": attributes}
+    schema = {"id": f"schema-{name}", "alias": name, "name": name, "workflowId": "wf-thing", "variantEnabled": True}
+    assert caller.post("/schemas", {**schema, "attributeGroups": [group]}).status_code == 201
+
+
+@pytest.fixture
+def shop(stranger):
+    """The administrator of a workspace with the schema `schema-thing`, which has attributes of every type."""
+    attributes = [
+        ("/attributes", {"id": f"attr-{alias}", "alias": alias, "name": alias, **more}) for alias, more in ATTRIBUTES.items()
+    ]
+    for path, body in [*MODEL, *attributes]:
+        answer = stranger.post(path, body)
+        assert answer.status_code == 201, answer.json
+    make_schema(stranger, "thing", [f"attr-{alias}" for alias in ATTRIBUTES])
+    return stranger
+
+
+@pytest.fixture
+def make(shop):
+    """Create a record of `schema-thing`, named ent-<name>, with a name and these values for all scopes."""
+
+    def make(name, schema="schema-thing", **values):
+        entries = {alias: everywhere(value) for alias, value in {"name": name, **values}.items()}
+        answer = shop.post("/records", {"id": f"ent-{name}", "schemaId": schema, "values": entries})
+        assert answer.status_code == 201, answer.json
+        return answer.json
+
+    return make
+
+
+def table(*rows, columns=None, schema="schema-thing"):
+    """An import of these rows, whose columns are mapped as far as some row has them."""
+    if columns is None:
+        columns = {column: alias for column, alias in COLUMNS.items() if any(column in row for row in rows)}
+    return {"schemaId": schema, "columnMapping": columns, "rows": list(rows)}
+
+
+def preview(caller, *rows, **options):
+    """What a preview says of each row: the action and the errors."""
+    answer = caller.post("/import/preview", table(*rows, **options))
+    assert answer.status_code == 200, answer.json
+    assert list(answer.json) == ["totalRows", "validRows", "errorRows", "results"]
+    results, wrong = answer.json["results"], sum(not result["valid"] for result in answer.json["results"])
+    assert [answer.json[name] for name in ("totalRows", "validRows", "errorRows")] == [len(rows), len(rows) - wrong, wrong]
+    for number, result in enumerate(results):
+        assert (list(result), result["row"]) == (["row", "valid", "action", "errors"], number)
+        assert result["valid"] == (result["errors"] == [])
+    return [(result["action"], result["errors"]) for result in results]
+
+
+def execute(caller, *rows, **options):
+    """Import the rows, and answer how many were created and updated, and the errors by row."""
+    answer = caller.post("/import/execute", table(*rows, **options))
+    assert answer.status_code == 200, answer.json
+    assert list(answer.json) == ["created", "updated", "errors"]
+    assert answer.json["created"] + answer.json["updated"] + len(answer.json["errors"]) == len(rows)
+    return answer.json["created"], answer.json["updated"], {error["row"]: error["message"] for error in answer.json["errors"]}
+
+
+def both(caller, *rows, **options):
+    """Preview the rows and then import them, check that the two say the same, and answer the errors by row."""
+    said = preview(caller, *rows, **options)
+    created, updated, wrong = execute(caller, *rows, **options)
+    assert {row: "; ".join(problems) for row, (_, problems) in enumerate(said) if problems} == wrong
+    good = [action for action, problems in said if not problems]
+    assert (good.count("create"), good.count("update")) == (created, updated)
+    return wrong
+
+
+def refused(caller, error, status, body):
+    """Check that both routes refuse a body alike, and answer the message."""
+    answers = [caller.post(f"/import/{route}", body) for route in ("preview", "execute")]
+    assert answers[0].json == answers[1].json
+    return error(answers[0], status)
+
+
+def contents(app):
+    """All that the database holds, apart from when keys were last used."""
+    with closing(sqlite3.connect(app.config["DATABASE"])) as db:
+        return [line for line in db.iterdump() if not line.startswith('INSERT INTO "api_keys"')]
+
+
+def things(caller):
+    """The records of `schema-thing`."""
+    return caller.get("/records?schemaId=schema-thing&limit=1000").json["items"]
+
+
+def kept(caller, id):
+    """The values of a record."""
+    return caller.get(f"/records/{id}").json["values"]
+
+
+# Rows that are good
+
+
+def test_a_row_without_an_id_makes_a_record(shop):
+    cells = {"Name": "Cap", "SKU": "TC-001", "Price": "19.50", "Ean": "0", "Color": "Red", "Tags": r"a|b\|c", "Sold": "FALSE"}
+    cells |= {"Since": "2026-03-01", "Care": '{"wash": 30}', "Like": "", "Ref": ""}
+    assert both(shop, cells) == {}
+    (record,) = things(shop)
+    assert record["lifecycleStateId"] == "new"
+    assert (record["createdBy"], record["updatedBy"]) == (record["updatedBy"], shop.post("/auth/refresh").json["user"]["id"])
+    assert record["values"] == {
+        "name": everywhere("Cap"),
+        "sku": everywhere("TC-001"),
+        "price": everywhere(19.5),
+        "ean": everywhere(0),
+        "color": everywhere("val-red"),
+        "tags": everywhere(["a", "b|c"]),
+        "sold": everywhere(False),
+        "since": everywhere("2026-03-01"),
+        "care": everywhere({"wash": 30}),
+    }
+
+
+def test_a_row_with_an_id_changes_the_record_in_what_it_gives_and_no_other(shop, make):
+    make("cap", price=5, tags=["a"])
+    shop.patch("/records/ent-cap/values/name", {"scope": DANISH, "value": "Kasket"})
+    assert both(shop, {"Ref": "ent-cap", "Name": "Hat", "Price": "", "Tags": None, "Sold": "1"}) == {}
+    assert kept(shop, "ent-cap") == {
+        "name": [*everywhere("Hat"), {"scope": DANISH, "value": "Kasket"}],
+        "price": everywhere(5),
+        "tags": everywhere(["a"]),
+        "sold": everywhere(True),
+    }
+
+
+def test_a_value_that_counts_everywhere_is_added_to_those_of_other_scopes(shop, make):
+    make("cap")
+    danish = [{"scope": DANISH, "value": "Kasket"}]
+    assert shop.put("/records/ent-cap", {"values": {"name": danish}}).status_code == 200
+    assert both(shop, {"Ref": "ent-cap", "Name": "Hat"}) == {}
+    assert kept(shop, "ent-cap") == {"name": [*danish, *everywhere("Hat")]}
+
+
+def test_the_history_tells_of_an_import_as_of_any_write(shop, make, make_key):
+    make("cap", price=5)
+    importer = make_key("update-data", by=shop)
+    assert execute(importer, {"Ref": "ent-cap", "Price": "6"}, {"Name": "New", "Price": "7"}) == (1, 1, {})
+    new = things(shop)[1]
+    assert (new["createdBy"], new["updatedBy"]) == (importer.id, importer.id)
+    changed = shop.get("/records/ent-cap/audit-log").json["items"][0]
+    made = shop.get(f"/records/{new['id']}/audit-log").json["items"]
+    assert [changed[name] for name in ("action", "userId")] == ["update", importer.id]
+    assert changed["changes"] == [{"attribute": "price", "scope": {}, "oldValue": 5, "newValue": 6}]
+    assert [(entry["action"], entry["userId"], entry["timestamp"]) for entry in made] == [
+        ("create", importer.id, new["createdAt"])
+    ]
+    assert [(change["attribute"], change["newValue"]) for change in made[0]["changes"]] == [("name", "New"), ("price", 7)]
+
+
+def test_a_row_that_changes_nothing_leaves_no_trace(app, shop, make):
+    make("cap", price=5, color="red", tags=["a|b"], sold=False)
+    before = contents(app)
+    row = {"Ref": "ent-cap", "Name": "cap", "Price": "5", "Color": "val-red", "Tags": r"a\|b", "Sold": "false"}
+    assert both(shop, row, {"Ref": "ent-cap", "Color": "red", "Tags": ["a|b"], "Sold": False}, {"Ref": "ent-cap"}) == {}
+    assert contents(app) == before
+
+
+def test_json_values_of_the_attributes_types_are_taken_as_well(shop):
+    row = {"Name": "Cap", "Price": 0, "Color": "blue", "Tags": ["a", "b"], "Sold": True, "Care": {"wash": [30]}, "Ean": None}
+    assert both(shop, row) == {}
+    values = {alias: entries[0]["value"] for alias, entries in things(shop)[0]["values"].items()}
+    assert values == {"name": "Cap", "price": 0, "color": "val-blue", "tags": ["a", "b"], "sold": True, "care": {"wash": [30]}}
+
+
+def test_columns_that_are_not_mapped_are_ignored_and_cells_that_are_missing_are_empty(shop):
+    columns = {"Name": "name", "Price": "price"}
+    rows = {"Name": "Cap", "Price": "1", "Note": "?"}, {"Name": "Hat", "Sold": "perhaps"}
+    assert both(shop, *rows, columns=columns) == {}
+    assert [sorted(record["values"]) for record in things(shop)] == [["name", "price"], ["name"]]
+
+
+def test_any_name_can_be_that_of_a_column(shop):
+    columns = {"": "name", "a.b[0]": "price", "_id": "sku"}
+    assert both(shop, {"": "Cap", "a.b[0]": "1", "_id": "AA-1"}, columns=columns) == {}
+    assert kept(shop, things(shop)[0]["id"])["sku"] == everywhere("AA-1")
+
+
+def test_no_rows_are_an_import_of_nothing(shop):
+    assert both(shop, columns={"Name": "name"}) == {}
+    assert both(shop, columns={}) == {}
+
+
+def test_a_record_may_come_twice_and_the_later_row_finds_what_the_earlier_one_has_stored(shop, make):
+    make("cap", ean=1)
+    rows = [{"Ref": "ent-cap", "Ean": "2", "Price": "5"}, {"Ref": "ent-cap", "Ean": "1"}, {"Ref": "ent-cap", "Price": "6"}]
+    assert both(shop, *rows) == {}
+    assert kept(shop, "ent-cap") == {"name": everywhere("cap"), "ean": everywhere(1), "price": everywhere(6)}
+    assert shop.get("/records/ent-cap/audit-log").json["total"] == 4
+    assert both(shop, {"Name": "Hat", "Ean": "2"}) == {}
+
+
+# Rows that are not
+
+
+def test_the_published_sample_fails_in_its_third_row_on_an_empty_name_and_a_price_that_is_no_number(shop):
+    lines = [("Coastal Windbreaker", "CW-001", "129.99"), ("Summit Parka", "SP-002", "249.50"), ("", "XX-003", "not-a-number")]
+    rows = [dict(zip(("Name", "SKU", "Price"), line, strict=True)) for line in lines]
+    assert preview(shop, *rows) == [
+        ("create", []),
+        ("create", []),
+        (
+            "create",
+            [
+                "Name: Attribute 'name' expects a value, got ''",
+                "Price: Attribute 'price' expects type 'number', got 'not-a-number'",
+            ],
+        ),
+    ]
+    assert list(both(shop, *rows)) == [2]
+    assert [record["values"]["price"] for record in things(shop)] == [everywhere(129.99), everywhere(249.5)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ({"Name": "x" * 41}, "Name: Attribute 'name' expects at most 40 characters, got 41"),
+        ({"SKU": "cw-1"}, "SKU: Attribute 'sku' expects a match of ^[A-Z]{2}-[0-9]+$, got 'cw-1'"),
+        ({"Price": "-1"}, "Price: Attribute 'price' expects a number from 0 to any, got -1"),
+        ({"Price": "1,5"}, "Price: Attribute 'price' expects type 'number', got '1,5'"),
+        ({"Price": True}, "Price: Attribute 'price' expects type 'number', got true"),
+        ({"Ean": "4006381333931.00000000000000001"}, "Ean: Attribute 'ean' expects a number of which all digits can be kept"),
+        ({"Color": "Teal"}, "Color: Attribute 'color' expects the id, alias or label of an option, got 'Teal'"),
+        ({"Tags": 5}, "Tags: Attribute 'tags' expects type 'text', got 5"),
+        ({"Sold": "yes"}, "Sold: Attribute 'sold' expects type 'boolean', got 'yes'"),
+        ({"Since": "yesterday"}, "Since: Attribute 'since' expects a date and time with a zone (RFC 3339, "),
+        ({"Like": "ent-lost"}, "Like: Attribute 'like' expects the id of a record, got 'ent-lost'"),
+        ({"Care": "[1]"}, "Care: Attribute 'care' expects type 'complex', got '[1]'"),
+    ],
+)
+def test_a_cell_that_is_wrong_is_named_with_its_column_alias_and_value(shop, make, cells, message):
+    make("cap")
+    before = things(shop)
+    wrong = both(shop, {"Name": "Hat", **cells}, {"Ref": "ent-cap", **cells})
+    assert list(wrong) == [0, 1]
+    assert all(said.startswith(message) for said in wrong.values()), wrong
+    assert things(shop) == before
+
+
+def test_a_row_that_makes_a_record_must_give_what_is_required_and_one_that_changes_one_need_not(shop, make):
+    make("cap")
+    wrong = both(shop, {"Name": None, "Price": "1"}, {"Price": "1"}, {"Ref": "ent-cap", "Price": "1", "Name": ""})
+    assert wrong == {
+        0: "Name: Attribute 'name' expects a value, got null",
+        1: "Name: Attribute 'name' expects a value, got nothing",
+    }
+    unmapped = both(shop, {"Price": "1"}, {"Ref": "ent-cap", "Price": "2"})
+    assert unmapped == {0: "columnMapping: Attribute 'name' expects a value, and no column is mapped to it"}
+
+
+@pytest.mark.parametrize("id", ["ent-lost", "var-cap", " ent-cap", "x" * 1000, 5, True, ["ent-cap"], {"id": "ent-cap"}, 0, []])
+def test_an_id_that_no_record_has_is_wrong_whatever_it_is(shop, make, id):
+    make("cap")
+    assert shop.post("/records/ent-cap/variants", {"id": "var-cap"}).status_code == 201
+    said = preview(shop, {"Ref": id, "Name": "Hat", "Price": "no"})
+    wrong = both(shop, {"Ref": id, "Name": "Hat", "Price": "no"})
+    assert said[0][0] == "update"
+    assert wrong[0].startswith("Ref: _id expects the id of a record, got ")
+
+
+def test_a_record_of_another_schema_is_wrong(shop, make):
+    make_schema(shop, "other", ["attr-name"])
+    make("hat", schema="schema-other")
+    message = "Ref: _id expects a record of schema 'schema-thing', got 'ent-hat' of 'schema-other'"
+    assert both(shop, {"Ref": "ent-hat", "Name": "Hat"}) == {0: message}
+
+
+def test_what_a_records_state_makes_read_only_is_wrong_when_it_would_change(shop, make):
+    make("cap", sku="AA-1")
+    assert shop.post("/records/ent-cap/transition", {"toStateId": "fixed"}).status_code == 200
+    wrong = both(shop, {"Ref": "ent-cap", "SKU": "AA-2"}, {"Ref": "ent-cap", "SKU": "AA-1", "Name": "Hat"})
+    assert wrong == {0: "SKU: Attribute 'sku' is read-only in state 'fixed', got 'AA-2'"}
+    assert kept(shop, "ent-cap") == {"name": everywhere("Hat"), "sku": everywhere("AA-1")}
+
+
+def test_what_a_record_holds_already_is_not_judged_again(shop, make):
+    make("other")
+    make("cap", color="blue", like="ent-other", tags=["a"])
+    shop.delete("/option-lists/ol-colors/values/val-blue")
+    shop.delete("/records/ent-other")
+    row = {"Color": "blue", "Like": "ent-other"}
+    assert list(both(shop, {"Ref": "ent-cap", **row, "Tags": "b"}, {"Name": "Hat", **row})) == [1]
+    values = {alias: entries[0]["value"] for alias, entries in kept(shop, "ent-cap").items()}
+    assert values == {"name": "cap", "color": "blue", "like": "ent-other", "tags": ["b"]}
+
+
+def test_a_raw_key_in_a_cell_is_not_repeated(shop, make_key):
+    raw_key = make_key("read").raw_key
+    ((_, problems),) = preview(shop, {"Name": "Cap", "Price": raw_key})
+    assert problems == ["Price: Attribute 'price' expects type 'number', got 'sigma_sk_live_…'"]
+    assert raw_key not in execute(shop, {"Name": "Cap", "Price": raw_key})[2][0]
+
+
+def test_of_many_bad_rows_the_later_ones_tell_only_what_is_wrong_first(shop, monkeypatch):
+    monkeypatch.setattr(imports, "MANY_BAD_ROWS", 2)
+    said = preview(shop, *[{"Name": "", "Price": "no"}] * 4)
+    assert [len(problems) for _, problems in said] == [2, 2, 1, 1]
+    monkeypatch.setattr(imports, "MAX_PROBLEMS", 1)
+    assert len(preview(shop, {"Name": "", "Price": "no"})[0][1]) == 1
+
+
+# Unique values
+
+
+def test_a_unique_value_that_a_record_has_is_wrong_in_another(shop, make):
+    make("cap", ean=1)
+    wrong = both(shop, {"Name": "Hat", "Ean": "1.0"}, {"Ref": "ent-cap", "Ean": "1", "Price": "5"})
+    assert wrong == {0: "Ean: Attribute 'ean' is unique, and 'ent-cap' has this value, got 1.0"}
+
+
+def test_a_record_may_have_its_own_unique_value_written_anew(shop, make):
+    make("cap", ean=1)
+    assert both(shop, {"Ref": "ent-cap", "Ean": "1.0"}, {"Ref": "ent-cap", "Ean": "1e0", "Price": "5"}) == {}
+    assert json.dumps(kept(shop, "ent-cap")["ean"]) == json.dumps(everywhere(1.0))
+    assert list(both(shop, {"Name": "Hat", "Ean": "1"})) == [0]
+
+
+def test_a_unique_value_that_a_good_row_before_has_is_wrong(shop, make):
+    make("cap")
+    rows = [
+        {"Name": "A", "Ean": "7", "Price": "no"},
+        {"Name": "B", "Ean": "7"},
+        {"Name": "C", "Ean": "7e0"},
+        {"Ref": "ent-cap", "Ean": "7"},
+        {"Ref": "ent-cap", "Ean": "8"},
+        {"Name": "D", "Ean": 8},
+        {"Name": "E"},
+        {"Name": "F"},
+    ]
+    wrong = both(shop, *rows)
+    assert list(wrong) == [0, 2, 3, 5]
+    assert [wrong[row] for row in (2, 3, 5)] == [
+        "Ean: Attribute 'ean' is unique, and row 1 has this value, got 7.0",
+        "Ean: Attribute 'ean' is unique, and row 1 has this value, got 7",
+        "Ean: Attribute 'ean' is unique, and row 4 has this value, got 8",
+    ]
+
+
+def test_a_unique_value_that_a_row_before_has_given_up_is_free(shop, make):
+    make("cap", ean=1)
+    make("hat", ean=2)
+    wrong = both(
+        shop,
+        {"Name": "Too early", "Ean": "1"},
+        {"Ref": "ent-cap", "Ean": "3"},
+        {"Ref": "ent-hat", "Ean": "1"},
+        {"Ref": "ent-cap", "Ean": "2"},
+        {"Name": "New", "Ean": "3"},
+        {"Name": "Too late", "Ean": "3"},
+    )
+    assert wrong == {
+        0: "Ean: Attribute 'ean' is unique, and 'ent-cap' has this value, got 1",
+        5: "Ean: Attribute 'ean' is unique, and row 4 has this value, got 3",
+    }
+    assert [record["values"]["ean"][0]["value"] for record in things(shop)] == [2, 1, 3]
+
+
+# All rows together
+
+
+def test_a_preview_stores_nothing(app, shop, make, make_key):
+    make("cap", ean=1)
+    reader = make_key("read", by=shop)
+    before = contents(app)
+    rows = [{"Name": f"New {number}", "Ean": str(number + 10)} for number in range(200)]
+    said = preview(reader, *rows, {"Ref": "ent-cap", "Ean": "2", "Price": "5"}, {"Name": "", "Ean": "x"})
+    assert [action for action, _ in said] == ["create"] * 200 + ["update", "create"]
+    assert contents(app) == before
+
+
+@pytest.fixture
+def statements():
+    """The statements that the database is asked to run from now on, each by its first words."""
+    said = []
+    database._thread.connection.set_trace_callback(lambda text: said.append(" ".join(text.split()[:2])))
+    yield said
+    database._thread.connection.set_trace_callback(None)
+
+
+def test_a_preview_neither_waits_for_a_writer_nor_keeps_one_waiting(app, shop, statements):
+    with closing(sqlite3.connect(app.config["DATABASE"], isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        assert preview(shop, {"Name": "Cap"}) == [("create", [])]
+        writer.execute("ROLLBACK")
+    assert {said.split()[0] for said in statements} == {"BEGIN", "SELECT", "COMMIT"}
+    assert "BEGIN IMMEDIATE" not in statements
+
+
+def test_an_import_is_one_transaction(shop, statements):
+    assert execute(shop, *({"Name": f"New {number}", "Ean": str(number)} for number in range(50)))[0] == 50
+    assert [said for said in statements if said.split()[0] in ("BEGIN", "COMMIT", "SAVEPOINT")] == ["BEGIN IMMEDIATE", "COMMIT"]
+
+
+def test_an_import_that_fails_leaves_nothing_and_works_when_nothing_fails_any_more(app, shop, make, error, monkeypatch):
+    make("cap", ean=1)
+    before, calls, log_change = contents(app), [], history.log_change
+
+    def failing(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise RuntimeError("the third row")
+        log_change(*arguments)
+
+    rows = [{"Ref": "ent-cap", "Ean": "2"}, *({"Name": "New", "Ean": str(number)} for number in range(3, 9))]
+    with monkeypatch.context() as patch:
+        replace_everywhere(patch, history, "log_change", failing)
+        error(shop.post("/import/execute", table(*rows)), 500)
+    assert contents(app) == before
+    assert execute(shop, *rows) == (6, 1, {})
+
+
+def test_a_workspace_that_is_full_takes_no_more_rows_that_make_records(app, shop, make, error):
+    make("cap")
+    app.config["RECORD_LIMIT"] = 3
+    rows = [{"Name": "A"}, {"Name": "B", "Price": "no"}, {"Ref": "ent-cap", "Price": "5"}, *({"Name": name} for name in "CDE")]
+    full = "This workspace may hold 3 records, and does"
+    wrong = both(shop, *rows)
+    assert wrong == {1: "Price: Attribute 'price' expects type 'number', got 'no'", 4: full, 5: full}
+    assert len(things(shop)) == 3
+    assert both(shop, {"Name": "F"}, {"Ref": "ent-cap", "Price": "6"}) == {0: full}
+
+
+def test_the_rows_of_an_import_may_hold_more_text_against_patterns_than_one_request(shop):
+    longest = value_checks.MAX_MATCHED // 2
+    rows = [{"Name": str(number), "SKU": f"AA-{'1' * longest}"} for number in range(5)]
+    assert both(shop, *rows, {"Name": "Cap", "SKU": f"AA-{'1' * 2 * longest}"}) == {
+        5: "SKU: Attribute 'sku' expects texts with a pattern to have at most 25000 characters together in one request"
+    }
+
+
+def test_all_rows_together_cost_no_more_than_one_request_with_the_worst_pattern(shop, monkeypatch):
+    monkeypatch.setattr(value_checks, "MAX_STEPS", 1000)
+    wrong = both(shop, *({"Name": str(number), "SKU": f"AA-{'1' * 30}"} for number in range(6)))
+    assert 0 < len(wrong) < 6
+    assert set(wrong.values()) == {"SKU: Attribute 'sku' expects fewer rows at a time, because its pattern is costly"}
+
+
+# What is refused as a whole
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"Name": "title"}, "columnMapping.Name: schema 'schema-thing' has no attribute 'title'"),
+        ({"Name": "attr-name"}, "columnMapping.Name: schema 'schema-thing' has no attribute 'attr-name'"),
+        ({"Name": ""}, "columnMapping.Name: schema 'schema-thing' has no attribute ''"),
+        ({"Name": "alone"}, "columnMapping.Name: schema 'schema-thing' has no attribute 'alone'"),
+        ({"Name": "name", "Price": "name"}, "columnMapping.Price: expected one column for 'name', which 'Name' is mapped to"),
+        ({"Name": "_id", "Price": "_id"}, "columnMapping.Price: expected one column for '_id', which 'Name' is mapped to"),
+        ({"Name": "name", "Prise": "price"}, "columnMapping.Prise: expected a column that at least one row has"),
+        ({"Name": 5}, "columnMapping.Name: Expected a string, got 5"),
+        (["Name"], "columnMapping: Expected an object, got 'array'"),
+        (None, "columnMapping: Expected a value, got null"),
+    ],
+)
+def test_columns_that_cannot_be_mapped_are_refused_by_name(app, shop, error, columns, message):
+    assert shop.post("/attributes", {"id": "attr-alone", "alias": "alone", "name": "Alone", "type": "text"}).status_code == 201
+    before = contents(app)
+    body = {**table({"Name": "Cap", "Price": "1"}, {"Name": "Hat"}), "columnMapping": columns}
+    assert refused(shop, error, 400, body).startswith(message)
+    assert contents(app) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": {}}, "rows: Expected an array, got 'object'"),
+        ({"rows": None}, "rows: Expected a value, got null"),
+        ({"rows": [{}, 5, ["Cap"]]}, "rows[1]: Expected an object of cells by column, got 5; rows[2]: Expected an object"),
+        ({"rows": [None]}, "rows[0]: Expected an object of cells by column, got null"),
+        ({"schemaId": "schema-lost"}, "schemaId: schema 'schema-lost' does not exist"),
+        ({"schemaId": 5}, "schemaId: Expected a string, got 5"),
+        ({"mapping": {}}, "mapping: Unknown field"),
+    ],
+)
+def test_a_body_of_another_shape_is_refused(shop, error, change, message):
+    assert refused(shop, error, 400, {**table({"Name": "Cap"}), **change}).startswith(message)
+
+
+@pytest.mark.parametrize("member", ["rows", "schemaId", "columnMapping"])
+def test_a_body_that_lacks_a_member_is_refused(shop, error, member):
+    body = table({"Name": "Cap"})
+    del body[member]
+    assert refused(shop, error, 400, body) == f"{member}: Expected a value, but it is missing"
+
+
+@pytest.mark.parametrize("route", ["preview", "execute"])
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_that_is_too_large_is_refused_with_what_to_do_about_it(shop, error, route, announced):
+    body = json.dumps(table({"Name": "Cap"})).encode().ljust(errors.MAX_BODY + 1)
+    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    options = {"data": body} if announced else {"environ_overrides": {**chunked, "wsgi.input": io.BytesIO(body)}}
+    message = error(shop.post(f"/import/{route}", content_type="application/json", **options), 413)
+    assert message == "The body is larger than 1048576 bytes; send fewer rows at a time"
+    assert things(shop) == []
+
+
+def test_as_many_rows_are_imported_as_a_body_can_hold(shop):
+    body = {**table(columns={"n": "name"}), "rows": [{"n": str(number)} for number in range(10_000)]}
+    answer = shop.post("/import/execute", json=body)
+    assert answer.json == {"created": 10_000, "updated": 0, "errors": []}
+    assert shop.get("/records").json["total"] == 10_000
+
+
+# As the docs say
+
+
+def test_the_examples_of_the_docs_are_what_the_service_says(app, admin):
+    paths = app.test_client().get("/openapi.json").json["paths"]
+    for route in ("preview", "execute"):
+        operation = paths[f"/api/v1/import/{route}"]["post"]
+        sent, answered = (
+            part["content"]["application/json"]["example"] for part in (operation["requestBody"], operation["responses"]["200"])
+        )
+        assert admin.post(f"/import/{route}", sent).json == answered

@@ -1,0 +1,108 @@
+"""Clients of a large export who take it slowly, or not at all, or leave: what becomes of them, and of those who wait."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import socket
+import sqlite3
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from processes import SOON, START_TIMEOUT, is_up, listeners, serving, wait_until
+
+from sigma.http.bodies import CLIENT_TIMEOUT
+
+RECORDS = 30_000
+KEPT_WAITING = "kept this worker waiting for its client for 10 seconds: this worker ends"
+
+
+def fill(path):
+    """Put records into the demo workspace, 2 kB each."""
+    values = {"material": [{"scope": {}, "value": "x" * 2000}]}
+    moment = "2026-01-01T00:00:00.000Z"
+    head = {"schemaId": "schema-apparel", "lifecycleStateId": "state-draft", "createdAt": moment, "updatedAt": moment}
+    body = {**head, "createdBy": "user-admin", "updatedBy": "user-admin", "values": values}
+    with closing(sqlite3.connect(path)) as db, db:
+        rows = ((json.dumps({"id": f"ent-{number}", **body}),) for number in range(RECORDS))
+        db.executemany("INSERT INTO entities (tenant, schema_id, body) VALUES ('ws-demo', 'schema-apparel', ?)", rows)
+
+
+@pytest.fixture
+def database(template, tmp_path):
+    """The demo with so many records that an export is 60 MB."""
+    path = shutil.copy(template, tmp_path / "sigma.db")
+    fill(path)
+    return path
+
+
+@pytest.fixture
+def server(database, tokens):
+    """The service with a single worker, which a single client can keep busy."""
+    with serving(database, token=tokens["admin@sigma.io"], WORKERS="1") as server:
+        yield server
+
+
+def ask_slowly(server):
+    """Ask for an export over a connection with little room for what comes."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    client.settimeout(CLIENT_TIMEOUT + SOON)
+    client.connect(("127.0.0.1", server.port))
+    headers = f"Host: localhost\r\nConnection: close\r\nAuthorization: {server.authorization['Authorization']}\r\n\r\n"
+    client.sendall(f"GET /api/v1/export?format=csv HTTP/1.0\r\n{headers}".encode())
+    return closing(client)
+
+
+def peak_of(pid):
+    """Return how much memory a process has had at most since it was reset, in MB."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))[1]) / 1024
+
+
+def test_who_takes_nothing_costs_one_worker_ten_seconds(database, tokens):
+    with serving(database, token=tokens["admin@sigma.io"], WORKERS="2") as server:
+        assert wait_until(lambda: listeners(server.port) == 2, START_TIMEOUT)
+        before, begun, received = server.workers(), time.monotonic(), 0
+        with ask_slowly(server) as stalled:
+            assert wait_until(lambda: set(server.workers()) != set(before), CLIENT_TIMEOUT + SOON)
+            assert time.monotonic() - begun >= CLIENT_TIMEOUT
+            with suppress(ConnectionResetError):
+                while data := stalled.recv(1 << 20):
+                    received += len(data)
+        assert received < RECORDS * 2000
+        assert wait_until(lambda: listeners(server.port) == 2, START_TIMEOUT)
+        assert len(set(server.workers()) & set(before)) == 1  # the other one goes on
+        assert all(is_up(server.port) for _ in range(20))
+        assert server.log.read_text(encoding="utf-8").count(KEPT_WAITING) == 1
+
+
+def test_who_leaves_ends_it_at_once(server):
+    before = server.workers()
+    for _ in range(5):
+        with ask_slowly(server) as client:
+            assert client.recv(1000).startswith(b"HTTP/1.0 200 ")
+        begun = time.monotonic()
+        assert is_up(server.port)
+        assert time.monotonic() - begun < CLIENT_TIMEOUT / 2
+    time.sleep(CLIENT_TIMEOUT + 2)  # whoever is gone is not waited for
+    assert server.workers() == before
+    assert server.request("GET", "/roles", server.authorization)[0] == 200
+
+
+def test_who_takes_it_slowly_gets_all_of_it_in_bounded_memory(server):
+    (worker,) = server.workers()
+    Path(f"/proc/{worker}/clear_refs").write_text("5", encoding="utf-8")
+    before, received = peak_of(worker), []
+    with ask_slowly(server) as slow:
+        began = time.monotonic()
+        while data := slow.recv(1 << 16):
+            received.append(data)
+            if time.monotonic() - began < 2 * CLIENT_TIMEOUT:
+                time.sleep(len(data) / 1_000_000)
+    lines = list(csv.reader(io.StringIO(b"".join(received).partition(b"\r\n\r\n")[2].decode(), newline=""), strict=True))
+    assert len(lines) == 1 + 2 + RECORDS
+    assert peak_of(worker) - before < 80
+    assert server.workers() == [worker]
