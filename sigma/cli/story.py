@@ -154,6 +154,6 @@ def play(fast: bool, exits: bool) -> None:
         Story(url).play(0 if fast else 2)
         if sys.stdout.isatty() and not exits:
             logins = ", ".join(f"{user['email']} / {user['password']}" for user in read_demo()["users"])
-            click.echo(f"\nSigma PIM    {url}/api/v1\nDocs         {url}/docs\nLogins       {logins}\nStop         Ctrl-C")
-            with suppress(KeyboardInterrupt):
+            with suppress(KeyboardInterrupt):  # from the moment that the words are there
+                click.echo(f"\nSigma PIM    {url}/api/v1\nDocs         {url}/docs\nLogins       {logins}\nStop         Ctrl-C")
                 server.wait()
