@@ -15,7 +15,8 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sigma.cli import COMMANDS
-from sigma.cli.serve import require_private_demo, watch_worker
+from sigma.cli.serve import require_private_demo
+from sigma.cli.server import watch_worker
 from sigma.database import prepare_database
 from sigma.docs.openapi import openapi_document
 from sigma.docs.pages import pages

@@ -8,9 +8,9 @@ from typing import Any
 from flask import g
 
 from sigma.database import execute, fetch_one, sql_function
+from sigma.http.date_times import read_instant
 from sigma.http.errors import ApiError
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.date_times import read_instant
 from sigma.resources.values import ScopeKey, scope_key
 
 

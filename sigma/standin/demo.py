@@ -9,7 +9,7 @@ from flask import g
 from werkzeug.security import generate_password_hash
 
 from sigma.database import execute
-from sigma.http.credentials import hash_key, impersonating
+from sigma.http.credentials import acting_as, hash_key
 from sigma.http.strict_json import to_json
 from sigma.resources.categories import CategoryRequestBody, insert_assignment, insert_category
 from sigma.resources.lifecycle import transition
@@ -93,7 +93,7 @@ def insert_demo(demo: dict[str, Any], living: dict[str, int]) -> None:
     """
     id = demo["workspace"]["id"]
     execute("INSERT INTO workspaces (id, name, is_demo) VALUES (?, ?, 1)", id, demo["workspace"]["name"])
-    with impersonating(id, demo["users"][0]["id"]):
+    with acting_as(id, demo["users"][0]["id"]):
         insert_content(demo)
         for user in demo["users"]:
             sessions_from = living[user["id"]] if user["id"] in living else next_sessions_from()

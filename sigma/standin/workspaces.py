@@ -6,7 +6,7 @@ from marshmallow import fields, validate
 
 from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import demo_only
-from sigma.http.credentials import impersonating
+from sigma.http.credentials import acting_as
 from sigma.http.errors import get_or_404
 from sigma.http.fields import Body, Flag, Items
 from sigma.http.responses import NO_STORE
@@ -57,7 +57,7 @@ def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]
     users = demo["users"] if content == "demo" else [{"id": "user-admin", "name": "Administrator", "roleId": "role-admin"}]
     sessions = {}
     execute("INSERT INTO workspaces (id, name, is_disposable) VALUES (?, ?, 1)", id, name)
-    with impersonating(id, users[0]["id"]):
+    with acting_as(id, users[0]["id"]):
         if content == "demo":
             insert_content(demo)
         else:
