@@ -18,6 +18,7 @@ from sigma.cli import COMMANDS
 from sigma.cli.serve import require_private_demo
 from sigma.cli.server import watch_worker
 from sigma.database import prepare_database
+from sigma.docs.console import console
 from sigma.docs.openapi import openapi_document
 from sigma.docs.pages import pages
 from sigma.http.access import bind_access, guard, public
@@ -91,6 +92,8 @@ def add_routes(app: Flask) -> None:
     for blueprint in blueprints:
         app.register_blueprint(blueprint, url_prefix="/standin" if blueprint is whoami.blueprint else "/api/v1")
     app.register_blueprint(pages)
+    if app.config["CONSOLE"]:
+        app.register_blueprint(console)
     app.add_url_rule("/healthz", "healthz", health.get_health)
     document = functools.cache(lambda: openapi_document(blueprints, read_examples()))
     app.add_url_rule("/openapi.json", "openapi", public(lambda: json_response(document())))

@@ -1,4 +1,4 @@
-"""The pages for people: the interactive docs, which are Swagger UI, and the front page, which leads there."""
+"""The pages for people: the interactive docs, which are Swagger UI, and the front page, which leads on."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ DOCS_SCRIPT = """\
 SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", validatorUrl: null, defaultModelsExpandDepth: 0});
 """
 
-DOCS_POLICY = "; ".join(
+PAGE_POLICY = "; ".join(
     (
         "default-src 'self'",  # load from and send to this host only; no inline script or style
         "img-src 'self' data:",  # Swagger UI's style sheet has its icons as data: URLs
@@ -44,10 +44,12 @@ pages = Blueprint("pages", __name__)
 @pages.get("/")
 @public
 def show_index() -> Any:
-    """Redirect a browser to the docs, and return the service's paths to a program."""
+    """Redirect a browser to the console, or to the docs where it is left out, and return the service's paths to a program."""
     is_browser = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
     paths = {"api": "/api/v1", "docs": "/docs", "openapi": "/openapi.json", "health": "/healthz"}
-    response = redirect("docs") if is_browser else json_response(to_json(paths))
+    if current_app.config["CONSOLE"]:
+        paths["console"] = "/console"
+    response = redirect("console" if "console" in paths else "docs") if is_browser else json_response(to_json(paths))
     response.headers["Vary"] = "Accept"
     return response
 
@@ -57,7 +59,7 @@ def show_index() -> Any:
 def show_docs() -> Response:
     """Return the page of the interactive docs; its files came with the requirements."""
     page = current_app.response_class(DOCS_PAGE, mimetype="text/html")
-    page.headers["Content-Security-Policy"] = DOCS_POLICY
+    page.headers["Content-Security-Policy"] = PAGE_POLICY
     return page
 
 

@@ -1,6 +1,6 @@
 """The fields that bodies are described with."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import marshmallow as ma
@@ -117,10 +117,13 @@ def timestamp_field(description: str, required: bool = True, allow_none: bool = 
     return fields.String(required=required, allow_none=allow_none, metadata=metadata)
 
 
-def enum_field(description: str, choices: Iterable[str], title: str) -> fields.String:
-    """One of a few strings; in the OpenAPI document they are a type with this title."""
+def enum_field(
+    description: str, choices: Iterable[str], title: str, meanings: Mapping[str, str] | None = None
+) -> fields.String:
+    """One of a few strings; in the OpenAPI document they are a type with this title, and with what each means."""
     rule = validate.OneOf(list(choices), error="Expected one of: {choices}")
-    return fields.String(required=True, validate=rule, metadata={"description": description, "title": title})
+    told = {"x-enumDescriptions": dict(meanings)} if meanings else {}
+    return fields.String(required=True, validate=rule, metadata={"description": description, "title": title, **told})
 
 
 def dict_field(description: str, title: str, values: fields.Field, **options: Any) -> fields.Dict:

@@ -27,7 +27,7 @@ class ApiKeyBody(Body):
     name = string_field("Human-readable name for the key")
     rawKey = fields.String(required=True, metadata={"description": "The secret; it cannot be retrieved again"})
     permissions = Items(
-        enum_field("A permission", PERMISSIONS, "Permission"),
+        enum_field("A permission", PERMISSIONS, "Permission", PERMISSIONS),
         "What the key may do; grant only what the integration needs",
         required=True,
         validate=validate.Length(min=1, error="Expected at least one permission"),
