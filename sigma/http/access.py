@@ -25,6 +25,7 @@ class Access(NamedTuple):
 
     permission: str  # that an API key needs, or one of the words below
     flag: str | None = None  # that the role of a signed-in user needs
+    missing: str | None = None  # what Sigma PIM documents there, of a path that this service does not have
 
     @property
     def needs_credential(self) -> bool:
@@ -56,14 +57,19 @@ class Route(Rule):
     access: Access
 
 
-def requires(permission: str, flag: str | None = None) -> Callable[[View], View]:
-    """Admit API keys that hold the permission, and users whose role has the flag (any user without one)."""
+def declare(access: Access) -> Callable[[View], View]:
+    """Return a decorator that declares who may call a view."""
 
     def decorator(view: View) -> View:
-        setattr(view, "access", Access(permission, flag))  # noqa: B010 (to a type checker, functions have no such attribute)
+        setattr(view, "access", access)  # noqa: B010 (to a type checker, functions have no such attribute)
         return view
 
     return decorator
+
+
+def requires(permission: str, flag: str | None = None) -> Callable[[View], View]:
+    """Admit API keys that hold the permission, and users whose role has the flag (any user without one)."""
+    return declare(Access(permission, flag))
 
 
 def session_only(flag: str | None = None) -> Callable[[View], View]:
@@ -76,9 +82,16 @@ any_credential = requires("credential")  # only of the stand-in's own routes: ad
 demo_only = requires("demo")  # only of the stand-in's own routes: no credential, there only beside the demo workspace
 
 
+def documented_only(feature: str) -> Callable[[View], View]:
+    """Refuse everybody who is known, because Sigma PIM documents this feature and it is not built here."""
+    return declare(Access("credential", missing=feature))
+
+
 def check_permitted(caller: Caller, access: Access) -> None:
-    """Raise ApiError 403 unless the caller may call the route."""
-    permission, flag = access
+    """Raise ApiError 403 unless the caller may call the route, and 501 for one that this service does not have."""
+    permission, flag, missing = access
+    if missing is not None:
+        raise ApiError(501, f"Sigma PIM documents {missing}; this stand-in does not have it")
     if permission == "credential":
         return
     if caller.is_key:
@@ -144,10 +157,13 @@ def describe_rule(rule: Rule, view: View) -> str:
 def declaration_problems(app: Flask, rule: Rule, view: View, kinds: Collection[str]) -> Iterator[str]:
     """Yield what is wrong with what a view declares."""
     access: Access | None = getattr(view, "access", None)
-    words = [*PERMISSIONS, "session", "public"] + ([] if rule.rule.startswith("/api/") else ["credential", "demo"])
     if access is None:
         yield "does not declare who may call it: add @requires, @session_only or @public"
         return
+    if access.missing is not None:
+        words = ["credential"]
+    else:
+        words = [*PERMISSIONS, "session", "public"] + ([] if rule.rule.startswith("/api/") else ["credential", "demo"])
     blueprint = app.blueprints.get(rule.endpoint.rpartition(".")[0])
     if rule.rule.startswith(("/api/", "/standin/")) and not isinstance(blueprint, ApiBlueprint):
         yield "belongs to no ApiBlueprint, which declares its tag in the OpenAPI document"
