@@ -92,11 +92,9 @@ def test_what_only_looks_like_a_documented_path_is_unknown(path, admin, anonymou
         error(caller.get(path), 404)
 
 
-@pytest.mark.parametrize(
-    "path", ["/channels/ch 1", "/channels/æ/%2e%2e", "/channels/..", "/channels/a/b/c/d/e/f", "/channels/\0"]
-)
-def test_below_a_documented_path_everything_is_the_same(path, admin, error):
-    assert error(admin.get(path), 501) == error(admin.get("/channels"), 501)
+@pytest.mark.parametrize("rest", ["ch 1", "æ/%2e%2e", "..", "a/b/c/d/e/f", "\0"])
+def test_below_a_documented_path_everything_is_the_same(rest, admin, error):
+    assert error(admin.get(f"/channels/{rest}"), 501) == error(admin.get("/channels"), 501)
 
 
 def test_a_key_that_was_refused_so_has_been_used(admin, make_key, error):

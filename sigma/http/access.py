@@ -13,6 +13,7 @@ from sigma.http.blueprint import ApiBlueprint
 from sigma.http.credentials import Caller, authenticate
 from sigma.http.errors import MAX_BODY, ApiError, error_response
 from sigma.http.fields import reference_kinds
+from sigma.http.ignored_query import query_names
 from sigma.http.loopback import require_local_caller
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.settings import StartError
@@ -52,9 +53,10 @@ class Access(NamedTuple):
 
 
 class Route(Rule):
-    """A path with its methods, and who may call it; bind_access() puts that here, from what the view declares."""
+    """A path with its methods, who may call it and what queries it knows; bind_access() puts that here, from its view."""
 
     access: Access
+    query_names: frozenset[str] | None  # the parameters of its query string; None: nobody gets as far as that
 
 
 def declare(access: Access) -> Callable[[View], View]:
@@ -177,7 +179,7 @@ def declaration_problems(app: Flask, rule: Rule, view: View, kinds: Collection[s
 
 
 def bind_access(app: Flask, kinds: Collection[str]) -> None:
-    """Put on each route of the app who may call it, as its view declares; the guard goes by that.
+    """Put on each route of the app who may call it, and with which queries, as its view declares; the guard goes by that.
 
     Takes the kinds of model objects that bodies may refer to. Raises StartError for a view that does not declare who may
     call it, or with a word that nothing knows.
@@ -187,3 +189,4 @@ def bind_access(app: Flask, kinds: Collection[str]) -> None:
         for problem in declaration_problems(app, rule, view, kinds):
             raise StartError(f"{describe_rule(rule, view)} {problem}")
         rule.access = view.access  # type: ignore[attr-defined]
+        rule.query_names = None if view.access.missing else query_names(view)  # type: ignore[attr-defined]
