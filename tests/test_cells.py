@@ -104,7 +104,7 @@ def test_text_becomes_a_value_of_the_type(kind, cell, value):
         ("number", "١٢", "type 'number', got '١٢'"),
         ("number", "NaN", "type 'number', got 'NaN'"),
         ("number", "Infinity", "type 'number', got 'Infinity'"),
-        ("number", "1e999", "type 'number', got '1e999'"),
+        ("number", "1e999", "a number within the range of a double, got '1e999'"),
         ("number", "true", "type 'number', got 'true'"),
         ("number", '"5"', "type 'number', got '\\'5\\''"),
         ("number", "[5]", "type 'number', got '[5]'"),
@@ -124,6 +124,7 @@ def test_text_becomes_a_value_of_the_type(kind, cell, value):
         ("complex", "[1]", "type 'complex', got '[1]'"),
         ("complex", '{"a": 1, "a": 2}', "type 'complex', got "),
         ("complex", '{"a": NaN}', "type 'complex', got "),
+        ("complex", '{"a": 0.10000000000000001}', "a number of which all digits can be kept, got "),
     ],
 )
 def test_text_that_means_no_value_of_the_type_is_refused_by_name(kind, cell, message):

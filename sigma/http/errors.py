@@ -37,7 +37,7 @@ ERRORS = {
     "METHOD_NOT_ALLOWED": ErrorCode(405, "The path does not have this method; the header `Allow` lists those it has.", "Allow"),
     "CONFLICT": ErrorCode(409, "The request conflicts with what is stored."),
     "PAYLOAD_TOO_LARGE": ErrorCode(413, f"The body has more than {MAX_BODY} bytes."),
-    "UNSUPPORTED_MEDIA_TYPE": ErrorCode(415, "The body is not JSON."),
+    "UNSUPPORTED_MEDIA_TYPE": ErrorCode(415, "The body is not JSON in UTF-8, or its headers say so."),
     "TRANSITION_ERROR": ErrorCode(422, "The workflow does not allow the transition."),
     "RATE_LIMITED": ErrorCode(429, "There were too many failed logins.", "Retry-After"),
     "INTERNAL_ERROR": ErrorCode(500, "The service failed."),

@@ -2,13 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable
-from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sigma.http.strict_json import format_value, parse_json, to_json
+from sigma.http.strict_json import NumberError, format_value, parse_json, to_json
 from sigma.resources.model import load_object
 from sigma.resources.rules import AttributeRules
-from sigma.resources.value_checks import exact
 from sigma.resources.values import is_empty
 
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
@@ -31,19 +29,13 @@ def join_items(items: Iterable[str]) -> str:
 
 
 def read_json(text: str) -> Any:
-    """Return the value of a JSON text, or the text itself if it is none."""
+    """Return the value of a JSON text, or the text itself if it is none. Raises NumberError."""
     try:
         return parse_json(text.encode())
+    except NumberError:
+        raise
     except ValueError:
         return text
-
-
-def is_kept(text: str, number: float) -> bool:
-    """Return whether a number is exactly what its text says, which a double cannot always be."""
-    try:
-        return isinstance(number, int) or Decimal(text) == exact(number)
-    except ArithmeticError:  # an exponent beyond what even a Decimal has
-        return False
 
 
 def read_flag(text: str) -> Any:
@@ -90,15 +82,15 @@ class Cells(NamedTuple):
 
     def read_single(self, cell: Any) -> Any:
         """Return the value that a cell means, or one of several in it. Raises ValueError."""
-        kind, value = self.rules.kind, cell
+        kind = self.rules.kind
         if isinstance(cell, str) and kind == "option":
             return self.read_option(cell)
-        if isinstance(cell, str) and kind in READERS:
-            value = READERS[kind](cell)
+        try:
+            value = READERS[kind](cell) if isinstance(cell, str) and kind in READERS else cell
+        except NumberError as error:
+            raise ValueError(f"{self.expectation} {error.expected}, got {format_value(cell)}") from None
         if type(value) not in self.rules.types and not isinstance(cell, list | dict):
             raise ValueError(f"{self.expectation} type '{kind}', got {format_value(cell)}")
-        if kind == "number" and isinstance(cell, str) and not is_kept(cell, value):
-            raise ValueError(f"{self.expectation} a number of which all digits can be kept, got {format_value(cell)}")
         return value
 
     def read_option(self, name: str) -> str:

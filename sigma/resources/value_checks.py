@@ -9,7 +9,7 @@ from typing import Any
 import re2
 from flask import g
 
-from sigma.http.strict_json import format_value
+from sigma.http.strict_json import exact, format_value
 from sigma.resources.date_times import read_instant
 from sigma.resources.entities import record_exists
 
@@ -64,11 +64,6 @@ def pattern_problem(pattern: str, compiled: Any, value: str) -> str | None:
     if not compiled.search(value.encode()):  # of a string, re2 counts the characters before the match
         return f"a match of {pattern}, got {format_value(value)}"
     return None
-
-
-def exact(number: float) -> Decimal | int:
-    """Return a number as it is written, with which others can be compared: Python takes 1e23 for the double next to it."""
-    return number if isinstance(number, int) else Decimal(repr(number))
 
 
 def range_problem(least: Decimal | int, most: Decimal | int, expected: str, value: float) -> str | None:
