@@ -31,6 +31,23 @@ def format_value(value: Any) -> str:
     return text.replace('"', "'") if 0 < len(text) <= 60 else f"'{JSON_TYPES[type(value)]}'"
 
 
+def _shared_number(text: str) -> int | float:
+    number = float(text)
+    return int(Decimal(text)) if number.is_integer() else number
+
+
+def canonical_json(value: Any) -> str:
+    """Return the JSON text that equal values share: 1.0 is 1, 1e23 is 1 and 23 zeros, and the order of members is none."""
+    return to_json(json.loads(to_json(value), parse_float=_shared_number), sort_keys=True)
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Return whether two values are equal, however their numbers are written and their members ordered; 1 is no true."""
+    if isinstance(one, str) or isinstance(other, str):
+        return type(one) is type(other) and one == other
+    return to_json(one) == to_json(other) or canonical_json(one) == canonical_json(other)
+
+
 MAX_DEPTH = 500  # SQLite follows 1,000 levels, Python fewer or more, depending on its release
 
 

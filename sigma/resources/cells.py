@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from sigma.http.strict_json import NumberError, format_value, parse_json, to_json
+from sigma.http.strict_json import NumberError, format_value, is_same, parse_json, to_json
 from sigma.resources.model import load_object
 from sigma.resources.rules import AttributeRules
 from sigma.resources.values import is_empty
@@ -13,7 +13,12 @@ FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def split_items(text: str) -> list[str]:
-    r"""Return the items of a cell that holds several, with | between them; inside of one, \| is a | and \\ a backslash."""
+    r"""Return the items of a cell that holds several, with | between them; inside of one, \| is a | and \\ a backslash.
+
+    A backslash alone is one empty item, which would otherwise be an empty cell.
+    """
+    if text == "\\":
+        return [""]
     items = [""]
     for part in re.split(r"(\\[\\|]|\|)", text):
         if part == "|":
@@ -25,7 +30,7 @@ def split_items(text: str) -> list[str]:
 
 def join_items(items: Iterable[str]) -> str:
     """Return the cell that split_items() takes apart again."""
-    return "|".join(re.sub(r"[\\|]", r"\\\g<0>", item) for item in items)
+    return "|".join(re.sub(r"[\\|]", r"\\\g<0>", item) for item in items) or "\\"
 
 
 def read_json(text: str) -> Any:
@@ -64,11 +69,23 @@ class Cells(NamedTuple):
         return self.option_ids.get(value, value) if isinstance(value, str) else to_json(value)
 
     def shows(self, cell: Any, value: Any) -> bool:
-        """Return whether a cell is what an export gives for a value."""
-        return (isinstance(cell, str) and cell == self.write(value)) or to_json(cell) == to_json(value)
+        """Return whether a cell is what an export gives for a value, or means an equal one."""
+        if (isinstance(cell, str) and cell == self.write(value)) or is_same(cell, value):
+            return True
+        try:
+            return is_same(self.read_any(cell), value)
+        except ValueError:
+            return False
 
     def read(self, cell: Any) -> Any:
         """Return the value that a cell means, as text or in JSON; None for an empty one. Raises ValueError."""
+        value = self.read_any(cell)
+        if value is not None and (problem := self.rules.value_problem(value)):
+            raise ValueError(problem)
+        return value
+
+    def read_any(self, cell: Any) -> Any:
+        """Return the value that a cell means, of whatever length and size; None for an empty one. Raises ValueError."""
         if is_empty(cell):
             return None
         items = split_items(cell) if isinstance(cell, str) and self.rules.is_multiple else cell
@@ -76,8 +93,6 @@ class Cells(NamedTuple):
             value: Any = list(map(self.read_single, items))
         else:
             value = self.read_single(items)
-        if problem := self.rules.value_problem(value):
-            raise ValueError(problem)
         return None if is_empty(value) else value
 
     def read_single(self, cell: Any) -> Any:

@@ -11,7 +11,7 @@ from flask import g
 
 from sigma.http.strict_json import exact, format_value
 from sigma.resources.date_times import read_instant
-from sigma.resources.entities import record_exists
+from sigma.resources.entities import any_record_exists, record_exists
 
 ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # and what their values are in JSON
     "text": (str,),
@@ -87,6 +87,13 @@ def option_problem(list_id: str, options: set[str], value: str) -> str | None:
 def relation_problem(value: str) -> str | None:
     """Say what is expected in place of an id that no record has, or None."""
     return None if record_exists(value) else f"the id of a record, got {format_value(value)}"
+
+
+def find_target(kind: str, options: set[str]) -> Callable[[list[str]], bool] | None:
+    """Return what tells whether one of several options or records, which values name, is there; None where they name none."""
+    if kind == "option":
+        return lambda names: not options.isdisjoint(names)
+    return any_record_exists if kind == "relation" else None
 
 
 def value_checks(attribute: dict[str, Any], options: set[str]) -> Iterator[Callable[[Any], str | None]]:
