@@ -17,7 +17,6 @@ from sigma.resources.entities import Entity, load_record
 from sigma.resources.history import log_change
 from sigma.resources.records import RecordBody, blueprint
 from sigma.resources.rules import SchemaRules, schema_rules
-from sigma.resources.values import is_empty
 from sigma.resources.workflows import TransitionBody
 
 
@@ -70,7 +69,7 @@ def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | Non
     missing: list[str] = []
     for alias, rule in rules.attributes.items():
         if alias in by_state or rule.is_required:
-            has_value = any(not is_empty(entry["value"]) for entry in values.get(alias, []))
+            has_value = any(map(rule.is_filled_by, values.get(alias, [])))
             (filled if has_value else missing).append(alias)
     required = len(filled) + len(missing)
     score = 100 * len(filled) // required if required else 100
@@ -96,7 +95,7 @@ def list_record_transitions(id: str) -> Response:
     with snapshot():
         record = load_record(id)
         rules = schema_rules(record.schema_id)
-    report = completeness(rules, record.body["values"], record.state_id)
+        report = completeness(rules, record.body["values"], record.state_id)
     leaving = [transition for transition in rules.transitions if transition["fromStateId"] == record.state_id]
     return json_response(to_json([transition for transition in leaving if blocked_reason(transition, report) is None]))
 
@@ -148,10 +147,10 @@ def get_record_completeness(id: str) -> Response:
     """Get how much of what is required a record has, for its state and for every state of its workflow."""
     with snapshot():
         record = load_record(id)
-        rules = schema_rules(record.schema_id)
-    values = record.body["values"]
-    states = [completeness(rules, values, state) for state in rules.states]
-    return json_response(to_json({"entityId": id, **completeness(rules, values, record.state_id), "states": states}))
+        rules, values = schema_rules(record.schema_id), record.body["values"]
+        report = completeness(rules, values, record.state_id)
+        states = [completeness(rules, values, state) for state in rules.states]
+    return json_response(to_json({"entityId": id, **report, "states": states}))
 
 
 @blueprint.get("/records/<id>/audit-log")
