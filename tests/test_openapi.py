@@ -50,16 +50,16 @@ OPERATIONS = {
 
 # What answers may lack, and what may be null in them; everything else is always there and never null.
 MAY_BE_ABSENT = {
-    *("ApiKey.deactivatedAt", "Schema.description", "Schema.icon", "Schema.workflowId"),
+    *("ApiKey.deactivatedAt", "ProductSchema.description", "ProductSchema.icon", "ProductSchema.workflowId"),
     *(f"Validation.{rule}" for rule in ("required", "maxLength", "min", "max", "pattern", "unique")),
-    *("AttributeGuard.value", "Attribute.optionListId", "OptionValue.color", "OptionValue.parentId"),
+    *("AttributeGuard.value", "ProductAttribute.optionListId", "OptionValue.color", "OptionValue.parentId"),
     *("Search.criteriaOperator", "Search.criteria", "Search.schemaId", "Search.offset", "Search.limit"),
     *(f"Criterion.{member}" for member in ("attribute", "attributeAlias", "value", "scope")),
     *("State.color", "Transition.name", "Workflow.description", "Role.description"),
     *("Catalog.description", "Category.description", "CategoryNode.description"),
 }
 MAY_BE_NULL = {
-    *("ApiKey.lastUsedAt", "Record.lifecycleStateId", "Category.parentId", "CategoryNode.parentId"),
+    *("ApiKey.lastUsedAt", "ProductRecord.lifecycleStateId", "Category.parentId", "CategoryNode.parentId"),
     *("Completeness.stateId", "CompletenessOfState.stateId"),
 }
 
@@ -261,14 +261,14 @@ def test_every_refusal_has_the_one_shape_and_an_example_of_its_own(document):
         for status, response in responses(document, operation):
             if status[0] in "45":
                 body = response["content"][JSON]
-                assert (list(response["content"]), body["schema"]) == ([JSON], {"$ref": "#/components/schemas/Error"})
+                assert (list(response["content"]), body["schema"]) == ([JSON], {"$ref": "#/components/schemas/ErrorResponse"})
                 assert problems(document, body["schema"], body["example"]) == [], (method, path, status)
                 examples.setdefault(int(status), set()).add(body["example"]["error"])
                 is_creation = (method, path, status) == ("POST", "/records", "403")
                 assert (body["example"]["error"] == "LIMIT_EXCEEDED") == is_creation
     codes = {status: {code} for status, code in errors.CODES.items() if status != 405}
     assert examples == {**codes, 403: {"PERMISSION_DENIED", "LIMIT_EXCEEDED"}}
-    error, codes = (document["components"]["schemas"][name] for name in ("Error", "ErrorCode"))
+    error, codes = (document["components"]["schemas"][name] for name in ("ErrorResponse", "ErrorCode"))
     assert list(error["properties"]) == sorted(error["required"]) == ["error", "message"]
     assert sorted(codes["enum"]) == sorted({*errors.CODES.values(), "LIMIT_EXCEEDED"})
 

@@ -9,7 +9,7 @@ from flask_smorest import Api, Blueprint
 from flask_smorest.spec import FlaskPlugin
 
 from sigma.docs.plugin import ServicePlugin, error_response
-from sigma.http.errors import ERRORS, ErrorBody
+from sigma.http.errors import ERRORS, ErrorResponseBody
 from sigma.http.strict_json import to_json
 from sigma.permissions import PERMISSIONS
 
@@ -30,8 +30,7 @@ DESCRIPTION += "\n\nEvery refusal has the same shape, and one of these codes:\n\
     f"- {error.status} `{code}`: {error.meaning}" for code, error in ERRORS.items()
 )
 
-CONTACT, LICENSE = {"name": "Whoever runs this service"}, {"name": "None stated", "url": "/"}
-INFO = {"description": DESCRIPTION, "contact": CONTACT, "license": LICENSE}
+INFO = {"description": DESCRIPTION, "contact": {"name": "Whoever runs this service"}}
 SERVERS = [{"url": "/", "description": "The host that serves this document"}]
 
 
@@ -41,7 +40,7 @@ def add_components(components: Components, examples: dict[str, Any]) -> None:
     session = f"A person's session token, from logging in; {examples['credentials']['session']}"
     components.security_scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-Sigma-ApiKey", "description": key})
     components.security_scheme("session", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": session})
-    components.schema("Error", schema=ErrorBody())
+    components.schema("ErrorResponse", schema=ErrorResponseBody())
     for name, (description, schema) in HEADERS.items():
         components.header(name, {"description": description, "required": True, "schema": {"type": "string", **schema}})
     for code, message in examples["refusals"].items():

@@ -125,15 +125,19 @@ def timestamp_field(
     return fields.String(required=required, allow_none=allow_none, metadata=metadata)
 
 
-def enum_field(description: str, choices: Iterable[str], title: str, example: Any = ma.missing) -> fields.String:
-    """One of a few strings; in the OpenAPI document they are a type with this title."""
+def enum_field(description: str, choices: Iterable[str], title: str = "", example: Any = ma.missing) -> fields.String:
+    """One of a few strings; in the OpenAPI document they are a type, if there is a title for it.
+
+    Only one of the types may have a word: in Go each is a constant of the client's package.
+    """
     rule = validate.OneOf(list(choices), error="Expected one of: {choices}")
-    return fields.String(required=True, validate=rule, metadata=described(description, example, title=title))
+    metadata = described(description, example, **({"title": title} if title else {}))
+    return fields.String(required=True, validate=rule, metadata=metadata)
 
 
 def dict_field(description: str, title: str, values: fields.Field, example: Any = ma.missing, **options: Any) -> fields.Dict:
-    """Values by name; in the OpenAPI document they are a type with this title."""
-    metadata = described(description, example, title=title)
+    """Values by name; in the OpenAPI document they are a type, if there is a title for it."""
+    metadata = described(description, example, **({"title": title} if title else {}))
     return fields.Dict(keys=fields.String(), values=values, metadata=metadata, **options)
 
 

@@ -48,7 +48,7 @@ class ApiKeyRequestBody(ApiKeyBody):
         fields = ("name", "permissions")
 
 
-class NewApiKeyBody(ApiKeyBody):
+class CreatedApiKeyBody(ApiKeyBody):
     """An API key that was just made: the only answer that ever carries the raw key."""
 
     createdAt = timestamp_field("When it was made", example="2026-03-08T12:00:00.000Z")
@@ -148,7 +148,7 @@ def list_api_keys() -> list[dict[str, Any]]:
 @blueprint.post("/api-keys")
 @session_only("canManageRoles")
 @blueprint.arguments(ApiKeyRequestBody())
-@blueprint.response(201, NewApiKeyBody)
+@blueprint.response(201, CreatedApiKeyBody)
 def create_api_key(key: dict[str, Any]) -> Any:
     """Generate a new API key; this answer is the only one that shows the raw key, so store it now."""
     with transaction():

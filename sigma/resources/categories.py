@@ -17,7 +17,7 @@ from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.entities import record_exists, require_record
 from sigma.resources.model import check_path_id, fetch_object_text
-from sigma.resources.records import RecordBody
+from sigma.resources.records import ProductRecordBody
 
 blueprint = ApiBlueprint("Categories", "The places in the trees of catalogs, and the records in them.")
 
@@ -129,7 +129,7 @@ def delete_category(id: str) -> None:
 @blueprint.get("/categories/<id>/entities")
 @requires("read")
 @blueprint.doc(parameters=PAGE_PARAMETERS)
-@blueprint.response(200, page_of(RecordBody))
+@blueprint.response(200, page_of(ProductRecordBody))
 def list_category_records(id: str) -> Response:
     """List the records in a category, page by page, in the order in which they were put in."""
     offset, limit = page_bounds(request.args)

@@ -15,7 +15,7 @@ from sigma.http.stamps import utc_now
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.entities import Entity, load_record
 from sigma.resources.history import log_change
-from sigma.resources.records import RecordBody, blueprint
+from sigma.resources.records import ProductRecordBody, blueprint
 from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.values import is_empty
 from sigma.resources.workflows import TransitionBody
@@ -139,7 +139,7 @@ def transition(id: str, to_state: str) -> str:
 @blueprint.post("/records/<id>/transition")
 @requires("update-data")
 @blueprint.arguments(ToStateBody())
-@blueprint.response(200, RecordBody)
+@blueprint.response(200, ProductRecordBody)
 @blueprint.errors("TRANSITION_ERROR")
 def transition_record(body: dict[str, Any], id: str) -> Response:
     """Move a record to another state, along its workflow's transitions and past their gates."""

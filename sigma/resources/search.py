@@ -19,7 +19,7 @@ from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of, query_param
 from sigma.http.responses import json_page
 from sigma.http.strict_json import to_json
 from sigma.resources.model import require_existing
-from sigma.resources.records import RecordBody
+from sigma.resources.records import ProductRecordBody
 from sigma.resources.search_criteria import AttributeCriteria, CriterionBody, make_criteria
 
 blueprint = ApiBlueprint("Search", "Finding records by their values.")
@@ -231,7 +231,7 @@ def search_words(text: str, schema_id: str | None, offset: int, limit: int) -> R
 @blueprint.post("/search")
 @requires("read")
 @blueprint.arguments(SearchBody())
-@blueprint.response(200, page_of(RecordBody))
+@blueprint.response(200, page_of(ProductRecordBody))
 def search_records(query: dict[str, Any]) -> Response:
     """Find the records whose values meet all criteria or one of them, page by page, newest last."""
     with snapshot():
@@ -241,7 +241,7 @@ def search_records(query: dict[str, Any]) -> Response:
 @blueprint.post("/search/full-text")
 @requires("read")
 @blueprint.arguments(FullTextBody())
-@blueprint.response(200, page_of(RecordBody))
+@blueprint.response(200, page_of(ProductRecordBody))
 def search_full_text(body: dict[str, Any]) -> Response:
     """Find the records whose texts have every word in them, whatever the case, page by page, newest last."""
     with snapshot():
@@ -259,7 +259,7 @@ def search_full_text(body: dict[str, Any]) -> Response:
         *PAGE_PARAMETERS,
     ]
 )
-@blueprint.response(200, page_of(RecordBody))
+@blueprint.response(200, page_of(ProductRecordBody))
 def search_text() -> Response:
     """Find the records whose texts have every word of a query string in them, as the full-text search does."""
     offset, limit = page_bounds(request.args)

@@ -16,7 +16,7 @@ from sigma.http.strict_json import to_json
 from sigma.resources.categories import CategoryRequestBody, insert_assignment, insert_category
 from sigma.resources.lifecycle import transition
 from sigma.resources.model import MODEL, exists, load_object, store_object
-from sigma.resources.records import RecordRequestBody, insert_record
+from sigma.resources.records import ProductRecordRequestBody, insert_record
 from sigma.resources.saved_queries import SavedQueryRequestBody, insert_saved_query
 from sigma.resources.users import insert_user, next_sessions_from
 from sigma.resources.variants import VariantRequestBody, insert_variant
@@ -51,7 +51,12 @@ def read_examples() -> dict[str, Any]:
     record, (_, variant), (_, category), query = (
         demo[many][0] for many in ("records", "variants", "categories", "savedQueries")
     )
-    objects: dict[str, Any] = {"RecordBody": record, "VariantBody": variant, "CategoryBody": category, "SavedQueryBody": query}
+    objects: dict[str, Any] = {
+        "ProductRecordBody": record,
+        "VariantBody": variant,
+        "CategoryBody": category,
+        "SavedQueryBody": query,
+    }
     objects |= {"UserBody": user, "LoginBody": user, "ApiKeyBody": key}
     objects |= dict.fromkeys(("TenantBody", "WorkspaceBody"), demo["workspace"])
     ids = {"record": record["id"], "variant": variant["id"], "category": category["id"], "saved-query": query["id"]}
@@ -59,7 +64,7 @@ def read_examples() -> dict[str, Any]:
     for (kind, _), body in {(kind, body["id"]): body for kind, body in demo["model"]}.items():  # of two, the last is stored
         if ids.setdefault(kind, body["id"]) == body["id"]:
             collect_objects(MODEL[kind], MODEL[kind].load(body), objects)
-    ids |= {"alias": objects["AttributeBody"]["alias"], "value": objects["OptionValueBody"]["id"]}
+    ids |= {"alias": objects["ProductAttributeBody"]["alias"], "value": objects["OptionValueBody"]["id"]}
     return {
         **examples,
         "ids": ids,
@@ -77,7 +82,7 @@ def insert_content(demo: dict[str, Any]) -> None:
         old = load_object(kind, body["id"]) if exists(kind, body["id"]) else None
         store_object(kind, MODEL[kind].load(body), old)
     for record in demo["records"]:
-        insert_record(RecordRequestBody().load(record))
+        insert_record(ProductRecordRequestBody().load(record))
     for record_id, variant in demo["variants"]:
         insert_variant(VariantRequestBody().load(variant), record_id)
     for catalog_id, category in demo["categories"]:

@@ -11,7 +11,7 @@ from sigma.http.errors import get_or_404
 from sigma.http.fields import Body, Flag, Items, id_field, string_field
 from sigma.http.responses import NO_STORE
 from sigma.http.stamps import random_id
-from sigma.resources.api_keys import ApiKeyRequestBody, NewApiKeyBody, insert_api_key
+from sigma.resources.api_keys import ApiKeyRequestBody, CreatedApiKeyBody, insert_api_key
 from sigma.resources.sessions import NO_PASSWORD, SessionBody, make_session
 from sigma.resources.users import insert_administrator_role, insert_user
 from sigma.standin.demo import insert_content, insert_demo, read_demo
@@ -45,7 +45,7 @@ class TestWorkspaceBody(WorkspaceBody):
     name = string_field("The workspace's name", example="Test workspace")
     admin = fields.Nested(SessionBody, required=True, metadata={"description": "The session of its administrator"})
     editor = fields.Nested(SessionBody, metadata={"description": "The session of its editor; absent in an empty workspace"})
-    keys = Items(fields.Nested(NewApiKeyBody), "The API keys that were asked for, in that order", required=True)
+    keys = Items(fields.Nested(CreatedApiKeyBody), "The API keys that were asked for, in that order", required=True)
 
 
 class ResetBody(Body):
