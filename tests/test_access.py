@@ -787,7 +787,7 @@ def test_a_server_may_leave_an_empty_path_out(app):
     started = []
     environ = {name: value for name, value in create_environ("/").items() if name != "PATH_INFO"}
     body = json.loads(b"".join(app(environ, lambda status, headers, _=None: started.append(status))))
-    assert (started, body["api"]) == (["200 OK"], "/api/v1")
+    assert (started, body["api"]) == (["200 OK"], "http://localhost/api/v1")
 
 
 @pytest.mark.parametrize("path", ["/api/v1/records/..", "/api/v1/records/.", "/api/v1/schemas/../attributes"])
