@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import marshmallow as ma
 from flask import g
+from marshmallow import fields
 from werkzeug.security import generate_password_hash
 
 from sigma.database import execute
@@ -14,7 +16,7 @@ from sigma.http.strict_json import to_json
 from sigma.resources.categories import CategoryRequestBody, insert_assignment, insert_category
 from sigma.resources.lifecycle import transition
 from sigma.resources.model import MODEL, exists, load_object, store_object
-from sigma.resources.records import RecordRequestBody, insert_record
+from sigma.resources.records import ProductRecordRequestBody, insert_record
 from sigma.resources.saved_queries import SavedQueryRequestBody, insert_saved_query
 from sigma.resources.users import insert_user, next_sessions_from
 from sigma.resources.variants import VariantRequestBody, insert_variant
@@ -28,25 +30,47 @@ def read_demo() -> dict[str, Any]:
     return demo
 
 
+def collect_objects(schema: ma.Schema, body: dict[str, Any], objects: dict[str, Any]) -> None:
+    """Add a body, and the first of each kind of body inside it, by the names of their classes."""
+    objects.setdefault(type(schema).__name__, body)
+    for name, field in schema.fields.items():
+        inner = field.inner if isinstance(field, fields.List) else field
+        if isinstance(inner, fields.Nested) and body.get(name):
+            first = body[name][0] if inner is not field else body[name]
+            collect_objects(inner.schema, first, objects)
+
+
 def read_examples() -> dict[str, Any]:
     """Return what the OpenAPI document takes its examples from.
 
-    These are the ids that stand in paths; what is known of the members of bodies, by the body's class; what single
-    operations are sent, answer or refuse; the messages of errors, by their code; and credentials, by the document's name.
+    These are ids by kind, the alias of an attribute among them; objects by the class that describes them; what single
+    operations are sent, answer or refuse; the messages of errors, by their code; the users' logins; and credentials, by
+    the document's name.
     """
     demo = read_demo()
     examples, key, user = demo["examples"], demo["apiKeys"][0], demo["users"][0]
-    shown = [(kind, body) for kind, body in demo["model"] if body["id"] in examples["ids"].values()]
-    known = {type(MODEL[kind]).__name__: MODEL[kind].load(body) for kind, body in shown}
-    known |= {
-        "OptionValueBody": known["OptionListBody"]["values"][0],
-        "TransitionBody": known["WorkflowBody"]["transitions"][0],
+    record, (_, variant), (_, category), query = (
+        demo[many][0] for many in ("records", "variants", "categories", "savedQueries")
+    )
+    objects: dict[str, Any] = {
+        "ProductRecordBody": record,
+        "VariantBody": variant,
+        "CategoryBody": category,
+        "SavedQueryBody": query,
     }
-    known |= {"RecordBody": demo["records"][0], "VariantBody": demo["variants"][0][1], "CategoryBody": demo["categories"][0][1]}
-    known |= {"UserBody": user, "LoginBody": user, "TenantBody": demo["workspace"], "ApiKeyBody": key}
+    objects |= {"UserBody": user, "LoginBody": user, "ApiKeyBody": key}
+    objects |= dict.fromkeys(("TenantBody", "WorkspaceBody"), demo["workspace"])
+    ids = {"record": record["id"], "variant": variant["id"], "category": category["id"], "saved-query": query["id"]}
+    ids |= {"api-key": key["id"]} | examples["ids"]
+    for (kind, _), body in {(kind, body["id"]): body for kind, body in demo["model"]}.items():  # of two, the last is stored
+        if ids.setdefault(kind, body["id"]) == body["id"]:
+            collect_objects(MODEL[kind], MODEL[kind].load(body), objects)
+    ids |= {"alias": objects["ProductAttributeBody"]["alias"], "value": objects["OptionValueBody"]["id"]}
     return {
         **examples,
-        "bodies": known | {name: {**known.get(name, {}), **more} for name, more in examples["bodies"].items()},
+        "ids": ids,
+        "objects": objects,
+        "logins": [{member: user[member] for member in ("email", "password")} for user in demo["users"]],
         "credentials": {
             "apiKey": f"the demo workspace has `{key['rawKey']}` ({', '.join(key['permissions'])})",
             "session": f"in the demo workspace as `{user['email']}` with the password `{user['password']}`",
@@ -60,7 +84,7 @@ def insert_content(demo: dict[str, Any]) -> None:
         old = load_object(kind, body["id"]) if exists(kind, body["id"]) else None
         store_object(kind, MODEL[kind].load(body), old)
     for record in demo["records"]:
-        insert_record(RecordRequestBody().load(record))
+        insert_record(ProductRecordRequestBody().load(record))
     for record_id, variant in demo["variants"]:
         insert_variant(VariantRequestBody().load(variant), record_id)
     for catalog_id, category in demo["categories"]:

@@ -54,7 +54,8 @@ export async function call(method, address, options = {}) {
   const { status, body } = await send(method, address, { ...options, headers: bearer() });
   if (status >= 200 && status < 300) return body;
   const error = new ServiceError(status, body?.error ?? "", body?.message ?? `The server answered ${status}`);
-  if (status === 401 && sent && sent === token) events.dispatchEvent(new CustomEvent("ended", { detail: error.message }));
+  if (status === 401 && sent && sent === token)
+    events.dispatchEvent(new CustomEvent("ended", { detail: error.message }));
   throw error;
 }
 

@@ -24,7 +24,9 @@ async function load() {
   return {
     permissions: names.map((name) => ({ name, sentence: sentences[name] })),
     routes: routes.filter((route) => route.path.startsWith("/api/v1/")),
-    logins: readLogins(body.paths["/api/v1/auth/login"].post),
+    logins: new Map(
+      body.components.securitySchemes.session["x-logins"].map(({ email, password }) => [email, password]),
+    ),
   };
 }
 
@@ -36,11 +38,4 @@ function describeRoute(path, method, operation) {
     permission: operation["x-required-permission"],
     noun: operation.tags[0],
   };
-}
-
-/** Return the demo's passwords by email, as the document's examples of signing in have them. */
-function readLogins(operation) {
-  const { example, examples } = operation.requestBody.content["application/json"];
-  const bodies = examples ? Object.values(examples).map(({ value }) => value) : [example];
-  return Object.fromEntries(bodies.map(({ email, password }) => [email, password]));
 }

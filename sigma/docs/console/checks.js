@@ -33,7 +33,13 @@ export function outcomes(step) {
 /** Return the row of checks. */
 export function checkRow(entry) {
   const items = outcomes(entry.step).map(([, label, outcome]) =>
-    h("li", { class: outcome }, outcome === "skipped" ? h("span", { class: "dot" }) : icon(outcome === "passed" ? "check" : "cross"), h("span", {}, label), unseen(`: ${WORDS[outcome]}`)),
+    h(
+      "li",
+      { class: outcome },
+      outcome === "skipped" ? h("span", { class: "dot" }) : icon(outcome === "passed" ? "check" : "cross"),
+      h("span", {}, label),
+      unseen(`: ${WORDS[outcome]}`),
+    ),
   );
   return h("ol", { class: "checks", "aria-label": "Checks, in their order" }, items);
 }

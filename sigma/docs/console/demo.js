@@ -12,12 +12,24 @@ export function demoBar(showAgain) {
   return h(
     "div",
     { class: "demo-bar", role: "region", "aria-label": "Demo" },
-    h("p", {}, h("strong", {}, "Demo workspace"), h("span", { class: "long" }, " Everything in it may be tried out, and put back.")),
+    h(
+      "p",
+      {},
+      h("strong", {}, "Demo workspace"),
+      h("span", { class: "long" }, " Everything in it may be tried out, and put back."),
+    ),
     h(
       "div",
       { class: "actions" },
-      session.flags.canManageRoles && button([icon("play"), "Story"], openStory, { class: "button small", id: "story" }),
-      h("a", { class: "button small", href: "docs", target: "_blank", rel: "noopener" }, icon("book"), "API docs", h("span", { class: "unseen" }, " (opens a new tab)")),
+      session.flags.canManageRoles &&
+        button([icon("play"), "Story"], openStory, { class: "button small", id: "story" }),
+      h(
+        "a",
+        { class: "button small", href: "docs", target: "_blank", rel: "noopener" },
+        icon("book"),
+        "API docs",
+        h("span", { class: "unseen" }, " (opens a new tab)"),
+      ),
       button([icon("reset"), "Reset"], () => askToReset(showAgain), { class: "button small", id: "reset" }),
     ),
   );
@@ -26,7 +38,10 @@ export function demoBar(showAgain) {
 function askToReset(showAgain) {
   ask(
     "Reset the demo?",
-    ["Records, model and keys of the demo workspace are as at first: keys that were made are gone, deactivated ones are active again.", "Who is signed in stays signed in."],
+    [
+      "Records, model and keys are as they were at first: new keys are gone, deactivated ones are active again.",
+      "Who is signed in stays signed in.",
+    ],
     "Reset",
     async () => {
       await call("POST", "standin/reset", { body: {} });

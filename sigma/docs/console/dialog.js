@@ -7,7 +7,10 @@ export function openDialog(title, build, { isWide = false, mayEscape = () => tru
   const opener = document.activeElement;
   const heading = h("h2", { id: "dialog-title", tabindex: "-1" }, title);
   const dialog = h("dialog", { "aria-labelledby": "dialog-title", class: isWide ? "wide" : "" }, heading);
-  append(dialog, build(() => dialog.close(), heading));
+  append(
+    dialog,
+    build(() => dialog.close(), heading),
+  );
   dialog.addEventListener("cancel", (event) => mayEscape() || event.preventDefault());
   dialog.addEventListener("close", () => {
     dialog.remove();
@@ -26,16 +29,20 @@ export function closeDialogs() {
 export function ask(title, paragraphs, label, action) {
   openDialog(title, (close) => {
     const problem = h("p", { class: "problem", role: "alert" });
-    const act = button(label, async () => {
-      act.disabled = true;
-      try {
-        await action();
-        close();
-      } catch (error) {
-        act.disabled = false;
-        problem.textContent = error.message;
-      }
-    }, { class: "button danger" });
+    const act = button(
+      label,
+      async () => {
+        act.disabled = true;
+        try {
+          await action();
+          close();
+        } catch (error) {
+          act.disabled = false;
+          problem.textContent = error.message;
+        }
+      },
+      { class: "button danger" },
+    );
     return [
       paragraphs.map((text) => text && h("p", {}, text)),
       problem,

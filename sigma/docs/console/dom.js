@@ -13,7 +13,9 @@ export function h(name, attributes = {}, ...children) {
 }
 
 export function append(element, ...children) {
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
 }
 
 export function icon(name) {

@@ -4,8 +4,9 @@ import { h } from "./dom.js";
 
 /** Return what was needed and what was held in one line, or what the service said; nothing of a success. */
 export function reason(entry) {
-  if (entry.step === "permission" && entry.needed) return h("span", {}, "needs ", h("b", {}, entry.needed), heldBy(entry));
-  return entry.status >= 400 ? entry.message ?? entry.code : null;
+  if (entry.step === "permission" && entry.needed)
+    return h("span", {}, "needs ", h("b", {}, entry.needed), heldBy(entry));
+  return entry.status >= 400 ? (entry.message ?? entry.code) : null;
 }
 
 function heldBy({ caller, held }) {

@@ -39,7 +39,17 @@ export function faultsOf(key, routes) {
   }
 
   load();
-  return h("section", { class: "part faults" }, h("h2", {}, "Faults on demand"), h("p", { class: "hint" }, "Its calls fail as told here, after its permission was checked; the first rule that fits decides. Other keys notice nothing."), list);
+  return h(
+    "section",
+    { class: "part faults" },
+    h("h2", {}, "Faults on demand"),
+    h(
+      "p",
+      { class: "hint" },
+      "Its calls fail as told here, once its permission is checked; the first rule that fits decides.",
+    ),
+    list,
+  );
 }
 
 function ruleList(rules, remove) {
@@ -50,7 +60,10 @@ function ruleList(rules, remove) {
       {},
       h("span", {}, data(describeRule(rule))),
       h("span", { class: "hint" }, `fired ${count(rule.hits ?? 0, "time")}`),
-      button("Remove", () => remove(index).catch((error) => notify(error.message, "bad")), { class: "button small", id: `remove-fault-${index}` }),
+      button("Remove", () => remove(index).catch((error) => notify(error.message, "bad")), {
+        class: "button small",
+        id: `remove-fault-${index}`,
+      }),
     ),
   );
   return h("ol", { class: "rules" }, items);
@@ -70,15 +83,23 @@ export function describeRule({ on, status, retryAfter, delayMs, after, times, pr
 }
 
 function recipes(add) {
-  const buttons = RECIPES.map(([label, rule], index) => button(label, () => add(rule).catch((error) => notify(error.message, "bad")), { class: "button small", id: `recipe-${index}` }));
+  const buttons = RECIPES.map(([label, rule], index) =>
+    button(label, () => add(rule).catch((error) => notify(error.message, "bad")), {
+      class: "button small",
+      id: `recipe-${index}`,
+    }),
+  );
   return h("div", { class: "recipes", role: "group", "aria-label": "Common faults" }, buttons);
 }
 
 function ownRule(routes, add) {
-  const paths = routes.filter(({ permission }) => !["public", "session"].includes(permission)).map(({ method, path }) => `${method} ${path.replace("/api/v1", "")}`);
+  const paths = routes
+    .filter(({ permission }) => !["public", "session"].includes(permission))
+    .map(({ method, path }) => `${method} ${path.replace("/api/v1", "")}`);
   const rule = {};
   const set = (name, read) => (value) => (rule[name] = value === "" ? undefined : read(value));
-  const input = (name, attributes) => h("input", { type: "number", min: "0", ...attributes, change: (event) => set(name, Number)(event.target.value) });
+  const input = (name, attributes) =>
+    h("input", { type: "number", min: "0", ...attributes, change: (event) => set(name, Number)(event.target.value) });
   const problem = h("p", { class: "problem", role: "alert" });
   const submit = (event) => {
     event.preventDefault();
@@ -93,7 +114,14 @@ function ownRule(routes, add) {
       "form",
       { submit, class: "grid" },
       field("Calls", select([["", "Every call"], ...paths.map((text) => [text, text])], "", set("on", String))),
-      field("Status", select([["", "As usual"], ...STATUSES.map((status) => [String(status), String(status)])], "", set("status", Number))),
+      field(
+        "Status",
+        select(
+          [["", "As usual"], ...STATUSES.map((status) => [String(status), String(status)])],
+          "",
+          set("status", Number),
+        ),
+      ),
       field("Retry-After, in seconds", input("retryAfter")),
       field("Delay, in milliseconds", input("delayMs", { max: "30000" })),
       field("After how many calls", input("after")),

@@ -15,10 +15,20 @@ export function historyOf(shown, signal) {
   const more = h("div");
 
   async function load() {
-    const page = await get(path`api/v1/records/${shown.record.id}/audit-log` + query({ offset: items.length, limit: PAGE }), signal);
+    const page = await get(
+      path`api/v1/records/${shown.record.id}/audit-log` + query({ offset: items.length, limit: PAGE }),
+      signal,
+    );
     items.push(...page.items);
-    replace(list, items.map((item) => entryOf(item, shown)));
-    replace(more, items.length < page.total && button(`Show more of ${count(page.total, "change")}`, load, { class: "button small", id: "more-history" }));
+    replace(
+      list,
+      items.map((item) => entryOf(item, shown)),
+    );
+    replace(
+      more,
+      items.length < page.total &&
+        button(`Show more of ${count(page.total, "change")}`, load, { class: "button small", id: "more-history" }),
+    );
   }
 
   load().catch((error) => error.name !== "AbortError" && replace(more, h("p", { class: "problem" }, error.message)));
@@ -30,8 +40,20 @@ function entryOf({ entityId, action, userId, timestamp, changes }, shown) {
   return h(
     "li",
     { class: action },
-    h("p", { class: "what" }, h("b", { title: userId }, data(shown.names.get(userId) ?? userId)), ` ${VERBS[action] ?? action} `, isVariant ? ["variant ", h("code", {}, entityId)] : "the record", " · ", ago(timestamp)),
-    h("ul", {}, changes.map((change) => changeOf(change, shown))),
+    h(
+      "p",
+      { class: "what" },
+      h("b", { title: userId }, data(shown.names.get(userId) ?? userId)),
+      ` ${VERBS[action] ?? action} `,
+      isVariant ? ["variant ", h("code", {}, entityId)] : "the record",
+      " · ",
+      ago(timestamp),
+    ),
+    h(
+      "ul",
+      {},
+      changes.map((change) => changeOf(change, shown)),
+    ),
   );
 }
 
@@ -39,11 +61,17 @@ function changeOf({ attribute: alias, scope, oldValue, newValue }, { attributes,
   const attribute = attributes.find((item) => item.alias === alias);
   const isState = alias === "lifecycleStateId";
   const states = model.workflows.get(schema?.workflowId)?.states ?? [];
-  const show = (value) => (isState ? data(states.find(({ id }) => id === value)?.name ?? value ?? "none") : showValue(value, attribute, model));
+  const show = (value) =>
+    isState ? data(states.find(({ id }) => id === value)?.name ?? value ?? "none") : showValue(value, attribute, model);
   return h(
     "li",
     {},
-    h("span", { class: "attribute" }, data(isState ? "State" : attribute?.name ?? alias), Object.keys(scope).length > 0 && h("span", { class: "scope" }, data(scopeName(scope, model)))),
+    h(
+      "span",
+      { class: "attribute" },
+      data(isState ? "State" : (attribute?.name ?? alias)),
+      Object.keys(scope).length > 0 && h("span", { class: "scope" }, data(scopeName(scope, model))),
+    ),
     h("span", { class: "before" }, unseen("from "), show(oldValue)),
     h("span", { class: "arrow", "aria-hidden": "true" }, "→"),
     h("span", { class: "after" }, unseen("to "), show(newValue)),

@@ -29,7 +29,8 @@ export function askToDelete(key, done) {
     `Delete “${key.name}”?`,
     [
       key.active && inUse(key),
-      key.active && "Every call with it is refused with 401 from the next request on, as with a key that never existed.",
+      key.active &&
+        "Every call with it is refused with 401 from the next request on, as with a key that never existed.",
       "The key goes for good, and what is known of its use with it.",
     ],
     "Delete",

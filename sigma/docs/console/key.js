@@ -30,7 +30,14 @@ export async function showKey(id, signal) {
   }
 
   draw(key);
-  const node = h("section", { class: "key" }, h("a", { class: "back", href: link(["keys"]) }, icon("back"), "API keys"), top, mayCall(key, routes), session.isDemo && faultsOf(key, routes));
+  const node = h(
+    "section",
+    { class: "key" },
+    h("a", { class: "back", href: link(["keys"]) }, icon("back"), "API keys"),
+    top,
+    mayCall(key, routes),
+    session.isDemo && faultsOf(key, routes),
+  );
   return { title: key.name, node, ready: () => every(REFRESH_EVERY, refresh, signal) };
 }
 
@@ -57,25 +64,58 @@ function header(key, refresh) {
 
 function facts(key) {
   const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
-  return h("dl", { class: "facts" }, fact("State", stateOf(key)), fact("Last used", lastUsed(key)), fact("Made", ago(key.createdAt)));
+  return h(
+    "dl",
+    { class: "facts" },
+    fact("State", stateOf(key)),
+    fact("Last used", lastUsed(key)),
+    fact("Made", ago(key.createdAt)),
+  );
 }
 
 function holdings(key, permissions) {
   const rows = permissions.map(({ name, sentence }) =>
-    h("tr", {}, h("td", {}, mark(key, name)), h("th", { scope: "row" }, h("code", {}, name)), h("td", { class: "text" }, sentence), h("td", {}, useOf(key, name))),
+    h(
+      "tr",
+      {},
+      h("td", {}, mark(key, name)),
+      h("th", { scope: "row" }, h("code", {}, name)),
+      h("td", { class: "text" }, sentence),
+      h("td", {}, useOf(key, name)),
+    ),
   );
-  const others = Object.keys(key.refused ?? {}).filter((name) => !permissions.some((permission) => permission.name === name));
+  const others = Object.keys(key.refused ?? {}).filter(
+    (name) => !permissions.some((permission) => permission.name === name),
+  );
   const more = others.map((name) =>
-    h("tr", {}, h("td", {}, mark(key, name)), h("th", { scope: "row" }, h("code", {}, name)), h("td", { class: "text" }, "Routes for people, which no key may call"), h("td", {}, useOf(key, name))),
+    h(
+      "tr",
+      {},
+      h("td", {}, mark(key, name)),
+      h("th", { scope: "row" }, h("code", {}, name)),
+      h("td", { class: "text" }, "Routes for people, which no key may call"),
+      h("td", {}, useOf(key, name)),
+    ),
   );
-  return h("section", { class: "part" }, h("h2", {}, "Permissions"), table("Permissions of the key", ["", "Permission", "Allows", "Use"], h("tbody", {}, rows, more)));
+  return h(
+    "section",
+    { class: "part" },
+    h("h2", {}, "Permissions"),
+    table("Permissions of the key", ["", "Permission", "Allows", "Use"], h("tbody", {}, rows, more)),
+  );
 }
 
 function useOf(key, permission) {
   const { kind } = standing(key, permission);
   if (kind === "used") return ["last used ", ago(key.permissionUse[permission])];
   if (kind === "unused") return h("span", { class: "faint" }, "never used");
-  if (kind === "refused") return h("span", { class: "bad" }, `refused ${count(key.refused[permission].count, "time")}, last `, ago(key.refused[permission].lastAt));
+  if (kind === "refused")
+    return h(
+      "span",
+      { class: "bad" },
+      `refused ${count(key.refused[permission].count, "time")}, last `,
+      ago(key.refused[permission].lastAt),
+    );
   return h("span", { class: "faint" }, "not held");
 }
 
@@ -84,20 +124,37 @@ function advice(key) {
   if (!key.lastUsedAt || !key.unused?.length) return null;
   const enough = key.permissions.filter((permission) => !key.unused.includes(permission));
   const text = enough.length ? `A key with ${enough.join(" and ")} would be enough so far.` : "";
-  return h("p", { class: "advice" }, icon("clock"), `${key.unused.join(" and ")} ${key.unused.length === 1 ? "was" : "were"} never used. ${text}`);
+  return h(
+    "p",
+    { class: "advice" },
+    icon("clock"),
+    `${key.unused.join(" and ")} ${key.unused.length === 1 ? "was" : "were"} never used. ${text}`,
+  );
 }
 
 function mayCall(key, routes) {
   const guarded = routes.filter((route) => route.permission !== "public");
   const body = h("tbody");
   const shown = h("p", { class: "hint", role: "status" });
-  const text = h("input", { type: "search", "aria-label": "Filter the routes", placeholder: "Filter: records, DELETE, update-model …", input: draw });
+  const text = h("input", {
+    type: "search",
+    "aria-label": "Filter the routes",
+    placeholder: "Filter: records, DELETE, update-model …",
+    input: draw,
+  });
   const only = h("input", { type: "checkbox", id: "only-allowed", checked: true, change: draw });
 
   function draw() {
     const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = guarded.filter((route) => (!only.checked || key.permissions.includes(route.permission)) && words.every((word) => textOf(route).includes(word)));
-    replace(body, found.map((route) => routeRow(route, key)));
+    const found = guarded.filter(
+      (route) =>
+        (!only.checked || key.permissions.includes(route.permission)) &&
+        words.every((word) => textOf(route).includes(word)),
+    );
+    replace(
+      body,
+      found.map((route) => routeRow(route, key)),
+    );
     shown.textContent = `${found.length} of ${count(guarded.length, "route")}`;
   }
 
@@ -106,7 +163,13 @@ function mayCall(key, routes) {
     "section",
     { class: "part" },
     h("h2", {}, "What it may call"),
-    h("div", { class: "filters" }, text, h("label", { for: "only-allowed", class: "check" }, only, "only what it may call"), shown),
+    h(
+      "div",
+      { class: "filters" },
+      text,
+      h("label", { for: "only-allowed", class: "check" }, only, "only what it may call"),
+      shown,
+    ),
     table("Routes of the API", ["", "Method", "Path", "What it does", "Needs"], body, { class: "routes" }),
   );
 }
@@ -120,7 +183,16 @@ function routeRow(route, key) {
   return h(
     "tr",
     { class: isAllowed ? "" : "denied" },
-    h("td", {}, h("span", { class: `mark ${isAllowed ? "used" : "absent"}` }, icon(isAllowed ? "check" : "cross"), h("span", { class: "unseen" }, isAllowed ? "allowed" : "not allowed"))),
+    h(
+      "td",
+      {},
+      h(
+        "span",
+        { class: `mark ${isAllowed ? "used" : "absent"}` },
+        icon(isAllowed ? "check" : "cross"),
+        h("span", { class: "unseen" }, isAllowed ? "allowed" : "not allowed"),
+      ),
+    ),
     h("td", {}, h("span", { class: "method" }, route.method)),
     h("th", { scope: "row" }, h("code", {}, data(route.path.replace("/api/v1", "")))),
     h("td", { class: "text" }, route.summary),

@@ -41,7 +41,12 @@ export async function showKeys(place, signal) {
     h(
       "header",
       { class: "head" },
-      h("div", {}, h("h1", {}, "API keys"), h("p", { class: "lead" }, "The credentials of integrations, each with no more permissions than it needs.")),
+      h(
+        "div",
+        {},
+        h("h1", {}, "API keys"),
+        h("p", { class: "lead" }, "The credentials of integrations, each with no more permissions than it needs."),
+      ),
       button([icon("plus"), "New key"], create, { class: "button primary", id: "new-key" }),
     ),
     shown,
@@ -51,7 +56,13 @@ export async function showKeys(place, signal) {
 
 function forbidden() {
   const role = h("code", {}, session.user.roleId);
-  const text = ["Your role ", role, " may not manage API keys; that takes a role with ", h("code", {}, "canManageRoles"), "."];
+  const text = [
+    "Your role ",
+    role,
+    " may not manage API keys; that takes a role with ",
+    h("code", {}, "canManageRoles"),
+    ".",
+  ];
   return h("section", {}, h("h1", {}, "API keys"), h("div", { class: "panel empty" }, icon("keys"), h("p", {}, text)));
 }
 
@@ -69,7 +80,9 @@ function noKeys(create) {
 function keyTable(keys, permissions, refresh) {
   const heads = [
     "Name",
-    ...permissions.map(({ name, sentence }) => h("th", { scope: "col", class: "permission", title: sentence }, breakable(name))),
+    ...permissions.map(({ name, sentence }) =>
+      h("th", { scope: "col", class: "permission", title: sentence }, breakable(name)),
+    ),
     "Last used",
     "State",
     h("th", { scope: "col", class: "end" }, "Action"),
@@ -86,7 +99,12 @@ function keyRow(key, permissions, refresh) {
   return h(
     "tr",
     { class: key.active ? "" : "inactive" },
-    h("th", { scope: "row" }, h("a", { class: "name", dir: "auto", href: link(["keys", key.id]), id: `open-${key.id}` }, key.name), h("span", { class: "id" }, key.id)),
+    h(
+      "th",
+      { scope: "row" },
+      h("a", { class: "name", dir: "auto", href: link(["keys", key.id]), id: `open-${key.id}` }, key.name),
+      h("span", { class: "id" }, key.id),
+    ),
     permissions.map(({ name }) => h("td", { class: "permission", "data-label": name }, mark(key, name))),
     h("td", { "data-label": "Last used" }, lastUsed(key)),
     h("td", { "data-label": "State" }, stateOf(key)),

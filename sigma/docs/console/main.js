@@ -32,10 +32,21 @@ function askWho(reason) {
 }
 
 function open() {
-  const links = Object.entries(NAMES).map(([view, name]) => h("a", { href: `#/${view}`, "data-view": view }, icon(view), name));
+  const links = Object.entries(NAMES).map(([view, name]) =>
+    h("a", { href: `#/${view}`, "data-view": view }, icon(view), name),
+  );
   const main = h("main", { id: "main", tabindex: "-1" });
   const outage = h("div", { class: "outage", role: "alert", hidden: true });
-  replace(app, skipLink(main), h("div", { class: "frame" }, side(links), h("div", { class: "page" }, session.isDemo && demoBar(showAgain), outage, main)));
+  replace(
+    app,
+    skipLink(main),
+    h(
+      "div",
+      { class: "frame" },
+      side(links),
+      h("div", { class: "page" }, session.isDemo && demoBar(showAgain), outage, main),
+    ),
+  );
   router = new Router(VIEWS, main, (view) => markCurrent(links, view));
   router.show();
 }
@@ -78,14 +89,22 @@ function showOutage(isDown) {
   const outage = document.querySelector(".outage");
   if (!outage) return;
   outage.hidden = !isDown;
-  replace(outage, isDown && [icon("warning"), "The service does not answer. The console tries again every two seconds; what is shown may be old."]);
+  replace(
+    outage,
+    isDown && [
+      icon("warning"),
+      "The service does not answer. The console tries again every two seconds; what is shown may be old.",
+    ],
+  );
   if (!isDown) {
     announce("The service answers again.");
     showAgain();
   }
 }
 
-events.addEventListener("ended", (event) => askWho(`Your session has ended: ${event.detail}. Sign in to go on where you were.`));
+events.addEventListener("ended", (event) =>
+  askWho(`Your session has ended: ${event.detail}. Sign in to go on where you were.`),
+);
 events.addEventListener("down", () => showOutage(true));
 events.addEventListener("up", () => showOutage(false));
 setInterval(refreshTimes, 1000);

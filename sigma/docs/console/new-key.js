@@ -12,24 +12,37 @@ import { copyable, snippets } from "./snippets.js";
 export async function makeKey(permissions, done) {
   const { routes } = await catalogue();
   let made = null;
-  openDialog("New key", (close, heading) => {
-    const content = h("div");
-    const show = async (body) => {
-      made = await call("POST", "api/v1/api-keys", { body });
-      heading.textContent = "Your new key";
-      replace(content, secretOf(made, close));
-      heading.focus();
-      announce("The key is made. Copy it now: it will not be shown again.");
-      done();
-    };
-    replace(content, form(permissions, routes, show, close));
-    return content;
-  }, { isWide: true, mayEscape: () => made === null });
+  openDialog(
+    "New key",
+    (close, heading) => {
+      const content = h("div");
+      const show = async (body) => {
+        made = await call("POST", "api/v1/api-keys", { body });
+        heading.textContent = "Your new key";
+        replace(content, secretOf(made, close));
+        heading.focus();
+        announce("The key is made. Copy it now: it will not be shown again.");
+        done();
+      };
+      replace(content, form(permissions, routes, show, close));
+      return content;
+    },
+    { isWide: true, mayEscape: () => made === null },
+  );
 }
 
 function form(permissions, routes, send, close) {
-  const name = h("input", { name: "name", required: true, maxlength: "200", autocomplete: "off", placeholder: "Shop sync", autofocus: true });
-  const boxes = permissions.map(({ name }) => h("input", { type: "checkbox", name: "permission", value: name, id: `may-${name}` }));
+  const name = h("input", {
+    name: "name",
+    required: true,
+    maxlength: "200",
+    autocomplete: "off",
+    placeholder: "Shop sync",
+    autofocus: true,
+  });
+  const boxes = permissions.map(({ name }) =>
+    h("input", { type: "checkbox", name: "permission", value: name, id: `may-${name}` }),
+  );
   const problem = h("p", { class: "problem", role: "alert" });
 
   async function submit(event) {
@@ -48,9 +61,19 @@ function form(permissions, routes, send, close) {
     "form",
     { submit },
     field("Name", name, "Who will use it; people see it in the list, and in the record of requests."),
-    h("fieldset", {}, h("legend", {}, "Permissions"), permissions.map((permission, index) => option(permission, boxes[index], routes))),
+    h(
+      "fieldset",
+      {},
+      h("legend", {}, "Permissions"),
+      permissions.map((permission, index) => option(permission, boxes[index], routes)),
+    ),
     problem,
-    h("div", { class: "actions" }, button("Cancel", close), h("button", { class: "button primary", type: "submit" }, "Make the key")),
+    h(
+      "div",
+      { class: "actions" },
+      button("Cancel", close),
+      h("button", { class: "button primary", type: "submit" }, "Make the key"),
+    ),
   );
 }
 
@@ -67,7 +90,11 @@ function option({ name, sentence }, box, routes) {
 
 function secretOf(key, close) {
   return [
-    h("p", { class: "warning" }, "This is the only time that the key is shown. Copy it now; the service keeps only its hash."),
+    h(
+      "p",
+      { class: "warning" },
+      "This is the only time that the key is shown. Copy it now; the service keeps only its hash.",
+    ),
     copyable(key.rawKey, "The key", { class: "secret" }),
     tabs(snippets(key)),
     h("div", { class: "actions" }, button("I have stored it", close, { class: "button primary" })),
@@ -76,7 +103,20 @@ function secretOf(key, close) {
 
 function tabs(items) {
   const panel = h("div", { role: "tabpanel", id: "snippet" });
-  const heads = items.map(([name], index) => h("button", { type: "button", role: "tab", "aria-controls": "snippet", id: `tab-${index}`, click: () => choose(index), keydown: (event) => step(event, index) }, name));
+  const heads = items.map(([name], index) =>
+    h(
+      "button",
+      {
+        type: "button",
+        role: "tab",
+        "aria-controls": "snippet",
+        id: `tab-${index}`,
+        click: () => choose(index),
+        keydown: (event) => step(event, index),
+      },
+      name,
+    ),
+  );
 
   function choose(index) {
     heads.forEach((head, at) => {

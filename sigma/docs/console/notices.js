@@ -22,7 +22,10 @@ export function notify(text, kind = "good") {
 /** Copy a text, and say so. Browsers have no clipboard for pages of hosts by http, but for loopback. */
 export async function copy(text, what) {
   const isCopied = await copyText(text);
-  notify(isCopied ? `${what} copied` : "The browser does not let this page copy: select the text, and copy it by hand", isCopied ? "good" : "bad");
+  notify(
+    isCopied ? `${what} copied` : "The browser does not let this page copy: select the text, and copy it by hand",
+    isCopied ? "good" : "bad",
+  );
 }
 
 async function copyText(text) {

@@ -20,7 +20,13 @@ export async function showRecord(id, signal) {
   async function load() {
     const shown = await fetchRecord(id, signal);
     title = nameOf(shown.record, shown.attributes);
-    replace(node, h("a", { class: "back", href: link(["records"], { schema: shown.record.schemaId }) }, icon("back"), "Records"), header(shown, title), columns(shown, load), historyOf(shown, signal));
+    replace(
+      node,
+      h("a", { class: "back", href: link(["records"], { schema: shown.record.schemaId }) }, icon("back"), "Records"),
+      header(shown, title),
+      columns(shown, load),
+      historyOf(shown, signal),
+    );
   }
 
   await load();
@@ -51,7 +57,22 @@ function header({ record, schema, names }, title) {
   return h(
     "header",
     { class: "head" },
-    h("div", {}, h("h1", { dir: "auto" }, title), h("p", { class: "lead" }, h("code", {}, record.id), " · ", data(schema?.name ?? record.schemaId), " · changed ", ago(record.updatedAt), " by ", data(names.get(record.updatedBy) ?? record.updatedBy))),
+    h(
+      "div",
+      {},
+      h("h1", { dir: "auto" }, title),
+      h(
+        "p",
+        { class: "lead" },
+        h("code", {}, record.id),
+        " · ",
+        data(schema?.name ?? record.schemaId),
+        " · changed ",
+        ago(record.updatedAt),
+        " by ",
+        data(names.get(record.updatedBy) ?? record.updatedBy),
+      ),
+    ),
   );
 }
 
@@ -68,8 +89,21 @@ function lifecycle({ record, schema, model, transitions, completeness }, reload)
   const workflow = model.workflows.get(schema?.workflowId);
   if (!workflow) return null;
   const ways = workflow.transitions.filter(({ fromStateId }) => fromStateId === record.lifecycleStateId);
-  const items = ways.map((way) => wayItem(way, transitions.some(({ id }) => id === way.id), { record, workflow, completeness }, reload));
-  return h("section", { class: "card" }, h("h2", {}, "State"), stateMark(record, stateOf(record, schema, model)), items.length ? h("ul", { class: "ways" }, items) : h("p", { class: "hint" }, "No transition leads on from here."));
+  const items = ways.map((way) =>
+    wayItem(
+      way,
+      transitions.some(({ id }) => id === way.id),
+      { record, workflow, completeness },
+      reload,
+    ),
+  );
+  return h(
+    "section",
+    { class: "card" },
+    h("h2", {}, "State"),
+    stateMark(record, stateOf(record, schema, model)),
+    items.length ? h("ul", { class: "ways" }, items) : h("p", { class: "hint" }, "No transition leads on from here."),
+  );
 }
 
 function wayItem(way, isOpen, { record, workflow, completeness }, reload) {
@@ -84,7 +118,11 @@ function wayItem(way, isOpen, { record, workflow, completeness }, reload) {
   return h(
     "li",
     {},
-    button([data(name), h("span", { class: "to" }, " → ", data(to.name))], move, { class: "button small", id: `way-${way.id}`, disabled: !isOpen }),
+    button([data(name), h("span", { class: "to" }, " → ", data(to.name))], move, {
+      class: "button small",
+      id: `way-${way.id}`,
+      disabled: !isOpen,
+    }),
     !isOpen && h("p", { class: "hint" }, blockedBy(way, completeness)),
   );
 }
@@ -98,13 +136,27 @@ function completeness({ completeness: { score, missing, states }, attributes, mo
   const name = (alias) => attributes.find((attribute) => attribute.alias === alias)?.name ?? alias;
   const meter = h("meter", { min: "0", max: "100", value: String(score), "aria-label": "Completeness" });
   const workflow = model.workflows.get(schema?.workflowId);
-  const others = states.map((state) => h("li", {}, data(workflow?.states.find(({ id }) => id === state.stateId)?.name ?? state.stateId), h("b", {}, `${state.score} %`)));
+  const others = states.map((state) =>
+    h(
+      "li",
+      {},
+      data(workflow?.states.find(({ id }) => id === state.stateId)?.name ?? state.stateId),
+      h("b", {}, `${state.score} %`),
+    ),
+  );
   return h(
     "section",
     { class: "card" },
     h("h2", {}, "Completeness"),
     h("p", { class: "score" }, h("b", {}, `${score} %`), meter),
-    missing.length ? h("p", {}, "Missing: ", missing.map((alias, index) => [index ? ", " : "", h("b", {}, data(name(alias)))])) : h("p", { class: "hint" }, "Nothing that this state requires is missing."),
+    missing.length
+      ? h(
+          "p",
+          {},
+          "Missing: ",
+          missing.map((alias, index) => [index ? ", " : "", h("b", {}, data(name(alias)))]),
+        )
+      : h("p", { class: "hint" }, "Nothing that this state requires is missing."),
     others.length > 0 && h("details", {}, h("summary", {}, "In every state"), h("ul", { class: "scores" }, others)),
   );
 }
@@ -112,12 +164,29 @@ function completeness({ completeness: { score, missing, states }, attributes, mo
 function variants({ record, schema, variants: list, attributes }) {
   if (!schema?.variantEnabled) return null;
   const items = list.map((variant) =>
-    h("li", { class: `level-${Math.min(variant.level, 4)}` }, h("a", { href: link(["records", record.id, "variants", variant.id]), dir: "auto" }, nameOf(variant, attributes)), h("span", { class: "hint" }, `${number(Object.keys(variant.values).length)} of its own`)),
+    h(
+      "li",
+      { class: `level-${Math.min(variant.level, 4)}` },
+      h("a", { href: link(["records", record.id, "variants", variant.id]), dir: "auto" }, nameOf(variant, attributes)),
+      h("span", { class: "hint" }, `${number(Object.keys(variant.values).length)} of its own`),
+    ),
   );
-  return h("section", { class: "card" }, h("h2", {}, "Variants"), items.length ? h("ul", { class: "variants" }, items) : h("p", { class: "hint" }, "None."));
+  return h(
+    "section",
+    { class: "card" },
+    h("h2", {}, "Variants"),
+    items.length ? h("ul", { class: "variants" }, items) : h("p", { class: "hint" }, "None."),
+  );
 }
 
 function categories({ categories: list }) {
-  const items = list.map((category) => h("li", {}, data(category.name), h("span", { class: "hint" }, category.catalogId)));
-  return h("section", { class: "card" }, h("h2", {}, "Categories"), items.length ? h("ul", { class: "variants" }, items) : h("p", { class: "hint" }, "In none."));
+  const items = list.map((category) =>
+    h("li", {}, data(category.name), h("span", { class: "hint" }, category.catalogId)),
+  );
+  return h(
+    "section",
+    { class: "card" },
+    h("h2", {}, "Categories"),
+    items.length ? h("ul", { class: "variants" }, items) : h("p", { class: "hint" }, "In none."),
+  );
 }

@@ -31,12 +31,20 @@ class RecordTable {
       schema: parameters.get("schema") ?? model.schemas[0]?.id ?? "",
       q: parameters.get("q") ?? "",
       offset: Number(parameters.get("offset")) || 0,
-      scope: Object.fromEntries([...model.dimensions.values()].map(({ id, defaultSegmentId }) => [id, parameters.get(id) ?? defaultSegmentId])),
+      scope: Object.fromEntries(
+        [...model.dimensions.values()].map(({ id, defaultSegmentId }) => [id, parameters.get(id) ?? defaultSegmentId]),
+      ),
     };
     this.filters = h("div", { class: "filters" });
     this.list = h("div");
     this.amount = h("p", { class: "hint amount", role: "status" });
-    this.node = h("section", { class: "records" }, h("header", { class: "head" }, h("div", {}, h("h1", {}, "Records"), this.lead())), this.filters, this.list);
+    this.node = h(
+      "section",
+      { class: "records" },
+      h("header", { class: "head" }, h("div", {}, h("h1", {}, "Records"), this.lead())),
+      this.filters,
+      this.list,
+    );
   }
 
   lead() {
@@ -45,7 +53,11 @@ class RecordTable {
 
   async load() {
     const { schema, q, offset } = this.chosen;
-    if (!schema) return replace(this.list, empty("No schema yet", "Records follow a schema; the model of this workspace has none."));
+    if (!schema)
+      return replace(
+        this.list,
+        empty("No schema yet", "Records follow a schema; the model of this workspace has none."),
+      );
     const address = q.trim() ? "api/v1/search/text" : "api/v1/records";
     const [attributes, page] = await Promise.all([
       loadAttributes(schema, this.signal),
@@ -59,7 +71,9 @@ class RecordTable {
   draw() {
     if (!this.filters.children.length || this.drawnFor !== this.chosen.schema) this.drawFilters();
     const { items, total, offset } = this.page;
-    const range = items.length ? `${number(offset + 1)}–${number(offset + items.length)} of ${count(total, "record")}` : count(total, "record");
+    const range = items.length
+      ? `${number(offset + 1)}–${number(offset + items.length)} of ${count(total, "record")}`
+      : count(total, "record");
     this.amount.textContent = range;
     if (!items.length) return replace(this.list, this.nothing());
     replace(this.list, this.table(items), this.pager(total, offset));
@@ -69,10 +83,25 @@ class RecordTable {
     this.drawnFor = this.chosen.schema;
     const used = new Set(this.attributes.flatMap(({ dimensionIds }) => dimensionIds));
     const dimensions = [...this.model.dimensions.values()].filter(({ id }) => used.has(id));
-    const search = h("input", { type: "search", id: "search", "aria-label": "Search", placeholder: "Search in texts", value: this.chosen.q, input: () => this.search(search.value) });
+    const search = h("input", {
+      type: "search",
+      id: "search",
+      "aria-label": "Search",
+      placeholder: "Search in texts",
+      value: this.chosen.q,
+      input: () => this.search(search.value),
+    });
     replace(
       this.filters,
-      labelled("Schema", select(this.model.schemas.map(({ id, name }) => [id, name]), this.chosen.schema, (schema) => this.choose({ schema, offset: 0 }), { id: "schema" })),
+      labelled(
+        "Schema",
+        select(
+          this.model.schemas.map(({ id, name }) => [id, name]),
+          this.chosen.schema,
+          (schema) => this.choose({ schema, offset: 0 }),
+          { id: "schema" },
+        ),
+      ),
       dimensions.map((dimension) => this.scopeFilter(dimension)),
       search,
       this.amount,
@@ -86,7 +115,15 @@ class RecordTable {
       this.draw();
       announce(`${name}: ${segments.find((item) => item.id === segment).name}`);
     };
-    return labelled(name, select(segments.map((segment) => [segment.id, segment.name]), this.chosen.scope[id], change, { id: `scope-${id}` }));
+    return labelled(
+      name,
+      select(
+        segments.map((segment) => [segment.id, segment.name]),
+        this.chosen.scope[id],
+        change,
+        { id: `scope-${id}` },
+      ),
+    );
   }
 
   search(q) {
@@ -109,7 +146,12 @@ class RecordTable {
     const schema = this.model.schemas.find(({ id }) => id === this.chosen.schema);
     const title = titleOf(this.attributes);
     const columns = this.attributes.filter((attribute) => attribute !== title);
-    const heads = [title?.name ?? "Id", "State", ...columns.map(({ name }) => h("th", { scope: "col", dir: "auto" }, name)), "Updated"];
+    const heads = [
+      title?.name ?? "Id",
+      "State",
+      ...columns.map(({ name }) => h("th", { scope: "col", dir: "auto" }, name)),
+      "Updated",
+    ];
     const rows = items.map((record) =>
       h(
         "tr",
@@ -120,13 +162,19 @@ class RecordTable {
         h("td", {}, ago(record.updatedAt)),
       ),
     );
-    return table(`Records of the schema ${schema?.name ?? this.chosen.schema}`, heads, h("tbody", {}, rows), { class: "rows grid-table" });
+    return table(`Records of the schema ${schema?.name ?? this.chosen.schema}`, heads, h("tbody", {}, rows), {
+      class: "rows grid-table",
+    });
   }
 
   nameOf(record, title) {
     const value = title && valueIn(record.values[title.alias], this.chosen.scope, title, this.model);
     return [
-      h("a", { class: "name", dir: "auto", href: link(["records", record.id]), id: `open-${record.id}` }, String(value?.entry.value ?? record.id)),
+      h(
+        "a",
+        { class: "name", dir: "auto", href: link(["records", record.id]), id: `open-${record.id}` },
+        String(value?.entry.value ?? record.id),
+      ),
       h("span", { class: "id" }, record.id),
     ];
   }
@@ -135,16 +183,38 @@ class RecordTable {
     const value = valueIn(record.values[attribute.alias], this.chosen.scope, attribute, this.model);
     const shown = showValue(value?.entry.value, attribute, this.model);
     const number = attribute.type === "number" ? "end" : "";
-    return h("td", { class: number }, h("div", { class: "cut", title: typeof value?.entry.value === "string" ? value.entry.value : null }, shown));
+    return h(
+      "td",
+      { class: number },
+      h("div", { class: "cut", title: typeof value?.entry.value === "string" ? value.entry.value : null }, shown),
+    );
   }
 
   pager(total, offset) {
     const to = (offset, text, glyph) => {
       const isThere = offset >= 0 && offset < total;
-      return h("button", { type: "button", class: "button small", id: `page-${text}`, disabled: !isThere, click: () => this.turn(offset) }, glyph === "back" && icon(glyph), text, glyph === "next" && icon(glyph));
+      return h(
+        "button",
+        {
+          type: "button",
+          class: "button small",
+          id: `page-${text}`,
+          disabled: !isThere,
+          click: () => this.turn(offset),
+        },
+        glyph === "back" && icon(glyph),
+        text,
+        glyph === "next" && icon(glyph),
+      );
     };
     if (total <= PAGE && !offset) return null;
-    return h("nav", { class: "pager", "aria-label": "Pages" }, to(offset - PAGE, "Previous", "back"), h("span", {}, `Page ${Math.floor(offset / PAGE) + 1} of ${Math.ceil(total / PAGE)}`), to(offset + PAGE, "Next", "next"));
+    return h(
+      "nav",
+      { class: "pager", "aria-label": "Pages" },
+      to(offset - PAGE, "Previous", "back"),
+      h("span", {}, `Page ${Math.floor(offset / PAGE) + 1} of ${Math.ceil(total / PAGE)}`),
+      to(offset + PAGE, "Next", "next"),
+    );
   }
 
   async turn(offset) {

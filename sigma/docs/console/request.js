@@ -23,7 +23,13 @@ export async function requestPanel(id, known, close, signal) {
 }
 
 function panel(entry, routes, close) {
-  const heading = h("h2", { tabindex: "-1" }, h("span", { class: "method" }, entry.method), " ", h("span", { class: "path" }, data(shortPath(entry))));
+  const heading = h(
+    "h2",
+    { tabindex: "-1" },
+    h("span", { class: "method" }, entry.method),
+    " ",
+    h("span", { class: "path" }, data(shortPath(entry))),
+  );
   const why = reason(entry);
   return h(
     "article",
@@ -33,7 +39,13 @@ function panel(entry, routes, close) {
     why && h("p", { class: "why", dir: "auto" }, why),
     checkRow(entry),
     entry.message && entry.step === "permission" && h("p", { class: "said", dir: "auto" }, entry.message),
-    entry.ignored?.length > 0 && h("p", { class: "advice" }, icon("warning"), `The route does not know these parameters of the query: ${entry.ignored.join(", ")}`),
+    entry.ignored?.length > 0 &&
+      h(
+        "p",
+        { class: "advice" },
+        icon("warning"),
+        `The route does not know these parameters of the query: ${entry.ignored.join(", ")}`,
+      ),
     facts(entry),
     bodyOf("Request body", entry.requestBody),
     bodyOf("Response body", entry.responseBody),
@@ -43,7 +55,12 @@ function panel(entry, routes, close) {
 }
 
 function closing(heading, close) {
-  return h("header", {}, heading, button(icon("cross"), close, { class: "button quiet", "aria-label": "Close the request", id: "close-request" }));
+  return h(
+    "header",
+    {},
+    heading,
+    button(icon("cross"), close, { class: "button quiet", "aria-label": "Close the request", id: "close-request" }),
+  );
 }
 
 function facts(entry) {
@@ -68,7 +85,12 @@ function callerLink(entry) {
 
 function bodyOf(title, body) {
   const text = prettyBody(body);
-  return h("section", { class: "part" }, h("h3", {}, title), text ? copyable(text, title) : h("p", { class: "faint" }, "none"));
+  return h(
+    "section",
+    { class: "part" },
+    h("h3", {}, title),
+    text ? copyable(text, title) : h("p", { class: "faint" }, "none"),
+  );
 }
 
 function faultSection(caller, routes) {

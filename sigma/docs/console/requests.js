@@ -1,14 +1,14 @@
 // The requests to the API as they come, newest on top.
 
 import { call, get, OWN_PREFIX, query } from "./api.js";
-import { button, data, h, icon, replace, select, table } from "./dom.js";
-import { callerOf, reason, shortPath, statusBadge, tone } from "./entry.js";
+import { button, h, icon, replace, select, table } from "./dom.js";
 import { describeError } from "./errors.js";
-import { clock, count, exactTime, milliseconds } from "./format.js";
+import { count } from "./format.js";
 import { fetchKeys } from "./key-facts.js";
 import { announce, notify } from "./notices.js";
 import { requestPanel } from "./request.js";
-import { go, link, note } from "./router.js";
+import { requestRow, stepRows } from "./request-row.js";
+import { go, note } from "./router.js";
 import { session } from "./session.js";
 import { every } from "./timers.js";
 
@@ -45,23 +45,53 @@ class Journal {
     return h(
       "header",
       { class: "head" },
-      h("div", {}, h("h1", {}, "Requests"), h("p", { class: "lead" }, "Every call of the API as it was answered, and why; the last 500 are kept.")),
-      h("div", { class: "actions" }, this.live, this.pause, button("Clear", () => this.clear(), { class: "button small", id: "clear" })),
+      h(
+        "div",
+        {},
+        h("h1", {}, "Requests"),
+        h("p", { class: "lead" }, "Every call of the API as it was answered, and why; the last 500 are kept."),
+      ),
+      h(
+        "div",
+        { class: "actions" },
+        this.live,
+        this.pause,
+        button("Clear", () => this.clear(), { class: "button small", id: "clear" }),
+      ),
     );
   }
 
   filterRow() {
     const { status, key, path, own } = this.filters;
     const keys = h("span", { class: "slot" }, this.keyFilter([]));
-    if (session.flags.canManageRoles) fetchKeys(this.signal).then((list) => replace(keys, this.keyFilter(list))).catch(() => null);
-    const typed = h("input", { type: "search", "aria-label": "Path", placeholder: "Part of a path", value: path, input: () => this.filter({ path: typed.value }) });
+    if (session.flags.canManageRoles)
+      fetchKeys(this.signal)
+        .then((list) => replace(keys, this.keyFilter(list)))
+        .catch(() => null);
+    const typed = h("input", {
+      type: "search",
+      "aria-label": "Path",
+      placeholder: "Part of a path",
+      value: path,
+      input: () => this.filter({ path: typed.value }),
+    });
     return h(
       "div",
       { class: "filters" },
-      select([["", "Any status"], ...STATUSES.map((value) => [value, value])], status, (value) => this.filter({ status: value }), { "aria-label": "Status" }),
+      select(
+        [["", "Any status"], ...STATUSES.map((value) => [value, value])],
+        status,
+        (value) => this.filter({ status: value }),
+        { "aria-label": "Status" },
+      ),
       keys,
       typed,
-      h("label", { class: "check" }, h("input", { type: "checkbox", checked: own, change: (event) => this.filter({ own: event.target.checked }) }), "calls of this console"),
+      h(
+        "label",
+        { class: "check" },
+        h("input", { type: "checkbox", checked: own, change: (event) => this.filter({ own: event.target.checked }) }),
+        "calls of this console",
+      ),
       this.amount,
     );
   }
@@ -70,7 +100,9 @@ class Journal {
     const known = list.map(({ id, name }) => [id, name]);
     const chosen = this.filters.key;
     if (chosen && !list.some(({ id }) => id === chosen)) known.push([chosen, chosen]);
-    return select([["", "Any caller"], ...known], chosen, (value) => this.filter({ key: value }), { "aria-label": "Key" });
+    return select([["", "Any caller"], ...known], chosen, (value) => this.filter({ key: value }), {
+      "aria-label": "Key",
+    });
   }
 
   /** Go to another place of this view: a request opened or closed. Returns whether that is one. */
@@ -97,7 +129,10 @@ class Journal {
     } catch (error) {
       if (error.status === undefined || error.status === 401) throw error;
       this.isRefused = true;
-      replace(this.list, describeError(explain(error), () => this.load()));
+      replace(
+        this.list,
+        describeError(explain(error), () => this.load()),
+      );
     }
     this.drawPanel();
   }
@@ -127,7 +162,7 @@ class Journal {
     if (!came.length) return;
     this.untold.push(...came);
     if (!this.body.isConnected) return this.draw();
-    this.body.prepend(...came.map((entry) => this.row(entry, "fresh ")));
+    this.body.prepend(...came.map((entry) => requestRow(entry, parametersOf(this.filters), "fresh ")));
     while (this.body.rows.length > MOST) this.body.lastElementChild.remove();
     this.amount.textContent = count(this.body.rows.length, "request");
   }
@@ -147,7 +182,10 @@ class Journal {
     const shown = this.entries.filter((entry) => this.isShown(entry));
     this.amount.textContent = count(shown.length, "request");
     if (!shown.length) return replace(this.list, this.nothing());
-    replace(this.body, shown.map((entry) => this.row(entry)));
+    replace(
+      this.body,
+      shown.map((entry) => requestRow(entry, parametersOf(this.filters))),
+    );
     if (!this.body.isConnected) {
       const heads = ["Time", "Method", "Path", "Status", "Caller", h("th", { scope: "col", class: "end" }, "ms")];
       replace(this.list, table("Requests, newest first", heads, this.body, { class: "rows journal" }));
@@ -162,27 +200,14 @@ class Journal {
       { class: "panel empty" },
       icon("requests"),
       h("h2", {}, isFiltered ? "None like this" : "No requests yet"),
-      h("p", {}, isFiltered ? "No request that is kept fits the filters." : "They appear here within a second of being made. Call the API with a key, or play the story."),
+      h(
+        "p",
+        {},
+        isFiltered
+          ? "No request that is kept fits the filters."
+          : "They appear here within a second of being made. Call the API with a key, or play the story.",
+      ),
     );
-  }
-
-  row(entry, fresh = "") {
-    const why = reason(entry);
-    return h(
-      "tr",
-      { class: `${fresh}${tone(entry.status)}`, "data-id": entry.id },
-      h("td", { class: "time" }, h("time", { datetime: entry.at, title: exactTime(entry.at) }, clock(entry.at))),
-      h("td", {}, h("span", { class: "method" }, entry.method)),
-      h("th", { scope: "row" }, this.address(entry), why && h("p", { class: "why", dir: "auto" }, why)),
-      h("td", {}, statusBadge(entry)),
-      h("td", { class: "caller" }, callerOf(entry)),
-      h("td", { class: "end ms" }, milliseconds(entry.ms)),
-    );
-  }
-
-  address(entry) {
-    const href = link(["requests", entry.id], parametersOf(this.filters));
-    return h("a", { class: "path", id: `open-${entry.id}`, href, title: entry.path }, data(shortPath(entry)), entry.query && h("span", { class: "query" }, data(`?${entry.query}`)));
   }
 
   markOpen() {
@@ -240,13 +265,8 @@ function parametersOf({ own, ...filters }) {
 
 function explain(error) {
   if (error.status !== 404) return error;
-  return Object.assign(error, { message: "The record of requests is kept only beside the demo workspace; this database holds none, or this version of the service has no record." });
-}
-
-function stepRows(event) {
-  const to = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
-  const link = to && event.target.closest("tr")?.[to]?.querySelector("a");
-  if (!link) return;
-  event.preventDefault();
-  link.focus();
+  return Object.assign(error, {
+    message:
+      "Requests are recorded only beside the demo workspace. This database holds none, or this version has no record.",
+  });
 }

@@ -67,7 +67,10 @@ export class Router {
     } catch (error) {
       if (error.name === "AbortError") return {};
       const again = () => this.show({ isAgain: true });
-      return { title: "Error", node: h("section", {}, h("h1", {}, "This cannot be shown"), describeError(error, again)) };
+      return {
+        title: "Error",
+        node: h("section", {}, h("h1", {}, "This cannot be shown"), describeError(error, again)),
+      };
     }
   }
 

@@ -24,14 +24,21 @@ export function signInPage(reason, done) {
   }
 
   async function enterAs(user) {
-    const { logins } = await catalogue().catch(() => ({ logins: {} }));
+    const { logins } = await catalogue().catch(() => ({ logins: new Map() }));
     email.value = user.email;
-    password.value = logins[user.email] ?? "";
+    password.value = logins.get(user.email) ?? "";
     if (password.value) await enter();
     else password.focus();
   }
 
-  listDemos().then((demos) => replace(demo, demos.map((workspace) => demoUsers(workspace, enterAs)))).catch(() => null);
+  listDemos()
+    .then((demos) =>
+      replace(
+        demo,
+        demos.map((workspace) => demoUsers(workspace, enterAs)),
+      ),
+    )
+    .catch(() => null);
   return h(
     "main",
     { class: "sign-in", id: "main" },
@@ -51,7 +58,12 @@ export function signInPage(reason, done) {
         h("button", { class: "button primary wide", type: "submit" }, "Sign in"),
       ),
     ),
-    h("p", { class: "hint" }, "The session stays in this page alone: a reload asks again. ", h("a", { href: "docs" }, "API documentation")),
+    h(
+      "p",
+      { class: "hint" },
+      "The session stays in this page alone: a reload asks again. ",
+      h("a", { href: "docs" }, "API documentation"),
+    ),
   );
 }
 
@@ -61,7 +73,9 @@ function demoUsers(workspace, enterAs) {
     { role: "group", "aria-label": `Users of ${workspace.name}` },
     h("p", { class: "hint" }, "The demo’s users, one click away"),
     workspace.users.map((user) =>
-      button([h("strong", {}, data(user.name)), h("span", { class: "hint" }, data(user.email))], () => enterAs(user), { class: "button user" }),
+      button([h("strong", {}, data(user.name)), h("span", { class: "hint" }, data(user.email))], () => enterAs(user), {
+        class: "button user",
+      }),
     ),
     h("p", { class: "or" }, h("span", {}, "or with email and password")),
   );

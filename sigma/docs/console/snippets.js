@@ -36,7 +36,8 @@ export function curlAgain(entry) {
   const words = ["curl", "-i", ...(entry.method === "GET" ? [] : ["-X", entry.method]), shellWord(url)];
   if (entry.caller?.kind === "user") words.push("-H", '"Authorization: Bearer $SIGMA_TOKEN"');
   else if (entry.needed) words.push("-H", '"X-Sigma-ApiKey: $SIGMA_API_KEY"');
-  if (entry.requestBody) words.push("-H", "'Content-Type: application/json'", "-d", shellWord(asText(entry.requestBody)));
+  if (entry.requestBody)
+    words.push("-H", "'Content-Type: application/json'", "-d", shellWord(asText(entry.requestBody)));
   return words.join(" ");
 }
 

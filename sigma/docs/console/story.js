@@ -44,8 +44,25 @@ class Player {
     const step = this.steps[Math.max(0, this.next - 1)];
     replace(
       this.dock,
-      h("header", {}, h("h2", { tabindex: "-1" }, "The life of a key"), button(icon("cross"), () => this.close(), { class: "button quiet", "aria-label": "Close the story", id: "story-close" })),
-      this.next ? this.told(step) : h("p", {}, `In ${this.steps.length} steps: a key is made, used, refused, deactivated. Watch them in `, h("a", { href: link(["requests"]) }, "Requests"), "."),
+      h(
+        "header",
+        {},
+        h("h2", { tabindex: "-1" }, "The life of a key"),
+        button(icon("cross"), () => this.close(), {
+          class: "button quiet",
+          "aria-label": "Close the story",
+          id: "story-close",
+        }),
+      ),
+      this.next
+        ? this.told(step)
+        : h(
+            "p",
+            {},
+            `In ${this.steps.length} steps: a key is made, used, refused, deactivated. Watch them in `,
+            h("a", { href: link(["requests"]) }, "Requests"),
+            ".",
+          ),
       this.controls(),
     );
   }
@@ -56,16 +73,41 @@ class Player {
       "div",
       {},
       h("p", { class: "caption" }, step.caption),
-      h("p", { class: "call" }, h("code", {}, step.request.replace("{key}", this.key?.id ?? "")), " ", statusBadge({ status })),
+      h(
+        "p",
+        { class: "call" },
+        h("code", {}, step.request.replace("{key}", this.key?.id ?? "")),
+        " ",
+        statusBadge({ status }),
+      ),
       body?.message && h("p", { class: "hint" }, data(body.message)),
     );
   }
 
   controls() {
     const isOver = this.next >= this.steps.length;
-    const forward = isOver ? button([icon("reset"), "From the start"], () => this.restart(), { class: "button primary small", id: "story-next" }) : button([icon("next"), this.next ? "Next" : "Begin"], () => this.step(), { class: "button primary small", id: "story-next" });
-    const plays = !isOver && button([icon(this.timer ? "pause" : "play"), this.timer ? "Pause" : "Play all"], () => this.togglePlay(), { class: "button small", id: "story-play" });
-    return h("div", { class: "actions" }, h("span", { class: "hint" }, `Step ${this.next} of ${this.steps.length}`), plays, forward);
+    const forward = isOver
+      ? button([icon("reset"), "From the start"], () => this.restart(), {
+          class: "button primary small",
+          id: "story-next",
+        })
+      : button([icon("next"), this.next ? "Next" : "Begin"], () => this.step(), {
+          class: "button primary small",
+          id: "story-next",
+        });
+    const plays =
+      !isOver &&
+      button([icon(this.timer ? "pause" : "play"), this.timer ? "Pause" : "Play all"], () => this.togglePlay(), {
+        class: "button small",
+        id: "story-play",
+      });
+    return h(
+      "div",
+      { class: "actions" },
+      h("span", { class: "hint" }, `Step ${this.next} of ${this.steps.length}`),
+      plays,
+      forward,
+    );
   }
 
   async step() {
@@ -89,7 +131,10 @@ class Player {
   ask({ by, request, body }) {
     const [method, path] = request.replace("{key}", this.key?.id).split(" ");
     const credential = by === "key" ? { "X-Sigma-ApiKey": this.key.rawKey } : bearer();
-    return send(method, `api/v1${path}`, { body, headers: { ...credential, "X-Request-Id": `story-${Date.now().toString(36)}-${this.next + 1}` } });
+    return send(method, `api/v1${path}`, {
+      body,
+      headers: { ...credential, "X-Request-Id": `story-${Date.now().toString(36)}-${this.next + 1}` },
+    });
   }
 
   togglePlay() {

@@ -10,9 +10,16 @@ import { link } from "./router.js";
  */
 export function valueIn(entries = [], scope, attribute, model) {
   const own = restrict(scope, attribute);
-  const defaults = Object.fromEntries(attribute.dimensionIds.map((id) => [id, model.dimensions.get(id)?.defaultSegmentId]));
+  const defaults = Object.fromEntries(
+    attribute.dimensionIds.map((id) => [id, model.dimensions.get(id)?.defaultSegmentId]),
+  );
   const entry = best(entries, own) ?? best(entries, defaults);
-  return entry && { entry, isFallback: Object.keys(own).length !== Object.keys(entry.scope).length || !fits(entry.scope, own) };
+  return (
+    entry && {
+      entry,
+      isFallback: Object.keys(own).length !== Object.keys(entry.scope).length || !fits(entry.scope, own),
+    }
+  );
 }
 
 function restrict(scope, { dimensionIds }) {
@@ -41,7 +48,11 @@ export function scopeName(scope, model) {
 export function showValue(value, attribute, model) {
   if (value === null || value === undefined) return h("span", { class: "faint" }, "–", unseen("no value"));
   if (Array.isArray(value) && attribute?.multiple) {
-    return h("span", { class: "several" }, value.map((item) => h("span", { class: "chip" }, single(item, attribute, model))));
+    return h(
+      "span",
+      { class: "several" },
+      value.map((item) => h("span", { class: "chip" }, single(item, attribute, model))),
+    );
   }
   return single(value, attribute, model);
 }
@@ -51,7 +62,14 @@ function single(value, attribute, model) {
   return show(value, model);
 }
 
-const SHOWN_BY_TYPE = { text: showText, number: showNumber, boolean: showBoolean, datetime: showTime, option: showOption, relation: showRelation };
+const SHOWN_BY_TYPE = {
+  text: showText,
+  number: showNumber,
+  boolean: showBoolean,
+  datetime: showTime,
+  option: showOption,
+  relation: showRelation,
+};
 
 function showText(value) {
   return h("span", { class: "text-value", dir: "auto" }, String(value));
@@ -66,7 +84,9 @@ function showBoolean(value) {
 }
 
 function showTime(value) {
-  return Number.isNaN(Date.parse(value)) ? showText(value) : h("time", { datetime: value, title: exactTime(value) }, value);
+  return Number.isNaN(Date.parse(value))
+    ? showText(value)
+    : h("time", { datetime: value, title: exactTime(value) }, value);
 }
 
 function showOption(value, model) {

@@ -22,7 +22,25 @@ export async function showVariant(recordId, id, signal) {
     "section",
     { class: "record" },
     h("a", { class: "back", href: link(["records", recordId]), dir: "auto" }, icon("back"), nameOf(record, attributes)),
-    h("header", { class: "head" }, h("div", {}, h("h1", { dir: "auto" }, title), h("p", { class: "lead" }, "Variant ", h("code", {}, id), " · ", count(variant.overriddenAttributes.length, "attribute"), " of its own, the rest inherited · changed ", ago(variant.updatedAt)))),
+    h(
+      "header",
+      { class: "head" },
+      h(
+        "div",
+        {},
+        h("h1", { dir: "auto" }, title),
+        h(
+          "p",
+          { class: "lead" },
+          "Variant ",
+          h("code", {}, id),
+          " · ",
+          count(variant.overriddenAttributes.length, "attribute"),
+          " of its own, the rest inherited · changed ",
+          ago(variant.updatedAt),
+        ),
+      ),
+    ),
     valueTable(variant.effectiveValues, { attributes, schema, model }, variant.inheritedAttributes),
   );
   return { title, node };
