@@ -8,6 +8,11 @@ const RETRY_EVERY = 2000; // milliseconds
 let token = null;
 let isDown = false;
 
+/** Return whether the service answered when it was last called. */
+export function isUp() {
+  return !isDown;
+}
+
 /** An answer that is no success. */
 export class ServiceError extends Error {
   constructor(status, code, message) {

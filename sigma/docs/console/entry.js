@@ -4,15 +4,24 @@ import { h } from "./dom.js";
 
 /** Return what was needed and what was held in one line, or what the service said; nothing of a success. */
 export function reason(entry) {
-  if (entry.step === "permission" && entry.needed)
-    return h("span", {}, "needs ", h("b", {}, entry.needed), heldBy(entry));
-  return entry.status >= 400 ? (entry.message ?? entry.code) : null;
+  if (entry.status < 400) return null;
+  return lacks(entry)
+    ? h("span", {}, "needs ", h("b", {}, neededOf(entry)), " · ", heldBy(entry))
+    : (entry.message ?? entry.code);
 }
 
-function heldBy({ caller, held }) {
-  if (Array.isArray(held)) return [" · the key holds ", h("b", {}, held.join(", ") || "nothing")];
-  if (held) return [" · the role is ", h("b", {}, held)];
-  return caller ? "" : " · nobody was signed in";
+/** Return whether the caller lacked what the route needs; other refusals of the same step tell more in their words. */
+function lacks({ step, needed, held }) {
+  if (step !== "permission" || !needed) return false;
+  return Array.isArray(held) ? !held.includes(needed) : needed.startsWith("can");
+}
+
+export function neededOf({ needed }) {
+  return needed === "session" ? "a signed-in user" : needed;
+}
+
+function heldBy({ held }) {
+  return Array.isArray(held) ? ["the key holds ", h("b", {}, held.join(", "))] : ["the role is ", h("b", {}, held)];
 }
 
 /** Return the class of a row by its status: refused, otherwise wrong, the service's own failure, or nothing. */

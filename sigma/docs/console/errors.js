@@ -22,8 +22,6 @@ export function describeError(error, again) {
 function adviceFor({ status, message }) {
   if (status === 0)
     return advice("It is tried again every two seconds. If the service has been stopped, start it: ", "make run");
-  if (status === 409 && /worker/i.test(message))
-    return advice("Start the service with one worker process: ", "SIGMA_WORKERS=1");
   if (status === 403 && message.includes("SIGMA_STANDIN_HOSTS")) {
     return advice("Start the service with the name that this page has: ", `SIGMA_STANDIN_HOSTS=${location.hostname}`);
   }

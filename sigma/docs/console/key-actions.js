@@ -2,6 +2,7 @@
 
 import { call, path } from "./api.js";
 import { ask } from "./dialog.js";
+import { h } from "./dom.js";
 import { relativeTime } from "./format.js";
 import { notify } from "./notices.js";
 
@@ -44,5 +45,7 @@ export function askToDelete(key, done) {
 
 function inUse(key) {
   const isInUse = key.lastUsedAt && Date.now() - Date.parse(key.lastUsedAt) < IN_USE;
-  return isInUse && `It is in use: the last call came ${relativeTime(key.lastUsedAt)}.`;
+  return (
+    isInUse && h("span", { class: "warning" }, `It is in use: the last call came ${relativeTime(key.lastUsedAt)}.`)
+  );
 }

@@ -35,8 +35,8 @@ export async function showKey(id, signal) {
     { class: "key" },
     h("a", { class: "back", href: link(["keys"]) }, icon("back"), "API keys"),
     top,
-    mayCall(key, routes),
     session.isDemo && faultsOf(key, routes),
+    mayCall(key, routes),
   );
   return { title: key.name, node, ready: () => every(REFRESH_EVERY, refresh, signal) };
 }
@@ -101,7 +101,7 @@ function holdings(key, permissions) {
     "section",
     { class: "part" },
     h("h2", {}, "Permissions"),
-    table("Permissions of the key", ["", "Permission", "Allows", "Use"], h("tbody", {}, rows, more)),
+    table("Permissions of the key", ["Held", "Permission", "Allows", "Use"], h("tbody", {}, rows, more)),
   );
 }
 
@@ -170,7 +170,7 @@ function mayCall(key, routes) {
       h("label", { for: "only-allowed", class: "check" }, only, "only what it may call"),
       shown,
     ),
-    table("Routes of the API", ["", "Method", "Path", "What it does", "Needs"], body, { class: "routes" }),
+    table("Routes of the API", ["Allowed", "Method", "Path", "What it does", "Needs"], body, { class: "routes" }),
   );
 }
 

@@ -4,7 +4,7 @@ import { get, path } from "./api.js";
 import { catalogue } from "./catalogue.js";
 import { checkRow } from "./checks.js";
 import { button, data, h, icon } from "./dom.js";
-import { callerOf, reason, shortPath, statusBadge, tone } from "./entry.js";
+import { callerOf, neededOf, reason, shortPath, statusBadge, tone } from "./entry.js";
 import { describeError } from "./errors.js";
 import { faultsOf } from "./faults.js";
 import { localTime, milliseconds, prettyBody } from "./format.js";
@@ -71,7 +71,7 @@ function facts(entry) {
     fact("Time", localTime(entry.at)),
     fact("Took", `${milliseconds(entry.ms)} ms`),
     fact("Caller", callerLink(entry)),
-    fact("Needed", entry.needed ? h("code", {}, entry.needed) : "nothing"),
+    fact("Needed", entry.needed ? h("code", {}, neededOf(entry)) : "nothing"),
     fact("Route", entry.route ? h("code", {}, entry.route) : "none"),
     entry.query && fact("Query", h("code", {}, data(entry.query))),
     fact("X-Request-Id", h("code", {}, entry.id)),

@@ -70,6 +70,7 @@ class Journal {
         .catch(() => null);
     const typed = h("input", {
       type: "search",
+      maxlength: "500",
       "aria-label": "Path",
       placeholder: "Part of a path",
       value: path,
@@ -124,17 +125,22 @@ class Journal {
   async load() {
     try {
       this.entries = await this.fetch();
-      this.isRefused = false;
+      this.setRefused(false);
       this.draw();
     } catch (error) {
       if (error.status === undefined || error.status === 401) throw error;
-      this.isRefused = true;
+      this.setRefused(true);
       replace(
         this.list,
         describeError(explain(error), () => this.load()),
       );
     }
     this.drawPanel();
+  }
+
+  setRefused(isRefused) {
+    this.isRefused = isRefused;
+    this.node.classList.toggle("absent", isRefused);
   }
 
   fetch(after) {

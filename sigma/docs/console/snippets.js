@@ -50,7 +50,7 @@ export function copyable(text, what, attributes = {}) {
   return h(
     "div",
     { class: "copyable" },
-    h("pre", { tabindex: "0", "aria-label": what, ...attributes }, h("code", {}, text)),
+    h("pre", { tabindex: "0", role: "group", "aria-label": what, ...attributes }, h("code", {}, text)),
     button("Copy", () => copy(text, what), { class: "button small", "aria-label": `Copy: ${what}` }),
   );
 }

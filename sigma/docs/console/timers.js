@@ -1,10 +1,12 @@
 // Does something again and again while a view is shown and the page can be seen.
 
+import { isUp } from "./api.js";
+
 /** Call a function at once when the page comes back, and so often while it is there, until the signal ends it. */
 export function every(milliseconds, action, signal) {
   let isRunning = false;
   async function run() {
-    if (document.hidden || isRunning) return;
+    if (document.hidden || isRunning || !isUp()) return;
     isRunning = true;
     try {
       await action();
