@@ -35,7 +35,7 @@ def install_from_npm(folder, *packages):
     if npm is None:
         pytest.skip("Node is not installed")
     (folder / "package.json").write_text('{"private": true, "type": "module"}', encoding="utf-8")
-    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"]
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1", "--prefer-offline"]
     done = subprocess.run([npm, "install", *options, *packages], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode and re.search(UNREACHABLE, done.stderr):
         pytest.skip("the npm registry cannot be reached")
