@@ -29,7 +29,8 @@ def record_exists(id: str) -> bool:
 
 def any_record_exists(ids: Iterable[str]) -> bool:
     """Return whether the workspace has at least one of these records."""
-    sql = "SELECT 1 FROM entities WHERE tenant = ? AND id IN (SELECT value FROM json_each(?)) AND is_variant = 0 LIMIT 1"
+    # With a + a column is not looked up by: SQLite would go through all records.
+    sql = "SELECT 1 FROM entities WHERE tenant = ? AND id IN (SELECT value FROM json_each(?)) AND +is_variant = 0 LIMIT 1"
     return fetch_one(sql, g.tenant, to_json(list(ids))) is not None
 
 
