@@ -186,7 +186,8 @@ def test_a_key_does_not_take_a_transition_whose_roles_all_lack_a_flag(lacking, a
     allow(admin, "role-editor", "role-boss")
     assert key.get("/records/ent-ad/transitions").json == []
     assert error(move(key, "state-live"), 422) == (
-        "Transition 'tr-release-ad' is for role-editor, role-boss only; a key may take it when one of these roles has every flag"
+        "Transition 'tr-release-ad' is for role-editor, role-boss only;"
+        " a key may take it when one of these roles has every flag"
     )
     assert admin.get("/records/ent-ad").json == record
     assert admin.put("/roles/role-boss", {**boss, lacking: True}).status_code == 200
