@@ -4,12 +4,14 @@ The role under trial is that of the demo's editor, put anew by each test; so eac
 next request on. Records, attributes and catalogs are this file's own. Nothing here is read from the service's own rules.
 """
 
+import ast
 import json
 import re
 
 import pytest
 from conftest import sql
 from test_access import OPERATIONS, shape
+from test_house import TREES
 
 from sigma import database
 from sigma.resources.role_limits import UNLIMITED, Levels
@@ -474,6 +476,17 @@ WRITES = {  # each with what the attribute has in the end, of the record or vari
 
 def each_write(test):
     return pytest.mark.parametrize(("method", "path", "body", "becomes"), WRITES.values(), ids=WRITES)(test)
+
+
+def test_values_are_stored_where_the_role_is_asked_and_nowhere_else():
+    writing = {
+        path
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and re.match(r"(INSERT INTO|REPLACE INTO|UPDATE) entities\b", str(node.value))
+    }
+    only_states = {"sigma/resources/lifecycle.py", "sigma/resources/schemas.py"}
+    assert writing == {"sigma/resources/writes.py", *only_states}
 
 
 def check_written(app, method, path, body, becomes):

@@ -54,10 +54,16 @@ class RoleBody(ModelBody):
     description = string_field("Who it is for", required=False, longest=10_000)
     locals().update({flag: Flag(meaning, load_default=False) for flag, meaning in ROLE_FLAGS.items()})
     schemaPermissions = Items(
-        fields.Nested(SchemaPermissionBody), "By schema", load_default=list, validate=unique_items("schemaId")
+        fields.Nested(SchemaPermissionBody),
+        "By schema; one that is not listed is not restricted",
+        load_default=list,
+        validate=unique_items("schemaId"),
     )
     catalogPermissions = Items(
-        fields.Nested(CatalogPermissionBody), "By catalog", load_default=list, validate=unique_items("catalogId")
+        fields.Nested(CatalogPermissionBody),
+        "By catalog; one that is not listed is not restricted",
+        load_default=list,
+        validate=unique_items("catalogId"),
     )
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
