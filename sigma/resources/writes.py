@@ -22,13 +22,19 @@ def audit_fields() -> dict[str, str]:
     return {"createdAt": now, "updatedAt": now, "createdBy": who, "updatedBy": who}
 
 
-def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
-    """Store a new record or variant, whose values were checked, and return its text. Raises ApiError 409."""
+def store_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
+    """Store a new record or variant without a history, and return its text. Raises ApiError 409."""
     body = to_json(entity)
     execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
     for alias, entries in entity["values"].items():
         if rules.attributes[alias].is_unique:
             claim_values(entity["id"], alias, rules.attributes[alias].kind, entries)
+    return body
+
+
+def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
+    """Store a new record or variant, whose values were checked, and return its text. Raises ApiError 409."""
+    body = store_entity(rules, entity)
     log_change("create", entity, entity["createdAt"], value_changes({}, entity["values"]))
     return body
 
