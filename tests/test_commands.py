@@ -16,7 +16,8 @@ import app as service
 from sigma import database
 from sigma import permissions as permissions_module
 from sigma.cli import serve
-from sigma.resources import categories, sessions
+from sigma.resources import sessions
+from sigma.standin import demo
 
 PUBLISHED_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
 NEW = ["workspace", "create", "acme", "--name", "Acme", "--email", "ann@acme.example"]
@@ -79,7 +80,7 @@ def test_demo_is_all_or_nothing(empty, run, monkeypatch):
         raise RuntimeError("in the middle")
 
     before = content(empty)
-    replace_everywhere(monkeypatch, categories, "insert_assignment", fail)
+    replace_everywhere(monkeypatch, demo, "insert_demo_keys", fail)
     assert isinstance(run("demo").exception, RuntimeError)
     assert content(empty) == before
     monkeypatch.undo()

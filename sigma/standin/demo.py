@@ -10,17 +10,10 @@ from werkzeug.security import generate_password_hash
 
 from sigma.database import execute
 from sigma.http.credentials import hash_key, impersonating
-from sigma.http.errors import raise_for_problems
 from sigma.http.strict_json import to_json
-from sigma.resources.categories import CategoryRequestBody, insert_assignment, insert_category
-from sigma.resources.history import insert_entry, log_change, value_changes
-from sigma.resources.model import MODEL, exists, load_object, store_object
-from sigma.resources.records import RecordBody
-from sigma.resources.rules import schema_rules
-from sigma.resources.saved_queries import SavedQueryRequestBody, insert_saved_query
+from sigma.resources.model import MODEL
 from sigma.resources.users import insert_user, next_sessions_from
-from sigma.resources.variants import VariantBody
-from sigma.resources.writes import store_entity
+from sigma.standin.content import Rows, fetch_rows, insert_content, insert_rows
 
 DEMO_FILE = Path(__file__).with_name("demo.json")
 
@@ -57,38 +50,19 @@ def read_examples() -> dict[str, Any]:
     }
 
 
-def insert_entities(demo: dict[str, Any]) -> None:
-    """Store records and variants as they are served, with their history.
+_prepared: list[Rows] = []  # what the demo holds, once this process has stored it
 
-    One of whose creation the history says nothing was created with the values that it has.
+
+def insert_demo_content(demo: dict[str, Any]) -> None:
+    """Store in the current workspace what the demo workspace holds at first.
+
+    Only the first time it is checked: a test suite makes a workspace for each of its tests, and rows take much less time.
     """
-    records = [RecordBody().load(record) for record in demo["records"]]
-    variants = [VariantBody().load(variant) for variant in demo["variants"]]
-    created = {entry["entityId"] for entry in demo["history"] if entry["action"] == "create"}
-    schemas = {record["id"]: schema_rules(record["schemaId"]) for record in records}
-    record_ids = {entity["id"]: entity.get("entityId", entity["id"]) for entity in (*records, *variants)}
-    for entity in (*records, *variants):
-        store_entity(schemas[record_ids[entity["id"]]], entity)
-        if entity["id"] not in created:
-            log_change("create", entity, entity["createdAt"], value_changes({}, entity["values"]), entity["createdBy"])
-    for entity in (*records, *variants):  # when all are there, because they may be related to one another
-        raise_for_problems(schemas[record_ids[entity["id"]]].values_problems(entity["values"]))
-    for entry in demo["history"]:
-        insert_entry(record_ids[entry["entityId"]], entry)
-
-
-def insert_content(demo: dict[str, Any]) -> None:
-    """Store what the demo workspace holds in the current workspace, checked as if it had come through the API."""
-    for kind, body in demo["model"]:  # one that comes again replaces the first: roles and workflows refer to each other
-        old = load_object(kind, body["id"]) if exists(kind, body["id"]) else None
-        store_object(kind, MODEL[kind].load(body), old)
-    insert_entities(demo)
-    for catalog_id, category in demo["categories"]:
-        insert_category(CategoryRequestBody().load(category), catalog_id)
-    for category_id, record_id in demo["assignments"]:
-        insert_assignment(category_id, record_id)
-    for query in demo["savedQueries"]:
-        insert_saved_query(SavedQueryRequestBody().load(query))
+    if _prepared:
+        insert_rows(_prepared[0])
+        return
+    insert_content(demo)
+    _prepared.append(fetch_rows())
 
 
 hash_demo_password = functools.cache(generate_password_hash)  # slow on purpose, and everybody knows these
@@ -112,7 +86,7 @@ def insert_demo(demo: dict[str, Any], living: dict[str, int]) -> None:
     id = demo["workspace"]["id"]
     execute("INSERT INTO workspaces (id, name, is_demo) VALUES (?, ?, 1)", id, demo["workspace"]["name"])
     with impersonating(id, demo["users"][0]["id"]):
-        insert_content(demo)
+        insert_demo_content(demo)
         for user in demo["users"]:
             sessions_from = living[user["id"]] if user["id"] in living else next_sessions_from()
             insert_user(user, hash_demo_password(user["password"]), sessions_from)
