@@ -201,6 +201,8 @@ def test_a_record_is_answered_whole_and_begins_in_the_default_state(admin, tools
     values = {"title": everywhere("Saw"), "note": [{"scope": {"dim-language": "seg-da"}, "value": "Sav"}]}
     answer = admin.post("/records", {"id": "ent-saw", "schemaId": "schema-tool", "values": values})
     assert answer.status_code == 201
+    order = ["id", "schemaId", "lifecycleStateId", "createdAt", "updatedAt", "createdBy", "updatedBy", "values"]
+    assert list(answer.json) == list(admin.get("/records/ent-saw").json) == order
     assert without_times(answer.json) == {
         "id": "ent-saw",
         "schemaId": "schema-tool",

@@ -1,6 +1,7 @@
 """What records and variants share: how they are stored, found and listed."""
 
 import json
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from flask import Response, g, request
@@ -9,6 +10,7 @@ from sigma.database import execute, fetch_one, snapshot
 from sigma.http.errors import get_or_404, not_found_error
 from sigma.http.paging import page_bounds
 from sigma.http.responses import json_page
+from sigma.http.strict_json import to_json
 
 
 class Entity(NamedTuple):
@@ -23,6 +25,12 @@ class Entity(NamedTuple):
 def record_exists(id: str) -> bool:
     """Return whether the workspace has this record."""
     return fetch_one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id) is not None
+
+
+def any_record_exists(ids: Iterable[str]) -> bool:
+    """Return whether the workspace has at least one of these records."""
+    sql = "SELECT 1 FROM entities WHERE tenant = ? AND id IN (SELECT value FROM json_each(?)) AND is_variant = 0 LIMIT 1"
+    return fetch_one(sql, g.tenant, to_json(list(ids))) is not None
 
 
 def require_record(id: str) -> None:

@@ -206,7 +206,7 @@ def send_parts(app: Flask, asked: Any, export: Export, part: bytes, last: int | 
         query_parameter("scope", "Which values are wanted: a JSON object of segment ids by dimension id"),
     ]
 )
-@blueprint.response(200, {"type": "array", "items": {"$ref": "#/components/schemas/Row"}})
+@blueprint.response(200, {"type": "array", "items": {"type": "object", "additionalProperties": {}}})
 @blueprint.alt_response(
     200,
     schema={"type": "string"},

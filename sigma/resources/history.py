@@ -8,14 +8,14 @@ from flask import g
 
 from sigma.database import execute
 from sigma.http.stamps import random_id, utc_now
-from sigma.http.strict_json import to_json
+from sigma.http.strict_json import is_same, to_json
 from sigma.resources.values import by_scope
 
 
 def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield what changed between two sets of values, by attribute and scope.
 
-    A value is another when its JSON text is: so 1.0 in place of 1 is a change, which whoever reads it sees, and so is true.
+    Equal values are none, because clients that read and write back may write 1.0 as 1 and order members anew; true is no 1.
     """
     for alias in {**old, **new}:
         if alias not in old:
@@ -25,7 +25,7 @@ def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str
         before, after = by_scope(old[alias]), by_scope(new.get(alias, ()))
         for key, entry in {**before, **after}.items():
             was, became = (entries[key]["value"] if key in entries else None for entries in (before, after))
-            if was is None or became is None or to_json(was) != to_json(became):
+            if was is None or became is None or not is_same(was, became):
                 yield {"attribute": alias, "scope": entry["scope"], "oldValue": was, "newValue": became}
 
 

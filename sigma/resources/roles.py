@@ -32,9 +32,7 @@ class SchemaPermissionBody(Body):
     """What a role may do with the attributes of one schema."""
 
     schemaId = Reference("schema", required=True)
-    attributePermissions = dict_field(
-        "By attribute alias, or id", "Levels", enum_field("A level", LEVELS, "Level"), load_default=dict
-    )
+    attributePermissions = dict_field("By attribute alias, or id", "Levels", enum_field("A level", LEVELS), load_default=dict)
 
 
 class CatalogPermissionBody(Body):
@@ -87,7 +85,9 @@ class ResolveBody(Body):
     """The attributes whose levels are wanted."""
 
     schemaId = Reference("schema", required=True)
-    attributeIds = Items(Reference("attribute"), "Absent: all attributes of the schema")
+    attributeIds = Items(
+        Reference("attribute"), "Absent: all attributes of the schema", example=["attr-product-name", "attr-price"]
+    )
 
 
 @blueprint.post("/roles/<id>/resolve")

@@ -2,22 +2,15 @@
 
 import json
 from collections.abc import Container, Iterable
-from decimal import Decimal
 from typing import Any
 
 from flask import g
 
 from sigma.database import execute, fetch_one, sql_function
+from sigma.http.date_times import read_instant
 from sigma.http.errors import ApiError
-from sigma.http.strict_json import format_value, to_json
-from sigma.resources.date_times import read_instant
-from sigma.resources.values import ScopeKey, scope_key
-
-
-def exact_number(text: str) -> int | float:
-    """Return a number so that equal ones have the same JSON text: 1.0 is 1, and 1e23 is 1 and 23 zeros."""
-    number = float(text)
-    return int(Decimal(text)) if number.is_integer() else number
+from sigma.http.strict_json import canonical_json, format_value, to_json
+from sigma.resources.values import ScopeKey, is_empty, scope_key
 
 
 def instant_or_itself(value: Any) -> Any:
@@ -35,13 +28,13 @@ def unique_key(kind: str, value: Any) -> str:
         value = list(map(instant_or_itself, value)) if isinstance(value, list) else instant_or_itself(value)
     if isinstance(value, str):
         return to_json(value)
-    return to_json(json.loads(to_json(value), parse_float=exact_number), sort_keys=True)
+    return canonical_json(value)
 
 
 def claims(kind: str, entries: list[dict[str, Any]]) -> list[tuple[str, str] | None]:
-    """Return for each scoped value its scope and key, which it claims; None for empty texts and lists, which claim nothing."""
+    """Return for each scoped value its scope and key, which it claims; None for an empty one, which claims nothing."""
     return [
-        None if entry["value"] in ("", []) else (to_json(entry["scope"], sort_keys=True), unique_key(kind, entry["value"]))
+        None if is_empty(entry["value"]) else (to_json(entry["scope"], sort_keys=True), unique_key(kind, entry["value"]))
         for entry in entries
     ]
 

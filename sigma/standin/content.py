@@ -9,7 +9,7 @@ from sigma.http.errors import raise_for_problems
 from sigma.resources.categories import CategoryRequestBody, insert_assignment, insert_category
 from sigma.resources.history import insert_entry, log_change, value_changes
 from sigma.resources.model import MODEL, exists, load_object, store_object
-from sigma.resources.records import RecordBody
+from sigma.resources.records import ProductRecordBody
 from sigma.resources.rules import schema_rules
 from sigma.resources.saved_queries import SavedQueryRequestBody, insert_saved_query
 from sigma.resources.variants import VariantBody
@@ -21,7 +21,7 @@ def insert_entities(content: dict[str, Any]) -> None:
 
     One of whose creation the history says nothing was created with the values that it has.
     """
-    records, variants = RecordBody(many=True).load(content["records"]), VariantBody(many=True).load(content["variants"])
+    records, variants = ProductRecordBody(many=True).load(content["records"]), VariantBody(many=True).load(content["variants"])
     created = {entry["entityId"] for entry in content["history"] if entry["action"] == "create"}
     schemas = {record["id"]: record["schemaId"] for record in records}
     record_ids = {entity["id"]: entity.get("entityId", entity["id"]) for entity in (*records, *variants)}

@@ -107,8 +107,8 @@ from sigma_pim.api.attributes import list_schema_attributes
 from sigma_pim.api.authentication import login
 from sigma_pim.api.dimensions import compute_scope_matrix
 from sigma_pim.api.records import create_record, delete_record, get_record, list_records, set_record_value
-from sigma_pim.models import ApiKeyRequest, AttributeType, Error, ErrorCode, Login, Permission
-from sigma_pim.models import RecordRequest, Scope, ScopedValuesRequest, ScopeMatrix, ValuePatch
+from sigma_pim.models import ApiKeyRequest, AttributeType, ErrorCode, ErrorResponse, Login, Permission
+from sigma_pim.models import ProductRecordRequest, Scope, ScopedValuesRequest, ScopeMatrix, ValuePatch
 from sigma_pim.types import UNSET
 
 strict = {"base_url": sys.argv[1], "raise_on_unexpected_status": True}
@@ -130,15 +130,15 @@ scopes = compute_scope_matrix.sync(client=feed, body=ScopeMatrix(dimension_ids=[
 assert len(scopes) == 9 and scopes[0].additional_properties == {"dim-language": "seg-en", "dim-market": "seg-dk"}
 
 values = ScopedValuesRequest.from_dict({"product-name": [{"value": "Rain Hat"}]})
-record = create_record.sync(client=feed, body=RecordRequest(schema_id="schema-apparel", values=values))
+record = create_record.sync(client=feed, body=ProductRecordRequest(schema_id="schema-apparel", values=values))
 assert (record.created_by, record.lifecycle_state_id) == (key.id, "state-draft")
 body = ValuePatch(scope=Scope.from_dict({"dim-language": "seg-da"}), value="Regnhat")
 changed = set_record_value.sync(record.id, "product-name", client=feed, body=body)
 assert get_record.sync(record.id, client=feed) == changed
 assert [entry.value for entry in changed.values["product-name"]] == ["Rain Hat", "Regnhat"]
 assert [entry.scope.additional_properties for entry in changed.values["product-name"]] == [{}, {"dim-language": "seg-da"}]
-wrong = create_record.sync(client=feed, body=RecordRequest(schema_id="schema-none", values=values))
-assert isinstance(wrong, Error) and wrong.error is ErrorCode.VALIDATION_ERROR
+wrong = create_record.sync(client=feed, body=ProductRecordRequest(schema_id="schema-none", values=values))
+assert isinstance(wrong, ErrorResponse) and wrong.error is ErrorCode.VALIDATION_ERROR
 
 refused = delete_record.sync_detailed(record.id, client=feed)
 assert (refused.status_code, refused.parsed.error) == (403, ErrorCode.PERMISSION_DENIED)
