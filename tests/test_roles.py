@@ -5,9 +5,9 @@ import pytest
 from sigma import database
 
 APPAREL = [  # the demo schema's attributes, in the order of its groups
-    *("product-name", "sku", "price", "color", "category"),
-    *("description", "material", "tags", "size", "waterproof", "water-column"),
-    *("launch", "image", "goes-with", "care"),
+    *("product-name", "sku", "price", "description", "material"),
+    *("ean", "color", "category", "size", "tags"),
+    *("waterproof", "water-column", "launch", "image", "goes-with", "care"),
 ]
 
 
@@ -88,6 +88,10 @@ def test_a_role_without_permissions_for_a_schema_may_write_everything(make, reso
 
 def test_the_demo_administrator_may_write_everything(resolve):
     assert resolve("role-admin") == dict.fromkeys(APPAREL, "write")
+
+
+def test_the_demo_editor_may_write_everything_but_prices(resolve):
+    assert resolve("role-editor") == {**dict.fromkeys(APPAREL, "write"), "price": "read"}
 
 
 def test_a_role_may_name_attributes_by_id_too(make, resolve):

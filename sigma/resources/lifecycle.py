@@ -57,7 +57,7 @@ class ChangeBody(Body):
     scope = dict_field(
         "Where: segment ids by dimension id", "Scope", fields.String(), required=True, example={"dim-market": "seg-dk"}
     )
-    oldValue = fields.Raw(required=True, allow_none=True, metadata=described("What it was; null if there was none", 899))
+    oldValue = fields.Raw(required=True, allow_none=True, metadata=described("What it was; null if there was none", 949))
     newValue = fields.Raw(required=True, allow_none=True, metadata=described("What it became; null if it was removed", 969))
 
 

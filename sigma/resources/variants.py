@@ -56,7 +56,7 @@ class ResolvedVariantBody(VariantBody):
     effectiveValues = Values(
         required=True,
         example={
-            "sku": [{"scope": {}, "value": "CW-1S"}],
+            "sku": [{"scope": {}, "value": "CW-101"}],
             "size": [{"scope": {}, "value": "S"}],
             "product-name": [{"scope": {}, "value": "Coastal Windbreaker"}],
         },

@@ -29,14 +29,20 @@ def check_new_values(rules: SchemaRules, values: dict[str, Any]) -> None:
     raise_for_problems(rules.values_problems(values))
 
 
-def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
-    """Store a new record or variant, whose values were checked, and return its text. Raises ApiError 403 or 409."""
-    caller_levels(rules.schema["id"]).require_write(entity["values"])
+def store_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
+    """Store a new record or variant without a history, and return its text. Raises ApiError 409."""
     body = to_json(entity)
     execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
     for alias, entries in entity["values"].items():
         if rules.attributes[alias].is_unique:
             claim_values(entity["id"], alias, rules.attributes[alias].kind, entries)
+    return body
+
+
+def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
+    """Store a new record or variant, whose values were checked, and return its text. Raises ApiError 403 or 409."""
+    caller_levels(rules.schema["id"]).require_write(entity["values"])
+    body = store_entity(rules, entity)
     log_change("create", entity, entity["createdAt"], value_changes({}, entity["values"]))
     return body
 
