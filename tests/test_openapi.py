@@ -502,10 +502,11 @@ def test_the_demo_data_fits_the_announced_bodies(document):
     for kind, body in DEMO["model"]:
         assert request_problems(f"/{kind}s", body) == []
         assert request_problems(f"/{kind}s", {**body, "surprise": 1}) != []
-    for record in DEMO["records"]:
-        assert request_problems("/records", record) == []
-    for _, variant in DEMO["variants"]:
-        assert request_problems("/records/{id}/variants", variant) == []
+    for noun, path in (("records", "/records/{id}"), ("variants", "/records/{id}/variants/{variant_id}")):
+        answer = document["paths"][f"/api/v1{path}"]["get"]["responses"]["200"]["content"][JSON]["schema"]
+        for item in DEMO[noun]:
+            assert problems(document, answer, item) == []
+            assert problems(document, answer, {**item, "surprise": 1}) != []
     for _, category in DEMO["categories"]:
         assert request_problems("/catalogs/{id}/categories", category) == []
 

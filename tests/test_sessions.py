@@ -20,8 +20,8 @@ from sigma import database
 from sigma.resources import sessions
 
 DAY = 24 * 60 * 60
-ADMIN = {"id": "user-admin", "email": "admin@sigma.io", "name": "Ada Admin", "roleId": "role-admin"}
-EDITOR = {"id": "user-editor", "email": "editor@sigma.io", "name": "Eddie Editor", "roleId": "role-editor"}
+ADMIN = {"id": "user-admin", "email": "admin@sigma.io", "name": "Admin User", "roleId": "role-admin"}
+EDITOR = {"id": "user-editor", "email": "editor@sigma.io", "name": "Editor User", "roleId": "role-editor"}
 
 
 def stored_secret(app):
