@@ -92,7 +92,7 @@ def diagnose_key(raw_key: str) -> str:
         return "expected one X-Sigma-ApiKey header with sigma_sk_live_ and 36 characters of a-z and 0-9"
     if check_characters(raw_key[:-7]) != raw_key[-7:]:
         return "it was mistyped, or not made here; it may be a key of the production service"
-    return "it is not known here"
+    return "it is not known here; make one with POST /api/v1/api-keys"
 
 
 def authenticate_key(raw_key: str) -> Caller:
@@ -107,7 +107,7 @@ def authenticate_key(raw_key: str) -> Caller:
     tenant, id, permissions, last_used_at, is_active = row
     if not is_active:
         g.caller = Caller(tenant, id)  # for the log: somebody still uses it
-        raise unauthorized("Invalid API key: it has been deactivated")
+        raise unauthorized("Invalid API key: it has been deactivated; send the one that takes its place")
     # Writing on every call would cost more than all the rest, so a use within a second of the last is not written.
     stale = utc_now(seconds_ago=1)
     if last_used_at is None or last_used_at < stale:
@@ -120,6 +120,11 @@ def jwt_secret() -> str:
     return current_app.config["JWT_SECRET"] or fetch_one("SELECT value FROM settings WHERE name = 'jwt_secret'")[0]
 
 
+def invalid_token(reason: str) -> ApiError:
+    """Return the 401 for a session token."""
+    return unauthorized(f"Invalid or expired token: {reason}; sign in again, with POST /api/v1/auth/login")
+
+
 def decode_token(token: str) -> dict[str, Any]:
     """Return what a session token claims, after checking its signature and its end. Raises ApiError 401."""
     names = ("userId", "workspaceId", "roleId")
@@ -128,11 +133,11 @@ def decode_token(token: str) -> dict[str, Any]:
     try:
         claims: dict[str, Any] = jwt.decode(token, jwt_secret(), algorithms=["HS256"], options=options)
     except jwt.ExpiredSignatureError:
-        raise unauthorized("Session token expired: sign in again") from None
+        raise invalid_token("it has expired") from None
     except jwt.InvalidTokenError:
-        raise unauthorized("Invalid session token") from None
+        raise invalid_token("it was not made here, or is damaged") from None
     if not all(isinstance(claims[name], str) and claims[name].isascii() for name in names) or type(claims["iat"]) is not int:
-        raise unauthorized("Invalid session token")
+        raise invalid_token("it is not of this service")
     return claims
 
 
@@ -146,12 +151,12 @@ def authenticate_token(token: str) -> Caller:
         *(claims["workspaceId"], claims["userId"]),
     )
     if row is None:
-        raise unauthorized("Invalid session token")
+        raise invalid_token("it is not of this service")
     id, email, name, role_id, sessions_from, role = row
     if claims["iat"] < sessions_from:  # from before a new password, or of another user who had the same ids
-        raise unauthorized("Session ended: sign in again")
+        raise invalid_token("its session has ended")
     if claims["iat"] > max(time.time(), sessions_from):
-        raise unauthorized("Invalid session token")
+        raise invalid_token("it is not of this service")
     user = {"id": id, "email": email, "name": name, "roleId": role_id}
     return Caller(claims["workspaceId"], id, user=user, role=json.loads(role), sessions_from=sessions_from)
 
@@ -163,7 +168,7 @@ def authenticate(environ: dict[str, Any]) -> Caller:
         return authenticate_key(raw_key)
     scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "bearer":
-        raise unauthorized("Authentication required: send X-Sigma-ApiKey: <key>, or Authorization: Bearer <token>")
+        raise unauthorized("Missing authentication: send X-Sigma-ApiKey: <key>, or Authorization: Bearer <token>")
     return authenticate_token(token.strip())
 
 
