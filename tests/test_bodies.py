@@ -363,6 +363,7 @@ def digest(algorithm, data=BODY):
     [
         {"Content-Encoding": "identity"},
         {"Content-Encoding": ""},
+        {"Content-Encoding": "identity, Identity"},
         {"Content-Transfer-Encoding": "8bit"},
         {"Expect": "100-continue"},
         {"Content-Type": 'application/json; charset="UTF-8"'},

@@ -15,6 +15,7 @@ import jwt
 from flask import current_app, g
 
 from sigma.database import BUSY_TIMEOUT, execute, fetch_one
+from sigma.http.credential_hints import JWT, KEY, TOKEN, other_kind, what_to_send
 from sigma.http.errors import ApiError
 from sigma.http.stamps import utc_now
 
@@ -88,6 +89,8 @@ def touch_key(tenant: str, id: str, stale: str) -> None:
 
 def diagnose_key(raw_key: str) -> str:
     """Return what is wrong with a key that is not in the database, as far as the key itself tells."""
+    if hint := other_kind(raw_key, KEY):
+        return hint
     if not re.fullmatch("sigma_sk_live_[a-z0-9]{36}", raw_key):
         return "expected one X-Sigma-ApiKey header with sigma_sk_live_ and 36 characters of a-z and 0-9"
     if check_characters(raw_key[:-7]) != raw_key[-7:]:
@@ -120,6 +123,15 @@ def jwt_secret() -> str:
     return current_app.config["JWT_SECRET"] or fetch_one("SELECT value FROM settings WHERE name = 'jwt_secret'")[0]
 
 
+def diagnose_token(token: str) -> str:
+    """Return what is wrong with a session token that cannot be read, as far as the token itself tells."""
+    if hint := other_kind(token, TOKEN):
+        return hint
+    if not JWT.fullmatch(token):
+        return "expected one Authorization header with Bearer and the token of a login"
+    return "it was not made here, or is damaged"
+
+
 def invalid_token(reason: str) -> ApiError:
     """Return the 401 for a session token."""
     return unauthorized(f"Invalid or expired token: {reason}; sign in again, with POST /api/v1/auth/login")
@@ -135,7 +147,7 @@ def decode_token(token: str) -> dict[str, Any]:
     except jwt.ExpiredSignatureError:
         raise invalid_token("it has expired") from None
     except jwt.InvalidTokenError:
-        raise invalid_token("it was not made here, or is damaged") from None
+        raise invalid_token(diagnose_token(token)) from None
     if not all(isinstance(claims[name], str) and claims[name].isascii() for name in names) or type(claims["iat"]) is not int:
         raise invalid_token("it is not of this service")
     return claims
@@ -168,7 +180,7 @@ def authenticate(environ: dict[str, Any]) -> Caller:
         return authenticate_key(raw_key)
     scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "bearer":
-        raise unauthorized("Missing authentication: send X-Sigma-ApiKey: <key>, or Authorization: Bearer <token>")
+        raise unauthorized(f"Missing authentication: {what_to_send(environ)}")
     return authenticate_token(token.strip())
 
 

@@ -76,7 +76,7 @@ def exact(number: float) -> Decimal | int:
 
 def _is_kept(text: str, number: float) -> bool:
     try:
-        return Decimal(text) == exact(number)
+        return repr(number) == text or Decimal(text) == exact(number)
     except ArithmeticError:  # an exponent beyond what even a Decimal has
         return False
 
