@@ -600,7 +600,7 @@ SENTENCES = [  # a call, its status and code, the whole message; what stands bef
         "Missing authentication: send X-Sigma-ApiKey: <key>, or Authorization: Bearer <token>",
     ),
     (
-        f'curl {HOST}/records -H "Authorization: Bearer eyJhbGciOiJIUzI1NiIs"',
+        f'curl {HOST}/records -H "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"',
         *(401, "UNAUTHORIZED"),
         "Invalid or expired token: it was not made here, or is damaged; sign in again, with POST /api/v1/auth/login",
     ),

@@ -123,18 +123,21 @@ def jwt_secret() -> str:
     return current_app.config["JWT_SECRET"] or fetch_one("SELECT value FROM settings WHERE name = 'jwt_secret'")[0]
 
 
+AGAIN = "sign in again, with POST /api/v1/auth/login"
+
+
 def diagnose_token(token: str) -> str:
     """Return what is wrong with a session token that cannot be read, as far as the token itself tells."""
     if hint := other_kind(token, TOKEN):
         return hint
     if not JWT.fullmatch(token):
         return "expected one Authorization header with Bearer and the token of a login"
-    return "it was not made here, or is damaged"
+    return f"it was not made here, or is damaged; {AGAIN}"
 
 
 def invalid_token(reason: str) -> ApiError:
     """Return the 401 for a session token."""
-    return unauthorized(f"Invalid or expired token: {reason}; sign in again, with POST /api/v1/auth/login")
+    return unauthorized(f"Invalid or expired token: {reason}")
 
 
 def decode_token(token: str) -> dict[str, Any]:
@@ -145,11 +148,11 @@ def decode_token(token: str) -> dict[str, Any]:
     try:
         claims: dict[str, Any] = jwt.decode(token, jwt_secret(), algorithms=["HS256"], options=options)
     except jwt.ExpiredSignatureError:
-        raise invalid_token("it has expired") from None
+        raise invalid_token(f"it has expired; {AGAIN}") from None
     except jwt.InvalidTokenError:
         raise invalid_token(diagnose_token(token)) from None
     if not all(isinstance(claims[name], str) and claims[name].isascii() for name in names) or type(claims["iat"]) is not int:
-        raise invalid_token("it is not of this service")
+        raise invalid_token(f"it is not of this service; {AGAIN}")
     return claims
 
 
@@ -163,12 +166,12 @@ def authenticate_token(token: str) -> Caller:
         *(claims["workspaceId"], claims["userId"]),
     )
     if row is None:
-        raise invalid_token("it is not of this service")
+        raise invalid_token(f"it is not of this service; {AGAIN}")
     id, email, name, role_id, sessions_from, role = row
     if claims["iat"] < sessions_from:  # from before a new password, or of another user who had the same ids
-        raise invalid_token("its session has ended")
+        raise invalid_token(f"its session has ended; {AGAIN}")
     if claims["iat"] > max(time.time(), sessions_from):
-        raise invalid_token("it is not of this service")
+        raise invalid_token(f"it is not of this service; {AGAIN}")
     user = {"id": id, "email": email, "name": name, "roleId": role_id}
     return Caller(claims["workspaceId"], id, user=user, role=json.loads(role), sessions_from=sessions_from)
 
