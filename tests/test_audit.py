@@ -215,6 +215,8 @@ def test_everything_that_goes_with_a_variant_or_a_record_is_logged(admin, book):
     gone = sorted((entry for entry in entries(admin) if entry[1] == "delete"), key=str)
     assert gone == [(id, "delete", "user-admin", [change("tale", id, None)]) for id in ("var-1", "var-2")]
     assert admin.delete("/records/ent-book").status_code == 204
+    last, *others = [id for id, action, *_ in entries(admin) if action == "delete"]
+    assert (last, set(others)) == ("ent-book", {"var-1", "var-2", "var-3"})
     gone = sorted((entry for entry in entries(admin) if entry[1] == "delete"), key=str)
     assert gone == [
         ("ent-book", "delete", "user-admin", [change("title", "Emma", None)]),

@@ -50,16 +50,16 @@ OPERATIONS = {
 
 # What answers may lack, and what may be null in them; everything else is always there and never null.
 MAY_BE_ABSENT = {
-    *("ApiKey.deactivatedAt", "Schema.description", "Schema.icon", "Schema.workflowId"),
+    *("ApiKey.deactivatedAt", "ProductSchema.description", "ProductSchema.icon", "ProductSchema.workflowId"),
     *(f"Validation.{rule}" for rule in ("required", "maxLength", "min", "max", "pattern", "unique")),
-    *("AttributeGuard.value", "Attribute.optionListId", "OptionValue.color", "OptionValue.parentId"),
+    *("AttributeGuard.value", "ProductAttribute.optionListId", "OptionValue.color", "OptionValue.parentId"),
     *("Search.criteriaOperator", "Search.criteria", "Search.schemaId", "Search.offset", "Search.limit"),
     *(f"Criterion.{member}" for member in ("attribute", "attributeAlias", "value", "scope")),
     *("State.color", "Transition.name", "Workflow.description", "Role.description"),
     *("Catalog.description", "Category.description", "CategoryNode.description"),
 }
 MAY_BE_NULL = {
-    *("ApiKey.lastUsedAt", "Record.lifecycleStateId", "Category.parentId", "CategoryNode.parentId"),
+    *("ApiKey.lastUsedAt", "ProductRecord.lifecycleStateId", "Category.parentId", "CategoryNode.parentId"),
     *("Completeness.stateId", "CompletenessOfState.stateId"),
 }
 
@@ -147,9 +147,25 @@ def test_the_document_is_valid_and_needs_no_credential(app, anonymous):
     assert answer.json["info"]["title"] == "Sigma PIM API"
 
 
-def test_the_document_names_no_other_host(document):
-    assert "http://" not in json.dumps(document)
-    assert "https://" not in json.dumps(document)
+def test_the_only_address_in_the_document_is_the_one_at_which_it_was_read(document):
+    assert re.findall(r"\w+://[^\"]*", json.dumps(document)) == ["http://localhost"]
+    assert document["servers"] == [{"url": "http://localhost", "description": "Where this document was read"}]
+
+
+def addresses(part):
+    """What stands where OpenAPI 3.0 has an address, with the name of its member."""
+    if isinstance(part, dict):
+        for name, inner in part.items():
+            if name in ("url", "termsOfService", "authorizationUrl", "tokenUrl", "refreshUrl", "openIdConnectUrl"):
+                yield name, inner
+            yield from addresses(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from addresses(inner)
+
+
+def test_no_address_in_the_document_is_relative_because_generators_refuse_it(document):
+    assert list(addresses({**document, "paths": {}})) == [("url", "http://localhost")]
 
 
 def test_the_document_has_every_route_and_no_other(app, document):
@@ -261,14 +277,14 @@ def test_every_refusal_has_the_one_shape_and_an_example_of_its_own(document):
         for status, response in responses(document, operation):
             if status[0] in "45":
                 body = response["content"][JSON]
-                assert (list(response["content"]), body["schema"]) == ([JSON], {"$ref": "#/components/schemas/Error"})
+                assert (list(response["content"]), body["schema"]) == ([JSON], {"$ref": "#/components/schemas/ErrorResponse"})
                 assert problems(document, body["schema"], body["example"]) == [], (method, path, status)
                 examples.setdefault(int(status), set()).add(body["example"]["error"])
                 is_creation = (method, path, status) == ("POST", "/records", "403")
                 assert (body["example"]["error"] == "LIMIT_EXCEEDED") == is_creation
     codes = {status: {code} for status, code in errors.CODES.items() if status not in (405, 501)}
     assert examples == {**codes, 403: {"PERMISSION_DENIED", "LIMIT_EXCEEDED"}}
-    error, codes = (document["components"]["schemas"][name] for name in ("Error", "ErrorCode"))
+    error, codes = (document["components"]["schemas"][name] for name in ("ErrorResponse", "ErrorCode"))
     assert list(error["properties"]) == sorted(error["required"]) == ["error", "message"]
     assert sorted(codes["enum"]) == sorted({*errors.CODES.values(), "LIMIT_EXCEEDED"})
 
@@ -486,10 +502,11 @@ def test_the_demo_data_fits_the_announced_bodies(document):
     for kind, body in DEMO["model"]:
         assert request_problems(f"/{kind}s", body) == []
         assert request_problems(f"/{kind}s", {**body, "surprise": 1}) != []
-    for record in DEMO["records"]:
-        assert request_problems("/records", record) == []
-    for _, variant in DEMO["variants"]:
-        assert request_problems("/records/{id}/variants", variant) == []
+    for noun, path in (("records", "/records/{id}"), ("variants", "/records/{id}/variants/{variant_id}")):
+        answer = document["paths"][f"/api/v1{path}"]["get"]["responses"]["200"]["content"][JSON]["schema"]
+        for item in DEMO[noun]:
+            assert problems(document, answer, item) == []
+            assert problems(document, answer, {**item, "surprise": 1}) != []
     for _, category in DEMO["categories"]:
         assert request_problems("/catalogs/{id}/categories", category) == []
 
@@ -665,17 +682,17 @@ def test_where_the_docs_ask_for_a_credential_they_name_those_of_the_demo(documen
     assert "`admin@sigma.io` with the password `admin`" in schemes["session"]["description"]
 
 
-def test_the_front_page_sends_a_browser_to_the_docs(app):
-    accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-    answer = app.test_client().get("/", headers={"Accept": accept})
-    assert (answer.status_code, answer.headers["Location"], answer.headers["Vary"]) == (302, "docs", "Accept")
-
-
 @pytest.mark.parametrize("accept", [None, "*/*", "application/json", "application/json, text/plain, */*", "text/plain"])
 def test_the_front_page_tells_a_program_where_things_are(app, accept):
     client = app.test_client()
     answer = client.get("/", headers={"Accept": accept} if accept else {})
     assert (answer.status_code, answer.content_type, answer.headers["Vary"]) == (200, "application/json", "Accept")
-    assert answer.json == {"api": "/api/v1", "docs": "/docs", "openapi": "/openapi.json", "health": "/healthz"}
+    assert answer.json["api"] == "http://localhost/api/v1"
     for name in ("docs", "openapi", "health"):
         assert client.get(answer.json[name]).status_code == 200
+
+
+def test_the_front_page_sends_a_browser_to_the_docs(app):
+    accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    answer = app.test_client().get("/", headers={"Accept": accept})
+    assert (answer.status_code, answer.headers["Location"], answer.headers["Vary"]) == (302, "/docs", "Accept")

@@ -44,7 +44,7 @@ def call(caller, method, path, body=None):
 def change_all(admin):
     """Change what is read together, in such a way that parts of the old state and of the new show as a mixture."""
     for path in (RECORD, VARIANT):
-        values = {"size": "new", "care": {}, "description": f"New {path}", "sku": f"NW-{len(path)}"}
+        values = {"size": "new", "care": {}, "description": f"New {path}", "sku": f"NW-{len(path):03}"}
         call(admin, "PUT", path, {"values": {alias: everywhere(value) for alias, value in values.items()}})
     for id, more in {"attr-size": {"inheritable": False, "validation": {"required": True}}, "attr-sku": {}}.items():
         attribute = call(admin, "GET", f"/attributes/{id}")

@@ -177,9 +177,14 @@ def authenticate(environ: dict[str, Any]) -> Caller:
     return authenticate_token(token.strip())
 
 
+def act_as(tenant: str, user_id: str) -> None:
+    """Act in a workspace as one of its users, until the application context ends."""
+    g.tenant, g.caller = tenant, Caller(tenant, user_id, user={"id": user_id}, role={})
+
+
 @contextmanager
-def impersonating(tenant: str, user_id: str) -> Iterator[None]:
+def acting_as(tenant: str, user_id: str) -> Iterator[None]:
     """Let the block act in a workspace as one of its users; the log still names who sent the request."""
     with current_app.app_context():
-        g.tenant, g.caller = tenant, Caller(tenant, user_id, user={"id": user_id}, role={})
+        act_as(tenant, user_id)
         yield

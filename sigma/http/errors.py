@@ -113,7 +113,7 @@ def translate_database_error(error: sqlite3.Error | JSONDecodeError) -> ApiError
     return database_unavailable(error)  # locked, full, damaged, gone
 
 
-class ErrorBody(ma.Schema):
+class ErrorResponseBody(ma.Schema):
     """The one shape of every error."""
 
     error = fields.String(

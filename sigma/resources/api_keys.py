@@ -48,8 +48,10 @@ class ApiKeyRequestBody(ApiKeyBody):
         fields = ("name", "permissions")
 
 
-class NewApiKeyBody(ApiKeyBody):
+class CreatedApiKeyBody(ApiKeyBody):
     """An API key that was just made: the only answer that ever carries the raw key."""
+
+    createdAt = timestamp_field("When it was made", example="2026-03-08T12:00:00.000Z")
 
     class Meta(Body.Meta):
         fields = ("id", "name", "rawKey", "permissions", "createdAt")
@@ -58,7 +60,8 @@ class NewApiKeyBody(ApiKeyBody):
 class DeactivatedApiKeyBody(ApiKeyBody):
     """An API key that is not accepted any more."""
 
-    deactivatedAt = timestamp_field("When it was first deactivated")
+    active = Flag("Always false", required=True, example=False)
+    deactivatedAt = timestamp_field("When it was first deactivated", example="2026-03-08T12:30:00.000Z")
 
     class Meta(Body.Meta):
         fields = ("id", "name", "permissions", "active", "createdAt", "deactivatedAt")
@@ -145,7 +148,7 @@ def list_api_keys() -> list[dict[str, Any]]:
 @blueprint.post("/api-keys")
 @session_only("canManageRoles")
 @blueprint.arguments(ApiKeyRequestBody())
-@blueprint.response(201, NewApiKeyBody)
+@blueprint.response(201, CreatedApiKeyBody)
 def create_api_key(key: dict[str, Any]) -> Any:
     """Generate a new API key; this answer is the only one that shows the raw key, so store it now."""
     with transaction():

@@ -52,11 +52,11 @@ class AttributeGuardBody(Body):
     """Shows or hides the attribute by another one's value."""
 
     attributeId = Reference("attribute", required=True)
-    operator = enum_field("How the value is compared", ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"], "GuardOperator")
+    operator = enum_field("How the value is compared", ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"])
     value = fields.Raw(allow_none=True, metadata={"description": "What it is compared with"})
 
 
-class AttributeBody(ModelBody):
+class ProductAttributeBody(ModelBody):
     """An attribute: one kind of value that records hold."""
 
     id = id_field("The attribute's id")
@@ -89,7 +89,7 @@ class AttributeBody(ModelBody):
 add_model_routes(
     blueprint,
     "attribute",
-    AttributeBody,
+    ProductAttributeBody,
     update=requires("update-model", "canManageSchemas"),
     delete=requires("delete-model", "canManageSchemas"),
 )
@@ -97,7 +97,7 @@ add_model_routes(
 
 @blueprint.get("/schemas/<id>/attributes")
 @requires("read")
-@blueprint.response(200, AttributeBody(many=True))
+@blueprint.response(200, ProductAttributeBody(many=True))
 def list_schema_attributes(id: str) -> Response:
     """List the attributes of one schema, in the order of its groups."""
     with snapshot():

@@ -12,6 +12,7 @@ from sigma.http.fields import Items, id_field, string_field
 from sigma.http.responses import json_response
 from sigma.resources.categories import CategoryBody
 from sigma.resources.model import ModelBody, add_model_routes, fetch_object_text
+from sigma.resources.role_limits import hidden_catalogs
 
 blueprint = ApiBlueprint("Catalogs", "Ways of presenting products.")
 
@@ -24,6 +25,10 @@ class CatalogBody(ModelBody):
     name = string_field("The catalog's name")
     description = string_field("What it is for", required=False, longest=10_000)
 
+    def hidden_ids(self) -> list[str]:
+        """Return the ids of the catalogs that the caller's role does not show."""
+        return hidden_catalogs()
+
 
 add_model_routes(
     blueprint, "catalog", CatalogBody, update=session_only("canManageSchemas"), delete=session_only("canManageSchemas")
@@ -33,7 +38,7 @@ add_model_routes(
 class CategoryNodeBody(CategoryBody):
     """A category with those below it."""
 
-    children = Items(fields.Nested("CategoryNodeBody"), "The categories right below", required=True)
+    children = Items(fields.Nested("CategoryNodeBody"), "The categories right below", required=True, example=[])
 
 
 def nest_categories(categories: Iterable[tuple[str, str | None, str]]) -> str:

@@ -1,7 +1,11 @@
-"""What records and variants share: how they are stored, found and listed."""
+"""What records and variants share: how they are stored, found, listed and sent.
 
+Every answer with the values of records or variants goes through here, where those that the caller's role hides are left out.
+"""
+
+import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from flask import Response, g, request
@@ -9,8 +13,9 @@ from flask import Response, g, request
 from sigma.database import execute, fetch_one, snapshot
 from sigma.http.errors import get_or_404, not_found_error
 from sigma.http.paging import page_bounds
-from sigma.http.responses import json_page
+from sigma.http.responses import join_texts, json_list, json_page, json_response
 from sigma.http.strict_json import to_json
+from sigma.resources.role_limits import caller_levels, hides_attributes
 
 
 class Entity(NamedTuple):
@@ -47,6 +52,42 @@ def load_record(id: str) -> Entity:
     return Entity(schema_id, state_id, text, json.loads(text))
 
 
+def find_schema(id: str) -> str | None:
+    """Return the id of the schema of a record or variant, or None if there is none with this id."""
+    row = fetch_one("SELECT schema_id FROM entities WHERE tenant = ? AND id = ?", g.tenant, id)
+    return row and row[0]
+
+
+def visible_texts(bodies: Iterable[tuple[bytes]]) -> Iterable[tuple[bytes]]:
+    """Return rows of one record's or variant's text each, without the values that the caller's role hides."""
+    return _reduced_texts(bodies) if hides_attributes() else bodies
+
+
+def _reduced_texts(bodies: Iterable[tuple[bytes]]) -> Iterator[tuple[bytes]]:
+    levels_of = functools.cache(caller_levels)
+    for entity in json.loads(b"[" + join_texts(bodies) + b"]"):
+        schema_id = entity["schemaId"] if "schemaId" in entity else find_schema(entity["id"])
+        yield (to_json({**entity, "values": levels_of(schema_id).visible(entity["values"])}).encode(),)
+
+
+def entity_response(text: str, status: int = 200) -> Response:
+    """Return a response with a record or variant, of which this is the stored text."""
+    if hides_attributes():
+        ((body,),) = visible_texts([(text.encode(),)])
+        return json_response(body, status)
+    return json_response(text, status)
+
+
+def entity_list(bodies: Iterable[tuple[bytes]]) -> Response:
+    """Return a response with records or variants, of which these are rows of one stored text each, as an array."""
+    return json_list(visible_texts(bodies))
+
+
+def entity_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> Response:
+    """Return a response with records or variants, of which these are rows of one stored text each, as a page of a list."""
+    return json_page(visible_texts(bodies), total, offset, limit)
+
+
 def list_entities(is_variant: int) -> Response:
     """Return one page of the records, or of the variants, that the query string asks for, newest last."""
     query = request.args
@@ -64,4 +105,4 @@ def list_entities(is_variant: int) -> Response:
     )
     with snapshot():
         (total,) = fetch_one(counts, *parameters)
-        return json_page(execute(page, *parameters, *parameters, offset, limit), total, offset, limit)
+        return entity_page(execute(page, *parameters, *parameters, offset, limit), total, offset, limit)

@@ -29,19 +29,25 @@ def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str
                 yield {"attribute": alias, "scope": entry["scope"], "oldValue": was, "newValue": became}
 
 
-def log_change(action: str, entity: dict[str, Any], at: str, changes: Iterable[dict[str, Any]]) -> None:
-    """Add to the history of a record or variant what was changed, at the time that the record or variant has for it, too."""
-    caller = g.caller
+def insert_entry(record_id: str, entry: dict[str, Any]) -> None:
+    """Add an entry to the history of a record and its variants."""
+    body = to_json({"id": random_id("audit"), **entry})
+    execute("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", g.tenant, record_id, body)
+
+
+def log_change(action: str, entity: dict[str, Any], at: str, changes: Iterable[dict[str, Any]], by: str | None = None) -> None:
+    """Add to the history of a record or variant what was changed, at the time that the record or variant has for it, too.
+
+    The caller did it, unless somebody else is named.
+    """
     entry = {
-        "id": random_id("audit"),
         "entityId": entity["id"],
         "action": action,
-        "userId": caller.id,
+        "userId": by or g.caller.id,
         "timestamp": at,
         "changes": list(changes),
     }
-    record_id = entity.get("entityId", entity["id"])
-    execute("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", caller.tenant, record_id, to_json(entry))
+    insert_entry(entity.get("entityId", entity["id"]), entry)
 
 
 def log_deletions(bodies: Iterable[tuple[str]]) -> None:

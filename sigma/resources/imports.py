@@ -12,10 +12,11 @@ from sigma.database import snapshot, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import MAX_PROBLEMS, MESSAGES, ApiError, error_response, raise_for_problems, redact_keys
-from sigma.http.fields import Body, Flag, Items, Reference, dict_field, enum_field
+from sigma.http.fields import Body, Flag, Items, Reference, described, dict_field, enum_field
 from sigma.http.responses import json_response
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.import_rows import ID, Batch
+from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import SchemaRules, schema_rules
 
 blueprint = ApiBlueprint("Import & Export", "Records as the rows of a table, one value for each attribute.")
@@ -23,12 +24,18 @@ blueprint = ApiBlueprint("Import & Export", "Records as the rows of a table, one
 MANY_BAD_ROWS = 1000  # of more, only the first problem is told: a body can hold rows by the hundred thousand
 
 
+EXAMPLES_OF_ERRORS = [
+    "Name: Attribute 'product-name' expects a value, got ''",
+    "Price: Attribute 'price' expects type 'number', got 'not-a-number'",
+]
+
+
 class Rows(Items):
     """Rows of cells; their shape is checked by hand, because there may be very many."""
 
-    def __init__(self, description: str, **options: Any):
+    def __init__(self, description: str, example: Any, **options: Any):
         cells = fields.Raw(allow_none=True)
-        super().__init__(dict_field("Cells by the name of their column", "Row", cells), description, **options)
+        super().__init__(dict_field("Cells by the name of their column", "", cells), description, example=example, **options)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, list):
@@ -47,41 +54,60 @@ class ImportRequestBody(Body):
         f"Aliases of attributes by column, and {ID} for a column of record ids; other columns are ignored",
         "ColumnMapping",
         fields.String(),
+        example={"Name": "product-name", "SKU": "sku", "Price": "price"},
         required=True,
     )
-    rows = Rows("The rows: text, or JSON values of the attributes' types", required=True)
+    rows = Rows(
+        "The rows: text, or JSON values of the attributes' types",
+        example=[
+            {"Name": "Summit Parka", "SKU": "SP-002", "Price": "249.50"},
+            {"Name": "", "SKU": "XX-003", "Price": "not-a-number"},
+        ],
+        required=True,
+    )
 
 
 class PreviewedRowBody(Body):
     """What an import would do with one row."""
 
-    row = fields.Integer(required=True, metadata={"description": "The row's place, from 0"})
+    row = fields.Integer(required=True, metadata=described("The row's place, from 0"))
     valid = Flag("Whether it can be imported", required=True)
-    action = enum_field("What it would do with a record", ["create", "update"], "ImportAction")
+    action = enum_field("What it would do with a record", ["create", "update"])
     errors = Items(fields.String(), "What is wrong with it", required=True)
 
 
 class ImportPreviewBody(Body):
     """What an import would do."""
 
-    totalRows = fields.Integer(required=True, metadata={"description": "How many rows there are"})
-    validRows = fields.Integer(required=True, metadata={"description": "How many of them can be imported"})
-    errorRows = fields.Integer(required=True, metadata={"description": "How many of them cannot"})
-    results = Items(fields.Nested(PreviewedRowBody), "What would become of each row", required=True)
+    totalRows = fields.Integer(required=True, metadata=described("How many rows there are", 2))
+    validRows = fields.Integer(required=True, metadata=described("How many of them can be imported", 1))
+    errorRows = fields.Integer(required=True, metadata=described("How many of them cannot", 1))
+    results = Items(
+        fields.Nested(PreviewedRowBody),
+        "What would become of each row",
+        required=True,
+        example=[
+            {"row": 0, "valid": True, "action": "create", "errors": []},
+            {"row": 1, "valid": False, "action": "create", "errors": EXAMPLES_OF_ERRORS},
+        ],
+    )
 
 
 class RowErrorBody(Body):
     """Why a row was left out."""
 
-    row = fields.Integer(required=True, metadata={"description": "The row's place, from 0"})
-    message = fields.String(required=True, metadata={"description": "What is wrong with it"})
+    row = fields.Integer(required=True, metadata=described("The row's place, from 0", 1))
+    message = fields.String(
+        required=True,
+        metadata=described("What is wrong with it", "; ".join(EXAMPLES_OF_ERRORS)),
+    )
 
 
 class ImportResultBody(Body):
     """What an import has done."""
 
-    created = fields.Integer(required=True, metadata={"description": "How many records it made"})
-    updated = fields.Integer(required=True, metadata={"description": "How many rows named a record that was there"})
+    created = fields.Integer(required=True, metadata=described("How many records it made", 1))
+    updated = fields.Integer(required=True, metadata=described("How many rows named a record that was there", 0))
     errors = Items(fields.Nested(RowErrorBody), "The rows that were left out", required=True)
 
 
@@ -100,9 +126,15 @@ def mapping_problems(rules: SchemaRules, mapping: dict[str, str], rows: list[dic
 
 
 def import_rows(body: dict[str, Any], stores: bool) -> list[tuple[str, list[str]]]:
-    """Return of each row what it does with a record, and its problems; store the good ones if wanted. Raises ApiError 400."""
+    """Return of each row what it does with a record, and its problems; store the good ones if wanted.
+
+    Raises ApiError 400 or 403.
+    """
     rules, mapping = schema_rules(body["schemaId"]), body["columnMapping"]
     raise_for_problems(mapping_problems(rules, mapping, body["rows"]))
+    levels = caller_levels(body["schemaId"])
+    for column, alias in mapping.items():
+        levels.require_write([alias], f"columnMapping.{column[:100]}")
     batch, bad_rows = Batch(rules, mapping), 0
     outcomes: list[tuple[str, list[str]]] = []
     for number, cells in enumerate(body["rows"]):

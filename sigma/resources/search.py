@@ -14,23 +14,24 @@ from sigma.database import execute, snapshot, sql_function
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
-from sigma.http.fields import Body, Items, Reference, string_field
+from sigma.http.fields import Body, Items, Reference, described, string_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of, query_parameter
-from sigma.http.responses import json_page
 from sigma.http.strict_json import to_json
+from sigma.resources.entities import entity_page
 from sigma.resources.model import require_existing
-from sigma.resources.records import RecordBody
-from sigma.resources.search_criteria import AttributeCriteria, CriterionBody, make_criteria
+from sigma.resources.records import ProductRecordBody
+from sigma.resources.role_limits import caller_levels, require_searchable
+from sigma.resources.search_criteria import AttributeCriteria, CriterionBody, make_criteria, named_in
 
 blueprint = ApiBlueprint("Search", "Finding records by their values.")
 
 MAX_WORDS = 1000  # characters; each word is looked for in every record
 
 
-def bound_field(description: str, least: int, most: int) -> fields.Integer:
+def bound_field(description: str, least: int, most: int, example: int) -> fields.Integer:
     """A whole number in a range."""
     rule = validate.Range(least, most, error="Expected a whole number from {min} to {max}")
-    return fields.Integer(strict=True, allow_none=True, validate=rule, metadata={"description": description})
+    return fields.Integer(strict=True, allow_none=True, validate=rule, metadata=described(description, example))
 
 
 class SearchBody(Body):
@@ -38,24 +39,31 @@ class SearchBody(Body):
 
     criteriaOperator = fields.String(
         validate=validate.OneOf(["and", "or"], error="Expected one of: {choices}"),
-        metadata={
-            "description": "Whether all criteria are to be met (and), or one (or); and when absent",
-            "title": "CriteriaOperator",
-        },
+        metadata=described(
+            "Whether all criteria are to be met (and), or one (or); and when absent", "and", title="CriteriaOperator"
+        ),
     )
-    criteria = Items(fields.Nested(CriterionBody), "What values must be like; without any, all records are found", most=50)
-    schemaId = Reference("schema", allow_none=True)
-    offset = bound_field("How many to pass over; 0 when absent", 0, 10**12)
-    limit = bound_field("How many to answer at most; 50 when absent", 1, 1000)
+    criteria = Items(
+        fields.Nested(CriterionBody),
+        "What values must be like; without any, all records are found",
+        most=50,
+        example=[
+            {"attribute": "product-name", "operator": "contains", "value": "Coastal"},
+            {"attribute": "price", "operator": "gt", "value": "100"},
+        ],
+    )
+    schemaId = Reference("schema", allow_none=True, example="schema-apparel")
+    offset = bound_field("How many to pass over; 0 when absent", 0, 10**12, example=0)
+    limit = bound_field("How many to answer at most; 50 when absent", 1, 1000, example=20)
 
 
 class FullTextBody(Body):
     """Which words are wanted."""
 
-    query = string_field("The words, in any order; each may be part of a longer one", longest=MAX_WORDS)
-    schemaId = Reference("schema", allow_none=True)
-    offset = bound_field("How many to pass over; 0 when absent", 0, 10**12)
-    limit = bound_field("How many to answer at most; 50 when absent", 1, 1000)
+    query = string_field("The words, in any order; each may be part of a longer one", longest=MAX_WORDS, example="coastal wind")
+    schemaId = Reference("schema", allow_none=True, example="schema-apparel")
+    offset = bound_field("How many to pass over; 0 when absent", 0, 10**12, example=0)
+    limit = bound_field("How many to answer at most; 50 when absent", 1, 1000, example=20)
 
 
 Judge = Callable[[Any], bool]
@@ -136,7 +144,7 @@ def find_page(
             if offset < total <= offset + limit:
                 page.append(seq)
     sql = "SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ? AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
-    return json_page(execute(sql, g.tenant, to_json(page)), total, offset, limit)
+    return entity_page(execute(sql, g.tenant, to_json(page)), total, offset, limit)
 
 
 def mention(texts: Iterable[str]) -> Condition:
@@ -169,13 +177,21 @@ def is_one_enough(query: dict[str, Any]) -> bool:
 
 
 def read_query(query: dict[str, Any], path: str) -> list[AttributeCriteria]:
-    """Return the criteria of a query. Raises ApiError 400, naming fields below the path, for what does not exist or fit."""
+    """Return the criteria of a query.
+
+    Raises ApiError, naming fields below the path: 400 for what does not exist or fit, 403 for what the caller's role hides.
+    """
     require_schema(query, path)
-    return make_criteria(query.get("criteria", []), is_one_enough(query), path)
+    criteria = query.get("criteria", [])
+    ready = make_criteria(criteria, is_one_enough(query), path)
+    names = [(index, named_in(criterion)) for index, criterion in enumerate(criteria)]
+    named = {f"{path}criteria[{index}].{name}": criteria[index][name] for index, name in names}
+    require_searchable(named, query.get("schemaId"))
+    return ready
 
 
 def search(query: dict[str, Any], path: str = "") -> Response:
-    """Return the page of records that a query asks for. Raises ApiError 400 as read_query() does."""
+    """Return the page of records that a query asks for. Raises ApiError 400 or 403 as read_query() does."""
     criteria = read_query(query, path)
     literals = [text for one in criteria for text in one.literals]
     conditions = [mention(literals)] if literals else []
@@ -185,7 +201,7 @@ def search(query: dict[str, Any], path: str = "") -> Response:
 
 
 def text_aliases() -> dict[str, list[str]]:
-    """Return the aliases of the attributes of type text, by schema."""
+    """Return the aliases of the attributes of type text that the caller may see, by schema."""
     sql = (
         "SELECT r.id, o.alias FROM model_references r"
         " JOIN model_objects o ON o.tenant = r.tenant AND o.kind = r.target_kind AND o.id = r.target_id"
@@ -195,7 +211,7 @@ def text_aliases() -> dict[str, list[str]]:
     aliases: dict[str, list[str]] = {}
     for schema_id, alias in execute(sql, g.tenant):
         aliases.setdefault(schema_id, []).append(alias)
-    return aliases
+    return {schema_id: list(filter(caller_levels(schema_id).shows, named)) for schema_id, named in aliases.items()}
 
 
 class Words(NamedTuple):
@@ -224,7 +240,7 @@ def search_words(text: str, schema_id: str | None, offset: int, limit: int) -> R
 @blueprint.post("/search")
 @requires("read")
 @blueprint.arguments(SearchBody())
-@blueprint.response(200, page_of(RecordBody))
+@blueprint.response(200, page_of(ProductRecordBody))
 def search_records(query: dict[str, Any]) -> Response:
     """Find the records whose values meet all criteria or one of them, page by page, newest last."""
     with snapshot():
@@ -234,7 +250,7 @@ def search_records(query: dict[str, Any]) -> Response:
 @blueprint.post("/search/full-text")
 @requires("read")
 @blueprint.arguments(FullTextBody())
-@blueprint.response(200, page_of(RecordBody))
+@blueprint.response(200, page_of(ProductRecordBody))
 def search_full_text(body: dict[str, Any]) -> Response:
     """Find the records whose texts have every word in them, whatever the case, page by page, newest last."""
     with snapshot():
@@ -252,7 +268,7 @@ def search_full_text(body: dict[str, Any]) -> Response:
         *PAGE_PARAMETERS,
     ]
 )
-@blueprint.response(200, page_of(RecordBody))
+@blueprint.response(200, page_of(ProductRecordBody))
 def search_text() -> Response:
     """Find the records whose texts have every word of a query string in them, as the full-text search does."""
     offset, limit = page_bounds(request.args)

@@ -16,10 +16,10 @@ from flask import g
 from marshmallow import fields
 
 from sigma.database import fetch_one
+from sigma.http.date_times import Instant, read_instant
 from sigma.http.errors import raise_for_problems
 from sigma.http.fields import Body, dict_field, enum_field
 from sigma.http.strict_json import exact, format_value, parse_json
-from sigma.resources.date_times import Instant, read_instant
 from sigma.resources.model import exists, load_object
 from sigma.resources.unique_values import instant_or_itself, unique_key
 from sigma.resources.values import is_empty

@@ -7,9 +7,11 @@ from typing import Any
 from flask import g
 
 from sigma.database import execute, fetch_one, sql_function
+from sigma.http.date_times import read_instant
 from sigma.http.errors import ApiError
 from sigma.http.strict_json import canonical_json, format_value, to_json
-from sigma.resources.date_times import read_instant
+from sigma.resources.entities import find_schema
+from sigma.resources.role_limits import caller_levels
 from sigma.resources.values import ScopeKey, is_empty, scope_key
 
 
@@ -53,6 +55,11 @@ def find_holder(alias: str, scope: str, value: str) -> str | None:
     return row and row[0]
 
 
+def name_holder(alias: str, id: str) -> str:
+    """Return how a message names who has a unique value: not by its id, if the caller's role hides that value."""
+    return f"'{id}'" if caller_levels(find_schema(id)).shows(alias) else "another record or variant"
+
+
 def claim_values(
     entity_id: str, alias: str, kind: str, entries: list[dict[str, Any]], scopes: Container[ScopeKey] | None = None
 ) -> None:
@@ -68,9 +75,9 @@ def claim_values(
             " ON CONFLICT DO NOTHING"
         )
         if not execute(sql, g.tenant, alias, *claim, entity_id).rowcount:
-            holder, value = find_holder(alias, *claim), entries[index]["value"]
+            value, holder = entries[index]["value"], str(find_holder(alias, *claim))
             told = "what was sent" if isinstance(value, list | dict) else format_value(value)
-            raise ApiError(409, f"values.{alias}[{index}].value: {told} is already the value of '{holder}'")
+            raise ApiError(409, f"values.{alias}[{index}].value: {told} is already the value of {name_holder(alias, holder)}")
 
 
 def free_values(entity_id: str, alias: str, scopes: Iterable[ScopeKey]) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import re2
 from flask import g
 
+from sigma.http.date_times import read_instant
 from sigma.http.strict_json import exact, format_value
-from sigma.resources.date_times import read_instant
 from sigma.resources.entities import any_record_exists, record_exists
 
 ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # and what their values are in JSON

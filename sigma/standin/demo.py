@@ -5,19 +5,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import marshmallow as ma
 from flask import g
+from marshmallow import fields
 from werkzeug.security import generate_password_hash
 
 from sigma.database import execute
-from sigma.http.credentials import hash_key, impersonating
+from sigma.http.credentials import acting_as, hash_key
 from sigma.http.strict_json import to_json
-from sigma.resources.categories import CategoryRequestBody, insert_assignment, insert_category
-from sigma.resources.lifecycle import transition
-from sigma.resources.model import MODEL, exists, load_object, store_object
-from sigma.resources.records import RecordRequestBody, insert_record
-from sigma.resources.saved_queries import SavedQueryRequestBody, insert_saved_query
+from sigma.resources.model import MODEL
 from sigma.resources.users import insert_user, next_sessions_from
-from sigma.resources.variants import VariantRequestBody, insert_variant
+from sigma.standin.content import Rows, fetch_rows, insert_content, insert_rows
 
 DEMO_FILE = Path(__file__).with_name("demo.json")
 
@@ -28,25 +26,43 @@ def read_demo() -> dict[str, Any]:
     return demo
 
 
+def collect_objects(schema: ma.Schema, body: dict[str, Any], objects: dict[str, Any]) -> None:
+    """Add a body, and the first of each kind of body inside it, by the names of their classes."""
+    objects.setdefault(type(schema).__name__, body)
+    for name, field in schema.fields.items():
+        inner = field.inner if isinstance(field, fields.List) else field
+        if isinstance(inner, fields.Nested) and body.get(name):
+            first = body[name][0] if inner is not field else body[name]
+            collect_objects(inner.schema, first, objects)
+
+
 def read_examples() -> dict[str, Any]:
     """Return what the OpenAPI document takes its examples from.
 
-    These are the ids that stand in paths; what is known of the members of bodies, by the body's class; what single
+    These are ids by kind, the alias of an attribute among them; objects by the class that describes them; what single
     operations are sent, answer or refuse; the messages of errors, by their code; and credentials, by the document's name.
     """
     demo = read_demo()
     examples, key, user = demo["examples"], demo["apiKeys"][0], demo["users"][0]
-    shown = [(kind, body) for kind, body in demo["model"] if body["id"] in examples["ids"].values()]
-    known = {type(MODEL[kind]).__name__: MODEL[kind].load(body) for kind, body in shown}
-    known |= {
-        "OptionValueBody": known["OptionListBody"]["values"][0],
-        "TransitionBody": known["WorkflowBody"]["transitions"][0],
+    record, variant, (_, category), query = (demo[many][0] for many in ("records", "variants", "categories", "savedQueries"))
+    objects: dict[str, Any] = {
+        "ProductRecordBody": record,
+        "VariantBody": variant,
+        "CategoryBody": category,
+        "SavedQueryBody": query,
     }
-    known |= {"RecordBody": demo["records"][0], "VariantBody": demo["variants"][0][1], "CategoryBody": demo["categories"][0][1]}
-    known |= {"UserBody": user, "LoginBody": user, "TenantBody": demo["workspace"], "ApiKeyBody": key}
+    objects |= {"UserBody": user, "LoginBody": user, "ApiKeyBody": key}
+    objects |= dict.fromkeys(("TenantBody", "WorkspaceBody"), demo["workspace"])
+    ids = {"record": record["id"], "variant": variant["id"], "category": category["id"], "saved-query": query["id"]}
+    ids |= {"api-key": key["id"]} | examples["ids"]
+    for (kind, _), body in {(kind, body["id"]): body for kind, body in demo["model"]}.items():  # of two, the last is stored
+        if ids.setdefault(kind, body["id"]) == body["id"]:
+            collect_objects(MODEL[kind], MODEL[kind].load(body), objects)
+    ids |= {"alias": objects["ProductAttributeBody"]["alias"], "value": objects["OptionValueBody"]["id"]}
     return {
         **examples,
-        "bodies": known | {name: {**known.get(name, {}), **more} for name, more in examples["bodies"].items()},
+        "ids": ids,
+        "objects": objects,
         "credentials": {
             "apiKey": f"the demo workspace has `{key['rawKey']}` ({', '.join(key['permissions'])})",
             "session": f"in the demo workspace as `{user['email']}` with the password `{user['password']}`",
@@ -54,23 +70,19 @@ def read_examples() -> dict[str, Any]:
     }
 
 
-def insert_content(demo: dict[str, Any]) -> None:
-    """Store what the demo workspace holds in the current workspace, checked as if it had come through the API."""
-    for kind, body in demo["model"]:  # one that comes again replaces the first: roles and workflows refer to each other
-        old = load_object(kind, body["id"]) if exists(kind, body["id"]) else None
-        store_object(kind, MODEL[kind].load(body), old)
-    for record in demo["records"]:
-        insert_record(RecordRequestBody().load(record))
-    for record_id, variant in demo["variants"]:
-        insert_variant(VariantRequestBody().load(variant), record_id)
-    for catalog_id, category in demo["categories"]:
-        insert_category(CategoryRequestBody().load(category), catalog_id)
-    for category_id, record_id in demo["assignments"]:
-        insert_assignment(category_id, record_id)
-    for record_id, state_id in demo["transitions"]:
-        transition(record_id, state_id)
-    for query in demo["savedQueries"]:
-        insert_saved_query(SavedQueryRequestBody().load(query))
+_prepared: list[Rows] = []  # what the demo holds, once this process has stored it
+
+
+def insert_demo_content(demo: dict[str, Any]) -> None:
+    """Store in the current workspace what the demo workspace holds at first.
+
+    Only the first time it is checked: a test suite makes a workspace for each of its tests, and rows take much less time.
+    """
+    if _prepared:
+        insert_rows(_prepared[0])
+        return
+    insert_content(demo)
+    _prepared.append(fetch_rows())
 
 
 hash_demo_password = functools.cache(generate_password_hash)  # slow on purpose, and everybody knows these
@@ -93,8 +105,8 @@ def insert_demo(demo: dict[str, Any], living: dict[str, int]) -> None:
     """
     id = demo["workspace"]["id"]
     execute("INSERT INTO workspaces (id, name, is_demo) VALUES (?, ?, 1)", id, demo["workspace"]["name"])
-    with impersonating(id, demo["users"][0]["id"]):
-        insert_content(demo)
+    with acting_as(id, demo["users"][0]["id"]):
+        insert_demo_content(demo)
         for user in demo["users"]:
             sessions_from = living[user["id"]] if user["id"] in living else next_sessions_from()
             insert_user(user, hash_demo_password(user["password"]), sessions_from)

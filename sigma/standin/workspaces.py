@@ -6,15 +6,15 @@ from marshmallow import fields, validate
 
 from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import demo_only
-from sigma.http.credentials import impersonating
+from sigma.http.credentials import acting_as
 from sigma.http.errors import get_or_404
-from sigma.http.fields import Body, Flag, Items
+from sigma.http.fields import Body, Flag, Items, id_field, string_field
 from sigma.http.responses import NO_STORE
 from sigma.http.stamps import random_id
-from sigma.resources.api_keys import ApiKeyRequestBody, NewApiKeyBody, insert_api_key
+from sigma.resources.api_keys import ApiKeyRequestBody, CreatedApiKeyBody, insert_api_key
 from sigma.resources.sessions import NO_PASSWORD, SessionBody, make_session
 from sigma.resources.users import insert_administrator_role, insert_user
-from sigma.standin.demo import insert_content, insert_demo, read_demo
+from sigma.standin.demo import insert_demo, insert_demo_content, read_demo
 from sigma.standin.whoami import WorkspaceBody, blueprint
 
 
@@ -34,21 +34,26 @@ class WantedWorkspaceBody(Body):
         "Lists of permissions; an API key is made with each of them",
         most=100,
         load_default=list,
+        example=[["read"], ["read", "update-data"]],
     )
 
 
 class TestWorkspaceBody(WorkspaceBody):
     """A workspace that was made for a test, and what it takes to use it."""
 
+    id = id_field("The workspace's id", example="ws-2f6c1d0b9a8e7453")
+    name = string_field("The workspace's name", example="Test workspace")
     admin = fields.Nested(SessionBody, required=True, metadata={"description": "The session of its administrator"})
     editor = fields.Nested(SessionBody, metadata={"description": "The session of its editor; absent in an empty workspace"})
-    keys = Items(fields.Nested(NewApiKeyBody), "The API keys that were asked for, in that order", required=True)
+    keys = Items(fields.Nested(CreatedApiKeyBody), "The API keys that were asked for, in that order", required=True)
 
 
 class ResetBody(Body):
     """What is to be as it was at first, beside the demo workspace."""
 
-    removeTestWorkspaces = Flag("Whether all workspaces that were made for tests are removed, too", load_default=False)
+    removeTestWorkspaces = Flag(
+        "Whether all workspaces that were made for tests are removed, too", load_default=False, example=True
+    )
 
 
 def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]:
@@ -57,9 +62,9 @@ def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]
     users = demo["users"] if content == "demo" else [{"id": "user-admin", "name": "Administrator", "roleId": "role-admin"}]
     sessions = {}
     execute("INSERT INTO workspaces (id, name, is_disposable) VALUES (?, ?, 1)", id, name)
-    with impersonating(id, users[0]["id"]):
+    with acting_as(id, users[0]["id"]):
         if content == "demo":
-            insert_content(demo)
+            insert_demo_content(demo)
         else:
             insert_administrator_role(users[0]["roleId"])
         for user in users:

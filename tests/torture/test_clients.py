@@ -107,8 +107,8 @@ from sigma_pim.api.attributes import list_schema_attributes
 from sigma_pim.api.authentication import login
 from sigma_pim.api.dimensions import compute_scope_matrix
 from sigma_pim.api.records import create_record, delete_record, get_record, list_records, set_record_value
-from sigma_pim.models import ApiKeyRequest, AttributeType, Error, ErrorCode, Login, Permission
-from sigma_pim.models import RecordRequest, Scope, ScopedValuesRequest, ScopeMatrix, ValuePatch
+from sigma_pim.models import ApiKeyRequest, AttributeType, ErrorCode, ErrorResponse, Login, Permission
+from sigma_pim.models import ProductRecordRequest, Scope, ScopedValuesRequest, ScopeMatrix, ValuePatch
 from sigma_pim.types import UNSET
 
 strict = {"base_url": sys.argv[1], "raise_on_unexpected_status": True}
@@ -123,22 +123,22 @@ assert key.permissions == permissions
 feed = AuthenticatedClient(token=key.raw_key, prefix="", auth_header_name="X-Sigma-ApiKey", **strict)
 
 page = list_records.sync(client=feed, schema_id="schema-apparel", limit=1)
-assert ([record.id for record in page.items], page.total) == (["ent-coastal-wb"], 2)
+assert ([record.id for record in page.items], page.total) == (["ent-coastal-wb"], 47)
 types = {attribute.alias: attribute.type_ for attribute in list_schema_attributes.sync("schema-apparel", client=feed)}
 assert (types["price"], types["sku"]) == (AttributeType.NUMBER, AttributeType.TEXT)
 scopes = compute_scope_matrix.sync(client=feed, body=ScopeMatrix(dimension_ids=["dim-language", "dim-market"]))
 assert len(scopes) == 9 and scopes[0].additional_properties == {"dim-language": "seg-en", "dim-market": "seg-dk"}
 
 values = ScopedValuesRequest.from_dict({"product-name": [{"value": "Rain Hat"}]})
-record = create_record.sync(client=feed, body=RecordRequest(schema_id="schema-apparel", values=values))
+record = create_record.sync(client=feed, body=ProductRecordRequest(schema_id="schema-apparel", values=values))
 assert (record.created_by, record.lifecycle_state_id) == (key.id, "state-draft")
 body = ValuePatch(scope=Scope.from_dict({"dim-language": "seg-da"}), value="Regnhat")
 changed = set_record_value.sync(record.id, "product-name", client=feed, body=body)
 assert get_record.sync(record.id, client=feed) == changed
 assert [entry.value for entry in changed.values["product-name"]] == ["Rain Hat", "Regnhat"]
 assert [entry.scope.additional_properties for entry in changed.values["product-name"]] == [{}, {"dim-language": "seg-da"}]
-wrong = create_record.sync(client=feed, body=RecordRequest(schema_id="schema-none", values=values))
-assert isinstance(wrong, Error) and wrong.error is ErrorCode.VALIDATION_ERROR
+wrong = create_record.sync(client=feed, body=ProductRecordRequest(schema_id="schema-none", values=values))
+assert isinstance(wrong, ErrorResponse) and wrong.error is ErrorCode.VALIDATION_ERROR
 
 refused = delete_record.sync_detailed(record.id, client=feed)
 assert (refused.status_code, refused.parsed.error) == (403, ErrorCode.PERMISSION_DENIED)
@@ -201,7 +201,7 @@ const feed = createClient<paths>({ baseUrl, headers: { "X-Sigma-ApiKey": key.raw
 
 const query = { schemaId: "schema-apparel", limit: 1 };
 const page = there((await feed.GET("/api/v1/records", { params: { query } })).data);
-is([page.items.map((record) => record.id), page.total], [["ent-coastal-wb"], 2]);
+is([page.items.map((record) => record.id), page.total], [["ent-coastal-wb"], 47]);
 
 const values = { "product-name": [{ value: "Rain Hat" }] };
 const record = there((await feed.POST("/api/v1/records", { body: { schemaId: "schema-apparel", values } })).data);
