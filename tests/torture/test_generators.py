@@ -128,7 +128,7 @@ except ApiException as refused:
 def test_a_client_in_python_works(proxy, tmp_path):
     generate(tmp_path, f"{proxy}/openapi.json", "python", ".", packageName="sigma_pim")
     (tmp_path / "story.py").write_text(PYTHON_STORY, encoding="utf-8")
-    assert run(sys.executable, "story.py", cwd=tmp_path) == ""
+    assert run(sys.executable, "-W", "error", "story.py", cwd=tmp_path) == ""
 
 
 GO_STORY = """
