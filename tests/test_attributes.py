@@ -290,7 +290,7 @@ UNFIT = {  # what it was, what is stored in two records, what it is to be, and t
     "text to number": (attribute(), TEXTS, attribute("number"), "type"),
     "text to boolean": (attribute(), TEXTS, attribute("boolean"), "type"),
     "text to datetime": (attribute(), ["2026-01-01T10:00", "2026-02-30"], attribute("datetime"), "type"),
-    "text to option": (attribute(), ["blue", "white"], attribute("option"), "type"),
+    "text to option": (attribute(), ["teal", "purple"], attribute("option"), "type"),
     "text to relation": (attribute(), ["ent-none", "var-cw-s"], attribute("relation"), "type"),
     "text to complex": (attribute(), TEXTS, attribute("complex"), "type"),
     "number to text": (attribute("number"), NUMBERS, attribute(), "type"),

@@ -4,19 +4,24 @@ import gc
 import json
 import os
 import sqlite3
+import subprocess
+import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
+from typing import NamedTuple
 
 import pytest
 from conftest import ALL_PERMISSIONS, Caller, replace_everywhere
 from test_house import commands
 
 import app as service
-from sigma import database
+from sigma import database, settings
 from sigma import permissions as permissions_module
-from sigma.cli import serve
-from sigma.resources import categories, sessions
+from sigma.cli import serve, server
+from sigma.resources import sessions
+from sigma.standin import demo
 
 PUBLISHED_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
 NEW = ["workspace", "create", "acme", "--name", "Acme", "--email", "ann@acme.example"]
@@ -59,7 +64,7 @@ def test_demo_makes_the_demo_workspace_once(empty, run):
     first = run("demo")
     assert (first.exit_code, first.stderr) == (0, "")
     before = content(empty)
-    assert Caller(empty, {"X-Sigma-ApiKey": PUBLISHED_KEY}).get("/records").json["total"] == 2
+    assert Caller(empty, {"X-Sigma-ApiKey": PUBLISHED_KEY}).get("/records").json["total"] == 47
     database.close_db()
     before = content(empty)
     assert run("demo").exit_code == 0
@@ -79,7 +84,7 @@ def test_demo_is_all_or_nothing(empty, run, monkeypatch):
         raise RuntimeError("in the middle")
 
     before = content(empty)
-    replace_everywhere(monkeypatch, categories, "insert_assignment", fail)
+    replace_everywhere(monkeypatch, demo, "insert_demo_keys", fail)
     assert isinstance(run("demo").exception, RuntimeError)
     assert content(empty) == before
     monkeypatch.undo()
@@ -92,8 +97,8 @@ def test_demo_is_all_or_nothing(empty, run, monkeypatch):
 
 def test_the_demo_logins(app, anonymous):
     users = [
-        {"id": "user-admin", "email": "admin@sigma.io", "name": "Ada Admin", "roleId": "role-admin"},
-        {"id": "user-editor", "email": "editor@sigma.io", "name": "Eddie Editor", "roleId": "role-editor"},
+        {"id": "user-admin", "email": "admin@sigma.io", "name": "Admin User", "roleId": "role-admin"},
+        {"id": "user-editor", "email": "editor@sigma.io", "name": "Editor User", "roleId": "role-editor"},
     ]
     assert anonymous.get("/auth/tenants").json == [{"id": "ws-demo", "name": "Sigma Demo", "users": users}]
     for user, password in zip(users, ("admin", "editor"), strict=True):
@@ -124,7 +129,7 @@ def test_the_demo_keys(app, admin, error):
         ("/roles", ["role-admin", "role-editor"]),
         ("/dimensions", ["dim-language", "dim-market"]),
         ("/option-lists", ["ol-colors", "ol-categories"]),
-        ("/workflows", ["wf-standard"]),
+        ("/workflows", ["wf-product-lifecycle", "wf-standard"]),
         ("/schemas", ["schema-apparel"]),
         ("/catalogs", ["cat-webshop", "cat-marketplace"]),
     ],
@@ -297,14 +302,14 @@ def test_workspaces_are_listed(app, run, admin):
     admin.post(f"/api-keys/{made['id']}/deactivate")
     assert done(run("workspace", "list")) == (
         "ID        NAME        USERS  ACTIVE KEYS  RECORDS\n"
-        "ws-demo   Sigma Demo  2      2            2        demo\n"
+        "ws-demo   Sigma Demo  2      2            47       demo\n"
         "ws-other  Other       1      0            0\n"
     )
     ann = {"id": "user-admin", "email": "admin@other.example", "name": "Administrator", "roleId": "role-admin"}
     demo, other = json.loads(done(run("workspace", "list", "--json")))
     assert demo == {
         **Caller(app).get("/auth/tenants").json[0],
-        **{"demo": True, "activeKeys": 2, "records": 2},
+        **{"demo": True, "activeKeys": 2, "records": 47},
     }
     assert other == {"id": "ws-other", "name": "Other", "demo": False, "users": [ann], "activeKeys": 0, "records": 0}
 
@@ -317,10 +322,10 @@ def test_without_a_workspace_nothing_but_the_heading_is_listed(empty, run):
 def test_a_workspace_is_deleted_with_all_that_it_holds_and_nothing_else(app, run, admin, stranger, error):
     assert stranger.post("/api-keys", {"name": "Key", "permissions": ["read"]}).status_code == 201
     key = Caller(app, {"X-Sigma-ApiKey": PUBLISHED_KEY})
-    assert key.get("/records").json["total"] == 2
+    assert key.get("/records").json["total"] == 47
     database.close_db()
     before = content(app)
-    question = "Workspace 'ws-demo' with its 2 records, users and keys will be gone for good. Type its id to confirm: "
+    question = "Workspace 'ws-demo' with its 47 records, users and keys will be gone for good. Type its id to confirm: "
     result = run("workspace", "delete", "ws-demo", stdin="ws-demo\n")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "Workspace 'ws-demo' deleted.\n", f"{question}ws-demo\n")
     assert content(app) == [line for line in before if "'ws-demo'" not in line]
@@ -516,9 +521,9 @@ ADD = ["users", "add", "eve@acme.example", "--name", "Eve", "--workspace", "ws-d
 
 def test_users_are_listed(app, run):
     assert done(run("users", "list", "--workspace", "ws-demo")) == (
-        "ID           EMAIL            NAME          ROLE\n"
-        "user-admin   admin@sigma.io   Ada Admin     role-admin\n"
-        "user-editor  editor@sigma.io  Eddie Editor  role-editor\n"
+        "ID           EMAIL            NAME         ROLE\n"
+        "user-admin   admin@sigma.io   Admin User   role-admin\n"
+        "user-editor  editor@sigma.io  Editor User  role-editor\n"
     )
     users = json.loads(done(run("users", "list", "--workspace", "ws-demo", "--json")))
     assert users == Caller(app).get("/auth/tenants").json[0]["users"]
@@ -534,7 +539,7 @@ def test_a_new_user_can_sign_in_and_do_what_the_role_allows(app, run, error):
         **{"id": "an id", "email": "eve@acme.example", "name": "Eve", "roleId": "role-editor"},
     }
     eve = Caller(app, {"Authorization": f"Bearer {answer['token']}"})
-    assert eve.get("/records").json["total"] == 2
+    assert eve.get("/records").json["total"] == 47
     error(eve.get("/api-keys"), 403)
     assert answer["user"] in json.loads(done(run("users", "list", "--workspace", "ws-demo", "--json")))
 
@@ -608,6 +613,7 @@ def test_a_session_that_was_asked_for_before_a_new_password_was_stored_ends_too(
             begun.append(True)
             with ThreadPoolExecutor(1) as pool:
                 done(pool.submit(run, "users", "password", "admin@sigma.io", stdin=f"{PASSWORD}\n").result())
+            time.sleep(1.5)  # or the times of both would be the same second
         return make_session(*arguments)
 
     replace_everywhere(monkeypatch, sessions, "make_session", make_late)
@@ -629,7 +635,7 @@ def test_another_role_counts_at_once(run, editor, error):
     assert done(run("users", "role", "editor@sigma.io", "role-admin")) == "editor@sigma.io has role 'role-admin'.\n"
     assert editor.get("/api-keys").status_code == 200
     user = json.loads(done(run("users", "role", "editor@sigma.io", "role-editor", "--json")))
-    assert user == {"id": "user-editor", "email": "editor@sigma.io", "name": "Eddie Editor", "roleId": "role-editor"}
+    assert user == {"id": "user-editor", "email": "editor@sigma.io", "name": "Editor User", "roleId": "role-editor"}
     error(editor.get("/api-keys"), 403)
 
 
@@ -693,25 +699,22 @@ def test_a_write_that_does_not_end_is_waited_for_and_then_told(app, run, monkeyp
 # -- flask serve
 
 
+class Run(NamedTuple):
+    """What a server would have been run with."""
+
+    host: str
+    port: int
+    workers: int
+    database: str
+
+
 @pytest.fixture
 def servers(monkeypatch):
-    """What servers would have been run: the target, the options, and the environment that the workers would have had."""
+    """The servers that would have been run."""
     started = []
-
-    class Server:
-        def __init__(self, target, **options):
-            self.target, self.options, self.wrks, self.workers = target, options, [], 1
-
-        def serve(self):
-            started.append((self.target, self.options, dict(os.environ)))
-
-    monkeypatch.chdir(os.getcwd())  # both come back after the test
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    monkeypatch.setattr(serve, "Granian", Server)
-    monkeypatch.setattr(serve, "announce_when_ready", lambda *_: None)
+    monkeypatch.setattr(serve, "run_server", lambda *arguments: started.append(Run(*arguments[:4])))
     monkeypatch.setattr(serve, "reserve_port", lambda _, port: nullcontext(port))  # the addresses are none of this machine's
-    yield started
-    gc.unfreeze()
+    return started
 
 
 def test_serve_says_where_everything_is(app, run, servers):
@@ -736,28 +739,35 @@ def test_serve_says_how_to_make_a_workspace_when_there_is_none(empty, run, serve
     assert "flask workspace create" in run("serve").output
 
 
-def test_serve_runs_the_server_with_the_settings(app, run, servers, monkeypatch):
-    monkeypatch.setenv("SIGMA_RECORD_LIMIT", "5")
+def test_serve_runs_the_server_with_the_settings(app, run, servers):
     app.config.update(HOST="127.0.0.2", PORT=9001, WORKERS=3)
     run("serve")
-    ((target, options, environment),) = servers
-    assert target == "app:create_worker_app"
-    assert {name: options[name] for name in ("interface", "address", "port", "workers")} == {
-        "interface": "wsgi",
-        "address": "127.0.0.2",
-        "port": 9001,
-        "workers": 3,
-    }
-    assert environment["SIGMA_DATABASE"] == app.config["DATABASE"]
-    assert environment["SIGMA_RECORD_LIMIT"] == "5"
-    assert environment["PATH"] == os.environ["PATH"]
+    assert servers == [("127.0.0.2", 9001, 3, app.config["DATABASE"])]
 
 
-def test_nothing_in_the_environment_looks_like_a_header_to_the_server(app, run, servers, monkeypatch):
+def test_workers_get_the_environment_but_nothing_in_it_that_would_look_like_a_header(monkeypatch):
+    started, announced = [], threading.Event()
+
+    class Server:
+        def __init__(self, target, workers, **_):
+            self.wrks = [target] * workers
+
+        def serve(self):
+            assert announced.wait(10)
+            started.append((*self.wrks, dict(os.environ)))
+
+    monkeypatch.chdir(os.getcwd())  # both come back after the test
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr(server, "Granian", Server)
+    monkeypatch.setenv("SIGMA_RECORD_LIMIT", "5")
     for name in ("HTTP_X_SIGMA_APIKEY", "HTTP_AUTHORIZATION", "HTTP_PROXY", "HTTP_HOST", "CONTENT_TYPE", "CONTENT_LENGTH"):
         monkeypatch.setenv(name, PUBLISHED_KEY)
-    run("serve")
-    ((_, _, environment),) = servers
+    server.run_server("127.0.0.1", 8080, 2, "/srv/sigma.db", announced.set)
+    gc.unfreeze()
+    ((*targets, environment),) = started
+    assert targets == ["app:create_worker_app"] * 2
+    assert (environment["SIGMA_DATABASE"], environment["SIGMA_RECORD_LIMIT"]) == ("/srv/sigma.db", "5")
+    assert environment["PATH"] == os.environ["PATH"]
     assert [name for name in environment if name.startswith(("HTTP_", "CONTENT_"))] == []
 
 
@@ -788,6 +798,15 @@ def test_demo_data_is_not_served_to_others(app, run, servers, host):
         assert part in result.output
 
 
+def test_the_development_server_does_not_serve_demo_data_to_others(app):
+    command = [sys.executable, "-m", "flask", "--app", "app", "run", "--host", "0.0.0.0", "--port", "0"]
+    options = {"cwd": settings.ROOT, "env": {**os.environ, "SIGMA_DATABASE": app.config["DATABASE"]}, "timeout": 30}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, **options)
+    assert done.returncode == 1
+    assert "others can reach 0.0.0.0" in done.stderr
+    assert PUBLISHED_KEY not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("host", NAMES)
 def test_what_is_no_address_is_not_served_on(app, run, servers, host):
     app.config["HOST"] = host
@@ -799,7 +818,7 @@ def test_what_is_no_address_is_not_served_on(app, run, servers, host):
 def test_demo_data_is_served_to_others_when_that_is_asked_for(app, run, servers):
     app.config.update(HOST="0.0.0.0", ALLOW_PUBLIC_DEMO=True)
     assert run("serve").exit_code == 0
-    assert servers[0][1]["address"] == "0.0.0.0"
+    assert servers[0].host == "0.0.0.0"
 
 
 @pytest.mark.parametrize("host", OPEN[:3])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sigma.resources.date_times import read_instant
+from sigma.http.date_times import read_instant
 
 NEW_YEAR = [  # one instant
     "2026-01-01",

@@ -1,5 +1,7 @@
 """The log: one line about each request, and of a failure its stack trace; never a secret, a query or a body."""
 
+import io
+import logging
 import re
 import sys
 from contextlib import suppress
@@ -106,6 +108,24 @@ def test_the_id_of_a_proxy_is_kept_when_it_is_one(anonymous, log, sent, is_kept)
     assert logged["request"] == answer.headers["X-Request-Id"]
     assert (answer.headers["X-Request-Id"] == sent) is is_kept
     assert is_kept or re.fullmatch("[0-9a-f]{16}", answer.headers["X-Request-Id"])
+
+
+def test_a_failure_is_logged_once_and_only_where_keys_are_made_unreadable(admin, make_key, log, monkeypatch):
+    key = make_key("read")
+
+    def fail(*_):
+        raise RuntimeError(f"something to do with {key.raw_key}")
+
+    replace_everywhere(monkeypatch, responses, "json_response", fail)
+    elsewhere = logging.StreamHandler(io.StringIO())
+    logging.getLogger().addHandler(elsewhere)  # as a program does that has this service in it
+    try:
+        assert admin.get("/records/ent-coastal-wb").status_code == 500
+    finally:
+        logging.getLogger().removeHandler(elsewhere)
+    assert elsewhere.stream.getvalue() == ""
+    _, others = log()
+    assert sum(" failed" in line for line in others) == 1
 
 
 class Broken:

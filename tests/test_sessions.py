@@ -20,8 +20,8 @@ from sigma import database
 from sigma.resources import sessions
 
 DAY = 24 * 60 * 60
-ADMIN = {"id": "user-admin", "email": "admin@sigma.io", "name": "Ada Admin", "roleId": "role-admin"}
-EDITOR = {"id": "user-editor", "email": "editor@sigma.io", "name": "Eddie Editor", "roleId": "role-editor"}
+ADMIN = {"id": "user-admin", "email": "admin@sigma.io", "name": "Admin User", "roleId": "role-admin"}
+EDITOR = {"id": "user-editor", "email": "editor@sigma.io", "name": "Editor User", "roleId": "role-editor"}
 
 
 def stored_secret(app):
@@ -70,6 +70,7 @@ def test_signing_in_answers_a_token_and_the_user(anonymous, app):
     before = int(time.time())
     answer = login(anonymous)
     assert (answer.status_code, answer.content_type) == (200, "application/json")
+    assert answer.headers["Cache-Control"] == "no-store"
     assert list(answer.json) == ["token", "user"]
     assert answer.json == {"token": answer.json["token"], "user": ADMIN}
     assert list(answer.json["user"]) == ["id", "email", "name", "roleId"]
@@ -180,7 +181,7 @@ def test_a_token_is_exchanged_for_one_that_lasts_a_day_from_now(app):
     secret = stored_secret(app)
     old = sign(claims_of(EDITOR, issued=-3600), secret)
     answer = bearer(app, old).post("/auth/refresh")
-    assert answer.status_code == 200
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
     assert list(answer.json) == ["token", "user"]
     assert answer.json["user"] == EDITOR
     _, claims = opened(answer.json["token"], secret)

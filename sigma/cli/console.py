@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 import click
 import marshmallow as ma
-from flask import g
 
 from sigma.database import execute, fetch_one
 from sigma.http.bodies import flatten_messages
-from sigma.http.credentials import Caller
+from sigma.http.credentials import act_as
 from sigma.http.errors import ApiError, get_or_404, raise_for_problems, translate_database_error
 from sigma.http.strict_json import to_json
 
@@ -49,11 +48,6 @@ def prints_output(command: Callable[..., Output]) -> Callable[..., None]:
     return run
 
 
-def impersonate(tenant: str, user_id: str) -> None:
-    """Act in a workspace as one of its users, until the command ends."""
-    g.tenant, g.caller = tenant, Caller(tenant, user_id, user={"id": user_id}, role={})
-
-
 def resolve_workspace(id: str | None) -> str:
     """Return the id of the named workspace, or of the only one there is. Workspaces of test runs do not count.
 
@@ -75,7 +69,7 @@ def workspace_option(command: Callable[..., Output]) -> Callable[..., Output]:
     @click.option("--workspace", metavar="ID", help="The workspace; may be omitted when there is only one.")
     @functools.wraps(command)
     def run(workspace: str | None, **arguments: Any) -> Output:
-        impersonate(resolve_workspace(workspace), "command-line")
+        act_as(resolve_workspace(workspace), "command-line")
         return command(**arguments)
 
     return run

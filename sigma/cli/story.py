@@ -15,7 +15,8 @@ from typing import Any
 
 import click
 
-from sigma.cli.serve import STOP_TIMEOUT, send_request
+from sigma.cli.serve import send_request
+from sigma.cli.server import STOP_TIMEOUT
 from sigma.http.errors import CODES
 from sigma.http.strict_json import to_json
 from sigma.settings import ROOT, StartError

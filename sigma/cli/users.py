@@ -12,8 +12,9 @@ from flask import g
 from flask.cli import AppGroup
 from werkzeug.security import generate_password_hash
 
-from sigma.cli.console import Output, format_table, impersonate, prints_output, validate_body, workspace_option
+from sigma.cli.console import Output, format_table, prints_output, validate_body, workspace_option
 from sigma.database import execute, fetch_one, transaction
+from sigma.http.credentials import act_as
 from sigma.http.errors import ApiError, conflict_message, get_or_404
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value
@@ -74,7 +75,7 @@ def resolve_user(email: str) -> dict[str, str]:
     """Return the user with an email, and act in that user's workspace from now on. Raises ApiError 404."""
     row = fetch_one("SELECT tenant, id, email, name, role_id FROM users WHERE email = ?", email)
     tenant, *user = get_or_404(row, "user", email)
-    impersonate(tenant, "command-line")
+    act_as(tenant, "command-line")
     return user_summary(user)
 
 

@@ -6,9 +6,10 @@ import click
 from flask.cli import AppGroup
 from werkzeug.security import generate_password_hash
 
-from sigma.cli.console import Output, format_table, impersonate, prints_output, resolve_workspace, validate_body, yes_option
+from sigma.cli.console import Output, format_table, prints_output, resolve_workspace, validate_body, yes_option
 from sigma.cli.users import conflicts_reported, read_password, validate_user
 from sigma.database import execute, fetch_one
+from sigma.http.credentials import act_as
 from sigma.resources.sessions import TenantBody
 from sigma.resources.users import fetch_users, insert_administrator_role, insert_user, next_sessions_from
 
@@ -61,7 +62,7 @@ def create_workspace(id: str, name: str, email: str, user_name: str) -> Output:
     password = read_password()
     with conflicts_reported(id=id, email=email):
         execute("INSERT INTO workspaces (id, name) VALUES (?, ?)", id, name)
-        impersonate(id, user["id"])
+        act_as(id, user["id"])
         insert_administrator_role(user["roleId"])
         insert_user(user, generate_password_hash(password), next_sessions_from())
     return Output({**workspace, "users": [user]}, f"Workspace '{id}' created; {email} can sign in.")

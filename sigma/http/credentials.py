@@ -15,6 +15,7 @@ import jwt
 from flask import current_app, g
 
 from sigma.database import BUSY_TIMEOUT, execute, fetch_one
+from sigma.http.credential_hints import JWT, KEY, TOKEN, other_kind, what_to_send
 from sigma.http.errors import ApiError
 from sigma.http.stamps import utc_now
 
@@ -88,6 +89,8 @@ def touch_key(tenant: str, id: str, stale: str) -> None:
 
 def diagnose_key(raw_key: str) -> str:
     """Return what is wrong with a key that is not in the database, as far as the key itself tells."""
+    if hint := other_kind(raw_key, KEY):
+        return hint
     if not re.fullmatch("sigma_sk_live_[a-z0-9]{36}", raw_key):
         return "expected one X-Sigma-ApiKey header with sigma_sk_live_ and 36 characters of a-z and 0-9"
     if check_characters(raw_key[:-7]) != raw_key[-7:]:
@@ -120,6 +123,13 @@ def jwt_secret() -> str:
     return current_app.config["JWT_SECRET"] or fetch_one("SELECT value FROM settings WHERE name = 'jwt_secret'")[0]
 
 
+def diagnose_token(token: str) -> str:
+    """Return what is wrong with a session token, as far as the token itself tells; nothing, of one that has the right shape."""
+    if hint := other_kind(token, TOKEN):
+        return f": {hint}"
+    return "" if JWT.fullmatch(token) else ": expected one Authorization header with Bearer and the token of a login"
+
+
 def decode_token(token: str) -> dict[str, Any]:
     """Return what a session token claims, after checking its signature and its end. Raises ApiError 401."""
     names = ("userId", "workspaceId", "roleId")
@@ -130,7 +140,7 @@ def decode_token(token: str) -> dict[str, Any]:
     except jwt.ExpiredSignatureError:
         raise unauthorized("Session token expired: sign in again") from None
     except jwt.InvalidTokenError:
-        raise unauthorized("Invalid session token") from None
+        raise unauthorized(f"Invalid session token{diagnose_token(token)}") from None
     if not all(isinstance(claims[name], str) and claims[name].isascii() for name in names) or type(claims["iat"]) is not int:
         raise unauthorized("Invalid session token")
     return claims
@@ -163,13 +173,18 @@ def authenticate(environ: dict[str, Any]) -> Caller:
         return authenticate_key(raw_key)
     scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "bearer":
-        raise unauthorized("Authentication required: send X-Sigma-ApiKey: <key>, or Authorization: Bearer <token>")
+        raise unauthorized(f"Authentication required: {what_to_send(environ)}")
     return authenticate_token(token.strip())
 
 
+def act_as(tenant: str, user_id: str) -> None:
+    """Act in a workspace as one of its users, until the application context ends."""
+    g.tenant, g.caller = tenant, Caller(tenant, user_id, user={"id": user_id}, role={})
+
+
 @contextmanager
-def impersonating(tenant: str, user_id: str) -> Iterator[None]:
+def acting_as(tenant: str, user_id: str) -> Iterator[None]:
     """Let the block act in a workspace as one of its users; the log still names who sent the request."""
     with current_app.app_context():
-        g.tenant, g.caller = tenant, Caller(tenant, user_id, user={"id": user_id}, role={})
+        act_as(tenant, user_id)
         yield

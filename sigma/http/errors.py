@@ -37,10 +37,11 @@ ERRORS = {
     "METHOD_NOT_ALLOWED": ErrorCode(405, "The path does not have this method; the header `Allow` lists those it has.", "Allow"),
     "CONFLICT": ErrorCode(409, "The request conflicts with what is stored."),
     "PAYLOAD_TOO_LARGE": ErrorCode(413, f"The body has more than {MAX_BODY} bytes."),
-    "UNSUPPORTED_MEDIA_TYPE": ErrorCode(415, "The body is not JSON."),
+    "UNSUPPORTED_MEDIA_TYPE": ErrorCode(415, "The body is not JSON in UTF-8, or its headers say so."),
     "TRANSITION_ERROR": ErrorCode(422, "The workflow does not allow the transition."),
     "RATE_LIMITED": ErrorCode(429, "There were too many failed logins.", "Retry-After"),
     "INTERNAL_ERROR": ErrorCode(500, "The service failed."),
+    "NOT_IMPLEMENTED": ErrorCode(501, "Sigma PIM documents it, and this stand-in does not have it."),
     "UNAVAILABLE": ErrorCode(503, "The database does not answer.", "Retry-After"),
 }
 CODES = {error.status: code for code, error in reversed(ERRORS.items())}  # of two with one status, the first

@@ -12,9 +12,10 @@ from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.fields import Body, Flag, Items, Number, Reference, enum_field, id_field, string_field, unique_items
 from sigma.http.responses import json_list
+from sigma.http.strict_json import exact
 from sigma.resources.model import ModelBody, add_model_routes, fetch_attribute_texts, load_object
 from sigma.resources.stored_values import check_stored_values
-from sigma.resources.value_checks import ATTRIBUTE_TYPES, compile_pattern, exact
+from sigma.resources.value_checks import ATTRIBUTE_TYPES, compile_pattern
 
 blueprint = ApiBlueprint("Attributes", "The kinds of values that records hold.")
 

@@ -11,7 +11,7 @@ from sigma.resources.entities import Entity, load_record
 from sigma.resources.history import value_changes
 from sigma.resources.records import full_message, places_left, store_record
 from sigma.resources.rules import SchemaRules
-from sigma.resources.unique_values import claims, find_holder
+from sigma.resources.unique_values import claims, find_holder, name_holder
 from sigma.resources.value_checks import begin_row
 from sigma.resources.writes import locked_attributes, save_changes
 
@@ -161,7 +161,7 @@ class Batch:
         if claim in self.holders:
             return self.holders[claim]
         id = find_holder(*claim)
-        return Holder(id, f"'{id}'") if id else None
+        return Holder(id, name_holder(claim[0], id)) if id else None
 
     def accept(self, row: Row) -> None:
         """Judge the rows that come as if this one were stored."""

@@ -16,6 +16,7 @@ from sigma.http.fields import Body, Flag, Items, Reference, described, dict_fiel
 from sigma.http.responses import json_response
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.import_rows import ID, Batch
+from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import SchemaRules, schema_rules
 
 blueprint = ApiBlueprint("Import & Export", "Records as the rows of a table, one value for each attribute.")
@@ -125,9 +126,15 @@ def mapping_problems(rules: SchemaRules, mapping: dict[str, str], rows: list[dic
 
 
 def import_rows(body: dict[str, Any], stores: bool) -> list[tuple[str, list[str]]]:
-    """Return of each row what it does with a record, and its problems; store the good ones if wanted. Raises ApiError 400."""
+    """Return of each row what it does with a record, and its problems; store the good ones if wanted.
+
+    Raises ApiError 400 or 403.
+    """
     rules, mapping = schema_rules(body["schemaId"]), body["columnMapping"]
     raise_for_problems(mapping_problems(rules, mapping, body["rows"]))
+    levels = caller_levels(body["schemaId"])
+    for column, alias in mapping.items():
+        levels.require_write([alias], f"columnMapping.{column[:100]}")
     batch, bad_rows = Batch(rules, mapping), 0
     outcomes: list[tuple[str, list[str]]] = []
     for number, cells in enumerate(body["rows"]):

@@ -9,16 +9,15 @@ from marshmallow import fields
 from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
-from sigma.http.errors import ApiError, get_or_404, raise_for_problems
+from sigma.http.errors import ApiError, get_or_404
 from sigma.http.fields import Body, Reference, described, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
-from sigma.http.responses import json_response
 from sigma.http.stamps import random_id
-from sigma.resources.entities import list_entities, load_record
+from sigma.resources.entities import entity_response, list_entities, load_record
 from sigma.resources.history import log_deletions
 from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.values import ValuePatchBody, Values, ValuesBody
-from sigma.resources.writes import audit_fields, insert_entity, save_value, save_values
+from sigma.resources.writes import audit_fields, check_new_values, insert_entity, save_value, save_values
 
 blueprint = ApiBlueprint("Records", "The products, with their values in every language and market.")
 
@@ -86,7 +85,7 @@ def raise_if_full() -> None:
 def store_record(rules: SchemaRules, id: str, values: dict[str, Any]) -> str:
     """Store a new record, whose values were checked, in its workflow's default state, and return its text.
 
-    Raises ApiError 409.
+    Raises ApiError 403 or 409.
     """
     record = {
         "id": id,
@@ -99,9 +98,9 @@ def store_record(rules: SchemaRules, id: str, values: dict[str, Any]) -> str:
 
 
 def insert_record(body: dict[str, Any]) -> str:
-    """Check and store a new record, and return its text. Raises ApiError 400 or 409."""
+    """Check and store a new record, and return its text. Raises ApiError 400, 403 or 409."""
     rules = schema_rules(body["schemaId"])
-    raise_for_problems(rules.values_problems(body["values"]))
+    check_new_values(rules, body["values"])
     return store_record(rules, body.get("id") or random_id("ent"), body["values"])
 
 
@@ -114,7 +113,7 @@ def create_record(body: dict[str, Any]) -> Response:
     """Create a record of a schema; its values are checked against it, and it begins in its workflow's default state."""
     with transaction():
         raise_if_full()
-        return json_response(insert_record(body), 201)
+        return entity_response(insert_record(body), 201)
 
 
 @blueprint.get("/records/<id>")
@@ -123,7 +122,7 @@ def create_record(body: dict[str, Any]) -> Response:
 def get_record(id: str) -> Response:
     """Get one record with all its scoped values."""
     sql = "SELECT body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0"
-    return json_response(get_or_404(fetch_one(sql, g.tenant, id), "record", id)[0])
+    return entity_response(get_or_404(fetch_one(sql, g.tenant, id), "record", id)[0])
 
 
 @blueprint.put("/records/<id>")
@@ -134,7 +133,7 @@ def get_record(id: str) -> Response:
 def replace_record_values(body: dict[str, Any], id: str) -> Response:
     """Replace the values of each attribute listed; an empty array clears one, and what does not change is not checked again."""
     with transaction():
-        return json_response(save_values(load_record(id), body["values"]))
+        return entity_response(save_values(load_record(id), body["values"]))
 
 
 @blueprint.patch("/records/<id>/values/<attribute>")
@@ -145,7 +144,7 @@ def replace_record_values(body: dict[str, Any], id: str) -> Response:
 def set_record_value(body: dict[str, Any], id: str, attribute: str) -> Response:
     """Set one scoped value of a record; null removes it."""
     with transaction():
-        return json_response(save_value(load_record(id), attribute, body["scope"], body["value"]))
+        return entity_response(save_value(load_record(id), attribute, body["scope"], body["value"]))
 
 
 @blueprint.delete("/records/<id>")

@@ -11,8 +11,8 @@ from sigma.database import fetch_one, snapshot
 from sigma.http.errors import get_or_404
 from sigma.http.strict_json import JSON_TYPES, format_value, to_json
 from sigma.resources.model import fetch_attribute_texts, load_object, require_existing
-from sigma.resources.value_checks import ATTRIBUTE_TYPES, value_checks
-from sigma.resources.values import ScopeKey, Scopes, by_scope, scope_key
+from sigma.resources.value_checks import ATTRIBUTE_TYPES, find_target, value_checks
+from sigma.resources.values import ScopeKey, Scopes, by_scope, is_empty, scope_key
 
 
 class AttributeRules(NamedTuple):
@@ -26,6 +26,7 @@ class AttributeRules(NamedTuple):
     is_unique: bool
     is_inheritable: bool
     checks: list[Callable[[Any], str | None]]
+    has_target: Callable[[list[str]], bool] | None  # whether one of the options or records is there that a value names
     dimensions: dict[str, set[str]]  # segment ids by dimension id
     option_list: str | None  # its id
 
@@ -47,6 +48,14 @@ class AttributeRules(NamedTuple):
             if problem := check(value):
                 return problem
         return None
+
+    def is_filled_by(self, entry: dict[str, Any]) -> bool:
+        """Return whether a scoped value counts as one: it is not empty, and its scope and what it names are there."""
+        value = entry["value"]
+        if is_empty(value) or any(self.scope_problems(entry["scope"], "")):
+            return False
+        names = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
+        return self.has_target is None or self.has_target(names)
 
     def entries_problems(
         self, entries: list[dict[str, Any]], path: str, scopes: Container[ScopeKey] | None = None
@@ -90,6 +99,7 @@ def attribute_rules(attribute: dict[str, Any], options: set[str], segments: dict
         is_unique=attribute["validation"].get("unique", False),
         is_inheritable=attribute["inheritable"],
         checks=list(value_checks(attribute, options)),
+        has_target=find_target(attribute["type"], options),
         dimensions={id: segments[id] for id in attribute["dimensionIds"]},
         option_list=attribute.get("optionListId"),
     )

@@ -43,7 +43,7 @@ class SavedQueryRequestBody(SavedQueryBody):
 
 
 def insert_saved_query(body: dict[str, Any]) -> str:
-    """Store a saved query and return its text. Raises ApiError 400 or 409."""
+    """Store a saved query and return its text. Raises ApiError 400, 403 or 409."""
     read_query(body["query"], QUERY_PATH)
     saved = {
         "id": body.get("id") or random_id("sq"),

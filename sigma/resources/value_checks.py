@@ -9,9 +9,9 @@ from typing import Any
 import re2
 from flask import g
 
-from sigma.http.strict_json import format_value
-from sigma.resources.date_times import read_instant
-from sigma.resources.entities import record_exists
+from sigma.http.date_times import read_instant
+from sigma.http.strict_json import exact, format_value
+from sigma.resources.entities import any_record_exists, record_exists
 
 ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # and what their values are in JSON
     "text": (str,),
@@ -66,11 +66,6 @@ def pattern_problem(pattern: str, compiled: Any, value: str) -> str | None:
     return None
 
 
-def exact(number: float) -> Decimal | int:
-    """Return a number as it is written, with which others can be compared: Python takes 1e23 for the double next to it."""
-    return number if isinstance(number, int) else Decimal(repr(number))
-
-
 def range_problem(least: Decimal | int, most: Decimal | int, expected: str, value: float) -> str | None:
     """Say what is expected in place of a number out of range, or None."""
     return None if least <= exact(value) <= most else f"{expected}, got {format_value(value)}"
@@ -92,6 +87,13 @@ def option_problem(list_id: str, options: set[str], value: str) -> str | None:
 def relation_problem(value: str) -> str | None:
     """Say what is expected in place of an id that no record has, or None."""
     return None if record_exists(value) else f"the id of a record, got {format_value(value)}"
+
+
+def find_target(kind: str, options: set[str]) -> Callable[[list[str]], bool] | None:
+    """Return what tells whether one of several options or records, which values name, is there; None where they name none."""
+    if kind == "option":
+        return lambda names: not options.isdisjoint(names)
+    return any_record_exists if kind == "relation" else None
 
 
 def value_checks(attribute: dict[str, Any], options: set[str]) -> Iterator[Callable[[Any], str | None]]:

@@ -11,15 +11,11 @@ from marshmallow import fields
 from werkzeug.security import generate_password_hash
 
 from sigma.database import execute
-from sigma.http.credentials import hash_key, impersonating
+from sigma.http.credentials import acting_as, hash_key
 from sigma.http.strict_json import to_json
-from sigma.resources.categories import CategoryRequestBody, insert_assignment, insert_category
-from sigma.resources.lifecycle import transition
-from sigma.resources.model import MODEL, exists, load_object, store_object
-from sigma.resources.records import ProductRecordRequestBody, insert_record
-from sigma.resources.saved_queries import SavedQueryRequestBody, insert_saved_query
+from sigma.resources.model import MODEL
 from sigma.resources.users import insert_user, next_sessions_from
-from sigma.resources.variants import VariantRequestBody, insert_variant
+from sigma.standin.content import Rows, fetch_rows, insert_content, insert_rows
 
 DEMO_FILE = Path(__file__).with_name("demo.json")
 
@@ -48,9 +44,7 @@ def read_examples() -> dict[str, Any]:
     """
     demo = read_demo()
     examples, key, user = demo["examples"], demo["apiKeys"][0], demo["users"][0]
-    record, (_, variant), (_, category), query = (
-        demo[many][0] for many in ("records", "variants", "categories", "savedQueries")
-    )
+    record, variant, (_, category), query = (demo[many][0] for many in ("records", "variants", "categories", "savedQueries"))
     objects: dict[str, Any] = {
         "ProductRecordBody": record,
         "VariantBody": variant,
@@ -76,23 +70,19 @@ def read_examples() -> dict[str, Any]:
     }
 
 
-def insert_content(demo: dict[str, Any]) -> None:
-    """Store what the demo workspace holds in the current workspace, checked as if it had come through the API."""
-    for kind, body in demo["model"]:  # one that comes again replaces the first: roles and workflows refer to each other
-        old = load_object(kind, body["id"]) if exists(kind, body["id"]) else None
-        store_object(kind, MODEL[kind].load(body), old)
-    for record in demo["records"]:
-        insert_record(ProductRecordRequestBody().load(record))
-    for record_id, variant in demo["variants"]:
-        insert_variant(VariantRequestBody().load(variant), record_id)
-    for catalog_id, category in demo["categories"]:
-        insert_category(CategoryRequestBody().load(category), catalog_id)
-    for category_id, record_id in demo["assignments"]:
-        insert_assignment(category_id, record_id)
-    for record_id, state_id in demo["transitions"]:
-        transition(record_id, state_id)
-    for query in demo["savedQueries"]:
-        insert_saved_query(SavedQueryRequestBody().load(query))
+_prepared: list[Rows] = []  # what the demo holds, once this process has stored it
+
+
+def insert_demo_content(demo: dict[str, Any]) -> None:
+    """Store in the current workspace what the demo workspace holds at first.
+
+    Only the first time it is checked: a test suite makes a workspace for each of its tests, and rows take much less time.
+    """
+    if _prepared:
+        insert_rows(_prepared[0])
+        return
+    insert_content(demo)
+    _prepared.append(fetch_rows())
 
 
 hash_demo_password = functools.cache(generate_password_hash)  # slow on purpose, and everybody knows these
@@ -115,8 +105,8 @@ def insert_demo(demo: dict[str, Any], living: dict[str, int]) -> None:
     """
     id = demo["workspace"]["id"]
     execute("INSERT INTO workspaces (id, name, is_demo) VALUES (?, ?, 1)", id, demo["workspace"]["name"])
-    with impersonating(id, demo["users"][0]["id"]):
-        insert_content(demo)
+    with acting_as(id, demo["users"][0]["id"]):
+        insert_demo_content(demo)
         for user in demo["users"]:
             sessions_from = living[user["id"]] if user["id"] in living else next_sessions_from()
             insert_user(user, hash_demo_password(user["password"]), sessions_from)

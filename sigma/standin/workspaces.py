@@ -6,7 +6,7 @@ from marshmallow import fields, validate
 
 from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import demo_only
-from sigma.http.credentials import impersonating
+from sigma.http.credentials import acting_as
 from sigma.http.errors import get_or_404
 from sigma.http.fields import Body, Flag, Items, id_field, string_field
 from sigma.http.responses import NO_STORE
@@ -14,7 +14,7 @@ from sigma.http.stamps import random_id
 from sigma.resources.api_keys import ApiKeyRequestBody, CreatedApiKeyBody, insert_api_key
 from sigma.resources.sessions import NO_PASSWORD, SessionBody, make_session
 from sigma.resources.users import insert_administrator_role, insert_user
-from sigma.standin.demo import insert_content, insert_demo, read_demo
+from sigma.standin.demo import insert_demo, insert_demo_content, read_demo
 from sigma.standin.whoami import WorkspaceBody, blueprint
 
 
@@ -62,9 +62,9 @@ def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]
     users = demo["users"] if content == "demo" else [{"id": "user-admin", "name": "Administrator", "roleId": "role-admin"}]
     sessions = {}
     execute("INSERT INTO workspaces (id, name, is_disposable) VALUES (?, ?, 1)", id, name)
-    with impersonating(id, users[0]["id"]):
+    with acting_as(id, users[0]["id"]):
         if content == "demo":
-            insert_content(demo)
+            insert_demo_content(demo)
         else:
             insert_administrator_role(users[0]["roleId"])
         for user in users:

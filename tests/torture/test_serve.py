@@ -29,7 +29,7 @@ from processes import (
     wait_until,
 )
 
-from sigma.cli.serve import STOP_TIMEOUT
+from sigma.cli.server import STOP_TIMEOUT
 from sigma.http.bodies import CLIENT_TIMEOUT
 
 KEY = {"X-Sigma-ApiKey": EXAMPLE_KEY}

@@ -1,0 +1,94 @@
+"""The server program, granian, and the worker processes that it runs: all that knows which one it is."""
+
+import gc
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+
+from sigma.http.bodies import CLIENT_TIMEOUT, waiting_threads
+from sigma.settings import ROOT, StartError
+
+STOP_TIMEOUT = 8  # seconds for requests in flight: more than a write waits, less than Docker does before it kills
+
+
+@contextmanager
+def reserve_port(host: str, port: int) -> Iterator[int]:
+    """Keep a port for the server during the block, and yield it; 0 becomes a free one.
+
+    Raises StartError for an address that is in use: two servers would share it, and each get some of the requests.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that a stopped server left do not count
+        try:
+            reserved.bind((host, port))
+        except OSError as error:
+            raise StartError(
+                f"Cannot serve on {host}, port {port}: {error.strerror}. Choose others with SIGMA_HOST and SIGMA_PORT."
+            ) from None
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # only from now on, for the workers' sockets
+        yield reserved.getsockname()[1]
+
+
+def run_server(host: str, port: int, workers: int, database: str, announce: Callable[[], None]) -> None:
+    """Run the server and its workers until it is told to stop; `announce` is called in a thread when they have started.
+
+    Raises SystemExit when the workers keep failing.
+    """
+    os.chdir(ROOT)  # workers may look for modules where they start, and the caller's folder may have some of the same names
+    # A worker copies the environment into every WSGI environment, where these would look like headers of the request.
+    for name in [name for name in os.environ if name.startswith(("HTTP_", "CONTENT_"))]:
+        del os.environ[name]
+    os.environ["SIGMA_DATABASE"] = database
+    # A worker that is told to stop before it serves has nothing to finish; the handler that it inherits would do nothing.
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    server = Granian(
+        "app:create_worker_app",
+        factory=True,
+        working_dir=ROOT,
+        interface=Interfaces.WSGI,
+        address=host,
+        port=port,
+        workers=workers,
+        blocking_threads=1,  # a second one makes a worker a third slower
+        http=HTTPModes.http1,  # over HTTP/2, it resets a request whose body is not read, and the error response is lost
+        websockets=False,
+        log_level=LogLevels.warning,
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_TIMEOUT,
+    )
+
+    def announce_when_started() -> None:
+        while len(server.wrks) < workers:  # one that were forked while this thread holds a lock would wait for it forever
+            time.sleep(0.01)
+        announce()
+
+    threading.Thread(target=announce_when_started, daemon=True).start()
+    gc.freeze()  # what the workers share with this process then stays shared: four take 92 MB in all, not 130
+    server.serve()
+
+
+def watch_worker(parent: int, log: logging.Logger) -> None:
+    """End this worker process when its server is gone, or when it waits too long for a client. Runs in a thread.
+
+    Without its server it would go on, and keep the port from the next one. While it waits for a client it serves nobody
+    else, and nothing interrupts the waiting; the server starts a new worker in its place.
+    """
+    while os.getppid() == parent:
+        for since, request_id in list(waiting_threads.values()):
+            if time.monotonic() - since > CLIENT_TIMEOUT:
+                message = "Request %s kept this worker waiting for its client for %d seconds: this worker ends"
+                log.warning(message, request_id, CLIENT_TIMEOUT)
+                os._exit(1)
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOP_TIMEOUT)
+    os._exit(1)
