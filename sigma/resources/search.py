@@ -262,7 +262,7 @@ def search_full_text(body: dict[str, Any]) -> Response:
 @requires("read")
 @blueprint.doc(
     parameters=[
-        {**query_parameter("q", "The words, in any order; each may be part of a longer one"), "example": "cap"},
+        {**query_parameter("q", "The words, in any order; each may be part of a longer one"), "example": "coastal"},
         query_parameter("query", "The same as q, which goes before it"),
         query_parameter("schemaId", "Only of this schema"),
         *PAGE_PARAMETERS,
