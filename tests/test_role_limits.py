@@ -412,6 +412,13 @@ def test_a_criterion_may_name_what_is_hidden_of_another_schema(editor, admin, li
     assert answer.data == admin.post("/search", query).data
 
 
+def test_a_criterion_may_name_what_a_schema_with_hidden_attributes_does_not_have(editor, admin, limit):
+    limit(**HIDDEN)
+    for alias in ("code", "sku"):  # of this schema and another, and of the demo's
+        query = {"criteria": [{"attribute": alias, "operator": "isNotEmpty"}]}
+        assert editor.post("/search", query).json["total"] == admin.post("/search", query).json["total"] > 1
+
+
 def test_a_criterion_on_what_may_only_be_read_is_fine(editor, admin, limit):
     limit(**levels(margin_note="read"))
     query = criteria(ALIAS, "equals", value=SECRET)
