@@ -34,6 +34,7 @@ from sigma.resources import (
     health,
     imports,
     lifecycle,
+    not_built,
     option_lists,
     records,
     roles,
@@ -88,7 +89,7 @@ def add_routes(app: Flask) -> None:
     """Add everything that answers a request, and what turns exceptions into answers."""
     register_error_handlers(app)
     blueprints = list(dict.fromkeys(module.blueprint for module in API + STANDIN))  # some modules share one
-    for blueprint in blueprints:
+    for blueprint in [*blueprints, not_built.blueprint]:
         app.register_blueprint(blueprint, url_prefix="/standin" if blueprint is whoami.blueprint else "/api/v1")
     app.register_blueprint(pages)
     app.add_url_rule("/healthz", "healthz", health.get_health)

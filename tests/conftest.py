@@ -240,6 +240,7 @@ def error():
         422: "TRANSITION_ERROR",
         429: "RATE_LIMITED",
         500: "INTERNAL_ERROR",
+        501: "NOT_IMPLEMENTED",
         503: "UNAVAILABLE",
     }
 

@@ -10,8 +10,10 @@ from flask_smorest.spec import FlaskPlugin
 
 from sigma.docs.plugin import ServicePlugin, error_response
 from sigma.http.errors import ERRORS, ErrorBody
+from sigma.http.ignored_query import HEADER
 from sigma.http.strict_json import to_json
 from sigma.permissions import PERMISSIONS
+from sigma.resources.not_built import NOT_BUILT
 
 HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "X-Request-Id": ("Names the request in the service's log", {"pattern": "^[A-Za-z0-9._-]{1,64}$"}),
@@ -28,6 +30,10 @@ Integrations send an API key in `X-Sigma-ApiKey`; people sign in at `POST /api/v
 """ + "\n".join(f"- `{permission}`: {meaning}" for permission, meaning in PERMISSIONS.items())
 DESCRIPTION += "\n\nEvery refusal has the same shape, and one of these codes:\n\n" + "\n".join(
     f"- {error.status} `{code}`: {error.meaning}" for code, error in ERRORS.items()
+)
+DESCRIPTION += f"\n\nA GET names in `{HEADER}` the query parameters that it does not know; they change nothing."
+DESCRIPTION += "\n\nSigma PIM documents more, which this stand-in does not have and answers with 501:\n\n" + "\n".join(
+    f"- `/api/v1{path}` and all below it: {feature}" for path, feature in NOT_BUILT.items()
 )
 
 CONTACT, LICENSE = {"name": "Whoever runs this service"}, {"name": "None stated", "url": "/"}

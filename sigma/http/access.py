@@ -13,6 +13,7 @@ from sigma.http.blueprint import ApiBlueprint
 from sigma.http.credentials import Caller, authenticate
 from sigma.http.errors import MAX_BODY, ApiError, error_response
 from sigma.http.fields import reference_kinds
+from sigma.http.ignored_query import query_names
 from sigma.http.loopback import require_local_caller
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.settings import StartError
@@ -25,6 +26,7 @@ class Access(NamedTuple):
 
     permission: str  # that an API key needs, or one of the words below
     flag: str | None = None  # that the role of a signed-in user needs
+    missing: str | None = None  # what Sigma PIM documents there, of a path that this service does not have
 
     @property
     def needs_credential(self) -> bool:
@@ -51,19 +53,25 @@ class Access(NamedTuple):
 
 
 class Route(Rule):
-    """A path with its methods, and who may call it; bind_access() puts that here, from what the view declares."""
+    """A path with its methods, who may call it and what queries it knows; bind_access() puts that here, from its view."""
 
     access: Access
+    query_names: frozenset[str] | None  # the parameters of its query string; None: nobody gets as far as that
+
+
+def declare(access: Access) -> Callable[[View], View]:
+    """Return a decorator that declares who may call a view."""
+
+    def decorator(view: View) -> View:
+        setattr(view, "access", access)  # noqa: B010 (to a type checker, functions have no such attribute)
+        return view
+
+    return decorator
 
 
 def requires(permission: str, flag: str | None = None) -> Callable[[View], View]:
     """Admit API keys that hold the permission, and users whose role has the flag (any user without one)."""
-
-    def decorator(view: View) -> View:
-        setattr(view, "access", Access(permission, flag))  # noqa: B010 (to a type checker, functions have no such attribute)
-        return view
-
-    return decorator
+    return declare(Access(permission, flag))
 
 
 def session_only(flag: str | None = None) -> Callable[[View], View]:
@@ -76,9 +84,16 @@ any_credential = requires("credential")  # only of the stand-in's own routes: ad
 demo_only = requires("demo")  # only of the stand-in's own routes: no credential, there only beside the demo workspace
 
 
+def documented_only(feature: str) -> Callable[[View], View]:
+    """Refuse everybody who is known, because Sigma PIM documents this feature and it is not built here."""
+    return declare(Access("credential", missing=feature))
+
+
 def check_permitted(caller: Caller, access: Access) -> None:
-    """Raise ApiError 403 unless the caller may call the route."""
-    permission, flag = access
+    """Raise ApiError 403 unless the caller may call the route, and 501 for one that this service does not have."""
+    permission, flag, missing = access
+    if missing is not None:
+        raise ApiError(501, f"Sigma PIM documents {missing}; this stand-in does not have it")
     if permission == "credential":
         return
     if caller.is_key:
@@ -144,10 +159,13 @@ def describe_rule(rule: Rule, view: View) -> str:
 def declaration_problems(app: Flask, rule: Rule, view: View, kinds: Collection[str]) -> Iterator[str]:
     """Yield what is wrong with what a view declares."""
     access: Access | None = getattr(view, "access", None)
-    words = [*PERMISSIONS, "session", "public"] + ([] if rule.rule.startswith("/api/") else ["credential", "demo"])
     if access is None:
         yield "does not declare who may call it: add @requires, @session_only or @public"
         return
+    if access.missing is not None:
+        words = ["credential"]
+    else:
+        words = [*PERMISSIONS, "session", "public"] + ([] if rule.rule.startswith("/api/") else ["credential", "demo"])
     blueprint = app.blueprints.get(rule.endpoint.rpartition(".")[0])
     if rule.rule.startswith(("/api/", "/standin/")) and not isinstance(blueprint, ApiBlueprint):
         yield "belongs to no ApiBlueprint, which declares its tag in the OpenAPI document"
@@ -161,7 +179,7 @@ def declaration_problems(app: Flask, rule: Rule, view: View, kinds: Collection[s
 
 
 def bind_access(app: Flask, kinds: Collection[str]) -> None:
-    """Put on each route of the app who may call it, as its view declares; the guard goes by that.
+    """Put on each route of the app who may call it, and with which queries, as its view declares; the guard goes by that.
 
     Takes the kinds of model objects that bodies may refer to. Raises StartError for a view that does not declare who may
     call it, or with a word that nothing knows.
@@ -171,3 +189,4 @@ def bind_access(app: Flask, kinds: Collection[str]) -> None:
         for problem in declaration_problems(app, rule, view, kinds):
             raise StartError(f"{describe_rule(rule, view)} {problem}")
         rule.access = view.access  # type: ignore[attr-defined]
+        rule.query_names = None if view.access.missing else query_names(view)  # type: ignore[attr-defined]

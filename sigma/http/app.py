@@ -3,10 +3,12 @@
 import logging
 import os
 import re
+import string
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from flask import Flask, Request, Response, g, has_request_context, request
 from flask.logging import default_handler
@@ -15,6 +17,7 @@ from werkzeug.routing import MapAdapter
 from sigma.http.access import Route
 from sigma.http.credentials import Caller
 from sigma.http.errors import MAX_BODY, ApiError, redact_keys
+from sigma.http.ignored_query import HEADER, ignored_query
 from sigma.http.responses import ReadyResponse
 from sigma.http.stamps import utc_now
 
@@ -31,6 +34,8 @@ class ApiRequest(Request):
 
     def __init__(self, environ: dict[str, Any], *args: Any, **options: Any):
         super().__init__(environ, *args, **options)
+        if not self.query_string.isascii():  # Werkzeug fails at bytes that are no UTF-8, unless they are percent-encoded
+            self.query_string = quote(self.query_string, safe=string.punctuation).encode()
         given = environ.get("HTTP_X_REQUEST_ID")
         is_id = given is not None and re.fullmatch("[A-Za-z0-9._-]{1,64}", given) and given == redact_keys(given)
         self.id: str = given if given is not None and is_id else os.urandom(8).hex()
@@ -80,6 +85,8 @@ class Service(Flask):
         headers.add("X-Content-Type-Options", "nosniff")
         if rule is not None and rule.access.is_announced:
             headers.add("X-Sigma-Required-Permission", rule.access.permission)
+        if rule is not None and asked.environ.get("QUERY_STRING") and (ignored := ignored_query(asked)):
+            headers.add(HEADER, ignored)
         if self.config["REQUEST_LOG"]:
             log_request(asked, response.status_code)
         return response

@@ -71,9 +71,9 @@ class WhoamiBody(Body):
 def describe_routes(caller: Caller) -> Iterator[dict[str, Any]]:
     """Yield every route of the API with what it takes to call it, and whether this caller may."""
     for rule in current_app.url_map.iter_rules():
-        if not rule.rule.startswith("/api/"):
-            continue
         access = rule.access  # type: ignore[attr-defined]
+        if not rule.rule.startswith("/api/") or access.missing is not None:
+            continue
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield {
                 "method": method,

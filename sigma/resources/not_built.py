@@ -1,0 +1,29 @@
+"""What Sigma PIM documents and this service does not have: it answers 501, so that nobody looks for a mistyped path."""
+
+from typing import Any
+
+from sigma.http.access import documented_only
+from sigma.http.app import METHODS
+from sigma.http.blueprint import ApiBlueprint
+
+blueprint = ApiBlueprint("Not built", "What the real service has, and this one has not.")
+
+NOT_BUILT = {  # by the path that all its paths are below of
+    "/export-jobs": "the sending of exports to S3, Azure, SFTP or a webhook on a schedule",
+    "/channels": "the synchronisation of records with shops such as Shopify and Amazon",
+    "/change-sets": "the review of changes before they are applied",
+}
+
+
+def add_refusal(path: str, feature: str) -> None:
+    """Add a path with all that is below it, which refuses every method."""
+    for rule in (path, f"{path}/<path:rest>"):
+
+        @blueprint.route(rule, methods=METHODS, endpoint=rule.strip("/").replace("/", "_"))
+        @documented_only(f"{path}, {feature}")
+        def do_nothing(**_: Any) -> None:
+            """Do nothing: the guard lets nobody through to this."""
+
+
+for _path, _feature in NOT_BUILT.items():
+    add_refusal(_path, _feature)
