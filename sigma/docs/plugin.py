@@ -1,12 +1,12 @@
 """Operations and bodies in the OpenAPI document: what this service adds to apispec's plugin for marshmallow."""
 
 import re
-from collections import ChainMap
 from typing import Any
 
 import marshmallow as ma
 from apispec.ext.marshmallow import MarshmallowPlugin
 
+from sigma.docs.examples import Examples
 from sigma.http.access import Access
 from sigma.http.errors import ERRORS
 from sigma.http.fields import with_article
@@ -42,7 +42,8 @@ class ServicePlugin(MarshmallowPlugin):
 
     def __init__(self, examples: dict[str, Any]):
         super().__init__(schema_name_resolver=self.unused_name)
-        self.examples = examples
+        self.said = examples  # of operations and refusals
+        self.examples = Examples(examples["ids"], examples["objects"])
         self.is_request = False  # whether what is described now is sent
         self.requests: list[tuple[ma.Schema, dict[str, Any]]] = []  # what is sent, and where it is to be described
 
@@ -56,18 +57,18 @@ class ServicePlugin(MarshmallowPlugin):
         for (noun, name), parameter in zip(re.findall("([a-z-]+)/{([a-z_]+)}", path), parameters, strict=False):
             kind = re.sub("ies$", "y", noun).removesuffix("s")
             parameter["description"] = "Alias of an attribute" if name == "attribute" else f"Id of {with_article(kind)}"
-            parameter["example"] = self.examples["ids"].get(name, self.examples["ids"].get(noun))
+            parameter["example"] = self.examples.id("alias" if name == "attribute" else kind)
 
     def operation_helper(self, path: str, operations: dict[str, Any], rule: Any, **_: Any) -> None:
         """Say what an operation does, who may call it, how it may fail, and what it is sent and answers."""
         (operation,), access, id = operations.values(), rule.access, rule.endpoint.partition(".")[2]
-        text, said = operation.get("summary", id).removesuffix("."), self.examples["operations"].get(id, {})
+        text, said = operation.get("summary", id).removesuffix("."), self.said["operations"].get(id, {})
         headers = ["X-Request-Id"] + ["X-Sigma-Required-Permission"] * access.is_announced
         status = min(operation["responses"], key=str)  # the success; for errors, flask-smorest has defaults, which go
         schemes = {"public": [], "demo": [], "session": ["session"]}.get(access.permission, ["apiKey", "session"])
         responses = {status: operation["responses"][status] | {"headers": {name: name for name in headers}}}
         for code in error_codes(access, path, operation):  # where the permission is announced, a code means the same everywhere
-            error = error_response(code, said.get(code) or self.examples["refusals"].get(code, ERRORS[code].meaning), headers)
+            error = error_response(code, said.get(code) or self.said["refusals"].get(code, ERRORS[code].meaning), headers)
             responses[ERRORS[code].status] = code if access.is_announced else error
         operation |= {
             "operationId": id,
@@ -83,26 +84,14 @@ class ServicePlugin(MarshmallowPlugin):
     def add_examples(self, operation: dict[str, Any], success: dict[str, Any], said: dict[str, Any]) -> None:
         """Add examples of bodies, and put what is sent aside for describe_requests()."""
         for content in operation.get("requestBody", {}).get("content", {}).values():
-            content["example"] = self.example(content["schema"], said)
+            content["example"] = self.examples.body(content["schema"], said)
             self.requests.append((content.pop("schema"), content))
         for content in success.get("content", {}).values():
             body = content["schema"]
             if "example" not in content:  # a view may give one
-                content["example"] = said["answer"] if isinstance(body, dict) else self.example(body, said)
+                content["example"] = said["answer"] if isinstance(body, dict) else self.examples.body(body, said)
             if operation["operationId"].endswith("_values"):  # those that are not sent stay
-                content["example"]["values"] = {**self.example(body, {})["values"], **said["values"]}
-
-    def example(self, part: Any, said: dict[str, Any]) -> Any:
-        """Return an example of a body, or of a field, from what is said of this one, else known of its class or its bases."""
-        if isinstance(part, ma.fields.List):
-            return [self.example(part.inner, said)]
-        if isinstance(part, ma.fields.Field) and not isinstance(part, ma.fields.Nested):
-            return part.metadata.get("example", "…")  # a test asks for an example that fits
-        body = part.schema if isinstance(part, ma.fields.Nested) else part
-        members = ChainMap(said, *(self.examples["bodies"].get(cls.__name__, {}) for cls in type(body).__mro__))
-        shown = [name for name, field in body.fields.items() if name in members or field.required]
-        example = {name: members[name] if name in members else self.example(body.fields[name], {}) for name in shown}
-        return [example] if body.many else example
+                content["example"]["values"] = {**self.examples.body(body, {})["values"], **said["values"]}
 
     def describe_requests(self) -> None:
         """Describe what is sent, now that all that is answered has its name."""
@@ -132,10 +121,11 @@ class ServicePlugin(MarshmallowPlugin):
         if "type" not in described or not (self.is_request or field.required or default is None):
             described.pop("nullable", None)  # without a type, null is a value like any other
         if title := described.pop("title", None):  # a schema of its own, for which clients get one type
+            example = {"example": described.pop("example")} if "example" in described else {}
             if components.schemas.get(title, described).get("additionalProperties") != described.get("additionalProperties"):
                 title += "Request"
             components.schemas.setdefault(title, described)
-            described = {"description": described["description"], "allOf": [components.get_ref("schema", title)]}
+            described = {"description": described["description"], "allOf": [components.get_ref("schema", title)], **example}
         if self.is_request and default not in (ma.missing, None):
             described["description"] += f"; {to_json(default() if callable(default) else default)} when absent"
         return described

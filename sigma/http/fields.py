@@ -30,11 +30,16 @@ class Body(ma.Schema):
         return {name: value for name, value in data.items() if value is not None or name in keep}
 
 
+def described(description: str, example: Any = ma.missing, **more: Any) -> dict[str, Any]:
+    """Return a field's metadata for the OpenAPI document; without an example, one is made that fits the field's type."""
+    return {"description": description, **({} if example is ma.missing else {"example": example}), **more}
+
+
 class Flag(fields.Boolean):
     """true or false, and nothing that only looks like it."""
 
-    def __init__(self, description: str, **options: Any):
-        super().__init__(metadata={"description": description}, **options)
+    def __init__(self, description: str, example: Any = ma.missing, **options: Any):
+        super().__init__(metadata=described(description, example), **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
@@ -45,8 +50,8 @@ class Flag(fields.Boolean):
 class Number(fields.Float):
     """A JSON number, kept as it was written: 1 stays 1."""
 
-    def __init__(self, description: str, **options: Any):
-        super().__init__(metadata={"description": description}, **options)
+    def __init__(self, description: str, example: Any = ma.missing, **options: Any):
+        super().__init__(metadata=described(description, example), **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -57,9 +62,9 @@ class Number(fields.Float):
 class Items(fields.List):
     """An array; reading it stops at the first few bad items, and at once if it has too many."""
 
-    def __init__(self, inner: Any, description: str, most: int | None = None, **options: Any):
+    def __init__(self, inner: Any, description: str, most: int | None = None, example: Any = ma.missing, **options: Any):
         bound = {} if most is None else {"maxItems": most}
-        super().__init__(inner, metadata={"description": description, **bound}, **options)
+        super().__init__(inner, metadata=described(description, example, **bound), **options)
         self.most = most
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:
@@ -89,43 +94,47 @@ def with_article(kind: str) -> str:
 class Reference(fields.String):
     """The id of a model object of one kind; that it exists is checked when the body is stored."""
 
-    def __init__(self, kind: str, **options: Any):
-        super().__init__(metadata={"description": f"Id of {with_article(kind)}"}, **options)
+    def __init__(self, kind: str, example: Any = ma.missing, **options: Any):
+        super().__init__(metadata=described(f"Id of {with_article(kind)}", example), **options)
         self.kind = kind
 
 
-def string_field(description: str, required: bool = True, longest: int = 200) -> fields.String:
+def string_field(description: str, required: bool = True, longest: int = 200, example: Any = ma.missing) -> fields.String:
     """A string; one that is required must not be blank, one that is not may be null."""
     rules: list[Any] = [validate.Length(max=longest, error="Expected at most {max} characters")]
     if required:
         rules.append(validate.Regexp(r"^[\s\S]*\S", error="Expected at least one character that is not blank"))
-    return fields.String(required=required, allow_none=not required, validate=rules, metadata={"description": description})
+    metadata = described(description, example)
+    return fields.String(required=required, allow_none=not required, validate=rules, metadata=metadata)
 
 
-def id_field(description: str, required: bool = True) -> fields.String:
+def id_field(description: str, required: bool = True, example: Any = ma.missing) -> fields.String:
     """A name that can stand in a path."""
     rule = validate.Regexp(
         r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,99}$(?!\n)",
         error="Expected 1 to 100 letters, digits or . _ ~ - beginning with a letter or digit",
     )
-    return fields.String(required=required, allow_none=not required, validate=rule, metadata={"description": description})
+    return fields.String(required=required, allow_none=not required, validate=rule, metadata=described(description, example))
 
 
-def timestamp_field(description: str, required: bool = True, allow_none: bool = False) -> fields.String:
+def timestamp_field(
+    description: str, required: bool = True, allow_none: bool = False, example: Any = ma.missing
+) -> fields.String:
     """A time as the API writes it."""
-    metadata = {"description": description, "format": "date-time"}
+    metadata = described(description, example, format="date-time")
     return fields.String(required=required, allow_none=allow_none, metadata=metadata)
 
 
-def enum_field(description: str, choices: Iterable[str], title: str) -> fields.String:
+def enum_field(description: str, choices: Iterable[str], title: str, example: Any = ma.missing) -> fields.String:
     """One of a few strings; in the OpenAPI document they are a type with this title."""
     rule = validate.OneOf(list(choices), error="Expected one of: {choices}")
-    return fields.String(required=True, validate=rule, metadata={"description": description, "title": title})
+    return fields.String(required=True, validate=rule, metadata=described(description, example, title=title))
 
 
-def dict_field(description: str, title: str, values: fields.Field, **options: Any) -> fields.Dict:
+def dict_field(description: str, title: str, values: fields.Field, example: Any = ma.missing, **options: Any) -> fields.Dict:
     """Values by name; in the OpenAPI document they are a type with this title."""
-    return fields.Dict(keys=fields.String(), values=values, metadata={"description": description, "title": title}, **options)
+    metadata = described(description, example, title=title)
+    return fields.Dict(keys=fields.String(), values=values, metadata=metadata, **options)
 
 
 def unique_items(*members: str) -> Callable[[list[Any]], None]:

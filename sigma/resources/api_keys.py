@@ -51,6 +51,8 @@ class ApiKeyRequestBody(ApiKeyBody):
 class NewApiKeyBody(ApiKeyBody):
     """An API key that was just made: the only answer that ever carries the raw key."""
 
+    createdAt = timestamp_field("When it was made", example="2026-03-08T12:00:00.000Z")
+
     class Meta(Body.Meta):
         fields = ("id", "name", "rawKey", "permissions", "createdAt")
 
@@ -58,7 +60,8 @@ class NewApiKeyBody(ApiKeyBody):
 class DeactivatedApiKeyBody(ApiKeyBody):
     """An API key that is not accepted any more."""
 
-    deactivatedAt = timestamp_field("When it was first deactivated")
+    active = Flag("Always false", required=True, example=False)
+    deactivatedAt = timestamp_field("When it was first deactivated", example="2026-03-08T12:30:00.000Z")
 
     class Meta(Body.Meta):
         fields = ("id", "name", "permissions", "active", "createdAt", "deactivatedAt")

@@ -33,7 +33,7 @@ add_model_routes(
 class CategoryNodeBody(CategoryBody):
     """A category with those below it."""
 
-    children = Items(fields.Nested("CategoryNodeBody"), "The categories right below", required=True)
+    children = Items(fields.Nested("CategoryNodeBody"), "The categories right below", required=True, example=[])
 
 
 def nest_categories(categories: Iterable[tuple[str, str | None, str]]) -> str:

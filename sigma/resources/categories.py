@@ -10,7 +10,7 @@ from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import requires, session_only
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, get_or_404
-from sigma.http.fields import Body, Number, id_field, string_field
+from sigma.http.fields import Body, Number, described, id_field, string_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
 from sigma.http.responses import json_list, json_page, json_response
 from sigma.http.stamps import random_id
@@ -26,7 +26,7 @@ class CategoryBody(Body):
     """A place in a catalog's tree."""
 
     id = id_field("The category's id")
-    catalogId = string_field("The catalog it belongs to")
+    catalogId = string_field("The catalog it belongs to", example="cat-webshop")
     alias = id_field("Short name")
     name = string_field("The category's name")
     parentId = fields.String(
@@ -40,13 +40,13 @@ class CategoryRequestBody(CategoryBody):
     """A category to be made, or put in another's place."""
 
     id = id_field("The category's id; made when absent", required=False)
-    catalogId = string_field("The catalog it belongs to, which the path says already", required=False)
+    catalogId = string_field("The catalog it belongs to, which the path says already", required=False, example="cat-webshop")
 
 
 class AssignmentBody(Body):
     """A record to put into a category, or take out."""
 
-    entityId = fields.String(required=True, metadata={"description": "Id of a record"})
+    entityId = fields.String(required=True, metadata=described("Id of a record", "ent-coastal-wb"))
 
 
 CATEGORY_SUBTREE = (  # a category and those below it, to any depth; takes id, tenant

@@ -66,7 +66,14 @@ add_model_routes(
 class ScopeMatrixBody(Body):
     """The dimensions whose scopes are wanted."""
 
-    dimensionIds = Items(Reference("dimension"), "Combined in this order", required=True, most=20, validate=unique_items())
+    dimensionIds = Items(
+        Reference("dimension"),
+        "Combined in this order",
+        required=True,
+        most=20,
+        validate=unique_items(),
+        example=["dim-language", "dim-market"],
+    )
 
 
 @blueprint.post("/dimensions/scope-matrix")

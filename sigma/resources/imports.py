@@ -12,7 +12,7 @@ from sigma.database import snapshot, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import MAX_PROBLEMS, MESSAGES, ApiError, error_response, raise_for_problems, redact_keys
-from sigma.http.fields import Body, Flag, Items, Reference, dict_field, enum_field
+from sigma.http.fields import Body, Flag, Items, Reference, described, dict_field, enum_field
 from sigma.http.responses import json_response
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.import_rows import ID, Batch
@@ -26,9 +26,9 @@ MANY_BAD_ROWS = 1000  # of more, only the first problem is told: a body can hold
 class Rows(Items):
     """Rows of cells; their shape is checked by hand, because there may be very many."""
 
-    def __init__(self, description: str, **options: Any):
+    def __init__(self, description: str, example: Any, **options: Any):
         cells = fields.Raw(allow_none=True)
-        super().__init__(dict_field("Cells by the name of their column", "Row", cells), description, **options)
+        super().__init__(dict_field("Cells by the name of their column", "Row", cells), description, example=example, **options)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, list):
@@ -47,15 +47,23 @@ class ImportRequestBody(Body):
         f"Aliases of attributes by column, and {ID} for a column of record ids; other columns are ignored",
         "ColumnMapping",
         fields.String(),
+        example={"Name": "product-name", "SKU": "sku", "Price": "price"},
         required=True,
     )
-    rows = Rows("The rows: text, or JSON values of the attributes' types", required=True)
+    rows = Rows(
+        "The rows: text, or JSON values of the attributes' types",
+        example=[
+            {"Name": "Summit Parka", "SKU": "SP-002", "Price": "249.50"},
+            {"Name": "", "SKU": "XX-003", "Price": "not-a-number"},
+        ],
+        required=True,
+    )
 
 
 class PreviewedRowBody(Body):
     """What an import would do with one row."""
 
-    row = fields.Integer(required=True, metadata={"description": "The row's place, from 0"})
+    row = fields.Integer(required=True, metadata=described("The row's place, from 0"))
     valid = Flag("Whether it can be imported", required=True)
     action = enum_field("What it would do with a record", ["create", "update"], "ImportAction")
     errors = Items(fields.String(), "What is wrong with it", required=True)
@@ -64,24 +72,40 @@ class PreviewedRowBody(Body):
 class ImportPreviewBody(Body):
     """What an import would do."""
 
-    totalRows = fields.Integer(required=True, metadata={"description": "How many rows there are"})
-    validRows = fields.Integer(required=True, metadata={"description": "How many of them can be imported"})
-    errorRows = fields.Integer(required=True, metadata={"description": "How many of them cannot"})
-    results = Items(fields.Nested(PreviewedRowBody), "What would become of each row", required=True)
+    totalRows = fields.Integer(required=True, metadata=described("How many rows there are", 2))
+    validRows = fields.Integer(required=True, metadata=described("How many of them can be imported", 1))
+    errorRows = fields.Integer(required=True, metadata=described("How many of them cannot", 1))
+    results = Items(
+        fields.Nested(PreviewedRowBody),
+        "What would become of each row",
+        required=True,
+        example=[
+            {"row": 0, "valid": True, "action": "create", "errors": []},
+            {
+                "row": 1,
+                "valid": False,
+                "action": "create",
+                "errors": ["Name: Attribute 'product-name' expects a value, got ''"],
+            },
+        ],
+    )
 
 
 class RowErrorBody(Body):
     """Why a row was left out."""
 
-    row = fields.Integer(required=True, metadata={"description": "The row's place, from 0"})
-    message = fields.String(required=True, metadata={"description": "What is wrong with it"})
+    row = fields.Integer(required=True, metadata=described("The row's place, from 0", 1))
+    message = fields.String(
+        required=True,
+        metadata=described("What is wrong with it", "Name: Attribute 'product-name' expects a value, got ''"),
+    )
 
 
 class ImportResultBody(Body):
     """What an import has done."""
 
-    created = fields.Integer(required=True, metadata={"description": "How many records it made"})
-    updated = fields.Integer(required=True, metadata={"description": "How many rows named a record that was there"})
+    created = fields.Integer(required=True, metadata=described("How many records it made", 1))
+    updated = fields.Integer(required=True, metadata=described("How many rows named a record that was there", 0))
     errors = Items(fields.Nested(RowErrorBody), "The rows that were left out", required=True)
 
 

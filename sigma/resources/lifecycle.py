@@ -8,7 +8,7 @@ from marshmallow import fields
 from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import requires
 from sigma.http.errors import MAX_PROBLEMS, ApiError, not_found_error
-from sigma.http.fields import Body, Items, dict_field, enum_field, id_field, string_field, timestamp_field
+from sigma.http.fields import Body, Items, described, dict_field, enum_field, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
 from sigma.http.responses import json_page, json_response
 from sigma.http.stamps import utc_now
@@ -24,41 +24,47 @@ from sigma.resources.workflows import TransitionBody
 class ToStateBody(Body):
     """Where a record is to go."""
 
-    toStateId = string_field("The state to move to")
+    toStateId = string_field("The state to move to", example="state-review")
 
 
 class CompletenessOfStateBody(Body):
     """How much of what one state requires a record has."""
 
-    stateId = fields.String(required=True, allow_none=True, metadata={"description": "The state; null without a workflow"})
-    score = fields.Integer(required=True, metadata={"description": "Percentage, rounded down; 100 when nothing is required"})
-    filled = Items(fields.String(), "Aliases of required attributes with a value", required=True)
-    missing = Items(fields.String(), "Aliases of required attributes without one", required=True)
+    stateId = fields.String(
+        required=True, allow_none=True, metadata=described("The state; null without a workflow", "state-draft")
+    )
+    score = fields.Integer(required=True, metadata=described("Percentage, rounded down; 100 when nothing is required", 66))
+    filled = Items(
+        fields.String(), "Aliases of required attributes with a value", required=True, example=["product-name", "sku"]
+    )
+    missing = Items(fields.String(), "Aliases of required attributes without one", required=True, example=["description"])
 
 
 class CompletenessBody(CompletenessOfStateBody):
     """How much of what its state, and each state of its workflow, requires a record has."""
 
-    entityId = fields.String(required=True, metadata={"description": "Id of the record"})
+    entityId = fields.String(required=True, metadata=described("Id of the record", "ent-coastal-wb"))
     states = Items(fields.Nested(CompletenessOfStateBody), "The same for every state of the workflow", required=True)
 
 
 class ChangeBody(Body):
     """One value that changed."""
 
-    attribute = fields.String(required=True, metadata={"description": "Alias, or lifecycleStateId"})
-    scope = dict_field("Where: segment ids by dimension id", "Scope", fields.String(), required=True)
-    oldValue = fields.Raw(required=True, allow_none=True, metadata={"description": "What it was; null if there was none"})
-    newValue = fields.Raw(required=True, allow_none=True, metadata={"description": "What it became; null if it was removed"})
+    attribute = fields.String(required=True, metadata=described("Alias, or lifecycleStateId", "price"))
+    scope = dict_field(
+        "Where: segment ids by dimension id", "Scope", fields.String(), required=True, example={"dim-market": "seg-dk"}
+    )
+    oldValue = fields.Raw(required=True, allow_none=True, metadata=described("What it was; null if there was none", 899))
+    newValue = fields.Raw(required=True, allow_none=True, metadata=described("What it became; null if it was removed", 969))
 
 
 class AuditEntryBody(Body):
     """One change to a record or variant."""
 
-    id = id_field("The entry's id")
-    entityId = string_field("Id of the record or variant")
-    action = enum_field("What was done", ["create", "update", "delete", "transition"], "AuditAction")
-    userId = string_field("Id of the user or API key that did it")
+    id = id_field("The entry's id", example="audit-2f6c1d0b9a8e7453")
+    entityId = string_field("Id of the record or variant", example="ent-coastal-wb")
+    action = enum_field("What was done", ["create", "update", "delete", "transition"], "AuditAction", example="update")
+    userId = string_field("Id of the user or API key that did it", example="apikey-sync-prod")
     timestamp = timestamp_field("When it was done")
     changes = Items(fields.Nested(ChangeBody), "The values that it changed", required=True)
 

@@ -10,7 +10,7 @@ from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, get_or_404, raise_for_problems
-from sigma.http.fields import Body, Reference, id_field, string_field, timestamp_field
+from sigma.http.fields import Body, Reference, described, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
 from sigma.http.responses import json_response
 from sigma.http.stamps import random_id
@@ -28,11 +28,13 @@ class RecordBody(Body):
 
     id = id_field("The record's id")
     schemaId = Reference("schema", required=True)
-    lifecycleStateId = fields.String(required=True, allow_none=True, metadata={"description": "Null without a workflow"})
+    lifecycleStateId = fields.String(
+        required=True, allow_none=True, metadata=described("Null without a workflow", "state-draft")
+    )
     createdAt = timestamp_field("When it was made")
     updatedAt = timestamp_field("When it was last changed")
-    createdBy = string_field("Id of the user or API key that made it")
-    updatedBy = string_field("Id of the user or API key that changed it last")
+    createdBy = string_field("Id of the user or API key that made it", example="user-admin")
+    updatedBy = string_field("Id of the user or API key that changed it last", example="user-admin")
     values = Values(required=True)
 
 

@@ -87,7 +87,9 @@ class ResolveBody(Body):
     """The attributes whose levels are wanted."""
 
     schemaId = Reference("schema", required=True)
-    attributeIds = Items(Reference("attribute"), "Absent: all attributes of the schema")
+    attributeIds = Items(
+        Reference("attribute"), "Absent: all attributes of the schema", example=["attr-product-name", "attr-price"]
+    )
 
 
 @blueprint.post("/roles/<id>/resolve")

@@ -30,7 +30,7 @@ class SavedQueryBody(Body):
     name = string_field("Human-readable name")
     query = fields.Nested(SearchBody, required=True, metadata={"description": "The search, as it is sent to /search"})
     createdAt = timestamp_field("When it was saved")
-    createdBy = string_field("Id of the user that saved it")
+    createdBy = string_field("Id of the user that saved it", example="user-admin")
 
 
 class SavedQueryRequestBody(SavedQueryBody):

@@ -14,7 +14,7 @@ from sigma.database import execute, snapshot, sql_function
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
-from sigma.http.fields import Body, Items, Reference, string_field
+from sigma.http.fields import Body, Items, Reference, described, string_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of, query_parameter
 from sigma.http.responses import json_page
 from sigma.http.strict_json import to_json
@@ -27,10 +27,10 @@ blueprint = ApiBlueprint("Search", "Finding records by their values.")
 MAX_WORDS = 1000  # characters; each word is looked for in every record
 
 
-def bound_field(description: str, least: int, most: int) -> fields.Integer:
+def bound_field(description: str, least: int, most: int, example: int) -> fields.Integer:
     """A whole number in a range."""
     rule = validate.Range(least, most, error="Expected a whole number from {min} to {max}")
-    return fields.Integer(strict=True, allow_none=True, validate=rule, metadata={"description": description})
+    return fields.Integer(strict=True, allow_none=True, validate=rule, metadata=described(description, example))
 
 
 class SearchBody(Body):
@@ -38,24 +38,31 @@ class SearchBody(Body):
 
     criteriaOperator = fields.String(
         validate=validate.OneOf(["and", "or"], error="Expected one of: {choices}"),
-        metadata={
-            "description": "Whether all criteria are to be met (and), or one (or); and when absent",
-            "title": "CriteriaOperator",
-        },
+        metadata=described(
+            "Whether all criteria are to be met (and), or one (or); and when absent", "and", title="CriteriaOperator"
+        ),
     )
-    criteria = Items(fields.Nested(CriterionBody), "What values must be like; without any, all records are found", most=50)
-    schemaId = Reference("schema", allow_none=True)
-    offset = bound_field("How many to pass over; 0 when absent", 0, 10**12)
-    limit = bound_field("How many to answer at most; 50 when absent", 1, 1000)
+    criteria = Items(
+        fields.Nested(CriterionBody),
+        "What values must be like; without any, all records are found",
+        most=50,
+        example=[
+            {"attribute": "product-name", "operator": "contains", "value": "Coastal"},
+            {"attribute": "price", "operator": "gt", "value": "100"},
+        ],
+    )
+    schemaId = Reference("schema", allow_none=True, example="schema-apparel")
+    offset = bound_field("How many to pass over; 0 when absent", 0, 10**12, example=0)
+    limit = bound_field("How many to answer at most; 50 when absent", 1, 1000, example=20)
 
 
 class FullTextBody(Body):
     """Which words are wanted."""
 
-    query = string_field("The words, in any order; each may be part of a longer one", longest=MAX_WORDS)
-    schemaId = Reference("schema", allow_none=True)
-    offset = bound_field("How many to pass over; 0 when absent", 0, 10**12)
-    limit = bound_field("How many to answer at most; 50 when absent", 1, 1000)
+    query = string_field("The words, in any order; each may be part of a longer one", longest=MAX_WORDS, example="coastal wind")
+    schemaId = Reference("schema", allow_none=True, example="schema-apparel")
+    offset = bound_field("How many to pass over; 0 when absent", 0, 10**12, example=0)
+    limit = bound_field("How many to answer at most; 50 when absent", 1, 1000, example=20)
 
 
 Judge = Callable[[Any], bool]

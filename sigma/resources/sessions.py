@@ -42,7 +42,7 @@ class LoginBody(Body):
 class SessionBody(Body):
     """A session token, good for 24 hours, and whose it is."""
 
-    token = string_field("Send it as Authorization: Bearer <token>", longest=2000)
+    token = string_field("Send it as Authorization: Bearer <token>", longest=2000, example="eyJhbGciOiJIUzI1NiIs...")
     user = fields.Nested(UserBody, required=True, metadata={"description": "Who signed in"})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
-from sigma.http.fields import Body, Items, dict_field
+from sigma.http.fields import Body, Items, described, dict_field
 
 
 class ScopedValueBody(Body):
@@ -33,9 +33,9 @@ class Values(fields.Dict):
     write; what the values must be is data, and checked against the product schema.
     """
 
-    def __init__(self, **options: Any):
+    def __init__(self, example: Any = ma.missing, **options: Any):
         scoped = Items(fields.Nested(ScopedValueBody), "An attribute's values, one for each scope")
-        metadata = {"description": "Scoped values by attribute alias", "title": "ScopedValues"}
+        metadata = described("Scoped values by attribute alias", example, title="ScopedValues")
         super().__init__(keys=fields.String(), values=scoped, metadata=metadata, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> dict[str, list[dict[str, Any]]]:

@@ -10,7 +10,7 @@ from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, not_found_error, raise_for_problems
-from sigma.http.fields import Body, Items, id_field, string_field, timestamp_field
+from sigma.http.fields import Body, Items, described, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
 from sigma.http.responses import json_list, json_response
 from sigma.http.stamps import random_id
@@ -28,15 +28,13 @@ class VariantBody(Body):
     """A variant of a record: only what it overrides."""
 
     id = id_field("The variant's id")
-    entityId = string_field("Id of its record")
-    parentId = string_field("Id of its record, or of the variant that it stands below")
-    level = fields.Integer(
-        required=True, metadata={"description": "1 below the record, 2 below a variant of level 1, and so on"}
-    )
+    entityId = string_field("Id of its record", example="ent-coastal-wb")
+    parentId = string_field("Id of its record, or of the variant that it stands below", example="ent-coastal-wb")
+    level = fields.Integer(required=True, metadata=described("1 below the record, 2 below a variant of level 1, and so on", 1))
     createdAt = timestamp_field("When it was made")
     updatedAt = timestamp_field("When it was last changed")
-    createdBy = string_field("Id of the user or API key that made it")
-    updatedBy = string_field("Id of the user or API key that changed it last")
+    createdBy = string_field("Id of the user or API key that made it", example="user-admin")
+    updatedBy = string_field("Id of the user or API key that changed it last", example="user-admin")
     values = Values(required=True)
 
 
@@ -54,9 +52,20 @@ class VariantRequestBody(VariantBody):
 class ResolvedVariantBody(VariantBody):
     """A variant with what it inherits."""
 
-    effectiveValues = Values(required=True)
-    overriddenAttributes = Items(fields.String(), "Aliases of what is set on the variant itself", required=True)
-    inheritedAttributes = Items(fields.String(), "Aliases of what is taken from above it", required=True)
+    effectiveValues = Values(
+        required=True,
+        example={
+            "sku": [{"scope": {}, "value": "CW-1S"}],
+            "size": [{"scope": {}, "value": "S"}],
+            "product-name": [{"scope": {}, "value": "Coastal Windbreaker"}],
+        },
+    )
+    overriddenAttributes = Items(
+        fields.String(), "Aliases of what is set on the variant itself", required=True, example=["sku", "size"]
+    )
+    inheritedAttributes = Items(
+        fields.String(), "Aliases of what is taken from above it", required=True, example=["product-name"]
+    )
 
 
 def fetch_variant_text(record_id: str, id: str) -> str:

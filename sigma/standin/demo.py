@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import marshmallow as ma
 from flask import g
+from marshmallow import fields
 from werkzeug.security import generate_password_hash
 
 from sigma.database import execute
@@ -28,25 +30,40 @@ def read_demo() -> dict[str, Any]:
     return demo
 
 
+def collect_objects(schema: ma.Schema, body: dict[str, Any], objects: dict[str, Any]) -> None:
+    """Add a body, and the first of each kind of body inside it, by the names of their classes."""
+    objects.setdefault(type(schema).__name__, body)
+    for name, field in schema.fields.items():
+        inner = field.inner if isinstance(field, fields.List) else field
+        if isinstance(inner, fields.Nested) and body.get(name):
+            first = body[name][0] if inner is not field else body[name]
+            collect_objects(inner.schema, first, objects)
+
+
 def read_examples() -> dict[str, Any]:
     """Return what the OpenAPI document takes its examples from.
 
-    These are the ids that stand in paths; what is known of the members of bodies, by the body's class; what single
+    These are ids by kind, the alias of an attribute among them; objects by the class that describes them; what single
     operations are sent, answer or refuse; the messages of errors, by their code; and credentials, by the document's name.
     """
     demo = read_demo()
     examples, key, user = demo["examples"], demo["apiKeys"][0], demo["users"][0]
-    shown = [(kind, body) for kind, body in demo["model"] if body["id"] in examples["ids"].values()]
-    known = {type(MODEL[kind]).__name__: MODEL[kind].load(body) for kind, body in shown}
-    known |= {
-        "OptionValueBody": known["OptionListBody"]["values"][0],
-        "TransitionBody": known["WorkflowBody"]["transitions"][0],
-    }
-    known |= {"RecordBody": demo["records"][0], "VariantBody": demo["variants"][0][1], "CategoryBody": demo["categories"][0][1]}
-    known |= {"UserBody": user, "LoginBody": user, "TenantBody": demo["workspace"], "ApiKeyBody": key}
+    record, (_, variant), (_, category), query = (
+        demo[many][0] for many in ("records", "variants", "categories", "savedQueries")
+    )
+    objects: dict[str, Any] = {"RecordBody": record, "VariantBody": variant, "CategoryBody": category, "SavedQueryBody": query}
+    objects |= {"UserBody": user, "LoginBody": user, "ApiKeyBody": key}
+    objects |= dict.fromkeys(("TenantBody", "WorkspaceBody"), demo["workspace"])
+    ids = {"record": record["id"], "variant": variant["id"], "category": category["id"], "saved-query": query["id"]}
+    ids |= {"api-key": key["id"]} | examples["ids"]
+    for (kind, _), body in {(kind, body["id"]): body for kind, body in demo["model"]}.items():  # of two, the last is stored
+        if ids.setdefault(kind, body["id"]) == body["id"]:
+            collect_objects(MODEL[kind], MODEL[kind].load(body), objects)
+    ids |= {"alias": objects["AttributeBody"]["alias"], "value": objects["OptionValueBody"]["id"]}
     return {
         **examples,
-        "bodies": known | {name: {**known.get(name, {}), **more} for name, more in examples["bodies"].items()},
+        "ids": ids,
+        "objects": objects,
         "credentials": {
             "apiKey": f"the demo workspace has `{key['rawKey']}` ({', '.join(key['permissions'])})",
             "session": f"in the demo workspace as `{user['email']}` with the password `{user['password']}`",

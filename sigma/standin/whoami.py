@@ -11,7 +11,7 @@ from sigma.database import fetch_one
 from sigma.http.access import any_credential, may_call
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.credentials import Caller, unauthorized
-from sigma.http.fields import Body, Flag, Items, dict_field, enum_field, id_field, string_field
+from sigma.http.fields import Body, Flag, Items, described, dict_field, enum_field, id_field, string_field
 from sigma.http.responses import NO_STORE
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.resources.api_keys import ApiKeyBody
@@ -48,12 +48,14 @@ class RouteBody(Body):
     """A route of the API, and whether a credential may call it."""
 
     method = enum_field("The method", ["GET", "POST", "PUT", "PATCH", "DELETE"], "Method")
-    path = string_field("The path, as in this document")
+    path = string_field("The path, as in this document", example="/api/v1/records")
     permission = enum_field(
         "What a key needs; session: no key may call it", [*PERMISSIONS, "session", "public"], "RoutePermission"
     )
     roleFlag = fields.String(
-        required=True, allow_none=True, metadata={"description": "What a user's role needs; null: any user may call it"}
+        required=True,
+        allow_none=True,
+        metadata=described("What a user's role needs; null: any user may call it", None),
     )
     allowed = Flag("Whether the credential may call it", required=True)
 
@@ -63,7 +65,13 @@ class WhoamiBody(Body):
 
     kind = enum_field("What the credential is", ["api-key", "user"], "CredentialKind")
     workspace = fields.Nested(WorkspaceBody, required=True, metadata={"description": "Where it is good"})
-    key = fields.Nested(HeldKeyBody, metadata={"description": "The API key; absent for a user"})
+    key = fields.Nested(
+        HeldKeyBody,
+        metadata=described(
+            "The API key; absent for a user",
+            {"id": "apikey-sync-prod", "name": "Shopify Sync - Production", "permissions": ["read", "update-data"]},
+        ),
+    )
     user = fields.Nested(SignedInUserBody, metadata={"description": "The user; absent for an API key"})
     routes = Items(fields.Nested(RouteBody), "Every route of the API", required=True)
 

@@ -8,7 +8,7 @@ from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import demo_only
 from sigma.http.credentials import acting_as
 from sigma.http.errors import get_or_404
-from sigma.http.fields import Body, Flag, Items
+from sigma.http.fields import Body, Flag, Items, id_field, string_field
 from sigma.http.responses import NO_STORE
 from sigma.http.stamps import random_id
 from sigma.resources.api_keys import ApiKeyRequestBody, NewApiKeyBody, insert_api_key
@@ -34,12 +34,15 @@ class WantedWorkspaceBody(Body):
         "Lists of permissions; an API key is made with each of them",
         most=100,
         load_default=list,
+        example=[["read"], ["read", "update-data"]],
     )
 
 
 class TestWorkspaceBody(WorkspaceBody):
     """A workspace that was made for a test, and what it takes to use it."""
 
+    id = id_field("The workspace's id", example="ws-2f6c1d0b9a8e7453")
+    name = string_field("The workspace's name", example="Test workspace")
     admin = fields.Nested(SessionBody, required=True, metadata={"description": "The session of its administrator"})
     editor = fields.Nested(SessionBody, metadata={"description": "The session of its editor; absent in an empty workspace"})
     keys = Items(fields.Nested(NewApiKeyBody), "The API keys that were asked for, in that order", required=True)
@@ -48,7 +51,9 @@ class TestWorkspaceBody(WorkspaceBody):
 class ResetBody(Body):
     """What is to be as it was at first, beside the demo workspace."""
 
-    removeTestWorkspaces = Flag("Whether all workspaces that were made for tests are removed, too", load_default=False)
+    removeTestWorkspaces = Flag(
+        "Whether all workspaces that were made for tests are removed, too", load_default=False, example=True
+    )
 
 
 def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]:
