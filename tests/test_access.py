@@ -67,7 +67,7 @@ class Operation(NamedTuple):
         """The status with which a harmless request is answered when its caller is let through."""
         if self.takes_body or self.path in NEEDS_QUERY:
             return 400
-        return 404 if ":" in self.path else 200
+        return 404 if ":" in self.path else 204 if self.method == "DELETE" else 200
 
     def takes(self, held):
         """Return whether a key that holds these permissions may call it."""
@@ -182,6 +182,9 @@ OUTSIDE_THE_API = [
         ("POST", "/standin/workspaces", DEMO, DEMO),
         ("DELETE", "/standin/workspaces/:id", DEMO, DEMO),
         ("POST", "/standin/reset", DEMO, DEMO),
+        ("GET", "/standin/requests", DEMO, DEMO),
+        ("GET", "/standin/requests/:id", DEMO, DEMO),
+        ("DELETE", "/standin/requests", DEMO, DEMO),
     )
 ]
 NOT_BUILT = [  # any credential comes as far as being told so

@@ -15,7 +15,7 @@ from test_house import ROOT, TREES
 EXCEPTIONS = {
     "SELECT tenant, id, sessions_from FROM users": "compares all users of two databases",
     "SELECT count(*), ifnull(sum(records), 0) FROM workspace_totals": "counts what a whole database holds",
-    "SELECT tenant, id, permissions, last_used_at, is_active FROM api_keys WHERE hash = ?": "finds out whose key it is",
+    "SELECT tenant, id, name, permissions, last_used_at, is_active FROM api_keys WHERE hash = ?": "finds out whose key it is",
     "SELECT tenant, id, email, name, role_id, sessions_from, password_hash FROM users WHERE email = ?": "finds out whose it is",
     "SELECT tenant, id, email, name, role_id FROM users WHERE email = ?": "finds out whose email it is",
 }

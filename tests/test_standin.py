@@ -171,6 +171,9 @@ def test_the_document_says_how_each_of_them_is_called_and_refuses(document):
         ("POST", "/workspaces"): ([], sorted(["201", "400", "403", "404", "415", *common])),
         ("DELETE", "/workspaces/{id}"): ([], sorted(["204", "403", "404", *common])),
         ("POST", "/reset"): ([], sorted(["204", "400", "403", "404", "415", *common])),
+        ("GET", "/requests"): ([], sorted(["200", "400", "403", "404", "409", *common])),
+        ("DELETE", "/requests"): ([], sorted(["204", "403", "404", "409", *common])),
+        ("GET", "/requests/{id}"): ([], sorted(["200", "403", "404", "409", *common])),
     }
     for method, path, operation in operations(document, below="/standin"):
         assert operation["tags"] == ["Stand-in"]
@@ -182,13 +185,19 @@ def test_the_document_says_how_each_of_them_is_called_and_refuses(document):
 def test_what_the_document_gives_as_examples_is_accepted_and_answered_like_that(document, standin, editor):
     for method, path, operation in operations(document, below="/standin"):
         if method != "DELETE":
+            ids = {
+                parameter["name"]: parameter["example"]
+                for parameter in document["paths"][f"/standin{path}"].get("parameters", [])
+            }
+            editor.get("/records", headers={"X-Request-Id": ids.get("id", "")})
             sent = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
-            answer = standin(method, path, sent, headers=editor.headers)
+            answer = standin(method, path.format(**ids), sent, headers=editor.headers)
             status, announced = success(operation)
-            assert answer.status_code == status
+            assert answer.status_code == status, (method, path, answer.text)
             for body in (answer.json, announced["example"]) if announced else ():
                 assert problems(document, announced["schema"], body) == []
-                assert problems(document, announced["schema"], {**body, "surprise": 1}) != []
+                spoiled = [{**body[0], "surprise": 1}] if isinstance(body, list) else {**body, "surprise": 1}
+                assert problems(document, announced["schema"], spoiled) != []
 
 
 def test_bodies_too_large_are_refused_by_each_of_them(document, standin, editor, error):

@@ -47,7 +47,7 @@ def run_server(host: str, port: int, workers: int, database: str, announce: Call
     # A worker copies the environment into every WSGI environment, where these would look like headers of the request.
     for name in [name for name in os.environ if name.startswith(("HTTP_", "CONTENT_"))]:
         del os.environ[name]
-    os.environ["SIGMA_DATABASE"] = database
+    os.environ |= {"SIGMA_DATABASE": database, "SIGMA_WORKERS": str(workers)}  # which the workers read
     # A worker that is told to stop before it serves has nothing to finish; the handler that it inherits would do nothing.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     server = Granian(

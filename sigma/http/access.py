@@ -1,6 +1,7 @@
 """Who may call what: what each view declares, and the one hook that holds every request to it."""
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
@@ -57,6 +58,11 @@ class Route(Rule):
 
     access: Access
     query_names: frozenset[str] | None  # the parameters of its query string; None: nobody gets as far as that
+
+    @property
+    def template(self) -> str:
+        """The path as the OpenAPI document writes it."""
+        return re.sub("<([a-z_]+)>", r"{\1}", self.rule)
 
 
 def declare(access: Access) -> Callable[[View], View]:

@@ -24,6 +24,7 @@ class Caller(NamedTuple):
 
     tenant: str  # the workspace's id
     id: str
+    name: str = ""
     permissions: tuple[str, ...] = ()  # of the key
     user: dict[str, str] | None = None
     role: dict[str, Any] | None = None  # of the user
@@ -100,19 +101,20 @@ def authenticate_key(raw_key: str) -> Caller:
 
     It looks the key up every time: a cache would keep a deactivated key alive in another process.
     """
-    sql = "SELECT tenant, id, permissions, last_used_at, is_active FROM api_keys WHERE hash = ?"
+    sql = "SELECT tenant, id, name, permissions, last_used_at, is_active FROM api_keys WHERE hash = ?"
     row = fetch_one(sql, hash_key(raw_key))
     if row is None:
         raise unauthorized(f"Invalid API key: {diagnose_key(raw_key)}")
-    tenant, id, permissions, last_used_at, is_active = row
+    tenant, id, name, held, last_used_at, is_active = row
+    caller = Caller(tenant, id, name, tuple(json.loads(held)))
     if not is_active:
-        g.caller = Caller(tenant, id)  # for the log: somebody still uses it
+        g.caller = caller  # for the log: somebody still uses it
         raise unauthorized("Invalid API key: it has been deactivated")
     # Writing on every call would cost more than all the rest, so a use within a second of the last is not written.
     stale = utc_now(seconds_ago=1)
     if last_used_at is None or last_used_at < stale:
         touch_key(tenant, id, stale)
-    return Caller(tenant, id, permissions=tuple(json.loads(permissions)))
+    return caller
 
 
 def jwt_secret() -> str:
@@ -153,7 +155,7 @@ def authenticate_token(token: str) -> Caller:
     if claims["iat"] > max(time.time(), sessions_from):
         raise unauthorized("Invalid session token")
     user = {"id": id, "email": email, "name": name, "roleId": role_id}
-    return Caller(claims["workspaceId"], id, user=user, role=json.loads(role), sessions_from=sessions_from)
+    return Caller(claims["workspaceId"], id, name, user=user, role=json.loads(role), sessions_from=sessions_from)
 
 
 def authenticate(environ: dict[str, Any]) -> Caller:

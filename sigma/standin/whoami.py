@@ -1,6 +1,5 @@
 """Whose credential it is, and what it may call."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -85,7 +84,7 @@ def describe_routes(caller: Caller) -> Iterator[dict[str, Any]]:
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield {
                 "method": method,
-                "path": re.sub("<([a-z_]+)>", r"{\1}", rule.rule),
+                "path": rule.template,  # type: ignore[attr-defined]
                 "permission": access.permission,
                 "roleFlag": access.flag,
                 "allowed": may_call(caller, access),
