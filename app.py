@@ -46,7 +46,7 @@ from sigma.resources import (
 )
 from sigma.resources.model import MODEL
 from sigma.settings import read_settings
-from sigma.standin import whoami, workspaces
+from sigma.standin import ledger, whoami, workspaces
 from sigma.standin.demo import read_examples
 
 # In the order of the API's documentation.
@@ -55,7 +55,7 @@ API = (
     *(health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories),
     *(search, saved_queries, imports, exports),
 )
-STANDIN = (whoami, workspaces)
+STANDIN = (whoami, ledger, workspaces)
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
