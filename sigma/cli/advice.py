@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -12,7 +13,7 @@ from flask import current_app, g
 from flask.cli import with_appcontext
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
-from sigma.cli.console import Output, format_table, prints_output, workspace_option
+from sigma.cli.console import Output, format_table, printable, prints_output, workspace_option
 from sigma.database import fetch_one
 from sigma.http.access import Access
 from sigma.http.errors import ApiError, get_or_404
@@ -23,7 +24,7 @@ from sigma.resources.ledger import find_ledger
 def create_command(name: str, permissions: Iterable[str], *more: str) -> str:
     """Return the command that makes a key."""
     options = (word for permission in permissions for word in ("--permission", permission))
-    return shlex.join(["flask", "keys", "create", "--name", name, *options, *more])
+    return shlex.join(["flask", "keys", "create", "--name", printable(name), *options, *more])
 
 
 def time_since(moment: str) -> str:
@@ -78,7 +79,12 @@ def advise_key(id: str) -> Output:
         findings.append(f"what it did before {ledger_from} is not known")
     if lacked := [name for name in key["refused"] if name in PERMISSIONS]:
         findings.append(f"if it is meant to do what it was refused, it needs a key with {', '.join(lacked)} as well")
-    lines = [f"Key '{id}' ({key['name']}):", *(f"- {finding}" for finding in findings), advice, *([command] if command else [])]
+    lines = [
+        f"Key '{id}' ({printable(key['name'])}):",
+        *(f"- {finding}" for finding in findings),
+        advice,
+        *([command] if command else []),
+    ]
     return Output({**key, "since": since, "findings": findings, "advice": advice, "command": command}, "\n".join(lines))
 
 
@@ -119,16 +125,18 @@ def find_need(line: str) -> dict[str, str | None]:
 @click.command("needs")
 @with_appcontext
 @click.argument("routes", nargs=-1, metavar="[ROUTE]...")
-@click.option("--file", type=click.File(encoding="utf-8"), help="A file with a route in each line; - is standard input.")
+@click.option("--file", type=click.File(encoding="utf-8"), help="A file with a route in each line; # begins a comment.")
 @prints_output
 def list_needs(routes: tuple[str, ...], file: TextIO | None) -> Output:
     """Say which permissions a key needs to call these routes, each a method and a path. The exit code is 1 if none will do.
 
     Example: flask keys needs "POST /records" "GET /schemas/schema-apparel"
     """
+    if not routes and file is None and not sys.stdin.isatty():
+        file = sys.stdin
     lines = [*routes, *(line for line in file or () if line.strip() and not line.lstrip().startswith("#"))]
     if not lines:
-        raise click.UsageError('Expected routes such as "GET /records", or --file')
+        raise click.UsageError('Expected routes such as "GET /records", as arguments, in a --file or on standard input')
     needs = list({need["route"]: need for need in map(find_need, lines)}.values())
     permissions = [name for name in PERMISSIONS if any(need["permission"] == name for need in needs)]
     problems = [need for need in needs if need["problem"]]

@@ -10,6 +10,6 @@ from sigma.standin.whoami import blueprint
 @blueprint.get("/keys")
 @session_only("canManageRoles")
 @blueprint.response(200, KeyLedgerBody(many=True))
-def list_ledgers() -> list[dict[str, Any]]:
+def list_key_ledgers() -> list[dict[str, Any]]:
     """List all API keys of the workspace, oldest first, each with what it used, what it lacked and what it never used."""
     return fetch_ledgers()
