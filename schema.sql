@@ -8,7 +8,7 @@
 -- foreign key: a link across tenants cannot be stored.
 
 PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
-PRAGMA user_version = 5;             -- the version of this schema; sigma/migrations.py brings an older one forward, a newer one is refused
+PRAGMA user_version = 6;             -- the version of this schema; sigma/migrations.py brings an older one forward, a newer one is refused
 
 
 -- Workspaces, users, sessions
@@ -64,6 +64,9 @@ CREATE TABLE api_keys (
     last_used_at    TEXT,
     deactivated_at  TEXT,
     is_active       INTEGER NOT NULL GENERATED ALWAYS AS (deactivated_at IS NULL) VIRTUAL,  -- whether the key is accepted
+    permission_use  TEXT NOT NULL DEFAULT '{}' CHECK (json_type(permission_use) = 'object'),  -- when each permission was last used
+    refused         TEXT NOT NULL DEFAULT '{}' CHECK (json_type(refused) = 'object'),     -- how often and when last, for each one lacked
+    ledger_from     TEXT,                                                 -- since when these two are kept; null: since it was made
     UNIQUE (tenant, id)
 ) STRICT;
 

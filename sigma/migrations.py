@@ -94,4 +94,12 @@ MIGRATIONS = {
         ) STRICT;
         PRAGMA user_version = 5;
     """,
+    # What a key did before is not known; that a permission was never used can be said only of the time from now on.
+    5: """
+        ALTER TABLE api_keys ADD COLUMN permission_use TEXT NOT NULL DEFAULT '{}' CHECK (json_type(permission_use) = 'object');
+        ALTER TABLE api_keys ADD COLUMN refused TEXT NOT NULL DEFAULT '{}' CHECK (json_type(refused) = 'object');
+        ALTER TABLE api_keys ADD COLUMN ledger_from TEXT;
+        UPDATE api_keys SET ledger_from = strftime('%Y-%m-%dT%H:%M:%fZ', 'now');
+        PRAGMA user_version = 6;
+    """,
 }

@@ -179,6 +179,7 @@ OUTSIDE_THE_API = [
         ("GET", "/docs/swagger-ui-bundle.js", PUBLIC, PUBLIC),
         ("GET", "/docs/favicon-32x32.png", PUBLIC, PUBLIC),
         ("GET", "/standin/whoami", ANY_KEY, ANY_USER),
+        ("GET", "/standin/keys", NO_KEY, ROLES),
         ("POST", "/standin/workspaces", DEMO, DEMO),
         ("DELETE", "/standin/workspaces/:id", DEMO, DEMO),
         ("POST", "/standin/reset", DEMO, DEMO),

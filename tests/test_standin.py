@@ -168,6 +168,7 @@ def test_the_document_says_how_each_of_them_is_called_and_refuses(document):
     common = ["413", "500", "503"]
     assert told == {
         ("GET", "/whoami"): ([{"apiKey": []}, {"session": []}], ["200", "401", *common]),
+        ("GET", "/keys"): ([{"session": []}], ["200", "401", "403", *common]),
         ("POST", "/workspaces"): ([], sorted(["201", "400", "403", "404", "415", *common])),
         ("DELETE", "/workspaces/{id}"): ([], sorted(["204", "403", "404", *common])),
         ("POST", "/reset"): ([], sorted(["204", "400", "403", "404", "415", *common])),
@@ -177,30 +178,30 @@ def test_the_document_says_how_each_of_them_is_called_and_refuses(document):
     }
     for method, path, operation in operations(document, below="/standin"):
         assert operation["tags"] == ["Stand-in"]
-        assert ("demo workspace" in operation["description"]) == (path != "/whoami"), (method, path)
+        assert ("demo workspace" in operation["description"]) == (path not in ("/whoami", "/keys")), (method, path)
         for _, response in responses(document, operation):
-            assert "X-Sigma-Required-Permission" not in response["headers"]
+            assert ("X-Sigma-Required-Permission" in response["headers"]) == (path == "/keys")
 
 
-def test_what_the_document_gives_as_examples_is_accepted_and_answered_like_that(document, standin, editor):
+def test_what_the_document_gives_as_examples_is_accepted_and_answered_like_that(document, standin, admin):
     for method, path, operation in operations(document, below="/standin"):
         if method != "DELETE":
             ids = {
                 parameter["name"]: parameter["example"]
                 for parameter in document["paths"][f"/standin{path}"].get("parameters", [])
             }
-            editor.get("/records", headers={"X-Request-Id": ids.get("id", "")})
+            admin.get("/records", headers={"X-Request-Id": ids.get("id", "")})
             sent = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
-            answer = standin(method, path.format(**ids), sent, headers=editor.headers)
+            answer = standin(method, path.format(**ids), sent, headers=admin.headers)
             status, announced = success(operation)
             assert answer.status_code == status, (method, path, answer.text)
             for body in (answer.json, announced["example"]) if announced else ():
                 assert problems(document, announced["schema"], body) == []
-                spoiled = [{**body[0], "surprise": 1}] if isinstance(body, list) else {**body, "surprise": 1}
-                assert problems(document, announced["schema"], spoiled) != []
+                more = [{**body[0], "surprise": 1}] if isinstance(body, list) else {**body, "surprise": 1}
+                assert problems(document, announced["schema"], more) != []
 
 
-def test_bodies_too_large_are_refused_by_each_of_them(document, standin, editor, error):
+def test_bodies_too_large_are_refused_by_each_of_them(document, standin, admin, error):
     for method, path, _ in operations(document, below="/standin"):
         large = {"environ_overrides": {"CONTENT_LENGTH": str(errors.MAX_BODY + 1)}, "content_type": "application/json"}
-        error(standin(method, path, headers=editor.headers, **large), 413)
+        error(standin(method, path, headers=admin.headers, **large), 413)

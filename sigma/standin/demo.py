@@ -97,9 +97,10 @@ def insert_demo_keys(demo: dict[str, Any]) -> None:
     """Store the documented API keys of the demo workspace."""
     for key in demo["apiKeys"]:
         execute(
-            "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at, last_used_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at, last_used_at, permission_use)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             *(g.tenant, key["id"], key["name"], hash_key(key["rawKey"])),
-            *(to_json(key["permissions"]), key["createdAt"], key["lastUsedAt"]),
+            *(to_json(key["permissions"]), key["createdAt"], key["lastUsedAt"], to_json(key["permissionUse"])),
         )
 
 
