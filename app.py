@@ -47,7 +47,7 @@ from sigma.resources import (
 )
 from sigma.resources.model import MODEL
 from sigma.settings import read_setting, read_settings
-from sigma.standin import ledger, requests, whoami, workspaces
+from sigma.standin import faults, ledger, requests, whoami, workspaces
 from sigma.standin.demo import read_examples
 from sigma.standin.journal import Journal
 
@@ -57,7 +57,7 @@ API = (
     *(health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories),
     *(search, saved_queries, imports, exports),
 )
-STANDIN = (whoami, ledger, workspaces, requests)
+STANDIN = (whoami, ledger, workspaces, requests, faults)
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
@@ -74,7 +74,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     prepare_database(app.config["DATABASE"])
     set_up_log(app)
     app.extensions["journal"] = journal = Journal()
-    app.record = journal.record
+    app.record, app.inject_fault = journal.record, faults.inject_fault
     add_routes(app)
     for command in COMMANDS:
         app.cli.add_command(command)

@@ -102,4 +102,21 @@ MIGRATIONS = {
         UPDATE api_keys SET ledger_from = strftime('%Y-%m-%dT%H:%M:%fZ', 'now');
         PRAGMA user_version = 6;
     """,
+    6: """
+        CREATE TABLE key_faults (
+            tenant  TEXT    NOT NULL,
+            key_id  TEXT    NOT NULL,
+            place   INTEGER NOT NULL,
+            body    TEXT    NOT NULL CHECK (json_valid(body)),
+            route   TEXT             GENERATED ALWAYS AS (json_extract(body, '$.on')) STORED,
+            calls   INTEGER NOT NULL DEFAULT 0,
+            hits    INTEGER NOT NULL DEFAULT 0 CHECK (hits <= calls),
+            PRIMARY KEY (tenant, key_id, place),
+            FOREIGN KEY (tenant, key_id) REFERENCES api_keys (tenant, id) ON DELETE CASCADE
+        ) STRICT, WITHOUT ROWID;
+        CREATE TRIGGER api_key_deactivated AFTER UPDATE OF deactivated_at ON api_keys WHEN new.deactivated_at IS NOT NULL BEGIN
+            DELETE FROM key_faults WHERE tenant = new.tenant AND key_id = new.id;
+        END;
+        PRAGMA user_version = 7;
+    """,
 }

@@ -186,6 +186,9 @@ OUTSIDE_THE_API = [
         ("GET", "/standin/requests", DEMO, DEMO),
         ("GET", "/standin/requests/:id", DEMO, DEMO),
         ("DELETE", "/standin/requests", DEMO, DEMO),
+        ("GET", "/standin/keys/:id/faults", DEMO, DEMO),
+        ("PUT", "/standin/keys/:id/faults", DEMO, DEMO),
+        ("DELETE", "/standin/keys/:id/faults", DEMO, DEMO),
     )
 ]
 NOT_BUILT = [  # any credential comes as far as being told so

@@ -174,6 +174,9 @@ def test_the_document_says_how_each_of_them_is_called_and_refuses(document):
         ("POST", "/reset"): ([], sorted(["204", "400", "403", "404", "415", *common])),
         ("GET", "/requests"): ([], sorted(["200", "400", "403", "404", "409", *common])),
         ("DELETE", "/requests"): ([], sorted(["204", "403", "404", "409", *common])),
+        ("GET", "/keys/{id}/faults"): ([], sorted(["200", "403", "404", *common])),
+        ("PUT", "/keys/{id}/faults"): ([], sorted(["200", "400", "403", "404", "409", "415", *common])),
+        ("DELETE", "/keys/{id}/faults"): ([], sorted(["204", "403", "404", *common])),
         ("GET", "/requests/{id}"): ([], sorted(["200", "403", "404", "409", *common])),
     }
     for method, path, operation in operations(document, below="/standin"):
@@ -197,7 +200,7 @@ def test_what_the_document_gives_as_examples_is_accepted_and_answered_like_that(
             assert answer.status_code == status, (method, path, answer.text)
             for body in (answer.json, announced["example"]) if announced else ():
                 assert problems(document, announced["schema"], body) == []
-                more = [{**body[0], "surprise": 1}] if isinstance(body, list) else {**body, "surprise": 1}
+                more = [{**item, "surprise": 1} for item in body or [{}]] if isinstance(body, list) else {**body, "surprise": 1}
                 assert problems(document, announced["schema"], more) != []
 
 

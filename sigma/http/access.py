@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 from werkzeug.routing import Rule
 
@@ -121,7 +121,7 @@ def admit(caller: Caller, access: Access) -> None:
     try:
         check_permitted(caller, access)
     except ApiError:
-        if caller.is_key:
+        if caller.is_key and access.missing is None:
             record_refusal(caller, access.permission)
         raise
     if caller.is_key:
@@ -157,6 +157,8 @@ def guard() -> Response | None:
             context.caller = caller = authenticate(asked.environ)
             context.tenant = caller.tenant
             admit(caller, access)
+            if caller.has_faults and asked.url_rule.rule.startswith("/api/"):
+                current_app.inject_fault(caller)  # type: ignore[attr-defined]
         elif access.permission == "demo":
             if not holds_demo():
                 raise NotFound

@@ -86,6 +86,8 @@ def read_body(schema: ma.Schema) -> Any:
         g.body = body = parse_json(data)
     except ValueError as error:
         raise ApiError(400, f"body: {error}") from None
+    if schema.many and not isinstance(body, list):
+        raise ApiError(400, f"body: Expected an array, got {format_value(body)}")
     try:
         return schema.load(body)
     except ma.ValidationError as error:

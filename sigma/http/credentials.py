@@ -27,6 +27,7 @@ class Caller(NamedTuple):
     permissions: tuple[str, ...] = ()  # of the key
     last_used_at: str = ""  # of the key, before this call
     permission_use: str = "{}"  # of the key, before this call: when it last used each permission, as JSON
+    has_faults: bool = False  # of the key
     user: dict[str, str] | None = None
     role: dict[str, Any] | None = None  # of the user
     sessions_from: int = 0  # of the user
@@ -94,13 +95,14 @@ def authenticate_key(raw_key: str) -> Caller:
     It looks the key up every time: a cache would keep a deactivated key alive in another process.
     """
     sql = (
-        "SELECT tenant, id, name, permissions, ifnull(last_used_at, ''), permission_use, is_active FROM api_keys WHERE hash = ?"
+        "SELECT tenant, id, name, permissions, ifnull(last_used_at, ''), permission_use, is_active,"
+        " EXISTS (SELECT 1 FROM key_faults f WHERE f.tenant = k.tenant AND f.key_id = k.id) FROM api_keys k WHERE hash = ?"
     )
     row = fetch_one(sql, hash_key(raw_key))
     if row is None:
         raise unauthorized(f"Invalid API key: {diagnose_key(raw_key)}")
-    tenant, id, name, permissions, last_used_at, permission_use, is_active = row
-    caller = Caller(tenant, id, name, parse_permissions(permissions), last_used_at, permission_use)
+    tenant, id, name, permissions, last_used_at, permission_use, is_active, has_faults = row
+    caller = Caller(tenant, id, name, parse_permissions(permissions), last_used_at, permission_use, bool(has_faults))
     if not is_active:
         g.caller = caller  # for the log: somebody still uses it
         raise unauthorized("Invalid API key: it has been deactivated")

@@ -55,7 +55,7 @@ def read_examples() -> dict[str, Any]:
     objects |= {"UserBody": user, "LoginBody": user, "ApiKeyBody": key}
     objects |= dict.fromkeys(("TenantBody", "WorkspaceBody"), demo["workspace"])
     ids = {"record": record["id"], "variant": variant["id"], "category": category["id"], "saved-query": query["id"]}
-    ids |= {"api-key": key["id"]} | examples["ids"]
+    ids |= {"api-key": key["id"], "key": key["id"]} | examples["ids"]
     for (kind, _), body in {(kind, body["id"]): body for kind, body in demo["model"]}.items():  # of two, the last is stored
         if ids.setdefault(kind, body["id"]) == body["id"]:
             collect_objects(MODEL[kind], MODEL[kind].load(body), objects)

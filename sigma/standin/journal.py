@@ -106,16 +106,13 @@ class Entry(NamedTuple):
         return redact(to_json(described)).encode("utf-8", "replace")  # half of a surrogate pair, once escaped, is no text
 
 
-def _has_body(environ: dict[str, Any]) -> bool:
-    return ("CONTENT_LENGTH" in environ and environ["CONTENT_LENGTH"] not in ("", "0")) or "HTTP_TRANSFER_ENCODING" in environ
-
-
 def _read_rest(environ: dict[str, Any]) -> bytes:
     """Return what has come of a body that nobody has read, without waiting for a client that sends no more."""
-    if "HTTP_EXPECT" in environ:  # the client sends it only when it is asked to
+    length = environ.get("CONTENT_LENGTH", "")
+    if length == "0" or "HTTP_EXPECT" in environ:  # the client sends it only when it is asked to
         return b""
-    is_terminated, length = environ.get("wsgi.input_terminated"), environ.get("CONTENT_LENGTH", "")
-    expected = MAX_TEXT + 1 if is_terminated or not length.isdecimal() else min(int(length), MAX_TEXT + 1)
+    has_end = environ.get("wsgi.input_terminated", False)  # without a length; else reading on would wait for the next request
+    expected = min(int(length), MAX_TEXT + 1) if length.isdecimal() else (MAX_TEXT + 1) * has_end
     received = bytearray()
 
     def read() -> None:
@@ -138,13 +135,12 @@ def _copy_beginning(parts: Any, kept: bytearray) -> Iterator[bytes]:
 
 def _keep_beginning(response: Response) -> bytes | bytearray | None:
     """Return the first bytes of an answer; of one that is sent part by part, they will be there when they have been sent."""
-    parts = response.response
     if response.status_code in (204, 304):  # what a view has returned is not sent
         return None
-    if isinstance(parts, list):
-        return b"".join(parts)[: MAX_TEXT + 1]
+    if isinstance(response.response, list):
+        return b"".join(response.response)[: MAX_TEXT + 1]
     kept = bytearray()
-    response.response = _copy_beginning(parts, kept)
+    response.response = _copy_beginning(response.response, kept)
     return kept
 
 
@@ -173,17 +169,16 @@ class Journal:
     def record(self, asked: ApiRequest, response: Response, known: dict[str, Any]) -> None:
         """Keep a request to the API, with what is known of it in Flask's `g`.
 
-        It is done with each request. So all that can wait, masking too, is done when somebody asks.
+        It is done with each request, and must not cost it more than a few per cent. So all that can wait, masking too, is
+        done when somebody asks.
         """
         if asked.began - self.looked_at > 1:
             self.look(asked)
-        path, body, refusal, caller = asked.path, asked.body, known.get("refusal"), known.get("caller")
-        if not self.is_kept or not path.startswith(PATHS):
+        if not self.is_kept or not asked.path.startswith(PATHS):
             return
-        if body is None and _has_body(asked.environ):
-            body = _read_rest(asked.environ)
-        if refusal is not None:
-            refusal = refusal[0], refusal[1][:MAX_TEXT]
+        environ, body, refusal, caller = asked.environ, asked.body, known.get("refusal"), known.get("caller")
+        if body is None and ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ):
+            body = _read_rest(environ)
         if caller is not None and caller.role is not None:  # which may be large
             caller = caller._replace(role={"id": caller.role["id"]})
         self.entries.append(
@@ -192,15 +187,15 @@ class Journal:
                 asked.came_at,
                 asked.took,
                 asked.method[:MAX_TEXT],
-                path[:MAX_TEXT],
+                asked.path[:MAX_TEXT],
                 asked.query_string[:MAX_TEXT],
                 asked.url_rule,
                 response.status_code,
-                refusal,
+                refusal and (refusal[0], refusal[1][:MAX_TEXT]),
                 "is_fault" in known,
                 caller,
                 body and body[: MAX_TEXT + 1],
-                _keep_beginning(response) if asked.method != "HEAD" else None,
+                None if asked.method == "HEAD" else _keep_beginning(response),
             )
         )
 
