@@ -123,6 +123,9 @@ def log_request(asked: ApiRequest, status: int, known: dict[str, Any]) -> None:
 class LogFormatter(logging.Formatter):
     """Names the request in every line of the log, writes times as the API does, and keeps secrets out of it."""
 
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s request=%(request)s %(message)s")
+
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 (logging's name)
         """Return when it was logged."""
         return format_time(record.created)
@@ -135,6 +138,6 @@ class LogFormatter(logging.Formatter):
 
 def set_up_log(app: Flask) -> None:
     """Let the app's log go to standard error in the service's format, and nowhere else, where a key could show."""
-    default_handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s request=%(request)s %(message)s"))
+    default_handler.setFormatter(LogFormatter())
     app.logger.addHandler(default_handler)
     app.logger.propagate = False

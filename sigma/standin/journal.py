@@ -2,7 +2,6 @@
 
 import math
 import sqlite3
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -13,6 +12,7 @@ from flask import Response, current_app
 
 from sigma.http.access import Route, holds_demo
 from sigma.http.app import ApiRequest
+from sigma.http.bodies import waiting_for_client
 from sigma.http.credentials import Caller
 from sigma.http.ignored_query import ignored_names
 from sigma.http.masking import mask_body, mask_query, mask_text, redact
@@ -22,7 +22,6 @@ from sigma.http.strict_json import to_json
 PATHS = ("/api/v1", "//api/v1")  # the second is an easy mistake
 MAX_ENTRIES = 500
 MAX_TEXT = 10_000  # bytes of a body, characters of a path or query, that are kept
-PATIENCE = 0.2  # seconds that the rest of a body has to come, of a request that was refused before it was read
 
 # Where the order of the checks ended, by the code of the refusal. NOT_FOUND is `path` or `missing`, and the rest `server`.
 STEPS = {
@@ -106,23 +105,17 @@ class Entry(NamedTuple):
         return redact(to_json(described)).encode("utf-8", "replace")  # half of a surrogate pair, once escaped, is no text
 
 
-def _read_rest(environ: dict[str, Any]) -> bytes:
-    """Return what has come of a body that nobody has read, without waiting for a client that sends no more."""
-    length = environ.get("CONTENT_LENGTH", "")
-    if length == "0" or "HTTP_EXPECT" in environ:  # the client sends it only when it is asked to
+def _read_unread(asked: ApiRequest) -> bytes:
+    """Return the beginning of a body that the request was refused, or answered, without reading."""
+    length = asked.environ.get("CONTENT_LENGTH", "")
+    if length == "0" or "HTTP_EXPECT" in asked.environ:  # the client sends it only when it is asked to
         return b""
-    has_end = environ.get("wsgi.input_terminated", False)  # without a length; else reading on would wait for the next request
-    expected = min(int(length), MAX_TEXT + 1) if length.isdecimal() else (MAX_TEXT + 1) * has_end
-    received = bytearray()
-
-    def read() -> None:
-        while len(received) < expected and (byte := environ["wsgi.input"].read(1)):  # more at once would wait for all of it
-            received.extend(byte)
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    reader.join(PATIENCE)
-    return bytes(received)
+    has_end = asked.environ.get("wsgi.input_terminated", False)  # by itself; else reading on would wait for the next request
+    with waiting_for_client(asked.id):
+        data: bytes = asked.environ["wsgi.input"].read(
+            min(int(length), MAX_TEXT + 1) if length.isdecimal() else (MAX_TEXT + 1) * has_end
+        )
+    return data
 
 
 def _copy_beginning(parts: Any, kept: bytearray) -> Iterator[bytes]:
@@ -178,7 +171,7 @@ class Journal:
             return
         environ, body, refusal, caller = asked.environ, asked.body, known.get("refusal"), known.get("caller")
         if body is None and ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ):
-            body = _read_rest(environ)
+            body = _read_unread(asked)
         if caller is not None and caller.role is not None:  # which may be large
             caller = caller._replace(role={"id": caller.role["id"]})
         self.entries.append(
