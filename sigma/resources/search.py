@@ -14,7 +14,7 @@ from sigma.database import execute, snapshot, sql_function
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
-from sigma.http.fields import Body, Items, Reference, described, string_field
+from sigma.http.fields import Body, Items, Reference, bound_field, described, string_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of, query_parameter
 from sigma.http.strict_json import to_json
 from sigma.resources.entities import entity_page
@@ -26,12 +26,6 @@ from sigma.resources.search_criteria import AttributeCriteria, CriterionBody, ma
 blueprint = ApiBlueprint("Search", "Finding records by their values.")
 
 MAX_WORDS = 1000  # characters; each word is looked for in every record
-
-
-def bound_field(description: str, least: int, most: int, example: int) -> fields.Integer:
-    """A whole number in a range."""
-    rule = validate.Range(least, most, error="Expected a whole number from {min} to {max}")
-    return fields.Integer(strict=True, allow_none=True, validate=rule, metadata=described(description, example))
 
 
 class SearchBody(Body):
