@@ -17,6 +17,7 @@ from sigma.cli import COMMANDS
 from sigma.cli.serve import require_private_demo
 from sigma.cli.server import watch_worker
 from sigma.database import prepare_database
+from sigma.docs.console import console
 from sigma.docs.openapi import document_view
 from sigma.docs.pages import pages
 from sigma.http.access import bind_access, guard
@@ -93,6 +94,8 @@ def add_routes(app: Flask) -> None:
     for blueprint in [*blueprints, not_built.blueprint]:
         app.register_blueprint(blueprint, url_prefix="/standin" if blueprint is whoami.blueprint else "/api/v1")
     app.register_blueprint(pages)
+    if app.config["CONSOLE"]:
+        app.register_blueprint(console)
     app.add_url_rule("/healthz", "healthz", health.get_health)
     app.add_url_rule("/openapi.json", "openapi", document_view(blueprints, read_examples))
 

@@ -178,6 +178,8 @@ OUTSIDE_THE_API = [
         ("GET", "/docs/swagger-ui.css", PUBLIC, PUBLIC),
         ("GET", "/docs/swagger-ui-bundle.js", PUBLIC, PUBLIC),
         ("GET", "/docs/favicon-32x32.png", PUBLIC, PUBLIC),
+        ("GET", "/console", PUBLIC, PUBLIC),
+        ("GET", "/console/:file", PUBLIC, PUBLIC),
         ("GET", "/standin/whoami", ANY_KEY, ANY_USER),
         ("GET", "/standin/keys", NO_KEY, ROLES),
         ("POST", "/standin/workspaces", DEMO, DEMO),

@@ -719,19 +719,3 @@ def test_where_the_docs_ask_for_a_credential_they_name_those_of_the_demo(documen
     schemes = document["components"]["securitySchemes"]
     assert f"`{DEMO['apiKeys'][0]['rawKey']}` (read, update-data)" in schemes["apiKey"]["description"]
     assert "`admin@sigma.io` with the password `admin`" in schemes["session"]["description"]
-
-
-@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "application/json, text/plain, */*", "text/plain"])
-def test_the_front_page_tells_a_program_where_things_are(app, accept):
-    client = app.test_client()
-    answer = client.get("/", headers={"Accept": accept} if accept else {})
-    assert (answer.status_code, answer.content_type, answer.headers["Vary"]) == (200, "application/json", "Accept")
-    assert answer.json["api"] == "http://localhost/api/v1"
-    for name in ("docs", "openapi", "health"):
-        assert client.get(answer.json[name]).status_code == 200
-
-
-def test_the_front_page_sends_a_browser_to_the_docs(app):
-    accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-    answer = app.test_client().get("/", headers={"Accept": accept})
-    assert (answer.status_code, answer.headers["Location"], answer.headers["Vary"]) == (302, "/docs", "Accept")

@@ -22,7 +22,7 @@ blueprint = ApiBlueprint("API Keys", "The credentials of integrations, each with
 
 def permission_field() -> fields.String:
     """One of the published permissions."""
-    return enum_field("A permission", PERMISSIONS, "Permission")
+    return enum_field("A permission", PERMISSIONS, "Permission", meanings=PERMISSIONS)
 
 
 class ApiKeyBody(Body):

@@ -40,7 +40,8 @@ def read_examples() -> dict[str, Any]:
     """Return what the OpenAPI document takes its examples from.
 
     These are ids by kind, the alias of an attribute among them; objects by the class that describes them; what single
-    operations are sent, answer or refuse; the messages of errors, by their code; and credentials, by the document's name.
+    operations are sent, answer or refuse; the messages of errors, by their code; the users' logins; and credentials, by
+    the document's name.
     """
     demo = read_demo()
     examples, key, user = demo["examples"], demo["apiKeys"][0], demo["users"][0]
@@ -63,6 +64,7 @@ def read_examples() -> dict[str, Any]:
         **examples,
         "ids": ids,
         "objects": objects,
+        "logins": [{member: user[member] for member in ("email", "password")} for user in demo["users"]],
         "credentials": {
             "apiKey": f"the demo workspace has `{key['rawKey']}` ({', '.join(key['permissions'])})",
             "session": f"in the demo workspace as `{user['email']}` with the password `{user['password']}`",

@@ -41,7 +41,7 @@ def run(*arguments, cwd, **variables):
 def install_from_npm(folder, *packages):
     """Install packages into a folder; answer where their programs are."""
     (folder / "package.json").write_text('{"private": true, "type": "module"}', encoding="utf-8")
-    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"]
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1", "--prefer-offline"]
     done = call("npm", "install", *options, *packages, cwd=folder)
     if done.returncode and re.search(UNREACHABLE, done.stderr):
         pytest.skip("the npm registry cannot be reached")
