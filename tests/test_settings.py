@@ -22,6 +22,7 @@ SETTINGS = {
     "ALLOW_PUBLIC_DEMO": ("SIGMA_ALLOW_PUBLIC_DEMO", "1", True, False),
     "PROXIES": ("SIGMA_PROXIES", "2", 2, 0),
     "REQUEST_LOG": ("SIGMA_REQUEST_LOG", "0", False, True),
+    "CONSOLE": ("SIGMA_CONSOLE", "0", False, True),
     "STANDIN_HOSTS": (
         *("SIGMA_STANDIN_HOSTS", "pim.test, Sigma_1,[FD00::1]"),
         *(("pim.test", "sigma_1", "[fd00::1]"), ()),
@@ -36,12 +37,13 @@ ARGUMENTS = {  # what a program may give in the place of 7, and what is made of 
     "JWT_SECRET": (SECRET, SECRET),
     "ALLOW_PUBLIC_DEMO": (True, True),
     "REQUEST_LOG": (False, False),
+    "CONSOLE": (False, False),
     "STANDIN_HOSTS": (["A.test", "b.test"], ("a.test", "b.test")),
     "HOST": ("::1", "::1"),
 }
 BAD_VALUES = {
     **{"DATABASE": "a\n.db", "JWT_SECRET": SECRET[:-1], "RECORD_LIMIT": "many", "ALLOW_PUBLIC_DEMO": "yes", "PROXIES": "11"},
-    **{"REQUEST_LOG": "no", "STANDIN_HOSTS": "*", "HOST": "pim.example.org", "PORT": "65536", "WORKERS": "0"},
+    **{"REQUEST_LOG": "no", "CONSOLE": "off", "STANDIN_HOSTS": "*", "HOST": "pim.example.org", "PORT": "65536", "WORKERS": "0"},
 }
 SERVING = ["HOST", "PORT", "WORKERS"]  # only what serves looks at these, and at their plain names when the others are not set
 

@@ -50,7 +50,8 @@ def add_components(components: Components, examples: dict[str, Any]) -> None:
     key = f"An integration's API key; {examples['credentials']['apiKey']}"
     session = f"A person's session token, from logging in; {examples['credentials']['session']}"
     components.security_scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-Sigma-ApiKey", "description": key})
-    components.security_scheme("session", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": session})
+    bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    components.security_scheme("session", {**bearer, "description": session, "x-logins": examples["logins"]})
     components.schema("ErrorResponse", schema=ErrorResponseBody())
     for name, (description, schema) in HEADERS.items():
         components.header(name, {"description": description, "required": True, "schema": {"type": "string", **schema}})

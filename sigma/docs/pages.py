@@ -1,4 +1,4 @@
-"""The pages for people: the interactive docs, which are Swagger UI, and the front page, which leads there."""
+"""The pages for people: the interactive docs, which are Swagger UI, and the front page, which leads on."""
 
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ SwaggerUIBundle({
 });
 """
 
-DOCS_POLICY = "; ".join(
+PAGE_POLICY = "; ".join(
     (
         "default-src 'self'",  # load from and send to this host only; no inline script or style
         "img-src 'self' data:",  # Swagger UI's style sheet has its icons as data: URLs
@@ -54,7 +54,7 @@ pages = Blueprint("pages", __name__)
 @pages.get("/")
 @public
 def show_index() -> Any:
-    """Redirect a browser to the docs, and return the service's addresses to a program.
+    """Redirect a browser to the console, or to the docs where it is left out, and return the service's addresses to a program.
 
     Where the service does not know its own address they are relative, and a browser's always is: a redirect to another
     host, made up by whoever asks, must not get into a cache.
@@ -62,8 +62,11 @@ def show_index() -> Any:
     is_browser = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
     prefix, url = path_prefix(), service_url()
     paths = {"api": "api/v1", "docs": "docs", "openapi": "openapi.json", "health": "healthz"}
+    if current_app.config["CONSOLE"]:
+        paths["console"] = "console"
+    page = paths.get("console", "docs")
     addresses = {name: path if url is None else f"{url}/{path}" for name, path in paths.items()}
-    response = redirect("docs" if prefix is None else f"{prefix}/docs") if is_browser else json_response(to_json(addresses))
+    response = redirect(page if prefix is None else f"{prefix}/{page}") if is_browser else json_response(to_json(addresses))
     response.headers.update({"Vary": "Accept", **NO_STORE})
     return response
 
@@ -73,7 +76,7 @@ def show_index() -> Any:
 def show_docs() -> Response:
     """Return the page of the interactive docs; its files came with the requirements."""
     page = current_app.response_class(DOCS_PAGE, mimetype="text/html")
-    page.headers["Content-Security-Policy"] = DOCS_POLICY
+    page.headers["Content-Security-Policy"] = PAGE_POLICY
     return page
 
 

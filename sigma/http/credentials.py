@@ -1,10 +1,10 @@
 """Credentials: API keys and session tokens, and whose they are."""
 
+import functools
 import hashlib
 import json
 import re
 import secrets
-import sqlite3
 import time
 import zlib
 from collections.abc import Iterator
@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 import jwt
 from flask import current_app, g
 
-from sigma.database import BUSY_TIMEOUT, execute, fetch_one
+from sigma.database import fetch_one
 from sigma.http.credential_hints import JWT, KEY, TOKEN, other_kind, what_to_send
 from sigma.http.errors import ApiError
-from sigma.http.stamps import utc_now
 
 
 class Caller(NamedTuple):
@@ -25,7 +24,11 @@ class Caller(NamedTuple):
 
     tenant: str  # the workspace's id
     id: str
+    name: str = ""
     permissions: tuple[str, ...] = ()  # of the key
+    last_used_at: str = ""  # of the key, before this call
+    permission_use: str = "{}"  # of the key, before this call: when it last used each permission, as JSON
+    has_faults: bool = False  # of the key
     user: dict[str, str] | None = None
     role: dict[str, Any] | None = None  # of the user
     sessions_from: int = 0  # of the user
@@ -72,21 +75,6 @@ def unauthorized(message: str) -> ApiError:
     return ApiError(401, message, headers={"WWW-Authenticate": 'Bearer realm="Sigma PIM"'})
 
 
-def touch_key(tenant: str, id: str, stale: str) -> None:
-    """Record that an API key is used now, unless another process has done so since a moment ago.
-
-    A full disk, or a long write elsewhere, is no reason to refuse a read or to keep it waiting: then it is logged.
-    """
-    sql = "UPDATE api_keys SET last_used_at = ? WHERE tenant = ? AND id = ? AND ifnull(last_used_at, '') < ?"
-    try:
-        execute("PRAGMA busy_timeout = 250")
-        execute(sql, utc_now(), tenant, id, stale)
-    except sqlite3.OperationalError as error:
-        current_app.logger.error("The use of API key %s was not recorded: %s", id, error)
-    finally:
-        execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
-
-
 def diagnose_key(raw_key: str) -> str:
     """Return what is wrong with a key that is not in the database, as far as the key itself tells."""
     if hint := other_kind(raw_key, KEY):
@@ -98,24 +86,30 @@ def diagnose_key(raw_key: str) -> str:
     return "it is not known here; make one with POST /api/v1/api-keys"
 
 
+@functools.lru_cache(maxsize=1024)
+def parse_permissions(text: str) -> tuple[str, ...]:
+    """Return the permissions that a key holds; thousands of keys hold the same."""
+    return tuple(json.loads(text))
+
+
 def authenticate_key(raw_key: str) -> Caller:
-    """Return whose key this is, and record its use. Raises ApiError 401.
+    """Return whose key this is. Raises ApiError 401.
 
     It looks the key up every time: a cache would keep a deactivated key alive in another process.
     """
-    sql = "SELECT tenant, id, permissions, last_used_at, is_active FROM api_keys WHERE hash = ?"
+    sql = (
+        "SELECT tenant, id, name, permissions, ifnull(last_used_at, ''), permission_use, is_active,"
+        " EXISTS (SELECT 1 FROM key_faults f WHERE f.tenant = k.tenant AND f.key_id = k.id) FROM api_keys k WHERE hash = ?"
+    )
     row = fetch_one(sql, hash_key(raw_key))
     if row is None:
         raise unauthorized(f"Invalid API key: {diagnose_key(raw_key)}")
-    tenant, id, permissions, last_used_at, is_active = row
+    tenant, id, name, permissions, last_used_at, permission_use, is_active, has_faults = row
+    caller = Caller(tenant, id, name, parse_permissions(permissions), last_used_at, permission_use, bool(has_faults))
     if not is_active:
-        g.caller = Caller(tenant, id)  # for the log: somebody still uses it
+        g.caller = caller  # for the log: somebody still uses it
         raise unauthorized("Invalid API key: it has been deactivated; send the one that takes its place")
-    # Writing on every call would cost more than all the rest, so a use within a second of the last is not written.
-    stale = utc_now(seconds_ago=1)
-    if last_used_at is None or last_used_at < stale:
-        touch_key(tenant, id, stale)
-    return Caller(tenant, id, permissions=tuple(json.loads(permissions)))
+    return caller
 
 
 def jwt_secret() -> str:
@@ -173,7 +167,7 @@ def authenticate_token(token: str) -> Caller:
     if claims["iat"] > max(time.time(), sessions_from):
         raise invalid_token(f"it is not of this service; {AGAIN}")
     user = {"id": id, "email": email, "name": name, "roleId": role_id}
-    return Caller(claims["workspaceId"], id, user=user, role=json.loads(role), sessions_from=sessions_from)
+    return Caller(claims["workspaceId"], id, name, user=user, role=json.loads(role), sessions_from=sessions_from)
 
 
 def authenticate(environ: dict[str, Any]) -> Caller:

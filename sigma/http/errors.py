@@ -133,8 +133,8 @@ def redact_keys(text: str) -> str:
 
 def error_response(error: ApiError) -> Response:
     """Return a refusal in the one shape."""
-    body = to_json({"error": error.error or CODES[error.code], "message": redact_keys(error.message)})
-    return ReadyResponse.of(body.encode(), error.code, error.headers)
+    g.refusal = code, message = error.error or CODES[error.code], redact_keys(error.message)  # for the log and the journal
+    return ReadyResponse.of(to_json({"error": code, "message": message}).encode(), error.code, error.headers)
 
 
 MESSAGES = {  # in place of the framework's own

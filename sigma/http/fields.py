@@ -1,6 +1,6 @@
 """The fields that bodies are described with."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import marshmallow as ma
@@ -117,6 +117,12 @@ def id_field(description: str, required: bool = True, example: Any = ma.missing)
     return fields.String(required=required, allow_none=not required, validate=rule, metadata=described(description, example))
 
 
+def bound_field(description: str, least: int, most: int, example: Any = ma.missing) -> fields.Integer:
+    """A whole number in a range, or null."""
+    rule = validate.Range(least, most, error="Expected a whole number from {min} to {max}")
+    return fields.Integer(strict=True, allow_none=True, validate=rule, metadata=described(description, example))
+
+
 def timestamp_field(
     description: str, required: bool = True, allow_none: bool = False, example: Any = ma.missing
 ) -> fields.String:
@@ -125,13 +131,20 @@ def timestamp_field(
     return fields.String(required=required, allow_none=allow_none, metadata=metadata)
 
 
-def enum_field(description: str, choices: Iterable[str], title: str = "", example: Any = ma.missing) -> fields.String:
-    """One of a few strings; in the OpenAPI document they are a type, if there is a title for it.
+def enum_field(
+    description: str,
+    choices: Iterable[str],
+    title: str = "",
+    example: Any = ma.missing,
+    meanings: Mapping[str, str] | None = None,
+) -> fields.String:
+    """One of a few strings; in the OpenAPI document they are a type, if there is a title for it, with what each means.
 
     Only one of the types may have a word: in Go each is a constant of the client's package.
     """
     rule = validate.OneOf(list(choices), error="Expected one of: {choices}")
-    metadata = described(description, example, **({"title": title} if title else {}))
+    told = {"title": title, "x-enumDescriptions": meanings and dict(meanings)}
+    metadata = described(description, example, **{name: value for name, value in told.items() if value})
     return fields.String(required=True, validate=rule, metadata=metadata)
 
 

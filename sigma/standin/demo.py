@@ -40,7 +40,8 @@ def read_examples() -> dict[str, Any]:
     """Return what the OpenAPI document takes its examples from.
 
     These are ids by kind, the alias of an attribute among them; objects by the class that describes them; what single
-    operations are sent, answer or refuse; the messages of errors, by their code; and credentials, by the document's name.
+    operations are sent, answer or refuse; the messages of errors, by their code; the users' logins; and credentials, by
+    the document's name.
     """
     demo = read_demo()
     examples, key, user = demo["examples"], demo["apiKeys"][0], demo["users"][0]
@@ -54,7 +55,7 @@ def read_examples() -> dict[str, Any]:
     objects |= {"UserBody": user, "LoginBody": user, "ApiKeyBody": key}
     objects |= dict.fromkeys(("TenantBody", "WorkspaceBody"), demo["workspace"])
     ids = {"record": record["id"], "variant": variant["id"], "category": category["id"], "saved-query": query["id"]}
-    ids |= {"api-key": key["id"]} | examples["ids"]
+    ids |= {"api-key": key["id"], "key": key["id"]} | examples["ids"]
     for (kind, _), body in {(kind, body["id"]): body for kind, body in demo["model"]}.items():  # of two, the last is stored
         if ids.setdefault(kind, body["id"]) == body["id"]:
             collect_objects(MODEL[kind], MODEL[kind].load(body), objects)
@@ -63,6 +64,7 @@ def read_examples() -> dict[str, Any]:
         **examples,
         "ids": ids,
         "objects": objects,
+        "logins": [{member: user[member] for member in ("email", "password")} for user in demo["users"]],
         "credentials": {
             "apiKey": f"the demo workspace has `{key['rawKey']}` ({', '.join(key['permissions'])})",
             "session": f"in the demo workspace as `{user['email']}` with the password `{user['password']}`",
@@ -92,9 +94,10 @@ def insert_demo_keys(demo: dict[str, Any]) -> None:
     """Store the documented API keys of the demo workspace."""
     for key in demo["apiKeys"]:
         execute(
-            "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at, last_used_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at, last_used_at, permission_use)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             *(g.tenant, key["id"], key["name"], hash_key(key["rawKey"])),
-            *(to_json(key["permissions"]), key["createdAt"], key["lastUsedAt"]),
+            *(to_json(key["permissions"]), key["createdAt"], key["lastUsedAt"], to_json(key["permissionUse"])),
         )
 
 
