@@ -45,9 +45,10 @@ from sigma.resources import (
     workflows,
 )
 from sigma.resources.model import MODEL
-from sigma.settings import read_settings
-from sigma.standin import whoami, workspaces
+from sigma.settings import read_setting, read_settings
+from sigma.standin import faults, ledger, requests, whoami, workspaces
 from sigma.standin.demo import read_examples
+from sigma.standin.journal import Journal
 
 # In the order of the API's documentation.
 MODEL_NOUNS = (schemas, attributes, dimensions, option_lists, workflows, roles)
@@ -55,7 +56,7 @@ API = (
     *(health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories),
     *(search, saved_queries, imports, exports),
 )
-STANDIN = (whoami, workspaces)
+STANDIN = (whoami, ledger, workspaces, requests, faults)
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
@@ -71,6 +72,8 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, app.config["PROXIES"], 0, 0)  # type: ignore[method-assign]
     prepare_database(app.config["DATABASE"])
     set_up_log(app)
+    app.extensions["journal"] = journal = Journal()
+    app.record, app.inject_fault = journal.record, faults.inject_fault
     add_routes(app)
     for command in COMMANDS:
         app.cli.add_command(command)
@@ -103,7 +106,7 @@ def create_worker_app() -> Flask:
     A Ctrl-C reaches all of them at once, and then the main one ends the others. A worker that is told twice may hang.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    app = create_app()
+    app = create_app({"WORKERS": read_setting("WORKERS", {})})
     threading.Thread(target=watch_worker, args=(os.getppid(), app.logger), daemon=True).start()
     gc.freeze()  # what stays for good need not be gone through again and again for garbage
     return app

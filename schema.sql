@@ -8,7 +8,7 @@
 -- foreign key: a link across tenants cannot be stored.
 
 PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
-PRAGMA user_version = 5;             -- the version of this schema; sigma/migrations.py brings an older one forward, a newer one is refused
+PRAGMA user_version = 7;             -- the version of this schema; sigma/migrations.py brings an older one forward, a newer one is refused
 
 
 -- Workspaces, users, sessions
@@ -64,8 +64,27 @@ CREATE TABLE api_keys (
     last_used_at    TEXT,
     deactivated_at  TEXT,
     is_active       INTEGER NOT NULL GENERATED ALWAYS AS (deactivated_at IS NULL) VIRTUAL,  -- whether the key is accepted
+    permission_use  TEXT NOT NULL DEFAULT '{}' CHECK (json_type(permission_use) = 'object'),  -- when each permission was last used
+    refused         TEXT NOT NULL DEFAULT '{}' CHECK (json_type(refused) = 'object'),     -- how often and when last, for each one lacked
+    ledger_from     TEXT,                                                 -- since when these two are kept; null: since it was made
     UNIQUE (tenant, id)
 ) STRICT;
+
+CREATE TABLE key_faults (                                                 -- answers of a key that a test wants instead of the real ones
+    tenant  TEXT    NOT NULL,
+    key_id  TEXT    NOT NULL,
+    place   INTEGER NOT NULL,                                             -- the first one whose route is called decides
+    body    TEXT    NOT NULL CHECK (json_valid(body)),
+    route   TEXT             GENERATED ALWAYS AS (json_extract(body, '$.on')) STORED,  -- null: every route
+    calls   INTEGER NOT NULL DEFAULT 0,                                   -- on which it has decided
+    hits    INTEGER NOT NULL DEFAULT 0 CHECK (hits <= calls),             -- of these, those that it has spoiled
+    PRIMARY KEY (tenant, key_id, place),
+    FOREIGN KEY (tenant, key_id) REFERENCES api_keys (tenant, id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER api_key_deactivated AFTER UPDATE OF deactivated_at ON api_keys WHEN new.deactivated_at IS NOT NULL BEGIN
+    DELETE FROM key_faults WHERE tenant = new.tenant AND key_id = new.id;
+END;
 
 
 -- The model: schemas, attributes, dimensions, option lists, workflows, roles, catalogs

@@ -94,4 +94,29 @@ MIGRATIONS = {
         ) STRICT;
         PRAGMA user_version = 5;
     """,
+    # What a key did before is not known; that a permission was never used can be said only of the time from now on.
+    5: """
+        ALTER TABLE api_keys ADD COLUMN permission_use TEXT NOT NULL DEFAULT '{}' CHECK (json_type(permission_use) = 'object');
+        ALTER TABLE api_keys ADD COLUMN refused TEXT NOT NULL DEFAULT '{}' CHECK (json_type(refused) = 'object');
+        ALTER TABLE api_keys ADD COLUMN ledger_from TEXT;
+        UPDATE api_keys SET ledger_from = strftime('%Y-%m-%dT%H:%M:%fZ', 'now');
+        PRAGMA user_version = 6;
+    """,
+    6: """
+        CREATE TABLE key_faults (
+            tenant  TEXT    NOT NULL,
+            key_id  TEXT    NOT NULL,
+            place   INTEGER NOT NULL,
+            body    TEXT    NOT NULL CHECK (json_valid(body)),
+            route   TEXT             GENERATED ALWAYS AS (json_extract(body, '$.on')) STORED,
+            calls   INTEGER NOT NULL DEFAULT 0,
+            hits    INTEGER NOT NULL DEFAULT 0 CHECK (hits <= calls),
+            PRIMARY KEY (tenant, key_id, place),
+            FOREIGN KEY (tenant, key_id) REFERENCES api_keys (tenant, id) ON DELETE CASCADE
+        ) STRICT, WITHOUT ROWID;
+        CREATE TRIGGER api_key_deactivated AFTER UPDATE OF deactivated_at ON api_keys WHEN new.deactivated_at IS NOT NULL BEGIN
+            DELETE FROM key_faults WHERE tenant = new.tenant AND key_id = new.id;
+        END;
+        PRAGMA user_version = 7;
+    """,
 }

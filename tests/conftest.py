@@ -123,6 +123,7 @@ def app(session_app, template, tokens, tmp_path):
     shutil.copy(template, path)
     before = dict(session_app.config)
     session_app.config["DATABASE"] = str(path)
+    session_app.extensions["journal"].clear()
     yield session_app
     database.close_db()
     session_app.config.clear()

@@ -67,7 +67,7 @@ class Operation(NamedTuple):
         """The status with which a harmless request is answered when its caller is let through."""
         if self.takes_body or self.path in NEEDS_QUERY:
             return 400
-        return 404 if ":" in self.path else 200
+        return 404 if ":" in self.path else 204 if self.method == "DELETE" else 200
 
     def takes(self, held):
         """Return whether a key that holds these permissions may call it."""
@@ -181,9 +181,16 @@ OUTSIDE_THE_API = [
         ("GET", "/console", PUBLIC, PUBLIC),
         ("GET", "/console/:file", PUBLIC, PUBLIC),
         ("GET", "/standin/whoami", ANY_KEY, ANY_USER),
+        ("GET", "/standin/keys", NO_KEY, ROLES),
         ("POST", "/standin/workspaces", DEMO, DEMO),
         ("DELETE", "/standin/workspaces/:id", DEMO, DEMO),
         ("POST", "/standin/reset", DEMO, DEMO),
+        ("GET", "/standin/requests", DEMO, DEMO),
+        ("GET", "/standin/requests/:id", DEMO, DEMO),
+        ("DELETE", "/standin/requests", DEMO, DEMO),
+        ("GET", "/standin/keys/:id/faults", DEMO, DEMO),
+        ("PUT", "/standin/keys/:id/faults", DEMO, DEMO),
+        ("DELETE", "/standin/keys/:id/faults", DEMO, DEMO),
     )
 ]
 NOT_BUILT = [  # any credential comes as far as being told so

@@ -56,9 +56,9 @@ def use(anonymous, raw_key, path="/roles"):
 
 
 def store_last_use(app, id, seconds_ago):
-    """Set when a key was last used, and return that time as it is stored."""
+    """Set when a key was last used, to read, and return that time as it is stored."""
     text = text_of(datetime.now(UTC) - timedelta(seconds=seconds_ago))
-    sql(app, "UPDATE api_keys SET last_used_at = ? WHERE id = ?", text, id)
+    sql(app, "UPDATE api_keys SET last_used_at = ?, permission_use = json_object('read', ?) WHERE id = ?", text, text, id)
     return text
 
 

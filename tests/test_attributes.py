@@ -146,8 +146,13 @@ def test_a_rule_is_stored_and_kept(type, validation, good, bad, make_schema, wri
     assert make_schema(type, validation=validation)["validation"] == validation
     for value in good:
         assert write(entry(value)).json["values"] == {"x": [entry(value)]}
+    told = (
+        f"Value for 'x' does not match pattern '{validation.get('pattern')}', got "
+        if "pattern" in validation
+        else "Attribute 'x' expects "
+    )
     for value in bad:
-        assert error(write(entry(value)), 400).startswith("values.x[0].value: Attribute 'x' expects ")
+        assert error(write(entry(value)), 400).startswith(f"values.x[0].value: {told}")
 
 
 def test_a_changed_rule_counts_at_once_and_leaves_what_is_stored(make_schema, write, change, admin, error):

@@ -3,6 +3,8 @@
 import gc
 import json
 import os
+import re
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -10,10 +12,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pytest
-from conftest import ALL_PERMISSIONS, Caller, replace_everywhere
+from conftest import ALL_PERMISSIONS, Caller, replace_everywhere, sql
 from test_house import commands
 
 import app as service
@@ -26,6 +29,7 @@ from sigma.standin import demo
 PUBLISHED_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
 NEW = ["workspace", "create", "acme", "--name", "Acme", "--email", "ann@acme.example"]
 PASSWORD = "a long enough password"
+ENDED = "Invalid or expired token: its session has ended; sign in again, with POST /api/v1/auth/login"
 
 
 @pytest.fixture
@@ -351,7 +355,7 @@ def test_a_token_of_a_deleted_workspace_does_not_open_another_with_its_id(app, r
         done(run("workspace", "delete", "acme", "--yes"))
         done(run(*create, stdin=f"{PASSWORD}\n"))
         for token in tokens:
-            assert error(token.get("/api-keys"), 401) == "Session ended: sign in again"
+            assert error(token.get("/api-keys"), 401) == ENDED
             error(token.post("/auth/refresh"), 401)
         error(key.get("/roles"), 401)
         anew = bearer(app, login(app, "ann@acme.example", PASSWORD).json["token"])
@@ -505,7 +509,197 @@ def test_a_key_that_was_deactivated_is_deleted_without_a_question(keys, admin):
     assert admin.get("/api-keys").json == []
 
 
-@pytest.mark.parametrize("command", ["deactivate", "delete"])
+def refuse(caller, *calls):
+    """Send requests that a key may not send."""
+    for method, path in calls:
+        assert caller.request(method, path).status_code == 403
+
+
+def age(app, id, column, **ago):
+    """Put a time of a key into the past, and return it as it is stored then."""
+    moment = (datetime.now(UTC) - timedelta(**ago)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    sql(app, f"UPDATE api_keys SET {column} = ? WHERE id = ?", moment, id)
+    return moment
+
+
+def test_keys_are_listed_with_what_each_permission_was_used_for(keys, standin, admin, make_key):
+    key = make_key("read", "update-model")
+    key.get("/roles")
+    refuse(key, ("DELETE", "/records/ent-x"), ("GET", "/api-keys"), ("DELETE", "/records/ent-x"))
+    deactivated = admin.post(f"/api-keys/{key.id}/deactivate").json["deactivatedAt"]
+    told = standin("GET", "/keys", headers=admin.headers).json
+    use, refused = told[-1]["permissionUse"]["read"], told[-1]["refused"]
+    assert [re.split(" {2,}", line) for line in done(keys("list", "--use")).splitlines()] == [
+        ["ID", "NAME", "PERMISSION", "LAST USED", "REFUSED", "DEACTIVATED"],
+        ["apikey-sync-prod", "Shopify Sync - Production", "read", "2026-03-08T10:00:11.200Z"],
+        ["apikey-sync-prod", "Shopify Sync - Production", "update-data", "2026-03-08T10:00:12.450Z"],
+        ["apikey-export-staging", "Export Service - Staging", "read", "2026-03-07T16:45:00.000Z"],
+        [key.id, "Key 1", "read", use, deactivated],
+        [key.id, "Key 1", "update-model", "never", deactivated],
+        [key.id, "Key 1", "delete-data", "not held", f"2, last {refused['delete-data']['lastAt']}", deactivated],
+        [key.id, "Key 1", "session", "not held", f"1, last {refused['session']['lastAt']}", deactivated],
+    ]
+    assert json.loads(done(keys("list", "--use", "--json"))) == told
+
+
+def test_a_key_that_never_used_a_permission_is_advised_to_become_smaller(app, run, keys, admin, make_key):
+    key = make_key("read", "update-model", "delete-model")
+    key.get("/roles")
+    key.delete("/roles/role-nobody")
+    refuse(key, *[("DELETE", "/records/ent-x")] * 3)
+    for column, ago in (("created_at", {"days": 40, "minutes": 5}), ("last_used_at", {})):
+        age(app, key.id, column, **ago)
+    use = "json_set(permission_use, '$.read', (SELECT created_at FROM api_keys WHERE id = k.id))"
+    sql(app, f"UPDATE api_keys AS k SET permission_use = {use} WHERE id = ?", key.id)
+    command = "flask keys create --name 'Key 1' --permission read --permission delete-model --workspace ws-demo"
+    assert done(keys("advise", key.id)).splitlines() == [
+        f"Key '{key.id}' (Key 1):",
+        "- read was last used 40 days ago",
+        "- update-model was never used in 40 days",
+        "- delete-model was last used less than a minute ago",
+        "- delete-data was refused 3 times, last less than a minute ago",
+        "- if it is meant to do what it was refused, it needs a key with delete-data as well",
+        "A key that holds only what this one used:",
+        command,
+    ]
+    done(run(*shlex.split(command)[1:]))
+    made = admin.get("/api-keys").json[-1]
+    assert (made["name"], made["permissions"]) == ("Key 1", ["read", "delete-model"])
+    data = json.loads(done(keys("advise", key.id, "--json")))
+    assert (data["unused"], data["refused"]["delete-data"]["count"]) == (["update-model"], 3)
+    assert (data["command"], data["since"]) == (command, data["createdAt"])
+
+
+def test_advice_for_a_key_that_used_all_or_nothing_or_is_deactivated(keys, admin, make_key):
+    whole, idle, off = make_key("read"), make_key("read", "delete-data"), make_key("read")
+    whole.get("/roles")
+    refuse(whole, ("GET", "/api-keys"))
+    assert done(keys("advise", whole.id)).splitlines()[1:] == [
+        "- read was last used less than a minute ago",
+        "- a session, which no key can stand for, was refused once, last less than a minute ago",
+        "It used all that it holds; a smaller key would not do.",
+    ]
+    assert done(keys("advise", idle.id)).splitlines()[1:] == [
+        "- read was never used in less than a minute",
+        "- delete-data was never used in less than a minute",
+        "If nothing is to use it any more:",
+        f"flask keys deactivate {idle.id} --workspace ws-demo",
+    ]
+    admin.post(f"/api-keys/{off.id}/deactivate")
+    assert done(keys("advise", off.id)).splitlines()[2:] == [
+        "It is deactivated. When nothing needs it any more:",
+        f"flask keys delete {off.id} --workspace ws-demo",
+    ]
+    assert json.loads(done(keys("advise", whole.id, "--json")))["command"] is None
+
+
+def test_of_the_time_before_its_ledger_began_nothing_is_claimed_of_a_key(app, keys, make_key):
+    key = make_key("read", "update-data")
+    age(app, key.id, "created_at", days=400)
+    begun = age(app, key.id, "ledger_from", hours=5, minutes=1)
+    assert done(keys("advise", key.id)).splitlines()[1:4] == [
+        "- read was never used in 5 hours",
+        "- update-data was never used in 5 hours",
+        f"- what it did before {begun} is not known",
+    ]
+    assert json.loads(done(keys("advise", key.id, "--json")))["since"] == begun
+
+
+def test_no_name_of_a_key_can_give_orders_to_the_terminal_or_the_shell(keys, admin):
+    body = {"name": "a\x1b[2J; rm -rf ~ '$(id)'", "permissions": ["read", "update-data"]}
+    made = admin.post("/api-keys", body).json
+    Caller(admin.app, {"X-Sigma-ApiKey": made["rawKey"]}).get("/roles")
+    lines = done(keys("advise", made["id"])).splitlines()
+    assert lines[0] == f"Key '{made['id']}' (a?[2J; rm -rf ~ '$(id)'):"
+    assert shlex.split(lines[-1])[:5] == ["flask", "keys", "create", "--name", "a?[2J; rm -rf ~ '$(id)'"]
+
+
+NEEDS = [  # routes as people write them down, and what a key needs for them, or why it can have none
+    ("POST /records", "update-data"),
+    ("GET /schemas", "read"),
+    ("GET /records/ent-coastal-wb", "read"),
+    ("HEAD /records/ent-coastal-wb", "read"),
+    ("GET /api/v1/records", "read"),
+    ("GET http://127.0.0.1:8080/api/v1/records?limit=5#top", "read"),
+    ("patch /records/:id/values/:attr", "update-data"),
+    ("DELETE /records/{id}/variants/{vid}", "delete-data"),
+    ("POST /categories/cat-men/unassign", "delete-data"),
+    ("POST /dimensions/scope-matrix", "read"),
+    ("PUT /roles/role%20x", "update-model"),
+    ("DELETE /option-lists/ol-colors/values/val-red", "delete-model"),
+    ("POST /import/execute", "update-data"),
+    ("GET /healthz", "Needs no credential."),
+    ("POST /api/v1/auth/login", "Needs no credential."),
+    ("GET /standin/whoami", "Every API key and every signed-in user may call it."),
+]
+NO_NEEDS = [
+    ("GET /api-keys", "No API key may call it; a signed-in user needs a role with `canManageRoles`."),
+    ("POST /saved-queries", "No API key may call it; any signed-in user may call it."),
+    ("GET /standin/keys", "No API key may call it; a signed-in user needs a role with `canManageRoles`."),
+    ("GET /nothing", "There is no such path; `flask routes` lists every path"),
+    ("GET /api/v2/records", "There is no such path; `flask routes` lists every path"),
+    ("GET /records/", "There is no such path; `flask routes` lists every path"),
+    ("GET /records/a/b", "There is no such path; `flask routes` lists every path"),
+    ("DELETE /records", "There is no DELETE of this path, only GET, POST"),
+    ("/records", "Expected a method and a path, such as: GET /records"),
+    ("GET /records now", "Expected a method and a path, such as: GET /records"),
+]
+
+
+@pytest.mark.parametrize(("route", "needed"), NEEDS)
+def test_a_route_needs_what_the_service_asks_for(run, route, needed):
+    printed = done(run("keys", "needs", route)).splitlines()
+    assert printed[0] == f"{route}  {needed}"
+    held = [needed] if needed in ALL_PERMISSIONS else []
+    assert printed[1:] == [
+        "",
+        f"A key for these needs: {needed}",
+        f"flask keys create --name NAME --permission {needed}",
+    ] * len(held)
+    assert json.loads(done(run("keys", "needs", route, "--json")))["permissions"] == held
+
+
+@pytest.mark.parametrize(("route", "problem"), NO_NEEDS)
+def test_a_route_that_no_key_may_call_is_told_with_exit_code_1(run, route, problem):
+    result = run("keys", "needs", "GET /schemas", route)
+    printed = result.stdout.splitlines()
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert re.split(" {2,}", printed[1]) == [route, problem]
+    assert printed[3:] == ["A key for the others needs: read", "flask keys create --name NAME --permission read"]
+    data = json.loads(run("keys", "needs", route, "--json").stdout)
+    assert data == {"permissions": [], "routes": [{"route": route, "permission": None, "remark": None, "problem": problem}]}
+
+
+def test_the_fewest_permissions_for_all_routes_come_in_the_published_order_from_wherever_routes_come(run, tmp_path):
+    routes = ["DELETE /schemas/x", "POST /records", "GET /records", "POST /records", "PUT /records/ent-1"]
+    file = tmp_path / "routes.txt"
+    file.write_text("# what the sync calls\n\n" + "\n".join(f"  {route}\t" for route in routes), encoding="utf-8")
+    told = json.loads(done(run("keys", "needs", *routes, "--json")))
+    assert told["permissions"] == ["read", "update-data", "delete-model"]
+    assert [(need["route"], need["permission"]) for need in told["routes"]] == [
+        ("DELETE /schemas/x", "delete-model"),
+        ("POST /records", "update-data"),
+        ("GET /records", "read"),
+        ("PUT /records/ent-1", "update-data"),
+    ]
+    text = file.read_text(encoding="utf-8")
+    for arguments, stdin in ((["--file", str(file)], None), (["--file", "-"], text), ([], text)):
+        assert json.loads(done(run("keys", "needs", "--json", *arguments, stdin=stdin))) == told
+
+
+def test_no_route_is_wrong_usage_and_a_file_that_cannot_be_read_is_refused(run, tmp_path):
+    (tmp_path / "latin").write_bytes(b"GET /\xe9\n")
+    for arguments, code, message in (
+        ([], 2, "Expected routes such as"),
+        (["--file", str(tmp_path / "nothing")], 2, "No such file or directory"),
+        (["--file", str(tmp_path / "latin")], 1, "Expected text in UTF-8"),
+    ):
+        result = run("keys", "needs", *arguments)
+        assert (result.exit_code, result.stdout) == (code, "")
+        assert message in result.stderr
+
+
+@pytest.mark.parametrize("command", ["deactivate", "delete", "advise"])
 def test_a_key_of_another_workspace_is_not_there(app, run, stranger, command):
     id = stranger.post("/api-keys", {"name": "Key", "permissions": ["read"]}).json["id"]
     database.close_db()
@@ -576,7 +770,7 @@ def test_a_new_password_ends_every_session_that_began_before_it(app, run, editor
     made = admin.post("/api-keys", {"name": "Feed", "permissions": ["read"]}).json
     done(run("users", "password", "admin@sigma.io", stdin=f"{PASSWORD}\n"))
     for session in (admin, other, late):
-        assert error(session.get("/api-keys"), 401) == "Session ended: sign in again"
+        assert error(session.get("/api-keys"), 401) == ENDED
         error(session.post("/auth/refresh"), 401)
         error(session.post("/api-keys", {"name": "Mine", "permissions": ["read"]}), 401)
     again = bearer(app, login(app, "admin@sigma.io", PASSWORD).json["token"])

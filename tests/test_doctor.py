@@ -14,7 +14,7 @@ from sigma.http import stamps
 
 CHECKS = [
     *("file permissions", "integrity", "journal mode", "disk space", "demo data", "administrators"),
-    *("well-known secrets", "unused keys", "proxies"),
+    *("well-known secrets", "unused keys", "unused permissions", "proxies"),
 ]
 
 
@@ -158,6 +158,27 @@ def test_only_keys_that_are_active_and_were_not_used_for_90_days_are_told(path, 
     assert finding.startswith("key 'apikey-export-staging' of 'ws-demo' was not used for 90 days: flask keys deactivate ")
     run("keys", "deactivate", "apikey-export-staging")
     assert run("doctor").stdout == "".join(f"ok       {name}\n" for name in CHECKS)
+
+
+def test_only_permissions_that_a_key_in_use_never_used_in_90_days_are_told(path, run, make_key, admin):
+    long_ago, lately = stamps.utc_now(91 * 86400), stamps.utc_now(89 * 86400)
+    sparing, young, migrated, off = (make_key("read", "update-model", "delete-model") for _ in range(4))
+    for key in (sparing, young, migrated, off):
+        assert key.delete("/schemas/nowhere").status_code == 404
+    change(
+        path,
+        f"UPDATE api_keys SET created_at = '{long_ago}' WHERE id <> '{young.id}'",
+        f"UPDATE api_keys SET created_at = '{lately}' WHERE id = '{young.id}'",
+        f"UPDATE api_keys SET ledger_from = '{lately}' WHERE id = '{migrated.id}'",
+    )
+    admin.post(f"/api-keys/{off.id}/deactivate")
+    advice = f"flask keys advise {sparing.id} --workspace ws-demo"
+    assert found(run, "unused permissions") == [
+        f"key '{sparing.id}' of 'ws-demo' never used {permission} in 90 days: {advice}"
+        for permission in ("read", "update-model")
+    ]
+    change(path, f"UPDATE api_keys SET last_used_at = '{long_ago}' WHERE id = '{sparing.id}'")
+    assert [finding.split()[1] for finding in found(run, "unused keys")] == [f"'{sparing.id}'"]
 
 
 def test_a_host_that_is_none_is_judged_only_by_what_serves(path, run, monkeypatch):

@@ -4,10 +4,11 @@ import io
 import logging
 import re
 import sys
+import time
 from contextlib import suppress
 
 import pytest
-from conftest import Caller, replace_everywhere
+from conftest import EXAMPLE_KEY, Caller, replace_everywhere
 from flask import Flask
 from flask.logging import default_handler
 
@@ -15,9 +16,10 @@ import app as service
 from sigma.http import responses
 
 LINE = re.compile(
-    r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (?P<method>[A-Z]+|-) (?P<route>\S+) (?P<status>\d{3}) \d+\.\dms"
-    r" request=(?P<request>\S+) workspace=(?P<workspace>\S+) caller=(?P<caller>\S+)"
+    r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (?P<method>\S+) (?P<route>\S+) (?P<status>\d{3}) \d+\.\dms"
+    r" request=(?P<request>\S+) workspace=(?P<workspace>\S+) caller=(?P<caller>\S+)(?: code=(?P<code>[A-Z_]+))?"
 )
+UTC = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 RECORD = "/api/v1/records/<id>"
 
 
@@ -33,10 +35,10 @@ def log(app, capfd):
     return read
 
 
-def line(method, route, status, answer, workspace="-", caller="-"):
+def line(method, route, status, answer, workspace="-", caller="-", code=None):
     return {
         **{"method": method, "route": route, "status": str(status), "request": answer.headers["X-Request-Id"]},
-        **{"workspace": workspace, "caller": caller},
+        **{"workspace": workspace, "caller": caller, "code": code},
     }
 
 
@@ -55,12 +57,12 @@ def test_each_request_is_one_line_with_its_route_status_and_caller(admin, make_k
     assert log() == (
         [
             line("GET", RECORD, 200, answers[0], "ws-demo", key.id),
-            line("GET", RECORD, 404, answers[1], "ws-demo", "user-admin"),
-            line("POST", "/api/v1/records", 401, answers[2]),
-            line("DELETE", RECORD, 403, answers[3], "ws-demo", key.id),
+            line("GET", RECORD, 404, answers[1], "ws-demo", "user-admin", "NOT_FOUND"),
+            line("POST", "/api/v1/records", 401, answers[2], code="UNAUTHORIZED"),
+            line("DELETE", RECORD, 403, answers[3], "ws-demo", key.id, "PERMISSION_DENIED"),
             line("GET", "/api/v1/healthz", 200, answers[4]),
-            line("GET", "-", 404, answers[5]),
-            line("PATCH", "-", 405, answers[6]),
+            line("GET", "/api/v1/no/such/place", 404, answers[5], code="NOT_FOUND"),
+            line("PATCH", "/api/v1/roles", 405, answers[6], code="METHOD_NOT_ALLOWED"),
         ],
         [],
     )
@@ -71,7 +73,7 @@ def test_who_still_uses_a_deactivated_key_is_named(admin, make_key, log):
     admin.post(f"/api-keys/{key.id}/deactivate")
     log()
     answer = key.get("/records/ent-coastal-wb")
-    assert log() == ([line("GET", RECORD, 401, answer, "ws-demo", key.id)], [])
+    assert log() == ([line("GET", RECORD, 401, answer, "ws-demo", key.id, "UNAUTHORIZED")], [])
 
 
 def test_a_failure_of_ours_is_logged_with_its_trace_under_the_id_that_the_client_got(admin, make_key, log, error, monkeypatch):
@@ -84,14 +86,14 @@ def test_a_failure_of_ours_is_logged_with_its_trace_under_the_id_that_the_client
     log()
     answer = admin.get("/records/ent-coastal-wb%0Ainjected")
     assert error(answer, 404)
-    assert log() == ([line("GET", RECORD, 404, answer, "ws-demo", "user-admin")], [])
+    assert log() == ([line("GET", RECORD, 404, answer, "ws-demo", "user-admin", "NOT_FOUND")], [])
     answer = admin.get("/records/ent-coastal-wb")
     message = error(answer, 500)
     assert "X-Request-Id" in message
     assert "something" not in message
     lines, trace = log()
-    assert lines == [line("GET", RECORD, 500, answer, "ws-demo", "user-admin")]
-    assert re.fullmatch(rf".* ERROR request={answer.headers['X-Request-Id']} GET {re.escape(RECORD)} failed", trace[0])
+    assert lines == [line("GET", RECORD, 500, answer, "ws-demo", "user-admin", "INTERNAL_ERROR")]
+    assert re.fullmatch(rf"{UTC} ERROR request={answer.headers['X-Request-Id']} GET {re.escape(RECORD)} failed", trace[0])
     assert trace[1] == "Traceback (most recent call last):"
     assert trace[-1] == "RuntimeError: something to do with sigma_sk_live_…"
     assert key.raw_key not in "".join(trace)
@@ -162,12 +164,58 @@ def test_another_application_in_the_process_may_use_the_handler(app, capfd):
     assert "Logging error" not in log
 
 
-@pytest.mark.parametrize("method", ["BREW", "X" * 5000, "G\x1b[2JET", "SIGMA_SK_LIVE_ABC123DEF456GHI789JKL012MNO345PQR678"])
-def test_a_method_that_is_none_is_not_repeated(anonymous, log, error, method):
+@pytest.mark.parametrize(
+    ("method", "logged"),
+    [
+        ("BREW", "BREW"),
+        ("X" * 5000, "X" * 20 + "…"),
+        ("G\x1b[2JET", "G%1B[2JET"),
+        ("A B", "A%20B"),
+        ("SIGMA_SK_LIVE_ABC123DEF456GHI789JKL012MNO345PQR678", "sigma_sk_live_…"),
+    ],
+)
+def test_a_method_that_is_none_is_one_short_word_without_secrets(anonymous, log, error, method, logged):
     log()
     answer = anonymous.request(method, "/records")
     error(answer, 405)
-    assert log() == ([line("-", "-", 405, answer)], [])
+    assert log() == ([line(logged, "/api/v1/records", 405, answer, code="METHOD_NOT_ALLOWED")], [])
+
+
+@pytest.mark.parametrize(
+    ("path", "logged"),
+    [
+        ("/a b\r\n2026 GET /forged 200", "/a%20b%0D%0A2026%20GET%20/forged%20200"),
+        ("/\x1b[31m\x00\x7f", "/%1B[31m%00%7F"),
+        ("/\u2028\u202e\x85æ", "/%E2%80%A8%E2%80%AE%C2%85%C3%A6"),
+        ("/" + "x" * 5000, "/" + "x" * 199 + "…"),
+        (f"/{EXAMPLE_KEY}/x", "/sigma_sk_live_…/x"),
+        ("/eyJhbGciOiJIUzI1NiJ9.eyJ1c2VySWQiOiJ4In0.c2lnbmF0dXJl", "/eyJ…"),
+        ("/x;token=hunter2", "/x;token=" + "%E2%80%A2" * 8),
+        ("//api/v1/records", "//api/v1/records"),
+    ],
+    ids=ascii,
+)
+def test_a_path_that_is_none_is_one_short_word_without_secrets(app, log, error, path, logged):
+    log()
+    encoded = path.encode().decode("latin-1")  # as WSGI has it
+    answer = app.test_client().get("/", environ_overrides={"PATH_INFO": encoded})
+    error(answer, 404)
+    assert log() == ([line("GET", logged, 404, answer, code="NOT_FOUND")], [])
+
+
+def test_every_line_is_in_utc_wherever_the_machine_is(admin, log, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        replace_everywhere(monkeypatch, responses, "json_response", None)
+        log()
+        admin.get("/records/ent-coastal-wb")
+        now = time.strftime("%Y-%m-%dT%H:", time.gmtime())
+        (_, others), _ = log(), monkeypatch.undo()
+        assert re.match(UTC, others[0])
+        assert others[0].startswith(now)
+    finally:
+        time.tzset()
 
 
 def test_no_two_requests_have_the_same_id(anonymous):

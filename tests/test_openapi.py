@@ -45,7 +45,8 @@ OPERATIONS = {
     "Search": "search_records search_full_text search_text",
     "Saved Queries": "list_saved_queries create_saved_query get_saved_query delete_saved_query execute_saved_query",
     "Import & Export": "preview_import execute_import export_records",
-    "Stand-in": "get_caller create_test_workspace delete_test_workspace reset_demo",
+    "Stand-in": "get_caller list_key_ledgers create_test_workspace delete_test_workspace reset_demo list_requests get_request"
+    " clear_requests list_key_faults replace_key_faults delete_key_faults",
 }
 
 # What answers may lack, and what may be null in them; everything else is always there and never null.
@@ -308,6 +309,22 @@ def test_a_body_that_is_too_large_is_refused_as_announced_by_every_operation(doc
         check_answer(document, method, path, answer)
 
 
+def test_an_answer_without_a_body_describes_none(document):
+    for method, path, operation in operations(document, below=""):
+        empty = [status for status, response in responses(document, operation) if not response.get("content")]
+        assert empty == [status for status in operation["responses"] if status == "204"], (method, path)
+        if method == "DELETE" and "200" not in operation["responses"]:
+            assert empty == ["204"], path
+
+
+def test_patterns_are_such_as_every_language_understands(document):
+    patterns = set(re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', json.dumps(document)))
+    assert len(patterns) >= 3
+    assert [
+        pattern for pattern in patterns if re.search(r"\(\?|\\[1-9AZz]", json.loads(pattern))
+    ] == []  # as RE2, of Go and Rust
+
+
 def test_every_reference_leads_somewhere(document):
     references = re.findall(r'"\$ref": "([^"]+)"', json.dumps(document))
     assert len(references) > 100
@@ -327,14 +344,19 @@ def test_no_component_is_unused(document):
             assert used in text, (kind, name)
 
 
-def answered_schemas(document):
-    """The schemas that answers are made of."""
-    text = json.dumps([response for *_, operation in operations(document) for _, response in responses(document, operation)])
+def schemas_of(document, parts):
+    """The schemas that parts of the document are made of."""
+    text = json.dumps(parts)
     names = list(dict.fromkeys(re.findall('schemas/([A-Za-z]+)"', text)))
     for name in names:
         found = re.findall('schemas/([A-Za-z]+)"', json.dumps(document["components"]["schemas"][name]))
         names.extend(dict.fromkeys(other for other in found if other not in names))
     return {name: document["components"]["schemas"][name] for name in names}
+
+
+def answered_schemas(document):
+    """The schemas that answers are made of."""
+    return schemas_of(document, [response for *_, one in operations(document) for _, response in responses(document, one)])
 
 
 def test_answers_tell_what_may_be_absent_from_what_may_be_null(document):
@@ -353,6 +375,23 @@ def test_what_has_a_default_may_be_left_out_of_a_request_and_the_default_is_told
     assert schemas["RoleRequest"]["properties"]["canExport"]["description"].endswith("; false when absent")
     assert schemas["StateRequest"]["properties"]["hidden"]["description"].endswith("; [] when absent")
     assert not any("default" in inner for schema in schemas.values() for inner in schema.get("properties", {}).values())
+
+
+def test_where_null_may_be_sent_the_description_says_what_it_does(document):
+    schemas = schemas_of(document, [operation.get("requestBody") for *_, operation in operations(document)])
+    told = {
+        f"{name}.{member}": inner["description"].rpartition("; ")[2]
+        for name, schema in schemas.items()
+        for member, inner in schema.get("properties", {}).items()
+        if inner.get("nullable")
+    }
+    assert told.pop("CategoryRequest.parentId") == "null at the top"
+    assert len(told) > 30
+    assert set(told.values()) == {"null means absent"}
+    assert schemas["ValuePatch"]["properties"]["value"]["description"].endswith("; null removes what is there")
+    for operation in ("set_record_value", "set_variant_value"):
+        (said,) = [item["description"] for *_, item in operations(document) if item["operationId"] == operation]
+        assert "null removes it" in said
 
 
 def test_what_is_secret_is_only_written(document):

@@ -10,11 +10,17 @@ import re
 
 import pytest
 from conftest import sql
+from flask import g
 from test_access import OPERATIONS, shape
 from test_house import TREES
 
 from sigma import database
+from sigma.http import credentials
+from sigma.http.errors import ApiError
+from sigma.resources import writes
+from sigma.resources.entities import load_record
 from sigma.resources.role_limits import UNLIMITED, Levels
+from sigma.resources.rules import schema_rules
 
 FLAGS = ("canManageSchemas", "canManageRoles", "canManageDimensions", "canManageOptionLists", "canExport", "canImport")
 SECRET, ALIAS = "Quetzal", "margin-note"  # a text that stands nowhere else, and the attribute whose value it is
@@ -49,6 +55,7 @@ def catalog(id="cat-marketplace", **flags):
     return {"catalogPermissions": [{"catalogId": id, **flags}]}
 
 
+RECORD, VARIANT = "/records/ent-part", "/records/ent-part/variants/var-part"
 HIDDEN = levels(margin_note="hidden", marks="hidden", cost="hidden")
 
 
@@ -365,9 +372,11 @@ def test_what_has_been_hidden_stays_hidden_when_its_attribute_goes(name, fate, e
     for path in ("", "/audit-log", "/variants", "/variants/var-part", "/variants/var-below/resolved"):
         assert SECRET not in editor.get(f"/records/ent-part{path}").text
     # Nor does a write tell whether a guess is right.
-    answers = [editor.put("/records/ent-part", {"values": values}) for values in (NOTE, OTHER_NOTE, {ALIAS: []})]
-    assert {answer.status_code for answer in answers} <= {400, 403}
-    assert len({answer.data for answer in answers}) == 1
+    guesses = [editor.put(RECORD, {"values": values}) for values in (NOTE, OTHER_NOTE, {ALIAS: []})]
+    patches = [editor.patch(f"{RECORD}/values/{ALIAS}", {"value": value}) for value in (SECRET, "Other", None)]
+    for answers in (guesses, patches):
+        assert answers[0].status_code in (400, 403, 404)
+        assert len({answer.data for answer in answers}) == 1
     assert admin.delete("/records/ent-part").status_code == 204
     assert SECRET not in editor.get("/records/ent-part/audit-log").text
 
@@ -401,6 +410,13 @@ def test_a_criterion_may_name_what_is_hidden_of_another_schema(editor, admin, li
     answer = editor.post("/search", query)
     assert [record["id"] for record in answer.json["items"]] == ["ent-tool"]
     assert answer.data == admin.post("/search", query).data
+
+
+def test_a_criterion_may_name_what_a_schema_with_hidden_attributes_does_not_have(editor, admin, limit):
+    limit(**HIDDEN)
+    for alias in ("code", "sku"):  # of this schema and another, and of the demo's
+        query = {"criteria": [{"attribute": alias, "operator": "isNotEmpty"}]}
+        assert editor.post("/search", query).json["total"] == admin.post("/search", query).json["total"] > 1
 
 
 def test_a_criterion_on_what_may_only_be_read_is_fine(editor, admin, limit):
@@ -447,13 +463,12 @@ def test_a_word_in_a_hidden_value_is_not_found(word, editor, admin, limit):
     assert (found(admin), found(editor)) == (["ent-part", "ent-tool"], ["ent-tool"])
     assert (found(admin, schemaId="schema-part"), found(editor, schemaId="schema-part")) == (["ent-part"], [])
     assert found(editor, f"part {word}") == ["ent-tool"]
-    assert found(editor, "part") == ["ent-part", "ent-tool"]
+    assert found(editor, "part") == ["ent-running-tights", "ent-part", "ent-tool"]  # the tights are Löpartights in Swedish
 
 
 # Writing
 
 
-RECORD, VARIANT = "/records/ent-part", "/records/ent-part/variants/var-part"
 IMPORT = {
     "schemaId": "schema-part",
     "columnMapping": {"Key": "_id", "Note": ALIAS},
@@ -486,7 +501,24 @@ def test_values_are_stored_where_the_role_is_asked_and_nowhere_else():
         if isinstance(node, ast.Constant) and re.match(r"(INSERT INTO|REPLACE INTO|UPDATE) entities\b", str(node.value))
     }
     only_states = {"sigma/resources/lifecycle.py", "sigma/resources/schemas.py"}
-    assert writing == {"sigma/resources/writes.py", *only_states}
+    the_stand_ins_own = "sigma/standin/content.py"  # which copies rows of the demo, for no caller
+    assert writing == {"sigma/resources/writes.py", the_stand_ins_own, *only_states}
+
+
+def test_what_stores_values_asks_the_role_itself(app, admin, limit, stored):
+    """So a route that forgets to ask stores nothing."""
+    limit(**HIDDEN)
+    before, limits = stored(), {"id": "role-editor", **HIDDEN}
+    entity = {"id": "ent-new", "schemaId": "schema-part", "createdAt": "2026-03-01T08:00:00.000Z", "values": OTHER_NOTE}
+    change = {"attribute": ALIAS, "scope": {}, "oldValue": SECRET, "newValue": "Other"}
+    with app.test_request_context():
+        g.tenant, g.caller = "ws-demo", credentials.Caller("ws-demo", "user-editor", user={"id": "user-editor"}, role=limits)
+        rules = schema_rules("schema-part")
+        with pytest.raises(ApiError, match="'hidden'"), database.transaction():
+            writes.insert_entity(rules, entity)
+        with pytest.raises(ApiError, match="'hidden'"), database.transaction():
+            writes.save_changes(rules, load_record("ent-part"), OTHER_NOTE, [change])
+    assert stored() == before
 
 
 def check_written(app, method, path, body, becomes):

@@ -15,13 +15,17 @@ from test_house import ROOT, TREES
 EXCEPTIONS = {
     "SELECT tenant, id, sessions_from FROM users": "compares all users of two databases",
     "SELECT count(*), ifnull(sum(records), 0) FROM workspace_totals": "counts what a whole database holds",
-    "SELECT tenant, id, permissions, last_used_at, is_active FROM api_keys WHERE hash = ?": "finds out whose key it is",
+    "SELECT tenant, id, name, permissions, ifnull(last_used_at, ''), permission_use, is_active,"
+    " EXISTS (SELECT 1 FROM key_faults f WHERE f.tenant = k.tenant AND f.key_id = k.id) FROM api_keys k WHERE hash = ?": (
+        "finds out whose key it is"
+    ),
     "SELECT tenant, id, email, name, role_id, sessions_from, password_hash FROM users WHERE email = ?": "finds out whose it is",
     "SELECT tenant, id, email, name, role_id FROM users WHERE email = ?": "finds out whose email it is",
 }
 # What else than a constant is put into the text of a statement, and why it may: SQLite takes no parameters there.
 INSERTIONS = {
     ("sigma/resources/api_keys.py", "KEY_COLUMNS"): "the columns that the code lists there",
+    ("sigma/resources/ledger.py", "KEY_COLUMNS"): "the same columns",
     ("sigma/database.py", "name"): "the name of a pragma, which callers write out",
     ("sigma/cli/backup.py", "size"): "the page size that SQLite itself has told",
 }

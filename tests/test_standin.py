@@ -63,7 +63,8 @@ def reset(app, path="/standin/reset", method="POST", **environ):
 
 def test_another_machine_is_let_in_only_where_a_setting_names_this_one(app, shared_app, error):
     for address in ("192.0.2.7", "2001:db8::7", "10.0.0.5"):
-        assert "this machine" in error(reset(app, REMOTE_ADDR=address), 403)
+        for method, path in HIDDEN:
+            assert "this machine" in error(reset(app, path, method, REMOTE_ADDR=address), 403)
         assert reset(shared_app, REMOTE_ADDR=address, HTTP_HOST="pim.test").status_code == 204
         error(reset(shared_app, REMOTE_ADDR=address, HTTP_HOST="another.test"), 403)
     for address in ("127.0.0.1", "::1"):
@@ -111,7 +112,8 @@ def test_a_host_of_this_machine_is_let_in(shared_app, host):
 def test_a_name_that_may_have_been_led_here_is_refused(shared_app, error, host):
     """A page of evil.example, whose name suddenly means 127.0.0.1, is of the same origin as what it asks for."""
     for origin in ({}, {"HTTP_ORIGIN": f"http://{host}", "HTTP_SEC_FETCH_SITE": "same-origin"}):
-        assert error(reset(shared_app, HTTP_HOST=host, **origin), 403).startswith("Host: ")
+        for method, path in HIDDEN:
+            assert error(reset(shared_app, path, method, HTTP_HOST=host, **origin), 403).startswith("Host: ")
 
 
 def test_only_what_the_client_sent_as_host_counts(shared_app, error):
@@ -168,30 +170,43 @@ def test_the_document_says_how_each_of_them_is_called_and_refuses(document):
     common = ["413", "500", "503"]
     assert told == {
         ("GET", "/whoami"): ([{"apiKey": []}, {"session": []}], ["200", "401", *common]),
+        ("GET", "/keys"): ([{"session": []}], ["200", "401", "403", *common]),
         ("POST", "/workspaces"): ([], sorted(["201", "400", "403", "404", "415", *common])),
         ("DELETE", "/workspaces/{id}"): ([], sorted(["204", "403", "404", *common])),
         ("POST", "/reset"): ([], sorted(["204", "400", "403", "404", "415", *common])),
+        ("GET", "/requests"): ([], sorted(["200", "400", "403", "404", "409", *common])),
+        ("DELETE", "/requests"): ([], sorted(["204", "403", "404", "409", *common])),
+        ("GET", "/keys/{id}/faults"): ([], sorted(["200", "403", "404", *common])),
+        ("PUT", "/keys/{id}/faults"): ([], sorted(["200", "400", "403", "404", "409", "415", *common])),
+        ("DELETE", "/keys/{id}/faults"): ([], sorted(["204", "403", "404", *common])),
+        ("GET", "/requests/{id}"): ([], sorted(["200", "403", "404", "409", *common])),
     }
     for method, path, operation in operations(document, below="/standin"):
         assert operation["tags"] == ["Stand-in"]
-        assert ("demo workspace" in operation["description"]) == (path != "/whoami"), (method, path)
+        assert ("demo workspace" in operation["description"]) == (path not in ("/whoami", "/keys")), (method, path)
         for _, response in responses(document, operation):
-            assert "X-Sigma-Required-Permission" not in response["headers"]
+            assert ("X-Sigma-Required-Permission" in response["headers"]) == (path == "/keys")
 
 
-def test_what_the_document_gives_as_examples_is_accepted_and_answered_like_that(document, standin, editor):
+def test_what_the_document_gives_as_examples_is_accepted_and_answered_like_that(document, standin, admin):
     for method, path, operation in operations(document, below="/standin"):
         if method != "DELETE":
+            ids = {
+                parameter["name"]: parameter["example"]
+                for parameter in document["paths"][f"/standin{path}"].get("parameters", [])
+            }
+            admin.get("/records", headers={"X-Request-Id": ids.get("id", "")})
             sent = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
-            answer = standin(method, path, sent, headers=editor.headers)
+            answer = standin(method, path.format(**ids), sent, headers=admin.headers)
             status, announced = success(operation)
-            assert answer.status_code == status
+            assert answer.status_code == status, (method, path, answer.text)
             for body in (answer.json, announced["example"]) if announced else ():
                 assert problems(document, announced["schema"], body) == []
-                assert problems(document, announced["schema"], {**body, "surprise": 1}) != []
+                more = [{**item, "surprise": 1} for item in body or [{}]] if isinstance(body, list) else {**body, "surprise": 1}
+                assert problems(document, announced["schema"], more) != []
 
 
-def test_bodies_too_large_are_refused_by_each_of_them(document, standin, editor, error):
+def test_bodies_too_large_are_refused_by_each_of_them(document, standin, admin, error):
     for method, path, _ in operations(document, below="/standin"):
         large = {"environ_overrides": {"CONTENT_LENGTH": str(errors.MAX_BODY + 1)}, "content_type": "application/json"}
-        error(standin(method, path, headers=editor.headers, **large), 413)
+        error(standin(method, path, headers=admin.headers, **large), 413)

@@ -1,5 +1,6 @@
 """JSON text: written compactly, read strictly, and shown in messages."""
 
+import itertools
 import json
 import random
 from fractions import Fraction
@@ -7,7 +8,7 @@ from fractions import Fraction
 import pytest
 from test_bodies import UNREADABLE
 
-from sigma.http.strict_json import NumberError, format_value, parse_json, to_json
+from sigma.http.strict_json import NumberError, format_value, is_same, parse_json, to_json
 
 NO_OBJECTS = ("array", "null", "number", "string", "true")  # which are good JSON, though no body
 
@@ -134,6 +135,36 @@ def test_what_is_no_json_value_is_not_written():
     for value in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="not JSON compliant"):
             to_json(value)
+
+
+SAME = [
+    ["1", "1.0", "1e0", "10E-1"],
+    ["0", "-0", "-0.0"],
+    ["100000000000000000000000", "1e23"],
+    ["99999999999999991611392"],
+    ["9007199254740993"],
+    ["9007199254740992", "9007199254740992.0"],
+    ["true"],
+    ["false"],
+    ["null"],
+    ['"1"'],
+    ['"1.0"'],
+    ['""'],
+    ["[]"],
+    ["[1]", "[1.0]"],
+    ["[1,2]", "[1e0,2.0]"],
+    ["[2,1]"],
+    ["{}"],
+    ['{"a":1,"b":{"c":2,"d":[0]}}', '{"b":{"d":[-0.0],"c":2.0},"a":1}'],
+    ['{"a":1,"b":{"c":2,"d":[false]}}'],
+]
+
+
+def test_equal_values_are_the_same_and_no_others():
+    for line, texts in enumerate(SAME):
+        for other, more in enumerate(SAME):
+            for text, another in itertools.product(texts, more):
+                assert is_same(json.loads(text), json.loads(another)) == (line == other), (text, another)
 
 
 @pytest.mark.parametrize(

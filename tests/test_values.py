@@ -202,10 +202,10 @@ def test_a_fitting_value_is_stored_as_it_is(admin, thing, type, value, fields):
 )
 def test_a_value_beyond_the_limits_is_refused(admin, thing, error, type, value, fields):
     record = thing(type, **fields)
-    message = error(put(admin, entry(value)), 400)
-    assert message.startswith(f"{ENTRY}.value")
-    assert "Attribute 'thing' expects" in message
-    assert "Attribute 'thing' expects" in error(admin.patch("/records/ent-1/values/thing", {"value": value}), 400)
+    pattern = fields.get("validation", {}).get("pattern")
+    told = f"Value for 'thing' does not match pattern '{pattern}', got " if pattern else "Attribute 'thing' expects "
+    assert error(put(admin, entry(value)), 400).startswith(f"{ENTRY}.value: {told}")
+    assert error(admin.patch("/records/ent-1/values/thing", {"value": value}), 400).startswith(f"value: {told}")
     assert admin.get("/records/ent-1").json == record
 
 

@@ -26,7 +26,10 @@ def test_a_key_is_told_what_it_is_and_what_it_may_call(standin, make_key):
     assert told == {
         "kind": "api-key",
         "workspace": {"id": "ws-demo", "name": "Sigma Demo"},
-        "key": {"id": caller.id, "name": "Key 1", "permissions": ["read", "update-data"]},
+        "key": {
+            **{"id": caller.id, "name": "Key 1", "permissions": ["read", "update-data"]},
+            **{"permissionUse": {}, "refused": {}, "unused": ["read", "update-data"]},
+        },
     }
     assert len(routes) == len(OPERATIONS)
     assert by_operation(routes, "permission", "roleFlag") == {

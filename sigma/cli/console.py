@@ -81,9 +81,14 @@ def confirm(question: str, yes: bool) -> None:
         click.confirm(question, abort=True, err=True)
 
 
+def printable(text: str) -> str:
+    """Return a text without the control characters that a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def format_table(*rows: Iterable[str]) -> str:
-    """Return rows as aligned columns, without the control characters that a terminal would obey."""
-    cells = [["".join(letter if letter.isprintable() else "?" for letter in cell) for cell in row] for row in rows]
+    """Return rows as aligned columns."""
+    cells = [list(map(printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
 

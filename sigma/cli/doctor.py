@@ -112,6 +112,18 @@ def find_unused_keys() -> Iterator[str]:
         yield f"key '{id}' of '{tenant}' was not used for 90 days: flask keys deactivate {id} --workspace {tenant}"
 
 
+def find_unused_permissions() -> Iterator[str]:
+    """Yield the permissions that keys in use hold and never needed."""
+    sql = (
+        "SELECT w.id, k.id, held.value FROM workspaces w JOIN api_keys k ON k.tenant = w.id, json_each(k.permissions) held"
+        " WHERE k.is_active AND k.last_used_at >= ? AND ifnull(k.ledger_from, k.created_at) < ?"
+        " AND held.value NOT IN (SELECT used.key FROM json_each(k.permission_use) used) ORDER BY k.seq, held.key"
+    )
+    since = utc_now(90 * 24 * 3600)
+    for tenant, id, permission in execute(sql, since, since):
+        yield f"key '{id}' of '{tenant}' never used {permission} in 90 days: flask keys advise {id} --workspace {tenant}"
+
+
 def find_undeclared_proxy() -> Iterator[str]:
     """Yield that failed logins may all be counted as those of one client, the proxy."""
     config = current_app.config
@@ -128,6 +140,7 @@ CHECKS = [
     Check("administrators", "problem", find_missing_administrators),
     Check("well-known secrets", "problem", find_well_known_secrets),
     Check("unused keys", "note", find_unused_keys),
+    Check("unused permissions", "note", find_unused_permissions),
     Check("proxies", "note", find_undeclared_proxy),
 ]
 

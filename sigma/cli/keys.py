@@ -1,12 +1,17 @@
 """`flask keys`: API keys."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import click
 from flask.cli import AppGroup
 
+from sigma.cli.advice import advise_key, list_needs
 from sigma.cli.console import Output, confirm, format_table, prints_output, validate_body, workspace_option, yes_option
 from sigma.database import transaction
 from sigma.permissions import PERMISSIONS
 from sigma.resources.api_keys import ApiKeyRequestBody, deactivate_stored_key, delete_stored_key, fetch_api_keys, insert_api_key
+from sigma.resources.ledger import fetch_ledgers
 
 
 @click.group("keys", cls=AppGroup)
@@ -14,14 +19,32 @@ def key_commands() -> None:
     """Manage API keys."""
 
 
+key_commands.add_command(advise_key)
+key_commands.add_command(list_needs)
+
+
+def use_rows(key: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each permission that a key holds, and for each that it was refused for want of."""
+    lacked = [permission for permission in key["refused"] if permission not in key["permissions"]]
+    for permission in (*key["permissions"], *lacked):
+        last_use = key["permissionUse"].get(permission, "not held" if permission in lacked else "never")
+        refused = key["refused"].get(permission)
+        refusals = f"{refused['count']}, last {refused['lastAt']}" if refused else ""
+        yield key["id"], key["name"], permission, last_use, refusals, key.get("deactivatedAt", "")
+
+
 @key_commands.command("list")
+@click.option("--use", is_flag=True, help="Say when each permission was last used, and how often one was refused.")
 @prints_output
 @workspace_option
-def list_keys() -> Output:
+def list_keys(use: bool) -> Output:
     """List the API keys of a workspace, oldest first.
 
-    Example: flask keys list --workspace acme
+    Example: flask keys list --use --workspace acme
     """
+    if use:
+        keys, columns = fetch_ledgers(), ("ID", "NAME", "PERMISSION", "LAST USED", "REFUSED", "DEACTIVATED")
+        return Output(keys, format_table(columns, *(row for key in keys for row in use_rows(key))))
     keys = fetch_api_keys()
     rows = (
         (key["id"], key["name"], " ".join(key["permissions"]), key["lastUsedAt"] or "never", key.get("deactivatedAt", ""))

@@ -14,10 +14,17 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
+from sigma.http.app import LogFormatter
 from sigma.http.bodies import CLIENT_TIMEOUT, waiting_threads
 from sigma.settings import ROOT, StartError
 
 STOP_TIMEOUT = 8  # seconds for requests in flight: more than a write waits, less than Docker does before it kills
+
+LOG = {  # what the server itself has to say goes into the service's log, and looks like the rest of it
+    "formatters": {"service": {"()": LogFormatter}},
+    "handlers": {"service": {"class": "logging.StreamHandler", "formatter": "service"}},
+    "loggers": {"_granian": {"handlers": ["service"], "propagate": False}},
+}
 
 
 @contextmanager
@@ -47,7 +54,7 @@ def run_server(host: str, port: int, workers: int, database: str, announce: Call
     # A worker copies the environment into every WSGI environment, where these would look like headers of the request.
     for name in [name for name in os.environ if name.startswith(("HTTP_", "CONTENT_"))]:
         del os.environ[name]
-    os.environ["SIGMA_DATABASE"] = database
+    os.environ |= {"SIGMA_DATABASE": database, "SIGMA_WORKERS": str(workers)}  # which the workers read
     # A worker that is told to stop before it serves has nothing to finish; the handler that it inherits would do nothing.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     server = Granian(
@@ -62,6 +69,7 @@ def run_server(host: str, port: int, workers: int, database: str, announce: Call
         http=HTTPModes.http1,  # over HTTP/2, it resets a request whose body is not read, and the error response is lost
         websockets=False,
         log_level=LogLevels.warning,
+        log_dictconfig=LOG,
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_TIMEOUT,
     )

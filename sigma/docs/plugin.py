@@ -128,6 +128,8 @@ class ServicePlugin(MarshmallowPlugin):
                 title += "Request"
             components.schemas.setdefault(title, described)
             described = {"description": described["description"], "allOf": [components.get_ref("schema", title)], **example}
+        if self.is_request and described.get("nullable") and default is ma.missing:
+            described["description"] += "; null means absent"
         if self.is_request and default not in (ma.missing, None):
             described["description"] += f"; {to_json(default() if callable(default) else default)} when absent"
         return described

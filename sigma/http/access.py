@@ -1,10 +1,11 @@
 """Who may call what: what each view declares, and the one hook that holds every request to it."""
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 from werkzeug.routing import Rule
 
@@ -14,6 +15,7 @@ from sigma.http.credentials import Caller, authenticate
 from sigma.http.errors import MAX_BODY, ApiError, error_response
 from sigma.http.fields import reference_kinds
 from sigma.http.ignored_query import query_names
+from sigma.http.ledger import record_refusal, touch_key
 from sigma.http.loopback import require_local_caller
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.settings import StartError
@@ -57,6 +59,11 @@ class Route(Rule):
 
     access: Access
     query_names: frozenset[str] | None  # the parameters of its query string; None: nobody gets as far as that
+
+    @property
+    def template(self) -> str:
+        """The path as the OpenAPI document writes it."""
+        return re.sub("<([a-z_]+)>", r"{\1}", self.rule)
 
 
 def declare(access: Access) -> Callable[[View], View]:
@@ -109,6 +116,18 @@ def check_permitted(caller: Caller, access: Access) -> None:
         raise ApiError(403, f"This route needs a role with {flag}; yours is '{caller.role_says('id')}'")
 
 
+def admit(caller: Caller, access: Access) -> None:
+    """Raise ApiError 403 unless the caller may call the route; a key's ledger keeps the one and the other."""
+    try:
+        check_permitted(caller, access)
+    except ApiError:
+        if caller.is_key and access.missing is None:
+            record_refusal(caller, access.permission)
+        raise
+    if caller.is_key:
+        touch_key(caller, access.permission)
+
+
 def may_call(caller: Caller, access: Access) -> bool:
     """Return whether the caller may call a route; check_permitted() decides, as it does when the route is called."""
     try:
@@ -137,7 +156,9 @@ def guard() -> Response | None:
         if access.needs_credential:
             context.caller = caller = authenticate(asked.environ)
             context.tenant = caller.tenant
-            check_permitted(caller, access)
+            admit(caller, access)
+            if caller.has_faults and asked.url_rule.rule.startswith("/api/"):
+                current_app.inject_fault(caller)  # type: ignore[attr-defined]
         elif access.permission == "demo":
             if not holds_demo():
                 raise NotFound

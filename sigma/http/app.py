@@ -18,8 +18,9 @@ from sigma.http.access import Route
 from sigma.http.credentials import Caller
 from sigma.http.errors import MAX_BODY, ApiError, redact_keys
 from sigma.http.ignored_query import HEADER, ignored_query
+from sigma.http.masking import one_line, redact
 from sigma.http.responses import ReadyResponse
-from sigma.http.stamps import utc_now
+from sigma.http.stamps import format_time, utc_now
 
 NOBODY = Caller("-", "-")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -31,33 +32,38 @@ class ApiRequest(Request):
     # A body without a length is cut off at the limit, without a word; one byte more shows that there was more.
     max_content_length = MAX_BODY + 1
     url_rule: Route | None
+    body: bytes | None = None  # once it has been read
 
     def __init__(self, environ: dict[str, Any], *args: Any, **options: Any):
         super().__init__(environ, *args, **options)
         if not self.query_string.isascii():  # Werkzeug fails at bytes that are no UTF-8, unless they are percent-encoded
             self.query_string = quote(self.query_string, safe=string.punctuation).encode()
+        if environ.get("PATH_INFO", "").startswith("//"):  # of which Werkzeug leaves only one
+            self.path = "/" + self.path
         given = environ.get("HTTP_X_REQUEST_ID")
         is_id = given is not None and re.fullmatch("[A-Za-z0-9._-]{1,64}", given) and given == redact_keys(given)
         self.id: str = given if given is not None and is_id else os.urandom(8).hex()
         self.came_at, self.began = time.time(), time.perf_counter()  # the time of day, and one that never goes back
+        self.took = 0.0  # milliseconds until it was answered
 
     @property
-    def route(self) -> str:
-        """The path that the request was routed by; its own may hold anything, also a secret or a line's end."""
-        return self.url_rule.rule if self.url_rule else "-"
+    def in_words(self) -> str:
+        """The method, and the path that the request was routed by, if there is one, for a line of the log.
 
-    @property
-    def known_method(self) -> str:
-        """The method; one that is none could be anything."""
-        return self.method if self.method in METHODS else "-"
+        Both are the client's own words otherwise, which may be anything, also a secret or a line's end.
+        """
+        method = self.method if self.method in METHODS else one_line(self.method, most=20)
+        return f"{method} {self.url_rule.rule if self.url_rule else one_line(self.path)}"
 
 
 class Service(Flask):
-    """Flask with the service's classes, and with a shorter way to a request's route."""
+    """Flask with the service's classes, with a shorter way to a request's route, and with places for what is in other rooms."""
 
     url_rule_class = Route
     request_class = ApiRequest
     response_class = ReadyResponse
+    record: Callable[[ApiRequest, Response, dict[str, Any]], None]  # called with each answer, and with what is in `g`
+    inject_fault: Callable[[Caller], None]  # called when a caller that has faults may call a route; it may raise ApiError
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Return what routes a request by its path alone.
@@ -78,8 +84,9 @@ class Service(Flask):
         return func
 
     def process_response(self, response: Response) -> Response:
-        """Add the headers that every answer carries, and write the request's line into the log."""
+        """Add the headers that every answer carries, and let the log and the journal know of it."""
         response, asked = super().process_response(response), request._get_current_object()  # type: ignore[attr-defined]
+        asked.took, known = 1000 * (time.perf_counter() - asked.began), g._get_current_object().__dict__
         headers, rule = response.headers, asked.url_rule
         headers.add("X-Request-Id", asked.id)
         headers.add("X-Content-Type-Options", "nosniff")
@@ -88,22 +95,23 @@ class Service(Flask):
         if rule is not None and asked.environ.get("QUERY_STRING") and (ignored := ignored_query(asked)):
             headers.add(HEADER, ignored)
         if self.config["REQUEST_LOG"]:
-            log_request(asked, response.status_code)
+            log_request(asked, response.status_code, known)
+        self.record(asked, response, known)
         return response
 
     def log_exception(self, exc_info: Any) -> None:
         """Log a failure of ours with its stack trace, but without the path, which may hold a secret."""
         asked: ApiRequest = request._get_current_object()  # type: ignore[attr-defined]
-        self.logger.error("%s %s failed", asked.known_method, asked.route, exc_info=exc_info)
+        self.logger.error("%s failed", asked.in_words, exc_info=exc_info)
 
 
-def log_request(asked: ApiRequest, status: int) -> None:
+def log_request(asked: ApiRequest, status: int, known: dict[str, Any]) -> None:
     """Write a request's line into the log: never a body, a query or a credential."""
-    took = 1000 * (time.perf_counter() - asked.began)
-    caller = g._get_current_object().get("caller", NOBODY)
+    caller = known.get("caller", NOBODY)
+    code = f" code={known['refusal'][0]}" if "refusal" in known else ""
     line = (
-        f"{utc_now()} {asked.known_method} {asked.route} {status} {took:.1f}ms"
-        f" request={asked.id} workspace={caller.tenant} caller={caller.id}\n"
+        f"{utc_now()} {asked.in_words} {status} {asked.took:.1f}ms"
+        f" request={asked.id} workspace={caller.tenant} caller={caller.id}{code}\n"
     )
     # Python's logging would cost a third of a GET. A log that is full or gone must not stop the service.
     try:  # noqa: SIM105 (suppress() would cost as much as writing the line)
@@ -113,16 +121,23 @@ def log_request(asked: ApiRequest, status: int) -> None:
 
 
 class LogFormatter(logging.Formatter):
-    """Names the request in every line of the log, and keeps raw keys out of it."""
+    """Names the request in every line of the log, writes times as the API does, and keeps secrets out of it."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s request=%(request)s %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 (logging's name)
+        """Return when it was logged."""
+        return format_time(record.created)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, or with a stack trace the lines."""
         record.request = getattr(request, "id", "-") if has_request_context() else "-"  # Flask's handler serves other apps, too
-        return redact_keys(super().format(record))
+        return redact(super().format(record))
 
 
 def set_up_log(app: Flask) -> None:
     """Let the app's log go to standard error in the service's format, and nowhere else, where a key could show."""
-    default_handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s request=%(request)s %(message)s"))
+    default_handler.setFormatter(LogFormatter())
     app.logger.addHandler(default_handler)
     app.logger.propagate = False

@@ -13,6 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from sigma.http.body_headers import check_body_headers
 from sigma.http.errors import MAX_BODY, ApiError, raise_for_problems
+from sigma.http.masking import is_secret
 from sigma.http.strict_json import format_value, parse_json
 
 _MISSING = object()
@@ -40,7 +41,8 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
             if not isinstance(message, str):  # one of several validators names an item
                 yield from flatten_messages(message, value, path)
                 continue
-            came = "" if value is _MISSING or message.startswith("Unknown") else f", got {describe_actual(value, message)}"
+            is_silent = value is _MISSING or message.startswith("Unknown") or is_secret(path.rpartition(".")[2])
+            came = "" if is_silent else f", got {describe_actual(value, message)}"
             yield f"{path or 'body'}: {EXPECTATIONS.get(message, message)}{came}"
         return
     # In the order of the body: marshmallow tells of the members that it does not know in any order.
@@ -73,7 +75,7 @@ def read_body(schema: ma.Schema) -> Any:
     """Return the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
     asked = request._get_current_object()  # type: ignore[attr-defined]
     with waiting_for_client(asked.id):
-        data = asked.get_data()
+        asked.body = data = asked.get_data()
     if len(data) < min(asked.content_length or 0, MAX_BODY):
         raise ApiError(400, f"body: expected {asked.content_length} bytes, got {len(data)}")
     if len(data) > MAX_BODY:
@@ -86,6 +88,8 @@ def read_body(schema: ma.Schema) -> Any:
         g.body = body = parse_json(data)
     except ValueError as error:
         raise ApiError(400, f"{getattr(error, 'path', '') or 'body'}: {error}") from None
+    if schema.many and not isinstance(body, list):
+        raise ApiError(400, f"body: Expected an array, got {format_value(body)}")
     try:
         return schema.load(body)
     except ma.ValidationError as error:

@@ -1,10 +1,10 @@
 """Credentials: API keys and session tokens, and whose they are."""
 
+import functools
 import hashlib
 import json
 import re
 import secrets
-import sqlite3
 import time
 import zlib
 from collections.abc import Iterator
@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 import jwt
 from flask import current_app, g
 
-from sigma.database import BUSY_TIMEOUT, execute, fetch_one
+from sigma.database import fetch_one
 from sigma.http.credential_hints import JWT, KEY, TOKEN, other_kind, what_to_send
 from sigma.http.errors import ApiError
-from sigma.http.stamps import utc_now
 
 
 class Caller(NamedTuple):
@@ -25,7 +24,11 @@ class Caller(NamedTuple):
 
     tenant: str  # the workspace's id
     id: str
+    name: str = ""
     permissions: tuple[str, ...] = ()  # of the key
+    last_used_at: str = ""  # of the key, before this call
+    permission_use: str = "{}"  # of the key, before this call: when it last used each permission, as JSON
+    has_faults: bool = False  # of the key
     user: dict[str, str] | None = None
     role: dict[str, Any] | None = None  # of the user
     sessions_from: int = 0  # of the user
@@ -72,21 +75,6 @@ def unauthorized(message: str) -> ApiError:
     return ApiError(401, message, headers={"WWW-Authenticate": 'Bearer realm="Sigma PIM"'})
 
 
-def touch_key(tenant: str, id: str, stale: str) -> None:
-    """Record that an API key is used now, unless another process has done so since a moment ago.
-
-    A full disk, or a long write elsewhere, is no reason to refuse a read or to keep it waiting: then it is logged.
-    """
-    sql = "UPDATE api_keys SET last_used_at = ? WHERE tenant = ? AND id = ? AND ifnull(last_used_at, '') < ?"
-    try:
-        execute("PRAGMA busy_timeout = 250")
-        execute(sql, utc_now(), tenant, id, stale)
-    except sqlite3.OperationalError as error:
-        current_app.logger.error("The use of API key %s was not recorded: %s", id, error)
-    finally:
-        execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
-
-
 def diagnose_key(raw_key: str) -> str:
     """Return what is wrong with a key that is not in the database, as far as the key itself tells."""
     if hint := other_kind(raw_key, KEY):
@@ -95,27 +83,33 @@ def diagnose_key(raw_key: str) -> str:
         return "expected one X-Sigma-ApiKey header with sigma_sk_live_ and 36 characters of a-z and 0-9"
     if check_characters(raw_key[:-7]) != raw_key[-7:]:
         return "it was mistyped, or not made here; it may be a key of the production service"
-    return "it is not known here"
+    return "it is not known here; make one with POST /api/v1/api-keys"
+
+
+@functools.lru_cache(maxsize=1024)
+def parse_permissions(text: str) -> tuple[str, ...]:
+    """Return the permissions that a key holds; thousands of keys hold the same."""
+    return tuple(json.loads(text))
 
 
 def authenticate_key(raw_key: str) -> Caller:
-    """Return whose key this is, and record its use. Raises ApiError 401.
+    """Return whose key this is. Raises ApiError 401.
 
     It looks the key up every time: a cache would keep a deactivated key alive in another process.
     """
-    sql = "SELECT tenant, id, permissions, last_used_at, is_active FROM api_keys WHERE hash = ?"
+    sql = (
+        "SELECT tenant, id, name, permissions, ifnull(last_used_at, ''), permission_use, is_active,"
+        " EXISTS (SELECT 1 FROM key_faults f WHERE f.tenant = k.tenant AND f.key_id = k.id) FROM api_keys k WHERE hash = ?"
+    )
     row = fetch_one(sql, hash_key(raw_key))
     if row is None:
         raise unauthorized(f"Invalid API key: {diagnose_key(raw_key)}")
-    tenant, id, permissions, last_used_at, is_active = row
+    tenant, id, name, permissions, last_used_at, permission_use, is_active, has_faults = row
+    caller = Caller(tenant, id, name, parse_permissions(permissions), last_used_at, permission_use, bool(has_faults))
     if not is_active:
-        g.caller = Caller(tenant, id)  # for the log: somebody still uses it
-        raise unauthorized("Invalid API key: it has been deactivated")
-    # Writing on every call would cost more than all the rest, so a use within a second of the last is not written.
-    stale = utc_now(seconds_ago=1)
-    if last_used_at is None or last_used_at < stale:
-        touch_key(tenant, id, stale)
-    return Caller(tenant, id, permissions=tuple(json.loads(permissions)))
+        g.caller = caller  # for the log: somebody still uses it
+        raise unauthorized("Invalid API key: it has been deactivated; send the one that takes its place")
+    return caller
 
 
 def jwt_secret() -> str:
@@ -123,11 +117,21 @@ def jwt_secret() -> str:
     return current_app.config["JWT_SECRET"] or fetch_one("SELECT value FROM settings WHERE name = 'jwt_secret'")[0]
 
 
+AGAIN = "sign in again, with POST /api/v1/auth/login"
+
+
 def diagnose_token(token: str) -> str:
-    """Return what is wrong with a session token, as far as the token itself tells; nothing, of one that has the right shape."""
+    """Return what is wrong with a session token that cannot be read, as far as the token itself tells."""
     if hint := other_kind(token, TOKEN):
-        return f": {hint}"
-    return "" if JWT.fullmatch(token) else ": expected one Authorization header with Bearer and the token of a login"
+        return hint
+    if not JWT.fullmatch(token):
+        return "expected one Authorization header with Bearer and the token of a login"
+    return f"it was not made here, or is damaged; {AGAIN}"
+
+
+def invalid_token(reason: str) -> ApiError:
+    """Return the 401 for a session token."""
+    return unauthorized(f"Invalid or expired token: {reason}")
 
 
 def decode_token(token: str) -> dict[str, Any]:
@@ -138,11 +142,11 @@ def decode_token(token: str) -> dict[str, Any]:
     try:
         claims: dict[str, Any] = jwt.decode(token, jwt_secret(), algorithms=["HS256"], options=options)
     except jwt.ExpiredSignatureError:
-        raise unauthorized("Session token expired: sign in again") from None
+        raise invalid_token(f"it has expired; {AGAIN}") from None
     except jwt.InvalidTokenError:
-        raise unauthorized(f"Invalid session token{diagnose_token(token)}") from None
+        raise invalid_token(diagnose_token(token)) from None
     if not all(isinstance(claims[name], str) and claims[name].isascii() for name in names) or type(claims["iat"]) is not int:
-        raise unauthorized("Invalid session token")
+        raise invalid_token(f"it is not of this service; {AGAIN}")
     return claims
 
 
@@ -156,14 +160,14 @@ def authenticate_token(token: str) -> Caller:
         *(claims["workspaceId"], claims["userId"]),
     )
     if row is None:
-        raise unauthorized("Invalid session token")
+        raise invalid_token(f"it is not of this service; {AGAIN}")
     id, email, name, role_id, sessions_from, role = row
     if claims["iat"] < sessions_from:  # from before a new password, or of another user who had the same ids
-        raise unauthorized("Session ended: sign in again")
+        raise invalid_token(f"its session has ended; {AGAIN}")
     if claims["iat"] > max(time.time(), sessions_from):
-        raise unauthorized("Invalid session token")
+        raise invalid_token(f"it is not of this service; {AGAIN}")
     user = {"id": id, "email": email, "name": name, "roleId": role_id}
-    return Caller(claims["workspaceId"], id, user=user, role=json.loads(role), sessions_from=sessions_from)
+    return Caller(claims["workspaceId"], id, name, user=user, role=json.loads(role), sessions_from=sessions_from)
 
 
 def authenticate(environ: dict[str, Any]) -> Caller:
@@ -173,7 +177,7 @@ def authenticate(environ: dict[str, Any]) -> Caller:
         return authenticate_key(raw_key)
     scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "bearer":
-        raise unauthorized(f"Authentication required: {what_to_send(environ)}")
+        raise unauthorized(f"Missing authentication: {what_to_send(environ)}")
     return authenticate_token(token.strip())
 
 

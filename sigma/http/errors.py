@@ -57,11 +57,11 @@ class ApiError(HTTPException):
         self.code, self.message, self.error, self.headers = status, message, error, headers
 
 
-def raise_for_problems(problems: Iterable[str]) -> None:
-    """Raise ApiError 400 with the first few problems, if there are any."""
+def raise_for_problems(problems: Iterable[str], opening: str = "") -> None:
+    """Raise ApiError 400 with the first few problems, if there are any, after an opening."""
     first = list(itertools.islice(problems, MAX_PROBLEMS + 1))
     if first:
-        raise ApiError(400, "; ".join(first[:MAX_PROBLEMS]) + ("; and more" if len(first) > MAX_PROBLEMS else ""))
+        raise ApiError(400, opening + "; ".join(first[:MAX_PROBLEMS]) + ("; and more" if len(first) > MAX_PROBLEMS else ""))
 
 
 def not_found_error(kind: str, id: str) -> ApiError:
@@ -133,8 +133,8 @@ def redact_keys(text: str) -> str:
 
 def error_response(error: ApiError) -> Response:
     """Return a refusal in the one shape."""
-    body = to_json({"error": error.error or CODES[error.code], "message": redact_keys(error.message)})
-    return ReadyResponse.of(body.encode(), error.code, error.headers)
+    g.refusal = code, message = error.error or CODES[error.code], redact_keys(error.message)  # for the log and the journal
+    return ReadyResponse.of(to_json({"error": code, "message": message}).encode(), error.code, error.headers)
 
 
 MESSAGES = {  # in place of the framework's own

@@ -117,6 +117,12 @@ def id_field(description: str, required: bool = True, example: Any = ma.missing)
     return fields.String(required=required, allow_none=not required, validate=rule, metadata=described(description, example))
 
 
+def bound_field(description: str, least: int, most: int, example: Any = ma.missing) -> fields.Integer:
+    """A whole number in a range, or null."""
+    rule = validate.Range(least, most, error="Expected a whole number from {min} to {max}")
+    return fields.Integer(strict=True, allow_none=True, validate=rule, metadata=described(description, example))
+
+
 def timestamp_field(
     description: str, required: bool = True, allow_none: bool = False, example: Any = ma.missing
 ) -> fields.String:

@@ -1,6 +1,6 @@
 """What a query string has that its route does not know: it changes nothing, and the answer says so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -16,10 +16,10 @@ def query_names(view: Callable[..., Any]) -> frozenset[str]:
     return frozenset(parameter["name"] for parameter in described if parameter["in"] == "query")
 
 
-def ignored_names(asked: Any) -> list[str]:
-    """Return the names in a request's query string that its route does not know, each once, in their order."""
-    known = asked.url_rule.query_names
-    return [] if known is None else [name for name in asked.args if name and name not in known]
+def ignored_names(route: Any, names: Iterable[str]) -> list[str]:
+    """Return those of a query string's names that a route does not know, each once, in their order."""
+    known = route.query_names
+    return [] if known is None else [name for name in dict.fromkeys(names) if name and name not in known]
 
 
 def ignored_query(asked: Any) -> str | None:
@@ -27,6 +27,6 @@ def ignored_query(asked: Any) -> str | None:
 
     Names may be anything. So they come percent-encoded, shortened and few, and an API key in one is made unreadable.
     """
-    names = ignored_names(asked) if asked.method in ("GET", "HEAD") else []
+    names = ignored_names(asked.url_rule, asked.args) if asked.method in ("GET", "HEAD") else []
     shown = [quote(redact_keys(name)[:LONGEST], safe="[]$:@") for name in names[:MAX_NAMES]]
     return ", ".join(shown + ["..."] * (len(names) > MAX_NAMES)) or None

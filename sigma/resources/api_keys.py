@@ -20,6 +20,11 @@ from sigma.permissions import PERMISSIONS
 blueprint = ApiBlueprint("API Keys", "The credentials of integrations, each with no more permissions than it needs.")
 
 
+def permission_field() -> fields.String:
+    """One of the published permissions."""
+    return enum_field("A permission", PERMISSIONS, "Permission", meanings=PERMISSIONS)
+
+
 class ApiKeyBody(Body):
     """An API key as it is listed; its hash is never shown."""
 
@@ -27,7 +32,7 @@ class ApiKeyBody(Body):
     name = string_field("Human-readable name for the key")
     rawKey = fields.String(required=True, metadata={"description": "The secret; it cannot be retrieved again"})
     permissions = Items(
-        enum_field("A permission", PERMISSIONS, "Permission", meanings=PERMISSIONS),
+        permission_field(),
         "What the key may do; grant only what the integration needs",
         required=True,
         validate=validate.Length(min=1, error="Expected at least one permission"),
@@ -54,7 +59,7 @@ class CreatedApiKeyBody(ApiKeyBody):
     createdAt = timestamp_field("When it was made", example="2026-03-08T12:00:00.000Z")
 
     class Meta(Body.Meta):
-        fields = ("id", "name", "rawKey", "permissions", "createdAt")
+        exclude = ("active", "lastUsedAt", "deactivatedAt")
 
 
 class DeactivatedApiKeyBody(ApiKeyBody):
@@ -64,7 +69,7 @@ class DeactivatedApiKeyBody(ApiKeyBody):
     deactivatedAt = timestamp_field("When it was first deactivated", example="2026-03-08T12:30:00.000Z")
 
     class Meta(Body.Meta):
-        fields = ("id", "name", "permissions", "active", "createdAt", "deactivatedAt")
+        exclude = ("rawKey", "lastUsedAt")
 
 
 class DeletedBody(Body):
@@ -94,6 +99,11 @@ def key_summary(row: tuple[Any, ...]) -> dict[str, Any]:
     return key
 
 
+def dump_key(body: ApiKeyBody, key: dict[str, Any]) -> dict[str, Any]:
+    """Return those members of a key that a body has, in its order."""
+    return {name: key[name] for name in body.fields if name in key}
+
+
 def fetch_api_keys() -> list[dict[str, Any]]:
     """Return all API keys of the workspace, oldest first."""
     sql = f"SELECT {KEY_COLUMNS} FROM api_keys WHERE tenant = ? ORDER BY seq"  # noqa: S608 (constants only)
@@ -101,19 +111,15 @@ def fetch_api_keys() -> list[dict[str, Any]]:
 
 
 def insert_api_key(key: dict[str, Any]) -> dict[str, Any]:
-    """Store a new API key, and return it with its raw key."""
+    """Store a new API key, and return what the answer says of it, its raw key included; inside a transaction."""
     raw_key = make_raw_key()
     permissions = [permission for permission in PERMISSIONS if permission in key["permissions"]]
-    created = {
-        "id": random_id("apikey"),
-        "name": key["name"],
-        "rawKey": raw_key,
-        "permissions": permissions,
-        "createdAt": utc_now(),
-    }
-    sql = "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at) VALUES (?, ?, ?, ?, ?, ?)"
-    execute(sql, g.tenant, created["id"], key["name"], hash_key(raw_key), to_json(permissions), created["createdAt"])
-    return created
+    sql = (
+        "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
+        f" RETURNING {KEY_COLUMNS}"
+    )
+    row = fetch_one(sql, g.tenant, random_id("apikey"), key["name"], hash_key(raw_key), to_json(permissions), utc_now())
+    return dump_key(CreatedApiKeyBody(), {**key_summary(row), "rawKey": raw_key})
 
 
 def deactivate_stored_key(id: str) -> dict[str, Any]:
@@ -124,9 +130,7 @@ def deactivate_stored_key(id: str) -> dict[str, Any]:
     )
     with transaction():  # RETURNING alone commits only when its rows are read to the end
         row = fetch_one(sql, utc_now(), g.tenant, id)
-    key = key_summary(get_or_404(row, "api-key", id))
-    del key["lastUsedAt"]
-    return key
+    return dump_key(DeactivatedApiKeyBody(), key_summary(get_or_404(row, "api-key", id)))
 
 
 def delete_stored_key(id: str) -> dict[str, bool]:

@@ -33,7 +33,7 @@ class ValidationBody(Body):
     min = Number("Least number", allow_none=True)
     max = Number("Greatest number", allow_none=True)
     pattern = string_field("Regular expression (RE2 syntax) that texts must contain a match of", required=False, longest=1000)
-    unique = Flag("No two records or variants may hold the same value in the same scope; empty texts and arrays do not count")
+    unique = Flag("No two records or variants may hold the same value in the same scope; empty values do not count")
 
     @ma.validates_schema
     def check_rules(self, data: dict[str, Any], **_: Any) -> None:

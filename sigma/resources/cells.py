@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from sigma.http.strict_json import NumberError, format_value, is_same, parse_json, to_json
 from sigma.resources.model import load_object
 from sigma.resources.rules import AttributeRules
+from sigma.resources.value_checks import expectation
 from sigma.resources.values import is_empty
 
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
@@ -103,9 +104,9 @@ class Cells(NamedTuple):
         try:
             value = READERS[kind](cell) if isinstance(cell, str) and kind in READERS else cell
         except NumberError as error:
-            raise ValueError(f"{self.expectation} {error.expected}, got {format_value(cell)}") from None
+            raise self.error(f"{error.expected}, got {format_value(cell)}") from None
         if type(value) not in self.rules.types and not isinstance(cell, list | dict):
-            raise ValueError(f"{self.expectation} type '{kind}', got {format_value(cell)}")
+            raise self.error(f"type '{kind}', got {format_value(cell)}")
         return value
 
     def read_option(self, name: str) -> str:
@@ -115,13 +116,12 @@ class Cells(NamedTuple):
         ids = self.labelled.get(name, [])
         if len(ids) != 1:
             wanted = "an id or alias, because several have this label" if ids else "the id, alias or label of an option"
-            raise ValueError(f"{self.expectation} {wanted}, got {format_value(name)}")
+            raise self.error(f"{wanted}, got {format_value(name)}")
         return ids[0]
 
-    @property
-    def expectation(self) -> str:
-        """How what is said of a cell begins."""
-        return f"Attribute '{self.rules.alias}' expects"
+    def error(self, expected: str) -> ValueError:
+        """Return the error that says what is expected in place of a cell."""
+        return ValueError(expectation(self.rules.alias, expected))
 
 
 def cells_of(rules: AttributeRules) -> Cells:

@@ -11,7 +11,7 @@ from sigma.database import fetch_one, snapshot
 from sigma.http.errors import get_or_404
 from sigma.http.strict_json import JSON_TYPES, format_value, to_json
 from sigma.resources.model import fetch_attribute_texts, load_object, require_existing
-from sigma.resources.value_checks import ATTRIBUTE_TYPES, find_target, value_checks
+from sigma.resources.value_checks import ATTRIBUTE_TYPES, expectation, find_target, value_checks
 from sigma.resources.values import ScopeKey, Scopes, by_scope, is_empty, scope_key
 
 
@@ -33,17 +33,15 @@ class AttributeRules(NamedTuple):
     def value_problem(self, value: Any) -> str | None:
         """Say what is wrong with a value, or None."""
         if not self.is_multiple:
-            problem = self.single_problem(value)
-        elif not isinstance(value, list):
-            problem = f"an array of type '{self.kind}', got '{JSON_TYPES[type(value)]}'"
-        else:
-            problem = next(filter(None, map(self.single_problem, value)), None)
-        return problem and f"Attribute '{self.alias}' expects {problem}"
+            return self.single_problem(value)
+        if not isinstance(value, list):
+            return expectation(self.alias, f"an array of type '{self.kind}', got '{JSON_TYPES[type(value)]}'")
+        return next(filter(None, map(self.single_problem, value)), None)
 
     def single_problem(self, value: Any) -> str | None:
-        """Say what is expected in place of a value, or of one of several, or None."""
+        """Say what is wrong with a value, or with one of several, or None."""
         if type(value) not in self.types:  # isinstance() would take true for a number
-            return f"type '{self.kind}', got '{JSON_TYPES[type(value)]}'"
+            return expectation(self.alias, f"type '{self.kind}', got '{JSON_TYPES[type(value)]}'")
         for check in self.checks:
             if problem := check(value):
                 return problem

@@ -14,7 +14,7 @@ from sigma.database import execute, snapshot, sql_function
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
-from sigma.http.fields import Body, Items, Reference, described, string_field
+from sigma.http.fields import Body, Items, Reference, bound_field, described, string_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of, query_parameter
 from sigma.http.strict_json import to_json
 from sigma.resources.entities import entity_page
@@ -26,12 +26,6 @@ from sigma.resources.search_criteria import AttributeCriteria, CriterionBody, ma
 blueprint = ApiBlueprint("Search", "Finding records by their values.")
 
 MAX_WORDS = 1000  # characters; each word is looked for in every record
-
-
-def bound_field(description: str, least: int, most: int, example: int) -> fields.Integer:
-    """A whole number in a range."""
-    rule = validate.Range(least, most, error="Expected a whole number from {min} to {max}")
-    return fields.Integer(strict=True, allow_none=True, validate=rule, metadata=described(description, example))
 
 
 class SearchBody(Body):
@@ -262,7 +256,7 @@ def search_full_text(body: dict[str, Any]) -> Response:
 @requires("read")
 @blueprint.doc(
     parameters=[
-        {**query_parameter("q", "The words, in any order; each may be part of a longer one"), "example": "cap"},
+        {**query_parameter("q", "The words, in any order; each may be part of a longer one"), "example": "coastal"},
         query_parameter("query", "The same as q, which goes before it"),
         query_parameter("schemaId", "Only of this schema"),
         *PAGE_PARAMETERS,

@@ -57,12 +57,13 @@ class ResolvedVariantBody(VariantBody):
         required=True,
         example={
             "sku": [{"scope": {}, "value": "CW-101"}],
+            "ean": [{"scope": {}, "value": "9520000013158"}],
             "size": [{"scope": {}, "value": "S"}],
             "product-name": [{"scope": {}, "value": "Coastal Windbreaker"}],
         },
     )
     overriddenAttributes = Items(
-        fields.String(), "Aliases of what is set on the variant itself", required=True, example=["sku", "size"]
+        fields.String(), "Aliases of what is set on the variant itself", required=True, example=["sku", "ean", "size"]
     )
     inheritedAttributes = Items(
         fields.String(), "Aliases of what is taken from above it", required=True, example=["product-name"]

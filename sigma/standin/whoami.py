@@ -1,6 +1,5 @@
 """Whose credential it is, and what it may call."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from sigma.http.credentials import Caller, unauthorized
 from sigma.http.fields import Body, Flag, Items, described, dict_field, enum_field, id_field, string_field
 from sigma.http.responses import NO_STORE
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
-from sigma.resources.api_keys import ApiKeyBody
+from sigma.resources.ledger import KeyLedgerBody, find_ledger
 from sigma.resources.users import UserBody
 
 blueprint = ApiBlueprint(
@@ -29,11 +28,11 @@ class WorkspaceBody(Body):
     name = string_field("The workspace's name")
 
 
-class HeldKeyBody(ApiKeyBody):
+class HeldKeyBody(KeyLedgerBody):
     """The API key that was presented, without its secret."""
 
     class Meta(Body.Meta):
-        fields = ("id", "name", "permissions")
+        fields = ("id", "name", "permissions", "permissionUse", "refused", "unused")
 
 
 class SignedInUserBody(UserBody):
@@ -67,7 +66,14 @@ class WhoamiBody(Body):
         HeldKeyBody,
         metadata=described(
             "The API key; absent for a user",
-            {"id": "apikey-sync-prod", "name": "Shopify Sync - Production", "permissions": ["read", "update-data"]},
+            {
+                "id": "apikey-sync-prod",
+                "name": "Shopify Sync - Production",
+                "permissions": ["read", "update-data"],
+                "permissionUse": {"read": "2026-03-08T10:00:11.200Z", "update-data": "2026-03-08T10:00:12.450Z"},
+                "refused": {"delete-data": {"count": 3, "lastAt": "2026-03-08T09:12:44.031Z"}},
+                "unused": [],
+            },
         ),
     )
     user = fields.Nested(SignedInUserBody, metadata={"description": "The user; absent for an API key"})
@@ -83,7 +89,7 @@ def describe_routes(caller: Caller) -> Iterator[dict[str, Any]]:
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield {
                 "method": method,
-                "path": re.sub("<([a-z_]+)>", r"{\1}", rule.rule),
+                "path": rule.template,  # type: ignore[attr-defined]
                 "permission": access.permission,
                 "roleFlag": access.flag,
                 "allowed": may_call(caller, access),
@@ -95,17 +101,13 @@ def describe_routes(caller: Caller) -> Iterator[dict[str, Any]]:
 @blueprint.response(200, WhoamiBody)
 def get_caller() -> Any:
     """Say whose credential this is, and which routes it may call; the credential itself is never shown."""
-    row = fetch_one(
-        "SELECT w.name, k.name FROM workspaces w LEFT JOIN api_keys k ON k.tenant = w.id AND k.id = ? WHERE w.id = ?",
-        *(g.caller.id, g.tenant),
-    )
-    workspace, key = row or (None, None)
+    workspace = fetch_one("SELECT id, name FROM workspaces WHERE id = ?", g.tenant)
+    key = find_ledger(g.caller.id) if g.caller.is_key else None
     if workspace is None or (g.caller.is_key and key is None):
         raise unauthorized("This credential was removed a moment ago")
-    caller: dict[str, Any] = {"kind": "user", "workspace": {"id": g.tenant, "name": workspace}}
+    caller: dict[str, Any] = {"kind": "user", "workspace": dict(zip(("id", "name"), workspace, strict=True))}
     if g.caller.is_key:
-        caller["kind"] = "api-key"
-        caller["key"] = {"id": g.caller.id, "name": key, "permissions": g.caller.permissions}
+        caller |= {"kind": "api-key", "key": key}
     else:
         caller["user"] = {**g.caller.user, "roleFlags": {flag: g.caller.role_says(flag) for flag in ROLE_FLAGS}}
     return {**caller, "routes": list(describe_routes(g.caller))}, 200, NO_STORE

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from browser import Page, chromium, host
 from processes import EXAMPLE_KEY, serving
+from proxy import proxying
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from test_openapi import OPERATIONS
@@ -76,6 +77,23 @@ def test_under_whatever_name_the_docs_show_all_and_ask_nobody_else(browser, serv
     assert {host(url) for url in requests} == {host(docs.url)}
     assert {"/docs", "/docs/swagger-ui.css", "/openapi.json", "/api/v1/healthz"} <= {urlsplit(url).path for url in requests}
     assert docs.messages() == []
+
+
+@pytest.mark.parametrize("said", [{}, {"X_Forwarded_Prefix": "/pim"}], ids=["without a word", "said"])
+@pytest.mark.parametrize("proxies", ["0", "1"])
+def test_below_a_path_that_a_proxy_takes_off_the_docs_reach_the_service(browser, template, tmp_path, proxies, said):
+    shutil.copy(template, tmp_path / "sigma.db")
+    with serving(tmp_path / "sigma.db", SIGMA_PROXIES=proxies) as server, proxying(server.port, **said) as (url, paths):
+        docs = Docs(browser, url).open()
+        assert docs.execute("get_health") == (200, {"status": "ok"})
+        docs.authorize("apiKey", EXAMPLE_KEY)
+        assert docs.execute("get_record", id="ent-coastal-wb")[0] == 200
+        assert {asked.startswith(f"{url}/") for asked in docs.requests()} == {True}
+        assert "/pim/api/v1/records/ent-coastal-wb" in paths
+        assert docs.text(".info .link") == "openapi.json"
+        assert docs.messages() == []
+        browser.get(f"{url}/")
+        assert browser.current_url == f"{url}/docs"
 
 
 def test_a_link_cannot_make_the_page_show_another_document(docs):

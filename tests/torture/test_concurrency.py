@@ -1,6 +1,7 @@
 """Many clients at once, through processes that share nothing but the database."""
 
 import itertools
+import json
 import random
 import shutil
 import threading
@@ -78,6 +79,32 @@ def test_the_last_use_of_a_key_never_goes_back_while_two_servers_use_it(servers)
         assert all(use.result() for use in uses)
     assert seen == sorted(seen)
     assert len(set(seen)) >= SECONDS - 1  # about one a second, however many the uses
+
+
+def test_what_a_key_is_refused_is_counted_exactly_while_others_write(servers):
+    made, headers = servers[0].make_key("read")
+    until = time.monotonic() + SECONDS
+
+    def refuse(number):
+        with servers[number % 2].connect() as connection:
+            return [send(connection, "DELETE", "/records/ent-both", headers=headers)[0] for _ in range(50)]
+
+    def write(server):
+        with server.connect() as connection:
+            while time.monotonic() < until:
+                role = {"name": f"{time.monotonic()}"}
+                assert send(connection, "PUT", "/roles/role-editor", role, server.authorization)[0] == 200
+
+    with ThreadPoolExecutor(WRITERS + 2) as pool:
+        writers = [pool.submit(write, server) for server in servers]
+        assert set(itertools.chain.from_iterable(pool.map(refuse, range(WRITERS)))) == {403}
+        for writer in writers:
+            writer.result()
+    for server in servers:
+        with server.connect() as connection:
+            connection.request("GET", "/standin/keys", headers=server.authorization)
+            (told,) = [key for key in json.load(connection.getresponse()) if key["id"] == made["id"]]
+        assert told["refused"] == {"delete-data": {"count": 50 * WRITERS, "lastAt": told["lastUsedAt"]}}
 
 
 def writes(server, prefix):

@@ -19,7 +19,6 @@ from proxy import proxying
 from test_clients import install_from_npm, run
 
 JAR = Path(openapi_generator_cli.__file__).with_name("openapi-generator.jar")
-BESIDE_PYTHON = Path(sys.executable).parent  # node and go
 FOR_TYPESCRIPT = ["axios@1.21.1", "typescript@5.9.3", "@types/node@24.12.2"]
 FOR_ORVAL = [
     *("orval@8.38.0", "@tanstack/react-query@5.108.0", "react@19.3.1", "@types/react@19.3.0", "swr@2.5.1", "zod@4.6.7"),
@@ -129,7 +128,7 @@ except ApiException as refused:
 def test_a_client_in_python_works(proxy, tmp_path):
     generate(tmp_path, f"{proxy}/openapi.json", "python", ".", packageName="sigma_pim")
     (tmp_path / "story.py").write_text(PYTHON_STORY, encoding="utf-8")
-    assert run(sys.executable, "story.py", cwd=tmp_path) == ""
+    assert run(sys.executable, "-W", "error", "story.py", cwd=tmp_path) == ""
 
 
 GO_STORY = """
@@ -209,8 +208,8 @@ def test_a_client_in_go_is_vetted_and_works(proxy, tmp_path):
     (folder / "story").mkdir()
     (folder / "story/main.go").write_text(GO_STORY, encoding="utf-8")
     offline = {"GOFLAGS": "-mod=mod", "GOPROXY": "off", "GOTOOLCHAIN": "local", "GOTELEMETRY": "off"}
-    assert run(BESIDE_PYTHON / "go", "vet", "./...", cwd=folder, **offline) == ""
-    assert run(BESIDE_PYTHON / "go", "run", "./story", cwd=folder, **offline) == ""
+    assert run("go", "vet", "./...", cwd=folder, **offline) == ""
+    assert run("go", "run", "./story", cwd=folder, **offline) == ""
 
 
 JAVA_STORY = """
@@ -332,12 +331,11 @@ withFetch().then(withAxios).catch((error) => { console.error(error); process.exi
 
 def compile_and_run(folder, programs):
     """Compile a story and all files in these folders, and run the story."""
-    path = f"{BESIDE_PYTHON}{os.pathsep}{os.environ['PATH']}"
     options = {"compilerOptions": COMPILER, "include": ["**/*.ts"], "exclude": ["node_modules", "built"]}
     (folder / "tsconfig.json").write_text(json.dumps(options), encoding="utf-8")
-    assert run(programs / "tsc", cwd=folder, PATH=path) == ""
+    assert run(programs / "tsc", cwd=folder) == ""
     (folder / "built/package.json").write_text('{"type": "commonjs"}', encoding="utf-8")
-    assert run(BESIDE_PYTHON / "node", "built/story.js", cwd=folder) == ""
+    assert run("node", "built/story.js", cwd=folder) == ""
 
 
 def test_clients_in_typescript_compile_and_work(proxy, tmp_path):
@@ -396,7 +394,7 @@ story().catch((error) => { console.error(error); process.exit(1); });
 def test_what_orval_makes_compiles_and_works(telling_proxy, tmp_path):
     programs = install_from_npm(tmp_path, *FOR_TYPESCRIPT, *FOR_ORVAL)
     (tmp_path / "orval.config.mjs").write_text(ORVAL.replace("DOCUMENT", f"{telling_proxy}/openapi.json"), encoding="utf-8")
-    said = run(BESIDE_PYTHON / "node", programs / "orval", "--config", "orval.config.mjs", cwd=tmp_path)
+    said = run(programs / "orval", "--config", "orval.config.mjs", cwd=tmp_path)
     assert said.count("ready to use orval") == 5, said
     (tmp_path / "story.ts").write_text(ORVAL_STORY, encoding="utf-8")
     compile_and_run(tmp_path, programs)

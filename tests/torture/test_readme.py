@@ -6,13 +6,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
-from processes import FLASK, ROOT, environment, flask, serving
+from processes import EXAMPLE_KEY, FLASK, ROOT, environment, flask, serving
 
 import app as service
 from sigma import database as database_module
@@ -82,6 +83,35 @@ def test_the_story_of_the_readme_goes_as_it_says(server, tmp_path):
     assert told == STORY
 
 
+# What comes of a call after each of the README's faults: what is called, and what the statuses are from then on.
+SPOILED = [
+    ("POST", "/records", [429, 429, 201, 201]),
+    ("GET", "/roles", [200] * 20 + [401, 401]),
+    ("GET", "/roles", [200]),
+    ("GET", "/records/ent-coastal-wb", [503, 503, 503]),
+]
+
+
+def test_the_faults_of_the_readme_do_what_it_says(server):
+    script = block("sh", "FAULTS=").replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
+    beginning, *lines = re.split(r"\n+(?=fault |curl )", script)
+    key = {"X-Sigma-ApiKey": EXAMPLE_KEY}
+    outcomes = iter(SPOILED)
+    for line in lines:
+        done = subprocess.run(["bash", "-eu", "-c", f"{beginning}\n{line}"], capture_output=True, text=True, check=True)
+        if line.startswith("fault"):
+            method, path, expected = next(outcomes)
+            body, begun = {"schemaId": "schema-apparel", "values": {}} if method == "POST" else None, time.monotonic()
+            calls = [server.call(method, path, body, key) for _ in expected]
+            assert [status for status, *_ in calls] == expected, line
+            assert {headers.get("Retry-After") for status, headers, _ in calls if status == 429} <= {"2"}
+            assert (time.monotonic() - begun >= 2) or "delayMs" not in line
+        elif "DELETE" not in line:
+            assert json.loads(done.stdout) == [{"on": "GET /records/{id}", "status": 503, "hits": 3}]
+    assert list(outcomes) == []
+    assert server.call("GET", "/records/ent-coastal-wb", None, key)[0] == 200
+
+
 def test_the_snippet_of_the_readme_works(tmp_path):
     snippet = block("python", "create_app").replace("/tmp/my-tests.db", str(tmp_path / "tests.db"))
     done = subprocess.run([sys.executable, "-W", "error", "-c", snippet], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -136,7 +166,7 @@ def test_a_deployment_is_managed_as_the_readme_says(tmp_path):
         assert done.returncode == 0, (line, done.stderr)
         id = next(iter(re.findall("apikey-[0-9a-f]{16}", done.stdout)), id)
         outputs.append(done.stdout)
-    assert len(lines) == 15
+    assert len(lines) == 17
     assert all(outputs)
 
 

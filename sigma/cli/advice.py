@@ -1,0 +1,148 @@
+"""`flask keys advise` and `flask keys needs`: the fewest permissions with which an integration works."""
+
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any, TextIO
+from urllib.parse import unquote
+
+import click
+from flask import current_app, g
+from flask.cli import with_appcontext
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+
+from sigma.cli.console import Output, format_table, printable, prints_output, workspace_option
+from sigma.database import fetch_one
+from sigma.http.access import Access
+from sigma.http.errors import ApiError, get_or_404
+from sigma.permissions import PERMISSIONS
+from sigma.resources.ledger import find_ledger
+
+
+def create_command(name: str, permissions: Iterable[str], *more: str) -> str:
+    """Return the command that makes a key."""
+    options = (word for permission in permissions for word in ("--permission", permission))
+    return shlex.join(["flask", "keys", "create", "--name", printable(name), *options, *more])
+
+
+def time_since(moment: str) -> str:
+    """Return how long ago a time was, in its largest unit: 40 days."""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if (count := int(seconds // length)) > 0:
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"
+
+
+def describe_use(key: dict[str, Any], since: str) -> Iterator[str]:
+    """Yield a sentence for each permission that a key holds, and for each that it was refused for want of."""
+    for permission in key["permissions"]:
+        if permission in key["unused"]:
+            yield f"{permission} was never used in {time_since(since)}"
+        else:
+            yield f"{permission} was last used {time_since(key['permissionUse'][permission])} ago"
+    for permission, refused in key["refused"].items():
+        times = "once" if refused["count"] == 1 else f"{refused['count']} times"
+        wanted = "a session, which no key can stand for," if permission == "session" else permission
+        yield f"{wanted} was refused {times}, last {time_since(refused['lastAt'])} ago"
+
+
+def advise(key: dict[str, Any]) -> tuple[str, str | None]:
+    """Return what to do about a key, and the command that does it, if there is one."""
+    used, where = [name for name in key["permissions"] if name not in key["unused"]], ("--workspace", g.tenant)
+    if not key["active"]:
+        return "It is deactivated. When nothing needs it any more:", shlex.join(["flask", "keys", "delete", key["id"], *where])
+    if not used:
+        return "If nothing is to use it any more:", shlex.join(["flask", "keys", "deactivate", key["id"], *where])
+    if not key["unused"]:
+        return "It used all that it holds; a smaller key would not do.", None
+    return "A key that holds only what this one used:", create_command(key["name"], used, *where)
+
+
+@click.command("advise")
+@with_appcontext
+@click.argument("id")
+@prints_output
+@workspace_option
+def advise_key(id: str) -> Output:
+    """Say which permissions an API key used, which it never used and which it lacked, and how to make a smaller key.
+
+    Example: flask keys advise apikey-0123456789abcdef
+    """
+    key = get_or_404(find_ledger(id), "api-key", id)
+    sql = "SELECT ledger_from, ifnull(ledger_from, created_at) FROM api_keys WHERE tenant = ? AND id = ?"
+    ledger_from, since = fetch_one(sql, g.tenant, id)
+    findings, (advice, command) = list(describe_use(key, since)), advise(key)
+    if ledger_from:
+        findings.append(f"what it did before {ledger_from} is not known")
+    if lacked := [name for name in key["refused"] if name in PERMISSIONS]:
+        findings.append(f"if it is meant to do what it was refused, it needs a key with {', '.join(lacked)} as well")
+    lines = [
+        f"Key '{id}' ({printable(key['name'])}):",
+        *(f"- {finding}" for finding in findings),
+        advice,
+        *([command] if command else []),
+    ]
+    return Output({**key, "since": since, "findings": findings, "advice": advice, "command": command}, "\n".join(lines))
+
+
+def find_access(method: str, path: str) -> Access:
+    """Return who may call a route, given by a path with ids or with names for them. Raises ApiError 404 or 405."""
+    urls = current_app.url_map.bind("")
+    for root in ("/api/v1", ""):
+        try:
+            rule, _ = urls.match(root + path, method, return_rule=True)
+        except NotFound:
+            continue
+        except MethodNotAllowed as error:
+            methods = sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"})
+            raise ApiError(405, f"There is no {method} of this path, only {', '.join(methods)}") from None
+        access: Access = rule.access  # type: ignore[attr-defined]
+        return access
+    raise ApiError(404, "There is no such path; `flask routes` lists every path")
+
+
+def find_need(line: str) -> dict[str, str | None]:
+    """Return which permission a key needs for a route, and why it can have none that helps."""
+    words = line.split()
+    need: dict[str, str | None] = {"route": " ".join(words), "permission": None, "remark": None, "problem": None}
+    if len(words) != 2:
+        return need | {"problem": "Expected a method and a path, such as: GET /records"}
+    path = unquote(re.sub("^https?://[^/]*|[?#].*", "", words[1]))
+    try:
+        access = find_access(words[0].upper(), path)
+    except ApiError as error:
+        return need | {"problem": error.message}
+    if access.permission == "session":
+        return need | {"problem": access.in_words}
+    if access.permission in PERMISSIONS:
+        return need | {"permission": access.permission}
+    return need | {"remark": access.in_words}
+
+
+@click.command("needs")
+@with_appcontext
+@click.argument("routes", nargs=-1, metavar="[ROUTE]...")
+@click.option("--file", type=click.File(encoding="utf-8"), help="A file with a route in each line, or -; # begins a comment.")
+@prints_output
+def list_needs(routes: tuple[str, ...], file: TextIO | None) -> Output:
+    """Say which permissions a key needs to call these routes, each a method and a path. The exit code is 1 if none will do.
+
+    Example: flask keys needs "POST /records" "GET /schemas/schema-apparel"
+    """
+    if not routes and file is None and not sys.stdin.isatty():
+        file = sys.stdin
+    lines = [*routes, *(line for line in file or () if line.strip() and not line.lstrip().startswith("#"))]
+    if not lines:
+        raise click.UsageError('Expected routes such as "GET /records", as arguments, in a --file or on standard input')
+    needs = list({need["route"]: need for need in map(find_need, lines)}.values())
+    permissions = [name for name in PERMISSIONS if any(need["permission"] == name for need in needs)]
+    problems = [need for need in needs if need["problem"]]
+    table = format_table(
+        *((str(need["route"]), str(need["problem"] or need["remark"] or need["permission"])) for need in needs)
+    )
+    text = f"A key for {'the others' if problems else 'these'} needs: {', '.join(permissions)}"
+    lines = [table, "", text, create_command("NAME", permissions)] if permissions else [table]
+    return Output({"permissions": permissions, "routes": needs}, "\n".join(lines), int(bool(problems)))

@@ -1,0 +1,68 @@
+"""What the ledger of API keys says: which permissions each key used, which it lacked, and which it never used."""
+
+import json
+from typing import Any
+
+from flask import g
+from marshmallow import fields
+
+from sigma.database import execute, fetch_one
+from sigma.http.fields import Body, Items, dict_field, timestamp_field
+from sigma.permissions import PERMISSIONS
+from sigma.resources.api_keys import KEY_COLUMNS, ApiKeyBody, key_summary, permission_field
+
+
+class RefusalBody(Body):
+    """How often a key was refused for want of one permission."""
+
+    count = fields.Integer(required=True, metadata={"description": "How many calls were refused", "example": 3})
+    lastAt = timestamp_field("When that happened last")
+
+
+class KeyLedgerBody(ApiKeyBody):
+    """An API key as it is listed, and what it was used for."""
+
+    permissionUse = dict_field(
+        "When the key last used each permission, right to a second; those that it never used are absent",
+        "PermissionUse",
+        timestamp_field("When it was last used"),
+        required=True,
+    )
+    refused = dict_field(
+        "What the key was refused for want of: a permission, or a session",
+        "Refusals",
+        fields.Nested(RefusalBody),
+        required=True,
+    )
+    unused = Items(permission_field(), "The permissions that the key holds and never used", required=True)
+
+
+def in_published_order(by_permission: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known by permission, in the order of the catalogue; what is none of it, such as a session, comes last."""
+    return {name: by_permission[name] for name in (*PERMISSIONS, *by_permission) if name in by_permission}
+
+
+def ledger_summary(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Return a key with its ledger, from its row of KEY_COLUMNS, permission_use, refused."""
+    *columns, permission_use, refused = row
+    key, use = key_summary(tuple(columns)), json.loads(permission_use)
+    unused = [permission for permission in key["permissions"] if permission not in use]
+    return {
+        **key,
+        "permissionUse": in_published_order(use),
+        "refused": in_published_order(json.loads(refused)),
+        "unused": unused,
+    }
+
+
+def fetch_ledgers() -> list[dict[str, Any]]:
+    """Return all API keys of the workspace with their ledgers, oldest first."""
+    sql = f"SELECT {KEY_COLUMNS}, permission_use, refused FROM api_keys WHERE tenant = ? ORDER BY seq"  # noqa: S608
+    return [ledger_summary(row) for row in execute(sql, g.tenant)]
+
+
+def find_ledger(id: str) -> dict[str, Any] | None:
+    """Return an API key with its ledger; None if there is no such key."""
+    sql = f"SELECT {KEY_COLUMNS}, permission_use, refused FROM api_keys WHERE tenant = ? AND id = ?"  # noqa: S608
+    row = fetch_one(sql, g.tenant, id)
+    return row and ledger_summary(row)

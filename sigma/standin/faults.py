@@ -1,0 +1,180 @@
+"""Faults of one key: answers that a test wants instead of the real ones, to see what its integration does then."""
+
+import json
+import random
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response, after_this_request, current_app, g, request
+from marshmallow import fields, validate
+
+from sigma.database import execute, fetch_one, get_db, transaction
+from sigma.http.access import demo_only
+from sigma.http.credentials import Caller, unauthorized
+from sigma.http.errors import ApiError, get_or_404, raise_for_problems
+from sigma.http.fields import Body, Number, bound_field, described
+from sigma.http.strict_json import format_value, to_json
+from sigma.standin.whoami import blueprint
+
+STATUSES = (401, 403, 404, 409, 422, 429, 500, 503)
+WAITING = (429, 503)  # the statuses that come with Retry-After
+MAX_RULES = 100
+HEADER = "X-Sigma-Fault"
+
+
+class FaultBody(Body):
+    """A rule: which calls of a key are spoiled, and how. Of all rules the first one whose route is called decides."""
+
+    on = fields.String(
+        allow_none=True,
+        metadata=described("The route: method and path as in this document; absent: every route", "POST /records"),
+    )
+    status = fields.Integer(
+        strict=True,
+        allow_none=True,
+        validate=validate.OneOf(STATUSES, error="Expected one of: {choices}"),
+        metadata=described("What is answered; absent: the real answer, after the delay", 429),
+    )
+    retryAfter = bound_field("The seconds in Retry-After, with status 429 or 503; 1 when absent", 1, 86_400)
+    delayMs = bound_field("How many milliseconds the answer is held back", 0, 30_000)
+    after = bound_field("How many calls are answered as always before the first one is spoiled", 0, 10**9)
+    times = bound_field("How many calls are spoiled at most; then all are answered as always again", 1, 10**9)
+    probability = Number(
+        "How likely a call is spoiled; 1 when absent",
+        allow_none=True,
+        validate=validate.Range(0, 1, error="Expected a number from {min} to {max}"),
+    )
+
+
+class StoredFaultBody(FaultBody):
+    """A rule, and how often it has fired."""
+
+    hits = fields.Integer(required=True, metadata=described("How many calls it has spoiled", 2))
+
+
+def _route_shape(text: str) -> str:
+    """Return a method and path in one form, however its parameters are written: {id}, :id or <id>."""
+    method, _, path = text.partition(" ")
+    return f"{method} {re.sub(r'/({[^/]+}|:[^/]+|<[^/]+>)(?=/|$)', '/*', path.removeprefix('/api/v1'))}"
+
+
+def _known_routes() -> dict[str, str]:
+    """Return the routes of the API by their shape, as a rule names them."""
+    rules = [rule for rule in current_app.url_map.iter_rules() if rule.rule.startswith("/api/v1/")]
+    named = (
+        f"{method} {rule.template.removeprefix('/api/v1')}"  # type: ignore[attr-defined]
+        for rule in rules
+        if rule.access.missing is None  # type: ignore[attr-defined]
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    )
+    return {_route_shape(name): name for name in named}
+
+
+def _rule_problems(rules: list[dict[str, Any]], routes: dict[str, str]) -> Iterator[str]:
+    if len(rules) > MAX_RULES:
+        yield f"body: Expected at most {MAX_RULES} items, got {len(rules)}"
+    for index, rule in enumerate(rules[:MAX_RULES]):
+        if "on" in rule and _route_shape(rule["on"]) not in routes:
+            expected = "Expected the method and path of a route of the API, such as 'PUT /records/{id}'"
+            yield f"[{index}].on: {expected}, got {format_value(rule['on'])}"
+        if not {"status", "delayMs"} & rule.keys():
+            yield f"[{index}]: Expected `status` or `delayMs`, or both"
+        if "retryAfter" in rule and rule.get("status") not in WAITING:
+            yield f"[{index}].retryAfter: Expected only with status {' or '.join(map(str, WAITING))}"
+
+
+def _find_key(id: str) -> tuple[str, bool]:
+    """Return the workspace of an API key of the demo or a test, and whether it is active. Raises ApiError 404."""
+    row = fetch_one(
+        "SELECT w.id, k.is_active FROM workspaces w JOIN api_keys k ON k.tenant = w.id AND k.id = ?"
+        " WHERE w.is_demo OR w.is_disposable ORDER BY w.is_demo DESC",
+        id,
+    )
+    tenant, is_active = get_or_404(row, "api-key", id)
+    return tenant, bool(is_active)
+
+
+def _fetch_faults(tenant: str, id: str) -> list[dict[str, Any]]:
+    sql = "SELECT body, hits FROM key_faults WHERE tenant = ? AND key_id = ? ORDER BY place"
+    return [{**json.loads(body), "hits": hits} for body, hits in execute(sql, tenant, id)]
+
+
+def _count_call(caller: Caller, route: str) -> dict[str, Any] | None:
+    """Return the rule that spoils a call, if one does, and count it: in one transaction, so that it holds for all processes."""
+    whose = caller.tenant, caller.id
+    with transaction():
+        row = fetch_one(
+            "SELECT place, body, calls, hits FROM key_faults"
+            " WHERE tenant = ? AND key_id = ? AND ifnull(route, ?) = ? ORDER BY place LIMIT 1",
+            *(*whose, route, route),
+        )
+        if row is None:
+            return None
+        place, body, calls, hits = row
+        fault: dict[str, Any] = json.loads(body)
+        is_due = calls >= fault.get("after", 0) and hits < fault.get("times", hits + 1)
+        is_hit = is_due and random.random() < fault.get("probability", 1)  # noqa: S311 (nobody gains by guessing it)
+        sql = "UPDATE key_faults SET calls = calls + 1, hits = hits + ? WHERE tenant = ? AND key_id = ? AND place = ?"
+        execute(sql, is_hit, *whose, place)
+    return fault if is_hit else None
+
+
+def _mark_response(response: Response) -> Response:
+    response.headers[HEADER] = "1"
+    return response
+
+
+def inject_fault(caller: Caller) -> None:
+    """Delay or refuse a call, if a fault of its key says so. Raises ApiError."""
+    route: Any = request.url_rule
+    method = "GET" if request.method == "HEAD" else request.method
+    fault = _count_call(caller, f"{method} {route.template.removeprefix('/api/v1')}")
+    if fault is None:
+        return
+    after_this_request(_mark_response)
+    time.sleep(fault.get("delayMs", 0) / 1000)
+    if status := fault.get("status"):
+        g.is_fault = True
+        message = f"A fault of API key '{caller.id}', set by PUT /standin/keys/{caller.id}/faults, refused this call"
+        if status == 401:
+            raise unauthorized(message)
+        raise ApiError(status, message, headers={"Retry-After": str(fault.get("retryAfter", 1))} if status in WAITING else None)
+
+
+@blueprint.get("/keys/<id>/faults")
+@demo_only
+@blueprint.response(200, StoredFaultBody(many=True))
+def list_key_faults(id: str) -> list[dict[str, Any]]:
+    """List the faults of an API key in their order, each with how often it has fired."""
+    return _fetch_faults(_find_key(id)[0], id)
+
+
+@blueprint.put("/keys/<id>/faults")
+@demo_only
+@blueprint.arguments(FaultBody(many=True))
+@blueprint.response(200, StoredFaultBody(many=True))
+@blueprint.errors("CONFLICT")
+def replace_key_faults(rules: list[dict[str, Any]], id: str) -> list[dict[str, Any]]:
+    """Replace the faults of an API key: calls that are delayed or refused although the key may make them. Counts begin anew."""
+    routes = _known_routes()
+    raise_for_problems(_rule_problems(rules, routes))
+    named = [rule | ({"on": routes[_route_shape(rule["on"])]} if "on" in rule else {}) for rule in rules]
+    with transaction():
+        tenant, is_active = _find_key(id)
+        if not is_active:
+            raise ApiError(409, f"API key '{id}' is deactivated: all its calls are refused anyway")
+        execute("DELETE FROM key_faults WHERE tenant = ? AND key_id = ?", tenant, id)
+        rows = ((tenant, id, place, to_json(rule)) for place, rule in enumerate(named))
+        get_db().executemany("INSERT INTO key_faults (tenant, key_id, place, body) VALUES (?, ?, ?, ?)", rows)
+        return _fetch_faults(tenant, id)
+
+
+@blueprint.delete("/keys/<id>/faults")
+@demo_only
+@blueprint.response(204)
+def delete_key_faults(id: str) -> None:
+    """Remove the faults of an API key: all its calls are answered as always again."""
+    with transaction():
+        execute("DELETE FROM key_faults WHERE tenant = ? AND key_id = ?", _find_key(id)[0], id)

@@ -1,0 +1,208 @@
+"""The journal of requests: the last ones to the API in the memory of this process, and why each was answered as it was."""
+
+import math
+import sqlite3
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+from flask import Response, current_app
+
+from sigma.http.access import Route, holds_demo
+from sigma.http.app import ApiRequest
+from sigma.http.bodies import waiting_for_client
+from sigma.http.credentials import Caller
+from sigma.http.ignored_query import ignored_names
+from sigma.http.masking import mask_body, mask_query, mask_text, redact
+from sigma.http.stamps import format_time
+from sigma.http.strict_json import to_json
+
+PATHS = ("/api/v1", "//api/v1")  # the second is an easy mistake
+MAX_ENTRIES = 500
+MAX_TEXT = 10_000  # bytes of a body, characters of a path or query, that are kept
+
+# Where the order of the checks ended, by the code of the refusal. NOT_FOUND is `path` or `missing`, and the rest `server`.
+STEPS = {
+    "METHOD_NOT_ALLOWED": "method",
+    "RATE_LIMITED": "throttle",
+    "UNAUTHORIZED": "credential",
+    "PERMISSION_DENIED": "permission",
+    "LIMIT_EXCEEDED": "permission",
+    "PAYLOAD_TOO_LARGE": "size",
+    "UNSUPPORTED_MEDIA_TYPE": "body",
+    "VALIDATION_ERROR": "body",
+    "CONFLICT": "conflict",
+    "TRANSITION_ERROR": "transition",
+}
+
+
+class Entry(NamedTuple):
+    """A request and its answer: what it takes to describe them, when somebody asks for it."""
+
+    id: str
+    at: float
+    took: float
+    method: str
+    path: str
+    query: bytes
+    route: Route | None
+    status: int
+    refusal: tuple[str, str] | None  # code and message
+    is_fault: bool
+    caller: Caller | None
+    request_body: bytes | None
+    response_body: bytes | bytearray | None
+
+    @property
+    def step(self) -> str | None:
+        """Where the order of the checks ended; None if the request passed them all."""
+        if self.refusal is None or self.is_fault:
+            return "fault" if self.is_fault else None
+        if self.refusal[0] == "NOT_FOUND":
+            return "missing" if self.route else "path"
+        return STEPS.get(self.refusal[0], "server")
+
+    @property
+    def needed(self) -> str | None:
+        """What this caller needed: a user a flag of the role or just to be signed in, everybody else a permission."""
+        if self.route is None or not self.route.access.is_announced:
+            return None
+        permission, flag = self.route.access[:2]
+        return permission if self.caller is None or self.caller.is_key else flag or "session"
+
+    def describe_caller(self) -> dict[str, Any]:
+        """Return the members that say who called, and what that one held."""
+        if (caller := self.caller) is None:
+            return dict.fromkeys(("workspace", "caller", "needed", "held")) | {"needed": self.needed}
+        kind, held = ("api-key", caller.permissions) if caller.is_key else ("user", caller.role_says("id"))
+        who = {"kind": kind, "id": caller.id, "name": caller.name}
+        return {"workspace": caller.tenant, "caller": who, "needed": self.needed, "held": held}
+
+    def describe(self) -> bytes:
+        """Return the JSON text of the entry, with everything secret in it masked."""
+        code, message = self.refusal or (None, None)
+        query = self.query.decode()
+        names = [name for name, _ in parse_qsl(query, keep_blank_values=True, errors="replace")]
+        described = {
+            "id": self.id,
+            "at": format_time(self.at),
+            "method": mask_text(self.method),
+            "path": mask_text(self.path),
+            "query": mask_query(query),
+            "ignored": list(map(mask_text, ignored_names(self.route, names))) if self.route else [],
+            "route": self.route.template if self.route else None,
+            "status": self.status,
+            "code": code,
+            "message": message and mask_text(message),
+            "ms": round(self.took, 1),
+            **self.describe_caller(),
+            "step": self.step,
+            "requestBody": mask_body(self.request_body, MAX_TEXT) if self.request_body else None,
+            "responseBody": mask_body(bytes(self.response_body), MAX_TEXT) if self.response_body else None,
+        }
+        return redact(to_json(described)).encode("utf-8", "replace")  # half of a surrogate pair, once escaped, is no text
+
+
+def _read_unread(asked: ApiRequest) -> bytes:
+    """Return the beginning of a body that the request was refused, or answered, without reading."""
+    length = asked.environ.get("CONTENT_LENGTH", "")
+    if length == "0" or "HTTP_EXPECT" in asked.environ:  # the client sends it only when it is asked to
+        return b""
+    has_end = asked.environ.get("wsgi.input_terminated", False)  # by itself; else reading on would wait for the next request
+    with waiting_for_client(asked.id):
+        data: bytes = asked.environ["wsgi.input"].read(
+            min(int(length), MAX_TEXT + 1) if length.isdecimal() else (MAX_TEXT + 1) * has_end
+        )
+    return data
+
+
+def _copy_beginning(parts: Any, kept: bytearray) -> Iterator[bytes]:
+    """Yield the parts of a streaming answer, and keep a copy of the first bytes."""
+    with closing(parts):
+        for part in parts:
+            kept += part[: MAX_TEXT + 1 - len(kept)]
+            yield part
+
+
+def _keep_beginning(response: Response) -> bytes | bytearray | None:
+    """Return the first bytes of an answer; of one that is sent part by part, they will be there when they have been sent."""
+    if response.status_code in (204, 304):  # what a view has returned is not sent
+        return None
+    if isinstance(response.response, list):
+        return b"".join(response.response)[: MAX_TEXT + 1]
+    kept = bytearray()
+    response.response = _copy_beginning(response.response, kept)
+    return kept
+
+
+class Journal:
+    """The last requests to the API, beside the demo workspace and in a single process; elsewhere it keeps nothing."""
+
+    def __init__(self) -> None:
+        self.entries: deque[tuple[Any, ...]] = deque(maxlen=MAX_ENTRIES)
+        self.is_kept, self.looked_at = False, -math.inf
+
+    def clear(self) -> None:
+        """Forget all requests, and look anew whether to keep any."""
+        self.entries.clear()
+        self.looked_at = -math.inf
+
+    def look(self, asked: ApiRequest) -> None:
+        """Find out whether requests are to be kept now. To do so once a second costs a deployment nothing."""
+        self.looked_at = asked.began
+        try:
+            self.is_kept = not has_several_processes(asked.environ) and holds_demo()
+        except sqlite3.Error:  # the database does not answer: all stays as it was
+            return
+        if not self.is_kept:
+            self.entries.clear()
+
+    def record(self, asked: ApiRequest, response: Response, known: dict[str, Any]) -> None:
+        """Keep a request to the API, with what is known of it in Flask's `g`.
+
+        It is done with each request, and must not cost it more than a few per cent. So all that can wait, masking too, is
+        done when somebody asks.
+        """
+        if asked.began - self.looked_at > 1:
+            self.look(asked)
+        if not self.is_kept or not asked.path.startswith(PATHS):
+            return
+        environ, body, refusal, caller = asked.environ, asked.body, known.get("refusal"), known.get("caller")
+        if body is None and ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ):
+            body = _read_unread(asked)
+        if caller is not None and caller.role is not None:  # which may be large
+            caller = caller._replace(role={"id": caller.role["id"]})
+        self.entries.append(
+            (
+                asked.id,
+                asked.came_at,
+                asked.took,
+                asked.method[:MAX_TEXT],
+                asked.path[:MAX_TEXT],
+                asked.query_string[:MAX_TEXT],
+                asked.url_rule,
+                response.status_code,
+                refusal and (refusal[0], refusal[1][:MAX_TEXT]),
+                "is_fault" in known,
+                caller,
+                body and body[: MAX_TEXT + 1],
+                None if asked.method == "HEAD" else _keep_beginning(response),
+            )
+        )
+
+    def newest_first(self, after: str | None = None) -> Iterable[Entry]:
+        """Return the entries, or those that are newer than one of them.
+
+        Clients may choose ids, and several requests may have the same. Then those newer than the first of them are returned,
+        so that who asks for what is new misses nothing.
+        """
+        entries = [Entry._make(kept) for kept in list(self.entries)]
+        ids = [entry.id for entry in entries]
+        return reversed(entries[ids.index(after) + 1 :] if after in ids else entries)
+
+
+def has_several_processes(environ: dict[str, Any]) -> bool:
+    """Return whether other processes answer requests, too, of which this one knows nothing."""
+    return current_app.config.get("WORKERS", 1) > 1 or bool(environ.get("wsgi.multiprocess"))

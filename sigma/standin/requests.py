@@ -1,0 +1,179 @@
+"""The routes of the journal: what the last requests to the API were, and why each was answered as it was."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from flask import Response, current_app, request
+from marshmallow import fields
+
+from sigma.http.access import demo_only
+from sigma.http.app import METHODS
+from sigma.http.errors import ApiError, not_found_error
+from sigma.http.fields import Body, Items, described, string_field, timestamp_field
+from sigma.http.masking import mask_text
+from sigma.http.paging import query_number, query_parameter
+from sigma.http.responses import json_response
+from sigma.http.strict_json import format_value
+from sigma.standin.journal import MAX_ENTRIES, MAX_TEXT, Entry, Journal, has_several_processes
+from sigma.standin.whoami import blueprint
+
+NO_SECRETS = "what is secret in it is masked"
+
+
+def nullable_string(description: str, example: str | None = None) -> fields.String:
+    """A string that is always there, and may be null."""
+    return fields.String(required=True, allow_none=True, metadata=described(description, example))
+
+
+class JournalEntryBody(Body):
+    """A request to the API, and why it was answered as it was."""
+
+    id = string_field("The id that the answer had in X-Request-Id", example="5f0c9d3b7a1e2468")
+    at = timestamp_field("When it came")
+    method = string_field("The method", example="DELETE")
+    path = string_field(f"The path; {NO_SECRETS}", example="/api/v1/records/ent-coastal-wb")
+    query = fields.String(required=True, metadata=described(f"The query string as it was sent; {NO_SECRETS}", "updatedSince=1"))
+    ignored = Items(
+        fields.String(), "The parameters in the query that the route does not know", required=True, example=["updatedSince"]
+    )
+    route = nullable_string("The path as in this document; null for one that there is not", "/api/v1/records/{id}")
+    status = fields.Integer(required=True, metadata=described("The status of the answer", 403))
+    code = nullable_string("The code of the error; null for a success", "PERMISSION_DENIED")
+    message = nullable_string("What the error said", "This route needs permission 'delete-data'; the key holds: read")
+    ms = fields.Float(required=True, metadata=described("How many milliseconds it took until the answer began", 1.2))
+    workspace = nullable_string("The caller's workspace; null for a caller who is not known", "ws-demo")
+    caller = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        allow_none=True,
+        metadata=described(
+            "Who called: the kind (api-key or user), id and name; null for a caller who is not known",
+            {"kind": "api-key", "id": "apikey-sync-prod", "name": "Shopify Sync - Production"},
+        ),
+    )
+    needed = nullable_string("What the caller needed: a permission, session, or a flag of the role", "delete-data")
+    held = fields.Raw(
+        required=True,
+        allow_none=True,
+        metadata=described("The permissions of a key, in the published order, or the id of a user's role", ["read"]),
+    )
+    step = nullable_string(
+        "Where the order of the checks ended: path, method, throttle, credential, permission, size, body, missing, conflict, "
+        "transition, fault or server; null if it was not refused",
+        "permission",
+    )
+    requestBody = nullable_string(f"The first {MAX_TEXT} bytes of the request's body as text; {NO_SECRETS}")
+    responseBody = nullable_string(
+        f"The first {MAX_TEXT} bytes of the answer's body as text; {NO_SECRETS}", '{"error":"PERMISSION_DENIED","message":"…"}'
+    )
+
+
+class Filter(NamedTuple):
+    """A parameter by which entries are chosen."""
+
+    pattern: str  # of what it takes
+    expected: str  # the same in words
+    chooses: Callable[[Entry, str], bool]
+    description: str
+
+
+ID = "[A-Za-z0-9][A-Za-z0-9._~-]{0,99}"
+
+FILTERS = {
+    "workspace": Filter(
+        ID,
+        "the id of a workspace",
+        lambda entry, id: entry.caller is not None and entry.caller.tenant == id,
+        "Only of callers of this workspace",
+    ),
+    "key": Filter(
+        ID,
+        "the id of an API key",
+        lambda entry, id: entry.caller is not None and entry.caller.is_key and entry.caller.id == id,
+        "Only of this API key, by its id",
+    ),
+    "status": Filter(
+        "[1-5]([0-9]{2}|xx)",
+        "a status such as 404, or a class such as 4xx",
+        lambda entry, status: status in (str(entry.status), f"{entry.status // 100}xx"),
+        "Only with this status, such as 404, or of this class, such as 4xx",
+    ),
+    "method": Filter(
+        "|".join(METHODS), f"one of {', '.join(METHODS)}", lambda entry, it: entry.method == it, "Only this method"
+    ),
+    "path": Filter(
+        r"[\s\S]{1,500}",
+        "1 to 500 characters of a path",
+        lambda entry, part: part in mask_text(entry.path),
+        "Only where this is a part of the path",
+    ),
+}
+AFTER = Filter(r"[A-Za-z0-9._-]{1,64}", "the id of a request", lambda *_: True, "Only what is newer than this request")
+
+
+def read_parameter(query: Mapping[str, str], name: str, filter: Filter) -> str | None:
+    """Return a parameter of the query string, or None without it. Raises ApiError 400."""
+    text = query.get(name)
+    if text is not None and not re.fullmatch(filter.pattern, text):
+        raise ApiError(400, f"{name}: expected {filter.expected}, got {format_value(text)}")
+    return text
+
+
+def get_journal() -> Journal:
+    """Return the journal. Raises ApiError 409 where it would have only a part of the requests."""
+    if has_several_processes(request.environ):
+        raise ApiError(
+            409,
+            "The journal is in the memory of one process, and several answer requests here, each of which would know only its"
+            " own: start the service with SIGMA_WORKERS=1",
+        )
+    journal: Journal = current_app.extensions["journal"]
+    return journal
+
+
+@blueprint.get("/requests")
+@demo_only
+@blueprint.doc(
+    parameters=[
+        *(query_parameter(name, filter.description) for name, filter in {**FILTERS, "after": AFTER}.items()),
+        query_parameter(
+            "limit", "How many to answer at most", type="integer", minimum=1, maximum=MAX_ENTRIES, default=MAX_ENTRIES
+        ),
+    ]
+)
+@blueprint.response(200, JournalEntryBody(many=True))
+@blueprint.errors("CONFLICT")
+def list_requests() -> Response:
+    """List the last requests to the API, newest first, each with why it was answered as it was."""
+    wanted = {name: read_parameter(request.args, name, filter) for name, filter in FILTERS.items()}
+    after = read_parameter(request.args, "after", AFTER)
+    limit = query_number(request.args, "limit", MAX_ENTRIES, 1, MAX_ENTRIES)
+    chosen = [
+        entry
+        for entry in get_journal().newest_first(after)
+        if all(FILTERS[name].chooses(entry, text) for name, text in wanted.items() if text is not None)
+    ]
+    return json_response(b"[" + b",".join(entry.describe() for entry in chosen[:limit]) + b"]")
+
+
+@blueprint.get("/requests/<id>")
+@demo_only
+@blueprint.response(200, JournalEntryBody)
+@blueprint.errors("CONFLICT")
+def get_request(id: str) -> Response:
+    """Return one request to the API; of several with the same id, the last one."""
+    for entry in get_journal().newest_first():
+        if entry.id == id:
+            return json_response(entry.describe())
+    raise not_found_error("request", id)
+
+
+@blueprint.delete("/requests")
+@demo_only
+@blueprint.response(204)
+@blueprint.errors("CONFLICT")
+def clear_requests() -> None:
+    """Forget all requests so far."""
+    get_journal().clear()
