@@ -23,7 +23,12 @@ export function requestRow(entry, parameters, fresh = "") {
 function address(entry, parameters) {
   return h(
     "a",
-    { class: "path", id: `open-${entry.id}`, href: link(["requests", entry.id], parameters), title: entry.path },
+    {
+      class: "path",
+      id: `open-${entry.at}-${entry.id}`,
+      href: link(["requests", entry.id], parameters),
+      title: entry.path,
+    },
     data(shortPath(entry)),
     entry.query && h("span", { class: "query" }, data(`?${entry.query}`)),
   );
