@@ -11,7 +11,9 @@ export function openDialog(title, build, { isWide = false, mayEscape = () => tru
     dialog,
     build(() => dialog.close(), heading),
   );
+  dialog.mayEscape = mayEscape;
   dialog.addEventListener("cancel", (event) => mayEscape() || event.preventDefault());
+  dialog.addEventListener("keydown", (event) => event.key === "Escape" && !mayEscape() && event.preventDefault());
   dialog.addEventListener("close", () => {
     dialog.remove();
     (document.getElementById(opener?.id) ?? document.querySelector("main h1"))?.focus();
@@ -21,8 +23,9 @@ export function openDialog(title, build, { isWide = false, mayEscape = () => tru
   return dialog;
 }
 
+/** Close what is open, but for what would be lost. */
 export function closeDialogs() {
-  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+  for (const dialog of document.querySelectorAll("dialog")) if (dialog.mayEscape()) dialog.close();
 }
 
 /** Ask before something is done that cannot be undone; what `action` throws is shown in the dialog. */

@@ -39,9 +39,11 @@ export function button(label, click, attributes = {}) {
   return h("button", { type: "button", class: "button", ...attributes, click }, label);
 }
 
+let fields = 0;
+
 /** Return a labelled form field. */
 export function field(label, control, hint) {
-  const id = `field-${(field.count = (field.count ?? 0) + 1)}`;
+  const id = `field-${++fields}`;
   control.id = id;
   if (hint) control.setAttribute("aria-describedby", `${id}-hint`);
   return h(

@@ -5,7 +5,10 @@ import { button, data, field, h, replace, select } from "./dom.js";
 import { describeError } from "./errors.js";
 import { count } from "./format.js";
 import { notify } from "./notices.js";
+import { every } from "./timers.js";
 
+const REFRESH_EVERY = 3000; // milliseconds
+const HINT = "Its calls fail as told here, once its permission is checked; the first rule that fits decides.";
 const STATUSES = [401, 403, 404, 409, 422, 429, 500, 503];
 const RECIPES = [
   ["Too many requests, twice", { status: 429, retryAfter: 2, times: 2 }],
@@ -14,41 +17,40 @@ const RECIPES = [
   ["One in ten fails", { status: 503, probability: 0.1 }],
 ];
 
-/** Return the faults of a key, with what makes new ones. */
-export function faultsOf(key, routes) {
+/** Return the faults of a key, with what makes new ones; how often each has fired is kept right until the signal ends it. */
+export function faultsOf(key, routes, signal) {
   const address = path`standin/keys/${key.id}/faults`;
-  const list = h("div", { "aria-live": "polite" });
+  const list = h("div", { class: "list" });
+  let rules = [];
 
   async function load() {
     try {
-      draw(await get(address));
+      rules = await get(address, signal);
+      replace(list, ruleList(rules, remove));
     } catch (error) {
+      if (!error.status) throw error;
       replace(list, describeError(error));
     }
   }
-  async function save(rules, said) {
-    await (rules.length ? call("PUT", address, { body: rules }) : call("DELETE", address));
+  async function save(changed, said) {
+    const body = changed.map(({ hits, ...rule }) => rule);
+    await (body.length ? call("PUT", address, { body }) : call("DELETE", address));
     notify(said);
     await load();
   }
-  function draw(rules) {
-    const sent = rules.map(({ hits, ...rule }) => rule);
-    const remove = (index) => save(sent.toSpliced(index, 1), "The fault is removed");
-    const add = (rule) => save([...sent, rule], "The fault is set: it counts from the next call on");
-    replace(list, ruleList(rules, remove), recipes(add), ownRule(routes, add));
-  }
+  const add = (rule) => save([...rules, rule], "The fault is set: it counts from the next call on");
+  const remove = (index) => save(rules.toSpliced(index, 1), "The fault is removed");
 
   load();
+  every(REFRESH_EVERY, load, signal);
   return h(
     "section",
     { class: "part faults" },
     h("h2", {}, "Faults on demand"),
-    h(
-      "p",
-      { class: "hint" },
-      "Its calls fail as told here, once its permission is checked; the first rule that fits decides.",
-    ),
+    h("p", { class: "hint" }, HINT),
     list,
+    recipes(add),
+    ownRule(routes, add),
   );
 }
 
@@ -59,7 +61,7 @@ function ruleList(rules, remove) {
       "li",
       {},
       h("span", {}, data(describeRule(rule))),
-      h("span", { class: "hint" }, `fired ${count(rule.hits ?? 0, "time")}`),
+      h("span", { class: "hint" }, `fired ${count(rule.hits, "time")}`),
       button("Remove", () => remove(index), {
         class: "button small",
         id: `remove-fault-${index}`,

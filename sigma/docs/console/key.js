@@ -35,7 +35,7 @@ export async function showKey(id, signal) {
     { class: "key" },
     h("a", { class: "back", href: link(["keys"]) }, icon("back"), "API keys"),
     top,
-    session.isDemo && faultsOf(key, routes),
+    session.isDemo && faultsOf(key, routes, signal),
     mayCall(key, routes),
   );
   return { title: key.name, node, ready: () => every(REFRESH_EVERY, refresh, signal) };

@@ -27,7 +27,7 @@ function askWho(reason) {
   closeStory();
   signOut();
   document.title = "Sign in · Sigma PIM console";
-  replace(app, signInPage(reason, open));
+  replace(app, outageBar(), signInPage(reason, open));
   app.querySelector("h1").focus();
 }
 
@@ -36,22 +36,17 @@ function open() {
     h("a", { href: `#/${view}`, "data-view": view }, icon(view), name),
   );
   const main = h("main", { id: "main", tabindex: "-1" });
-  const outage = h("div", { class: "outage", role: "alert", hidden: true });
-  replace(
-    app,
-    skipLink(main),
-    h(
-      "div",
-      { class: "frame" },
-      side(links),
-      h("div", { class: "page" }, session.isDemo && demoBar(showAgain), outage, main),
-    ),
-  );
+  const page = h("div", { class: "page" }, session.isDemo && demoBar(showAgain), outageBar(), main);
+  replace(app, skipLink(main), h("div", { class: "frame" }, side(links), page));
   router = new Router(VIEWS, main, (view) => markCurrent(links, view));
   router.show();
 }
 
 const showAgain = () => router?.show({ isAgain: true });
+
+function outageBar() {
+  return h("div", { class: "outage", role: "alert", hidden: true });
+}
 
 function skipLink(main) {
   return button("Skip to the content", () => main.focus(), { class: "skip" });
@@ -87,7 +82,6 @@ function markCurrent(links, view) {
 
 function showOutage(isDown) {
   const outage = document.querySelector(".outage");
-  if (!outage) return;
   outage.hidden = !isDown;
   replace(
     outage,
@@ -96,10 +90,10 @@ function showOutage(isDown) {
       "The service does not answer. The console tries again every two seconds; what is shown may be old.",
     ],
   );
-  if (!isDown) {
-    announce("The service answers again.");
-    showAgain();
-  }
+  if (isDown) return;
+  announce("The service answers again.");
+  if (router) showAgain();
+  else askWho();
 }
 
 /** Tell what no view has told: an action's refusal. What was given up because somebody went elsewhere is nothing to tell. */

@@ -15,14 +15,14 @@ import { copyable, curlAgain } from "./snippets.js";
 /** Return the panel of a request, which is asked for unless the list has it. */
 export async function requestPanel(id, known, close, signal) {
   try {
-    return panel(known ?? (await get(path`standin/requests/${id}`, signal)), (await catalogue()).routes, close);
+    return panel(known ?? (await get(path`standin/requests/${id}`, signal)), (await catalogue()).routes, close, signal);
   } catch (error) {
     const heading = h("h2", { tabindex: "-1" }, "This request is not kept");
     return h("article", { class: "request", "data-id": id }, closing(heading, close), describeError(error));
   }
 }
 
-function panel(entry, routes, close) {
+function panel(entry, routes, close, signal) {
   const heading = h(
     "h2",
     { tabindex: "-1" },
@@ -50,7 +50,7 @@ function panel(entry, routes, close) {
     bodyOf("Request body", entry.requestBody),
     bodyOf("Response body", entry.responseBody),
     h("section", { class: "part" }, h("h3", {}, "Call it again"), copyable(curlAgain(entry), "The call for curl")),
-    entry.caller?.kind === "api-key" && faultSection(entry.caller, routes),
+    entry.caller?.kind === "api-key" && faultSection(entry.caller, routes, signal),
   );
 }
 
@@ -93,6 +93,10 @@ function bodyOf(title, body) {
   );
 }
 
-function faultSection(caller, routes) {
-  return h("details", { class: "part" }, h("summary", {}, "Faults of this key"), faultsOf(caller, routes));
+/** Return the faults of the key that called, which are asked for when somebody wants to see them. */
+function faultSection(caller, routes, signal) {
+  const open = () => section.append(faultsOf(caller, routes, signal));
+  const section = h("details", { class: "part" }, h("summary", {}, "Faults of this key"));
+  section.addEventListener("toggle", open, { once: true });
+  return section;
 }

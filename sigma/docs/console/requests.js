@@ -28,6 +28,7 @@ export async function showRequests(place, signal) {
 class Journal {
   constructor(place, signal) {
     Object.assign(this, { signal, entries: [], untold: [], limit: FIRST, round: 0, isPaused: false, isRefused: false });
+    this.leaving = new AbortController(); // of the request that is open
     this.filters = readFilters(place);
     this.open = place.path[1] ?? null;
     this.body = h("tbody", { keydown: stepRows });
@@ -80,6 +81,7 @@ class Journal {
       if (round !== this.round) return;
       this.entries = entries;
       this.setRefused(false);
+      if (this.hasMore() && this.shown().length < FIRST / 2) return await this.loadAll(); // most are the console's own
       this.draw();
     } catch (error) {
       if (!error.status) throw error;
@@ -87,6 +89,11 @@ class Journal {
       const again = () => this.load();
       replace(this.list, describeError(explain(error), again));
     }
+  }
+
+  loadAll() {
+    this.limit = MOST;
+    return this.load();
   }
 
   setRefused(isRefused) {
@@ -141,10 +148,14 @@ class Journal {
     return this.filters.own || !id.startsWith(OWN_PREFIX);
   }
 
+  shown() {
+    return this.entries.filter((entry) => this.isShown(entry));
+  }
+
   draw() {
-    const shown = this.entries.filter((entry) => this.isShown(entry));
+    const shown = this.shown();
     this.count(shown.length);
-    if (!shown.length && !this.hasMore()) return replace(this.list, this.nothing());
+    if (!shown.length) return replace(this.list, this.nothing());
     const rows = shown.map((entry) => this.row(entry));
     replace(this.body, rows);
     const heads = ["Time", "Method", "Path", "Status", "Caller", h("th", { scope: "col", class: "end" }, "ms")];
@@ -163,11 +174,8 @@ class Journal {
   }
 
   more() {
-    const load = () => {
-      this.limit = MOST;
-      return this.load();
-    };
-    return h("p", { class: "pager" }, button("Show all that are kept", load, { class: "button small", id: "more" }));
+    const all = button("Show all that are kept", () => this.loadAll(), { class: "button small", id: "more" });
+    return h("p", { class: "pager" }, all);
   }
 
   nothing() {
@@ -190,9 +198,12 @@ class Journal {
   async drawPanel() {
     const { open } = this;
     this.split.classList.toggle("opened", Boolean(open));
+    this.leaving.abort();
     if (!open) return replace(this.panel);
+    this.leaving = new AbortController();
+    const signal = AbortSignal.any([this.signal, this.leaving.signal]);
     const entry = this.entries.find(({ id }) => id === open);
-    const panel = await requestPanel(open, entry, () => this.close(), this.signal);
+    const panel = await requestPanel(open, entry, () => this.close(), signal);
     if (open !== this.open) return;
     replace(this.panel, panel);
     panel.querySelector("h2").focus({ preventScroll: true });

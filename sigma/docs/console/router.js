@@ -49,7 +49,7 @@ export class Router {
   /** Show the place; a view that can goes there itself. */
   async show({ isAgain = false } = {}) {
     const place = readPlace();
-    const name = this.views[place.path[0]] ? place.path[0] : Object.keys(this.views)[0];
+    const name = Object.hasOwn(this.views, place.path[0] ?? "") ? place.path[0] : Object.keys(this.views)[0];
     this.shown(name);
     if (!isAgain && this.view?.name === name && this.view.moveTo?.(place)) return;
     this.leaving?.abort();

@@ -29,7 +29,7 @@ export function closeStory() {
 /** Plays the steps; the key that the story makes is kept here, and goes with it. */
 class Player {
   constructor(steps) {
-    Object.assign(this, { steps, next: 0, key: null, answer: null, timer: null });
+    Object.assign(this, { steps, next: 0, key: null, answer: null, timer: null, isAsking: false });
     this.dock = h("aside", { class: "story", "aria-label": "Story" });
   }
 
