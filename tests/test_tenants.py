@@ -308,13 +308,13 @@ def ids_in(template):
 
 
 def contents(app, tenant=None):
-    """Return all that the database holds of one workspace, or of all, apart from when a key was last used."""
+    """Return all that the database holds of one workspace, or of all, apart from the use of keys."""
     with closing(sqlite3.connect(app.config["DATABASE"])) as db:
         db.row_factory = sqlite3.Row
         tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()]
         rows = {name: [dict(row) for row in db.execute(f"SELECT * FROM {name}")] for name in tables}
     for row in rows["api_keys"]:
-        del row["last_used_at"]
+        del row["last_used_at"], row["permission_use"], row["refused"]
     if tenant is None:
         return rows
     return {name: [row for row in rows[name] if tenant in (row.get("tenant"), row.get("id"))] for name in rows}

@@ -13,10 +13,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import PASSWORD, Caller
+from conftest import EXAMPLE_KEY, PASSWORD, Caller
 
 import app as service
 from sigma import database, settings
+from sigma.http.stamps import utc_now
 
 # Each made by the release that had this version, through its API: the demo workspace and another, records, variants,
 # assignments, history, keys. Each later one is the one before, brought forward, with what happened since: in the second a
@@ -26,6 +27,7 @@ STORED = {version: Path(__file__).parent / "data" / f"version-{version}.db.gz" f
 GOOD_KEY = "sigma_sk_live_wzfmx1uhyh94sbo182bvtviqqkb151lctq55"  # of `ws-demo`
 DEACTIVATED_KEY = "sigma_sk_live_gsyjpmgcsofsyqzsnoyxbkagfsjwq1rcr036"  # of `ws-demo`
 VALUES_KEY = "sigma_sk_live_xeooopl63eoq98m3p3h43341bq1jn0zba5zm"  # of `ws-values`, with all five permissions
+WITHOUT_LEDGER = (1, 2, 3, 4, 5)  # the versions that did not record what a key was used for
 CLAIMED_ANEW = (1, 2, 3)  # the versions whose unique values are claimed anew, by a function of the service
 ROOT = Path(service.__file__).parent
 
@@ -132,6 +134,24 @@ def test_an_older_database_is_served_as_if_it_had_been_made_by_this_release(old,
     login = Caller(app).post("/auth/login", {"email": "admin@acme.example", "password": PASSWORD})
     assert login.status_code == 200
     assert Caller(app, {"Authorization": f"Bearer {login.json['token']}"}).get("/attributes/attr-a").json["name"] == "A"
+
+
+@pytest.mark.parametrize("old", WITHOUT_LEDGER, indirect=True)
+def test_of_older_keys_the_ledger_begins_with_the_upgrade_and_claims_nothing_of_the_time_before(old):
+    used = rows(old, "SELECT id, last_used_at FROM api_keys ORDER BY seq")
+    before = utc_now()
+    app = service.create_app({"DATABASE": str(old)})
+    assert rows(old, "SELECT id, last_used_at FROM api_keys ORDER BY seq") == used
+    assert all(before <= begun <= utc_now() for (begun,) in rows(old, "SELECT ledger_from FROM api_keys"))
+    token = Caller(app).post("/auth/login", {"email": "admin@sigma.io", "password": "admin"}).json["token"]
+
+    def ledgers():
+        keys = app.test_client().get("/standin/keys", headers={"Authorization": f"Bearer {token}"}).json
+        return {key["id"]: (list(key["permissionUse"]), key["unused"], key["refused"], key["lastUsedAt"]) for key in keys}
+
+    assert ledgers()["apikey-sync-prod"] == ([], ["read", "update-data"], {}, "2026-03-08T10:00:12.450Z")
+    assert Caller(app, {"X-Sigma-ApiKey": EXAMPLE_KEY}).get("/records").status_code == 200
+    assert ledgers()["apikey-sync-prod"][:3] == (["read"], ["update-data"], {})
 
 
 # Unique values, by the rules of now

@@ -125,7 +125,7 @@ def find_need(line: str) -> dict[str, str | None]:
 @click.command("needs")
 @with_appcontext
 @click.argument("routes", nargs=-1, metavar="[ROUTE]...")
-@click.option("--file", type=click.File(encoding="utf-8"), help="A file with a route in each line; # begins a comment.")
+@click.option("--file", type=click.File(encoding="utf-8"), help="A file with a route in each line, or -; # begins a comment.")
 @prints_output
 def list_needs(routes: tuple[str, ...], file: TextIO | None) -> Output:
     """Say which permissions a key needs to call these routes, each a method and a path. The exit code is 1 if none will do.

@@ -117,7 +117,7 @@ def check_permitted(caller: Caller, access: Access) -> None:
 
 
 def admit(caller: Caller, access: Access) -> None:
-    """Raise ApiError 403 unless the caller may call the route; a key's ledger says which of the two it was."""
+    """Raise ApiError 403 unless the caller may call the route; a key's ledger keeps the one and the other."""
     try:
         check_permitted(caller, access)
     except ApiError:

@@ -64,8 +64,9 @@ def touch_key(caller: Caller, permission: str) -> None:
 def record_refusal(caller: Caller, permission: str) -> None:
     """Count that a key was refused for want of a permission, or of a session: each time, whichever process refuses.
 
-    Only the first refusal in each second waits for the disk. Otherwise a client that goes on trying would keep the
-    database locked most of the time: it left another process 4 writes a second, where now there are 97 of 117.
+    So that none is lost, it waits for other writes as they wait for each other. But only the first refusal in each second
+    waits for the disk. Otherwise a client that goes on trying would keep the database locked most of the time: it left
+    another process 4 writes a second, where now there are 97 of 117.
     """
     now, path = utc_now(), f'$."{permission}"'
     is_first = caller.last_used_at[:19] < now[:19]
