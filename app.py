@@ -3,7 +3,6 @@
 Start it with `make run`, or from Python with `create_app({"DATABASE": "sigma.db"})`, which returns the WSGI application.
 """
 
-import functools
 import gc
 import os
 import signal
@@ -18,12 +17,12 @@ from sigma.cli import COMMANDS
 from sigma.cli.serve import require_private_demo
 from sigma.cli.server import watch_worker
 from sigma.database import prepare_database
-from sigma.docs.openapi import openapi_document
+from sigma.docs.console import console
+from sigma.docs.openapi import document_view
 from sigma.docs.pages import pages
-from sigma.http.access import bind_access, guard, public
+from sigma.http.access import bind_access, guard
 from sigma.http.app import Service, set_up_log
 from sigma.http.errors import register_error_handlers
-from sigma.http.responses import json_response
 from sigma.resources import (
     api_keys,
     attributes,
@@ -95,9 +94,10 @@ def add_routes(app: Flask) -> None:
     for blueprint in [*blueprints, not_built.blueprint]:
         app.register_blueprint(blueprint, url_prefix="/standin" if blueprint is whoami.blueprint else "/api/v1")
     app.register_blueprint(pages)
+    if app.config["CONSOLE"]:
+        app.register_blueprint(console)
     app.add_url_rule("/healthz", "healthz", health.get_health)
-    document = functools.cache(lambda: openapi_document(blueprints, read_examples()))
-    app.add_url_rule("/openapi.json", "openapi", public(lambda: json_response(document())))
+    app.add_url_rule("/openapi.json", "openapi", document_view(blueprints, read_examples))
 
 
 def create_worker_app() -> Flask:

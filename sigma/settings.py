@@ -91,6 +91,7 @@ SETTINGS = {
         ("SIGMA_PROXIES",), whole_number(0, 10), 0, "How many proxies stand in front, each adding to X-Forwarded-For"
     ),
     "REQUEST_LOG": Setting(("SIGMA_REQUEST_LOG",), yes_or_no, True, "0 leaves out of the log the line about each request"),
+    "CONSOLE": Setting(("SIGMA_CONSOLE",), yes_or_no, True, "0 leaves out the console, the page at /console"),
     "STANDIN_HOSTS": Setting(
         ("SIGMA_STANDIN_HOSTS",), host_names, (), "More names of this host, by which test suites may call /standin"
     ),

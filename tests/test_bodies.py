@@ -1,5 +1,9 @@
 """Bodies: strict JSON, its size and its type, and messages that name the field, what was expected and what came."""
 
+import base64
+import codecs
+import gzip
+import hashlib
 import io
 import json
 import time
@@ -50,8 +54,6 @@ UNREADABLE = {
     "NaN": '{"name":NaN}',
     "Infinity": '{"name":Infinity}',
     "-Infinity": '{"name":[-Infinity]}',
-    "beyond a double": '{"name":1e999}',
-    "below a double": '{"name":{"a":-1e999}}',
     "member twice": '{"name":"a","name":"a"}',
     "member twice, written differently": '{"name":"a","n\\u0061me":"b"}',
     "member twice, inside": '{"name":[{"a":1,"b":2,"a":3}]}',
@@ -63,7 +65,8 @@ UNREADABLE = {
     "overlong UTF-8": b'{"name":"\xc0\xaf"}',
     "surrogate in UTF-8": b'{"name":"\xed\xa0\x80"}',
     "Latin-1": '{"name":"é"}'.encode("latin-1"),
-    "BOM": b"\xef\xbb\xbf{}",
+    "BOM twice": b"\xef\xbb\xbf\xef\xbb\xbf{}",
+    "BOM within": b"{\xef\xbb\xbf}",
     "UTF-16": '{"name":"a"}'.encode("utf-16"),
     "UTF-16 without BOM": '{"name":"a"}'.encode("utf-16-le"),
     "UTF-32": '{"name":"a"}'.encode("utf-32"),
@@ -106,6 +109,18 @@ def test_an_unreadable_body_is_400_and_changes_nothing(admin, error, operation):
         message = error(send(admin, operation, data), 400)
         assert message.startswith("body: "), (name, message)
         assert "xpected" in message, (name, message)
+    assert everything(admin) == before
+
+
+@each_body
+def test_a_number_that_would_become_another_is_400_and_told_by_its_place(admin, error, operation):
+    before = everything(admin)
+    for text, expected in (
+        ("1e999", "a number within the range of a double"),
+        ("0.1000000000000000055511151231257827", "a number of which all digits can be kept"),
+    ):
+        for data, path in ((f'{{"name":{text}}}', "name"), (f'[0,{{"a":[{text}]}}]', "[1].a[0]"), (text, "body")):
+            assert error(send(admin, operation, data), 400) == f"{path}: expected {expected}, got {text}"
     assert everything(admin) == before
 
 
@@ -190,7 +205,7 @@ def test_a_body_without_a_declared_length_is_read(admin):
     body = {"id": "cat-new", "alias": "new", "name": "New"}
     stream = io.BytesIO(json.dumps(body).encode())
     chunked = {"wsgi.input": stream, "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
-    answer = send(admin, "POST /catalogs", None, environ_overrides=chunked)
+    answer = send(admin, "POST /catalogs", None, environ_overrides=chunked, headers={"Transfer-Encoding": "chunked"})
     assert (answer.status_code, answer.json) == (201, body)
 
 
@@ -276,6 +291,148 @@ def test_a_long_list_of_nonsense_is_refused_without_delay(admin, error, path, me
         admin.post(path, data=json.dumps(body, separators=(",", ":")), content_type="application/json"), 400
     )
     assert time.thread_time() - started < 3
+
+
+# What encodings there are beside UTF-8
+
+
+DANISH = json.dumps({"name": "Æble & hørfrø"}, ensure_ascii=False)
+OTHER_ENCODINGS = {
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "utf-32": "UTF-32",
+    "utf-32-le": "UTF-32",
+    "utf-32-be": "UTF-32",
+    "latin-1": "byte 0xC6 at position 11, which is no UTF-8",
+    "cp1252": "byte 0xC6 at position 11, which is no UTF-8",
+}
+
+
+@pytest.mark.parametrize("encoding", OTHER_ENCODINGS)
+def test_a_body_in_another_encoding_is_told_so(admin, error, encoding):
+    message = error(send(admin, "POST /catalogs", DANISH.encode(encoding)), 400)
+    assert message == f"body: expected JSON in UTF-8, got {OTHER_ENCODINGS[encoding]}"
+
+
+def test_a_compressed_body_is_told_so_also_when_no_header_says_it(admin, error):
+    data = gzip.compress(DANISH.encode())
+    assert error(send(admin, "POST /catalogs", data), 400) == "body: expected JSON in UTF-8, got gzip"
+
+
+def test_a_byte_order_mark_is_passed_over(admin, error):
+    good, bad = b'{"id": "cat-bom", "alias": "bom", "name": "B"}', b"{}"
+    assert send(admin, "POST /catalogs", codecs.BOM_UTF8 + good).status_code == 201
+    assert admin.get("/catalogs/cat-bom").json == json.loads(good)
+    told = [error(send(admin, "POST /catalogs", mark + bad), 400) for mark in (codecs.BOM_UTF8, b"")]
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "body: expected a JSON object, got nothing"),
+        (codecs.BOM_UTF8, "body: expected a JSON object, got nothing"),
+        (b" \r\n\t", "body: expected JSON, got nothing but blanks"),
+        (b"name=Cap&price=5", "body: expected JSON, got text that begins with 'n'"),
+        (b'\'{"name":"Cap"}\'', "body: expected JSON, got text that begins with '''"),
+        (b"<xml/>", "body: expected JSON, got text that begins with '<'"),
+        (b'{"name":', "body: expected JSON, got text that ends too early"),
+        (b'{"name":"a"', "body: expected JSON, got text that ends too early"),
+        (b"{'a':1}", "body: expected JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        (b'{"a":"b\x00"}', "body: expected JSON: Invalid control character at: line 1 column 8 (char 7)"),
+    ],
+)
+def test_what_is_no_json_is_told_without_a_riddle(admin, error, data, message):
+    assert error(send(admin, "POST /catalogs", data), 400) == message
+
+
+# What headers say of a body
+
+
+NEW = {"id": "cat-new", "alias": "new", "name": "Nyt"}
+BODY = json.dumps(NEW).encode()
+
+
+def digest(algorithm, data=BODY):
+    return base64.b64encode(hashlib.new(algorithm, data).digest()).decode()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Encoding": "identity"},
+        {"Content-Encoding": ""},
+        {"Content-Encoding": "identity, Identity"},
+        {"Content-Transfer-Encoding": "8bit"},
+        {"Expect": "100-continue"},
+        {"Content-Type": 'application/json; charset="UTF-8"'},
+        {"Content-Type": "application/json; charset=utf8; version=1"},
+        {"Content-Type": "application/vnd.api+json"},
+        {"Content-MD5": digest("md5")},
+        {"Digest": f"SHA-256={digest('sha256')},unixsum=30637"},
+        {"Digest": f"sha={digest('sha1')}, md5={digest('md5')}"},
+        {"Content-Digest": f"sha-512=:{digest('sha512')}:, sha-256=:{digest('sha256')}:"},
+        {"Repr-Digest": f"sha-256=:{digest('sha256')}:"},
+        {
+            "Content-Language": "da",
+            "Content-Location": "/elsewhere",
+            "Content-Disposition": "inline",
+            "Accept-Encoding": "gzip",
+        },
+    ],
+    ids=str,
+)
+def test_what_a_header_says_rightly_of_a_body_is_fine(admin, headers):
+    answer = admin.post("/catalogs", data=BODY, headers={"Content-Type": "application/json", **headers})
+    assert (answer.status_code, answer.json) == (201, NEW)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "message"),
+    [
+        ({"Content-Encoding": "gzip"}, 415, "Content-Encoding: expected the body as it is, not compressed, got 'gzip'"),
+        ({"Content-Encoding": "BR"}, 415, "Content-Encoding: expected the body as it is, not compressed, got 'BR'"),
+        ({"Content-Encoding": "identity, zstd"}, 415, "Content-Encoding: expected the body as it is, not compressed, got "),
+        ({"Transfer-Encoding": "gzip, chunked"}, 415, "Transfer-Encoding: expected no other than chunked, got 'gzip, chunked'"),
+        ({"Content-Transfer-Encoding": "base64"}, 415, "Content-Transfer-Encoding: expected the body as it is, got 'base64'"),
+        ({"Content-Type": "application/json; charset=utf-16"}, 415, "Content-Type: expected the charset utf-8, got 'utf-16'"),
+        ({"Content-Type": "application/json;charset=ISO-8859-1"}, 415, "Content-Type: expected the charset utf-8, got 'ISO-"),
+        ({"Content-Range": "bytes 0-9/10"}, 400, "Content-Range: expected none, because a body is always whole, got 'bytes "),
+        ({"Expect": "200-ok"}, 400, "Expect: expected no other than 100-continue, got '200-ok'"),
+        ({"Content-MD5": digest("md5", b"")}, 400, "Content-MD5: expected the MD5 of the body, in Base64, got '1B2M2Y8Asg"),
+        ({"Content-MD5": "no Base64"}, 400, "Content-MD5: expected the MD5 of the body, in Base64, got 'no Base64'"),
+        ({"Digest": f"sha-256={digest('sha256', b'')}"}, 400, "Digest: expected digests of the body, in Base64, by md5, "),
+        ({"Digest": f"md5={digest('md5')},sha-256=AA=="}, 400, "Digest: expected digests of the body, in Base64, by md5, "),
+        ({"Content-Digest": "crc32c=:AAAAAA==:"}, 400, "Content-Digest: expected digests of the body, in Base64, by md5, "),
+        (
+            {"Repr-Digest": "nonsense"},
+            400,
+            "Repr-Digest: expected digests of the body, in Base64, by md5, sha, sha-256 or sha-",
+        ),
+    ],
+    ids=str,
+)
+def test_what_a_header_says_wrongly_of_a_body_is_refused_by_its_name(admin, error, stored, headers, status, message):
+    before = stored()
+    answer = admin.post("/catalogs", data=BODY, headers={"Content-Type": "application/json", **headers})
+    assert error(answer, status).startswith(message)
+    assert ("Accept-Encoding" in answer.headers) == ("Content-Encoding" in headers)
+    assert stored() == before
+
+
+@each_body
+def test_a_compressed_body_is_415_everywhere(admin, error, operation):
+    headers = {"Content-Encoding": "gzip"}
+    assert "Content-Encoding" in error(send(admin, operation, gzip.compress(b"{}"), headers=headers), 415)
+
+
+@pytest.mark.parametrize("operation", ["GET /catalogs", "DELETE /catalogs/cat-new", "POST /auth/refresh"])
+def test_where_no_body_is_read_nobody_asks_what_headers_say_of_it(admin, operation):
+    assert admin.post("/catalogs", NEW).status_code == 201
+    headers = {"Content-Encoding": "gzip", "Content-Range": "bytes 0-1/2", "Content-MD5": "x", "Content-Type": "text/plain"}
+    method, path = operation.split(" ")
+    assert admin.request(method, path, data=b"\x1f\x8b", headers=headers).status_code in (200, 204)
 
 
 # Messages

@@ -34,6 +34,8 @@ def cells_of(kind, multiple=False, **validation):
         (r"a\\\|b", ["a\\|b"]),
         (r"C:\temp|D:\new", [r"C:\temp", r"D:\new"]),  # a backslash before anything else is one
         ("a\\", ["a\\"]),
+        ("\\", [""]),  # or it would be an empty cell
+        ("\\\\", ["\\"]),
         (" a | b ", [" a ", " b "]),
     ],
 )
@@ -86,6 +88,7 @@ def test_items_that_were_joined_are_split_again():
 def test_text_becomes_a_value_of_the_type(kind, cell, value):
     read = cells_of(kind).read(cell)
     assert (read, type(read)) == (value, type(value))
+    assert cells_of(kind, multiple=True).read(cells.join_items([cell])) == [value]
     assert cells_of(kind, multiple=True).read(cells.join_items([cell, cell])) == [value, value]
 
 
@@ -104,7 +107,7 @@ def test_text_becomes_a_value_of_the_type(kind, cell, value):
         ("number", "١٢", "type 'number', got '١٢'"),
         ("number", "NaN", "type 'number', got 'NaN'"),
         ("number", "Infinity", "type 'number', got 'Infinity'"),
-        ("number", "1e999", "type 'number', got '1e999'"),
+        ("number", "1e999", "a number within the range of a double, got '1e999'"),
         ("number", "true", "type 'number', got 'true'"),
         ("number", '"5"', "type 'number', got '\\'5\\''"),
         ("number", "[5]", "type 'number', got '[5]'"),
@@ -124,6 +127,7 @@ def test_text_becomes_a_value_of_the_type(kind, cell, value):
         ("complex", "[1]", "type 'complex', got '[1]'"),
         ("complex", '{"a": 1, "a": 2}', "type 'complex', got "),
         ("complex", '{"a": NaN}', "type 'complex', got "),
+        ("complex", '{"a": 0.10000000000000001}', "a number of which all digits can be kept, got "),
     ],
 )
 def test_text_that_means_no_value_of_the_type_is_refused_by_name(kind, cell, message):
@@ -209,6 +213,9 @@ def test_a_value_is_held_against_the_attributes_limits(validation, cell, message
         ("text", "0012", "0012"),
         ("text", "a|b\\", "a|b\\"),
         ("text", ["a|b", "c\\", ""], r"a\|b|c\\|"),
+        ("text", [""], "\\"),
+        ("text", ["\\"], "\\\\"),
+        ("text", ["", ""], "|"),
         ("number", 0, "0"),
         ("number", 249.5, "249.5"),
         ("number", 1.0, "1.0"),
@@ -231,6 +238,10 @@ def test_a_cell_shows_a_value_when_an_export_would_give_it_in_one_format_or_the_
     assert all(color.shows(cell, "red") for cell in ("red", "val-red"))
     assert not any(color.shows(cell, "red") for cell in ("Red", "val-blue", "", None))
     assert all(tags.shows(cell, ["a|b", "c"]) for cell in (r"a\|b|c", ["a|b", "c"]))
-    assert price.shows("1.0", 1.0)
-    assert not any(price.shows(cell, 1.0) for cell in ("1", 1, True))
-    assert not any(cells_of("boolean").shows(cell, False) for cell in (0, "0", None))
+    assert all(price.shows(cell, 1.0) for cell in ("1.0", "1", "1e0", 1, 1.0))
+    assert not any(price.shows(cell, 1.0) for cell in (True, "true", "1.1", "", None))
+    assert all(cells_of("boolean").shows(cell, False) for cell in (False, "false", "FALSE", "0"))
+    assert not any(cells_of("boolean").shows(cell, False) for cell in (0, "1", None))
+    assert cells_of("complex").shows('{"b": 2.0, "a": 1}', {"a": 1, "b": 2})
+    assert cells_of("text").shows("five", "five")
+    assert cells_of("text", maxLength=3).shows("five", "five")

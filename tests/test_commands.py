@@ -23,11 +23,13 @@ import app as service
 from sigma import database, settings
 from sigma import permissions as permissions_module
 from sigma.cli import serve, server
-from sigma.resources import categories, sessions
+from sigma.resources import sessions
+from sigma.standin import demo
 
 PUBLISHED_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
 NEW = ["workspace", "create", "acme", "--name", "Acme", "--email", "ann@acme.example"]
 PASSWORD = "a long enough password"
+ENDED = "Invalid or expired token: its session has ended; sign in again, with POST /api/v1/auth/login"
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_demo_makes_the_demo_workspace_once(empty, run):
     first = run("demo")
     assert (first.exit_code, first.stderr) == (0, "")
     before = content(empty)
-    assert Caller(empty, {"X-Sigma-ApiKey": PUBLISHED_KEY}).get("/records").json["total"] == 2
+    assert Caller(empty, {"X-Sigma-ApiKey": PUBLISHED_KEY}).get("/records").json["total"] == 47
     database.close_db()
     before = content(empty)
     assert run("demo").exit_code == 0
@@ -86,7 +88,7 @@ def test_demo_is_all_or_nothing(empty, run, monkeypatch):
         raise RuntimeError("in the middle")
 
     before = content(empty)
-    replace_everywhere(monkeypatch, categories, "insert_assignment", fail)
+    replace_everywhere(monkeypatch, demo, "insert_demo_keys", fail)
     assert isinstance(run("demo").exception, RuntimeError)
     assert content(empty) == before
     monkeypatch.undo()
@@ -99,8 +101,8 @@ def test_demo_is_all_or_nothing(empty, run, monkeypatch):
 
 def test_the_demo_logins(app, anonymous):
     users = [
-        {"id": "user-admin", "email": "admin@sigma.io", "name": "Ada Admin", "roleId": "role-admin"},
-        {"id": "user-editor", "email": "editor@sigma.io", "name": "Eddie Editor", "roleId": "role-editor"},
+        {"id": "user-admin", "email": "admin@sigma.io", "name": "Admin User", "roleId": "role-admin"},
+        {"id": "user-editor", "email": "editor@sigma.io", "name": "Editor User", "roleId": "role-editor"},
     ]
     assert anonymous.get("/auth/tenants").json == [{"id": "ws-demo", "name": "Sigma Demo", "users": users}]
     for user, password in zip(users, ("admin", "editor"), strict=True):
@@ -131,7 +133,7 @@ def test_the_demo_keys(app, admin, error):
         ("/roles", ["role-admin", "role-editor"]),
         ("/dimensions", ["dim-language", "dim-market"]),
         ("/option-lists", ["ol-colors", "ol-categories"]),
-        ("/workflows", ["wf-standard"]),
+        ("/workflows", ["wf-product-lifecycle", "wf-standard"]),
         ("/schemas", ["schema-apparel"]),
         ("/catalogs", ["cat-webshop", "cat-marketplace"]),
     ],
@@ -304,14 +306,14 @@ def test_workspaces_are_listed(app, run, admin):
     admin.post(f"/api-keys/{made['id']}/deactivate")
     assert done(run("workspace", "list")) == (
         "ID        NAME        USERS  ACTIVE KEYS  RECORDS\n"
-        "ws-demo   Sigma Demo  2      2            2        demo\n"
+        "ws-demo   Sigma Demo  2      2            47       demo\n"
         "ws-other  Other       1      0            0\n"
     )
     ann = {"id": "user-admin", "email": "admin@other.example", "name": "Administrator", "roleId": "role-admin"}
     demo, other = json.loads(done(run("workspace", "list", "--json")))
     assert demo == {
         **Caller(app).get("/auth/tenants").json[0],
-        **{"demo": True, "activeKeys": 2, "records": 2},
+        **{"demo": True, "activeKeys": 2, "records": 47},
     }
     assert other == {"id": "ws-other", "name": "Other", "demo": False, "users": [ann], "activeKeys": 0, "records": 0}
 
@@ -324,10 +326,10 @@ def test_without_a_workspace_nothing_but_the_heading_is_listed(empty, run):
 def test_a_workspace_is_deleted_with_all_that_it_holds_and_nothing_else(app, run, admin, stranger, error):
     assert stranger.post("/api-keys", {"name": "Key", "permissions": ["read"]}).status_code == 201
     key = Caller(app, {"X-Sigma-ApiKey": PUBLISHED_KEY})
-    assert key.get("/records").json["total"] == 2
+    assert key.get("/records").json["total"] == 47
     database.close_db()
     before = content(app)
-    question = "Workspace 'ws-demo' with its 2 records, users and keys will be gone for good. Type its id to confirm: "
+    question = "Workspace 'ws-demo' with its 47 records, users and keys will be gone for good. Type its id to confirm: "
     result = run("workspace", "delete", "ws-demo", stdin="ws-demo\n")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "Workspace 'ws-demo' deleted.\n", f"{question}ws-demo\n")
     assert content(app) == [line for line in before if "'ws-demo'" not in line]
@@ -353,7 +355,7 @@ def test_a_token_of_a_deleted_workspace_does_not_open_another_with_its_id(app, r
         done(run("workspace", "delete", "acme", "--yes"))
         done(run(*create, stdin=f"{PASSWORD}\n"))
         for token in tokens:
-            assert error(token.get("/api-keys"), 401) == "Session ended: sign in again"
+            assert error(token.get("/api-keys"), 401) == ENDED
             error(token.post("/auth/refresh"), 401)
         error(key.get("/roles"), 401)
         anew = bearer(app, login(app, "ann@acme.example", PASSWORD).json["token"])
@@ -713,9 +715,9 @@ ADD = ["users", "add", "eve@acme.example", "--name", "Eve", "--workspace", "ws-d
 
 def test_users_are_listed(app, run):
     assert done(run("users", "list", "--workspace", "ws-demo")) == (
-        "ID           EMAIL            NAME          ROLE\n"
-        "user-admin   admin@sigma.io   Ada Admin     role-admin\n"
-        "user-editor  editor@sigma.io  Eddie Editor  role-editor\n"
+        "ID           EMAIL            NAME         ROLE\n"
+        "user-admin   admin@sigma.io   Admin User   role-admin\n"
+        "user-editor  editor@sigma.io  Editor User  role-editor\n"
     )
     users = json.loads(done(run("users", "list", "--workspace", "ws-demo", "--json")))
     assert users == Caller(app).get("/auth/tenants").json[0]["users"]
@@ -731,7 +733,7 @@ def test_a_new_user_can_sign_in_and_do_what_the_role_allows(app, run, error):
         **{"id": "an id", "email": "eve@acme.example", "name": "Eve", "roleId": "role-editor"},
     }
     eve = Caller(app, {"Authorization": f"Bearer {answer['token']}"})
-    assert eve.get("/records").json["total"] == 2
+    assert eve.get("/records").json["total"] == 47
     error(eve.get("/api-keys"), 403)
     assert answer["user"] in json.loads(done(run("users", "list", "--workspace", "ws-demo", "--json")))
 
@@ -768,7 +770,7 @@ def test_a_new_password_ends_every_session_that_began_before_it(app, run, editor
     made = admin.post("/api-keys", {"name": "Feed", "permissions": ["read"]}).json
     done(run("users", "password", "admin@sigma.io", stdin=f"{PASSWORD}\n"))
     for session in (admin, other, late):
-        assert error(session.get("/api-keys"), 401) == "Session ended: sign in again"
+        assert error(session.get("/api-keys"), 401) == ENDED
         error(session.post("/auth/refresh"), 401)
         error(session.post("/api-keys", {"name": "Mine", "permissions": ["read"]}), 401)
     again = bearer(app, login(app, "admin@sigma.io", PASSWORD).json["token"])
@@ -827,7 +829,7 @@ def test_another_role_counts_at_once(run, editor, error):
     assert done(run("users", "role", "editor@sigma.io", "role-admin")) == "editor@sigma.io has role 'role-admin'.\n"
     assert editor.get("/api-keys").status_code == 200
     user = json.loads(done(run("users", "role", "editor@sigma.io", "role-editor", "--json")))
-    assert user == {"id": "user-editor", "email": "editor@sigma.io", "name": "Eddie Editor", "roleId": "role-editor"}
+    assert user == {"id": "user-editor", "email": "editor@sigma.io", "name": "Editor User", "roleId": "role-editor"}
     error(editor.get("/api-keys"), 403)
 
 

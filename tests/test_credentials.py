@@ -13,7 +13,7 @@ PREFIX = "sigma_sk_live_"
 GOOD = with_right_check(PREFIX + "0a9z" * 7 + "m")
 EXPECTED = "expected one X-Sigma-ApiKey header with sigma_sk_live_ and 36 characters of a-z and 0-9"
 MISTYPED = "it was mistyped, or not made here; it may be a key of the production service"
-UNKNOWN = "it is not known here"
+UNKNOWN = "it is not known here; make one with POST /api/v1/api-keys"
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_what_is_said_of_date_times_unique_values_and_scores_is_so(document, ope
     attribute = document["components"]["schemas"]["AttributeType"]
     assert "datetime is RFC 3339 with a zone, or a plain date" in attribute["description"]
     (unique,) = descriptions(document, operations["create_attribute"]["requestBody"], "unique")
-    assert "empty texts and arrays do not count" in unique
+    assert "empty values do not count" in unique
     for kind, name, good in (("datetime", "at", "2026-01-01"), ("text", "code", "")):
         body = {"id": f"attr-{name}", "alias": name, "name": name, "type": kind, "validation": {"unique": True}}
         assert admin.post("/attributes", body).status_code == 201

@@ -147,17 +147,18 @@ def test_a_bad_scope_matrix_is_refused(body, message, admin, error):
 
 
 def test_values_in_a_segment_that_went_away_stay_until_they_are_written_again(admin, error):
-    record = admin.get("/records/ent-coastal-wb").json
+    path = "/records/ent-fjord-rain-jacket"
+    record = admin.get(path).json
     market = admin.get("/dimensions/dim-market").json
     market["segments"] = market["segments"][:1]
     assert admin.put("/dimensions/dim-market", market).status_code == 200
-    assert admin.get("/records/ent-coastal-wb").json == record
+    assert admin.get(path).json == record
 
-    danish, swedish = record["values"]["price"]
-    message = error(admin.put("/records/ent-coastal-wb", {"values": {"price": [danish, {**swedish, "value": 1}]}}), 400)
-    assert message.startswith("values.price[1].scope")
-    assert admin.put("/records/ent-coastal-wb", {"values": {"price": [danish, swedish]}}).json == record
-    assert admin.get("/records/ent-coastal-wb").json == record
+    general, danish, swedish = record["values"]["price"]
+    message = error(admin.put(path, {"values": {"price": [general, danish, {**swedish, "value": 1}]}}), 400)
+    assert message.startswith("values.price[2].scope")
+    assert admin.put(path, {"values": {"price": [general, danish, swedish]}}).json == record
+    assert admin.get(path).json == record
 
 
 def test_a_matrix_of_very_many_dimensions_is_refused(admin, error):

@@ -45,8 +45,8 @@ def make(admin):
         ("oasta", ["ent-coastal-wb"]),
         ("kyst recycled packable CW-001", ["ent-coastal-wb"]),  # of four values, of which one has two items, in three scopes
         ("outdoor coastal coastal outdoor", ["ent-coastal-wb"]),
-        ("ca", ["ent-trail-cap"]),
-        ("a", ["ent-coastal-wb", "ent-trail-cap"]),
+        ("kaske", ["ent-trail-cap"]),
+        ("jakke nylon", ["ent-coastal-wb", "ent-nordic-down-jacket", "ent-storm-shell-jacket"]),
         ("coastal cap", []),
         ("coastalwindbreaker", []),
         ("outdoorpackable", []),
@@ -60,16 +60,15 @@ def test_a_record_is_found_when_each_word_is_in_one_of_its_texts(words, found, f
     ("words", "where"),
     [
         ("val-navy", "an option"),
-        ("jpg", "a picture's name"),
-        ("2026-03-01", "a date"),
-        ("899", "a number"),
-        ("wash", "an object"),
+        ("2024-03-01", "a date"),
+        ("129.99", "a number"),
+        ("tumbledry", "an object"),
         ("true", "a boolean"),
         ("ent-coastal-wb", "a relation, and an id"),
         ("product-name", "an alias"),
         ("seg-da", "a scope"),
         ("state-draft", "a state"),
-        ("CW-1S", "a variant"),
+        ("CW-101", "a variant"),
     ],
 )
 def test_only_the_texts_of_records_are_searched(words, where, find):
@@ -81,7 +80,7 @@ def test_only_the_texts_of_records_are_searched(words, where, find):
     [
         ("Die Straße", "STRASSE die"),
         ("ΣΊΣΥΦΟΣ", "σίσυφος"),
-        ("Blå blazer", "BLÅ"),
+        ("Blå blazer", "BLÅ BLAZ"),
         ('5" \\ 7"', '5" \\ "'),
         ("a\\nb", "\\n"),
         ("100 % _", "% _"),
@@ -108,13 +107,13 @@ def test_what_a_schema_had_once_is_not_searched(admin, find):
         group["attributeIds"] = [id for id in group["attributeIds"] if id != "attr-product-name"]
     assert admin.put("/schemas/schema-apparel", schema).status_code == 200
     assert find("coastal") == []
-    assert find("nylon") == ["ent-coastal-wb"]
+    assert find("nylon outdoor CW-001") == ["ent-coastal-wb"]
 
 
 def test_pages_are_those_of_the_list(admin, make):
     for number in range(7):
         make(f"ent-{number}", material="paged")
-    records = admin.get("/records?offset=2").json["items"]
+    records = admin.get("/records?offset=47").json["items"]
     for offset, limit in ((0, 3), (3, 3), (6, 3), (7, 1000), (10**12, 1)):
         expected = {"items": records[offset : offset + limit], "total": 7, "offset": offset, "limit": limit}
         page = {"offset": offset, "limit": limit}

@@ -5,9 +5,9 @@ import pytest
 from sigma import database
 
 APPAREL = [  # the demo schema's attributes, in the order of its groups
-    *("product-name", "sku", "price", "color", "category"),
-    *("description", "material", "tags", "size", "waterproof", "water-column"),
-    *("launch", "image", "goes-with", "care"),
+    *("product-name", "sku", "price", "description", "material"),
+    *("ean", "color", "category", "size", "tags"),
+    *("waterproof", "water-column", "launch", "image", "goes-with", "care"),
 ]
 
 
@@ -74,29 +74,30 @@ def test_what_a_catalog_permission_leaves_out_is_not_permitted(make):
 # Resolving
 
 
-@pytest.mark.parametrize(("flag", "unlisted"), [(False, "read"), (True, "write")], ids=["ordinary", "manages-schemas"])
-def test_attributes_not_listed_are_read_or_for_who_manages_schemas_write(flag, unlisted, make, resolve):
-    make(canManageSchemas=flag, schemaPermissions=[levels(sku="write", price="hidden", water_column="read")])
-    listed = {"sku": "write", "price": "hidden", "water-column": "read"}
-    assert list(resolve().items()) == [(alias, listed.get(alias, unlisted)) for alias in APPAREL]
+@pytest.mark.parametrize("flags", [{}, {"canManageSchemas": True}], ids=["ordinary", "manages-schemas"])
+def test_attributes_not_listed_are_write(flags, make, resolve):
+    make(**flags, schemaPermissions=[levels(sku="read", price="hidden", water_column="read")])
+    listed = {"sku": "read", "price": "hidden", "water-column": "read"}
+    assert list(resolve().items()) == [(alias, listed.get(alias, "write")) for alias in APPAREL]
 
 
-@pytest.mark.parametrize("flag", ["canManageRoles", "canManageDimensions", "canManageOptionLists", "canExport", "canImport"])
-def test_no_other_flag_makes_unlisted_attributes_writable(flag, make, resolve):
-    make(**{flag: True})
-    assert resolve() == dict.fromkeys(APPAREL, "read")
+def test_a_role_without_permissions_for_a_schema_may_write_everything(make, resolve):
+    make()
+    assert resolve() == dict.fromkeys(APPAREL, "write")
 
 
-def test_the_demo_roles_resolve(resolve):
+def test_the_demo_administrator_may_write_everything(resolve):
     assert resolve("role-admin") == dict.fromkeys(APPAREL, "write")
-    words = dict.fromkeys(["product-name", "description", "material", "tags"], "write")
-    assert resolve("role-editor") == {**dict.fromkeys(APPAREL, "read"), **words, "price": "hidden"}
+
+
+def test_the_demo_editor_may_write_everything_but_prices(resolve):
+    assert resolve("role-editor") == {**dict.fromkeys(APPAREL, "write"), "price": "read"}
 
 
 def test_a_role_may_name_attributes_by_id_too(make, resolve):
     made = make(schemaPermissions=[levels(attr_sku="hidden", price="write", attr_price="hidden")])
     assert made["schemaPermissions"] == [levels(attr_sku="hidden", price="write", attr_price="hidden")]
-    assert resolve(attributeIds=["attr-sku", "attr-price", "attr-care"]) == {"sku": "hidden", "price": "write", "care": "read"}
+    assert resolve(attributeIds=["attr-sku", "attr-price", "attr-care"]) == {"sku": "hidden", "price": "write", "care": "write"}
 
 
 def test_a_name_that_is_an_alias_is_no_id(make, resolve, admin):
@@ -108,13 +109,13 @@ def test_a_name_that_is_an_alias_is_no_id(make, resolve, admin):
     body = {"id": "schema-x", "alias": "x", "name": "X", "variantEnabled": False, "attributeGroups": [group]}
     assert admin.post("/schemas", body).status_code == 201
     make(schemaPermissions=[levels("schema-x", cc="hidden")])
-    assert resolve(schemaId="schema-x") == {"dd": "read", "cc": "hidden"}
+    assert resolve(schemaId="schema-x") == {"dd": "write", "cc": "hidden"}
 
 
 def test_only_the_attributes_asked_for_are_answered(make, resolve):
-    make(schemaPermissions=[levels(sku="write", price="hidden")])
+    make(schemaPermissions=[levels(sku="read", price="hidden")])
     answer = resolve(attributeIds=["attr-price", "attr-care", "attr-sku"])
-    assert answer == {"price": "hidden", "care": "read", "sku": "write"}
+    assert answer == {"price": "hidden", "care": "write", "sku": "read"}
     assert resolve(attributeIds=[]) == {}
 
 
@@ -129,7 +130,7 @@ def test_permissions_for_another_schema_do_not_count(make, resolve, admin):
 
 def test_a_changed_role_resolves_at_once(make, resolve, admin):
     make()
-    assert resolve(attributeIds=["attr-sku"]) == {"sku": "read"}
+    assert resolve(attributeIds=["attr-sku"]) == {"sku": "write"}
     admin.put("/roles/role-x", role(schemaPermissions=[levels(sku="hidden")]))
     assert resolve(attributeIds=["attr-sku"]) == {"sku": "hidden"}
 

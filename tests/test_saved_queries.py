@@ -31,6 +31,7 @@ def save(admin):
 
 
 def test_a_saved_query_is_answered_as_it_was_sent_with_who_saved_it_and_when(admin, editor):
+    assert admin.put("/roles/role-editor", {"name": "Editor"}).status_code == 200  # which hides nothing
     answer = editor.post("/saved-queries", {"name": "  Mine ", "query": EVERY_MEMBER})
     assert answer.status_code == 201
     assert list(answer.json) == ["id", "name", "query", "createdAt", "createdBy"]
@@ -119,7 +120,7 @@ def test_a_saved_query_finds_what_the_search_finds(query, save, make_key):
 def test_the_page_that_is_asked_for_goes_before_the_saved_one(asked, offset, limit, admin, save):
     query = {"offset": 1, "limit": 7}
     expected = admin.get(f"/records?offset={offset}&limit={limit}").json
-    assert expected["total"] == 2
+    assert expected["total"] == 47
     assert admin.post(f"/saved-queries/{save(query)['id']}/execute{asked}").json == expected
 
 

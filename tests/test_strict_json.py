@@ -1,11 +1,14 @@
 """JSON text: written compactly, read strictly, and shown in messages."""
 
+import itertools
 import json
+import random
+from fractions import Fraction
 
 import pytest
 from test_bodies import UNREADABLE
 
-from sigma.http.strict_json import format_value, parse_json, to_json
+from sigma.http.strict_json import NumberError, format_value, is_same, parse_json, to_json
 
 NO_OBJECTS = ("array", "null", "number", "string", "true")  # which are good JSON, though no body
 
@@ -19,7 +22,8 @@ NO_OBJECTS = ("array", "null", "number", "string", "true")  # which are good JSO
         (b'[{"a": 1}, {"a": 2}]', [{"a": 1}, {"a": 2}]),
         (b"[1, 1.0, -7, -0.5, 1e3, 1E-2]", [1, 1.0, -7, -0.5, 1000.0, 0.01]),
         (b"123456789012345678901234567890", 123456789012345678901234567890),
-        (b"[1.7976931348623157e308, 5e-324, 1e-999]", [1.7976931348623157e308, 5e-324, 0.0]),
+        (b"[1.7976931348623157e308, 5e-324, 0e-999, -0, -0.0]", [1.7976931348623157e308, 5e-324, 0.0, 0, -0.0]),
+        (b"[1E5, 1.10, 100.00, 0.30000000000000004, 1e23]", [100000.0, 1.1, 100.0, 0.30000000000000004, 1e23]),
         ('"æ \U0001f600"'.encode(), "æ \U0001f600"),
         (b'"\\u00e6 \\ud83d\\ude00 \\u0000"', "æ \U0001f600 \0"),
         (b'"\\\\ud800"', "\\ud800"),
@@ -42,17 +46,59 @@ def test_what_is_no_json_or_would_not_survive_is_refused(name):
     ("data", "message"),
     [
         (b'{"a": 1, "b": 2, "a": 3}', "expected JSON: the member 'a' comes twice in one object"),
-        (b"[NaN]", "expected JSON: the number NaN is out of range"),
-        (b"-1e999", "expected JSON: the number -1e999 is out of range"),
-        (b"9" * 400, f"expected JSON: the number {'9' * 20} is out of range"),
-        (b'"\\ud800"', "expected JSON in UTF-8, got text that is not Unicode"),
-        (b'"\xff"', "expected JSON in UTF-8, got text that is not Unicode"),
+        (b"[NaN]", "expected JSON: there is no NaN in it"),
+        (b"-Infinity", "expected JSON: there is no -Infinity in it"),
+        (b'"\\ud800"', "expected JSON in UTF-8, got half a surrogate pair, which is no character"),
+        (b'"\xff"', "expected JSON in UTF-8, got byte 0xFF at position 2, which is no UTF-8"),
+        (b"{\0}\0", "expected JSON in UTF-8, got UTF-16"),
+        (b"[\0\0\0", "expected JSON in UTF-8, got UTF-32"),
+        (b"\0\0\0\0", "expected JSON, got text that begins with '\\u0000'"),
+        (b"{]", "expected JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
     ],
 )
 def test_a_refusal_says_why(data, message):
     with pytest.raises(ValueError, match="expected JSON") as refusal:
         parse_json(data)
     assert str(refusal.value) == message
+
+
+@pytest.mark.parametrize(
+    ("data", "path", "message"),
+    [
+        ("-1e999", "", "expected a number within the range of a double, got -1e999"),
+        ("9" * 400, "", f"expected a number within the range of a double, got {'9' * 40}…"),
+        ("1e-999", "", "expected a number of which all digits can be kept, got 1e-999"),
+        ("[1, [0.10000000000000001]]", "[1][0]", "expected a number of which all digits can be kept, got 0.10000000000000001"),
+        ('{"a": {"b": [9007199254740993.0]}}', "a.b[0]", "expected a number of which all digits can be kept, got 90071"),
+        (f'{{"{"x" * 200}": 1e400}}', "x" * 100, "expected a number within the range of a double, got 1e400"),
+        ('{"a": 1e400', "", "expected a number within the range of a double, got 1e400"),
+        ("1e-99999999999999999999", "", "expected a number of which all digits can be kept, got 1e-99999999999999999999"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_number_that_would_become_another_is_refused_with_its_place(data, path, message):
+    with pytest.raises(NumberError) as refusal:
+        parse_json(data.encode())
+    assert str(refusal.value).startswith(message)
+    assert refusal.value.path == path
+
+
+def test_numbers_are_kept_exactly_or_refused():
+    chance = random.Random(5)
+    outcomes = set()
+    for _ in range(5000):
+        text = chance.choice(["", "-"]) + str(chance.randrange(10 ** chance.randint(1, 22)))
+        text += chance.choice(["", f".{chance.randrange(10 ** chance.randint(1, 22))}"])
+        text += chance.choice(["", "", f"e{chance.randint(-340, 320)}", f"E+{chance.randint(0, 30)}"])
+        try:
+            number = parse_json(text.encode())
+        except NumberError:
+            assert abs(float(text)) == float("inf") or Fraction(text) != Fraction(repr(float(text)))
+            outcomes.add("refused")
+        else:
+            assert Fraction(text) == Fraction(to_json(number))
+            outcomes.add("kept")
+    assert outcomes == {"kept", "refused"}
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('{"a":[', "]}")])
@@ -89,6 +135,36 @@ def test_what_is_no_json_value_is_not_written():
     for value in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="not JSON compliant"):
             to_json(value)
+
+
+SAME = [
+    ["1", "1.0", "1e0", "10E-1"],
+    ["0", "-0", "-0.0"],
+    ["100000000000000000000000", "1e23"],
+    ["99999999999999991611392"],
+    ["9007199254740993"],
+    ["9007199254740992", "9007199254740992.0"],
+    ["true"],
+    ["false"],
+    ["null"],
+    ['"1"'],
+    ['"1.0"'],
+    ['""'],
+    ["[]"],
+    ["[1]", "[1.0]"],
+    ["[1,2]", "[1e0,2.0]"],
+    ["[2,1]"],
+    ["{}"],
+    ['{"a":1,"b":{"c":2,"d":[0]}}', '{"b":{"d":[-0.0],"c":2.0},"a":1}'],
+    ['{"a":1,"b":{"c":2,"d":[false]}}'],
+]
+
+
+def test_equal_values_are_the_same_and_no_others():
+    for line, texts in enumerate(SAME):
+        for other, more in enumerate(SAME):
+            for text, another in itertools.product(texts, more):
+                assert is_same(json.loads(text), json.loads(another)) == (line == other), (text, another)
 
 
 @pytest.mark.parametrize(

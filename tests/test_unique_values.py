@@ -24,13 +24,12 @@ VALUES = {
         ["100000000000000000000000", "1e23", "1E+23", "10e22", "1.0e23"],
         ["99999999999999991611392"],
         [GOOGOL, "1e100", "1E+100", "10E99"],
-        ["5e-324", "4.9e-324"],
+        ["5e-324", "5.0E-324"],
         ["1.7976931348623157e308", "17976931348623157" + 292 * "0"],
     ],
     "text": [["1"], ["1.0"], ["1e0"], ["true"], ["2026-01-01"], ["2026-01-01T00:00:00Z"], [" "], ["É"], ["é"], ["e\u0301"]],
     "boolean": [["true"], ["false"]],
     "complex": [
-        ["{}"],
         ['{"a":1}', '{"a":1.0}', '{ "a" : 1e0 }'],
         ['{"a":"1"}'],
         ['{"a":true}'],
@@ -111,8 +110,10 @@ def test_each_value_can_be_taken_once_however_it_is_written(write, error, kind, 
             assert error(write(alias, again), 409).startswith(f"values.{alias}[0].value: ")
 
 
-@pytest.mark.parametrize(("alias", "text"), [("text", '""'), ("texts", "[]"), ("numbers", "[]"), ("datetimes", "[]")])
-def test_empty_texts_and_lists_claim_nothing(write, admin, run, alias, text):
+@pytest.mark.parametrize(
+    ("alias", "text"), [("text", '""'), ("texts", "[]"), ("numbers", "[]"), ("datetimes", "[]"), ("complex", "{}")]
+)
+def test_what_is_empty_claims_nothing(write, admin, run, alias, text):
     first, second = write(alias, text), write(alias, text)
     assert (first.status_code, second.status_code) == (201, 201)
     assert admin.put(f"/records/{first.json['id']}", {"values": first.json["values"]}).status_code == 200
@@ -122,7 +123,9 @@ def test_empty_texts_and_lists_claim_nothing(write, admin, run, alias, text):
     assert "unique values" not in [line.split(":")[0][9:] for line in run("doctor").stdout.splitlines() if line[0] == "p"]
 
 
-@pytest.mark.parametrize(("alias", "text"), [("number", "0"), ("boolean", "false"), ("complex", "{}"), ("texts", '[""]')])
+@pytest.mark.parametrize(
+    ("alias", "text"), [("number", "0"), ("boolean", "false"), ("text", '" "'), ("texts", '[""]'), ("complexs", "[{}]")]
+)
 def test_what_is_not_empty_is_claimed(write, error, alias, text):
     assert write(alias, text).status_code == 201
     error(write(alias, text), 409)

@@ -25,16 +25,16 @@ def ids(variants):
 @pytest.fixture
 def shoes(admin):
     """A schema with variants and one without; the first has the records `ent-shoe` and `ent-boot`, the other `ent-lace`."""
-    for alias, more in (("label", {"dimensionIds": ["dim-language"]}), ("fit", {}), ("ean", {"inheritable": False})):
+    for alias, more in (("label", {"dimensionIds": ["dim-language"]}), ("fit", {}), ("gtin", {"inheritable": False})):
         attribute = {"id": f"attr-{alias}", "alias": alias, "name": alias, "type": "text", **more}
         assert admin.post("/attributes", attribute).status_code == 201
-    group = {"id": "grp-1", "name": "All", "sortOrder": 0, "attributeIds": ["attr-label", "attr-fit", "attr-ean"]}
+    group = {"id": "grp-1", "name": "All", "sortOrder": 0, "attributeIds": ["attr-label", "attr-fit", "attr-gtin"]}
     for alias, enabled in (("shoe", True), ("lace", False)):
         schema = {"id": f"schema-{alias}", "alias": alias, "name": alias, "variantEnabled": enabled}
         assert admin.post("/schemas", {**schema, "attributeGroups": [group]}).status_code == 201
     label = [*everywhere("Shoe"), {"scope": DANISH, "value": "Sko"}]
     for id, schema, values in (
-        ("ent-shoe", "shoe", scoped(label=label, fit="normal", ean="1")),
+        ("ent-shoe", "shoe", scoped(label=label, fit="normal", gtin="1")),
         ("ent-boot", "shoe", {}),
         ("ent-lace", "lace", {}),
     ):
@@ -253,12 +253,12 @@ def test_the_nearest_override_counts_over_several_levels(admin, make):
 
 
 def test_what_is_not_inheritable_is_never_inherited_from_any_level(admin, make):
-    make("var-1", ean="11")
+    make("var-1", gtin="11")
     make("var-2", "var-1")
-    make("var-3", "var-2", ean="13")
-    assert resolve(admin, "var-1") == (scoped(label=LABEL, fit="normal", ean="11"), ["ean"], ["fit", "label"])
+    make("var-3", "var-2", gtin="13")
+    assert resolve(admin, "var-1") == (scoped(label=LABEL, fit="normal", gtin="11"), ["gtin"], ["fit", "label"])
     assert resolve(admin, "var-2") == (scoped(label=LABEL, fit="normal"), [], ["fit", "label"])
-    assert resolve(admin, "var-3") == (scoped(label=LABEL, fit="normal", ean="13"), ["ean"], ["fit", "label"])
+    assert resolve(admin, "var-3") == (scoped(label=LABEL, fit="normal", gtin="13"), ["gtin"], ["fit", "label"])
 
 
 def test_a_change_above_is_inherited_at_once(admin, make):
@@ -281,9 +281,9 @@ def test_the_same_value_as_above_is_an_override_all_the_same(admin, make):
 def test_the_demo_variant_resolves_as_its_levels_say(key):
     record = key.get("/records/ent-coastal-wb").json["values"]
     effective, overridden, inherited = resolve(key, "var-cw-s-red", "ent-coastal-wb")
-    own = scoped(sku="CW-1SR", color="val-red")
+    own = scoped(sku="CW-102", ean="9520000013226", color="val-red")
     assert effective == {**record, **own}
-    assert overridden == ["color", "sku"]
+    assert overridden == ["color", "ean", "sku"]
     assert inherited == sorted(record.keys() - own.keys())
 
 
@@ -291,20 +291,20 @@ def test_the_demo_variant_resolves_as_its_levels_say(key):
 
 
 def test_put_replaces_the_overrides_it_lists_and_leaves_the_others(admin, editor, make):
-    before = make("var-1", fit="wide", ean="11")
+    before = make("var-1", fit="wide", gtin="11")
     answer = editor.put(f"{RECORD}/variants/var-1", {"values": scoped(fit="narrow", label="Clog")})
     assert answer.status_code == 200
     changed = {"updatedAt": answer.json["updatedAt"], "updatedBy": "user-editor"}
-    assert answer.json == {**before, **changed, "values": scoped(fit="narrow", ean="11", label="Clog")}
+    assert answer.json == {**before, **changed, "values": scoped(fit="narrow", gtin="11", label="Clog")}
     assert answer.json["updatedAt"] >= before["updatedAt"]
     assert admin.get(f"{RECORD}/variants/var-1").data == answer.data
-    assert admin.get(RECORD).json["values"] == scoped(label=LABEL, fit="normal", ean="1")
+    assert admin.get(RECORD).json["values"] == scoped(label=LABEL, fit="normal", gtin="1")
 
 
 def test_put_of_an_empty_array_restores_inheritance(admin, make):
-    make("var-1", fit="wide", ean="11")
-    assert admin.put(f"{RECORD}/variants/var-1", {"values": {"fit": []}}).json["values"] == scoped(ean="11")
-    assert resolve(admin, "var-1") == (scoped(label=LABEL, fit="normal", ean="11"), ["ean"], ["fit", "label"])
+    make("var-1", fit="wide", gtin="11")
+    assert admin.put(f"{RECORD}/variants/var-1", {"values": {"fit": []}}).json["values"] == scoped(gtin="11")
+    assert resolve(admin, "var-1") == (scoped(label=LABEL, fit="normal", gtin="11"), ["gtin"], ["fit", "label"])
 
 
 def test_patch_sets_one_scope_of_an_override(admin, make):
@@ -381,7 +381,7 @@ def test_the_id_of_a_deleted_variant_is_free_again(admin, make):
     make("var-2", "var-1")
     assert admin.delete(f"{RECORD}/variants/var-1").status_code == 204
     assert make("var-2", record="ent-boot")["level"] == 1
-    assert make("var-1", ean="5")["values"] == scoped(ean="5")
+    assert make("var-1", gtin="5")["values"] == scoped(gtin="5")
 
 
 # Many
@@ -401,7 +401,7 @@ def test_a_chain_of_five_hundred_levels_resolves_and_is_deleted(admin, make):
 
 
 def test_hundreds_of_variants_of_one_record_are_listed_and_deleted_with_it(admin, make):
-    made = [make(f"var-{number}", ean=str(number)) for number in range(200)]
+    made = [make(f"var-{number}", gtin=str(number)) for number in range(200)]
     assert admin.get(f"{RECORD}/variants").json == made
     page = admin.get("/variants?schemaId=schema-shoe&offset=190&limit=20").json
     assert page == {"items": made[190:], "total": 200, "offset": 190, "limit": 20}

@@ -44,7 +44,7 @@ def test_a_user_is_told_who_it_is_and_what_the_role_allows(standin, editor):
     told = answer.json
     routes = told.pop("routes")
     flags = {flag: flag == "canExport" for flag in permissions_module.ROLE_FLAGS}
-    user = {"id": "user-editor", "email": "editor@sigma.io", "name": "Eddie Editor", "roleId": "role-editor"}
+    user = {"id": "user-editor", "email": "editor@sigma.io", "name": "Editor User", "roleId": "role-editor"}
     assert told == {
         "kind": "user",
         "workspace": {"id": "ws-demo", "name": "Sigma Demo"},

@@ -85,8 +85,11 @@ def spoil(app, admin):
         admin.post("/roles", {"id": "role-new", "name": "New"}),
         admin.put("/dimensions/dim-market", {**bodies["dimensions"][1], "name": "Region"}),
         admin.post("/option-lists/ol-colors/values", {"id": "val-new", "alias": "new", "label": "New"}),
-        admin.put("/attributes/attr-size", {**bodies["attributes"][8], "name": "How big"}),
-        admin.put("/workflows/wf-standard", {**bodies["workflows"][0], "name": "Slow"}),
+        admin.put(
+            "/attributes/attr-size",
+            {**next(item for item in bodies["attributes"] if item["id"] == "attr-size"), "name": "How big"},
+        ),
+        admin.put("/workflows/wf-standard", {**bodies["workflows"][1], "name": "Slow"}),
         admin.put("/schemas/schema-apparel", {**bodies["schemas"][0], "icon": "hat"}),
         admin.delete("/catalogs/cat-webshop"),
         admin.post("/catalogs/cat-marketplace/categories", {"alias": "new", "name": "New"}),
@@ -119,7 +122,7 @@ def test_it_is_answered_with_all_it_takes_to_use_it(app, standin):
     id, keys = workspace["id"], workspace["keys"]
     assert re.fullmatch("ws-[0-9a-f]{16}", id)
     assert list(workspace) == ["id", "name", "admin", "editor", "keys"]
-    for who, name in (("admin", "Ada Admin"), ("editor", "Eddie Editor")):
+    for who, name in (("admin", "Admin User"), ("editor", "Editor User")):
         user = {"id": f"user-{who}", "email": f"{who}@{id}.example", "name": name, "roleId": f"role-{who}"}
         assert workspace[who] == {"token": workspace[who]["token"], "user": user}
         assert signed_in(app, workspace[who]).post("/auth/refresh").json["user"] == user

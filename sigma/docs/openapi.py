@@ -1,16 +1,21 @@
 """The OpenAPI document: what flask-smorest, apispec and our plugin say, and what there is to say of the API as a whole."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from apispec import APISpec
 from apispec.core import Components
-from flask import current_app
+from flask import Response, current_app
 from flask_smorest import Api, Blueprint
 from flask_smorest.spec import FlaskPlugin
 
+from sigma.docs.addresses import service_url
 from sigma.docs.plugin import ServicePlugin, error_response
-from sigma.http.errors import ERRORS, ErrorBody
+from sigma.http.access import public
+from sigma.http.errors import ERRORS, ErrorResponseBody
 from sigma.http.ignored_query import HEADER
+from sigma.http.responses import NO_STORE, json_response
 from sigma.http.strict_json import to_json
 from sigma.permissions import PERMISSIONS
 from sigma.resources.not_built import NOT_BUILT
@@ -36,9 +41,8 @@ DESCRIPTION += "\n\nSigma PIM documents more, which this stand-in does not have 
     f"- `/api/v1{path}` and all below it: {feature}" for path, feature in NOT_BUILT.items()
 )
 
-CONTACT, LICENSE = {"name": "Whoever runs this service"}, {"name": "None stated", "url": "/"}
-INFO = {"description": DESCRIPTION, "contact": CONTACT, "license": LICENSE}
-SERVERS = [{"url": "/", "description": "The host that serves this document"}]
+INFO = {"description": DESCRIPTION, "contact": {"name": "Whoever runs this service"}}
+SERVER = {"url": "…", "description": "Where this document was read"}  # its address is of whoever asks
 
 
 def add_components(components: Components, examples: dict[str, Any]) -> None:
@@ -46,21 +50,42 @@ def add_components(components: Components, examples: dict[str, Any]) -> None:
     key = f"An integration's API key; {examples['credentials']['apiKey']}"
     session = f"A person's session token, from logging in; {examples['credentials']['session']}"
     components.security_scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-Sigma-ApiKey", "description": key})
-    components.security_scheme("session", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": session})
-    components.schema("Error", schema=ErrorBody())
+    bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    components.security_scheme("session", {**bearer, "description": session, "x-logins": examples["logins"]})
+    components.schema("ErrorResponse", schema=ErrorResponseBody())
     for name, (description, schema) in HEADERS.items():
         components.header(name, {"description": description, "required": True, "schema": {"type": "string", **schema}})
     for code, message in examples["refusals"].items():
         components.response(code, error_response(code, message, ["X-Request-Id", "X-Sigma-Required-Permission"]), lazy=True)
 
 
-def openapi_document(blueprints: list[Blueprint], examples: dict[str, Any]) -> str:
+def make_document(blueprints: list[Blueprint], examples: dict[str, Any]) -> dict[str, Any]:
     """Return the OpenAPI document of these blueprints."""
     plugin = ServicePlugin(examples)
-    spec = APISpec("Sigma PIM API", "1.0", "3.0.3", [FlaskPlugin(), plugin], info=INFO, servers=SERVERS)
+    spec = APISpec("Sigma PIM API", "1.0", "3.0.3", [FlaskPlugin(), plugin], info=INFO)
     add_components(spec.components, examples)
     for blueprint in blueprints:
         spec.tag({"name": blueprint.name, "description": blueprint.description})
         blueprint.register_views_in_doc(Api(), current_app, spec, name=blueprint.name, parameters=None)
     plugin.describe_requests()
-    return to_json(spec.to_dict())
+    document = spec.to_dict()
+    return {"openapi": document.pop("openapi"), "info": document.pop("info"), "servers": [SERVER], **document}
+
+
+def document_view(blueprints: list[Blueprint], read_examples: Callable[[], dict[str, Any]]) -> Callable[[], Response]:
+    """Return the view of the OpenAPI document of these blueprints, which is made when somebody asks for it first."""
+
+    @functools.cache
+    def parts() -> list[bytes]:
+        text = to_json(make_document(blueprints, read_examples()))
+        return [part.encode() for part in text.split(to_json(SERVER["url"]), 1)]
+
+    @public
+    def show_document() -> Response:
+        """Return the document; the server's address is absolute where it is sure, because Postman understands no other."""
+        before, after = parts()
+        response = json_response(before + to_json(service_url() or ".").encode() + after)
+        response.headers.update(NO_STORE)  # no cache may show one host's address to another
+        return response
+
+    return show_document

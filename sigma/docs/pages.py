@@ -1,4 +1,4 @@
-"""The pages for people: the interactive docs, which are Swagger UI, and the front page, which leads there."""
+"""The pages for people: the interactive docs, which are Swagger UI, and the front page, which leads on."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 import flask_swagger_ui
 from flask import Blueprint, Response, current_app, redirect, request, send_from_directory
 
+from sigma.docs.addresses import path_prefix, service_url
 from sigma.http.access import public
-from sigma.http.responses import json_response
+from sigma.http.responses import NO_STORE, json_response
 from sigma.http.strict_json import to_json
 
 DOCS_FOLDER = Path(flask_swagger_ui.__file__).parent / "dist"
@@ -22,13 +23,22 @@ DOCS_PAGE = """<!doctype html>
 </html>
 """
 
+# The browser knows the service's address, whatever proxies do or do not say of it, so requests go there.
 # Without `validatorUrl: null`, some layouts show a badge that calls another host. The list of schemas is closed, because it
 # is as long as that of the operations. Deep links stay off: Swagger UI logs a warning for each `_` in an operation's name.
 DOCS_SCRIPT = """\
-SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", validatorUrl: null, defaultModelsExpandDepth: 0});
+const here = new URL(".", location.href).href;
+const servers = [{url: here.replace(/\\/$/, ""), description: "Where this page is"}];
+SwaggerUIBundle({
+  url: "openapi.json", dom_id: "#swagger-ui", validatorUrl: null, defaultModelsExpandDepth: 0,
+  responseInterceptor: (answer) => {
+    if (answer.url === here + "openapi.json") answer.text = JSON.stringify({...JSON.parse(answer.text), servers});
+    return answer;
+  },
+});
 """
 
-DOCS_POLICY = "; ".join(
+PAGE_POLICY = "; ".join(
     (
         "default-src 'self'",  # load from and send to this host only; no inline script or style
         "img-src 'self' data:",  # Swagger UI's style sheet has its icons as data: URLs
@@ -44,11 +54,20 @@ pages = Blueprint("pages", __name__)
 @pages.get("/")
 @public
 def show_index() -> Any:
-    """Redirect a browser to the docs, and return the service's paths to a program."""
+    """Redirect a browser to the console, or to the docs where it is left out, and return the service's addresses to a program.
+
+    Where the service does not know its own address they are relative, and a browser's always is: a redirect to another
+    host, made up by whoever asks, must not get into a cache.
+    """
     is_browser = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
-    paths = {"api": "/api/v1", "docs": "/docs", "openapi": "/openapi.json", "health": "/healthz"}
-    response = redirect("docs") if is_browser else json_response(to_json(paths))
-    response.headers["Vary"] = "Accept"
+    prefix, url = path_prefix(), service_url()
+    paths = {"api": "api/v1", "docs": "docs", "openapi": "openapi.json", "health": "healthz"}
+    if current_app.config["CONSOLE"]:
+        paths["console"] = "console"
+    page = paths.get("console", "docs")
+    addresses = {name: path if url is None else f"{url}/{path}" for name, path in paths.items()}
+    response = redirect(page if prefix is None else f"{prefix}/{page}") if is_browser else json_response(to_json(addresses))
+    response.headers.update({"Vary": "Accept", **NO_STORE})
     return response
 
 
@@ -57,7 +76,7 @@ def show_index() -> Any:
 def show_docs() -> Response:
     """Return the page of the interactive docs; its files came with the requirements."""
     page = current_app.response_class(DOCS_PAGE, mimetype="text/html")
-    page.headers["Content-Security-Policy"] = DOCS_POLICY
+    page.headers["Content-Security-Policy"] = PAGE_POLICY
     return page
 
 

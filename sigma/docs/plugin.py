@@ -16,7 +16,7 @@ from sigma.http.strict_json import to_json
 def error_response(code: str, message: str, headers: list[str]) -> dict[str, Any]:
     """Return the description of an error; apispec replaces the names of headers and schemas by references."""
     names = {name: name for name in (*headers, ERRORS[code].header) if name}
-    content = {"application/json": {"schema": "Error", "example": {"error": code, "message": message}}}
+    content = {"application/json": {"schema": "ErrorResponse", "example": {"error": code, "message": message}}}
     return {"description": ERRORS[code].meaning, "headers": names, "content": content}
 
 
@@ -118,6 +118,8 @@ class ServicePlugin(MarshmallowPlugin):
         described, default, components = {**ret}, field.load_default, self.spec.components
         ret.clear()
         described.pop("default", None)
+        if "pattern" in described:  # Python's `$` alone lets a line's end pass, and few others know its way to prevent that
+            described["pattern"] = described["pattern"].removesuffix(r"(?!\n)")
         if "type" not in described or not (self.is_request or field.required or default is None):
             described.pop("nullable", None)  # without a type, null is a value like any other
         if title := described.pop("title", None):  # a schema of its own, for which clients get one type
@@ -126,6 +128,8 @@ class ServicePlugin(MarshmallowPlugin):
                 title += "Request"
             components.schemas.setdefault(title, described)
             described = {"description": described["description"], "allOf": [components.get_ref("schema", title)], **example}
+        if self.is_request and described.get("nullable") and default is ma.missing:
+            described["description"] += "; null means absent"
         if self.is_request and default not in (ma.missing, None):
             described["description"] += f"; {to_json(default() if callable(default) else default)} when absent"
         return described

@@ -1,5 +1,6 @@
 """Reading and checking the body of a request, and waiting for clients."""
 
+import codecs
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import marshmallow as ma
 from flask import g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from sigma.http.body_headers import check_body_headers
 from sigma.http.errors import MAX_BODY, ApiError, raise_for_problems
 from sigma.http.masking import is_secret
 from sigma.http.strict_json import format_value, parse_json
@@ -78,14 +80,14 @@ def read_body(schema: ma.Schema) -> Any:
         raise ApiError(400, f"body: expected {asked.content_length} bytes, got {len(data)}")
     if len(data) > MAX_BODY:
         raise RequestEntityTooLarge
-    if not asked.is_json and (data or asked.mimetype):
-        raise ApiError(415, f"Content-Type: expected application/json, got '{asked.mimetype or 'nothing'}'")
+    check_body_headers(asked, data)
+    data = data.removeprefix(codecs.BOM_UTF8)
     if not data:
         raise ApiError(400, "body: expected a JSON object, got nothing")
     try:
         g.body = body = parse_json(data)
     except ValueError as error:
-        raise ApiError(400, f"body: {error}") from None
+        raise ApiError(400, f"{getattr(error, 'path', '') or 'body'}: {error}") from None
     if schema.many and not isinstance(body, list):
         raise ApiError(400, f"body: Expected an array, got {format_value(body)}")
     try:

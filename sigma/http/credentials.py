@@ -15,6 +15,7 @@ import jwt
 from flask import current_app, g
 
 from sigma.database import fetch_one
+from sigma.http.credential_hints import JWT, KEY, TOKEN, other_kind, what_to_send
 from sigma.http.errors import ApiError
 
 
@@ -76,11 +77,13 @@ def unauthorized(message: str) -> ApiError:
 
 def diagnose_key(raw_key: str) -> str:
     """Return what is wrong with a key that is not in the database, as far as the key itself tells."""
+    if hint := other_kind(raw_key, KEY):
+        return hint
     if not re.fullmatch("sigma_sk_live_[a-z0-9]{36}", raw_key):
         return "expected one X-Sigma-ApiKey header with sigma_sk_live_ and 36 characters of a-z and 0-9"
     if check_characters(raw_key[:-7]) != raw_key[-7:]:
         return "it was mistyped, or not made here; it may be a key of the production service"
-    return "it is not known here"
+    return "it is not known here; make one with POST /api/v1/api-keys"
 
 
 @functools.lru_cache(maxsize=1024)
@@ -105,13 +108,30 @@ def authenticate_key(raw_key: str) -> Caller:
     caller = Caller(tenant, id, name, parse_permissions(permissions), last_used_at, permission_use, bool(has_faults))
     if not is_active:
         g.caller = caller  # for the log: somebody still uses it
-        raise unauthorized("Invalid API key: it has been deactivated")
+        raise unauthorized("Invalid API key: it has been deactivated; send the one that takes its place")
     return caller
 
 
 def jwt_secret() -> str:
     """Return the secret that signs session tokens."""
     return current_app.config["JWT_SECRET"] or fetch_one("SELECT value FROM settings WHERE name = 'jwt_secret'")[0]
+
+
+AGAIN = "sign in again, with POST /api/v1/auth/login"
+
+
+def diagnose_token(token: str) -> str:
+    """Return what is wrong with a session token that cannot be read, as far as the token itself tells."""
+    if hint := other_kind(token, TOKEN):
+        return hint
+    if not JWT.fullmatch(token):
+        return "expected one Authorization header with Bearer and the token of a login"
+    return f"it was not made here, or is damaged; {AGAIN}"
+
+
+def invalid_token(reason: str) -> ApiError:
+    """Return the 401 for a session token."""
+    return unauthorized(f"Invalid or expired token: {reason}")
 
 
 def decode_token(token: str) -> dict[str, Any]:
@@ -122,11 +142,11 @@ def decode_token(token: str) -> dict[str, Any]:
     try:
         claims: dict[str, Any] = jwt.decode(token, jwt_secret(), algorithms=["HS256"], options=options)
     except jwt.ExpiredSignatureError:
-        raise unauthorized("Session token expired: sign in again") from None
+        raise invalid_token(f"it has expired; {AGAIN}") from None
     except jwt.InvalidTokenError:
-        raise unauthorized("Invalid session token") from None
+        raise invalid_token(diagnose_token(token)) from None
     if not all(isinstance(claims[name], str) and claims[name].isascii() for name in names) or type(claims["iat"]) is not int:
-        raise unauthorized("Invalid session token")
+        raise invalid_token(f"it is not of this service; {AGAIN}")
     return claims
 
 
@@ -140,12 +160,12 @@ def authenticate_token(token: str) -> Caller:
         *(claims["workspaceId"], claims["userId"]),
     )
     if row is None:
-        raise unauthorized("Invalid session token")
+        raise invalid_token(f"it is not of this service; {AGAIN}")
     id, email, name, role_id, sessions_from, role = row
     if claims["iat"] < sessions_from:  # from before a new password, or of another user who had the same ids
-        raise unauthorized("Session ended: sign in again")
+        raise invalid_token(f"its session has ended; {AGAIN}")
     if claims["iat"] > max(time.time(), sessions_from):
-        raise unauthorized("Invalid session token")
+        raise invalid_token(f"it is not of this service; {AGAIN}")
     user = {"id": id, "email": email, "name": name, "roleId": role_id}
     return Caller(claims["workspaceId"], id, name, user=user, role=json.loads(role), sessions_from=sessions_from)
 
@@ -157,7 +177,7 @@ def authenticate(environ: dict[str, Any]) -> Caller:
         return authenticate_key(raw_key)
     scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "bearer":
-        raise unauthorized("Authentication required: send X-Sigma-ApiKey: <key>, or Authorization: Bearer <token>")
+        raise unauthorized(f"Missing authentication: {what_to_send(environ)}")
     return authenticate_token(token.strip())
 
 

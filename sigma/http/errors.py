@@ -37,7 +37,7 @@ ERRORS = {
     "METHOD_NOT_ALLOWED": ErrorCode(405, "The path does not have this method; the header `Allow` lists those it has.", "Allow"),
     "CONFLICT": ErrorCode(409, "The request conflicts with what is stored."),
     "PAYLOAD_TOO_LARGE": ErrorCode(413, f"The body has more than {MAX_BODY} bytes."),
-    "UNSUPPORTED_MEDIA_TYPE": ErrorCode(415, "The body is not JSON."),
+    "UNSUPPORTED_MEDIA_TYPE": ErrorCode(415, "The body is not JSON in UTF-8, or its headers say so."),
     "TRANSITION_ERROR": ErrorCode(422, "The workflow does not allow the transition."),
     "RATE_LIMITED": ErrorCode(429, "There were too many failed logins.", "Retry-After"),
     "INTERNAL_ERROR": ErrorCode(500, "The service failed."),
@@ -57,11 +57,11 @@ class ApiError(HTTPException):
         self.code, self.message, self.error, self.headers = status, message, error, headers
 
 
-def raise_for_problems(problems: Iterable[str]) -> None:
-    """Raise ApiError 400 with the first few problems, if there are any."""
+def raise_for_problems(problems: Iterable[str], opening: str = "") -> None:
+    """Raise ApiError 400 with the first few problems, if there are any, after an opening."""
     first = list(itertools.islice(problems, MAX_PROBLEMS + 1))
     if first:
-        raise ApiError(400, "; ".join(first[:MAX_PROBLEMS]) + ("; and more" if len(first) > MAX_PROBLEMS else ""))
+        raise ApiError(400, opening + "; ".join(first[:MAX_PROBLEMS]) + ("; and more" if len(first) > MAX_PROBLEMS else ""))
 
 
 def not_found_error(kind: str, id: str) -> ApiError:
@@ -113,7 +113,7 @@ def translate_database_error(error: sqlite3.Error | JSONDecodeError) -> ApiError
     return database_unavailable(error)  # locked, full, damaged, gone
 
 
-class ErrorBody(ma.Schema):
+class ErrorResponseBody(ma.Schema):
     """The one shape of every error."""
 
     error = fields.String(

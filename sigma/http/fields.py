@@ -1,6 +1,6 @@
 """The fields that bodies are described with."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import marshmallow as ma
@@ -131,15 +131,26 @@ def timestamp_field(
     return fields.String(required=required, allow_none=allow_none, metadata=metadata)
 
 
-def enum_field(description: str, choices: Iterable[str], title: str, example: Any = ma.missing) -> fields.String:
-    """One of a few strings; in the OpenAPI document they are a type with this title."""
+def enum_field(
+    description: str,
+    choices: Iterable[str],
+    title: str = "",
+    example: Any = ma.missing,
+    meanings: Mapping[str, str] | None = None,
+) -> fields.String:
+    """One of a few strings; in the OpenAPI document they are a type, if there is a title for it, with what each means.
+
+    Only one of the types may have a word: in Go each is a constant of the client's package.
+    """
     rule = validate.OneOf(list(choices), error="Expected one of: {choices}")
-    return fields.String(required=True, validate=rule, metadata=described(description, example, title=title))
+    told = {"title": title, "x-enumDescriptions": meanings and dict(meanings)}
+    metadata = described(description, example, **{name: value for name, value in told.items() if value})
+    return fields.String(required=True, validate=rule, metadata=metadata)
 
 
 def dict_field(description: str, title: str, values: fields.Field, example: Any = ma.missing, **options: Any) -> fields.Dict:
-    """Values by name; in the OpenAPI document they are a type with this title."""
-    metadata = described(description, example, title=title)
+    """Values by name; in the OpenAPI document they are a type, if there is a title for it."""
+    metadata = described(description, example, **({"title": title} if title else {}))
     return fields.Dict(keys=fields.String(), values=values, metadata=metadata, **options)
 
 

@@ -1,8 +1,11 @@
 """JSON text: written once, compactly, and read strictly."""
 
+import codecs
 import json
 import math
 from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 JSON_TYPES = {str: "string", bool: "boolean", int: "number", float: "number", list: "array", dict: "object", type(None): "null"}
@@ -28,6 +31,23 @@ def format_value(value: Any) -> str:
     return text.replace('"', "'") if 0 < len(text) <= 60 else f"'{JSON_TYPES[type(value)]}'"
 
 
+def _shared_number(text: str) -> int | float:
+    number = float(text)
+    return int(Decimal(text)) if number.is_integer() else number
+
+
+def canonical_json(value: Any) -> str:
+    """Return the JSON text that equal values share: 1.0 is 1, 1e23 is 1 and 23 zeros, and the order of members is none."""
+    return to_json(json.loads(to_json(value), parse_float=_shared_number), sort_keys=True)
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Return whether two values are equal, however their numbers are written and their members ordered; 1 is no true."""
+    if isinstance(one, str) or isinstance(other, str):
+        return type(one) is type(other) and one == other
+    return to_json(one) == to_json(other) or canonical_json(one) == canonical_json(other)
+
+
 MAX_DEPTH = 500  # SQLite follows 1,000 levels, Python fewer or more, depending on its release
 
 
@@ -39,11 +59,68 @@ def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _finite_number(text: str) -> int | float:
-    value = float(text)
-    if not math.isfinite(value):  # NaN and what a double cannot hold would not come back as they were
-        raise ValueError(f"the number {text[:20]} is out of range")
-    return int(text) if text.lstrip("-").isdecimal() else value
+class NumberError(ValueError):
+    """A number that would not come back as it was sent: what is expected in its place, and where it stands."""
+
+    path = ""  # in the JSON text
+
+    def __init__(self, expected: str, text: str):
+        super().__init__(f"expected {expected}, got {text[:40]}{'…' * (len(text) > 40)}")
+        self.expected = expected
+
+
+def exact(number: float) -> Decimal | int:
+    """Return a number as it is written, with which others can be compared: Python takes 1e23 for the double next to it."""
+    return number if isinstance(number, int) else Decimal(repr(number))
+
+
+def _is_kept(text: str, number: float) -> bool:
+    try:
+        return repr(number) == text or Decimal(text) == exact(number)
+    except ArithmeticError:  # an exponent beyond what even a Decimal has
+        return False
+
+
+def _read_number(text: str) -> int | float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise NumberError("a number within the range of a double", text)
+    if text.lstrip("-").isdecimal():
+        return int(text)
+    if (len(text) > 16 or "e" in text or "E" in text) and not _is_kept(text, number):  # a double keeps any 15 digits
+        raise NumberError("a number of which all digits can be kept", text)
+    return number
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"there is no {text} in it")
+
+
+class _Refused(str):
+    """A number that was refused, in its place."""
+
+
+def _mark_refused(text: str) -> Any:
+    try:
+        return _read_number(text)
+    except NumberError:
+        return _Refused(text)
+
+
+def _refused_path(text: str) -> str:
+    """Return where in a JSON text the first number stands that is refused; "" for a text that is broken after it."""
+    try:
+        pending = [("", _mark(text))]
+    except (ValueError, RecursionError):
+        return ""
+    for path, item in pending:  # grows as it goes
+        if isinstance(item, _Refused):
+            return path
+        if isinstance(item, dict):
+            pending += [(f"{path}.{name[:100]}" if path else name[:100], child) for name, child in item.items()]
+        elif isinstance(item, list):
+            pending += [(f"{path}[{index}]", child) for index, child in enumerate(item)]
+    return ""
 
 
 def _is_too_deep(value: Any) -> bool:
@@ -56,16 +133,60 @@ def _is_too_deep(value: Any) -> bool:
     return True
 
 
-_decode = json.JSONDecoder(
-    object_pairs_hook=_unique_members, parse_int=_finite_number, parse_float=_finite_number, parse_constant=_finite_number
-).decode
+def _decoder(read_number: Callable[[str], Any]) -> Callable[[str], Any]:
+    return json.JSONDecoder(
+        object_pairs_hook=_unique_members, parse_int=read_number, parse_float=read_number, parse_constant=_refuse_constant
+    ).decode
+
+
+_decode, _mark = _decoder(_read_number), _decoder(_mark_refused)
+
+OTHER_FORMS = {  # by what their bytes begin with; that of UTF-32 begins with that of UTF-16
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+    b"\x1f\x8b": "gzip",
+}
+
+
+def _other_form(data: bytes) -> str | None:
+    for beginning, form in OTHER_FORMS.items():
+        if data.startswith(beginning):
+            return form
+    zeros = data[:4].count(0)  # of four bytes that are two characters, or one, of the ASCII with which JSON begins
+    return (None, "UTF-16", "UTF-16", "UTF-32", None)[zeros]
+
+
+def _syntax_problem(error: json.JSONDecodeError) -> str:
+    before, after = error.doc[: error.pos].strip(), error.doc[error.pos :].strip()
+    if before and after:
+        return f"expected JSON: {error}"
+    if after:
+        return f"expected JSON, got text that begins with {format_value(after[0])}"
+    return "expected JSON, got text that ends too early" if before else "expected JSON, got nothing but blanks"
+
+
+def _explain(error: ValueError | RecursionError, data: bytes) -> str:
+    if isinstance(error, UnicodeDecodeError | json.JSONDecodeError) and (form := _other_form(data)):
+        return f"expected JSON in UTF-8, got {form}"
+    match error:
+        case UnicodeDecodeError(start=start):
+            return f"expected JSON in UTF-8, got byte 0x{data[start]:02X} at position {start + 1}, which is no UTF-8"
+        case UnicodeEncodeError():
+            return "expected JSON in UTF-8, got half a surrogate pair, which is no character"
+        case json.JSONDecodeError():
+            return _syntax_problem(error)
+        case RecursionError():
+            return f"expected JSON of at most {MAX_DEPTH} levels"
+    return f"expected JSON: {error}"
 
 
 def parse_json(data: bytes) -> Any:
     """Return the value of a JSON text.
 
-    Raises ValueError for what is not JSON, and for what is but would not survive: numbers beyond a double, names that
-    come twice, half a surrogate pair, endless nesting. The message begins "expected JSON".
+    Raises ValueError, whose message begins "expected JSON", for what is not JSON, and for what is but would not survive:
+    names that come twice, half a surrogate pair, endless nesting; and NumberError for a number that would become another.
     """
     try:
         text = data.decode("utf-8")
@@ -74,10 +195,9 @@ def parse_json(data: bytes) -> Any:
             raise RecursionError
         if "\\u" in text:
             to_json(value).encode("utf-8")
-    except RecursionError:
-        raise ValueError(f"expected JSON of at most {MAX_DEPTH} levels") from None
-    except UnicodeError:
-        raise ValueError("expected JSON in UTF-8, got text that is not Unicode") from None
-    except ValueError as error:
-        raise ValueError(f"expected JSON: {error}") from None
+    except NumberError as error:
+        error.path = _refused_path(text)
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ValueError(_explain(error, data)) from None
     return value

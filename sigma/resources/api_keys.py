@@ -22,7 +22,7 @@ blueprint = ApiBlueprint("API Keys", "The credentials of integrations, each with
 
 def permission_field() -> fields.String:
     """One of the published permissions."""
-    return enum_field("A permission", PERMISSIONS, "Permission")
+    return enum_field("A permission", PERMISSIONS, "Permission", meanings=PERMISSIONS)
 
 
 class ApiKeyBody(Body):
@@ -53,7 +53,7 @@ class ApiKeyRequestBody(ApiKeyBody):
         fields = ("name", "permissions")
 
 
-class NewApiKeyBody(ApiKeyBody):
+class CreatedApiKeyBody(ApiKeyBody):
     """An API key that was just made: the only answer that ever carries the raw key."""
 
     createdAt = timestamp_field("When it was made", example="2026-03-08T12:00:00.000Z")
@@ -119,7 +119,7 @@ def insert_api_key(key: dict[str, Any]) -> dict[str, Any]:
         f" RETURNING {KEY_COLUMNS}"
     )
     row = fetch_one(sql, g.tenant, random_id("apikey"), key["name"], hash_key(raw_key), to_json(permissions), utc_now())
-    return dump_key(NewApiKeyBody(), {**key_summary(row), "rawKey": raw_key})
+    return dump_key(CreatedApiKeyBody(), {**key_summary(row), "rawKey": raw_key})
 
 
 def deactivate_stored_key(id: str) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def list_api_keys() -> list[dict[str, Any]]:
 @blueprint.post("/api-keys")
 @session_only("canManageRoles")
 @blueprint.arguments(ApiKeyRequestBody())
-@blueprint.response(201, NewApiKeyBody)
+@blueprint.response(201, CreatedApiKeyBody)
 def create_api_key(key: dict[str, Any]) -> Any:
     """Generate a new API key; this answer is the only one that shows the raw key, so store it now."""
     with transaction():

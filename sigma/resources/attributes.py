@@ -12,9 +12,10 @@ from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.fields import Body, Flag, Items, Number, Reference, enum_field, id_field, string_field, unique_items
 from sigma.http.responses import json_list
+from sigma.http.strict_json import exact
 from sigma.resources.model import ModelBody, add_model_routes, fetch_attribute_texts, load_object
 from sigma.resources.stored_values import check_stored_values
-from sigma.resources.value_checks import ATTRIBUTE_TYPES, compile_pattern, exact
+from sigma.resources.value_checks import ATTRIBUTE_TYPES, compile_pattern
 
 blueprint = ApiBlueprint("Attributes", "The kinds of values that records hold.")
 
@@ -32,7 +33,7 @@ class ValidationBody(Body):
     min = Number("Least number", allow_none=True)
     max = Number("Greatest number", allow_none=True)
     pattern = string_field("Regular expression (RE2 syntax) that texts must contain a match of", required=False, longest=1000)
-    unique = Flag("No two records or variants may hold the same value in the same scope; empty texts and arrays do not count")
+    unique = Flag("No two records or variants may hold the same value in the same scope; empty values do not count")
 
     @ma.validates_schema
     def check_rules(self, data: dict[str, Any], **_: Any) -> None:
@@ -51,11 +52,11 @@ class AttributeGuardBody(Body):
     """Shows or hides the attribute by another one's value."""
 
     attributeId = Reference("attribute", required=True)
-    operator = enum_field("How the value is compared", ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"], "GuardOperator")
+    operator = enum_field("How the value is compared", ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"])
     value = fields.Raw(allow_none=True, metadata={"description": "What it is compared with"})
 
 
-class AttributeBody(ModelBody):
+class ProductAttributeBody(ModelBody):
     """An attribute: one kind of value that records hold."""
 
     id = id_field("The attribute's id")
@@ -88,7 +89,7 @@ class AttributeBody(ModelBody):
 add_model_routes(
     blueprint,
     "attribute",
-    AttributeBody,
+    ProductAttributeBody,
     update=requires("update-model", "canManageSchemas"),
     delete=requires("delete-model", "canManageSchemas"),
 )
@@ -96,7 +97,7 @@ add_model_routes(
 
 @blueprint.get("/schemas/<id>/attributes")
 @requires("read")
-@blueprint.response(200, AttributeBody(many=True))
+@blueprint.response(200, ProductAttributeBody(many=True))
 def list_schema_attributes(id: str) -> Response:
     """List the attributes of one schema, in the order of its groups."""
     with snapshot():

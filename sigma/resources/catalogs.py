@@ -12,6 +12,7 @@ from sigma.http.fields import Items, id_field, string_field
 from sigma.http.responses import json_response
 from sigma.resources.categories import CategoryBody
 from sigma.resources.model import ModelBody, add_model_routes, fetch_object_text
+from sigma.resources.role_limits import hidden_catalogs
 
 blueprint = ApiBlueprint("Catalogs", "Ways of presenting products.")
 
@@ -23,6 +24,10 @@ class CatalogBody(ModelBody):
     alias = id_field("Short name")
     name = string_field("The catalog's name")
     description = string_field("What it is for", required=False, longest=10_000)
+
+    def hidden_ids(self) -> list[str]:
+        """Return the ids of the catalogs that the caller's role does not show."""
+        return hidden_catalogs()
 
 
 add_model_routes(

@@ -1,7 +1,6 @@
 """Categories: the places in the trees of catalogs, and the records in them."""
 
-import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Response, g, request
 from marshmallow import fields
@@ -9,15 +8,16 @@ from marshmallow import fields
 from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import requires, session_only
 from sigma.http.blueprint import ApiBlueprint
-from sigma.http.errors import ApiError, get_or_404
+from sigma.http.errors import ApiError, not_found_error
 from sigma.http.fields import Body, Number, described, id_field, string_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
-from sigma.http.responses import json_list, json_page, json_response
+from sigma.http.responses import json_list, json_response
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.entities import record_exists, require_record
+from sigma.resources.entities import entity_page, record_exists, require_record
 from sigma.resources.model import check_path_id, fetch_object_text
-from sigma.resources.records import RecordBody
+from sigma.resources.records import ProductRecordBody
+from sigma.resources.role_limits import hidden_catalogs, require_assignable
 
 blueprint = ApiBlueprint("Categories", "The places in the trees of catalogs, and the records in them.")
 
@@ -55,9 +55,20 @@ CATEGORY_SUBTREE = (  # a category and those below it, to any depth; takes id, t
 )
 
 
-def fetch_category_text(id: str) -> str:
-    """Return a category's stored text. Raises ApiError 404."""
-    return get_or_404(fetch_one("SELECT body FROM categories WHERE tenant = ? AND id = ?", g.tenant, id), "category", id)[0]
+class Category(NamedTuple):
+    """A category as it is stored."""
+
+    catalog_id: str
+    text: str
+    total: int  # of the records in it
+
+
+def fetch_category(id: str) -> Category:
+    """Return a category. Raises ApiError 404, also for one in a catalog that the caller's role does not show."""
+    row = fetch_one("SELECT catalog_id, body, total FROM categories WHERE tenant = ? AND id = ?", g.tenant, id)
+    if row is None or row[0] in hidden_catalogs():
+        raise not_found_error("category", id)
+    return Category(*row)
 
 
 def make_category_text(body: dict[str, Any], id: str, catalog_id: str) -> str:
@@ -94,7 +105,7 @@ def create_category(body: dict[str, Any], id: str) -> Response:
 @blueprint.response(200, CategoryBody)
 def get_category(id: str) -> Response:
     """Get one category."""
-    return json_response(fetch_category_text(id))
+    return json_response(fetch_category(id).text)
 
 
 @blueprint.put("/categories/<id>")
@@ -105,7 +116,7 @@ def replace_category(body: dict[str, Any], id: str) -> Response:
     """Replace a category as a whole; another parentId moves it, with all below it."""
     body = check_path_id(body, id)
     with transaction():
-        stored = make_category_text(body, id, json.loads(fetch_category_text(id))["catalogId"])
+        stored = make_category_text(body, id, fetch_category(id).catalog_id)
         is_below = f"{CATEGORY_SUBTREE} SELECT 1 FROM below WHERE id = ?"  # noqa: S608 (constants only)
         if fetch_one(is_below, id, g.tenant, body["parentId"]):
             raise ApiError(
@@ -121,7 +132,7 @@ def replace_category(body: dict[str, Any], id: str) -> Response:
 def delete_category(id: str) -> None:
     """Delete a category with all below it; the records in them stay."""
     with transaction():
-        fetch_category_text(id)
+        fetch_category(id)
         sql = f"{CATEGORY_SUBTREE} DELETE FROM categories WHERE tenant = ? AND id IN (SELECT id FROM below)"  # noqa: S608
         execute(sql, id, g.tenant, g.tenant)
 
@@ -129,7 +140,7 @@ def delete_category(id: str) -> None:
 @blueprint.get("/categories/<id>/entities")
 @requires("read")
 @blueprint.doc(parameters=PAGE_PARAMETERS)
-@blueprint.response(200, page_of(RecordBody))
+@blueprint.response(200, page_of(ProductRecordBody))
 def list_category_records(id: str) -> Response:
     """List the records in a category, page by page, in the order in which they were put in."""
     offset, limit = page_bounds(request.args)
@@ -139,9 +150,8 @@ def list_category_records(id: str) -> Response:
         " JOIN entities e ON e.tenant = a.tenant AND e.id = a.record_id ORDER BY a.seq"
     )
     with snapshot():
-        row = fetch_one("SELECT total FROM categories WHERE tenant = ? AND id = ?", g.tenant, id)
-        (total,) = get_or_404(row, "category", id)
-        return json_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
+        total = fetch_category(id).total
+        return entity_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
 
 
 def require_named_record(body: dict[str, Any]) -> None:
@@ -163,7 +173,7 @@ def insert_assignment(category_id: str, record_id: str) -> None:
 def assign_record(body: dict[str, Any], id: str) -> None:
     """Put a record into a category; doing it again changes nothing."""
     with transaction():
-        fetch_category_text(id)
+        require_assignable(fetch_category(id).catalog_id)
         require_named_record(body)
         insert_assignment(id, body["entityId"])
 
@@ -175,7 +185,7 @@ def assign_record(body: dict[str, Any], id: str) -> None:
 def unassign_record(body: dict[str, Any], id: str) -> None:
     """Take a record out of a category; doing it again changes nothing."""
     with transaction():
-        fetch_category_text(id)
+        require_assignable(fetch_category(id).catalog_id)
         require_named_record(body)
         sql = "DELETE FROM category_assignments WHERE tenant = ? AND category_id = ? AND record_id = ?"
         execute(sql, g.tenant, id, body["entityId"])
@@ -189,8 +199,8 @@ def list_record_categories(id: str) -> Response:
     sql = (
         "SELECT CAST(c.body AS BLOB) FROM category_assignments a"
         " JOIN categories c ON c.tenant = a.tenant AND c.id = a.category_id"
-        " WHERE a.tenant = ? AND a.record_id = ? ORDER BY a.seq"
+        " WHERE a.tenant = ? AND a.record_id = ? AND c.catalog_id NOT IN (SELECT value FROM json_each(?)) ORDER BY a.seq"
     )
     with snapshot():
         require_record(id)
-        return json_list(execute(sql, g.tenant, id))
+        return json_list(execute(sql, g.tenant, id, to_json(hidden_catalogs())))

@@ -2,20 +2,24 @@
 
 import re
 from collections.abc import Callable, Iterable
-from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sigma.http.strict_json import format_value, parse_json, to_json
+from sigma.http.strict_json import NumberError, format_value, is_same, parse_json, to_json
 from sigma.resources.model import load_object
 from sigma.resources.rules import AttributeRules
-from sigma.resources.value_checks import exact
+from sigma.resources.value_checks import expectation
 from sigma.resources.values import is_empty
 
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def split_items(text: str) -> list[str]:
-    r"""Return the items of a cell that holds several, with | between them; inside of one, \| is a | and \\ a backslash."""
+    r"""Return the items of a cell that holds several, with | between them; inside of one, \| is a | and \\ a backslash.
+
+    A backslash alone is one empty item, which would otherwise be an empty cell.
+    """
+    if text == "\\":
+        return [""]
     items = [""]
     for part in re.split(r"(\\[\\|]|\|)", text):
         if part == "|":
@@ -27,23 +31,17 @@ def split_items(text: str) -> list[str]:
 
 def join_items(items: Iterable[str]) -> str:
     """Return the cell that split_items() takes apart again."""
-    return "|".join(re.sub(r"[\\|]", r"\\\g<0>", item) for item in items)
+    return "|".join(re.sub(r"[\\|]", r"\\\g<0>", item) for item in items) or "\\"
 
 
 def read_json(text: str) -> Any:
-    """Return the value of a JSON text, or the text itself if it is none."""
+    """Return the value of a JSON text, or the text itself if it is none. Raises NumberError."""
     try:
         return parse_json(text.encode())
+    except NumberError:
+        raise
     except ValueError:
         return text
-
-
-def is_kept(text: str, number: float) -> bool:
-    """Return whether a number is exactly what its text says, which a double cannot always be."""
-    try:
-        return isinstance(number, int) or Decimal(text) == exact(number)
-    except ArithmeticError:  # an exponent beyond what even a Decimal has
-        return False
 
 
 def read_flag(text: str) -> Any:
@@ -72,11 +70,23 @@ class Cells(NamedTuple):
         return self.option_ids.get(value, value) if isinstance(value, str) else to_json(value)
 
     def shows(self, cell: Any, value: Any) -> bool:
-        """Return whether a cell is what an export gives for a value."""
-        return (isinstance(cell, str) and cell == self.write(value)) or to_json(cell) == to_json(value)
+        """Return whether a cell is what an export gives for a value, or means an equal one."""
+        if (isinstance(cell, str) and cell == self.write(value)) or is_same(cell, value):
+            return True
+        try:
+            return is_same(self.read_any(cell), value)
+        except ValueError:
+            return False
 
     def read(self, cell: Any) -> Any:
         """Return the value that a cell means, as text or in JSON; None for an empty one. Raises ValueError."""
+        value = self.read_any(cell)
+        if value is not None and (problem := self.rules.value_problem(value)):
+            raise ValueError(problem)
+        return value
+
+    def read_any(self, cell: Any) -> Any:
+        """Return the value that a cell means, of whatever length and size; None for an empty one. Raises ValueError."""
         if is_empty(cell):
             return None
         items = split_items(cell) if isinstance(cell, str) and self.rules.is_multiple else cell
@@ -84,21 +94,19 @@ class Cells(NamedTuple):
             value: Any = list(map(self.read_single, items))
         else:
             value = self.read_single(items)
-        if problem := self.rules.value_problem(value):
-            raise ValueError(problem)
         return None if is_empty(value) else value
 
     def read_single(self, cell: Any) -> Any:
         """Return the value that a cell means, or one of several in it. Raises ValueError."""
-        kind, value = self.rules.kind, cell
+        kind = self.rules.kind
         if isinstance(cell, str) and kind == "option":
             return self.read_option(cell)
-        if isinstance(cell, str) and kind in READERS:
-            value = READERS[kind](cell)
+        try:
+            value = READERS[kind](cell) if isinstance(cell, str) and kind in READERS else cell
+        except NumberError as error:
+            raise self.error(f"{error.expected}, got {format_value(cell)}") from None
         if type(value) not in self.rules.types and not isinstance(cell, list | dict):
-            raise ValueError(f"{self.expectation} type '{kind}', got {format_value(cell)}")
-        if kind == "number" and isinstance(cell, str) and not is_kept(cell, value):
-            raise ValueError(f"{self.expectation} a number of which all digits can be kept, got {format_value(cell)}")
+            raise self.error(f"type '{kind}', got {format_value(cell)}")
         return value
 
     def read_option(self, name: str) -> str:
@@ -108,13 +116,12 @@ class Cells(NamedTuple):
         ids = self.labelled.get(name, [])
         if len(ids) != 1:
             wanted = "an id or alias, because several have this label" if ids else "the id, alias or label of an option"
-            raise ValueError(f"{self.expectation} {wanted}, got {format_value(name)}")
+            raise self.error(f"{wanted}, got {format_value(name)}")
         return ids[0]
 
-    @property
-    def expectation(self) -> str:
-        """How what is said of a cell begins."""
-        return f"Attribute '{self.rules.alias}' expects"
+    def error(self, expected: str) -> ValueError:
+        """Return the error that says what is expected in place of a cell."""
+        return ValueError(expectation(self.rules.alias, expected))
 
 
 def cells_of(rules: AttributeRules) -> Cells:

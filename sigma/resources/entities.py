@@ -1,6 +1,11 @@
-"""What records and variants share: how they are stored, found and listed."""
+"""What records and variants share: how they are stored, found, listed and sent.
 
+Every answer with the values of records or variants goes through here, where those that the caller's role hides are left out.
+"""
+
+import functools
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from flask import Response, g, request
@@ -8,7 +13,9 @@ from flask import Response, g, request
 from sigma.database import execute, fetch_one, snapshot
 from sigma.http.errors import get_or_404, not_found_error
 from sigma.http.paging import page_bounds
-from sigma.http.responses import json_page
+from sigma.http.responses import join_texts, json_list, json_page, json_response
+from sigma.http.strict_json import to_json
+from sigma.resources.role_limits import caller_levels, hides_attributes
 
 
 class Entity(NamedTuple):
@@ -25,6 +32,13 @@ def record_exists(id: str) -> bool:
     return fetch_one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id) is not None
 
 
+def any_record_exists(ids: Iterable[str]) -> bool:
+    """Return whether the workspace has at least one of these records."""
+    # With a + a column is not looked up by: SQLite would go through all records.
+    sql = "SELECT 1 FROM entities WHERE tenant = ? AND id IN (SELECT value FROM json_each(?)) AND +is_variant = 0 LIMIT 1"
+    return fetch_one(sql, g.tenant, to_json(list(ids))) is not None
+
+
 def require_record(id: str) -> None:
     """Raise ApiError 404 unless the workspace has this record."""
     if not record_exists(id):
@@ -36,6 +50,42 @@ def load_record(id: str) -> Entity:
     sql = "SELECT schema_id, state_id, body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0"
     schema_id, state_id, text = get_or_404(fetch_one(sql, g.tenant, id), "record", id)
     return Entity(schema_id, state_id, text, json.loads(text))
+
+
+def find_schema(id: str) -> str | None:
+    """Return the id of the schema of a record or variant, or None if there is none with this id."""
+    row = fetch_one("SELECT schema_id FROM entities WHERE tenant = ? AND id = ?", g.tenant, id)
+    return row and row[0]
+
+
+def visible_texts(bodies: Iterable[tuple[bytes]]) -> Iterable[tuple[bytes]]:
+    """Return rows of one record's or variant's text each, without the values that the caller's role hides."""
+    return _reduced_texts(bodies) if hides_attributes() else bodies
+
+
+def _reduced_texts(bodies: Iterable[tuple[bytes]]) -> Iterator[tuple[bytes]]:
+    levels_of = functools.cache(caller_levels)
+    for entity in json.loads(b"[" + join_texts(bodies) + b"]"):
+        schema_id = entity["schemaId"] if "schemaId" in entity else find_schema(entity["id"])
+        yield (to_json({**entity, "values": levels_of(schema_id).visible(entity["values"])}).encode(),)
+
+
+def entity_response(text: str, status: int = 200) -> Response:
+    """Return a response with a record or variant, of which this is the stored text."""
+    if hides_attributes():
+        ((body,),) = visible_texts([(text.encode(),)])
+        return json_response(body, status)
+    return json_response(text, status)
+
+
+def entity_list(bodies: Iterable[tuple[bytes]]) -> Response:
+    """Return a response with records or variants, of which these are rows of one stored text each, as an array."""
+    return json_list(visible_texts(bodies))
+
+
+def entity_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> Response:
+    """Return a response with records or variants, of which these are rows of one stored text each, as a page of a list."""
+    return json_page(visible_texts(bodies), total, offset, limit)
 
 
 def list_entities(is_variant: int) -> Response:
@@ -55,4 +105,4 @@ def list_entities(is_variant: int) -> Response:
     )
     with snapshot():
         (total,) = fetch_one(counts, *parameters)
-        return json_page(execute(page, *parameters, *parameters, offset, limit), total, offset, limit)
+        return entity_page(execute(page, *parameters, *parameters, offset, limit), total, offset, limit)

@@ -18,6 +18,7 @@ from sigma.http.strict_json import format_value, parse_json, to_json
 from sigma.resources.cells import Cells, cells_of
 from sigma.resources.import_rows import ID
 from sigma.resources.imports import blueprint
+from sigma.resources.role_limits import caller_levels, hidden_catalogs
 from sigma.resources.rules import AttributeRules, schema_rules
 
 CONTENT_TYPES = {"json": "application/json", "csv": "text/csv; charset=utf-8"}  # by format
@@ -152,9 +153,11 @@ def fetch_dimensions() -> dict[str, dict[str, Any]]:
 
 
 def fetch_attributes(schema_id: str | None) -> dict[str, dict[str, AttributeRules]]:
-    """Return the attributes of the workspace's schemas, or of this one alone: by alias, by the id of the schema."""
+    """Return what the caller may see of the attributes of all schemas, or of this one alone: by alias, by the schema's id."""
     sql = "SELECT id FROM model_objects WHERE tenant = ? AND kind = 'schema' AND id = ifnull(?, id) ORDER BY seq"
-    return {id: schema_rules(id).attributes for (id,) in execute(sql, g.tenant, schema_id).fetchall()}
+    return {
+        id: caller_levels(id).visible(schema_rules(id).attributes) for (id,) in execute(sql, g.tenant, schema_id).fetchall()
+    }
 
 
 def read_export(query: Mapping[str, str]) -> Export:
@@ -171,9 +174,10 @@ def read_export(query: Mapping[str, str]) -> Export:
         for attributes in schemas.values()
         for alias, rules in attributes.items()
     }
-    return Export(
-        g.tenant, format, columns, {id: set(schemas[id]) for id in schemas}, query.get("schemaId"), query.get("catalogId")
-    )
+    catalog = query.get("catalogId")
+    if catalog in hidden_catalogs():
+        catalog = ""  # of which there is none
+    return Export(g.tenant, format, columns, {id: set(schemas[id]) for id in schemas}, query.get("schemaId"), catalog)
 
 
 def send_parts(app: Flask, asked: Any, export: Export, part: bytes, last: int | None) -> Iterator[bytes]:
@@ -206,7 +210,7 @@ def send_parts(app: Flask, asked: Any, export: Export, part: bytes, last: int | 
         query_parameter("scope", "Which values are wanted: a JSON object of segment ids by dimension id"),
     ]
 )
-@blueprint.response(200, {"type": "array", "items": {"$ref": "#/components/schemas/Row"}})
+@blueprint.response(200, {"type": "array", "items": {"type": "object", "additionalProperties": {}}})
 @blueprint.alt_response(
     200,
     schema={"type": "string"},

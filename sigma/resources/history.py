@@ -8,14 +8,14 @@ from flask import g
 
 from sigma.database import execute
 from sigma.http.stamps import random_id, utc_now
-from sigma.http.strict_json import to_json
+from sigma.http.strict_json import is_same, to_json
 from sigma.resources.values import by_scope
 
 
 def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield what changed between two sets of values, by attribute and scope.
 
-    A value is another when its JSON text is: so 1.0 in place of 1 is a change, which whoever reads it sees, and so is true.
+    Equal values are none, because clients that read and write back may write 1.0 as 1 and order members anew; true is no 1.
     """
     for alias in {**old, **new}:
         if alias not in old:
@@ -25,23 +25,29 @@ def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str
         before, after = by_scope(old[alias]), by_scope(new.get(alias, ()))
         for key, entry in {**before, **after}.items():
             was, became = (entries[key]["value"] if key in entries else None for entries in (before, after))
-            if was is None or became is None or to_json(was) != to_json(became):
+            if was is None or became is None or not is_same(was, became):
                 yield {"attribute": alias, "scope": entry["scope"], "oldValue": was, "newValue": became}
 
 
-def log_change(action: str, entity: dict[str, Any], at: str, changes: Iterable[dict[str, Any]]) -> None:
-    """Add to the history of a record or variant what was changed, at the time that the record or variant has for it, too."""
-    caller = g.caller
+def insert_entry(record_id: str, entry: dict[str, Any]) -> None:
+    """Add an entry to the history of a record and its variants."""
+    body = to_json({"id": random_id("audit"), **entry})
+    execute("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", g.tenant, record_id, body)
+
+
+def log_change(action: str, entity: dict[str, Any], at: str, changes: Iterable[dict[str, Any]], by: str | None = None) -> None:
+    """Add to the history of a record or variant what was changed, at the time that the record or variant has for it, too.
+
+    The caller did it, unless somebody else is named.
+    """
     entry = {
-        "id": random_id("audit"),
         "entityId": entity["id"],
         "action": action,
-        "userId": caller.id,
+        "userId": by or g.caller.id,
         "timestamp": at,
         "changes": list(changes),
     }
-    record_id = entity.get("entityId", entity["id"])
-    execute("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", caller.tenant, record_id, to_json(entry))
+    insert_entry(entity.get("entityId", entity["id"]), entry)
 
 
 def log_deletions(bodies: Iterable[tuple[str]]) -> None:

@@ -11,8 +11,8 @@ from sigma.resources.entities import Entity, load_record
 from sigma.resources.history import value_changes
 from sigma.resources.records import full_message, places_left, store_record
 from sigma.resources.rules import SchemaRules
-from sigma.resources.unique_values import claims, find_holder
-from sigma.resources.value_checks import begin_row
+from sigma.resources.unique_values import claims, find_holder, name_holder
+from sigma.resources.value_checks import begin_row, expectation
 from sigma.resources.writes import locked_attributes, save_changes
 
 ID = "_id"  # what a column of record ids is mapped to
@@ -92,7 +92,7 @@ class Batch:
             if alias in self.cells:
                 yield from self.cell_problems(row, self.cells[alias])
             elif rules.is_required and row.creates:
-                yield f"columnMapping: Attribute '{alias}' expects a value, and no column is mapped to it"
+                yield f"columnMapping: {expectation(alias, 'a value, and no column is mapped to it')}"
         before = {alias: row.stored[alias] for alias in row.values if alias in row.stored}
         row.changes.extend(value_changes(before, row.values))
         yield from self.change_problems(row)
@@ -129,7 +129,7 @@ class Batch:
             row.values[alias] = with_value_everywhere(entries, value)
         elif cells.rules.is_required and row.creates:
             came = format_value(cell) if column in row.cells else "nothing"
-            yield f"{column[:100]}: Attribute '{alias}' expects a value, got {came}"
+            yield f"{column[:100]}: {expectation(alias, f'a value, got {came}')}"
 
     def change_problems(self, row: Row) -> Iterator[str]:
         """Yield what keeps the attributes of a row from changing."""
@@ -161,7 +161,7 @@ class Batch:
         if claim in self.holders:
             return self.holders[claim]
         id = find_holder(*claim)
-        return Holder(id, f"'{id}'") if id else None
+        return Holder(id, name_holder(claim[0], id)) if id else None
 
     def accept(self, row: Row) -> None:
         """Judge the rows that come as if this one were stored."""

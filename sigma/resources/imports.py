@@ -16,6 +16,7 @@ from sigma.http.fields import Body, Flag, Items, Reference, described, dict_fiel
 from sigma.http.responses import json_response
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.import_rows import ID, Batch
+from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import SchemaRules, schema_rules
 
 blueprint = ApiBlueprint("Import & Export", "Records as the rows of a table, one value for each attribute.")
@@ -23,12 +24,18 @@ blueprint = ApiBlueprint("Import & Export", "Records as the rows of a table, one
 MANY_BAD_ROWS = 1000  # of more, only the first problem is told: a body can hold rows by the hundred thousand
 
 
+EXAMPLES_OF_ERRORS = [
+    "Name: Attribute 'product-name' expects a value, got ''",
+    "Price: Attribute 'price' expects type 'number', got 'not-a-number'",
+]
+
+
 class Rows(Items):
     """Rows of cells; their shape is checked by hand, because there may be very many."""
 
     def __init__(self, description: str, example: Any, **options: Any):
         cells = fields.Raw(allow_none=True)
-        super().__init__(dict_field("Cells by the name of their column", "Row", cells), description, example=example, **options)
+        super().__init__(dict_field("Cells by the name of their column", "", cells), description, example=example, **options)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, list):
@@ -65,7 +72,7 @@ class PreviewedRowBody(Body):
 
     row = fields.Integer(required=True, metadata=described("The row's place, from 0"))
     valid = Flag("Whether it can be imported", required=True)
-    action = enum_field("What it would do with a record", ["create", "update"], "ImportAction")
+    action = enum_field("What it would do with a record", ["create", "update"])
     errors = Items(fields.String(), "What is wrong with it", required=True)
 
 
@@ -81,12 +88,7 @@ class ImportPreviewBody(Body):
         required=True,
         example=[
             {"row": 0, "valid": True, "action": "create", "errors": []},
-            {
-                "row": 1,
-                "valid": False,
-                "action": "create",
-                "errors": ["Name: Attribute 'product-name' expects a value, got ''"],
-            },
+            {"row": 1, "valid": False, "action": "create", "errors": EXAMPLES_OF_ERRORS},
         ],
     )
 
@@ -97,7 +99,7 @@ class RowErrorBody(Body):
     row = fields.Integer(required=True, metadata=described("The row's place, from 0", 1))
     message = fields.String(
         required=True,
-        metadata=described("What is wrong with it", "Name: Attribute 'product-name' expects a value, got ''"),
+        metadata=described("What is wrong with it", "; ".join(EXAMPLES_OF_ERRORS)),
     )
 
 
@@ -124,9 +126,15 @@ def mapping_problems(rules: SchemaRules, mapping: dict[str, str], rows: list[dic
 
 
 def import_rows(body: dict[str, Any], stores: bool) -> list[tuple[str, list[str]]]:
-    """Return of each row what it does with a record, and its problems; store the good ones if wanted. Raises ApiError 400."""
+    """Return of each row what it does with a record, and its problems; store the good ones if wanted.
+
+    Raises ApiError 400 or 403.
+    """
     rules, mapping = schema_rules(body["schemaId"]), body["columnMapping"]
     raise_for_problems(mapping_problems(rules, mapping, body["rows"]))
+    levels = caller_levels(body["schemaId"])
+    for column, alias in mapping.items():
+        levels.require_write([alias], f"columnMapping.{column[:100]}")
     batch, bad_rows = Batch(rules, mapping), 0
     outcomes: list[tuple[str, list[str]]] = []
     for number, cells in enumerate(body["rows"]):

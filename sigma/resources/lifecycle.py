@@ -1,5 +1,7 @@
 """The lifecycle of records: transitions, completeness, history."""
 
+import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flask import Response, g, request
@@ -10,14 +12,15 @@ from sigma.http.access import requires
 from sigma.http.errors import MAX_PROBLEMS, ApiError, not_found_error
 from sigma.http.fields import Body, Items, described, dict_field, enum_field, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
-from sigma.http.responses import json_page, json_response
+from sigma.http.responses import join_texts, json_page, json_response
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.entities import Entity, load_record
+from sigma.resources.entities import Entity, entity_response, find_schema, load_record, record_exists
 from sigma.resources.history import log_change
-from sigma.resources.records import RecordBody, blueprint
+from sigma.resources.records import ProductRecordBody, blueprint
+from sigma.resources.role_limits import Levels, caller_levels, hides_attributes
+from sigma.resources.roles import has_every_flag
 from sigma.resources.rules import SchemaRules, schema_rules
-from sigma.resources.values import is_empty
 from sigma.resources.workflows import TransitionBody
 
 
@@ -54,7 +57,7 @@ class ChangeBody(Body):
     scope = dict_field(
         "Where: segment ids by dimension id", "Scope", fields.String(), required=True, example={"dim-market": "seg-dk"}
     )
-    oldValue = fields.Raw(required=True, allow_none=True, metadata=described("What it was; null if there was none", 899))
+    oldValue = fields.Raw(required=True, allow_none=True, metadata=described("What it was; null if there was none", 949))
     newValue = fields.Raw(required=True, allow_none=True, metadata=described("What it became; null if it was removed", 969))
 
 
@@ -69,27 +72,37 @@ class AuditEntryBody(Body):
     changes = Items(fields.Nested(ChangeBody), "The values that it changed", required=True)
 
 
-def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | None) -> dict[str, Any]:
-    """Return how much of what a state requires these values have."""
+def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | None, levels: Levels) -> dict[str, Any]:
+    """Return how much of what a state requires these values have; attributes that are hidden count, but are not named."""
     by_state = rules.states[state_id].required if state_id in rules.states else ()
     filled: list[str] = []
     missing: list[str] = []
     for alias, rule in rules.attributes.items():
         if alias in by_state or rule.is_required:
-            has_value = any(not is_empty(entry["value"]) for entry in values.get(alias, []))
+            has_value = any(map(rule.is_filled_by, values.get(alias, [])))
             (filled if has_value else missing).append(alias)
     required = len(filled) + len(missing)
     score = 100 * len(filled) // required if required else 100
+    filled, missing = (list(filter(levels.shows, aliases)) for aliases in (filled, missing))
     return {"stateId": state_id, "score": score, "filled": filled, "missing": missing}
+
+
+def role_problem(roles: list[str]) -> str | None:
+    """Say what keeps this caller from what only people with these roles may do, or None; a key acts as an administrator."""
+    only = f"is for {', '.join(roles)} only"
+    if g.caller.is_key:
+        return None if any(map(has_every_flag, roles)) else f"{only}; a key may take it when one of these roles has every flag"
+    return None if g.caller.role_says("id") in roles else only
 
 
 def blocked_reason(transition: dict[str, Any], report: dict[str, Any]) -> str | None:
     """Say what keeps this caller from taking a transition, with this completeness of the record, or None."""
     roles, needed = transition["allowedRoleIds"], transition["requiresCompleteness"]
-    if roles and g.caller.role_says("id") not in roles:
-        return f"Transition '{transition['id']}' is for {', '.join(roles)} only"
+    if roles and (problem := role_problem(roles)):
+        return f"Transition '{transition['id']}' {problem}"
     if report["score"] < needed:
         missing = ", ".join(report["missing"][:MAX_PROBLEMS]) + (" and more" if len(report["missing"]) > MAX_PROBLEMS else "")
+        missing = missing or "what your role does not show"
         return f"Transition '{transition['id']}' needs completeness {needed}, it is {report['score']}; missing: {missing}"
     return None
 
@@ -102,9 +115,9 @@ def list_record_transitions(id: str) -> Response:
     with snapshot():
         record = load_record(id)
         rules = schema_rules(record.schema_id)
-    report = completeness(rules, record.body["values"], record.state_id)
-    leaving = [transition for transition in rules.transitions if transition["fromStateId"] == record.state_id]
-    return json_response(to_json([transition for transition in leaving if blocked_reason(transition, report) is None]))
+        report = completeness(rules, record.body["values"], record.state_id, caller_levels(record.schema_id))
+        leaving = [transition for transition in rules.transitions if transition["fromStateId"] == record.state_id]
+        return json_response(to_json([transition for transition in leaving if blocked_reason(transition, report) is None]))
 
 
 def set_state(record: Entity, state_id: str) -> str:
@@ -127,7 +140,7 @@ def transition(id: str, to_state: str) -> str:
         raise ApiError(400, f"toStateId: workflow '{rules.workflow['id']}' has no state {format_value(to_state)}")
     ends = (record.state_id, to_state)
     transitions = [possible for possible in rules.transitions if (possible["fromStateId"], possible["toStateId"]) == ends]
-    report, first = completeness(rules, record.body["values"], record.state_id), None
+    report, first = completeness(rules, record.body["values"], record.state_id, caller_levels(record.schema_id)), None
     for possible in transitions:
         problem = blocked_reason(possible, report)
         if problem is None:
@@ -139,12 +152,12 @@ def transition(id: str, to_state: str) -> str:
 @blueprint.post("/records/<id>/transition")
 @requires("update-data")
 @blueprint.arguments(ToStateBody())
-@blueprint.response(200, RecordBody)
+@blueprint.response(200, ProductRecordBody)
 @blueprint.errors("TRANSITION_ERROR")
 def transition_record(body: dict[str, Any], id: str) -> Response:
     """Move a record to another state, along its workflow's transitions and past their gates."""
     with transaction():
-        return json_response(transition(id, body["toStateId"]))
+        return entity_response(transition(id, body["toStateId"]))
 
 
 @blueprint.get("/records/<id>/completeness")
@@ -154,10 +167,34 @@ def get_record_completeness(id: str) -> Response:
     """Get how much of what is required a record has, for its state and for every state of its workflow."""
     with snapshot():
         record = load_record(id)
-        rules = schema_rules(record.schema_id)
-    values = record.body["values"]
-    states = [completeness(rules, values, state) for state in rules.states]
-    return json_response(to_json({"entityId": id, **completeness(rules, values, record.state_id), "states": states}))
+        rules, levels, values = schema_rules(record.schema_id), caller_levels(record.schema_id), record.body["values"]
+        report = completeness(rules, values, record.state_id, levels)
+        states = [completeness(rules, values, state, levels) for state in rules.states]
+    return json_response(to_json({"entityId": id, **report, "states": states}))
+
+
+def count_present_entries(id: str) -> int:
+    """Return how many entries of the history under an id are of the record that has it now; the older ones are of others."""
+    sql = (
+        "SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ? AND seq >="
+        " (SELECT max(seq) FROM audit_log WHERE tenant = ? AND record_id = ?"
+        " AND json_extract(body, '$.action') = 'create' AND json_extract(body, '$.entityId') = record_id)"
+    )
+    count: int = fetch_one(sql, g.tenant, id, g.tenant, id)[0] if record_exists(id) else 0
+    return count
+
+
+def visible_entries(bodies: Iterable[tuple[bytes]], id: str, offset: int) -> Iterator[tuple[bytes]]:
+    """Yield entries of the history under an id, newest first, without the changes that the caller's role hides.
+
+    The first one is at this place of them all. Of what schema a record was that is gone, nothing says any more.
+    """
+    present, levels, levels_before = count_present_entries(id), caller_levels(find_schema(id)), caller_levels(None)
+    for place, entry in enumerate(json.loads(b"[" + join_texts(bodies) + b"]"), offset):
+        shows = (levels if place < present else levels_before).shows
+        if entry["action"] != "transition":
+            entry["changes"] = [change for change in entry["changes"] if shows(change["attribute"])]
+        yield (to_json(entry).encode(),)
 
 
 @blueprint.get("/records/<id>/audit-log")
@@ -172,4 +209,7 @@ def list_record_changes(id: str) -> Response:
         (total,) = fetch_one("SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ?", g.tenant, id)
         if not total:
             raise not_found_error("record", id)
-        return json_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
+        entries: Iterable[tuple[bytes]] = execute(sql, g.tenant, id, limit, offset)
+        if hides_attributes():
+            entries = visible_entries(entries, id, offset)
+        return json_page(entries, total, offset, limit)

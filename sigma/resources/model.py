@@ -9,7 +9,7 @@ from flask import Response, g
 from sigma.database import execute, fetch_one, get_db, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
-from sigma.http.errors import ApiError, get_or_404, raise_for_problems
+from sigma.http.errors import ApiError, get_or_404, not_found_error, raise_for_problems
 from sigma.http.fields import Body, references, with_article
 from sigma.http.responses import json_list, json_response
 from sigma.http.strict_json import format_value, to_json
@@ -17,6 +17,10 @@ from sigma.http.strict_json import format_value, to_json
 
 class ModelBody(Body):
     """A model object: what the caller gives is what is stored and served."""
+
+    def hidden_ids(self) -> list[str]:
+        """Return the ids of the objects that the caller's role does not show. None, unless overridden."""
+        return []
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         """Refuse a change that the stored data or the caller does not allow (ApiError). Nothing, unless overridden."""
@@ -40,7 +44,9 @@ def require_existing(links: Iterable[tuple[str, str, str]]) -> None:
 
 
 def fetch_object_text(kind: str, id: str) -> str:
-    """Return a model object's stored text. Raises ApiError 404."""
+    """Return a model object's stored text. Raises ApiError 404, also for one that the caller's role does not show."""
+    if id in MODEL[kind].hidden_ids():
+        raise not_found_error(kind, id)
     sql = "SELECT body FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?"
     return get_or_404(fetch_one(sql, g.tenant, kind, id), kind, id)[0]
 
@@ -95,8 +101,11 @@ def add_reads(blueprint: ApiBlueprint, kind: str, body: type[ModelBody]) -> None
     @blueprint.response(200, body(many=True))
     @blueprint.doc(summary=f"List all {noun}s, in order of creation.")
     def list_objects() -> Response:
-        sql = "SELECT CAST(body AS BLOB) FROM model_objects WHERE tenant = ? AND kind = ? ORDER BY seq"
-        return json_list(execute(sql, g.tenant, kind))
+        sql = (
+            "SELECT CAST(body AS BLOB) FROM model_objects WHERE tenant = ? AND kind = ?"
+            " AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY seq"
+        )
+        return json_list(execute(sql, g.tenant, kind, to_json(MODEL[kind].hidden_ids())))
 
     @blueprint.get(f"/{kind}s/<id>", endpoint=f"get_{name}")
     @requires("read")

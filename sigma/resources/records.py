@@ -9,21 +9,20 @@ from marshmallow import fields
 from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
-from sigma.http.errors import ApiError, get_or_404, raise_for_problems
+from sigma.http.errors import ApiError, get_or_404
 from sigma.http.fields import Body, Reference, described, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
-from sigma.http.responses import json_response
 from sigma.http.stamps import random_id
-from sigma.resources.entities import list_entities, load_record
+from sigma.resources.entities import entity_response, list_entities, load_record
 from sigma.resources.history import log_deletions
 from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.values import ValuePatchBody, Values, ValuesBody
-from sigma.resources.writes import audit_fields, insert_entity, save_value, save_values
+from sigma.resources.writes import audit_fields, check_new_values, insert_entity, save_value, save_values
 
 blueprint = ApiBlueprint("Records", "The products, with their values in every language and market.")
 
 
-class RecordBody(Body):
+class ProductRecordBody(Body):
     """A record: one product."""
 
     id = id_field("The record's id")
@@ -38,7 +37,7 @@ class RecordBody(Body):
     values = Values(required=True)
 
 
-class RecordRequestBody(RecordBody):
+class ProductRecordRequestBody(ProductRecordBody):
     """A record to be made."""
 
     id = id_field("The record's id; made when absent", required=False)
@@ -56,7 +55,7 @@ class RecordRequestBody(RecordBody):
         *PAGE_PARAMETERS,
     ]
 )
-@blueprint.response(200, page_of(RecordBody))
+@blueprint.response(200, page_of(ProductRecordBody))
 def list_records() -> Response:
     """List records, page by page, newest last."""
     return list_entities(0)
@@ -86,7 +85,7 @@ def raise_if_full() -> None:
 def store_record(rules: SchemaRules, id: str, values: dict[str, Any]) -> str:
     """Store a new record, whose values were checked, in its workflow's default state, and return its text.
 
-    Raises ApiError 409.
+    Raises ApiError 403 or 409.
     """
     record = {
         "id": id,
@@ -99,53 +98,53 @@ def store_record(rules: SchemaRules, id: str, values: dict[str, Any]) -> str:
 
 
 def insert_record(body: dict[str, Any]) -> str:
-    """Check and store a new record, and return its text. Raises ApiError 400 or 409."""
+    """Check and store a new record, and return its text. Raises ApiError 400, 403 or 409."""
     rules = schema_rules(body["schemaId"])
-    raise_for_problems(rules.values_problems(body["values"]))
+    check_new_values(rules, body["values"])
     return store_record(rules, body.get("id") or random_id("ent"), body["values"])
 
 
 @blueprint.post("/records")
 @requires("update-data")
-@blueprint.arguments(RecordRequestBody())
-@blueprint.response(201, RecordBody)
+@blueprint.arguments(ProductRecordRequestBody())
+@blueprint.response(201, ProductRecordBody)
 @blueprint.errors("LIMIT_EXCEEDED", "CONFLICT")
 def create_record(body: dict[str, Any]) -> Response:
     """Create a record of a schema; its values are checked against it, and it begins in its workflow's default state."""
     with transaction():
         raise_if_full()
-        return json_response(insert_record(body), 201)
+        return entity_response(insert_record(body), 201)
 
 
 @blueprint.get("/records/<id>")
 @requires("read")
-@blueprint.response(200, RecordBody)
+@blueprint.response(200, ProductRecordBody)
 def get_record(id: str) -> Response:
     """Get one record with all its scoped values."""
     sql = "SELECT body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0"
-    return json_response(get_or_404(fetch_one(sql, g.tenant, id), "record", id)[0])
+    return entity_response(get_or_404(fetch_one(sql, g.tenant, id), "record", id)[0])
 
 
 @blueprint.put("/records/<id>")
 @requires("update-data")
 @blueprint.arguments(ValuesBody())
-@blueprint.response(200, RecordBody)
+@blueprint.response(200, ProductRecordBody)
 @blueprint.errors("CONFLICT")
 def replace_record_values(body: dict[str, Any], id: str) -> Response:
     """Replace the values of each attribute listed; an empty array clears one, and what does not change is not checked again."""
     with transaction():
-        return json_response(save_values(load_record(id), body["values"]))
+        return entity_response(save_values(load_record(id), body["values"]))
 
 
 @blueprint.patch("/records/<id>/values/<attribute>")
 @requires("update-data")
 @blueprint.arguments(ValuePatchBody())
-@blueprint.response(200, RecordBody)
+@blueprint.response(200, ProductRecordBody)
 @blueprint.errors("CONFLICT")
 def set_record_value(body: dict[str, Any], id: str, attribute: str) -> Response:
     """Set one scoped value of a record; null removes it."""
     with transaction():
-        return json_response(save_value(load_record(id), attribute, body["scope"], body["value"]))
+        return entity_response(save_value(load_record(id), attribute, body["scope"], body["value"]))
 
 
 @blueprint.delete("/records/<id>")

@@ -15,11 +15,9 @@ from sigma.http.responses import json_response
 from sigma.http.strict_json import to_json
 from sigma.permissions import ROLE_FLAGS
 from sigma.resources.model import ModelBody, add_model_routes, fetch_attribute_texts, load_object, require_existing
+from sigma.resources.role_limits import LEVELS, read_levels
 
 blueprint = ApiBlueprint("Roles", "What people may do.")
-
-
-LEVELS = ["write", "read", "hidden"]
 
 # Whoever can manage the roles of a workspace can also give themselves the rest.
 ADMINISTRATORS = (
@@ -33,7 +31,7 @@ class SchemaPermissionBody(Body):
 
     schemaId = Reference("schema", required=True)
     attributePermissions = dict_field(
-        "By attribute alias, or id", "Levels", enum_field("A level", LEVELS, "Level"), load_default=dict
+        "By attribute alias, or id; what is not listed is write", "Levels", enum_field("A level", LEVELS), load_default=dict
     )
 
 
@@ -53,10 +51,16 @@ class RoleBody(ModelBody):
     description = string_field("Who it is for", required=False, longest=10_000)
     locals().update({flag: Flag(meaning, load_default=False) for flag, meaning in ROLE_FLAGS.items()})
     schemaPermissions = Items(
-        fields.Nested(SchemaPermissionBody), "By schema", load_default=list, validate=unique_items("schemaId")
+        fields.Nested(SchemaPermissionBody),
+        "By schema; one that is not listed is not restricted",
+        load_default=list,
+        validate=unique_items("schemaId"),
     )
     catalogPermissions = Items(
-        fields.Nested(CatalogPermissionBody), "By catalog", load_default=list, validate=unique_items("catalogId")
+        fields.Nested(CatalogPermissionBody),
+        "By catalog; one that is not listed is not restricted",
+        load_default=list,
+        validate=unique_items("catalogId"),
     )
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
@@ -103,6 +107,7 @@ def resolve_role(body: dict[str, Any], id: str) -> Response:
         role = load_object("role", id)
         require_existing([("schemaId", "schema", schema_id)])
         attributes = [json.loads(stored) for stored in fetch_attribute_texts(load_object("schema", schema_id))]
+        levels = read_levels(role["schemaPermissions"], schema_id)
     aliases = {attribute["id"]: attribute["alias"] for attribute in attributes}
     wanted = body.get("attributeIds", list(aliases))
     raise_for_problems(
@@ -110,7 +115,10 @@ def resolve_role(body: dict[str, Any], id: str) -> Response:
         for index, attribute in enumerate(wanted)
         if attribute not in aliases
     )
-    listed = {item["schemaId"]: item["attributePermissions"] for item in role["schemaPermissions"]}.get(schema_id, {})
-    by_id = {aliases[name]: listed[name] for name in listed.keys() & aliases.keys() - set(aliases.values())}
-    levels, unlisted = by_id | listed, "write" if role["canManageSchemas"] else "read"
-    return json_response(to_json({aliases[id]: levels.get(aliases[id], unlisted) for id in wanted}))
+    return json_response(to_json({aliases[id]: levels.of(aliases[id]) for id in wanted}))
+
+
+def has_every_flag(role_id: str) -> bool:
+    """Return whether a role may do everything. Raises ApiError 404."""
+    role = load_object("role", role_id)
+    return all(role[flag] for flag in ROLE_FLAGS)

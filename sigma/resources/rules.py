@@ -11,8 +11,8 @@ from sigma.database import fetch_one, snapshot
 from sigma.http.errors import get_or_404
 from sigma.http.strict_json import JSON_TYPES, format_value, to_json
 from sigma.resources.model import fetch_attribute_texts, load_object, require_existing
-from sigma.resources.value_checks import ATTRIBUTE_TYPES, value_checks
-from sigma.resources.values import ScopeKey, Scopes, by_scope, scope_key
+from sigma.resources.value_checks import ATTRIBUTE_TYPES, expectation, find_target, value_checks
+from sigma.resources.values import ScopeKey, Scopes, by_scope, is_empty, scope_key
 
 
 class AttributeRules(NamedTuple):
@@ -26,27 +26,34 @@ class AttributeRules(NamedTuple):
     is_unique: bool
     is_inheritable: bool
     checks: list[Callable[[Any], str | None]]
+    has_target: Callable[[list[str]], bool] | None  # whether one of the options or records is there that a value names
     dimensions: dict[str, set[str]]  # segment ids by dimension id
     option_list: str | None  # its id
 
     def value_problem(self, value: Any) -> str | None:
         """Say what is wrong with a value, or None."""
         if not self.is_multiple:
-            problem = self.single_problem(value)
-        elif not isinstance(value, list):
-            problem = f"an array of type '{self.kind}', got '{JSON_TYPES[type(value)]}'"
-        else:
-            problem = next(filter(None, map(self.single_problem, value)), None)
-        return problem and f"Attribute '{self.alias}' expects {problem}"
+            return self.single_problem(value)
+        if not isinstance(value, list):
+            return expectation(self.alias, f"an array of type '{self.kind}', got '{JSON_TYPES[type(value)]}'")
+        return next(filter(None, map(self.single_problem, value)), None)
 
     def single_problem(self, value: Any) -> str | None:
-        """Say what is expected in place of a value, or of one of several, or None."""
+        """Say what is wrong with a value, or with one of several, or None."""
         if type(value) not in self.types:  # isinstance() would take true for a number
-            return f"type '{self.kind}', got '{JSON_TYPES[type(value)]}'"
+            return expectation(self.alias, f"type '{self.kind}', got '{JSON_TYPES[type(value)]}'")
         for check in self.checks:
             if problem := check(value):
                 return problem
         return None
+
+    def is_filled_by(self, entry: dict[str, Any]) -> bool:
+        """Return whether a scoped value counts as one: it is not empty, and its scope and what it names are there."""
+        value = entry["value"]
+        if is_empty(value) or any(self.scope_problems(entry["scope"], "")):
+            return False
+        names = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
+        return self.has_target is None or self.has_target(names)
 
     def entries_problems(
         self, entries: list[dict[str, Any]], path: str, scopes: Container[ScopeKey] | None = None
@@ -90,6 +97,7 @@ def attribute_rules(attribute: dict[str, Any], options: set[str], segments: dict
         is_unique=attribute["validation"].get("unique", False),
         is_inheritable=attribute["inheritable"],
         checks=list(value_checks(attribute, options)),
+        has_target=find_target(attribute["type"], options),
         dimensions={id: segments[id] for id in attribute["dimensionIds"]},
         option_list=attribute.get("optionListId"),
     )

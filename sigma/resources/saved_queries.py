@@ -15,7 +15,7 @@ from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
 from sigma.http.responses import json_list, json_response
 from sigma.http.stamps import random_id, utc_now
 from sigma.http.strict_json import to_json
-from sigma.resources.records import RecordBody
+from sigma.resources.records import ProductRecordBody
 from sigma.resources.search import SearchBody, read_query, search
 
 blueprint = ApiBlueprint("Saved Queries", "Searches that people keep under a name.")
@@ -43,7 +43,7 @@ class SavedQueryRequestBody(SavedQueryBody):
 
 
 def insert_saved_query(body: dict[str, Any]) -> str:
-    """Store a saved query and return its text. Raises ApiError 400 or 409."""
+    """Store a saved query and return its text. Raises ApiError 400, 403 or 409."""
     read_query(body["query"], QUERY_PATH)
     saved = {
         "id": body.get("id") or random_id("sq"),
@@ -103,7 +103,7 @@ def delete_saved_query(id: str) -> None:
 @blueprint.post("/saved-queries/<id>/execute")
 @requires("read")
 @blueprint.doc(parameters=PAGE_PARAMETERS)
-@blueprint.response(200, page_of(RecordBody))
+@blueprint.response(200, page_of(ProductRecordBody))
 def execute_saved_query(id: str) -> Response:
     """Find the records that a saved query asks for; a page that is asked for here goes before the saved one."""
     asked = dict(zip(("offset", "limit"), page_bounds(request.args), strict=True))

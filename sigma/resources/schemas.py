@@ -27,7 +27,7 @@ class AttributeGroupBody(Body):
     attributeIds = Items(Reference("attribute"), "The group's attributes, in order", load_default=list)
 
 
-class SchemaBody(ModelBody):
+class ProductSchemaBody(ModelBody):
     """A product schema: what the records of one kind of product hold."""
 
     id = id_field("The schema's id")
@@ -85,7 +85,7 @@ class SchemaBody(ModelBody):
 add_model_routes(
     blueprint,
     "schema",
-    SchemaBody,
+    ProductSchemaBody,
     update=requires("update-model", "canManageSchemas"),
     delete=requires("delete-model", "canManageSchemas"),
 )

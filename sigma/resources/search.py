@@ -16,11 +16,12 @@ from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Items, Reference, bound_field, described, string_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of, query_parameter
-from sigma.http.responses import json_page
 from sigma.http.strict_json import to_json
+from sigma.resources.entities import entity_page
 from sigma.resources.model import require_existing
-from sigma.resources.records import RecordBody
-from sigma.resources.search_criteria import AttributeCriteria, CriterionBody, make_criteria
+from sigma.resources.records import ProductRecordBody
+from sigma.resources.role_limits import caller_levels, require_searchable
+from sigma.resources.search_criteria import AttributeCriteria, CriterionBody, make_criteria, named_in
 
 blueprint = ApiBlueprint("Search", "Finding records by their values.")
 
@@ -137,7 +138,7 @@ def find_page(
             if offset < total <= offset + limit:
                 page.append(seq)
     sql = "SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ? AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
-    return json_page(execute(sql, g.tenant, to_json(page)), total, offset, limit)
+    return entity_page(execute(sql, g.tenant, to_json(page)), total, offset, limit)
 
 
 def mention(texts: Iterable[str]) -> Condition:
@@ -170,13 +171,21 @@ def is_one_enough(query: dict[str, Any]) -> bool:
 
 
 def read_query(query: dict[str, Any], path: str) -> list[AttributeCriteria]:
-    """Return the criteria of a query. Raises ApiError 400, naming fields below the path, for what does not exist or fit."""
+    """Return the criteria of a query.
+
+    Raises ApiError, naming fields below the path: 400 for what does not exist or fit, 403 for what the caller's role hides.
+    """
     require_schema(query, path)
-    return make_criteria(query.get("criteria", []), is_one_enough(query), path)
+    criteria = query.get("criteria", [])
+    ready = make_criteria(criteria, is_one_enough(query), path)
+    names = [(index, named_in(criterion)) for index, criterion in enumerate(criteria)]
+    named = {f"{path}criteria[{index}].{name}": criteria[index][name] for index, name in names}
+    require_searchable(named, query.get("schemaId"))
+    return ready
 
 
 def search(query: dict[str, Any], path: str = "") -> Response:
-    """Return the page of records that a query asks for. Raises ApiError 400 as read_query() does."""
+    """Return the page of records that a query asks for. Raises ApiError 400 or 403 as read_query() does."""
     criteria = read_query(query, path)
     literals = [text for one in criteria for text in one.literals]
     conditions = [mention(literals)] if literals else []
@@ -186,7 +195,7 @@ def search(query: dict[str, Any], path: str = "") -> Response:
 
 
 def text_aliases() -> dict[str, list[str]]:
-    """Return the aliases of the attributes of type text, by schema."""
+    """Return the aliases of the attributes of type text that the caller may see, by schema."""
     sql = (
         "SELECT r.id, o.alias FROM model_references r"
         " JOIN model_objects o ON o.tenant = r.tenant AND o.kind = r.target_kind AND o.id = r.target_id"
@@ -196,7 +205,7 @@ def text_aliases() -> dict[str, list[str]]:
     aliases: dict[str, list[str]] = {}
     for schema_id, alias in execute(sql, g.tenant):
         aliases.setdefault(schema_id, []).append(alias)
-    return aliases
+    return {schema_id: list(filter(caller_levels(schema_id).shows, named)) for schema_id, named in aliases.items()}
 
 
 class Words(NamedTuple):
@@ -225,7 +234,7 @@ def search_words(text: str, schema_id: str | None, offset: int, limit: int) -> R
 @blueprint.post("/search")
 @requires("read")
 @blueprint.arguments(SearchBody())
-@blueprint.response(200, page_of(RecordBody))
+@blueprint.response(200, page_of(ProductRecordBody))
 def search_records(query: dict[str, Any]) -> Response:
     """Find the records whose values meet all criteria or one of them, page by page, newest last."""
     with snapshot():
@@ -235,7 +244,7 @@ def search_records(query: dict[str, Any]) -> Response:
 @blueprint.post("/search/full-text")
 @requires("read")
 @blueprint.arguments(FullTextBody())
-@blueprint.response(200, page_of(RecordBody))
+@blueprint.response(200, page_of(ProductRecordBody))
 def search_full_text(body: dict[str, Any]) -> Response:
     """Find the records whose texts have every word in them, whatever the case, page by page, newest last."""
     with snapshot():
@@ -247,13 +256,13 @@ def search_full_text(body: dict[str, Any]) -> Response:
 @requires("read")
 @blueprint.doc(
     parameters=[
-        {**query_parameter("q", "The words, in any order; each may be part of a longer one"), "example": "cap"},
+        {**query_parameter("q", "The words, in any order; each may be part of a longer one"), "example": "coastal"},
         query_parameter("query", "The same as q, which goes before it"),
         query_parameter("schemaId", "Only of this schema"),
         *PAGE_PARAMETERS,
     ]
 )
-@blueprint.response(200, page_of(RecordBody))
+@blueprint.response(200, page_of(ProductRecordBody))
 def search_text() -> Response:
     """Find the records whose texts have every word of a query string in them, as the full-text search does."""
     offset, limit = page_bounds(request.args)

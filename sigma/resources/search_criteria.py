@@ -19,10 +19,9 @@ from sigma.database import fetch_one
 from sigma.http.date_times import Instant, read_instant
 from sigma.http.errors import raise_for_problems
 from sigma.http.fields import Body, dict_field, enum_field
-from sigma.http.strict_json import format_value, parse_json
+from sigma.http.strict_json import exact, format_value, parse_json
 from sigma.resources.model import exists, load_object
 from sigma.resources.unique_values import instant_or_itself, unique_key
-from sigma.resources.value_checks import exact
 from sigma.resources.values import is_empty
 
 WITHOUT_VALUE = ("isEmpty", "isNotEmpty")
@@ -101,7 +100,7 @@ EQUAL_FORMS: dict[str, Form] = {  # by the type of attribute; the others' items 
 }
 ORDERED_FORMS: dict[str, Form] = {"number": number, "datetime": instant}
 ORDERED_VALUES = {
-    "number": "a number, or a text that is one",
+    "number": "a number of which all digits can be kept, or a text that is one",
     "datetime": "a date and time with a zone (RFC 3339), or a plain date",
 }
 

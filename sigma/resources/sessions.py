@@ -8,15 +8,17 @@ import time
 from typing import Any
 
 import jwt
+import marshmallow as ma
 from flask import g, request
-from marshmallow import fields
+from marshmallow import fields, validate
 from werkzeug.security import check_password_hash
 
 from sigma.database import execute, fetch_one, get_db, snapshot, transaction
 from sigma.http.access import public, session_only
 from sigma.http.blueprint import ApiBlueprint
+from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import jwt_secret, unauthorized
-from sigma.http.errors import ApiError
+from sigma.http.errors import ApiError, raise_for_problems
 from sigma.http.fields import Body, Items, id_field, string_field
 from sigma.http.responses import NO_STORE
 from sigma.resources.users import UserBody, fetch_users, user_summary
@@ -36,7 +38,17 @@ class LoginBody(Body):
     """An email and a password."""
 
     email = string_field("The email people sign in with")
-    password = fields.String(required=True, load_only=True, metadata={"description": "The password", "format": "password"})
+    password = fields.String(
+        required=True,
+        load_only=True,
+        validate=validate.Length(min=1, error="Expected a value"),
+        metadata={"description": "The password", "format": "password"},
+    )
+
+    def handle_error(self, error: ma.ValidationError, data: Any, **_: Any) -> None:
+        """Raise ApiError 400 that begins as the documentation has it, if the email or the password is missing."""
+        if isinstance(data, dict) and not (data.get("email") and data.get("password")):
+            raise_for_problems(flatten_messages(error.normalized_messages(), data), "Email and password are required: ")
 
 
 class SessionBody(Body):

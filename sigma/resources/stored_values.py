@@ -9,6 +9,7 @@ from flask import g
 
 from sigma.database import execute
 from sigma.http.errors import ApiError
+from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import AttributeRules, attribute_rules, option_names
 from sigma.resources.unique_values import claim_values
 
@@ -94,6 +95,8 @@ def claim_stored_values(alias: str, kind: str) -> None:
             try:
                 claim_values(holder.id, alias, kind, holder.entries)
             except ApiError as error:
+                if not caller_levels(None).shows(alias):  # of whichever schema: the message has values of two records
+                    raise ApiError(409, "validation.unique: values that your role hides are there more than once") from None
                 message = f"values are there more than once: of '{holder.id}', {error.message}"
                 raise ApiError(409, f"validation.unique: {message}") from None
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Container, Iterable
-from decimal import Decimal
 from typing import Any
 
 from flask import g
@@ -10,14 +9,10 @@ from flask import g
 from sigma.database import execute, fetch_one, sql_function
 from sigma.http.date_times import read_instant
 from sigma.http.errors import ApiError
-from sigma.http.strict_json import format_value, to_json
-from sigma.resources.values import ScopeKey, scope_key
-
-
-def exact_number(text: str) -> int | float:
-    """Return a number so that equal ones have the same JSON text: 1.0 is 1, and 1e23 is 1 and 23 zeros."""
-    number = float(text)
-    return int(Decimal(text)) if number.is_integer() else number
+from sigma.http.strict_json import canonical_json, format_value, to_json
+from sigma.resources.entities import find_schema
+from sigma.resources.role_limits import caller_levels
+from sigma.resources.values import ScopeKey, is_empty, scope_key
 
 
 def instant_or_itself(value: Any) -> Any:
@@ -35,13 +30,13 @@ def unique_key(kind: str, value: Any) -> str:
         value = list(map(instant_or_itself, value)) if isinstance(value, list) else instant_or_itself(value)
     if isinstance(value, str):
         return to_json(value)
-    return to_json(json.loads(to_json(value), parse_float=exact_number), sort_keys=True)
+    return canonical_json(value)
 
 
 def claims(kind: str, entries: list[dict[str, Any]]) -> list[tuple[str, str] | None]:
-    """Return for each scoped value its scope and key, which it claims; None for empty texts and lists, which claim nothing."""
+    """Return for each scoped value its scope and key, which it claims; None for an empty one, which claims nothing."""
     return [
-        None if entry["value"] in ("", []) else (to_json(entry["scope"], sort_keys=True), unique_key(kind, entry["value"]))
+        None if is_empty(entry["value"]) else (to_json(entry["scope"], sort_keys=True), unique_key(kind, entry["value"]))
         for entry in entries
     ]
 
@@ -60,6 +55,11 @@ def find_holder(alias: str, scope: str, value: str) -> str | None:
     return row and row[0]
 
 
+def name_holder(alias: str, id: str) -> str:
+    """Return how a message names who has a unique value: not by its id, if the caller's role hides that value."""
+    return f"'{id}'" if caller_levels(find_schema(id)).shows(alias) else "another record or variant"
+
+
 def claim_values(
     entity_id: str, alias: str, kind: str, entries: list[dict[str, Any]], scopes: Container[ScopeKey] | None = None
 ) -> None:
@@ -75,9 +75,9 @@ def claim_values(
             " ON CONFLICT DO NOTHING"
         )
         if not execute(sql, g.tenant, alias, *claim, entity_id).rowcount:
-            holder, value = find_holder(alias, *claim), entries[index]["value"]
+            value, holder = entries[index]["value"], str(find_holder(alias, *claim))
             told = "what was sent" if isinstance(value, list | dict) else format_value(value)
-            raise ApiError(409, f"values.{alias}[{index}].value: {told} is already the value of '{holder}'")
+            raise ApiError(409, f"values.{alias}[{index}].value: {told} is already the value of {name_holder(alias, holder)}")
 
 
 def free_values(entity_id: str, alias: str, scopes: Iterable[ScopeKey]) -> None:

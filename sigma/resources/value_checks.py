@@ -10,8 +10,8 @@ import re2
 from flask import g
 
 from sigma.http.date_times import read_instant
-from sigma.http.strict_json import format_value
-from sigma.resources.entities import record_exists
+from sigma.http.strict_json import exact, format_value
+from sigma.resources.entities import any_record_exists, record_exists
 
 ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # and what their values are in JSON
     "text": (str,),
@@ -43,9 +43,14 @@ MAX_MATCHED = 25_000
 MAX_STEPS = MAX_MATCHED * 8_192
 
 
-def length_problem(most: int, value: str) -> str | None:
+def expectation(alias: str, expected: str) -> str:
+    """Say what an attribute expects."""
+    return f"Attribute '{alias}' expects {expected}"
+
+
+def length_problem(alias: str, most: int, value: str) -> str | None:
     """Say what is expected in place of a text that is too long, or None."""
-    return f"at most {most} characters, got {len(value)}" if len(value) > most else None
+    return expectation(alias, f"at most {most} characters, got {len(value)}") if len(value) > most else None
 
 
 def begin_row() -> None:
@@ -53,62 +58,66 @@ def begin_row() -> None:
     g.matched = 0
 
 
-def pattern_problem(pattern: str, compiled: Any, value: str) -> str | None:
-    """Say what is expected in place of a text without a match of a pattern, or None."""
+def pattern_problem(alias: str, pattern: str, compiled: Any, value: str) -> str | None:
+    """Say what is wrong with a text without a match of a pattern, or None."""
     g.matched = matched = g.get("matched", 0) + len(value)
     g.match_steps = steps = g.get("match_steps", 0) + len(value) * compiled.programsize
     if matched > MAX_MATCHED:
-        return f"texts with a pattern to have at most {MAX_MATCHED} characters together in one request"
+        return expectation(alias, f"texts with a pattern to have at most {MAX_MATCHED} characters together in one request")
     if steps > MAX_STEPS:
-        return "fewer rows at a time, because its pattern is costly"
+        return expectation(alias, "fewer rows at a time, because its pattern is costly")
     if not compiled.search(value.encode()):  # of a string, re2 counts the characters before the match
-        return f"a match of {pattern}, got {format_value(value)}"
+        return f"Value for '{alias}' does not match pattern '{pattern}', got {format_value(value)}"
     return None
 
 
-def exact(number: float) -> Decimal | int:
-    """Return a number as it is written, with which others can be compared: Python takes 1e23 for the double next to it."""
-    return number if isinstance(number, int) else Decimal(repr(number))
-
-
-def range_problem(least: Decimal | int, most: Decimal | int, expected: str, value: float) -> str | None:
+def range_problem(alias: str, least: Decimal | int, most: Decimal | int, expected: str, value: float) -> str | None:
     """Say what is expected in place of a number out of range, or None."""
-    return None if least <= exact(value) <= most else f"{expected}, got {format_value(value)}"
+    return None if least <= exact(value) <= most else expectation(alias, f"{expected}, got {format_value(value)}")
 
 
-def datetime_problem(value: str) -> str | None:
+def datetime_problem(alias: str, value: str) -> str | None:
     """Say what is expected in place of a text that is no date-time, or None."""
     if read_instant(value) is not None:
         return None
     forms = "a date and time with a zone (RFC 3339, as 2026-03-01T08:00:00Z) or a plain date (as 2026-03-01)"
-    return f"{forms}, got {format_value(value)}"
+    return expectation(alias, f"{forms}, got {format_value(value)}")
 
 
-def option_problem(list_id: str, options: set[str], value: str) -> str | None:
+def option_problem(alias: str, list_id: str, options: set[str], value: str) -> str | None:
     """Say what is expected in place of what is no option of a list, or None."""
-    return None if value in options else f"the id or alias of a value of '{list_id}', got {format_value(value)}"
+    if value in options:
+        return None
+    return expectation(alias, f"the id or alias of a value of '{list_id}', got {format_value(value)}")
 
 
-def relation_problem(value: str) -> str | None:
+def relation_problem(alias: str, value: str) -> str | None:
     """Say what is expected in place of an id that no record has, or None."""
-    return None if record_exists(value) else f"the id of a record, got {format_value(value)}"
+    return None if record_exists(value) else expectation(alias, f"the id of a record, got {format_value(value)}")
+
+
+def find_target(kind: str, options: set[str]) -> Callable[[list[str]], bool] | None:
+    """Return what tells whether one of several options or records, which values name, is there; None where they name none."""
+    if kind == "option":
+        return lambda names: not options.isdisjoint(names)
+    return any_record_exists if kind == "relation" else None
 
 
 def value_checks(attribute: dict[str, Any], options: set[str]) -> Iterator[Callable[[Any], str | None]]:
     """Yield what one value of an attribute is to be held against, once it has the attribute's type."""
-    kind, limits = attribute["type"], attribute["validation"]
+    alias, kind, limits = attribute["alias"], attribute["type"], attribute["validation"]
     if ATTRIBUTE_TYPES[kind] == (str,):
         if "maxLength" in limits:
-            yield functools.partial(length_problem, limits["maxLength"])
+            yield functools.partial(length_problem, alias, limits["maxLength"])
         if "pattern" in limits:
-            yield functools.partial(pattern_problem, limits["pattern"], compile_pattern(limits["pattern"]))
+            yield functools.partial(pattern_problem, alias, limits["pattern"], compile_pattern(limits["pattern"]))
     if kind == "number" and ("min" in limits or "max" in limits):
         least, most = (exact(limits.get(end, infinity)) for end, infinity in (("min", -math.inf), ("max", math.inf)))
         expected = f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}"
-        yield functools.partial(range_problem, least, most, expected)
+        yield functools.partial(range_problem, alias, least, most, expected)
     if kind == "datetime":
-        yield datetime_problem
+        yield functools.partial(datetime_problem, alias)
     if kind == "option":
-        yield functools.partial(option_problem, attribute["optionListId"], options)
+        yield functools.partial(option_problem, alias, attribute["optionListId"], options)
     if kind == "relation":
-        yield relation_problem
+        yield functools.partial(relation_problem, alias)

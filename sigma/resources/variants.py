@@ -9,17 +9,18 @@ from marshmallow import fields
 from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
-from sigma.http.errors import ApiError, not_found_error, raise_for_problems
+from sigma.http.errors import ApiError, not_found_error
 from sigma.http.fields import Body, Items, described, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
-from sigma.http.responses import json_list, json_response
+from sigma.http.responses import json_response
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.entities import Entity, list_entities, load_record, require_record
+from sigma.resources.entities import Entity, entity_list, entity_response, list_entities, load_record, require_record
 from sigma.resources.history import log_deletions
+from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import schema_rules
 from sigma.resources.values import ValuePatchBody, Values, ValuesBody
-from sigma.resources.writes import audit_fields, insert_entity, save_value, save_values
+from sigma.resources.writes import audit_fields, check_new_values, insert_entity, save_value, save_values
 
 blueprint = ApiBlueprint("Variants", "Versions of a record, such as its sizes, which hold only what they override.")
 
@@ -55,13 +56,14 @@ class ResolvedVariantBody(VariantBody):
     effectiveValues = Values(
         required=True,
         example={
-            "sku": [{"scope": {}, "value": "CW-1S"}],
+            "sku": [{"scope": {}, "value": "CW-101"}],
+            "ean": [{"scope": {}, "value": "9520000013158"}],
             "size": [{"scope": {}, "value": "S"}],
             "product-name": [{"scope": {}, "value": "Coastal Windbreaker"}],
         },
     )
     overriddenAttributes = Items(
-        fields.String(), "Aliases of what is set on the variant itself", required=True, example=["sku", "size"]
+        fields.String(), "Aliases of what is set on the variant itself", required=True, example=["sku", "ean", "size"]
     )
     inheritedAttributes = Items(
         fields.String(), "Aliases of what is taken from above it", required=True, example=["product-name"]
@@ -101,11 +103,11 @@ def list_record_variants(id: str) -> Response:
     sql = "SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ? AND record_id = ? ORDER BY seq"
     with snapshot():
         require_record(id)
-        return json_list(execute(sql, g.tenant, id))
+        return entity_list(execute(sql, g.tenant, id))
 
 
 def insert_variant(body: dict[str, Any], record_id: str) -> str:
-    """Store a new variant and return its text. Raises ApiError 400, 404 or 409."""
+    """Store a new variant and return its text. Raises ApiError 400, 403, 404 or 409."""
     record, parent = load_record(record_id), body.get("parentId", record_id)
     rules = schema_rules(record.schema_id)
     if not rules.schema["variantEnabled"]:
@@ -114,7 +116,7 @@ def insert_variant(body: dict[str, Any], record_id: str) -> str:
     row = (0,) if parent == record_id else fetch_one(sql, g.tenant, record_id, parent)
     if row is None:
         raise ApiError(400, f"parentId: expected '{record_id}' or a variant of it, got {format_value(parent)}")
-    raise_for_problems(rules.values_problems(body["values"]))
+    check_new_values(rules, body["values"])
     variant = {
         "id": body.get("id") or random_id("var"),
         "entityId": record_id,
@@ -134,7 +136,7 @@ def insert_variant(body: dict[str, Any], record_id: str) -> str:
 def create_variant(body: dict[str, Any], id: str) -> Response:
     """Create a variant of a record, or of another variant of it."""
     with transaction():
-        return json_response(insert_variant(body, id), 201)
+        return entity_response(insert_variant(body, id), 201)
 
 
 @blueprint.get("/records/<id>/variants/<variant_id>")
@@ -142,7 +144,7 @@ def create_variant(body: dict[str, Any], id: str) -> Response:
 @blueprint.response(200, VariantBody)
 def get_variant(id: str, variant_id: str) -> Response:
     """Get one variant with what it overrides."""
-    return json_response(fetch_variant_text(id, variant_id))
+    return entity_response(fetch_variant_text(id, variant_id))
 
 
 def fetch_values_above(id: str) -> list[dict[str, Any]]:
@@ -173,11 +175,13 @@ def resolve_variant(id: str, variant_id: str) -> Response:
     with snapshot():
         variant = load_variant(id, variant_id)
         attributes = schema_rules(variant.schema_id).attributes
-        above = fetch_values_above(variant_id)
-    own, kept = variant.body["values"], {alias for alias, rules in attributes.items() if not rules.is_inheritable}
-    effective = merge_inherited(own, above, kept)
+        above, levels = fetch_values_above(variant_id), caller_levels(variant.schema_id)
+    kept = {alias for alias, rules in attributes.items() if not rules.is_inheritable}
+    own = levels.visible(variant.body["values"])
+    effective = levels.visible(merge_inherited(variant.body["values"], above, kept))
     resolved = {
         **variant.body,
+        "values": own,
         "effectiveValues": effective,
         "overriddenAttributes": list(own),
         "inheritedAttributes": [alias for alias in effective if alias not in own],
@@ -193,7 +197,7 @@ def resolve_variant(id: str, variant_id: str) -> Response:
 def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Response:
     """Replace what a variant overrides of each attribute listed; an empty array restores inheritance of one."""
     with transaction():
-        return json_response(save_values(load_variant(id, variant_id), body["values"]))
+        return entity_response(save_values(load_variant(id, variant_id), body["values"]))
 
 
 @blueprint.patch("/records/<id>/variants/<variant_id>/values/<attribute>")
@@ -204,7 +208,7 @@ def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Re
 def set_variant_value(body: dict[str, Any], id: str, variant_id: str, attribute: str) -> Response:
     """Set one scoped value of a variant; null removes it, and with the last one gone it inherits again."""
     with transaction():
-        return json_response(save_value(load_variant(id, variant_id), attribute, body["scope"], body["value"]))
+        return entity_response(save_value(load_variant(id, variant_id), attribute, body["scope"], body["value"]))
 
 
 @blueprint.delete("/records/<id>/variants/<variant_id>")

@@ -11,6 +11,7 @@ from sigma.http.stamps import utc_now
 from sigma.http.strict_json import to_json
 from sigma.resources.entities import Entity
 from sigma.resources.history import log_change, value_changes
+from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.unique_values import claim_values, free_values
 from sigma.resources.values import Scopes, scope_key
@@ -22,13 +23,26 @@ def audit_fields() -> dict[str, str]:
     return {"createdAt": now, "updatedAt": now, "createdBy": who, "updatedBy": who}
 
 
-def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
-    """Store a new record or variant, whose values were checked, and return its text. Raises ApiError 409."""
+def check_new_values(rules: SchemaRules, values: dict[str, Any]) -> None:
+    """Raise ApiError 403 or 400 for what the caller may not write, or what the schema does not allow, in a new entity."""
+    caller_levels(rules.schema["id"]).require_write(alias for alias, entries in values.items() if entries)
+    raise_for_problems(rules.values_problems(values))
+
+
+def store_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
+    """Store a new record or variant without a history, and return its text. Raises ApiError 409."""
     body = to_json(entity)
     execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
     for alias, entries in entity["values"].items():
         if rules.attributes[alias].is_unique:
             claim_values(entity["id"], alias, rules.attributes[alias].kind, entries)
+    return body
+
+
+def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
+    """Store a new record or variant, whose values were checked, and return its text. Raises ApiError 403 or 409."""
+    caller_levels(rules.schema["id"]).require_write(entity["values"])
+    body = store_entity(rules, entity)
     log_change("create", entity, entity["createdAt"], value_changes({}, entity["values"]))
     return body
 
@@ -72,6 +86,7 @@ def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], cha
     if not changes:
         return entity.text
     scopes = scopes_by_attribute(changes)
+    caller_levels(entity.schema_id).require_write(scopes)
     require_writable(rules, entity.state_id, scopes)
     move_claims(rules, entity.body["id"], values, scopes)
     now, stored = utc_now(), {**entity.body["values"], **{alias: values[alias] for alias in scopes}}
@@ -87,8 +102,11 @@ def save_values(entity: Entity, values: dict[str, Any]) -> str:
 
     Returns its text. Raises ApiError 400, 403 or 409.
     """
-    rules, stored = schema_rules(entity.schema_id), entity.body["values"]
+    rules, levels = schema_rules(entity.schema_id), caller_levels(entity.schema_id)
+    levels.require_write(alias for alias in values if levels.of(alias) == "hidden")  # or it would tell what is stored
+    stored = levels.visible(entity.body["values"])
     changes = list(value_changes({alias: stored[alias] for alias in values if alias in stored}, values))
+    levels.require_write(change["attribute"] for change in changes)
     raise_for_problems(rules.change_problems(values, stored, scopes_by_attribute(changes)))
     return save_changes(rules, entity, values, changes)
 
@@ -98,7 +116,9 @@ def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) ->
 
     Raises ApiError 400, 403, 404 or 409.
     """
-    schema, stored = schema_rules(entity.schema_id), entity.body["values"].get(alias, [])
+    schema, levels = schema_rules(entity.schema_id), caller_levels(entity.schema_id)
+    levels.require_write([alias])
+    stored = levels.visible(entity.body["values"]).get(alias, [])
     place = next((index for index, entry in enumerate(stored) if entry["scope"] == scope), len(stored))
     new = [*stored[:place], *([] if value is None else [{"scope": scope, "value": value}]), *stored[place + 1 :]]
     changes = list(value_changes({alias: stored}, {alias: new}))

@@ -13,13 +13,9 @@ from werkzeug.security import generate_password_hash
 from sigma.database import execute
 from sigma.http.credentials import acting_as, hash_key
 from sigma.http.strict_json import to_json
-from sigma.resources.categories import CategoryRequestBody, insert_assignment, insert_category
-from sigma.resources.lifecycle import transition
-from sigma.resources.model import MODEL, exists, load_object, store_object
-from sigma.resources.records import RecordRequestBody, insert_record
-from sigma.resources.saved_queries import SavedQueryRequestBody, insert_saved_query
+from sigma.resources.model import MODEL
 from sigma.resources.users import insert_user, next_sessions_from
-from sigma.resources.variants import VariantRequestBody, insert_variant
+from sigma.standin.content import Rows, fetch_rows, insert_content, insert_rows
 
 DEMO_FILE = Path(__file__).with_name("demo.json")
 
@@ -44,14 +40,18 @@ def read_examples() -> dict[str, Any]:
     """Return what the OpenAPI document takes its examples from.
 
     These are ids by kind, the alias of an attribute among them; objects by the class that describes them; what single
-    operations are sent, answer or refuse; the messages of errors, by their code; and credentials, by the document's name.
+    operations are sent, answer or refuse; the messages of errors, by their code; the users' logins; and credentials, by
+    the document's name.
     """
     demo = read_demo()
     examples, key, user = demo["examples"], demo["apiKeys"][0], demo["users"][0]
-    record, (_, variant), (_, category), query = (
-        demo[many][0] for many in ("records", "variants", "categories", "savedQueries")
-    )
-    objects: dict[str, Any] = {"RecordBody": record, "VariantBody": variant, "CategoryBody": category, "SavedQueryBody": query}
+    record, variant, (_, category), query = (demo[many][0] for many in ("records", "variants", "categories", "savedQueries"))
+    objects: dict[str, Any] = {
+        "ProductRecordBody": record,
+        "VariantBody": variant,
+        "CategoryBody": category,
+        "SavedQueryBody": query,
+    }
     objects |= {"UserBody": user, "LoginBody": user, "ApiKeyBody": key}
     objects |= dict.fromkeys(("TenantBody", "WorkspaceBody"), demo["workspace"])
     ids = {"record": record["id"], "variant": variant["id"], "category": category["id"], "saved-query": query["id"]}
@@ -59,11 +59,12 @@ def read_examples() -> dict[str, Any]:
     for (kind, _), body in {(kind, body["id"]): body for kind, body in demo["model"]}.items():  # of two, the last is stored
         if ids.setdefault(kind, body["id"]) == body["id"]:
             collect_objects(MODEL[kind], MODEL[kind].load(body), objects)
-    ids |= {"alias": objects["AttributeBody"]["alias"], "value": objects["OptionValueBody"]["id"]}
+    ids |= {"alias": objects["ProductAttributeBody"]["alias"], "value": objects["OptionValueBody"]["id"]}
     return {
         **examples,
         "ids": ids,
         "objects": objects,
+        "logins": [{member: user[member] for member in ("email", "password")} for user in demo["users"]],
         "credentials": {
             "apiKey": f"the demo workspace has `{key['rawKey']}` ({', '.join(key['permissions'])})",
             "session": f"in the demo workspace as `{user['email']}` with the password `{user['password']}`",
@@ -71,23 +72,19 @@ def read_examples() -> dict[str, Any]:
     }
 
 
-def insert_content(demo: dict[str, Any]) -> None:
-    """Store what the demo workspace holds in the current workspace, checked as if it had come through the API."""
-    for kind, body in demo["model"]:  # one that comes again replaces the first: roles and workflows refer to each other
-        old = load_object(kind, body["id"]) if exists(kind, body["id"]) else None
-        store_object(kind, MODEL[kind].load(body), old)
-    for record in demo["records"]:
-        insert_record(RecordRequestBody().load(record))
-    for record_id, variant in demo["variants"]:
-        insert_variant(VariantRequestBody().load(variant), record_id)
-    for catalog_id, category in demo["categories"]:
-        insert_category(CategoryRequestBody().load(category), catalog_id)
-    for category_id, record_id in demo["assignments"]:
-        insert_assignment(category_id, record_id)
-    for record_id, state_id in demo["transitions"]:
-        transition(record_id, state_id)
-    for query in demo["savedQueries"]:
-        insert_saved_query(SavedQueryRequestBody().load(query))
+_prepared: list[Rows] = []  # what the demo holds, once this process has stored it
+
+
+def insert_demo_content(demo: dict[str, Any]) -> None:
+    """Store in the current workspace what the demo workspace holds at first.
+
+    Only the first time it is checked: a test suite makes a workspace for each of its tests, and rows take much less time.
+    """
+    if _prepared:
+        insert_rows(_prepared[0])
+        return
+    insert_content(demo)
+    _prepared.append(fetch_rows())
 
 
 hash_demo_password = functools.cache(generate_password_hash)  # slow on purpose, and everybody knows these
@@ -112,7 +109,7 @@ def insert_demo(demo: dict[str, Any], living: dict[str, int]) -> None:
     id = demo["workspace"]["id"]
     execute("INSERT INTO workspaces (id, name, is_demo) VALUES (?, ?, 1)", id, demo["workspace"]["name"])
     with acting_as(id, demo["users"][0]["id"]):
-        insert_content(demo)
+        insert_demo_content(demo)
         for user in demo["users"]:
             sessions_from = living[user["id"]] if user["id"] in living else next_sessions_from()
             insert_user(user, hash_demo_password(user["password"]), sessions_from)

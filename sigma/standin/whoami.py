@@ -46,11 +46,9 @@ class SignedInUserBody(UserBody):
 class RouteBody(Body):
     """A route of the API, and whether a credential may call it."""
 
-    method = enum_field("The method", ["GET", "POST", "PUT", "PATCH", "DELETE"], "Method")
+    method = enum_field("The method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
     path = string_field("The path, as in this document", example="/api/v1/records")
-    permission = enum_field(
-        "What a key needs; session: no key may call it", [*PERMISSIONS, "session", "public"], "RoutePermission"
-    )
+    permission = enum_field("What a key needs; session: no key may call it", [*PERMISSIONS, "session", "public"])
     roleFlag = fields.String(
         required=True,
         allow_none=True,

@@ -11,10 +11,10 @@ from sigma.http.errors import get_or_404
 from sigma.http.fields import Body, Flag, Items, id_field, string_field
 from sigma.http.responses import NO_STORE
 from sigma.http.stamps import random_id
-from sigma.resources.api_keys import ApiKeyRequestBody, NewApiKeyBody, insert_api_key
+from sigma.resources.api_keys import ApiKeyRequestBody, CreatedApiKeyBody, insert_api_key
 from sigma.resources.sessions import NO_PASSWORD, SessionBody, make_session
 from sigma.resources.users import insert_administrator_role, insert_user
-from sigma.standin.demo import insert_content, insert_demo, read_demo
+from sigma.standin.demo import insert_demo, insert_demo_content, read_demo
 from sigma.standin.whoami import WorkspaceBody, blueprint
 
 
@@ -45,7 +45,7 @@ class TestWorkspaceBody(WorkspaceBody):
     name = string_field("The workspace's name", example="Test workspace")
     admin = fields.Nested(SessionBody, required=True, metadata={"description": "The session of its administrator"})
     editor = fields.Nested(SessionBody, metadata={"description": "The session of its editor; absent in an empty workspace"})
-    keys = Items(fields.Nested(NewApiKeyBody), "The API keys that were asked for, in that order", required=True)
+    keys = Items(fields.Nested(CreatedApiKeyBody), "The API keys that were asked for, in that order", required=True)
 
 
 class ResetBody(Body):
@@ -64,7 +64,7 @@ def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]
     execute("INSERT INTO workspaces (id, name, is_disposable) VALUES (?, ?, 1)", id, name)
     with acting_as(id, users[0]["id"]):
         if content == "demo":
-            insert_content(demo)
+            insert_demo_content(demo)
         else:
             insert_administrator_role(users[0]["roleId"])
         for user in users:

@@ -57,7 +57,7 @@ def search_batch(app: Any, criteria: list[tuple[str, str, Any]]) -> Callable[[],
 def measure(folder: Path, rounds: int) -> dict[str, Figure]:
     """Return this part's figures: each search ÷ the scan."""
     app = make_service(folder / "searched.db")
-    text = make_record(app, with_sku=False).decode()
+    text = make_record(app, with_ean=False).decode()
     database.close_db()
     fill(folder / "searched.db", text)
     with closing(database.connect(str(folder / "searched.db"))) as db:

@@ -82,7 +82,7 @@ def spread(count: int) -> list[int]:
 def make_filled(path: Path, keys: int, records: int) -> Filled:
     """Make a service with so many keys and records in all."""
     app = make_service(path)
-    text = make_record(app, with_sku=False).decode().rstrip("\n")
+    text = make_record(app, with_ean=False).decode().rstrip("\n")
     database.close_db()
     has_keys, has_records = count_rows(path)
     raw_keys = {number: credentials.make_raw_key() for number in spread(keys - has_keys)}

@@ -81,7 +81,7 @@ def scoped(value: Any, **scope: str) -> dict[str, Any]:
     return {"scope": {f"dim-{name}": segment for name, segment in scope.items()}, "value": value}
 
 
-def new_record(with_sku: bool = True) -> dict[str, Any]:
+def new_record(with_ean: bool = True) -> dict[str, Any]:
     """Return the body of a new record of the demo's schema, such that the stored record has 1 kB."""
     number = next(_numbers)
     values = {
@@ -90,10 +90,10 @@ def new_record(with_sku: bool = True) -> dict[str, Any]:
         "price": [scoped(349, market="seg-dk"), scoped(499.5, market="seg-se")],
         "tags": [scoped(["outdoor", "packable"])],
         "waterproof": [scoped(True)],
-        "sku": [scoped(f"RH-{number:08}")],
+        "ean": [scoped(f"{number:013}")],
     }
-    if not with_sku:  # the one attribute whose values must differ from record to record
-        del values["sku"]
+    if not with_ean:  # the one attribute whose values must differ from record to record
+        del values["ean"]
     return {"id": f"ent-{number:08}", "schemaId": "schema-apparel", "values": values}
 
 
@@ -102,9 +102,9 @@ def post_record(app: Any, record: dict[str, Any]) -> Callable[[], bytes]:
     return request(app, "/api/v1/records", 201, "POST", body=json.dumps(record).encode())
 
 
-def make_record(app: Any, with_sku: bool = True) -> bytes:
+def make_record(app: Any, with_ean: bool = True) -> bytes:
     """Make a record, and return its text as it is served."""
-    text = post_record(app, new_record(with_sku))()
-    if with_sku and len(text) not in RECORD_SIZE:
+    text = post_record(app, new_record(with_ean))()
+    if with_ean and len(text) not in RECORD_SIZE:
         raise RuntimeError(f"A record was meant to have 1 kB, and has {len(text)} bytes")
     return text

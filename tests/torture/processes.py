@@ -29,10 +29,11 @@ def environment(database, **settings):
     return {**inherited, "HOST": "127.0.0.1", "SIGMA_DATABASE": str(database), **settings}
 
 
-def flask(database, *arguments, timeout=START_TIMEOUT, **settings):
+def flask(database, *arguments, timeout=START_TIMEOUT, stdin=None, **settings):
     """Run one of the commands, and return its result."""
     command, given = [FLASK, "--app", "app", *arguments], environment(database, **settings)
-    return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=timeout, check=False)
+    options = {"cwd": ROOT, "env": given, "input": stdin, "timeout": timeout}
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 def wait_until(is_so, seconds=SOON):

@@ -1,75 +1,25 @@
-"""The interactive docs in a real browser: headless Chromium, which knows the way to this service and to no other host.
-
-Where there is no Chromium, or no ChromeDriver of the same version, the tests are skipped and say so.
-"""
+"""The interactive docs in a real browser."""
 
 import json
 import shutil
 from urllib.parse import urlsplit
 
 import pytest
+from browser import Page, chromium, host
 from processes import EXAMPLE_KEY, serving
-from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from proxy import proxying
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 from test_openapi import OPERATIONS
 
-OPTIONS = [  # --no-sandbox: it needs rights that a container may not give, and what is opened here is our own
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server"),
-    "--host-resolver-rules=MAP localhost 127.0.0.1, MAP pim.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--window-size=1280,1000",
-]
 
-
-class Docs:
+class Docs(Page):
     """The docs in the browser, and what somebody does there."""
 
-    def __init__(self, browser, url):
-        self.browser, self.url = browser, url
-
     def open(self, query=""):
-        """Load the page, as if for the first time."""
-        self.browser.get("about:blank")
-        self.messages(), self.requests()
-        self.browser.get(f"{self.url}/docs{query}")
+        self.load(f"{self.url}/docs{query}")
         self.text(".opblock-tag")
         return self
-
-    def wait(self, condition):
-        """Wait for what is true; what is drawn anew while it is looked at is looked at again."""
-        waiting = WebDriverWait(self.browser, 60, 0.1, [NoSuchElementException, StaleElementReferenceException])
-        return waiting.until(lambda _: condition())
-
-    def find(self, selector):
-        return self.browser.find_element(By.CSS_SELECTOR, selector)
-
-    def all(self, selector):
-        return self.browser.find_elements(By.CSS_SELECTOR, selector)
-
-    def text(self, selector):
-        """Return the text of what can be seen, as soon as there is some."""
-        return self.wait(lambda: self.find(selector).text)
-
-    def click(self, selector):
-        self.wait(lambda: self.find(selector).is_displayed())
-        self.find(selector).click()
-
-    def run(self, script):
-        """Run JavaScript in the page."""
-        return self.browser.execute_script(script)
-
-    def messages(self):
-        """All that the console shows since somebody looked."""
-        return [entry["message"] for entry in self.browser.get_log("browser")]
-
-    def requests(self):
-        """The address of each thing that the page asked for since somebody looked; what it has in itself has none."""
-        events = [json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance")]
-        sent = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-        return [url for url in sent if urlsplit(url).scheme != "data"]
 
     def authorize(self, scheme, value):
         """Give the docs a credential; answer the names of all that they would take."""
@@ -99,17 +49,8 @@ class Docs:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    chromium, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("there is no Chromium, or no ChromeDriver: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(option)
-    started = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield started
-    started.quit()
+    with chromium(tmp_path_factory.mktemp("profile")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +67,6 @@ def docs(browser, server):
     return Docs(browser, f"http://127.0.0.1:{server.port}")
 
 
-def host(url):
-    return urlsplit(url).netloc
-
-
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "pim.test"])
 def test_under_whatever_name_the_docs_show_all_and_ask_nobody_else(browser, server, name):
     docs = Docs(browser, f"http://{name}:{server.port}").open()
@@ -140,6 +77,23 @@ def test_under_whatever_name_the_docs_show_all_and_ask_nobody_else(browser, serv
     assert {host(url) for url in requests} == {host(docs.url)}
     assert {"/docs", "/docs/swagger-ui.css", "/openapi.json", "/api/v1/healthz"} <= {urlsplit(url).path for url in requests}
     assert docs.messages() == []
+
+
+@pytest.mark.parametrize("said", [{}, {"X_Forwarded_Prefix": "/pim"}], ids=["without a word", "said"])
+@pytest.mark.parametrize("proxies", ["0", "1"])
+def test_below_a_path_that_a_proxy_takes_off_the_docs_reach_the_service(browser, template, tmp_path, proxies, said):
+    shutil.copy(template, tmp_path / "sigma.db")
+    with serving(tmp_path / "sigma.db", SIGMA_PROXIES=proxies) as server, proxying(server.port, **said) as (url, paths):
+        docs = Docs(browser, url).open()
+        assert docs.execute("get_health") == (200, {"status": "ok"})
+        docs.authorize("apiKey", EXAMPLE_KEY)
+        assert docs.execute("get_record", id="ent-coastal-wb")[0] == 200
+        assert {asked.startswith(f"{url}/") for asked in docs.requests()} == {True}
+        assert "/pim/api/v1/records/ent-coastal-wb" in paths
+        assert docs.text(".info .link") == "openapi.json"
+        assert docs.messages() == []
+        browser.get(f"{url}/")
+        assert browser.current_url == f"{url}/docs"
 
 
 def test_a_link_cannot_make_the_page_show_another_document(docs):

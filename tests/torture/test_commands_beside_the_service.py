@@ -180,7 +180,7 @@ def fill(database, count):
                 "INSERT INTO category_assignments (tenant, category_id, record_id) VALUES ('ws-demo', 'cat-accessories', ?)"
             )
             db.execute(assignment, (id,))
-            db.execute("INSERT INTO unique_values VALUES ('ws-demo', 'sku', '{}', ?, ?)", (f'"{number}"', id))
+            db.execute("INSERT INTO unique_values VALUES ('ws-demo', 'ean', '{}', ?, ?)", (f'"{number}"', id))
         for number in range(count // 1000):
             parent = f"big-{number}"
             for level in range(1, 501):

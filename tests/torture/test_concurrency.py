@@ -112,7 +112,7 @@ def writes(server, prefix):
     chance = random.Random(prefix)
     for number in itertools.count():
         id = f"{prefix}-{number}"
-        values = {"sku": everywhere(f"WR-{prefix}X{number}".upper()), "size": everywhere("S" * chance.randrange(2000))}
+        values = {"ean": everywhere(f"{int(prefix[1:]):03}{number:010}"), "size": everywhere("S" * chance.randrange(2000))}
         yield "POST", "/records", {"id": f"ent-{id}", "schemaId": "schema-apparel", "values": values}, 201
         yield "PATCH", f"/records/ent-{id}/values/size", {"value": id}, 200
         yield "PATCH", "/records/ent-coastal-wb/values/size", {"value": id}, 200  # which all of them do at once

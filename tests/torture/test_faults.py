@@ -66,7 +66,7 @@ class Client:
         return (len(self.acknowledged) - before) / (2 * times)
 
     def make_record(self, number):
-        values = {"sku": [{"scope": {}, "value": f"FA-{number:03}"}], "size": [{"scope": {}, "value": "S" * 100}]}
+        values = {"ean": [{"scope": {}, "value": f"{number:013}"}], "size": [{"scope": {}, "value": "S" * 100}]}
         made = self.call("POST", "/records", {"id": f"ent-{number}", "schemaId": "schema-apparel", "values": values})
         if made is None:
             self.refused.append(number)

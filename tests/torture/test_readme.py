@@ -32,7 +32,7 @@ STORY = [  # what each answer is, in order: an error's code, or a member and its
     ("lifecycleStateId", "state-draft"),
     ("lifecycleStateId", "state-review"),
     ("lifecycleStateId", "state-published"),
-    ("total", 2),
+    ("total", 11),
     ("level", 1),
     ("overriddenAttributes", ["sku", "size"]),
     ("error", "PERMISSION_DENIED"),

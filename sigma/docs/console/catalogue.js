@@ -1,0 +1,41 @@
+// What the service says of itself in its OpenAPI document: permissions, routes, and the demo's logins.
+
+import { send } from "./api.js";
+
+let loading = null;
+
+/** Return the catalogue; it is loaded once. */
+export function catalogue() {
+  loading ??= load().catch((error) => {
+    loading = null;
+    throw error;
+  });
+  return loading;
+}
+
+async function load() {
+  const { body } = await send("GET", "openapi.json");
+  const routes = Object.entries(body.paths).flatMap(([path, members]) =>
+    Object.entries(members)
+      .filter(([, member]) => member.operationId)
+      .map(([method, operation]) => describeRoute(path, method, operation)),
+  );
+  const { enum: names, "x-enumDescriptions": sentences } = body.components.schemas.Permission;
+  return {
+    permissions: names.map((name) => ({ name, sentence: sentences[name] })),
+    routes: routes.filter((route) => route.path.startsWith("/api/v1/")),
+    logins: new Map(
+      body.components.securitySchemes.session["x-logins"].map(({ email, password }) => [email, password]),
+    ),
+  };
+}
+
+function describeRoute(path, method, operation) {
+  return {
+    method: method.toUpperCase(),
+    path,
+    summary: operation.summary,
+    permission: operation["x-required-permission"],
+    noun: operation.tags[0],
+  };
+}

@@ -1,0 +1,45 @@
+// How an entry of the record of requests is shown, in the list and by itself.
+
+import { h } from "./dom.js";
+
+/** Return what was needed and what was held in one line, or what the service said; nothing of a success. */
+export function reason(entry) {
+  if (entry.status < 400) return null;
+  return lacks(entry)
+    ? h("span", {}, "needs ", h("b", {}, neededOf(entry)), " · ", heldBy(entry))
+    : (entry.message ?? entry.code);
+}
+
+/** Return whether the caller lacked what the route needs; other refusals of the same step tell more in their words. */
+function lacks({ step, needed, held }) {
+  if (step !== "permission" || !needed) return false;
+  return Array.isArray(held) ? !held.includes(needed) : needed.startsWith("can");
+}
+
+export function neededOf({ needed }) {
+  return needed === "session" ? "a signed-in user" : needed;
+}
+
+function heldBy({ held }) {
+  return Array.isArray(held) ? ["the key holds ", h("b", {}, held.join(", "))] : ["the role is ", h("b", {}, held)];
+}
+
+/** Return the class of a row by its status: refused, otherwise wrong, the service's own failure, or nothing. */
+export function tone(status) {
+  if (status === 401 || status === 403) return "refused";
+  if (status >= 500) return "failed";
+  return status >= 400 ? "wrong" : "fine";
+}
+
+export function statusBadge({ status }) {
+  return h("span", { class: `status ${tone(status)}` }, String(status));
+}
+
+export function shortPath({ path }) {
+  return path.replace(/^\/api\/v1(?=\/)/, "");
+}
+
+export function callerOf({ caller }) {
+  if (!caller) return h("span", { class: "faint" }, "nobody");
+  return h("span", { class: "cut", dir: "auto", title: caller.id }, caller.name ?? caller.id);
+}

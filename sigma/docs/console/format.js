@@ -1,0 +1,74 @@
+// Turns times, numbers and bodies into text.
+
+import { h } from "./dom.js";
+
+const EXACT = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const DATE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" });
+const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const NUMBER = new Intl.NumberFormat("en");
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+export function relativeTime(iso, now = Date.now()) {
+  const seconds = Math.max(0, (now - Date.parse(iso)) / 1000);
+  if (seconds < 2) return "just now";
+  if (seconds < MINUTE) return `${Math.floor(seconds)} s ago`;
+  if (seconds < HOUR) return `${Math.floor(seconds / MINUTE)} min ago`;
+  if (seconds < DAY) return `${Math.floor(seconds / HOUR)} h ago`;
+  if (seconds < 2 * DAY) return "yesterday";
+  if (seconds < 30 * DAY) return `${Math.floor(seconds / DAY)} days ago`;
+  return DATE.format(new Date(iso));
+}
+
+/** Return the local time to the second, with what is stored in UTC. */
+export function exactTime(iso) {
+  return `${EXACT.format(new Date(iso))} (${iso})`;
+}
+
+export function localTime(iso) {
+  return h("time", { datetime: iso, title: iso }, EXACT.format(new Date(iso)));
+}
+
+export function clock(iso) {
+  const time = new Date(iso);
+  return `${CLOCK.format(time)}.${String(time.getMilliseconds()).padStart(3, "0")}`;
+}
+
+/** Return how long ago something was; the exact time is its title, and refreshTimes() keeps it right. */
+export function ago(iso) {
+  return h("time", { datetime: iso, title: exactTime(iso), "data-ago": true }, relativeTime(iso));
+}
+
+export function refreshTimes() {
+  for (const time of document.querySelectorAll("time[data-ago]")) time.textContent = relativeTime(time.dateTime);
+}
+
+export function number(value) {
+  return NUMBER.format(value);
+}
+
+/** Return a number of things in words: 1 record, 1,204 records. */
+export function count(amount, noun) {
+  return `${number(amount)} ${noun}${amount === 1 ? "" : "s"}`;
+}
+
+export function milliseconds(value) {
+  return value < 10 ? value.toFixed(1) : number(Math.round(value));
+}
+
+/** Return a body as people read it; what is no JSON, or was cut, stays as it is. */
+export function prettyBody(body) {
+  if (body === null || body === undefined || body === "") return "";
+  if (typeof body !== "string") return JSON.stringify(body, null, 2);
+  try {
+    return JSON.stringify(JSON.parse(body), null, 2);
+  } catch {
+    return body;
+  }
+}
+
+/** Return one word of a POSIX shell. */
+export function shellWord(text) {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

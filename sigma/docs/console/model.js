@@ -1,0 +1,35 @@
+// The model of the workspace, as far as it takes to show records: schemas, attributes, dimensions, options, states.
+
+import { call, get, path } from "./api.js";
+import { session } from "./session.js";
+
+/** Return the model: the schemas, and by id the dimensions, options and workflows. */
+export async function loadModel(signal) {
+  const kinds = ["schemas", "dimensions", "option-lists", "workflows"];
+  const [schemas, dimensions, lists, workflows] = await Promise.all(kinds.map((kind) => get(`api/v1/${kind}`, signal)));
+  const options = lists.flatMap((list) => list.values);
+  return { schemas, dimensions: byId(dimensions), options: byId(options), workflows: byId(workflows) };
+}
+
+/** Return the attributes of a schema that the user's role does not hide, in its order. */
+export async function loadAttributes(schemaId, signal) {
+  const [attributes, levels] = await Promise.all([
+    get(path`api/v1/schemas/${schemaId}/attributes`, signal),
+    call("POST", path`api/v1/roles/${session.user.roleId}/resolve`, { body: { schemaId }, signal }),
+  ]);
+  return attributes.filter(({ alias }) => levels[alias] !== "hidden");
+}
+
+/** Return the attribute whose text names a record: the first text of its schema. */
+export function titleOf(attributes) {
+  return attributes.find(({ type, multiple }) => type === "text" && !multiple);
+}
+
+export function stateOf(record, schema, model) {
+  const states = model.workflows.get(schema?.workflowId)?.states ?? [];
+  return states.find(({ id }) => id === record.lifecycleStateId);
+}
+
+function byId(items) {
+  return new Map(items.map((item) => [item.id, item]));
+}

@@ -1,0 +1,69 @@
+"""Where a credential stands that does not stand where it belongs: what a 401 says of it, without the credential itself."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+KEY, TOKEN = "API key", "session token"
+PLACES = {KEY: "X-Sigma-ApiKey: <key>", TOKEN: "Authorization: Bearer <token>"}
+JWT = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+
+HEADERS = {  # of other services, and what they have there
+    **dict.fromkeys(("X-Api-Key", "X-ApiKey", "Api-Key", "ApiKey", "X-Sigma-Api-Key", "X-Sigma-Key", "Sigma-ApiKey"), KEY),
+    **dict.fromkeys(("X-Auth-Token", "X-Access-Token", "Token"), TOKEN),
+}
+QUERY_NAMES = {  # the same of query strings, without - and _, in lower case
+    **dict.fromkeys(("apikey", "key", "xapikey", "sigmaapikey", "xsigmaapikey"), KEY),
+    **dict.fromkeys(("token", "accesstoken", "authtoken", "authorization", "bearer", "jwt"), TOKEN),
+}
+
+
+def kind_of(text: str) -> str | None:
+    """Return which kind of credential is in a text, by its looks."""
+    if "sigma_sk_" in text.lower():
+        return KEY
+    return TOKEN if JWT.search(text) else None
+
+
+def other_kind(text: str, kind: str) -> str | None:
+    """Say that what came in place of one kind of credential is the other kind, and where that belongs; None if it is not."""
+    found = kind_of(text)
+    return None if found in (None, kind) else f"it looks like {with_place(found)}"
+
+
+def with_place(kind: str) -> str:
+    """Return a kind of credential and how it is sent."""
+    return f"{'an' if kind == KEY else 'a'} {kind}, which is sent as {PLACES[kind]}"
+
+
+def authorization_text(value: str) -> str:
+    """Return what an Authorization header has in it, that of HTTP Basic decoded."""
+    scheme, _, rest = value.partition(" ")
+    if scheme.lower() != "basic":
+        return value
+    try:
+        return base64.b64decode(rest.strip(), validate=True).decode("latin-1")
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def misplaced_credentials(environ: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield where a request has what looks like a credential, and its kind."""
+    if kind := kind_of(authorization_text(environ.get("HTTP_AUTHORIZATION", ""))):
+        yield "Authorization", kind
+    for name, usual in HEADERS.items():
+        if value := environ.get(f"HTTP_{name.upper().replace('-', '_')}"):
+            yield name, kind_of(value) or usual
+    for name, value in parse_qsl(environ.get("QUERY_STRING", "")):
+        if kind := kind_of(value) or QUERY_NAMES.get(re.sub("[-_]", "", name.lower())):
+            yield "The query string", kind
+
+
+def what_to_send(environ: dict[str, Any]) -> str:
+    """Say how a credential is sent, to a caller who sent none where it belongs."""
+    for place, kind in misplaced_credentials(environ):
+        return f"{place} has what looks like {with_place(kind)}"
+    return f"send {PLACES[KEY]}, or {PLACES[TOKEN]}"

@@ -1,0 +1,232 @@
+"""The console: what is served, under which policy, and of what its files are made. What it does is tried in a browser."""
+
+import itertools
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import Caller
+
+import app as service
+from sigma.docs.console import CONSOLE_FOLDER
+
+ROOT = Path(service.__file__).parent
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+POLICY = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+TYPES = {
+    **{".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"},
+    **{".json": "application/json", ".svg": "image/svg+xml; charset=utf-8"},
+}
+FILES = sorted(path.name for path in CONSOLE_FOLDER.iterdir())
+MODULES = {path.name: path.read_text(encoding="utf-8") for path in sorted(CONSOLE_FOLDER.glob("*.js"))}
+TEXTS = {name: (CONSOLE_FOLDER / name).read_text(encoding="utf-8") for name in FILES}
+SVG = "http://www.w3.org/2000/svg"  # a name, which nothing loads
+
+
+def get(app, path, **options):
+    """Return the answer to a GET, read and closed."""
+    with app.test_client().get(path, **options) as answer:
+        answer.get_data()
+        return answer
+
+
+# What is served
+
+
+def test_the_page_is_there_for_everybody_and_loads_files_of_its_own_only(app):
+    page = get(app, "/console")
+    assert (page.status_code, page.content_type) == (200, "text/html; charset=utf-8")
+    loaded = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="([^"]+)"', page.text)
+    assert sorted(loaded) == ["console/icon.svg", "console/main.js", "console/style.css"]
+    assert not re.search(r"<style|\son[a-z]+=|\sstyle=|<script[^>]*>[^<]", page.text)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_file_has_its_type_and_the_policy_of_the_docs(app, name):
+    answer = get(app, f"/console/{name}")
+    assert (answer.status_code, answer.content_type) == (200, TYPES[Path(name).suffix])
+    assert answer.headers["Content-Security-Policy"] == POLICY == get(app, "/docs").headers["Content-Security-Policy"]
+    assert (answer.headers["Referrer-Policy"], answer.headers["X-Content-Type-Options"]) == ("no-referrer", "nosniff")
+    assert answer.data == (CONSOLE_FOLDER / name).read_bytes()
+
+
+def test_a_browser_loads_a_file_once_and_then_asks_whether_it_changed(app):
+    for path in ("/console", "/console/main.js"):
+        first = get(app, path)
+        assert first.headers["Cache-Control"] == "no-cache"
+        again = get(app, path, headers={"If-None-Match": first.headers["ETag"]})
+        assert (again.status_code, again.data) == (304, b"")
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "../console.py", "..%2Fconsole.py", "..", "", "page.html/x", "%00"])
+def test_nothing_else_is_served_under_its_name(app, error, name):
+    error(get(app, f"/console/{name}"), 404)
+
+
+def test_a_deployment_has_it_too(deployment):
+    assert get(deployment, "/console").status_code == 200
+
+
+def test_a_setting_leaves_it_out(app, error):
+    plain = service.create_app({"DATABASE": app.config["DATABASE"], "CONSOLE": False})
+    for path in ("/console", "/console/main.js", "/console/page.html"):
+        error(get(plain, path), 404)
+    assert get(plain, "/", headers={"Accept": BROWSER}).headers["Location"] == "/docs"
+    assert "console" not in get(plain, "/").json
+
+
+# The front page
+
+
+@pytest.mark.parametrize(("prefix", "location"), [("", "/console"), ("/pim", "/pim/console")])
+def test_the_front_page_sends_a_browser_to_the_console_also_below_a_prefix(app, prefix, location):
+    answer = get(app, "/", headers={"Accept": BROWSER}, environ_overrides={"SCRIPT_NAME": prefix})
+    assert (answer.status_code, answer.headers["Location"], answer.headers["Vary"]) == (302, location, "Accept")
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "application/json, text/plain, */*", "text/plain"])
+def test_the_front_page_tells_a_program_where_things_are(app, accept):
+    answer = get(app, "/", headers={"Accept": accept} if accept else {})
+    assert (answer.status_code, answer.content_type, answer.headers["Vary"]) == (200, "application/json", "Accept")
+    paths = {"api": "api/v1", "docs": "docs", "openapi": "openapi.json", "health": "healthz", "console": "console"}
+    assert answer.json == {name: f"http://localhost/{path}" for name, path in paths.items()}
+    for name in ("docs", "openapi", "health", "console"):
+        assert get(app, answer.json[name]).status_code == 200
+
+
+# What its files are made of
+
+
+def test_no_file_names_another_host(app):
+    assert [name for name, text in TEXTS.items() if "://" in text.replace(SVG, "")] == []
+    absolute = re.compile(r"""["'`(]/(?:api|standin|docs|console|openapi|healthz)""")  # it would not work below a prefix
+    assert [
+        name for name, text in TEXTS.items() if name.endswith(".js") and absolute.search(text.replace('"/api/v1', ""))
+    ] == []
+
+
+FORBIDDEN = {
+    "markup from text": r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|srcdoc|createContextualFragment",
+    "code from text": r"\beval\(|new Function|setTimeout\(\s*[\"'`]|javascript:",
+    "what outlives the page": r"localStorage|sessionStorage|indexedDB|\.cookie|serviceWorker|caches\.",
+    "an inline style": r"\bstyle:|\"style\"|cssText",
+    "left behind": r"console\.(?:log|debug)|\bdebugger\b|TODO|FIXME",
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_no_module_has_any(what):
+    pattern = re.compile(FORBIDDEN[what])
+    found = {name: pattern.findall(text) for name, text in MODULES.items()}
+    shown = {"snippets.js": ["console.log"]} if what == "left behind" else {}  # in the lines for Node, which it shows
+    assert {name: hits for name, hits in found.items() if hits} == shown
+
+
+def test_modules_are_short_and_open_with_a_sentence():
+    assert len(MODULES) > 20
+    for name, text in MODULES.items():
+        lines = text.splitlines()
+        assert re.fullmatch(r"// [A-Z][^.]+\.", lines[0]), name
+        assert (len(lines) <= 300, max(map(len, lines)) <= 128) == (True, True), name
+
+
+def imported(text):
+    """Return the modules that a module imports."""
+    return set(re.findall(r'^import [^"]*"\./([^"]+)";$', text, re.MULTILINE))
+
+
+def test_every_module_is_loaded_and_none_imports_itself_by_way_of_others():
+    finished = []
+
+    def visit(name, way):
+        assert name not in way, [*way, name]
+        if name not in finished:
+            for inner in sorted(imported(MODULES[name])):
+                visit(inner, [*way, name])
+            finished.append(name)
+
+    visit("main.js", [])
+    assert sorted(finished) == sorted(MODULES)
+
+
+def test_every_icon_that_is_drawn_is_in_the_page():
+    drawn = set(re.findall(r'icon\("([a-z]+)"\)', "".join(MODULES.values())))
+    assert drawn
+    assert drawn <= set(re.findall(r'data-icon="([a-z]+)"', TEXTS["page.html"]))
+
+
+def test_every_module_is_well_formed():
+    if (node := shutil.which("node")) is None:
+        pytest.skip("Node is not installed")
+    for text in MODULES.values():
+        command = [node, "--input-type=module", "--check"]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+# What it is told by the service
+
+
+def test_the_openapi_document_tells_the_permissions_and_the_demos_logins(app):
+    document = get(app, "/openapi.json").json
+    permission = document["components"]["schemas"]["Permission"]
+    assert permission["enum"] == list(permission["x-enumDescriptions"])
+    assert permission["x-enumDescriptions"]["delete-data"] == "Delete records, variants, catalog assignments"
+    assert document["components"]["securitySchemes"]["session"]["x-logins"] == [
+        {"email": "admin@sigma.io", "password": "admin"},
+        {"email": "editor@sigma.io", "password": "editor"},
+    ]
+
+
+# The story
+
+
+def readme_commands():
+    """Yield the words of each command of the README's story."""
+    block = re.search(r"## Five minutes.*?```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+    pending = ""
+    for line in block.splitlines():
+        pending += line.removesuffix("\\") + "\n"
+        if line.endswith("\\") or line.startswith("#"):
+            pending = "" if line.startswith("#") else pending
+            continue
+        try:
+            words = shlex.split(pending)
+        except ValueError:  # a quoted text goes on in the next line
+            continue
+        yield words
+        pending = ""
+
+
+def readme_requests():
+    """Yield who sends what in the README's story, after the administrator has signed in."""
+    for words in readme_commands():
+        if not words or words[0] != "curl":
+            continue
+        options = dict(itertools.pairwise(words))
+        body = json.loads(options["-d"]) if "-d" in options else None
+        method = options.get("-X", "POST" if body else "GET")
+        path = next(word for word in words if word.startswith("$URL")).removeprefix("$URL").replace("$ID", "{key}")
+        yield "key" if "X-Sigma-ApiKey: $KEY" in words else "administrator", f"{method} {path}", body
+
+
+STORY = json.loads(TEXTS["story.json"])
+
+
+def test_the_story_is_the_readmes():
+    assert [(step["by"], step["request"], step.get("body")) for step in STORY] == list(readme_requests())
+
+
+def test_the_story_comes_out_as_it_is_told(app, admin):
+    callers, made = {"administrator": admin}, {"id": ""}
+    for step in STORY:
+        method, path = step["request"].replace("{key}", made["id"]).split()
+        answer = callers[step["by"]].request(method, path, step.get("body"))
+        assert answer.status_code == step["status"], step
+        if step["request"] == "POST /api-keys":
+            made = answer.json
+            callers["key"] = Caller(app, {"X-Sigma-ApiKey": made["rawKey"]})

@@ -1,0 +1,610 @@
+"""The console in a real browser: what people do in it, what they see and hear, and what no data can make it do."""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import pytest
+from browser import Page, chromium, host
+from conftest import PASSWORD
+from processes import EXAMPLE_KEY, flask, serving
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+from test_clients import install_from_npm
+
+AXE = "axe-core@4.14.1"
+HOSTILE = "<img src=x onerror=\"document.title='Taken over'\">"
+READER = {"X-Sigma-ApiKey": EXAMPLE_KEY}
+VIEWS = ("keys", "requests", "records", "webhooks")
+
+
+class Console(Page):
+    """The console in the browser, and what somebody does there."""
+
+    def open(self, place=""):
+        self.load(f"{self.url}/console{place}")
+        self.text(".sign-in h1")
+        return self
+
+    def enter(self, user=0, place=""):
+        """Load the page, and sign in as one of the demo's users."""
+        self.open(place)
+        self.wait(lambda: len(self.all(".button.user")) == 2)
+        self.all(".button.user")[user].click()
+        self.text(".frame main h1")
+        return self
+
+    def at(self, heading):
+        """Wait until one is in the view with a heading."""
+        shown = self.find
+        self.wait(lambda: shown(".frame main h1").text == heading and shown("main").get_attribute("aria-busy") == "false")
+        return self
+
+    def go(self, place, heading):
+        """Go to a place, and wait until its heading is there."""
+        self.run("location.hash = arguments[0]", place)
+        return self.at(heading)
+
+    def fill(self, selector, text):
+        self.wait(lambda: self.find(selector).is_displayed())
+        self.find(selector).clear()
+        self.find(selector).send_keys(text)
+
+    def choose(self, selector, text):
+        """Choose an option by what it says."""
+        next(option for option in self.all(f"{selector} option") if option.text == text).click()
+
+    def row(self, name):
+        """Return the row of a table that begins with a name."""
+        found = self.wait(lambda: [row for row in self.all("main tbody tr") if name in row.text])
+        return found[0]
+
+    def rows(self):
+        return [row.text for row in self.all("main tbody tr")]
+
+    def calls(self, row):
+        """Return the method and the path in a row."""
+        return tuple(row.find_element("css selector", part).text for part in (".method", "th code"))
+
+    def confirm(self, label):
+        """Press the button of the question that is open."""
+        self.wait(lambda: self.find("dialog .danger").text == label)
+        self.find("dialog .danger").click()
+        self.wait(lambda: not self.all("dialog"))
+
+    def press(self, *keys):
+        ActionChains(self.browser).send_keys(*keys).perform()
+
+    def tab_to(self, text):
+        """Press Tab until the focus is on what has this text, or is called so."""
+        name = "const it = document.activeElement; return [it.innerText, it.ariaLabel, it.labels?.[0]?.innerText, it.value]"
+        for _ in range(80):
+            self.press(Keys.TAB)
+            if any(text == (said or "").strip() for said in self.run(name)):
+                return
+        raise AssertionError(f"Tab does not come to {text}")
+
+    def emulate(self, feature, value):
+        """Let the browser say what its user prefers."""
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": feature, "value": value}]})
+
+    def said(self, text):
+        """Wait until screen readers are told something."""
+        return self.wait(lambda: text in self.run("return document.getElementById('live').textContent"))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def server(template, tokens, tmp_path_factory):
+    """A server of its own, with the demo workspace."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(template, folder / "sigma.db")
+    with serving(folder / "sigma.db", token=tokens["admin@sigma.io"]) as started:
+        yield started
+
+
+@pytest.fixture
+def console(browser, server):
+    """The console, of a demo that is as it was at first."""
+    with server.connect() as connection:
+        connection.request("POST", "/standin/reset", b"{}", {"Content-Type": "application/json"})
+        assert connection.getresponse().status == 204
+    return Console(browser, f"http://127.0.0.1:{server.port}")
+
+
+# Signing in
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_a_demos_users_are_one_click_away_and_nobody_else_is_asked_for_anything(browser, console, server, name):
+    console = Console(browser, f"http://{name}:{server.port}").enter()
+    for view in VIEWS:
+        console.go(f"#/{view}", {"keys": "API keys"}.get(view, view.capitalize()))
+    requests = console.requests()
+    assert {host(url) for url in requests} == {host(console.url)}
+    assert {"/console", "/console/main.js", "/standin/keys", "/standin/requests"} <= {urlsplit(url).path for url in requests}
+    assert console.messages() == []
+    assert console.run("return [localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+
+
+def test_a_wrong_password_is_told_and_a_reload_asks_again(console):
+    console.open("#/records")
+    console.fill("input[name=email]", "admin@sigma.io")
+    console.fill("input[name=password]", f"wrong{Keys.ENTER}")
+    assert console.text(".problem") == "Wrong email or password"
+    console.fill("input[name=password]", f"admin{Keys.ENTER}")
+    console.at("Records")
+    console.browser.refresh()
+    assert console.text(".sign-in h1") == "Sign in"
+
+
+def test_a_session_that_ends_says_so_and_comes_back_to_where_one_was(console, server):
+    console.enter(user=1, place="#/records/ent-coastal-wb")
+    console.at("Coastal Windbreaker")
+    database = str(server.log).removesuffix(".log")
+    assert flask(database, "users", "password", "editor@sigma.io", stdin=f"{PASSWORD}\n").returncode == 0
+    console.click(".side nav a[href='#/records']")
+    assert console.text(".reason").startswith("Your session has ended: ")
+    console.run("location.hash = '#/records/ent-trail-cap'")
+    console.fill("input[name=email]", "editor@sigma.io")
+    console.fill("input[name=password]", PASSWORD + Keys.ENTER)
+    console.at("Trail Cap")
+
+
+# Keys
+
+
+def test_a_key_is_made_shown_once_used_deactivated_and_deleted(console, server):
+    console.enter()
+    console.click("#new-key")
+    console.fill("dialog input[name=name]", "Till")
+    console.click("dialog [type=submit]")
+    assert console.text("dialog .problem") == "Choose at least one permission."
+    read = console.find("label[for=may-read]").text.split("\n")
+    assert read[0] == "read"
+    assert read[1:] == [
+        "Read all resources: records, schemas, catalogs, dimensions, option lists, workflows",
+        "opens 38 routes",
+    ]
+    console.click("#may-read")
+    console.click("dialog [type=submit]")
+    raw_key = console.text("dialog .secret")
+    assert raw_key.startswith("sigma_sk_live_")
+    lines = {}
+    for tab in console.all("[role=tab]"):
+        tab.click()
+        lines[tab.text] = console.text("[role=tabpanel] pre")
+    assert list(lines) == ["curl", "Python", "Node", ".env"]
+    python = subprocess.run([sys.executable, "-c", lines["Python"]], check=True, capture_output=True, text=True)
+    assert "ent-coastal-wb" in python.stdout
+    assert f"SIGMA_API_URL={console.url}/api/v1\nSIGMA_API_KEY={raw_key}" == lines[".env"]
+    if node := shutil.which("node"):
+        done = subprocess.run([node, "--input-type=module", "-e", lines["Node"]], check=True, capture_output=True, text=True)
+        assert done.stdout.startswith("200 ")
+    console.press(Keys.ESCAPE)
+    assert console.all("dialog"), "a slip must not lose the key"
+    console.click("dialog .primary")
+    assert raw_key not in console.browser.page_source
+
+    header = {"X-Sigma-ApiKey": raw_key}
+    assert server.request("GET", "/records", header)[0] == 200
+    console.wait(lambda: "Active" in console.row("Till").text and "never" not in console.row("Till").text)
+    console.find("main tbody tr .button").click()
+    assert "every call with it is refused with 401" in console.text("dialog")
+    console.confirm("Deactivate")
+    console.said("“Till” is deactivated")
+    assert server.request("GET", "/records", header)[0] == 401
+    console.wait(lambda: "Deactivated" in console.row("Till").text)
+    console.row("Till").find_element("css selector", ".button").click()
+    console.confirm("Delete")
+    console.wait(lambda: not [row for row in console.rows() if "Till" in row])
+    assert console.messages() == []
+
+
+def test_a_key_shows_what_it_used_what_it_was_refused_and_what_it_may_call(console, server):
+    key, header = server.make_key("read", "update-data")
+    for method, path in (("GET", "/records"), ("DELETE", "/records/ent-trail-cap"), ("DELETE", "/records/ent-trail-cap")):
+        server.request(method, path, header)
+    console.enter()
+    marks = [mark.get_attribute("textContent") for mark in console.row("Feed").find_elements("css selector", ".mark .unseen")]
+    assert [mark.split(", last")[0] for mark in marks] == [
+        *("held", "held, never used", "not held, refused 2 times", "not held", "not held")
+    ]
+    console.go(f"#/keys/{key['id']}", "Feed")
+    assert "refused 2 times" in console.row("delete-data").text
+    assert "update-data was never used. A key with read would be enough so far." in console.text(".advice")
+    console.fill(".key input[type=search]", "transition")
+    assert [console.calls(row) for row in console.all(".routes tbody tr")] == [
+        ("GET", "/records/{id}/transitions"),
+        ("POST", "/records/{id}/transition"),
+    ]
+    console.fill(".key input[type=search]", "DELETE /schemas")
+    assert console.all(".routes tbody tr") == []
+    console.click("#only-allowed")
+    assert [console.calls(row) for row in console.all(".routes tbody tr")] == [("DELETE", "/schemas/{id}")]
+
+
+def test_with_the_keyboard_alone_a_key_is_made_and_deactivated(console):
+    console.open()
+    console.tab_to("Email")
+    console.press("admin@sigma.io", Keys.TAB, "admin", Keys.ENTER)
+    console.at("API keys")
+    console.tab_to("New key")
+    console.press(Keys.ENTER)
+    console.wait(lambda: console.all("dialog"))
+    console.press("By keyboard", Keys.TAB, Keys.SPACE, Keys.ENTER)
+    console.text("dialog .secret")
+    console.said("Copy it now")
+    console.tab_to("curl")
+    console.press(Keys.ARROW_RIGHT)
+    assert console.text("[role=tabpanel] pre").startswith("import json")
+    console.tab_to("I have stored it")
+    console.press(Keys.ENTER)
+    console.wait(lambda: not console.all("dialog"))
+    assert console.run("return document.activeElement.id") == "new-key"
+    console.tab_to("By keyboard")
+    console.press(Keys.ENTER)
+    console.at("By keyboard")
+    assert console.run("return document.activeElement.tagName") == "H1"
+    console.tab_to("Deactivate")
+    console.press(Keys.ENTER)
+    console.wait(lambda: console.all("dialog"))
+    console.tab_to("Deactivate")
+    console.press(Keys.ENTER)
+    console.wait(lambda: "Deactivated" in console.find(".facts").text)
+
+
+def test_who_may_not_manage_keys_is_told_why(console):
+    console.enter(user=1)
+    assert "Your role role-editor may not manage API keys" in console.text("main .panel")
+    assert console.messages() == []
+
+
+# Requests
+
+
+def test_a_request_is_seen_within_three_seconds_and_a_refusal_says_why(console, server):
+    console.enter().go("#/requests", "Requests")
+    console.click("#clear")
+    console.wait(lambda: console.all(".panel.empty"))
+    began = time.monotonic()
+    server.request("DELETE", "/records/ent-trail-cap", READER)
+    console.wait(lambda: [row for row in console.rows() if "DELETE" in row])
+    assert time.monotonic() - began < 3
+    row = console.row("DELETE")
+    assert "needs delete-data · the key holds read, update-data" in row.text
+    assert "refused" in row.get_attribute("class")
+    console.said("1 new request, 1 refused")
+    row.find_element("css selector", "a").click()
+    assert console.text(".request .outcome").split() == ["403", "PERMISSION_DENIED"]
+    checks = [(item.text.split("\n")[0], item.get_attribute("class")) for item in console.all(".checks li")]
+    assert checks == [
+        *(("Path", "passed"), ("Method", "passed"), ("Credential", "passed"), ("Permission", "failed")),
+        *(("Request", "skipped"), ("Found", "skipped")),
+    ]
+    bodies = [pre.text for pre in console.all(".request pre")]
+    assert json.loads(bodies[0])["error"] == "PERMISSION_DENIED"
+    assert bodies[1] == f'curl -i -X DELETE {console.url}/api/v1/records/ent-trail-cap -H "X-Sigma-ApiKey: $SIGMA_API_KEY"'
+    console.click("#close-request")
+    console.wait(lambda: not console.all(".request"))
+
+
+def test_requests_are_filtered_and_stand_still_when_paused(console, server):
+    server.request("GET", "/records/ent-nobody", READER)
+    server.request("GET", "/schemas", READER)
+    console.enter().go("#/requests", "Requests")
+    console.choose("select[aria-label=Status]", "404")
+    console.wait(lambda: len(console.rows()) == 1 and "Record 'ent-nobody' not found" in console.rows()[0])
+    console.choose("select[aria-label=Status]", "Any status")
+    console.fill("input[aria-label=Path]", "schemas")
+    console.wait(lambda: console.rows() and all("schemas" in row for row in console.rows()))
+    assert "path=schemas" in console.browser.current_url
+    console.click("#pause")
+    server.request("GET", "/schemas?paused", READER)
+    time.sleep(1.5)
+    assert not [row for row in console.rows() if "paused" in row]
+    console.click("#pause")
+    console.wait(lambda: [row for row in console.rows() if "paused" in row])
+
+
+def test_the_faults_of_a_key_are_set_from_its_request(console, server):
+    console.enter()
+    server.request("GET", "/records/ent-trail-cap", READER)
+    console.go("#/requests?key=apikey-sync-prod", "Requests")
+    console.row("ent-trail-cap").find_element("css selector", "a").click()
+    console.click(".request details summary")
+    console.click("#recipe-0")
+    assert "Every call: answered with 429 (Retry-After 2 s), 2 times" in console.text(".rules")
+    assert [server.request("GET", "/schemas", READER)[0] for _ in range(3)] == [429, 429, 200]
+    console.wait(lambda: "429" in "".join(console.rows()))
+    console.go("#/keys/apikey-sync-prod", "Shopify Sync - Production")
+    assert "fired 2 times" in console.text(".rules")
+    console.click("#remove-fault-0")
+    console.wait(lambda: not console.all(".rules"))
+
+
+# Records
+
+
+def test_records_are_shown_in_a_language_with_their_history_and_variants(console, server):
+    total = server.manage("GET", "/records?limit=1")["total"]
+    console.enter().go("#/records", "Records")
+    assert console.text(".amount").endswith(f"of {total} records")
+    assert "Coastal Windbreaker" in console.row("ent-coastal-wb").text
+    console.choose("#scope-dim-language", "Danish")
+    console.wait(lambda: "Kyst Vindjakke" in console.row("ent-coastal-wb").text)
+    console.fill("#search", "windbreaker")
+    console.wait(lambda: console.text(".amount").endswith("1 of 1 record"))
+    console.row("ent-coastal-wb").find_element("css selector", "a").click()
+    console.at("Coastal Windbreaker")
+    assert "Danish" in console.text(".values")
+    assert console.text(".score").startswith("66 %")
+    assert "needs 100 % complete; it is 66 %" in console.text(".ways")
+    server.manage("PATCH", "/records/ent-coastal-wb/values/description", {"value": "Keeps the wind out."})
+    console.browser.find_element("link text", "var-cw-s").click()
+    console.wait(lambda: "Variant" in console.find(".lead").text)
+    assert "inherited" in console.row("Color").text
+    assert "its own" in console.row("Size").text
+    console.click(".back")
+    console.at("Coastal Windbreaker")
+    assert "Admin User changed the record" in console.text(".history")
+    assert "Keeps the wind out." in console.text(".history .after")
+    console.click("#way-tr-submit")
+    console.confirm("Submit for review")
+    console.said("The record is in “Review”")
+    console.wait(lambda: "Review" in console.text(".cards .lifecycle"))
+
+
+# What data and circumstances can do
+
+
+NAMES = ("title", "pick", "many", "tree")
+MODEL = {  # in which every name is markup
+    "dimensions": [
+        {
+            **{"id": "dim-x", "alias": "x", "name": HOSTILE, "defaultSegmentId": "seg-x"},
+            "segments": [{"id": "seg-x", "alias": "x", "name": HOSTILE, "isDefault": True}],
+        }
+    ],
+    "option-lists": [
+        {
+            **{"id": "ol-x", "alias": "x", "name": HOSTILE, "hierarchical": False},
+            "values": [{"id": "val-x", "alias": "x", "label": HOSTILE, "sortOrder": 1, "color": "red"}],
+        }
+    ],
+    "workflows": [
+        {
+            **{"id": "wf-x", "alias": "x", "name": HOSTILE, "defaultStateId": "state-x"},
+            "states": [
+                {"id": id, "name": HOSTILE, "color": "url(x)", "required": ["title-x"]} for id in ("state-x", "state-y")
+            ],
+            "transitions": [{"id": "tr-x", "name": HOSTILE, "fromStateId": "state-x", "toStateId": "state-y"}],
+        }
+    ],
+    "attributes": [
+        {"id": "attr-title-x", "alias": "title-x", "name": HOSTILE, "type": "text", "dimensionIds": ["dim-x"]},
+        {"id": "attr-pick-x", "alias": "pick-x", "name": HOSTILE, "type": "option", "optionListId": "ol-x"},
+        {"id": "attr-many-x", "alias": "many-x", "name": HOSTILE, "type": "text", "multiple": True},
+        {"id": "attr-tree-x", "alias": "tree-x", "name": HOSTILE, "type": "complex"},
+    ],
+    "schemas": [
+        {
+            **{"id": "schema-x", "alias": "x", "name": HOSTILE, "variantEnabled": True, "workflowId": "wf-x"},
+            "attributeGroups": [
+                {"id": "grp-x", "name": HOSTILE, "sortOrder": 0, "attributeIds": [f"attr-{alias}-x" for alias in NAMES]}
+            ],
+        }
+    ],
+}
+VALUES = {"title-x": HOSTILE, "pick-x": "val-x", "many-x": [HOSTILE], "tree-x": {HOSTILE: HOSTILE}}
+
+
+def plant(server):
+    """Store markup in every text that the console shows, and send requests with some."""
+    server.manage("POST", "/api-keys", {"name": HOSTILE, "permissions": ["read"]})
+    for noun, bodies in MODEL.items():
+        for body in bodies:
+            server.manage("POST", f"/{noun}", body)
+    values = {alias: [{"scope": {}, "value": value}] for alias, value in VALUES.items()}
+    server.manage("POST", "/records", {"id": "ent-x", "schemaId": "schema-x", "values": values})
+    server.manage("POST", "/records/ent-x/variants", {"id": "var-x", "values": {"title-x": values["title-x"]}})
+    server.manage("PATCH", "/records/ent-x/values/title-x", {"scope": {"dim-x": "seg-x"}, "value": HOSTILE})
+    server.manage("POST", "/catalogs/cat-webshop/categories", {"id": "cat-x", "alias": "x", "name": HOSTILE})
+    server.request("POST", "/categories/cat-x/assign", server.authorization, {"entityId": "ent-x"})
+    server.request("GET", "/records?q=%3Cimg%20src=x%20onerror=alert(1)%3E", READER)
+    server.request("GET", "/%3Cimg%20src=x%20onerror=alert(1)%3E", READER)
+    server.request("PATCH", "/records/ent-x/values/title-x", READER, {"value": HOSTILE, HOSTILE: HOSTILE})
+
+
+def test_markup_in_data_is_text_everywhere(console, server):
+    plant(server)
+    console.enter()
+    assert HOSTILE in console.row("<img").text
+    (key,) = (key["id"] for key in server.manage("GET", "/api-keys") if key["name"] == HOSTILE)
+    for place, heading in (
+        (f"#/keys/{key}", HOSTILE),
+        ("#/records?schema=schema-x", "Records"),
+        ("#/records/ent-x", HOSTILE),
+        ("#/records/ent-x/variants/var-x", HOSTILE),
+        ("#/requests?own=1", "Requests"),
+        ("#/records/%3Cimg%20src=x%3E", "This cannot be shown"),
+    ):
+        console.go(place, heading)
+        assert "<img" in console.find("main").text
+        assert console.all("img, iframe, object, [onerror]") == []
+    console.go("#/requests?own=0", "Requests")
+    for row in range(3):
+        console.all(".journal a")[row].click()
+        console.text(".request h2")
+        assert console.all("img, iframe, object, [onerror]") == []
+        console.click("#close-request")
+    assert "Taken over" not in console.browser.title
+    assert not [message for message in console.messages() if "Content Security Policy" in message]
+
+
+@contextmanager
+def proxy(port):
+    """Run a proxy that has the service below /pim, and yield its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def forward(self):
+            if not self.path.startswith("/pim/"):
+                return self.send_error(404)
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
+            asked = Request(f"http://127.0.0.1:{port}{self.path.removeprefix('/pim')}", body, method=self.command)
+            for name in ("Accept", "Authorization", "Content-Type"):
+                if name in self.headers:
+                    asked.add_header(name, self.headers[name])
+            try:
+                answer = urlopen(asked)
+            except HTTPError as error:
+                answer = error
+            with answer:
+                self.send_response(answer.status)
+                self.send_header("Content-Type", answer.headers["Content-Type"])
+                self.send_header("Content-Security-Policy", answer.headers["Content-Security-Policy"] or "")
+                self.end_headers()
+                self.wfile.write(answer.read())
+
+        do_GET = do_POST = forward
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_port}/pim"
+        listening.shutdown()
+
+
+def test_below_a_path_of_a_proxy_it_works_as_well(browser, console, server):
+    with proxy(server.port) as url:
+        console = Console(browser, url).enter()
+        for view in VIEWS:
+            console.go(f"#/{view}", {"keys": "API keys"}.get(view, view.capitalize()))
+        console.click(".demo-bar a")
+        console.browser.switch_to.window(console.browser.window_handles[1])
+        console.text(".info .title")
+        console.browser.close()
+        console.browser.switch_to.window(console.browser.window_handles[0])
+        assert {urlsplit(sent).path.split("/")[1] for sent in console.requests()} == {"pim"}
+
+
+def test_the_story_is_played_step_by_step(console):
+    console.enter()
+    console.click("#story")
+    statuses = []
+    for step in range(1, 19):
+        console.click("#story-next")
+        console.wait(lambda step=step: console.find(".story .actions .hint").text == f"Step {step} of 18")
+        statuses.append(int(console.find(".story .status").text))
+    assert statuses == [*(201, 201, 200, 200, 200, 422, 200, 200, 200), *(200, 204, 200, 201, 200, 403, 200, 401, 200)]
+    console.go("#/records/ent-rain-hat", "Rain Hat")
+    console.click("#story-close")
+    assert not console.all(".story")
+
+
+def test_while_the_service_is_down_the_page_says_so_and_goes_on_when_it_is_back(browser, template, tmp_path):
+    shutil.copy(template, tmp_path / "sigma.db")
+    with serving(tmp_path / "sigma.db") as first:
+        console = Console(browser, f"http://127.0.0.1:{first.port}").enter()
+        first.kill()
+        assert "The service does not answer" in console.text(".outage")
+        with serving(tmp_path / "sigma.db", PORT=str(first.port)):
+            console.said("The service answers again.")
+            console.wait(lambda: not console.find(".outage").is_displayed())
+            console.row("Shopify")
+
+
+def test_with_several_workers_it_says_why_there_are_no_requests_and_which_setting_helps(browser, template, tmp_path):
+    shutil.copy(template, tmp_path / "sigma.db")
+    with serving(tmp_path / "sigma.db", WORKERS="2") as server:
+        console = Console(browser, f"http://127.0.0.1:{server.port}").enter(place="#/requests")
+        assert "SIGMA_WORKERS=1" in console.text(".panel.error")
+
+
+def test_in_a_deployment_there_is_no_demo_and_it_says_so(browser, tmp_path):
+    command = ["workspace", "create", "acme", "--name", "Acme", "--email", "ann@acme.example"]
+    assert flask(tmp_path / "sigma.db", *command, stdin=f"{PASSWORD}\n").returncode == 0
+    with serving(tmp_path / "sigma.db") as server:
+        console = Console(browser, f"http://127.0.0.1:{server.port}").open()
+        console.fill("input[name=email]", "ann@acme.example")
+        console.fill("input[name=password]", PASSWORD + Keys.ENTER)
+        assert console.text("main .panel h2") == "No keys yet"
+        assert (console.all(".button.user"), console.all(".demo-bar")) == ([], [])
+        console.go("#/requests", "Requests")
+        assert "only beside the demo workspace" in console.text(".panel.error")
+        console.go("#/records", "Records")
+        assert console.text("main .panel h2") == "No schema yet"
+
+
+# For everybody
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory):
+    """Return the source of axe-core, which finds what keeps people out."""
+    folder = tmp_path_factory.mktemp("axe")
+    install_from_npm(folder, AXE)
+    return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
+
+
+RUN_AXE = """
+const [options, done] = arguments;
+axe.run(document, {resultTypes: ["violations"], ...options}).then(
+  ({violations}) => done(violations.map(({id, nodes}) => `${id}: ${nodes.map(({html}) => html)}`)));
+"""
+
+
+@pytest.mark.parametrize(("scheme", "options"), [("light", {}), ("dark", {"runOnly": ["color-contrast"]})])
+def test_axe_finds_nothing(console, server, axe, scheme, options):
+    console.emulate("prefers-color-scheme", scheme)
+    server.request("DELETE", "/records/ent-trail-cap", READER)
+    console.open()
+    found = {}
+
+    def look(name):
+        console.run(axe)
+        found[name] = console.browser.execute_async_script(RUN_AXE, options)
+
+    look("sign in")
+    console.enter()
+    look("keys")
+    console.click("#new-key")
+    look("new key")
+    console.press(Keys.ESCAPE)
+    for place, heading in (
+        ("#/keys/apikey-sync-prod", "Shopify Sync - Production"),
+        ("#/records", "Records"),
+        ("#/records/ent-coastal-wb", "Coastal Windbreaker"),
+        ("#/webhooks", "Webhooks"),
+        ("#/requests", "Requests"),
+    ):
+        look(console.go(place, heading).browser.current_url)
+    console.click(".journal a")
+    console.text(".request h2")
+    look("request")
+    console.click("#story")
+    look("story")
+    console.click("#reset")
+    look("question")
+    assert {name: problems for name, problems in found.items() if problems} == {}
+
+
+def test_nothing_moves_for_those_who_ask_for_that(console):
+    console.emulate("prefers-reduced-motion", "reduce")
+    console.enter().go("#/requests", "Requests")
+    assert console.run("return document.getAnimations().length") == 0
