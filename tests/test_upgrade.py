@@ -27,6 +27,7 @@ STORED = {version: Path(__file__).parent / "data" / f"version-{version}.db.gz" f
 GOOD_KEY = "sigma_sk_live_wzfmx1uhyh94sbo182bvtviqqkb151lctq55"  # of `ws-demo`
 DEACTIVATED_KEY = "sigma_sk_live_gsyjpmgcsofsyqzsnoyxbkagfsjwq1rcr036"  # of `ws-demo`
 VALUES_KEY = "sigma_sk_live_xeooopl63eoq98m3p3h43341bq1jn0zba5zm"  # of `ws-values`, with all five permissions
+WITHOUT_LEDGER = (1, 2, 3, 4, 5)  # the versions that did not record what a key was used for
 CLAIMED_ANEW = (1, 2, 3)  # the versions whose unique values are claimed anew, by a function of the service
 ROOT = Path(service.__file__).parent
 
@@ -135,6 +136,7 @@ def test_an_older_database_is_served_as_if_it_had_been_made_by_this_release(old,
     assert Caller(app, {"Authorization": f"Bearer {login.json['token']}"}).get("/attributes/attr-a").json["name"] == "A"
 
 
+@pytest.mark.parametrize("old", WITHOUT_LEDGER, indirect=True)
 def test_of_older_keys_the_ledger_begins_with_the_upgrade_and_claims_nothing_of_the_time_before(old):
     used = rows(old, "SELECT id, last_used_at FROM api_keys ORDER BY seq")
     before = utc_now()
