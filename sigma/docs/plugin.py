@@ -20,7 +20,7 @@ def error_response(code: str, message: str, headers: list[str]) -> dict[str, Any
     return {"description": ERRORS[code].meaning, "headers": names, "content": content}
 
 
-def error_codes(access: Access, path: str, operation: dict[str, Any]) -> list[str]:
+def _error_codes(access: Access, path: str, operation: dict[str, Any]) -> list[str]:
     """Return the codes with which an operation may fail: those that all like it share, and those that its view declares."""
     shared = {
         "VALIDATION_ERROR": "requestBody" in operation or "parameters" in operation,
@@ -67,7 +67,9 @@ class ServicePlugin(MarshmallowPlugin):
         status = min(operation["responses"], key=str)  # the success; for errors, flask-smorest has defaults, which go
         schemes = {"public": [], "demo": [], "session": ["session"]}.get(access.permission, ["apiKey", "session"])
         responses = {status: operation["responses"][status] | {"headers": {name: name for name in headers}}}
-        for code in error_codes(access, path, operation):  # where the permission is announced, a code means the same everywhere
+        for code in _error_codes(
+            access, path, operation
+        ):  # where the permission is announced, a code has one meaning
             error = error_response(code, said.get(code) or self.said["refusals"].get(code, ERRORS[code].meaning), headers)
             responses[ERRORS[code].status] = code if access.is_announced else error
         operation |= {

@@ -91,8 +91,7 @@ def conflict_message(error: Exception, body: dict[str, Any]) -> str:
     return f"{field}: {format_value(body.get(field))} is already taken"
 
 
-def is_damage(error: Exception) -> bool:
-    """Return whether an error says that what was read from the database is not what was written to it."""
+def _is_damage(error: Exception) -> bool:
     name = getattr(error, "sqlite_errorname", "")
     return not name or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or str(error) == "malformed JSON"
 
@@ -106,7 +105,7 @@ def translate_database_error(error: sqlite3.Error | JSONDecodeError) -> ApiError
         return not_found_error("workspace", g.tenant)  # removed since the caller was let in
     if not isinstance(error, sqlite3.OperationalError | JSONDecodeError) and type(error) is not sqlite3.DatabaseError:
         raise error
-    if is_damage(error):
+    if _is_damage(error):
         close_db()  # its connection would remember the damage when the file has been mended
     elif name == "SQLITE_ERROR":
         raise error
@@ -143,8 +142,7 @@ MESSAGES = {  # in place of the framework's own
 }
 
 
-def handle_http_exception(error: HTTPException) -> Response:
-    """Return any HTTP error, also one of the framework's own, in the one shape."""
+def _handle_http_exception(error: HTTPException) -> Response:
     if isinstance(error, ApiError):
         return error_response(error)
     status = error.code or 500
@@ -157,6 +155,6 @@ def handle_http_exception(error: HTTPException) -> Response:
 
 def register_error_handlers(app: Flask) -> None:
     """Register the handlers of HTTP errors, and of those of the database, among them damaged JSON text in it."""
-    app.register_error_handler(HTTPException, handle_http_exception)
+    app.register_error_handler(HTTPException, _handle_http_exception)
     for failure in (sqlite3.Error, JSONDecodeError):  # bodies are parsed by parse_json(), which raises ApiError
-        app.register_error_handler(failure, lambda error: handle_http_exception(translate_database_error(error)))
+        app.register_error_handler(failure, lambda error: _handle_http_exception(translate_database_error(error)))
