@@ -348,3 +348,21 @@ def test_a_sixth_permission_and_an_eighth_kind_need_nothing_of_the_database(tmp_
     arguments = [sys.executable, "-c", LATER, str(tmp_path / "later.db")]
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ}, timeout=60)
     assert (done.stdout, done.returncode) == ("all of it works\n", 0), done.stderr
+
+
+def test_the_demo_stays_as_it_was_stored_until_it_is_reset(old):
+    """Then it is that of this release, with both of the documented keys."""
+    records = rows(old, "SELECT id, body FROM entities WHERE tenant = 'ws-demo' ORDER BY seq")
+    app = service.create_app({"DATABASE": str(old)})
+    assert rows(old, "SELECT id, body FROM entities WHERE tenant = 'ws-demo' ORDER BY seq") == records
+    others = {name: kept for name, kept in contents(old).items() if name not in ("settings", "login_attempts")}
+    assert app.test_client().post("/standin/reset", json={}).status_code == 204
+    for raw_key in (EXAMPLE_KEY, EXAMPLE_KEY[:32]):
+        page = Caller(app, {"X-Sigma-ApiKey": raw_key}).get("/records?limit=1").json
+        assert (page["total"], page["items"][0]["createdAt"]) == (47, "2024-01-15T10:30:00Z")
+    for name, kept in others.items():
+        theirs = [
+            [row for row in found if "ws-demo" not in (row.get("tenant"), row.get("id"))]
+            for found in (kept, contents(old)[name])
+        ]
+        assert theirs[0] == theirs[1], name
