@@ -6,7 +6,7 @@ import pytest
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
-PATHS = {"api": "api/v1", "docs": "docs", "openapi": "openapi.json", "health": "healthz"}
+PATHS = {"api": "api/v1", "docs": "docs", "openapi": "openapi.json", "health": "healthz", "console": "console"}
 
 # What a request says, behind how many proxies, and the address that it was sent to; None where the service cannot be sure.
 ADDRESSES = {
@@ -72,15 +72,15 @@ def test_the_document_and_the_front_page_name_the_address_at_which_they_are_read
 @pytest.mark.parametrize(
     ("proxies", "headers", "location"),
     [
-        (0, {"Host": "localhost:8080"}, "/docs"),
-        (0, {"Host": "evil.example"}, "/docs"),
-        (0, {"X-Forwarded-Prefix": "/evil"}, "docs"),
-        (1, {"X-Forwarded-Prefix": "/pim", "X-Forwarded-Host": "evil.example"}, "/pim/docs"),
-        (1, {"X-Forwarded-Prefix": "//evil.example"}, "docs"),
-        (1, {"X-Forwarded-For": "10.0.0.1"}, "docs"),
+        (0, {"Host": "localhost:8080"}, "/console"),
+        (0, {"Host": "evil.example"}, "/console"),
+        (0, {"X-Forwarded-Prefix": "/evil"}, "console"),
+        (1, {"X-Forwarded-Prefix": "/pim", "X-Forwarded-Host": "evil.example"}, "/pim/console"),
+        (1, {"X-Forwarded-Prefix": "//evil.example"}, "console"),
+        (1, {"X-Forwarded-For": "10.0.0.1"}, "console"),
     ],
 )
-def test_a_browser_is_sent_to_the_docs_below_the_same_path_and_never_to_another_host(
+def test_a_browser_is_sent_to_the_console_below_the_same_path_and_never_to_another_host(
     app, monkeypatch, proxies, headers, location
 ):
     monkeypatch.setitem(app.config, "PROXIES", proxies)
@@ -111,4 +111,4 @@ def test_within_another_application_the_path_below_which_it_is_mounted_counts(ap
     client = Client(DispatcherMiddleware(lambda *_: [], {"/pim": app}))
     assert client.get("/pim/openapi.json").json["servers"][0]["url"] == "http://localhost/pim"
     assert client.get("/pim/").json["health"] == "http://localhost/pim/healthz"
-    assert client.get("/pim/", headers={"Accept": "text/html"}).headers["Location"] == "/pim/docs"
+    assert client.get("/pim/", headers={"Accept": "text/html"}).headers["Location"] == "/pim/console"

@@ -36,6 +36,8 @@ def nested_objects(levels):
     return nested(levels, '{"a":', "}")
 
 
+TAKES_ARRAY = ("/standin/keys/:id/faults",)
+
 UNREADABLE = {
     "empty": "",
     "blank": " \n",
@@ -106,6 +108,8 @@ def everything(caller):
 def test_an_unreadable_body_is_400_and_changes_nothing(admin, error, operation):
     before = everything(admin)
     for name, data in UNREADABLE.items():
+        if name == "array" and operation.path in TAKES_ARRAY:
+            continue
         message = error(send(admin, operation, data), 400)
         assert message.startswith("body: "), (name, message)
         assert "xpected" in message, (name, message)
@@ -136,7 +140,8 @@ def test_json_that_fits_nothing_is_400_however_large_or_deep(admin, error, opera
 
 @each_body
 def test_an_unknown_member_is_named(admin, error, operation):
-    assert "surprise: " in error(send(admin, operation, '{"surprise":1}'), 400)
+    body = '[{"surprise":1}]' if operation.path in TAKES_ARRAY else '{"surprise":1}'
+    assert "surprise: " in error(send(admin, operation, body), 400)
 
 
 @each_body

@@ -12,6 +12,7 @@ import pytest
 from conftest import Caller
 
 import app as service
+from sigma.cli.serve import print_banner
 from sigma.docs.console import CONSOLE_FOLDER
 
 ROOT = Path(service.__file__).parent
@@ -77,6 +78,15 @@ def test_a_setting_leaves_it_out(app, error):
         error(get(plain, path), 404)
     assert get(plain, "/", headers={"Accept": BROWSER}).headers["Location"] == "/docs"
     assert "console" not in get(plain, "/").json
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_the_server_says_where_it_is_when_it_starts(app, capsys, is_on):
+    app.config["CONSOLE"] = is_on
+    with app.app_context():
+        print_banner("http://127.0.0.1:8080")
+    lines = capsys.readouterr().out.splitlines()
+    assert ("Console      http://127.0.0.1:8080/console" in lines) == is_on
 
 
 # The front page
@@ -162,10 +172,12 @@ def test_every_icon_that_is_drawn_is_in_the_page():
 def test_every_module_is_well_formed():
     if (node := shutil.which("node")) is None:
         pytest.skip("Node is not installed")
-    for text in MODULES.values():
-        command = [node, "--input-type=module", "--check"]
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
+    script = (
+        f"import vm from 'node:vm'; for (const text of {json.dumps(list(MODULES.values()))}) new vm.SourceTextModule(text);"
+    )
+    command = [node, "--experimental-vm-modules", "--input-type=module", "-"]
+    done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 # What it is told by the service
@@ -182,12 +194,25 @@ def test_the_openapi_document_tells_the_permissions_and_the_demos_logins(app):
     ]
 
 
+# The README
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readmes_pictures_are_there_and_small():
+    pictures = re.findall(r"!\[[^\]]{20,}\]\((docs/pictures/[a-z]+\.webp)\)", README)
+    assert sorted(pictures) == [f"docs/pictures/{path.name}" for path in sorted((ROOT / "docs/pictures").iterdir())]
+    assert len(pictures) == 3
+    assert [path for path in pictures if (ROOT / path).stat().st_size > 150_000] == []
+
+
 # The story
 
 
 def readme_commands():
     """Yield the words of each command of the README's story."""
-    block = re.search(r"## Five minutes.*?```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+    block = re.search(r"## Five minutes.*?```sh\n(.*?)```", README, re.DOTALL)[1]
     pending = ""
     for line in block.splitlines():
         pending += line.removesuffix("\\") + "\n"

@@ -15,6 +15,10 @@ KNOWN = {
     "/variants": {"schemaId": "schema-apparel", **PAGE},
     "/categories/:id/entities": PAGE,
     "/search/text": {"q": "cap", "query": "cap", "schemaId": "schema-apparel", **PAGE},
+    "/standin/requests": {
+        **{"workspace": "ws-demo", "key": "apikey-sync-prod", "status": "4xx", "method": "GET", "path": "records"},
+        **{"after": "request-1", "limit": "5"},
+    },
     "/export": {"format": "json", "schemaId": "schema-apparel", "catalogId": "cat-webshop", "scope": "{}"},
 }
 GETS = [operation for operation in OPERATIONS + OUTSIDE_THE_API if operation.method == "GET"]
@@ -22,6 +26,7 @@ EXISTING = {
     **{"records": "ent-coastal-wb", "schemas": "schema-apparel", "attributes": "attr-sku", "dimensions": "dim-market"},
     **{"option-lists": "ol-colors", "workflows": "wf-standard", "roles": "role-editor", "catalogs": "cat-webshop"},
     **{"categories": "cat-men", "variants": "var-cw-s", "saved-queries": "sq-cheap-caps"},
+    **{"keys": "apikey-sync-prod", "requests": "request-1"},
 }
 
 
@@ -35,6 +40,7 @@ def url_of(operation, exists=True):
 @each(GETS)
 def test_each_parameter_that_a_get_reads_is_known_and_no_other_is(operation, app, admin):
     known, client = KNOWN.get(operation.path, {}), app.test_client()
+    admin.get("/roles", headers={"X-Request-Id": EXISTING["requests"]})
     for query, told in [
         ({}, None),
         (known, None),

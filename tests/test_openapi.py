@@ -394,6 +394,18 @@ def test_where_null_may_be_sent_the_description_says_what_it_does(document):
         assert "null removes it" in said
 
 
+def test_null_is_among_the_values_of_an_enum_where_it_may_come_and_nowhere_else(document):
+    members = [
+        inner
+        for schema in document["components"]["schemas"].values()
+        for inner in (schema, *schema.get("properties", {}).values())
+        if "enum" in inner
+    ]
+    assert len(members) > 10
+    for inner in members:
+        assert (None in inner["enum"]) == inner.get("nullable", False), inner
+
+
 def test_what_is_secret_is_only_written(document):
     secret = [
         f"{name}.{member}"

@@ -144,7 +144,7 @@ REQUIRED = "Email and password are required: "
         ({"email": "admin@sigma.io"}, f"{REQUIRED}password: Expected a value, but it is missing"),
         ({"email": "admin@sigma.io", "password": None}, f"{REQUIRED}password: Expected a value, got null"),
         ({"email": "admin@sigma.io", "password": ""}, f"{REQUIRED}password: Expected a value, got ''"),
-        ({"email": "admin@sigma.io", "password": 7}, "password: Expected a string, got 7"),
+        ({"email": "admin@sigma.io", "password": 7}, "password: Expected a string, got 'number'"),  # which may be a real one
         ({"email": "admin@sigma.io", "password": {"$ne": ""}}, "password: Expected a string, got 'object'"),
         ({"email": "admin@sigma.io", "password": "admin", "workspaceId": "ws-demo"}, "workspaceId: Unknown field"),
         ([], "body: "),

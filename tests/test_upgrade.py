@@ -28,6 +28,7 @@ STORED = {version: Path(__file__).parent / "data" / f"version-{version}.db.gz" f
 GOOD_KEY = "sigma_sk_live_wzfmx1uhyh94sbo182bvtviqqkb151lctq55"  # of `ws-demo`
 DEACTIVATED_KEY = "sigma_sk_live_gsyjpmgcsofsyqzsnoyxbkagfsjwq1rcr036"  # of `ws-demo`
 VALUES_KEY = "sigma_sk_live_xeooopl63eoq98m3p3h43341bq1jn0zba5zm"  # of `ws-values`, with all five permissions
+WITHOUT_LEDGER = (1, 2, 3, 4, 5)  # the versions that did not record what a key was used for
 CLAIMED_ANEW = (1, 2, 3)  # the versions whose unique values are claimed anew, by a function of the service
 ROOT = Path(service.__file__).parent
 
@@ -136,6 +137,7 @@ def test_an_older_database_is_served_as_if_it_had_been_made_by_this_release(old,
     assert Caller(app, {"Authorization": f"Bearer {login.json['token']}"}).get("/attributes/attr-a").json["name"] == "A"
 
 
+@pytest.mark.parametrize("old", WITHOUT_LEDGER, indirect=True)
 def test_of_older_keys_the_ledger_begins_with_the_upgrade_and_claims_nothing_of_the_time_before(old):
     used = rows(old, "SELECT id, last_used_at FROM api_keys ORDER BY seq")
     before = utc_now()
@@ -347,3 +349,21 @@ def test_a_sixth_permission_and_an_eighth_kind_need_nothing_of_the_database(tmp_
     arguments = [sys.executable, "-c", LATER, str(tmp_path / "later.db")]
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ}, timeout=60)
     assert (done.stdout, done.returncode) == ("all of it works\n", 0), done.stderr
+
+
+def test_the_demo_stays_as_it_was_stored_until_it_is_reset(old):
+    """Then it is that of this release, with both of the documented keys."""
+    records = rows(old, "SELECT id, body FROM entities WHERE tenant = 'ws-demo' ORDER BY seq")
+    app = service.create_app({"DATABASE": str(old)})
+    assert rows(old, "SELECT id, body FROM entities WHERE tenant = 'ws-demo' ORDER BY seq") == records
+    others = {name: kept for name, kept in contents(old).items() if name not in ("settings", "login_attempts")}
+    assert app.test_client().post("/standin/reset", json={}).status_code == 204
+    for raw_key in (EXAMPLE_KEY, EXAMPLE_KEY[:32]):
+        page = Caller(app, {"X-Sigma-ApiKey": raw_key}).get("/records?limit=1").json
+        assert (page["total"], page["items"][0]["createdAt"]) == (47, "2024-01-15T10:30:00Z")
+    for name, kept in others.items():
+        theirs = [
+            [row for row in found if "ws-demo" not in (row.get("tenant"), row.get("id"))]
+            for found in (kept, contents(old)[name])
+        ]
+        assert theirs[0] == theirs[1], name

@@ -45,7 +45,10 @@ def send_request(url: str, method: str, path: str, headers: dict[str, str], body
 
 def print_banner(url: str) -> None:
     """Print where everything is, and how to begin."""
-    click.echo(f"Sigma PIM    {url}/api/v1\nDocs         {url}/docs\nDatabase     {current_app.config['DATABASE']}")
+    click.echo(f"Sigma PIM    {url}/api/v1")
+    if current_app.config["CONSOLE"]:
+        click.echo(f"Console      {url}/console")
+    click.echo(f"Docs         {url}/docs\nDatabase     {current_app.config['DATABASE']}")
     if holds_demo():
         demo = read_demo()
         user, key = demo["users"][0], demo["apiKeys"][0]

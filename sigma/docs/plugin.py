@@ -123,6 +123,8 @@ class ServicePlugin(MarshmallowPlugin):
             described["pattern"] = described["pattern"].removesuffix(r"(?!\n)")
         if "type" not in described or not (self.is_request or field.required or default is None):
             described.pop("nullable", None)  # without a type, null is a value like any other
+        if "enum" in described and "nullable" not in described:
+            described["enum"] = [value for value in described["enum"] if value is not None]
         if title := described.pop("title", None):  # a schema of its own, for which clients get one type
             example = {"example": described.pop("example")} if "example" in described else {}
             if components.schemas.get(title, described).get("additionalProperties") != described.get("additionalProperties"):

@@ -120,9 +120,11 @@ def admit(caller: Caller, access: Access) -> None:
     """Raise ApiError 403 unless the caller may call the route; a key's ledger keeps the one and the other."""
     try:
         check_permitted(caller, access)
-    except ApiError:
-        if caller.is_key and access.missing is None:
+    except ApiError as error:
+        if caller.is_key and error.code == 403:
             record_refusal(caller, access.permission)
+        elif caller.is_key:  # what is not built here is lacked by nobody
+            touch_key(caller, access.permission)
         raise
     if caller.is_key:
         touch_key(caller, access.permission)

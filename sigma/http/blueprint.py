@@ -42,6 +42,13 @@ class ApiBlueprint(Blueprint):
     def __init__(self, name: str, description: str):
         super().__init__(name, __name__, description=description)
 
+    def ready_response(self, status: int, body: Any) -> Callable[..., Any]:
+        """Return a decorator that declares the shape of what a view answers that makes the response itself, of JSON text.
+
+        response(), for all others, would look through what it gets to dump it: 3 % of a GET.
+        """
+        return self.alt_response(status, schema=body, success=True)
+
     def errors(self, *codes: str) -> Callable[..., Any]:
         """Return a decorator that declares with which codes a view may fail, beside those of its access and its body."""
         return self.doc(responses={ERRORS[code].status: code for code in codes})

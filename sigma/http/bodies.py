@@ -14,7 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from sigma.http.body_headers import check_body_headers
 from sigma.http.errors import MAX_BODY, ApiError, raise_for_problems
 from sigma.http.masking import is_secret
-from sigma.http.strict_json import format_value, parse_json
+from sigma.http.strict_json import JSON_TYPES, format_value, parse_json
 
 _MISSING = object()
 
@@ -28,8 +28,10 @@ EXPECTATIONS = {  # what marshmallow says is wrong, said as what was expected
 }
 
 
-def describe_actual(value: Any, message: str) -> str:
-    """Return what a message says has come: how much of it, where that is what was wrong."""
+def describe_actual(value: Any, message: str, is_secret: bool = False) -> str:
+    """Return what a message says has come: how much of it, where that is what was wrong; of a secret only its type."""
+    if is_secret and value not in (None, ""):
+        return f"'{JSON_TYPES[type(value)]}'"
     counted = message.endswith(" characters") if isinstance(value, str) else message.startswith("Expected at ")
     return str(len(value)) if counted and isinstance(value, str | list) else format_value(value)
 
@@ -41,8 +43,8 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
             if not isinstance(message, str):  # one of several validators names an item
                 yield from flatten_messages(message, value, path)
                 continue
-            is_silent = value is _MISSING or message.startswith("Unknown") or is_secret(path.rpartition(".")[2])
-            came = "" if is_silent else f", got {describe_actual(value, message)}"
+            actual = "" if value is _MISSING else describe_actual(value, message, is_secret(path.rpartition(".")[2]))
+            came = f", got {actual}" if actual and not message.startswith("Unknown") else ""
             yield f"{path or 'body'}: {EXPECTATIONS.get(message, message)}{came}"
         return
     # In the order of the body: marshmallow tells of the members that it does not know in any order.

@@ -97,7 +97,7 @@ add_model_routes(
 
 @blueprint.get("/schemas/<id>/attributes")
 @requires("read")
-@blueprint.response(200, ProductAttributeBody(many=True))
+@blueprint.ready_response(200, ProductAttributeBody(many=True))
 def list_schema_attributes(id: str) -> Response:
     """List the attributes of one schema, in the order of its groups."""
     with snapshot():

@@ -62,7 +62,7 @@ def nest_categories(categories: Iterable[tuple[str, str | None, str]]) -> str:
 
 @blueprint.get("/catalogs/<id>/tree")
 @requires("read")
-@blueprint.response(200, CategoryNodeBody(many=True))
+@blueprint.ready_response(200, CategoryNodeBody(many=True))
 def get_catalog_tree(id: str) -> Response:
     """Get a catalog's categories as a tree, siblings by sortOrder and then by name."""
     sql = (

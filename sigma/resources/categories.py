@@ -92,7 +92,7 @@ def insert_category(body: dict[str, Any], catalog_id: str) -> str:
 @blueprint.post("/catalogs/<id>/categories")
 @session_only("canManageSchemas")
 @blueprint.arguments(CategoryRequestBody())
-@blueprint.response(201, CategoryBody)
+@blueprint.ready_response(201, CategoryBody)
 @blueprint.errors("CONFLICT")
 def create_category(body: dict[str, Any], id: str) -> Response:
     """Create a category in a catalog, at the top or below another one."""
@@ -102,7 +102,7 @@ def create_category(body: dict[str, Any], id: str) -> Response:
 
 @blueprint.get("/categories/<id>")
 @requires("read")
-@blueprint.response(200, CategoryBody)
+@blueprint.ready_response(200, CategoryBody)
 def get_category(id: str) -> Response:
     """Get one category."""
     return json_response(fetch_category(id).text)
@@ -111,7 +111,7 @@ def get_category(id: str) -> Response:
 @blueprint.put("/categories/<id>")
 @session_only("canManageSchemas")
 @blueprint.arguments(CategoryRequestBody())
-@blueprint.response(200, CategoryBody)
+@blueprint.ready_response(200, CategoryBody)
 def replace_category(body: dict[str, Any], id: str) -> Response:
     """Replace a category as a whole; another parentId moves it, with all below it."""
     body = check_path_id(body, id)
@@ -140,7 +140,7 @@ def delete_category(id: str) -> None:
 @blueprint.get("/categories/<id>/entities")
 @requires("read")
 @blueprint.doc(parameters=PAGE_PARAMETERS)
-@blueprint.response(200, page_of(ProductRecordBody))
+@blueprint.ready_response(200, page_of(ProductRecordBody))
 def list_category_records(id: str) -> Response:
     """List the records in a category, page by page, in the order in which they were put in."""
     offset, limit = page_bounds(request.args)
@@ -193,7 +193,7 @@ def unassign_record(body: dict[str, Any], id: str) -> None:
 
 @blueprint.get("/records/<id>/categories")
 @requires("read")
-@blueprint.response(200, CategoryBody(many=True))
+@blueprint.ready_response(200, CategoryBody(many=True))
 def list_record_categories(id: str) -> Response:
     """List the categories that a record is in, in the order in which it was put there."""
     sql = (

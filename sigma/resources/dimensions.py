@@ -79,7 +79,7 @@ class ScopeMatrixBody(Body):
 @blueprint.post("/dimensions/scope-matrix")
 @requires("read")
 @blueprint.arguments(ScopeMatrixBody())
-@blueprint.response(200, {"type": "array", "items": {"$ref": "#/components/schemas/Scope"}})
+@blueprint.ready_response(200, {"type": "array", "items": {"$ref": "#/components/schemas/Scope"}})
 def compute_scope_matrix(body: dict[str, Any]) -> Response:
     """Return every combination of the dimensions' segments, in the order given; at most 10,000."""
     ids = body["dimensionIds"]

@@ -109,7 +109,7 @@ def blocked_reason(transition: dict[str, Any], report: dict[str, Any]) -> str | 
 
 @blueprint.get("/records/<id>/transitions")
 @requires("read")
-@blueprint.response(200, TransitionBody(many=True))
+@blueprint.ready_response(200, TransitionBody(many=True))
 def list_record_transitions(id: str) -> Response:
     """List the transitions that this caller may take with the record now."""
     with snapshot():
@@ -152,7 +152,7 @@ def transition(id: str, to_state: str) -> str:
 @blueprint.post("/records/<id>/transition")
 @requires("update-data")
 @blueprint.arguments(ToStateBody())
-@blueprint.response(200, ProductRecordBody)
+@blueprint.ready_response(200, ProductRecordBody)
 @blueprint.errors("TRANSITION_ERROR")
 def transition_record(body: dict[str, Any], id: str) -> Response:
     """Move a record to another state, along its workflow's transitions and past their gates."""
@@ -162,7 +162,7 @@ def transition_record(body: dict[str, Any], id: str) -> Response:
 
 @blueprint.get("/records/<id>/completeness")
 @requires("read")
-@blueprint.response(200, CompletenessBody)
+@blueprint.ready_response(200, CompletenessBody)
 def get_record_completeness(id: str) -> Response:
     """Get how much of what is required a record has, for its state and for every state of its workflow."""
     with snapshot():
@@ -200,7 +200,7 @@ def visible_entries(bodies: Iterable[tuple[bytes]], id: str, offset: int) -> Ite
 @blueprint.get("/records/<id>/audit-log")
 @requires("read")
 @blueprint.doc(parameters=PAGE_PARAMETERS)
-@blueprint.response(200, page_of(AuditEntryBody))
+@blueprint.ready_response(200, page_of(AuditEntryBody))
 def list_record_changes(id: str) -> Response:
     """List what was done to a record and its variants, page by page, newest first; also after it is gone."""
     offset, limit = page_bounds(request.args)

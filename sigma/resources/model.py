@@ -98,7 +98,7 @@ def add_reads(blueprint: ApiBlueprint, kind: str, body: type[ModelBody]) -> None
 
     @blueprint.get(f"/{kind}s", endpoint=f"list_{name}s")
     @requires("read")
-    @blueprint.response(200, body(many=True))
+    @blueprint.ready_response(200, body(many=True))
     @blueprint.doc(summary=f"List all {noun}s, in order of creation.")
     def list_objects() -> Response:
         sql = (
@@ -109,7 +109,7 @@ def add_reads(blueprint: ApiBlueprint, kind: str, body: type[ModelBody]) -> None
 
     @blueprint.get(f"/{kind}s/<id>", endpoint=f"get_{name}")
     @requires("read")
-    @blueprint.response(200, body)
+    @blueprint.ready_response(200, body)
     @blueprint.doc(summary=f"Get one {noun}.")
     def get_object(id: str) -> Response:
         return json_response(fetch_object_text(kind, id))
@@ -123,7 +123,7 @@ def add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], update
     @blueprint.post(f"/{kind}s", endpoint=f"create_{name}")
     @update
     @blueprint.arguments(body())
-    @blueprint.response(201, body)
+    @blueprint.ready_response(201, body)
     @blueprint.doc(summary=f"Create {noun}; its id and alias must be new in the workspace.")
     @blueprint.errors("CONFLICT")
     def create_object(new: dict[str, Any]) -> Response:
@@ -133,7 +133,7 @@ def add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], update
     @blueprint.put(f"/{kind}s/<id>", endpoint=f"replace_{name}")
     @update
     @blueprint.arguments(body(partial=("id",)))
-    @blueprint.response(200, body)
+    @blueprint.ready_response(200, body)
     @blueprint.doc(summary=f"Replace {noun} as a whole; the body may leave its id out.")
     @blueprint.errors(*conflicts)
     def replace_object(new: dict[str, Any], id: str) -> Response:

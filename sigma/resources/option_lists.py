@@ -110,7 +110,7 @@ def store_option_values(old: dict[str, Any], values: list[dict[str, Any]], new: 
 @blueprint.post("/option-lists/<id>/values")
 @requires("update-model", "canManageOptionLists")
 @blueprint.arguments(OptionValueBody())
-@blueprint.response(201, OptionValueBody)
+@blueprint.ready_response(201, OptionValueBody)
 @blueprint.errors("CONFLICT")
 def create_option_value(value: dict[str, Any], id: str) -> Response:
     """Add a value to an option list."""
@@ -123,7 +123,7 @@ def create_option_value(value: dict[str, Any], id: str) -> Response:
 @blueprint.put("/option-lists/<id>/values/<value_id>")
 @requires("update-model", "canManageOptionLists")
 @blueprint.arguments(OptionValueBody(partial=("id",)))
-@blueprint.response(200, OptionValueBody)
+@blueprint.ready_response(200, OptionValueBody)
 @blueprint.errors("CONFLICT")
 def replace_option_value(value: dict[str, Any], id: str, value_id: str) -> Response:
     """Replace a value of an option list; the body may leave its id out."""

@@ -55,7 +55,7 @@ class ProductRecordRequestBody(ProductRecordBody):
         *PAGE_PARAMETERS,
     ]
 )
-@blueprint.response(200, page_of(ProductRecordBody))
+@blueprint.ready_response(200, page_of(ProductRecordBody))
 def list_records() -> Response:
     """List records, page by page, newest last."""
     return list_entities(0)
@@ -107,7 +107,7 @@ def insert_record(body: dict[str, Any]) -> str:
 @blueprint.post("/records")
 @requires("update-data")
 @blueprint.arguments(ProductRecordRequestBody())
-@blueprint.response(201, ProductRecordBody)
+@blueprint.ready_response(201, ProductRecordBody)
 @blueprint.errors("LIMIT_EXCEEDED", "CONFLICT")
 def create_record(body: dict[str, Any]) -> Response:
     """Create a record of a schema; its values are checked against it, and it begins in its workflow's default state."""
@@ -118,7 +118,7 @@ def create_record(body: dict[str, Any]) -> Response:
 
 @blueprint.get("/records/<id>")
 @requires("read")
-@blueprint.response(200, ProductRecordBody)
+@blueprint.ready_response(200, ProductRecordBody)
 def get_record(id: str) -> Response:
     """Get one record with all its scoped values."""
     sql = "SELECT body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0"
@@ -128,7 +128,7 @@ def get_record(id: str) -> Response:
 @blueprint.put("/records/<id>")
 @requires("update-data")
 @blueprint.arguments(ValuesBody())
-@blueprint.response(200, ProductRecordBody)
+@blueprint.ready_response(200, ProductRecordBody)
 @blueprint.errors("CONFLICT")
 def replace_record_values(body: dict[str, Any], id: str) -> Response:
     """Replace the values of each attribute listed; an empty array clears one, and what does not change is not checked again."""
@@ -139,7 +139,7 @@ def replace_record_values(body: dict[str, Any], id: str) -> Response:
 @blueprint.patch("/records/<id>/values/<attribute>")
 @requires("update-data")
 @blueprint.arguments(ValuePatchBody())
-@blueprint.response(200, ProductRecordBody)
+@blueprint.ready_response(200, ProductRecordBody)
 @blueprint.errors("CONFLICT")
 def set_record_value(body: dict[str, Any], id: str, attribute: str) -> Response:
     """Set one scoped value of a record; null removes it."""

@@ -99,7 +99,7 @@ class ResolveBody(Body):
 @blueprint.post("/roles/<id>/resolve")
 @requires("read")
 @blueprint.arguments(ResolveBody())
-@blueprint.response(200, {"$ref": "#/components/schemas/Levels"})
+@blueprint.ready_response(200, {"$ref": "#/components/schemas/Levels"})
 def resolve_role(body: dict[str, Any], id: str) -> Response:
     """Return what a role may do with each attribute of a schema, by alias."""
     schema_id = body["schemaId"]

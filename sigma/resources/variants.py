@@ -89,7 +89,7 @@ def load_variant(record_id: str, id: str) -> Entity:
 @blueprint.get("/variants")
 @requires("read")
 @blueprint.doc(parameters=[query_parameter("schemaId", "Only of records of this schema"), *PAGE_PARAMETERS])
-@blueprint.response(200, page_of(VariantBody))
+@blueprint.ready_response(200, page_of(VariantBody))
 def list_variants() -> Response:
     """List the variants of all records, page by page, newest last."""
     return list_entities(1)
@@ -97,7 +97,7 @@ def list_variants() -> Response:
 
 @blueprint.get("/records/<id>/variants")
 @requires("read")
-@blueprint.response(200, VariantBody(many=True))
+@blueprint.ready_response(200, VariantBody(many=True))
 def list_record_variants(id: str) -> Response:
     """List the variants of a record, of every level, newest last."""
     sql = "SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ? AND record_id = ? ORDER BY seq"
@@ -131,7 +131,7 @@ def insert_variant(body: dict[str, Any], record_id: str) -> str:
 @blueprint.post("/records/<id>/variants")
 @requires("update-data")
 @blueprint.arguments(VariantRequestBody())
-@blueprint.response(201, VariantBody)
+@blueprint.ready_response(201, VariantBody)
 @blueprint.errors("CONFLICT")
 def create_variant(body: dict[str, Any], id: str) -> Response:
     """Create a variant of a record, or of another variant of it."""
@@ -141,7 +141,7 @@ def create_variant(body: dict[str, Any], id: str) -> Response:
 
 @blueprint.get("/records/<id>/variants/<variant_id>")
 @requires("read")
-@blueprint.response(200, VariantBody)
+@blueprint.ready_response(200, VariantBody)
 def get_variant(id: str, variant_id: str) -> Response:
     """Get one variant with what it overrides."""
     return entity_response(fetch_variant_text(id, variant_id))
@@ -169,7 +169,7 @@ def merge_inherited(own: dict[str, Any], above: list[dict[str, Any]], kept: set[
 
 @blueprint.get("/records/<id>/variants/<variant_id>/resolved")
 @requires("read")
-@blueprint.response(200, ResolvedVariantBody)
+@blueprint.ready_response(200, ResolvedVariantBody)
 def resolve_variant(id: str, variant_id: str) -> Response:
     """Get one variant with the values it inherits, from the variants above it and from the record."""
     with snapshot():
@@ -192,7 +192,7 @@ def resolve_variant(id: str, variant_id: str) -> Response:
 @blueprint.put("/records/<id>/variants/<variant_id>")
 @requires("update-data")
 @blueprint.arguments(ValuesBody())
-@blueprint.response(200, VariantBody)
+@blueprint.ready_response(200, VariantBody)
 @blueprint.errors("CONFLICT")
 def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Response:
     """Replace what a variant overrides of each attribute listed; an empty array restores inheritance of one."""
@@ -203,7 +203,7 @@ def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Re
 @blueprint.patch("/records/<id>/variants/<variant_id>/values/<attribute>")
 @requires("update-data")
 @blueprint.arguments(ValuePatchBody())
-@blueprint.response(200, VariantBody)
+@blueprint.ready_response(200, VariantBody)
 @blueprint.errors("CONFLICT")
 def set_variant_value(body: dict[str, Any], id: str, variant_id: str, attribute: str) -> Response:
     """Set one scoped value of a variant; null removes it, and with the last one gone it inherits again."""

@@ -18,7 +18,7 @@ OPTIONS = [  # --no-sandbox: it needs rights that a container may not give, and 
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server"),
     "--host-resolver-rules=MAP localhost 127.0.0.1, MAP pim.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--window-size=1280,1000",
+    "--window-size=1400,1000",
 ]
 
 

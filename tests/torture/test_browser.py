@@ -93,7 +93,7 @@ def test_below_a_path_that_a_proxy_takes_off_the_docs_reach_the_service(browser,
         assert docs.text(".info .link") == "openapi.json"
         assert docs.messages() == []
         browser.get(f"{url}/")
-        assert browser.current_url == f"{url}/docs"
+        assert browser.current_url == f"{url}/console"
 
 
 def test_a_link_cannot_make_the_page_show_another_document(docs):

@@ -60,7 +60,7 @@ function ruleList(rules, remove) {
       {},
       h("span", {}, data(describeRule(rule))),
       h("span", { class: "hint" }, `fired ${count(rule.hits ?? 0, "time")}`),
-      button("Remove", () => remove(index).catch((error) => notify(error.message, "bad")), {
+      button("Remove", () => remove(index), {
         class: "button small",
         id: `remove-fault-${index}`,
       }),
@@ -84,7 +84,7 @@ export function describeRule({ on, status, retryAfter, delayMs, after, times, pr
 
 function recipes(add) {
   const buttons = RECIPES.map(([label, rule], index) =>
-    button(label, () => add(rule).catch((error) => notify(error.message, "bad")), {
+    button(label, () => add(rule), {
       class: "button small",
       id: `recipe-${index}`,
     }),

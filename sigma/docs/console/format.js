@@ -30,9 +30,16 @@ export function localTime(iso) {
   return h("time", { datetime: iso, title: iso }, EXACT.format(new Date(iso)));
 }
 
+/** Return the time of day to the millisecond; the date is in its title. */
 export function clock(iso) {
   const time = new Date(iso);
-  return `${CLOCK.format(time)}.${String(time.getMilliseconds()).padStart(3, "0")}`;
+  const fraction = `.${String(time.getMilliseconds()).padStart(3, "0")}`;
+  return h(
+    "time",
+    { datetime: iso, title: exactTime(iso) },
+    CLOCK.format(time),
+    h("span", { class: "fraction" }, fraction),
+  );
 }
 
 /** Return how long ago something was; the exact time is its title, and refreshTimes() keeps it right. */

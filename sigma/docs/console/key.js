@@ -74,34 +74,28 @@ function facts(key) {
 }
 
 function holdings(key, permissions) {
-  const rows = permissions.map(({ name, sentence }) =>
-    h(
-      "tr",
-      {},
-      h("td", {}, mark(key, name)),
-      h("th", { scope: "row" }, h("code", {}, name)),
-      h("td", { class: "text" }, sentence),
-      h("td", {}, useOf(key, name)),
-    ),
-  );
-  const others = Object.keys(key.refused ?? {}).filter(
-    (name) => !permissions.some((permission) => permission.name === name),
-  );
-  const more = others.map((name) =>
-    h(
-      "tr",
-      {},
-      h("td", {}, mark(key, name)),
-      h("th", { scope: "row" }, h("code", {}, name)),
-      h("td", { class: "text" }, "Routes for people, which no key may call"),
-      h("td", {}, useOf(key, name)),
-    ),
-  );
+  const names = new Set(permissions.map(({ name }) => name));
+  const others = Object.keys(key.refused).filter((name) => !names.has(name));
+  const rows = [
+    ...permissions.map(({ name, sentence }) => holding(key, name, sentence)),
+    ...others.map((name) => holding(key, name, "Routes for people, which no key may call")),
+  ];
+  const heads = ["Held", "Permission", "Use"];
   return h(
     "section",
     { class: "part" },
     h("h2", {}, "Permissions"),
-    table("Permissions of the key", ["Held", "Permission", "Allows", "Use"], h("tbody", {}, rows, more)),
+    table("Permissions of the key", heads, h("tbody", {}, rows)),
+  );
+}
+
+function holding(key, name, sentence) {
+  return h(
+    "tr",
+    {},
+    h("td", {}, mark(key, name)),
+    h("th", { scope: "row" }, h("code", {}, name), h("span", { class: "sentence" }, sentence)),
+    h("td", {}, useOf(key, name)),
   );
 }
 
@@ -170,7 +164,7 @@ function mayCall(key, routes) {
       h("label", { for: "only-allowed", class: "check" }, only, "only what it may call"),
       shown,
     ),
-    table("Routes of the API", ["Allowed", "Method", "Path", "What it does", "Needs"], body, { class: "routes" }),
+    table("Routes of the API", ["Allowed", "Method", "Path", "Needs"], body, { class: "routes" }),
   );
 }
 
@@ -194,8 +188,12 @@ function routeRow(route, key) {
       ),
     ),
     h("td", {}, h("span", { class: "method" }, route.method)),
-    h("th", { scope: "row" }, h("code", {}, data(route.path.replace("/api/v1", "")))),
-    h("td", { class: "text" }, route.summary),
+    h(
+      "th",
+      { scope: "row" },
+      h("code", {}, data(route.path.replace("/api/v1", ""))),
+      h("span", { class: "sentence" }, route.summary),
+    ),
     h("td", {}, route.permission === "session" ? "a signed-in user" : h("code", {}, route.permission)),
   );
 }

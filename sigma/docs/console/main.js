@@ -6,7 +6,7 @@ import { closeDialogs } from "./dialog.js";
 import { button, data, h, icon, replace } from "./dom.js";
 import { refreshTimes } from "./format.js";
 import { showKeys } from "./keys.js";
-import { announce } from "./notices.js";
+import { announce, notify } from "./notices.js";
 import { showRecords } from "./records.js";
 import { showRequests } from "./requests.js";
 import { Router } from "./router.js";
@@ -102,10 +102,18 @@ function showOutage(isDown) {
   }
 }
 
+/** Tell what no view has told: an action's refusal. What was given up because somebody went elsewhere is nothing to tell. */
+function tellFailure(event) {
+  const { name, status, message } = event.reason;
+  if (name === "AbortError" || status !== undefined) event.preventDefault();
+  if (status && status !== 401) notify(message, "bad");
+}
+
 events.addEventListener("ended", (event) =>
   askWho(`Your session has ended: ${event.detail}. Sign in to go on where you were.`),
 );
 events.addEventListener("down", () => showOutage(true));
 events.addEventListener("up", () => showOutage(false));
+addEventListener("unhandledrejection", (event) => tellFailure(event));
 setInterval(refreshTimes, 1000);
 askWho();

@@ -3,12 +3,12 @@
 import { call, get, path } from "./api.js";
 import { session } from "./session.js";
 
-/** Return the model: the schemas, and by id the dimensions, options and workflows. */
+/** Return the model: the schemas, and by id the dimensions, the values of option lists, and workflows. */
 export async function loadModel(signal) {
   const kinds = ["schemas", "dimensions", "option-lists", "workflows"];
   const [schemas, dimensions, lists, workflows] = await Promise.all(kinds.map((kind) => get(`api/v1/${kind}`, signal)));
-  const options = lists.flatMap((list) => list.values);
-  return { schemas, dimensions: byId(dimensions), options: byId(options), workflows: byId(workflows) };
+  const options = new Map(lists.map(({ id, values }) => [id, values]));
+  return { schemas, dimensions: byId(dimensions), options, workflows: byId(workflows) };
 }
 
 /** Return the attributes of a schema that the user's role does not hide, in its order. */

@@ -48,7 +48,7 @@ export function legend() {
     { class: "legend", "aria-label": "Marks" },
     item("used", icon("check"), "held and used"),
     item("unused", icon("check"), "held, never used"),
-    item("refused", "3×", "not held, refused so often"),
+    item("refused", "3×", "not held, and refused 3 times"),
     item("absent", "–", "not held"),
   );
 }

@@ -7,11 +7,12 @@ import { loadAttributes, loadModel, stateOf, titleOf } from "./model.js";
 import { announce } from "./notices.js";
 import { showRecord } from "./record.js";
 import { link, note } from "./router.js";
+import { afterTyping } from "./timers.js";
 import { showValue, stateMark, valueIn } from "./values.js";
 import { showVariant } from "./variant.js";
 
 const PAGE = 25;
-const TYPING = 300; // milliseconds without a key until a search is sent
+const LEAD = "The products, as they are in one language and one market.";
 
 /** Return the view of the table, or of the record or variant that the place names. */
 export async function showRecords(place, signal) {
@@ -26,7 +27,7 @@ export async function showRecords(place, signal) {
 /** The table, and what is chosen above it. */
 class RecordTable {
   constructor(model, { parameters }, signal) {
-    Object.assign(this, { model, signal, typing: null });
+    Object.assign(this, { model, signal, round: 0 });
     this.chosen = {
       schema: parameters.get("schema") ?? model.schemas[0]?.id ?? "",
       q: parameters.get("q") ?? "",
@@ -41,14 +42,10 @@ class RecordTable {
     this.node = h(
       "section",
       { class: "records" },
-      h("header", { class: "head" }, h("div", {}, h("h1", {}, "Records"), this.lead())),
+      h("header", { class: "head" }, h("div", {}, h("h1", {}, "Records"), h("p", { class: "lead" }, LEAD))),
       this.filters,
       this.list,
     );
-  }
-
-  lead() {
-    return h("p", { class: "lead" }, "The products, as they are in one language and one market.");
   }
 
   async load() {
@@ -58,13 +55,14 @@ class RecordTable {
         this.list,
         empty("No schema yet", "Records follow a schema; the model of this workspace has none."),
       );
+    const round = ++this.round;
     const address = q.trim() ? "api/v1/search/text" : "api/v1/records";
     const [attributes, page] = await Promise.all([
       loadAttributes(schema, this.signal),
       get(address + query({ q: q.trim(), schemaId: schema, offset, limit: PAGE }), this.signal),
     ]);
-    this.attributes = attributes;
-    this.page = page;
+    if (round !== this.round) return; // somebody has chosen again
+    Object.assign(this, { attributes, page });
     this.draw();
   }
 
@@ -89,7 +87,7 @@ class RecordTable {
       "aria-label": "Search",
       placeholder: "Search in texts",
       value: this.chosen.q,
-      input: () => this.search(search.value),
+      input: afterTyping(() => this.choose({ q: search.value, offset: 0 })),
     });
     replace(
       this.filters,
@@ -124,11 +122,6 @@ class RecordTable {
         { id: `scope-${id}` },
       ),
     );
-  }
-
-  search(q) {
-    clearTimeout(this.typing);
-    this.typing = setTimeout(() => this.choose({ q, offset: 0 }), TYPING);
   }
 
   async choose(change) {

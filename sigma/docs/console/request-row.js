@@ -2,17 +2,16 @@
 
 import { data, h } from "./dom.js";
 import { callerOf, reason, shortPath, statusBadge, tone } from "./entry.js";
-import { clock, exactTime, milliseconds } from "./format.js";
+import { clock, milliseconds } from "./format.js";
 import { link } from "./router.js";
 
 /** Return the row of an entry; `parameters` are those that the address keeps when it is opened. */
 export function requestRow(entry, parameters, fresh = "") {
   const why = reason(entry);
-  const time = h("time", { datetime: entry.at, title: exactTime(entry.at) }, clock(entry.at));
   return h(
     "tr",
     { class: `${fresh}${tone(entry.status)}`, "data-id": entry.id },
-    h("td", { class: "time" }, time),
+    h("td", { class: "time" }, clock(entry.at)),
     h("td", {}, h("span", { class: "method" }, entry.method)),
     h("th", { scope: "row" }, address(entry, parameters), why && h("p", { class: "why", dir: "auto" }, why)),
     h("td", {}, statusBadge(entry)),
@@ -24,7 +23,12 @@ export function requestRow(entry, parameters, fresh = "") {
 function address(entry, parameters) {
   return h(
     "a",
-    { class: "path", id: `open-${entry.id}`, href: link(["requests", entry.id], parameters), title: entry.path },
+    {
+      class: "path",
+      id: `open-${entry.at}-${entry.id}`,
+      href: link(["requests", entry.id], parameters),
+      title: entry.path,
+    },
     data(shortPath(entry)),
     entry.query && h("span", { class: "query" }, data(`?${entry.query}`)),
   );

@@ -1,33 +1,33 @@
 // The requests to the API as they come, newest on top.
 
 import { call, get, OWN_PREFIX, query } from "./api.js";
-import { button, h, icon, replace, select, table } from "./dom.js";
+import { button, h, icon, replace, table } from "./dom.js";
 import { describeError } from "./errors.js";
 import { count } from "./format.js";
-import { fetchKeys } from "./key-facts.js";
 import { announce, notify } from "./notices.js";
 import { requestPanel } from "./request.js";
+import { filterRow, parametersOf, readFilters } from "./request-filters.js";
 import { requestRow, stepRows } from "./request-row.js";
 import { go, note } from "./router.js";
-import { session } from "./session.js";
 import { every } from "./timers.js";
 
 const POLL_EVERY = 1000; // milliseconds
 const TELL_EVERY = 5000;
-const MOST = 500; // as many as the journal keeps
-const STATUSES = ["2xx", "4xx", "401", "403", "404", "409", "422", "429", "5xx"];
+const FIRST = 100; // that are asked for before somebody wants more
+const MOST = 500; // that the journal keeps
 
 /** Return the view of the journal, beside the request that the place names. */
 export async function showRequests(place, signal) {
   const view = new Journal(place, signal);
   await view.load();
+  view.drawPanel();
   return { title: "Requests", node: view.node, moveTo: (place) => view.moveTo(place), ready: () => view.start() };
 }
 
 /** The table of requests with its filters, and the one request that is open. */
 class Journal {
   constructor(place, signal) {
-    Object.assign(this, { signal, entries: [], untold: [], isPaused: false, isRefused: false });
+    Object.assign(this, { signal, entries: [], untold: [], limit: FIRST, round: 0, isPaused: false, isRefused: false });
     this.filters = readFilters(place);
     this.open = place.path[1] ?? null;
     this.body = h("tbody", { keydown: stepRows });
@@ -42,68 +42,18 @@ class Journal {
   }
 
   header() {
+    const lead = `Every call of the API as it was answered, and why; the last ${MOST} are kept.`;
+    const clear = button("Clear", () => this.clear(), { class: "button small", id: "clear" });
     return h(
       "header",
       { class: "head" },
-      h(
-        "div",
-        {},
-        h("h1", {}, "Requests"),
-        h("p", { class: "lead" }, "Every call of the API as it was answered, and why; the last 500 are kept."),
-      ),
-      h(
-        "div",
-        { class: "actions" },
-        this.live,
-        this.pause,
-        button("Clear", () => this.clear(), { class: "button small", id: "clear" }),
-      ),
+      h("div", {}, h("h1", {}, "Requests"), h("p", { class: "lead" }, lead)),
+      h("div", { class: "actions" }, this.live, this.pause, clear),
     );
   }
 
   filterRow() {
-    const { status, key, path, own } = this.filters;
-    const keys = h("span", { class: "slot" }, this.keyFilter([]));
-    if (session.flags.canManageRoles)
-      fetchKeys(this.signal)
-        .then((list) => replace(keys, this.keyFilter(list)))
-        .catch(() => null);
-    const typed = h("input", {
-      type: "search",
-      maxlength: "500",
-      "aria-label": "Path",
-      placeholder: "Part of a path",
-      value: path,
-      input: () => this.filter({ path: typed.value }),
-    });
-    return h(
-      "div",
-      { class: "filters" },
-      select(
-        [["", "Any status"], ...STATUSES.map((value) => [value, value])],
-        status,
-        (value) => this.filter({ status: value }),
-        { "aria-label": "Status" },
-      ),
-      keys,
-      typed,
-      h(
-        "label",
-        { class: "check" },
-        h("input", { type: "checkbox", checked: own, change: (event) => this.filter({ own: event.target.checked }) }),
-        "calls of this console",
-      ),
-      this.amount,
-    );
-  }
-
-  keyFilter(list) {
-    const known = list.map(({ id, name }) => [id, name]);
-    const chosen = this.filters.key;
-    if (chosen && !list.some(({ id }) => id === chosen)) known.push([chosen, chosen]);
-    return select([["", "Any caller"], ...known], chosen, (value) => this.filter({ key: value }), {
-      "aria-label": "Key",
-    });
+    return filterRow(this.filters, (change) => this.filter(change), this.amount, this.signal);
   }
 
   /** Go to another place of this view: a request opened or closed. Returns whether that is one. */
@@ -117,25 +67,26 @@ class Journal {
 
   async filter(change) {
     Object.assign(this.filters, change);
-    note(["requests", ...(this.open ? [this.open] : [])], parametersOf(this.filters));
-    this.entries = [];
-    await this.load().catch((error) => error.status === undefined && Promise.reject(error));
+    note(this.open ? ["requests", this.open] : ["requests"], parametersOf(this.filters));
+    this.limit = FIRST;
+    await this.load();
   }
 
+  /** Ask for the list anew; an answer to an older question does not count any more. */
   async load() {
+    const round = ++this.round;
     try {
-      this.entries = await this.fetch();
+      const entries = await this.fetch({ limit: this.limit });
+      if (round !== this.round) return;
+      this.entries = entries;
       this.setRefused(false);
       this.draw();
     } catch (error) {
-      if (error.status === undefined || error.status === 401) throw error;
+      if (!error.status) throw error;
       this.setRefused(true);
-      replace(
-        this.list,
-        describeError(explain(error), () => this.load()),
-      );
+      const again = () => this.load();
+      replace(this.list, describeError(explain(error), again));
     }
-    this.drawPanel();
   }
 
   setRefused(isRefused) {
@@ -143,9 +94,9 @@ class Journal {
     this.node.classList.toggle("absent", isRefused);
   }
 
-  fetch(after) {
+  fetch(parameters) {
     const { status, key, path } = this.filters;
-    return get(`standin/requests${query({ status, key, path, after })}`, this.signal);
+    return get(`standin/requests${query({ status, key, path, ...parameters })}`, this.signal);
   }
 
   start() {
@@ -156,9 +107,11 @@ class Journal {
   async poll() {
     if (this.isPaused) return;
     if (this.isRefused) return this.load();
-    const known = new Set(this.entries.map(({ id }) => id));
-    const came = (await this.fetch(this.entries[0]?.id)).filter(({ id }) => !known.has(id));
-    if (!came.length) return;
+    const round = this.round;
+    const answered = await this.fetch({ after: this.entries[0]?.id });
+    if (round !== this.round) return;
+    const known = new Set(this.entries.map(identity));
+    const came = answered.filter((entry) => !known.has(identity(entry)));
     this.entries = [...came, ...this.entries].slice(0, MOST);
     this.insert(came.filter((entry) => this.isShown(entry)));
   }
@@ -168,9 +121,13 @@ class Journal {
     if (!came.length) return;
     this.untold.push(...came);
     if (!this.body.isConnected) return this.draw();
-    this.body.prepend(...came.map((entry) => requestRow(entry, parametersOf(this.filters), "fresh ")));
+    this.body.prepend(...came.map((entry) => this.row(entry, "fresh ")));
     while (this.body.rows.length > MOST) this.body.lastElementChild.remove();
-    this.amount.textContent = count(this.body.rows.length, "request");
+    this.count(this.body.rows.length);
+  }
+
+  row(entry, fresh = "") {
+    return requestRow(entry, parametersOf(this.filters), fresh);
   }
 
   tell() {
@@ -186,34 +143,40 @@ class Journal {
 
   draw() {
     const shown = this.entries.filter((entry) => this.isShown(entry));
-    this.amount.textContent = count(shown.length, "request");
-    if (!shown.length) return replace(this.list, this.nothing());
-    replace(
-      this.body,
-      shown.map((entry) => requestRow(entry, parametersOf(this.filters))),
-    );
-    if (!this.body.isConnected) {
-      const heads = ["Time", "Method", "Path", "Status", "Caller", h("th", { scope: "col", class: "end" }, "ms")];
-      replace(this.list, table("Requests, newest first", heads, this.body, { class: "rows journal" }));
-    }
+    this.count(shown.length);
+    if (!shown.length && !this.hasMore()) return replace(this.list, this.nothing());
+    const rows = shown.map((entry) => this.row(entry));
+    replace(this.body, rows);
+    const heads = ["Time", "Method", "Path", "Status", "Caller", h("th", { scope: "col", class: "end" }, "ms")];
+    const framed = table("Requests, newest first", heads, this.body, { class: "rows journal" });
+    replace(this.list, framed, this.hasMore() && this.more());
     this.markOpen();
   }
 
+  count(amount) {
+    this.amount.textContent = `${this.hasMore() ? "the newest " : ""}${count(amount, "request")}`;
+  }
+
+  /** Return whether there may be older ones that have not been asked for. */
+  hasMore() {
+    return this.limit < MOST && this.entries.length >= this.limit;
+  }
+
+  more() {
+    const load = () => {
+      this.limit = MOST;
+      return this.load();
+    };
+    return h("p", { class: "pager" }, button("Show all that are kept", load, { class: "button small", id: "more" }));
+  }
+
   nothing() {
-    const isFiltered = this.filters.status || this.filters.key || this.filters.path;
-    return h(
-      "div",
-      { class: "panel empty" },
-      icon("requests"),
-      h("h2", {}, isFiltered ? "None like this" : "No requests yet"),
-      h(
-        "p",
-        {},
-        isFiltered
-          ? "No request that is kept fits the filters."
-          : "They appear here within a second of being made. Call the API with a key, or play the story.",
-      ),
-    );
+    const { status, key, path } = this.filters;
+    const [heading, text] =
+      status || key || path
+        ? ["None like this", "No request that is kept fits the filters."]
+        : ["No requests yet", "They appear here within a second. Call the API with a key, or play the story."];
+    return h("div", { class: "panel empty" }, icon("requests"), h("h2", {}, heading), h("p", {}, text));
   }
 
   markOpen() {
@@ -224,20 +187,23 @@ class Journal {
     }
   }
 
-  drawPanel() {
-    this.split.classList.toggle("opened", Boolean(this.open));
-    if (!this.open) return replace(this.panel);
-    const entry = this.entries.find(({ id }) => id === this.open);
-    const close = () => {
-      const row = document.getElementById(`open-${this.open}`);
-      go(["requests"], parametersOf(this.filters));
-      row?.focus();
-    };
-    requestPanel(this.open, entry, close, this.signal).then((panel) => {
-      if (panel.dataset.id !== this.open) return;
-      replace(this.panel, panel);
-      panel.querySelector("h2").focus({ preventScroll: true });
-    });
+  async drawPanel() {
+    const { open } = this;
+    this.split.classList.toggle("opened", Boolean(open));
+    if (!open) return replace(this.panel);
+    const entry = this.entries.find(({ id }) => id === open);
+    const panel = await requestPanel(open, entry, () => this.close(), this.signal);
+    if (open !== this.open) return;
+    replace(this.panel, panel);
+    panel.querySelector("h2").focus({ preventScroll: true });
+  }
+
+  /** Close the request that is open; the focus goes back to its row. */
+  close() {
+    const row = this.body.querySelector("tr.open a");
+    go(["requests"], parametersOf(this.filters));
+    this.split.classList.remove("opened"); // what is hidden takes no focus
+    row?.focus();
   }
 
   togglePause() {
@@ -260,19 +226,13 @@ class Journal {
   }
 }
 
-function readFilters({ parameters }) {
-  const text = (name) => parameters.get(name) ?? "";
-  return { status: text("status"), key: text("key"), path: text("path"), own: text("own") === "1" };
-}
-
-function parametersOf({ own, ...filters }) {
-  return { ...filters, own: own && "1" };
+/** Return what tells an entry from all others; clients may send one id with many requests. */
+function identity({ id, at }) {
+  return `${at} ${id}`;
 }
 
 function explain(error) {
   if (error.status !== 404) return error;
-  return Object.assign(error, {
-    message:
-      "Requests are recorded only beside the demo workspace. This database holds none, or this version has no record.",
-  });
+  const message = "Requests are recorded only beside the demo workspace; this database holds none.";
+  return Object.assign(error, { message });
 }

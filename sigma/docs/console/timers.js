@@ -1,6 +1,8 @@
-// Does something again and again while a view is shown and the page can be seen.
+// Does something again and again while a view is shown and the page can be seen, or once when somebody stops typing.
 
 import { isUp } from "./api.js";
+
+const TYPING = 300; // milliseconds without a key until a text counts
 
 /** Call a function at once when the page comes back, and so often while it is there, until the signal ends it. */
 export function every(milliseconds, action, signal) {
@@ -19,4 +21,13 @@ export function every(milliseconds, action, signal) {
   const timer = setInterval(run, milliseconds);
   document.addEventListener("visibilitychange", run, { signal });
   signal.addEventListener("abort", () => clearInterval(timer));
+}
+
+/** Return a listener to typing that calls a function once when it pauses. */
+export function afterTyping(action) {
+  let timer = null;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(action, TYPING);
+  };
 }

@@ -59,7 +59,7 @@ export function showValue(value, attribute, model) {
 
 function single(value, attribute, model) {
   const show = SHOWN_BY_TYPE[attribute?.type] ?? showOther;
-  return show(value, model);
+  return show(value, attribute, model);
 }
 
 const SHOWN_BY_TYPE = {
@@ -89,8 +89,8 @@ function showTime(value) {
     : h("time", { datetime: value, title: exactTime(value) }, value);
 }
 
-function showOption(value, model) {
-  const option = model.options.get(value) ?? [...model.options.values()].find(({ alias }) => alias === value);
+function showOption(value, { optionListId }, model) {
+  const option = model.options.get(optionListId)?.find(({ id, alias }) => id === value || alias === value);
   const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
   swatch.style.backgroundColor = option?.color ?? "";
   return h("span", { class: "option-value" }, option?.color && swatch, data(option?.label ?? value));

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 from browser import Page, chromium, host
 from conftest import PASSWORD
-from processes import EXAMPLE_KEY, flask, serving
+from processes import EXAMPLE_KEY, flask, send, serving
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from test_clients import install_from_npm
@@ -318,6 +318,20 @@ def test_requests_are_filtered_and_stand_still_when_paused(console, server):
     assert not [row for row in console.rows() if "paused" in row]
     console.click("#pause")
     console.wait(lambda: [row for row in console.rows() if "paused" in row])
+
+
+def test_of_many_requests_the_newest_come_first_and_all_that_are_kept_on_demand(console, server):
+    with server.connect() as connection:
+        for number in range(130):
+            assert send(connection, "GET", f"/records/ent-{number}", headers={**READER, "X-Request-Id": "same"})[0] == 404
+    console.enter().go("#/requests?path=ent-", "Requests")
+    assert console.text(".amount") == "the newest 100 requests"
+    assert "ent-129" in console.rows()[0]
+    console.click("#more")
+    console.wait(lambda: len(console.all(".journal tbody tr")) >= 130)
+    assert not console.all("#more")
+    server.request("GET", "/records/ent-last", {**READER, "X-Request-Id": "same"})
+    console.wait(lambda: "ent-last" in console.rows()[0])
 
 
 def test_the_faults_of_a_key_are_set_from_its_request(console, server):
