@@ -105,22 +105,22 @@ def _unique_kinds(model: list[list[Any]]) -> dict[str, str]:
     return {body["alias"]: body["type"] for body in attributes if body["validation"].get("unique")}
 
 
-def _entity_claims(kinds: dict[str, str], body: dict[str, Any]) -> Iterator[tuple[str, tuple[str, str, str]]]:
-    """Yield what a record or variant claims, by attribute, scope and value, each with its path."""
-    for alias in body["values"].keys() & kinds.keys():
-        for index, claim in enumerate(claims(kinds[alias], body["values"][alias])):
+def _entity_claims(kinds: dict[str, str], body: dict[str, Any]) -> Iterator[tuple[str, Any, tuple[str, str, str]]]:
+    """Yield what a record or variant claims: the path, the value, and its key by attribute, scope and value."""
+    for alias, entries in body["values"].items():
+        for index, claim in enumerate(claims(kinds[alias], entries) if alias in kinds else ()):
             if claim is not None:
-                yield f"values.{alias}[{index}].value", (alias, *claim)
+                yield f"values.{alias}[{index}].value", entries[index]["value"], (alias, *claim)
 
 
 def _insert_claims(entities: list[Entity], kinds: dict[str, str]) -> None:
     holders: dict[tuple[str, str, str], str] = {}
     problems = []
     for entity in sorted(entities, key=lambda entity: not entity.is_checked):  # the others get what is left
-        for path, key in _entity_claims(kinds, entity.body):
+        for path, value, key in _entity_claims(kinds, entity.body):
             holder = holders.setdefault(key, entity.id)
             if entity.is_checked and holder != entity.id:
-                problems.append(f"{entity.path}.{path}: the same value is that of '{holder}', and must be unique")
+                problems.append(f"{entity.path}.{path}: {format_value(value)} is already the value of '{holder}'")
     raise_for_problems(problems)
     insert_rows({"unique_values": [(*key, holder) for key, holder in holders.items()]})
 
@@ -191,7 +191,7 @@ def _describe_entities(rows: Rows, kinds: dict[str, str]) -> dict[str, list[dict
     described: dict[str, list[dict[str, Any]]] = {"records": [], "variants": []}
     for schema_id, text in rows["entities"]:
         body = json.loads(text)
-        holders = (find_holder(*key) for _, key in _entity_claims(kinds, body))
+        holders = (find_holder(*key) for *_, key in _entity_claims(kinds, body))
         is_stale = any(entity_problems(schema_id, body)) or any(holder not in (None, body["id"]) for holder in holders)
         described["variants" if "entityId" in body else "records"].append(body | ({"unchecked": True} if is_stale else {}))
     return described
