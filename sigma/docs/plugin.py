@@ -52,12 +52,13 @@ class ServicePlugin(MarshmallowPlugin):
         super().init_spec(spec)
         self.converter.add_attribute_function(lambda _, field, ret: self.describe_field(field, ret))
 
-    def path_helper(self, path: str, operations: Any, parameters: list[dict[str, Any]], **_: Any) -> None:
+    def path_helper(self, path: str, operations: Any, parameters: list[dict[str, Any]], rule: Any, **_: Any) -> None:
         """Say what stands in the places of a path."""
+        ids = self.said["operations"].get(rule.endpoint.partition(".")[2], {}).get("ids", {})
         for (noun, name), parameter in zip(re.findall("([a-z-]+)/{([a-z_]+)}", path), parameters, strict=False):
             kind = re.sub("ies$", "y", noun).removesuffix("s")
             parameter["description"] = "Alias of an attribute" if name == "attribute" else f"Id of {with_article(kind)}"
-            parameter["example"] = self.examples.id("alias" if name == "attribute" else kind)
+            parameter["example"] = ids.get(kind) or self.examples.id("alias" if name == "attribute" else kind)
 
     def operation_helper(self, path: str, operations: dict[str, Any], rule: Any, **_: Any) -> None:
         """Say what an operation does, who may call it, how it may fail, and what it is sent and answers."""
