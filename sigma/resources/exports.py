@@ -16,10 +16,9 @@ from sigma.http.errors import ApiError, raise_for_problems
 from sigma.http.paging import query_parameter
 from sigma.http.strict_json import format_value, parse_json, to_json
 from sigma.resources.cells import Cells, cells_of
-from sigma.resources.import_rows import ID
-from sigma.resources.imports import blueprint
 from sigma.resources.role_limits import caller_levels, hidden_catalogs
 from sigma.resources.rules import AttributeRules, schema_rules
+from sigma.resources.transfer import ID, blueprint
 
 CONTENT_TYPES = {"json": "application/json", "csv": "text/csv; charset=utf-8"}  # by format
 
