@@ -62,6 +62,7 @@ class ServicePlugin(MarshmallowPlugin):
     def operation_helper(self, path: str, operations: dict[str, Any], rule: Any, **_: Any) -> None:
         """Say what an operation does, who may call it, how it may fail, and what it is sent and answers."""
         (operation,), access, id = operations.values(), rule.access, rule.endpoint.partition(".")[2]
+        more = f"\n\n{operation['description']}" if "description" in operation else ""
         text, said = operation.get("summary", id).removesuffix("."), self.said["operations"].get(id, {})
         headers = ["X-Request-Id"] + ["X-Sigma-Required-Permission"] * access.is_announced
         status = min(operation["responses"], key=str)  # the success; for errors, flask-smorest has defaults, which go
@@ -73,7 +74,7 @@ class ServicePlugin(MarshmallowPlugin):
         operation |= {
             "operationId": id,
             "summary": re.split("[,;:.]", text)[0] + ".",
-            "description": f"{text}.\n\n{access.in_words}",
+            "description": f"{text}.{more}\n\n{access.in_words}",
             "x-required-permission": access.permission,
             "security": [{scheme: []} for scheme in schemes],
             "responses": responses,

@@ -178,7 +178,11 @@ def preview_import(body: dict[str, Any]) -> Response:
 @blueprint.arguments(ImportRequestBody())
 @blueprint.response(200, ImportResultBody)
 def execute_import(body: dict[str, Any]) -> Response:
-    """Create and update records from rows; those with something wrong are left out, and the answer says why."""
+    """Create and update records from rows; those with something wrong are left out, and the answer says why.
+
+    All rows are one transaction, during which other writes wait, and are answered 503 after five seconds: send rows by the
+    ten thousand at most where others write, too.
+    """
     with transaction():
         outcomes = import_rows(body, stores=True)
         good = [action for action, problems in outcomes if not problems]
