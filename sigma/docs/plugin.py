@@ -63,20 +63,19 @@ class ServicePlugin(MarshmallowPlugin):
     def operation_helper(self, path: str, operations: dict[str, Any], rule: Any, **_: Any) -> None:
         """Say what an operation does, who may call it, how it may fail, and what it is sent and answers."""
         (operation,), access, id = operations.values(), rule.access, rule.endpoint.partition(".")[2]
+        more = f"\n\n{operation['description']}" if "description" in operation else ""
         text, said = operation.get("summary", id).removesuffix("."), self.said["operations"].get(id, {})
         headers = ["X-Request-Id"] + ["X-Sigma-Required-Permission"] * access.is_announced
         status = min(operation["responses"], key=str)  # the success; for errors, flask-smorest has defaults, which go
         schemes = {"public": [], "demo": [], "session": ["session"]}.get(access.permission, ["apiKey", "session"])
         responses = {status: operation["responses"][status] | {"headers": {name: name for name in headers}}}
-        for code in _error_codes(
-            access, path, operation
-        ):  # where the permission is announced, a code has one meaning
+        for code in _error_codes(access, path, operation):  # where the permission is announced, a code has one meaning
             error = error_response(code, said.get(code) or self.said["refusals"].get(code, ERRORS[code].meaning), headers)
             responses[ERRORS[code].status] = code if access.is_announced else error
         operation |= {
             "operationId": id,
             "summary": re.split("[,;:.]", text)[0] + ".",
-            "description": f"{text}.\n\n{access.in_words}",
+            "description": f"{text}.{more}\n\n{access.in_words}",
             "x-required-permission": access.permission,
             "security": [{scheme: []} for scheme in schemes],
             "responses": responses,

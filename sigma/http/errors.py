@@ -142,7 +142,8 @@ MESSAGES = {  # in place of the framework's own
 }
 
 
-def _handle_http_exception(error: HTTPException) -> Response:
+def handle_http_exception(error: HTTPException) -> Response:
+    """Return any HTTP error, also one of the framework's own, in the one shape."""
     if isinstance(error, ApiError):
         return error_response(error)
     status = error.code or 500
@@ -155,6 +156,6 @@ def _handle_http_exception(error: HTTPException) -> Response:
 
 def register_error_handlers(app: Flask) -> None:
     """Register the handlers of HTTP errors, and of those of the database, among them damaged JSON text in it."""
-    app.register_error_handler(HTTPException, _handle_http_exception)
+    app.register_error_handler(HTTPException, handle_http_exception)
     for failure in (sqlite3.Error, JSONDecodeError):  # bodies are parsed by parse_json(), which raises ApiError
-        app.register_error_handler(failure, lambda error: _handle_http_exception(translate_database_error(error)))
+        app.register_error_handler(failure, lambda error: handle_http_exception(translate_database_error(error)))
