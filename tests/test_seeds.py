@@ -1,5 +1,6 @@
 """Seeds: what a workspace holds, read out whole, and workspaces made of that, or as copies of others."""
 
+import itertools
 import json
 import re
 
@@ -50,7 +51,23 @@ def rows(app, tenant):
         is_list = "seq" in columns and table not in ("entities", "model_references")  # records come before variants, anew
         order = "seq" if is_list else listed
         found[table] = sql(app, f"SELECT {listed} FROM {table} WHERE tenant = ? ORDER BY {order}", tenant)
+    found["entity_counts"] = [row for row in found["entity_counts"] if row[-1]]  # of what has come and gone 0 is left
     return found
+
+
+def first_difference(one, other):
+    """Return the first items of two lists that differ; what is all the same is not worth comparing by pytest, which is slow."""
+    return next((pair for pair in itertools.zip_longest(one, other) if pair[0] != pair[1]), None)
+
+
+def assert_same(app, seed_of, one, other):
+    """Check that two workspaces hold the same."""
+    seeds, tables = (seed_of(one), seed_of(other)), (rows(app, one), rows(app, other))
+    for pair in (seeds, tables):
+        assert [(name, first_difference(pair[0][name], pair[1][name])) for name in pair[0]] == [
+            (name, None) for name in pair[0]
+        ]
+    assert seeds[0] == seeds[1]
 
 
 def text_attribute(name, **more):
@@ -97,8 +114,7 @@ def test_a_seed_has_no_credential_in_it(app, admin, make_key, standin, seed_of):
 def test_what_is_read_out_and_stored_again_is_the_same(app, make, seed_of):
     seed = seed_of()
     made, ours = make(seed)
-    assert seed_of(made["id"]) == seed
-    assert rows(app, made["id"]) == rows(app, "ws-demo")
+    assert_same(app, seed_of, made["id"], "ws-demo")
     assert ours.get("/records/ent-coastal-wb/audit-log").json["total"] >= 3
 
 
@@ -106,11 +122,12 @@ def test_a_copy_holds_what_the_other_one_holds_now(app, admin, make, seed_of):
     assert admin.patch("/records/ent-trail-cap/values/price", {"value": 1}).status_code == 200
     assert admin.delete("/records/ent-coastal-wb").status_code == 204
     first, ours = make("ws-demo", keys=[["read"]])
-    assert rows(app, first["id"]) == rows(app, "ws-demo")
+    assert_same(app, seed_of, first["id"], "ws-demo")
     assert ours.get("/records/ent-trail-cap").json["values"]["price"][0]["value"] == 1
     assert ours.delete("/records/ent-trail-cap").status_code == 204
     second, theirs = make(first["id"])
-    assert seed_of(second["id"]) == seed_of(first["id"]) != seed_of()
+    assert_same(app, seed_of, second["id"], first["id"])
+    assert "ent-trail-cap" not in [record["id"] for record in seed_of(second["id"])["records"]]
     assert theirs.post("/roles", {"id": "role-new", "name": "New"}).status_code == 201
     assert "role-new" not in json.dumps(seed_of(first["id"]))  # a snapshot is a copy nobody touches
     assert second["keys"] == theirs.get("/api-keys").json == []
@@ -123,9 +140,7 @@ def test_a_copy_holds_what_the_other_one_holds_now(app, admin, make, seed_of):
 def worn(app, make):
     """A workspace with all that makes reading it back hard, and its administrator."""
     made, ours = make("demo")
-    bodies = {
-        noun: {item["id"]: item for item in ours.get(f"/{noun}").json} for noun in ("option-lists", "schemas", "workflows")
-    }
+    bodies = {noun: {item["id"]: item for item in ours.get(f"/{noun}").json} for noun in ("schemas", "workflows")}
 
     def done(answer):
         assert answer.status_code < 300, answer.text
@@ -153,13 +168,17 @@ def worn(app, make):
     done(ours.put("/schemas/schema-apparel", {**hat, "variantEnabled": False}))
     done(ours.delete("/attributes/attr-size"))
     # Two records with one unique value, as an upgrade may leave them; the later one has the claim.
-    done(ours.post("/records", {"id": "ent-1", "schemaId": "schema-apparel", "values": values(sku="XX-001")}))
-    done(ours.post("/records", {"id": "ent-2", "schemaId": "schema-apparel", "values": values(sku="XX-002")}))
-    sql(app, "UPDATE entities SET body = replace(body, 'XX-001', 'XX-002') WHERE tenant = ? AND id = 'ent-1'", made["id"])
+    done(ours.post("/records", {"id": "ent-1", "schemaId": "schema-apparel", "values": values(ean="9520000099991")}))
+    done(ours.post("/records", {"id": "ent-2", "schemaId": "schema-apparel", "values": values(ean="9520000099992")}))
+    sql(
+        app,
+        "UPDATE entities SET body = replace(body, '9520000099991', '9520000099992') WHERE tenant = ? AND id = 'ent-1'",
+        made["id"],
+    )
     sql(app, "DELETE FROM unique_values WHERE tenant = ? AND entity_id = 'ent-1'", made["id"])
     # A variant that is gone, whose history is its record's, and an id that was used again.
-    done(ours.delete("/records/ent-coastal-wb/variants/var-cw-s"))
-    done(ours.post("/records", {"id": "var-cw-s", "schemaId": "schema-apparel", "values": {}}))
+    done(ours.delete("/records/ent-coastal-wb/variants/var-cw-s-red"))
+    done(ours.post("/records", {"id": "var-cw-s-red", "schemaId": "schema-apparel", "values": {}}))
     return made, ours
 
 
@@ -167,9 +186,13 @@ def test_a_workspace_that_was_worked_in_is_the_same_when_it_is_read_back(app, ma
     made, ours = worn
     seed = seed_of(made["id"])
     again, theirs = make(seed)
-    assert seed_of(again["id"]) == seed
-    assert rows(app, again["id"]) == rows(app, made["id"])
-    for path in ("/records/ent-coastal-wb/audit-log", "/records/var-cw-s/audit-log", "/catalogs/cat-webshop/tree", "/variants"):
+    assert_same(app, seed_of, again["id"], made["id"])
+    for path in (
+        "/records/ent-coastal-wb/audit-log",
+        "/records/var-cw-s-red/audit-log",
+        "/catalogs/cat-webshop/tree",
+        "/variants",
+    ):
         assert theirs.get(path).json == ours.get(path).json, path
     stale = {item["id"] for part in ("records", "variants", "savedQueries") for item in seed[part] if item.get("unchecked")}
     navy = {
@@ -178,7 +201,7 @@ def test_a_workspace_that_was_worked_in_is_the_same_when_it_is_read_back(app, ma
         if record["values"].get("color") == [{"scope": {}, "value": "val-navy"}] or "size" in record["values"]
     }
     assert stale == navy | {item["id"] for item in seed["variants"]} | {"ent-1", "sq-size"}
-    assert "'ent-2'" in error(theirs.patch("/records/ent-trail-cap/values/sku", {"value": "XX-002"}), 409)
+    assert "'ent-2'" in error(theirs.patch("/records/ent-trail-cap/values/ean", {"value": "9520000099992"}), 409)
 
 
 def test_what_is_marked_as_unchecked_is_refused_without_the_mark(make, seed_of, worn, standin, error):
@@ -194,9 +217,9 @@ def test_what_is_marked_as_unchecked_is_refused_without_the_mark(make, seed_of, 
     )
 
 
-def test_a_copy_can_be_made_of_any_of_them(app, make, worn):
+def test_a_copy_can_be_made_of_any_of_them(app, make, seed_of, worn):
     again, _ = make(worn[0]["id"])
-    assert rows(app, again["id"]) == rows(app, worn[0]["id"])
+    assert_same(app, seed_of, again["id"], worn[0]["id"])
 
 
 # Written by hand
@@ -364,7 +387,7 @@ WRONG = [  # where, what is put there, and the message, or how it begins
     (("categories", 0, 0), "cat-x", "categories[0][0]: catalog 'cat-x' does not exist"),
     (("categories", 0, 1, "parentId"), "low", "categories[0][1].parentId: expected a category that is not below this one"),
     (("categories", 0, 1, "name"), " ", "categories[0][1].name: Expected at least one character that is not blank"),
-    (("categories", 1, 1, "id"), "top", "categories[1][1].id: 'top' is already taken in this seed"),
+    (("categories", 1, 1), {"id": "top", "alias": "a", "name": "A"}, "categories[1][1].id: 'top' is already taken in this"),
     (("assignments", 0, 0), "lost", "assignments[0][0]: category 'lost' does not exist"),
     (("assignments", 0, 1), "var-1", "assignments[0][1]: record 'var-1' does not exist"),
     (("assignments", 0), ["low"], "assignments[0]: Expected an array of two: the ids of a category and of a record"),
@@ -475,7 +498,7 @@ def test_there_are_at_most_a_thousand_and_the_refusal_says_how_to_have_fewer(app
     make("demo")
 
 
-def test_a_demo_without_users_can_be_copied_too(app, run, make):
+def test_a_demo_without_users_can_be_copied_too(app, make):
     for user in ("admin@sigma.io", "editor@sigma.io"):
         sql(app, "DELETE FROM users WHERE email = ?", user)
     made, ours = make("ws-demo")
