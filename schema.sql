@@ -8,7 +8,7 @@
 -- foreign key: a link across tenants cannot be stored.
 
 PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
-PRAGMA user_version = 7;             -- the version of this schema; sigma/migrations.py brings an older one forward, a newer one is refused
+PRAGMA user_version = 8;             -- the version of this schema; sigma/migrations.py brings an older one forward, a newer one is refused
 
 
 -- Workspaces, users, sessions
@@ -23,7 +23,8 @@ CREATE TABLE workspaces (
     name           TEXT    NOT NULL,
     is_demo        INTEGER NOT NULL DEFAULT 0 CHECK (is_demo IN (0, 1)),  -- its passwords and keys are public knowledge
     model_version  BLOB    NOT NULL DEFAULT (randomblob(16)),             -- new with every change to the workspace's model
-    is_disposable  INTEGER NOT NULL DEFAULT 0 CHECK (is_disposable IN (0, 1))  -- made for a test run, which may delete it
+    is_disposable  INTEGER NOT NULL DEFAULT 0 CHECK (is_disposable IN (0, 1)),  -- made for a test run, which may delete it
+    created_at     TEXT                                                   -- of one from before version 8: when that came
 ) STRICT;
 
 CREATE TABLE users (

@@ -45,7 +45,7 @@ class DatabaseMovedError(sqlite3.OperationalError):
     sqlite_errorname = "SQLITE_READONLY_DBMOVED"  # SQLite's own name for it; in WAL mode it does not look
 
 
-def identify_file(path: str) -> tuple[int, int]:
+def _identify_file(path: str) -> tuple[int, int]:
     """Return which file is at a path: device and inode. Raises DatabaseMovedError if there is none."""
     try:
         status = os.stat(path)
@@ -59,7 +59,7 @@ def require_same_file(path: str) -> None:
 
     SQLite would go on writing to a file that was removed or replaced, and lose what was acknowledged.
     """
-    file = identify_file(path)
+    file = _identify_file(path)
     if _files.setdefault(path, file) != file:
         raise DatabaseMovedError(f"{path} was replaced while in use; put it back, or start the service again")
 
@@ -79,8 +79,7 @@ def connect(path: str) -> sqlite3.Connection:
     return db
 
 
-def open_db(path: str) -> None:
-    """Open this thread's connection to the database at a path, and close the one it had."""
+def _open_db(path: str) -> None:
     close_db()
     require_same_file(path)
     _thread.connection, _thread.path = connect(path), path
@@ -98,7 +97,7 @@ def get_db() -> sqlite3.Connection:
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # an attribute through the proxy costs 1 % of a GET
     path = app.config["DATABASE"]
     if path != _thread.path:
-        open_db(path)
+        _open_db(path)
     return _thread.connection
 
 
@@ -146,7 +145,7 @@ def snapshot() -> Iterator[None]:
             db.execute("COMMIT")
 
 
-def split_statements(script: str) -> Iterator[str]:
+def _split_statements(script: str) -> Iterator[str]:
     """Yield a script's statements one by one, because executescript() would commit around them."""
     statement = ""
     for line in script.splitlines(keepends=True):
@@ -163,15 +162,15 @@ def pragma(db: sqlite3.Connection, name: str) -> Any:
 
 def make_tables(db: sqlite3.Connection) -> None:
     """Make the tables of an empty database."""
-    for statement in split_statements((ROOT / "schema.sql").read_text(encoding="utf-8")):
+    for statement in _split_statements((ROOT / "schema.sql").read_text(encoding="utf-8")):
         db.execute(statement)
     db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
 
 
-def run_migrations(db: sqlite3.Connection) -> None:
+def _run_migrations(db: sqlite3.Connection) -> None:
     """Bring a database forward, version by version. Raises sqlite3.IntegrityError where a row refers to what is not there."""
     while script := MIGRATIONS.get(pragma(db, "user_version")):
-        for statement in split_statements(script):
+        for statement in _split_statements(script):
             db.execute(statement)
     for table, _, parent, _ in db.execute("PRAGMA foreign_key_check"):
         raise sqlite3.IntegrityError(f"a row of {table} refers to a row of {parent} that is not there")
@@ -188,7 +187,7 @@ def migrate(db: sqlite3.Connection) -> None:
         if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
             make_tables(db)
         if pragma(db, "application_id") == APPLICATION_ID and pragma(db, "user_version") in MIGRATIONS:
-            run_migrations(db)
+            _run_migrations(db)
         db.execute("COMMIT")
     finally:
         if db.in_transaction:
@@ -196,7 +195,7 @@ def migrate(db: sqlite3.Connection) -> None:
         db.execute("PRAGMA foreign_keys = ON")
 
 
-def read_versions(path: str) -> tuple[int, int]:
+def _read_versions(path: str) -> tuple[int, int]:
     """Return whose database a file is, and its schema's version; make the database, or bring it forward, first.
 
     Raises OSError or sqlite3.Error for a file that cannot be used.
@@ -228,7 +227,7 @@ def prepare_database(path: str) -> None:
         raise StartError("The database must be a file: each thread has a connection of its own to it.")
     for tries_left in reversed(range(20)):
         try:
-            application_id, version = read_versions(path)
+            application_id, version = _read_versions(path)
             break
         except (OSError, sqlite3.Error) as error:
             # Only here SQLite does not wait for another process that is making the same database.
@@ -245,4 +244,4 @@ def prepare_database(path: str) -> None:
         )
     if _thread.path == path:  # this thread may be open on a file that was here before
         close_db()
-    _files[path] = identify_file(path)
+    _files[path] = _identify_file(path)

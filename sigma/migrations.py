@@ -119,4 +119,10 @@ MIGRATIONS = {
         END;
         PRAGMA user_version = 7;
     """,
+    # When older workspaces were made is not known.
+    7: """
+        ALTER TABLE workspaces ADD COLUMN created_at TEXT;
+        UPDATE workspaces SET created_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now');
+        PRAGMA user_version = 8;
+    """,
 }

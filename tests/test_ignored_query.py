@@ -26,7 +26,7 @@ EXISTING = {
     **{"records": "ent-coastal-wb", "schemas": "schema-apparel", "attributes": "attr-sku", "dimensions": "dim-market"},
     **{"option-lists": "ol-colors", "workflows": "wf-standard", "roles": "role-editor", "catalogs": "cat-webshop"},
     **{"categories": "cat-men", "variants": "var-cw-s", "saved-queries": "sq-cheap-caps"},
-    **{"keys": "apikey-sync-prod", "requests": "request-1", "console": "style.css"},
+    **{"keys": "apikey-sync-prod", "requests": "request-1", "console": "style.css", "workspaces": "ws-demo"},
 }
 
 

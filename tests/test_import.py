@@ -6,6 +6,8 @@ The workspace is `ws-other`, which has nothing but what is made here.
 import io
 import json
 import sqlite3
+import sys
+import tracemalloc
 from contextlib import closing
 
 import pytest
@@ -13,7 +15,7 @@ from conftest import replace_everywhere
 
 from sigma import database
 from sigma.http import errors
-from sigma.resources import history, imports, value_checks
+from sigma.resources import history, import_rows, imports, value_checks
 
 DANISH = {"dim-language": "seg-da"}
 MODEL = [
@@ -486,6 +488,101 @@ def test_all_rows_together_cost_no_more_than_one_request_with_the_worst_pattern(
     assert set(wrong.values()) == {"SKU: Attribute 'sku' expects fewer rows at a time, because its pattern is costly"}
 
 
+# What an import costs
+
+
+def multiply(app, record, count):
+    """Store copies of a record, as ent-0, ent-1 and so on."""
+    copies = ((json.dumps({**record, "id": f"ent-{number}"}),) for number in range(count))
+    with closing(sqlite3.connect(app.config["DATABASE"])) as db, db:
+        statement = "INSERT INTO entities (tenant, schema_id, body) VALUES ('ws-other', ?, ?)"
+        db.executemany(statement, ((record["schemaId"], body) for (body,) in copies))
+
+
+@pytest.fixture
+def large(app, shop):
+    """Records of 20 kB each: ent-0 to ent-199, of `schema-large`, whose attribute `code` is unique and has most of them."""
+    for alias, more in {"code": {"validation": {"unique": True}}, "note": {}}.items():
+        assert (
+            shop.post("/attributes", {"id": f"attr-{alias}", "alias": alias, "name": alias, "type": "text", **more}).status_code
+            == 201
+        )
+    make_schema(shop, "large", ["attr-code", "attr-note", "attr-price"])
+    record = shop.post("/records", {"schemaId": "schema-large", "values": {}}).json
+    multiply(app, {**record, "values": {"code": everywhere("x" * 18_000), "note": everywhere("y" * 2000)}}, 200)
+
+
+@pytest.mark.parametrize("alias", ["price", "note", "code"])
+def test_a_preview_keeps_of_the_records_what_rows_change_and_no_more(app, shop, large, alias):
+    columns = {"Ref": "_id", "New": alias}
+    rows = [{"Ref": f"ent-{number}", "New": str(number)} for number in range(200)]
+    preview(shop, *rows[:1], columns=columns, schema="schema-large")
+    tracemalloc.start()
+    said = preview(shop, *rows, *rows, columns=columns, schema="schema-large")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert said == [("update", [])] * 400
+    assert peak < 1_000_000  # the records are 4 MB of text
+
+
+def test_the_rows_of_an_import_may_name_records_of_so_much_text_together(shop, make, monkeypatch):
+    records = [make(name, tags=["x" * 1000]) for name in "ab"]
+    monkeypatch.setattr(import_rows, "MAX_READ", 3 * max(len(json.dumps(record)) for record in records))
+    rows = [{"Ref": f"ent-{name}", "Price": str(number)} for number, name in enumerate("abababa")]
+    wrong = both(shop, *rows, {"Name": "Cap"})
+    assert wrong == dict.fromkeys(
+        range(4, 7), "Ref: _id expects fewer rows at a time, because the records that they name are large"
+    )
+    assert [kept(shop, f"ent-{name}")["price"] for name in "ab"] == [everywhere(2), everywhere(3)]
+    assert both(shop, *rows[4:]) == {}
+    assert [kept(shop, f"ent-{name}")["price"] for name in "ab"] == [everywhere(6), everywhere(5)]
+
+
+def test_a_row_costs_what_is_in_it_however_many_columns_are_mapped_and_attributes_there_are(shop, make):
+    make("cap")
+    ids = [f"attr-wide-{number}" for number in range(200)]
+    for id in ids:
+        body = {"id": id, "alias": id[5:], "name": "Wide", "type": "text", "validation": {"required": True}}
+        assert shop.post("/attributes", body).status_code == 201
+    for name, count in (("narrow", 2), ("wide", 200)):
+        make_schema(shop, name, ids[:count])
+        record = {"id": f"ent-{name}", "schemaId": f"schema-{name}", "values": {}}
+        assert shop.post("/records", record).status_code == 201
+
+    def calls(name, count):
+        """How many functions a preview of many short rows calls, of which one has all columns."""
+        made = 0
+
+        def note(_frame, event, _argument):
+            nonlocal made
+            made += event in ("call", "c_call")
+
+        aliases = [id[5:] for id in ids[:count]]
+        few = [{"Ref": f"ent-{name}", aliases[0]: "x"}, {aliases[0]: "y"}] * 500
+        rows = [*few, {"Ref": f"ent-{name}", **dict.fromkeys(aliases, "x")}]
+        table_of_all = table(*rows, columns={"Ref": "_id", **{alias: alias for alias in aliases}}, schema=f"schema-{name}")
+        shop.post("/import/preview", table_of_all)
+        sys.setprofile(note)
+        answer = shop.post("/import/preview", table_of_all)
+        sys.setprofile(None)
+        assert answer.json["errorRows"] == 500
+        return made
+
+    narrow, wide = calls("narrow", 2), calls("wide", 200)
+    assert wide < 2 * narrow
+
+
+def test_of_very_many_bad_rows_each_is_told_of_in_few_words(shop, monkeypatch):
+    attribute = shop.get("/attributes/attr-sku").json
+    strict = {**attribute, "validation": {"pattern": "^(" + "x|" * 300 + "y)$"}}
+    assert shop.put("/attributes/attr-sku", strict).status_code == 200
+    monkeypatch.setattr(imports, "MANY_BAD_ROWS", 2)
+    said = preview(shop, *[{"Name": "Cap", "SKU": "AA-1"}] * 3)
+    lengths = [len(problems[0]) for _, problems in said]
+    assert lengths[0] == lengths[1] > 600
+    assert said[2] == ("create", [said[0][1][0][:200]])
+
+
 # What is refused as a whole
 
 
@@ -546,11 +643,22 @@ def test_a_body_that_is_too_large_is_refused_with_what_to_do_about_it(shop, erro
     assert things(shop) == []
 
 
-def test_as_many_rows_are_imported_as_a_body_can_hold(shop):
+def test_rows_are_imported_by_the_thousand_in_one_body(shop):
     body = {**table(columns={"n": "name"}), "rows": [{"n": str(number)} for number in range(10_000)]}
     answer = shop.post("/import/execute", json=body)
     assert answer.json == {"created": 10_000, "updated": 0, "errors": []}
     assert shop.get("/records").json["total"] == 10_000
+
+
+def test_as_many_rows_are_previewed_as_a_body_can_hold(shop):
+    body = json.dumps({**table(columns={"n": "sku"}), "rows": []}).removesuffix("]}")
+    count = (errors.MAX_BODY - len(body) - len("]}")) // len(',{"n":5}')
+    text = body + ",".join(['{"n":5}'] * count) + "]}"
+    assert errors.MAX_BODY - 10 <= len(text) <= errors.MAX_BODY
+    answer = shop.post("/import/preview", data=text, content_type="application/json")
+    counts = [answer.json[name] for name in ("totalRows", "validRows", "errorRows")]
+    assert counts == [count, 0, count]
+    assert count > 130_000
 
 
 # As the docs say

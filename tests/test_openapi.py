@@ -45,8 +45,9 @@ OPERATIONS = {
     "Search": "search_records search_full_text search_text",
     "Saved Queries": "list_saved_queries create_saved_query get_saved_query delete_saved_query execute_saved_query",
     "Import & Export": "preview_import execute_import export_records",
-    "Stand-in": "get_caller list_key_ledgers create_test_workspace delete_test_workspace reset_demo list_requests get_request"
-    " clear_requests list_key_faults replace_key_faults delete_key_faults",
+    "Stand-in": "get_caller list_key_ledgers list_test_workspaces create_test_workspace get_workspace_seed"
+    " delete_test_workspace reset_demo list_requests get_request clear_requests"
+    " list_key_faults replace_key_faults delete_key_faults",
 }
 
 # What answers may lack, and what may be null in them; everything else is always there and never null.

@@ -171,7 +171,9 @@ def test_the_document_says_how_each_of_them_is_called_and_refuses(document):
     assert told == {
         ("GET", "/whoami"): ([{"apiKey": []}, {"session": []}], ["200", "401", *common]),
         ("GET", "/keys"): ([{"session": []}], ["200", "401", "403", *common]),
-        ("POST", "/workspaces"): ([], sorted(["201", "400", "403", "404", "415", *common])),
+        ("GET", "/workspaces"): ([], sorted(["200", "403", "404", *common])),
+        ("POST", "/workspaces"): ([], sorted(["201", "400", "403", "404", "409", "415", *common])),
+        ("GET", "/workspaces/{id}/seed"): ([], sorted(["200", "403", "404", *common])),
         ("DELETE", "/workspaces/{id}"): ([], sorted(["204", "403", "404", *common])),
         ("POST", "/reset"): ([], sorted(["204", "400", "403", "404", "415", *common])),
         ("GET", "/requests"): ([], sorted(["200", "400", "403", "404", "409", *common])),

@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import time
 from fractions import Fraction
 
 import pytest
@@ -165,6 +166,24 @@ def test_equal_values_are_the_same_and_no_others():
         for other, more in enumerate(SAME):
             for text, another in itertools.product(texts, more):
                 assert is_same(json.loads(text), json.loads(another)) == (line == other), (text, another)
+
+
+def test_a_small_value_is_told_from_a_large_one_at_once():
+    large = {"a": [{}] * 100_000}
+    others = [{}, {"b": 1}, {"a": []}, {"a": 5}, [], 5, "a", None]
+    began = time.process_time()
+    to_json(large)
+    once = time.process_time() - began
+    assert not any(is_same(large, other) or is_same(other, large) for other in others for _ in range(10))
+    assert time.process_time() - began < 2 * once + 0.01
+
+
+def test_equal_values_may_be_deep():
+    deep, other = [], []
+    for _ in range(5000):
+        deep, other = [deep], [other]
+    assert is_same(deep, other)
+    assert not is_same(deep, other[0])
 
 
 @pytest.mark.parametrize(

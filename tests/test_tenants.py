@@ -554,6 +554,31 @@ def test_exporting_by_an_id_of_another_workspace_finds_nothing(query, own, stran
     assert stranger.get(fill(path)).json == stranger.get(fill(path, nowhere)).json == []
 
 
+def test_a_catalogs_export_goes_by_the_categories_of_ones_own_workspace(own, stranger, admin):
+    """A category may have one id in two workspaces, and be of another catalog there."""
+    for id in ("cat-first", "cat-second"):
+        for caller in (stranger, admin):
+            assert caller.post("/catalogs", {"id": id, "alias": id, "name": id}).status_code == 201
+    category = {"id": "cat-shared", "alias": "shared", "name": "Shared"}
+    assert stranger.post("/catalogs/cat-first/categories", category).status_code == 201
+    assert admin.post("/catalogs/cat-second/categories", category).status_code == 201
+    assert stranger.post("/categories/cat-shared/assign", {"entityId": "ent-own"}).status_code == 204
+    assert [row["_id"] for row in stranger.get("/export?catalogId=cat-first").json] == ["ent-own"]
+    assert stranger.get("/export?catalogId=cat-second").json == []
+
+
+def test_a_search_goes_by_the_attributes_that_ones_own_schema_has(same, stranger, admin):
+    """A schema and an attribute may have the same ids in two workspaces, and belong together in one of them alone."""
+    wanted = {"criteria": [{"attribute": "product-name", "operator": "isNotEmpty"}]}
+    assert stranger.post("/search", wanted).json["total"] > 0
+    schema = stranger.get("/schemas/schema-apparel").json
+    for group in schema["attributeGroups"]:
+        group["attributeIds"] = [id for id in group["attributeIds"] if id != "attr-product-name"]
+    assert stranger.put("/schemas/schema-apparel", schema).status_code == 200
+    assert stranger.post("/search", wanted).json["total"] == 0
+    assert admin.post("/search", wanted).json["total"] > 0
+
+
 def test_an_export_holds_the_records_and_columns_of_ones_own_workspace(own, stranger, admin):
     columns = ["_id", "own-name", "own-color", "own-link", "own-list"]
     assert [list(row) for row in stranger.get("/export").json] == [columns]

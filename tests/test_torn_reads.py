@@ -26,7 +26,10 @@ FILLED = [{"attribute": "product-name", "operator": "isNotEmpty"}, {"attribute":
 SEARCH = "/search", {"schemaId": "schema-apparel", "criteria": FILLED}
 FULL_TEXT = "/search/full-text", {"schemaId": "schema-apparel", "query": "coastal"}
 EXECUTION = "/saved-queries/sq-cheap-caps/execute", None
-POSTS = [MATRIX, RESOLVED, SEARCH, FULL_TEXT, EXECUTION]
+ROWS = [{"Id": "ent-coastal-wb", "Name": "Other", "SKU": "NW-100"}, {"Name": "New"}]
+COLUMNS = {"Id": "_id", "Name": "product-name", "SKU": "sku"}
+PREVIEW = "/import/preview", {"schemaId": "schema-apparel", "columnMapping": COLUMNS, "rows": ROWS}
+POSTS = [MATRIX, RESOLVED, SEARCH, FULL_TEXT, EXECUTION, PREVIEW]
 
 
 def everywhere(value):

@@ -21,14 +21,12 @@ from sigma.permissions import PERMISSIONS
 from sigma.resources.ledger import find_ledger
 
 
-def create_command(name: str, permissions: Iterable[str], *more: str) -> str:
-    """Return the command that makes a key."""
+def _create_command(name: str, permissions: Iterable[str], *more: str) -> str:
     options = (word for permission in permissions for word in ("--permission", permission))
     return shlex.join(["flask", "keys", "create", "--name", printable(name), *options, *more])
 
 
-def time_since(moment: str) -> str:
-    """Return how long ago a time was, in its largest unit: 40 days."""
+def _time_since(moment: str) -> str:
     seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if (count := int(seconds // length)) > 0:
@@ -36,17 +34,16 @@ def time_since(moment: str) -> str:
     return "less than a minute"
 
 
-def describe_use(key: dict[str, Any], since: str) -> Iterator[str]:
-    """Yield a sentence for each permission that a key holds, and for each that it was refused for want of."""
+def _describe_use(key: dict[str, Any], since: str) -> Iterator[str]:
     for permission in key["permissions"]:
         if permission in key["unused"]:
-            yield f"{permission} was never used in {time_since(since)}"
+            yield f"{permission} was never used in {_time_since(since)}"
         else:
-            yield f"{permission} was last used {time_since(key['permissionUse'][permission])} ago"
+            yield f"{permission} was last used {_time_since(key['permissionUse'][permission])} ago"
     for permission, refused in key["refused"].items():
         times = "once" if refused["count"] == 1 else f"{refused['count']} times"
         wanted = "a session, which no key can stand for," if permission == "session" else permission
-        yield f"{wanted} was refused {times}, last {time_since(refused['lastAt'])} ago"
+        yield f"{wanted} was refused {times}, last {_time_since(refused['lastAt'])} ago"
 
 
 def advise(key: dict[str, Any]) -> tuple[str, str | None]:
@@ -58,7 +55,7 @@ def advise(key: dict[str, Any]) -> tuple[str, str | None]:
         return "If nothing is to use it any more:", shlex.join(["flask", "keys", "deactivate", key["id"], *where])
     if not key["unused"]:
         return "It used all that it holds; a smaller key would not do.", None
-    return "A key that holds only what this one used:", create_command(key["name"], used, *where)
+    return "A key that holds only what this one used:", _create_command(key["name"], used, *where)
 
 
 @click.command("advise")
@@ -74,7 +71,7 @@ def advise_key(id: str) -> Output:
     key = get_or_404(find_ledger(id), "api-key", id)
     sql = "SELECT ledger_from, ifnull(ledger_from, created_at) FROM api_keys WHERE tenant = ? AND id = ?"
     ledger_from, since = fetch_one(sql, g.tenant, id)
-    findings, (advice, command) = list(describe_use(key, since)), advise(key)
+    findings, (advice, command) = list(_describe_use(key, since)), advise(key)
     if ledger_from:
         findings.append(f"what it did before {ledger_from} is not known")
     if lacked := [name for name in key["refused"] if name in PERMISSIONS]:
@@ -88,7 +85,7 @@ def advise_key(id: str) -> Output:
     return Output({**key, "since": since, "findings": findings, "advice": advice, "command": command}, "\n".join(lines))
 
 
-def find_access(method: str, path: str) -> Access:
+def _find_access(method: str, path: str) -> Access:
     """Return who may call a route, given by a path with ids or with names for them. Raises ApiError 404 or 405."""
     urls = current_app.url_map.bind("")
     for root in ("/api/v1", ""):
@@ -104,7 +101,7 @@ def find_access(method: str, path: str) -> Access:
     raise ApiError(404, "There is no such path; `flask routes` lists every path")
 
 
-def find_need(line: str) -> dict[str, str | None]:
+def _find_need(line: str) -> dict[str, str | None]:
     """Return which permission a key needs for a route, and why it can have none that helps."""
     words = line.split()
     need: dict[str, str | None] = {"route": " ".join(words), "permission": None, "remark": None, "problem": None}
@@ -112,7 +109,7 @@ def find_need(line: str) -> dict[str, str | None]:
         return need | {"problem": "Expected a method and a path, such as: GET /records"}
     path = unquote(re.sub("^https?://[^/]*|[?#].*", "", words[1]))
     try:
-        access = find_access(words[0].upper(), path)
+        access = _find_access(words[0].upper(), path)
     except ApiError as error:
         return need | {"problem": error.message}
     if access.permission == "session":
@@ -137,12 +134,12 @@ def list_needs(routes: tuple[str, ...], file: TextIO | None) -> Output:
     lines = [*routes, *(line for line in file or () if line.strip() and not line.lstrip().startswith("#"))]
     if not lines:
         raise click.UsageError('Expected routes such as "GET /records", as arguments, in a --file or on standard input')
-    needs = list({need["route"]: need for need in map(find_need, lines)}.values())
+    needs = list({need["route"]: need for need in map(_find_need, lines)}.values())
     permissions = [name for name in PERMISSIONS if any(need["permission"] == name for need in needs)]
     problems = [need for need in needs if need["problem"]]
     table = format_table(
         *((str(need["route"]), str(need["problem"] or need["remark"] or need["permission"])) for need in needs)
     )
     text = f"A key for {'the others' if problems else 'these'} needs: {', '.join(permissions)}"
-    lines = [table, "", text, create_command("NAME", permissions)] if permissions else [table]
+    lines = [table, "", text, _create_command("NAME", permissions)] if permissions else [table]
     return Output({"permissions": permissions, "routes": needs}, "\n".join(lines), int(bool(problems)))

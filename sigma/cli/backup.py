@@ -32,8 +32,7 @@ class Totals(NamedTuple):
         return ", ".join(f"{count} {name[:-1] if count == 1 else name}" for name, count in self._asdict().items())
 
 
-def count_totals(db: sqlite3.Connection) -> Totals:
-    """Return how much a database holds."""
+def _count_totals(db: sqlite3.Connection) -> Totals:
     return Totals(*db.execute("SELECT count(*), ifnull(sum(records), 0) FROM workspace_totals").fetchone())
 
 
@@ -56,8 +55,7 @@ def find_missing_parts(db: sqlite3.Connection) -> list[str]:
     return [f"the {kind} {name} is missing" for kind, name in sorted(missing)]
 
 
-def require_intact(db: sqlite3.Connection, name: str | Path) -> None:
-    """Raise click.ClickException unless this is a database of the service, without damage."""
+def _require_intact(db: sqlite3.Connection, name: str | Path) -> None:
     if pragma(db, "application_id") != APPLICATION_ID:
         raise click.ClickException(f"{name} is not a database of Sigma PIM")
     if problems := find_damage(db):
@@ -70,8 +68,7 @@ def database_files() -> list[Path]:
     return [file for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")) if file.exists()]
 
 
-def is_database(file: Path) -> bool:
-    """Return whether a file is one of those that make up the database, under whatever name."""
+def _is_database(file: Path) -> bool:
     return any(file.exists() and file.samefile(part) for part in database_files())
 
 
@@ -85,7 +82,7 @@ def sync_to_disk(path: Path) -> None:
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def _atomic_file(path: Path) -> Iterator[Path]:
     """Yield a file to write, which only its owner can open; it appears at the path when it is complete and on disk."""
     with tempfile.TemporaryDirectory(prefix=f"{path.name}.part-", dir=path.parent) as folder:
         part = Path(folder) / path.name
@@ -113,32 +110,31 @@ def backup(file: Path, force: bool) -> Output:
     Example: flask backup /backup/acme.db
     """
     file, path = file.resolve(), current_app.config["DATABASE"]
-    if is_database(file) or (file.exists() and not file.is_file()):
+    if _is_database(file) or (file.exists() and not file.is_file()):
         raise click.ClickException(f"{file} is the database itself, or not a regular file")
     if file.exists() and not force:
         raise click.ClickException(f"{file} exists already; use --force to replace it")
-    with atomic_file(file) as part, closing(connect(str(part))) as copy:
+    with _atomic_file(file) as part, closing(connect(str(part))) as copy:
         copy_database(get_db(), copy)
-        require_intact(copy, path)
-        totals = count_totals(copy)
+        _require_intact(copy, path)
+        totals = _count_totals(copy)
         if not totals.workspaces:
             raise click.ClickException(f"{path} holds no workspace; is SIGMA_DATABASE right?")
     size = file.stat().st_size
     return Output({"file": str(file), "bytes": size, **totals._asdict()}, f"{file} holds {totals} ({size / 1e6:.1f} MB).")
 
 
-def open_backup(file: Path) -> sqlite3.Connection:
+def _open_backup(file: Path) -> sqlite3.Connection:
     """Open a backup so that nothing is written to it, nor beside it."""
     has_neighbours = any(Path(f"{file}-{suffix}").exists() for suffix in ("wal", "journal"))  # which hold a part of it
     return sqlite3.connect(f"{file.as_uri()}?mode=ro{'' if has_neighbours else '&immutable=1'}", uri=True)
 
 
-def stage_backup(file: Path, copy: sqlite3.Connection) -> None:
-    """Copy a backup, and migrate the copy to this release's schema. Raises click.ClickException."""
+def _stage_backup(file: Path, copy: sqlite3.Connection) -> None:
     try:
-        with closing(open_backup(file)) as source:
+        with closing(_open_backup(file)) as source:
             copy_database(source, copy)
-        require_intact(copy, file)
+        _require_intact(copy, file)
         migrate(copy)
         if (size := pragma(get_db(), "page_size")) != pragma(copy, "page_size"):  # a live database cannot change its own
             copy.execute(f"PRAGMA page_size = {size}")
@@ -152,7 +148,7 @@ def stage_backup(file: Path, copy: sqlite3.Connection) -> None:
         raise click.ClickException(f"{file} is incomplete: {'; '.join(missing)}")
 
 
-def find_reaccepted_keys(backup: sqlite3.Connection) -> list[dict[str, str]]:
+def _find_reaccepted_keys(backup: sqlite3.Connection) -> list[dict[str, str]]:
     """Return the API keys that are refused now, and would be accepted after restoring a backup."""
     sql = (
         "SELECT w.id, k.id, k.name, k.hash FROM workspaces w JOIN api_keys k ON k.tenant = w.id"
@@ -163,7 +159,7 @@ def find_reaccepted_keys(backup: sqlite3.Connection) -> list[dict[str, str]]:
     return [{"workspace": workspace, "id": id, "name": name} for workspace, id, name, _ in rows]
 
 
-def keep_ended_sessions(copy: sqlite3.Connection) -> None:
+def _keep_ended_sessions(copy: sqlite3.Connection) -> None:
     """Let no session count in a copy that will replace the live database, if it does not count now.
 
     Since the backup was made, a user may have got a new password or been deleted, also with the workspace, and another may
@@ -178,7 +174,7 @@ def keep_ended_sessions(copy: sqlite3.Connection) -> None:
     copy.execute("INSERT OR REPLACE INTO settings (name, value) VALUES ('sessions_from', ?)", (second,))
 
 
-def replace_database(new: sqlite3.Connection, kept: Path) -> None:
+def _replace_database(new: sqlite3.Connection, kept: Path) -> None:
     """Replace the contents of the live database, and keep the old ones in a file.
 
     SQLite's backup, with the live database as its destination, is one transaction: processes that have the database open
@@ -190,7 +186,7 @@ def replace_database(new: sqlite3.Connection, kept: Path) -> None:
         if status == sqlite3.SQLITE_BUSY:  # after the busy timeout
             raise database_unavailable("another write does not end")
         if not kept.exists():
-            with atomic_file(kept) as part, closing(connect(str(part))) as copy:
+            with _atomic_file(kept) as part, closing(connect(str(part))) as copy:
                 copy_database(get_db(), copy)
 
     with closing(connect(current_app.config["DATABASE"])) as live:
@@ -210,7 +206,7 @@ def restore(file: Path, yes: bool) -> Output:
     Example: flask restore /backup/acme.db
     """
     path, file = Path(current_app.config["DATABASE"]), file.resolve()  # a link has other neighbours than the backup itself
-    if is_database(file):
+    if _is_database(file):
         raise click.ClickException(f"{file} is the database itself")
     if file.exists() and not file.is_file():
         raise click.ClickException(f"{file} cannot be read: it is not a regular file")
@@ -219,13 +215,13 @@ def restore(file: Path, yes: bool) -> Output:
         tempfile.TemporaryDirectory(prefix=f"{path.name}.part-", dir=path.parent) as folder,
         closing(connect(f"{folder}/restored.db")) as new,
     ):
-        stage_backup(file, new)
-        totals, keys = count_totals(new), find_reaccepted_keys(new)
+        _stage_backup(file, new)
+        totals, keys = _count_totals(new), _find_reaccepted_keys(new)
         if keys:
             click.echo("These API keys are refused now, and will be accepted again:", err=True)
             click.echo(format_table(("WORKSPACE", "ID", "NAME"), *(key.values() for key in keys)), err=True)
-        confirm(f"Replace what {path} holds ({count_totals(get_db())}) by {file} ({totals})?", yes)
-        keep_ended_sessions(new)
-        replace_database(new, kept)
+        confirm(f"Replace what {path} holds ({_count_totals(get_db())}) by {file} ({totals})?", yes)
+        _keep_ended_sessions(new)
+        _replace_database(new, kept)
     data = {"database": str(path), "kept": str(kept), **totals._asdict(), "keysAcceptedAgain": keys}
     return Output(data, f"{path} now holds what {file} holds; its old contents are in {kept}.")

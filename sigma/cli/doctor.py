@@ -30,8 +30,7 @@ class Check(NamedTuple):
     find: Callable[[], Iterator[str]]
 
 
-def find_exposed_files() -> Iterator[str]:
-    """Yield the database's files that others can open, and its folder if others can write to it."""
+def _find_exposed_files() -> Iterator[str]:
     files = database_files()
     for file in files:
         if file.stat().st_mode & 0o077:
@@ -40,19 +39,17 @@ def find_exposed_files() -> Iterator[str]:
         yield f"others can put files beside the database: chmod o-w {files[0].parent}"
 
 
-def find_corruption() -> Iterator[str]:
-    """Yield what is damaged in the database, or missing from its schema."""
+def _find_corruption() -> Iterator[str]:
     for problem in find_damage(get_db()) + find_missing_parts(get_db()):
         yield f"{problem}: restore a backup"
 
 
-def find_journal_mode() -> Iterator[str]:
-    """Yield the journal mode, if writes block reads in it."""
+def _find_journal_mode() -> Iterator[str]:
     if (mode := pragma(get_db(), "journal_mode")) != "wal":
         yield f"it is '{mode}', not WAL, as on a network drive: keep the database on a local disk"
 
 
-def find_full_disk() -> Iterator[str]:
+def _find_full_disk() -> Iterator[str]:
     """Yield the free disk space, if a restore, which writes the database three times, would not fit."""
     files = database_files()
     needed, free = 3 * sum(file.stat().st_size for file in files) + 100_000_000, shutil.disk_usage(files[0].parent).free
@@ -60,7 +57,7 @@ def find_full_disk() -> Iterator[str]:
         yield f"{free / 1e6:.0f} MB are free, a restore may need {needed / 1e6:.0f}: make room in {files[0].parent}"
 
 
-def serves_beyond_loopback() -> bool:
+def _serves_beyond_loopback() -> bool:
     """Return whether other machines can reach the service; a HOST that is none, as conda sets, is judged by what serves."""
     try:
         return not is_loopback(read_setting("HOST", current_app.config))
@@ -68,23 +65,20 @@ def serves_beyond_loopback() -> bool:
         return False
 
 
-def find_public_demo() -> Iterator[str]:
-    """Yield demo workspaces that other machines can reach, or soon may."""
+def _find_public_demo() -> Iterator[str]:
     config = current_app.config
-    if config["ALLOW_PUBLIC_DEMO"] or serves_beyond_loopback():
+    if config["ALLOW_PUBLIC_DEMO"] or _serves_beyond_loopback():
         for (id,) in execute("SELECT id FROM workspaces WHERE is_demo"):
             yield f"everybody knows the passwords of '{id}', and others may reach it: flask workspace delete {id}"
 
 
-def find_missing_administrators() -> Iterator[str]:
-    """Yield the workspaces where nobody can manage roles and API keys."""
+def _find_missing_administrators() -> Iterator[str]:
     for (id,) in execute("SELECT id FROM workspaces WHERE NOT is_disposable").fetchall():
         if not fetch_one(ADMINISTRATORS, id):
             yield f"nobody can manage roles and keys of '{id}': flask users role EMAIL --administrator"
 
 
-def find_well_known_secrets() -> Iterator[str]:
-    """Yield the demo's keys and passwords where they give access to another workspace."""
+def _find_well_known_secrets() -> Iterator[str]:
     demo = read_demo()
     keys = (
         "SELECT w.id, k.id FROM workspaces w JOIN api_keys k ON k.tenant = w.id"
@@ -102,8 +96,7 @@ def find_well_known_secrets() -> Iterator[str]:
             yield f"everybody knows the password of {email}: flask users password {email}"
 
 
-def find_unused_keys() -> Iterator[str]:
-    """Yield the active API keys that nothing seems to need."""
+def _find_unused_keys() -> Iterator[str]:
     sql = (
         "SELECT w.id, k.id FROM workspaces w JOIN api_keys k ON k.tenant = w.id"
         " WHERE k.is_active AND ifnull(k.last_used_at, k.created_at) < ? ORDER BY k.seq"
@@ -112,8 +105,7 @@ def find_unused_keys() -> Iterator[str]:
         yield f"key '{id}' of '{tenant}' was not used for 90 days: flask keys deactivate {id} --workspace {tenant}"
 
 
-def find_unused_permissions() -> Iterator[str]:
-    """Yield the permissions that keys in use hold and never needed."""
+def _find_unused_permissions() -> Iterator[str]:
     sql = (
         "SELECT w.id, k.id, held.value FROM workspaces w JOIN api_keys k ON k.tenant = w.id, json_each(k.permissions) held"
         " WHERE k.is_active AND k.last_used_at >= ? AND ifnull(k.ledger_from, k.created_at) < ?"
@@ -124,29 +116,27 @@ def find_unused_permissions() -> Iterator[str]:
         yield f"key '{id}' of '{tenant}' never used {permission} in 90 days: flask keys advise {id} --workspace {tenant}"
 
 
-def find_undeclared_proxy() -> Iterator[str]:
-    """Yield that failed logins may all be counted as those of one client, the proxy."""
+def _find_undeclared_proxy() -> Iterator[str]:
     config = current_app.config
-    if not config["PROXIES"] and (serves_beyond_loopback() or not holds_demo()):
+    if not config["PROXIES"] and (_serves_beyond_loopback() or not holds_demo()):
         yield "SIGMA_PROXIES is 0: if a proxy stands in front, set SIGMA_PROXIES=1, or one client's failures count for all"
 
 
 CHECKS = [
-    Check("file permissions", "problem", find_exposed_files),
-    Check("integrity", "problem", find_corruption),
-    Check("journal mode", "problem", find_journal_mode),
-    Check("disk space", "problem", find_full_disk),
-    Check("demo data", "problem", find_public_demo),
-    Check("administrators", "problem", find_missing_administrators),
-    Check("well-known secrets", "problem", find_well_known_secrets),
-    Check("unused keys", "note", find_unused_keys),
-    Check("unused permissions", "note", find_unused_permissions),
-    Check("proxies", "note", find_undeclared_proxy),
+    Check("file permissions", "problem", _find_exposed_files),
+    Check("integrity", "problem", _find_corruption),
+    Check("journal mode", "problem", _find_journal_mode),
+    Check("disk space", "problem", _find_full_disk),
+    Check("demo data", "problem", _find_public_demo),
+    Check("administrators", "problem", _find_missing_administrators),
+    Check("well-known secrets", "problem", _find_well_known_secrets),
+    Check("unused keys", "note", _find_unused_keys),
+    Check("unused permissions", "note", _find_unused_permissions),
+    Check("proxies", "note", _find_undeclared_proxy),
 ]
 
 
-def run_check(check: Check) -> dict[str, Any]:
-    """Return the result of a check. That it cannot be made is a problem as well."""
+def _run_check(check: Check) -> dict[str, Any]:
     try:
         findings, severity = list(check.find()), check.severity
     except (sqlite3.Error, OSError, StartError) as error:
@@ -154,8 +144,7 @@ def run_check(check: Check) -> dict[str, Any]:
     return {"check": check.name, "result": severity if findings else "ok", "findings": findings}
 
 
-def format_result(result: dict[str, Any]) -> str:
-    """Return the line for a check."""
+def _format_result(result: dict[str, Any]) -> str:
     findings = f": {'; '.join(result['findings'])}" if result["findings"] else ""
     return f"{result['result']:<8} {result['check']}{findings}"
 
@@ -168,6 +157,6 @@ def doctor() -> Output:
 
     Example: SIGMA_HOST=0.0.0.0 flask doctor
     """
-    results = [run_check(check) for check in CHECKS]
+    results = [_run_check(check) for check in CHECKS]
     has_problem = any(result["result"] == "problem" for result in results)
-    return Output(results, "\n".join(map(format_result, results)), int(has_problem))
+    return Output(results, "\n".join(map(_format_result, results)), int(has_problem))

@@ -23,8 +23,7 @@ key_commands.add_command(advise_key)
 key_commands.add_command(list_needs)
 
 
-def use_rows(key: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each permission that a key holds, and for each that it was refused for want of."""
+def _use_rows(key: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     lacked = [permission for permission in key["refused"] if permission not in key["permissions"]]
     for permission in (*key["permissions"], *lacked):
         last_use = key["permissionUse"].get(permission, "not held" if permission in lacked else "never")
@@ -44,7 +43,7 @@ def list_keys(use: bool) -> Output:
     """
     if use:
         keys, columns = fetch_ledgers(), ("ID", "NAME", "PERMISSION", "LAST USED", "REFUSED", "DEACTIVATED")
-        return Output(keys, format_table(columns, *(row for key in keys for row in use_rows(key))))
+        return Output(keys, format_table(columns, *(row for key in keys for row in _use_rows(key))))
     keys = fetch_api_keys()
     rows = (
         (key["id"], key["name"], " ".join(key["permissions"]), key["lastUsedAt"] or "never", key.get("deactivatedAt", ""))

@@ -58,8 +58,7 @@ def print_banner(url: str) -> None:
         click.echo("There is no workspace yet: run `flask workspace create`")
 
 
-def announce_when_ready(url: str) -> None:
-    """Print where the service answers, as soon as it does."""
+def _announce_when_ready(url: str) -> None:
     pause = 0.02
     while send_request(url, "GET", "/healthz", {})[0] != 200:
         time.sleep(pause)
@@ -80,4 +79,4 @@ def serve() -> None:
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         print_banner(url)
         close_db()  # SQLite's connections must not be forked
-        run_server(host, port, workers, current_app.config["DATABASE"], functools.partial(announce_when_ready, url))
+        run_server(host, port, workers, current_app.config["DATABASE"], functools.partial(_announce_when_ready, url))

@@ -62,7 +62,7 @@ def conflicts_reported(**body: str) -> Iterator[None]:
 
 
 @contextmanager
-def administrator_kept(force: bool) -> Iterator[None]:
+def _administrator_kept(force: bool) -> Iterator[None]:
     """Run the block as one transaction. Raises ApiError 409 if the workspace loses its last administrator by it."""
     with transaction():
         had_one = fetch_one(ADMINISTRATORS, g.tenant)
@@ -71,8 +71,7 @@ def administrator_kept(force: bool) -> Iterator[None]:
             raise ApiError(409, f"Nobody could manage roles and keys of '{g.tenant}' any more; use --force to do it anyway")
 
 
-def resolve_user(email: str) -> dict[str, str]:
-    """Return the user with an email, and act in that user's workspace from now on. Raises ApiError 404."""
+def _resolve_user(email: str) -> dict[str, str]:
     row = fetch_one("SELECT tenant, id, email, name, role_id FROM users WHERE email = ?", email)
     tenant, *user = get_or_404(row, "user", email)
     act_as(tenant, "command-line")
@@ -123,7 +122,7 @@ def change_password(email: str) -> Output:
 
     Example: flask users password ann@acme.example
     """
-    user = resolve_user(email)
+    user = _resolve_user(email)
     password_hash = generate_password_hash(read_password())
     sql = "UPDATE users SET password_hash = ?, sessions_from = ? WHERE tenant = ? AND id = ?"
     sessions_from = 0
@@ -147,8 +146,8 @@ def change_role(email: str, role_id: str | None, administrator: bool, force: boo
     """
     if (role_id is not None) == administrator:
         raise click.UsageError("Expected either ROLE-ID or --administrator")
-    user = resolve_user(email)
-    with administrator_kept(force):
+    user = _resolve_user(email)
+    with _administrator_kept(force):
         user["roleId"] = role_id or insert_administrator_role(random_id("role"))
         require_existing([("role", "role", user["roleId"])])
         execute("UPDATE users SET role_id = ? WHERE tenant = ? AND id = ?", user["roleId"], g.tenant, user["id"])
@@ -164,7 +163,7 @@ def remove_user(email: str, force: bool) -> Output:
 
     Example: flask users remove ann@acme.example
     """
-    user = resolve_user(email)
-    with administrator_kept(force):
+    user = _resolve_user(email)
+    with _administrator_kept(force):
         execute("DELETE FROM users WHERE tenant = ? AND id = ?", g.tenant, user["id"])
     return Output({"deleted": True}, f"{user['email']} removed from '{g.tenant}'.")

@@ -10,8 +10,9 @@ from sigma.cli.console import Output, format_table, prints_output, resolve_works
 from sigma.cli.users import conflicts_reported, read_password, validate_user
 from sigma.database import execute, fetch_one
 from sigma.http.credentials import act_as
+from sigma.http.stamps import utc_now
 from sigma.resources.sessions import TenantBody
-from sigma.resources.users import fetch_users, insert_administrator_role, insert_user, next_sessions_from
+from sigma.resources.users import ADMINISTRATOR, fetch_users, insert_administrator_role, insert_user, next_sessions_from
 
 
 def fetch_workspaces() -> list[dict[str, Any]]:
@@ -58,10 +59,10 @@ def create_workspace(id: str, name: str, email: str, user_name: str) -> Output:
     Example: flask workspace create acme --name "Acme" --email admin@acme.example
     """
     workspace = validate_body(TenantBody(), {"id": id, "name": name, "users": []})
-    user = validate_user({"id": "user-admin", "email": email, "name": user_name, "roleId": "role-admin"})
+    user = validate_user({**ADMINISTRATOR, "email": email, "name": user_name})
     password = read_password()
     with conflicts_reported(id=id, email=email):
-        execute("INSERT INTO workspaces (id, name) VALUES (?, ?)", id, name)
+        execute("INSERT INTO workspaces (id, name, created_at) VALUES (?, ?, ?)", id, name, utc_now())
         act_as(id, user["id"])
         insert_administrator_role(user["roleId"])
         insert_user(user, generate_password_hash(password), next_sessions_from())

@@ -19,8 +19,7 @@ CONSOLE_TYPES = {  # by ending; what a system's own list says may differ, and br
 console = Blueprint("console", __name__)
 
 
-def send_console_file(name: str) -> Response:
-    """Return a file of the console's folder; browsers keep it, and ask each time whether it has changed."""
+def _send_console_file(name: str) -> Response:
     response = send_from_directory(CONSOLE_FOLDER, name, mimetype=CONSOLE_TYPES.get(Path(name).suffix))
     response.headers["Content-Security-Policy"] = PAGE_POLICY
     response.headers["Referrer-Policy"] = "no-referrer"
@@ -31,11 +30,11 @@ def send_console_file(name: str) -> Response:
 @public
 def show_console() -> Response:
     """Return the console's page."""
-    return send_console_file("page.html")
+    return _send_console_file("page.html")
 
 
 @console.get("/console/<file>")
 @public
 def show_console_file(file: str) -> Response:
     """Return a file that the console's page loads."""
-    return send_console_file(file)
+    return _send_console_file(file)

@@ -58,13 +58,12 @@ class Examples:
         if field.metadata.get("format") == "date-time":
             return TIME
         of_type = {fields.Boolean: True, fields.Number: 1, fields.Mapping: {}}
-        return next((value for type, value in of_type.items() if isinstance(field, type)), kebab(name))
+        return next((value for type, value in of_type.items() if isinstance(field, type)), _kebab(name))
 
     def id(self, kind: str) -> str:
         """Return the id of an object of a kind, which the demo has, if it has one."""
         return self.ids.get(kind, f"{kind}-1")
 
 
-def kebab(name: str) -> str:
-    """Return a name in small letters, with hyphens: fileName as file-name."""
+def _kebab(name: str) -> str:
     return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name)

@@ -45,8 +45,7 @@ INFO = {"description": DESCRIPTION, "contact": {"name": "Whoever runs this servi
 SERVER = {"url": "…", "description": "Where this document was read"}  # its address is of whoever asks
 
 
-def add_components(components: Components, examples: dict[str, Any]) -> None:
-    """Add what operations refer to; where the docs ask for a credential, they name one of the demo workspace."""
+def _add_components(components: Components, examples: dict[str, Any]) -> None:
     key = f"An integration's API key; {examples['credentials']['apiKey']}"
     session = f"A person's session token, from logging in; {examples['credentials']['session']}"
     components.security_scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-Sigma-ApiKey", "description": key})
@@ -59,11 +58,10 @@ def add_components(components: Components, examples: dict[str, Any]) -> None:
         components.response(code, error_response(code, message, ["X-Request-Id", "X-Sigma-Required-Permission"]), lazy=True)
 
 
-def make_document(blueprints: list[Blueprint], examples: dict[str, Any]) -> dict[str, Any]:
-    """Return the OpenAPI document of these blueprints."""
+def _make_document(blueprints: list[Blueprint], examples: dict[str, Any]) -> dict[str, Any]:
     plugin = ServicePlugin(examples)
     spec = APISpec("Sigma PIM API", "1.0", "3.0.3", [FlaskPlugin(), plugin], info=INFO)
-    add_components(spec.components, examples)
+    _add_components(spec.components, examples)
     for blueprint in blueprints:
         spec.tag({"name": blueprint.name, "description": blueprint.description})
         blueprint.register_views_in_doc(Api(), current_app, spec, name=blueprint.name, parameters=None)
@@ -77,7 +75,7 @@ def document_view(blueprints: list[Blueprint], read_examples: Callable[[], dict[
 
     @functools.cache
     def parts() -> list[bytes]:
-        text = to_json(make_document(blueprints, read_examples()))
+        text = to_json(_make_document(blueprints, read_examples()))
         return [part.encode() for part in text.split(to_json(SERVER["url"]), 1)]
 
     @public

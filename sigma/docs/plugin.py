@@ -20,7 +20,7 @@ def error_response(code: str, message: str, headers: list[str]) -> dict[str, Any
     return {"description": ERRORS[code].meaning, "headers": names, "content": content}
 
 
-def error_codes(access: Access, path: str, operation: dict[str, Any]) -> list[str]:
+def _error_codes(access: Access, path: str, operation: dict[str, Any]) -> list[str]:
     """Return the codes with which an operation may fail: those that all like it share, and those that its view declares."""
     shared = {
         "VALIDATION_ERROR": "requestBody" in operation or "parameters" in operation,
@@ -52,28 +52,30 @@ class ServicePlugin(MarshmallowPlugin):
         super().init_spec(spec)
         self.converter.add_attribute_function(lambda _, field, ret: self.describe_field(field, ret))
 
-    def path_helper(self, path: str, operations: Any, parameters: list[dict[str, Any]], **_: Any) -> None:
+    def path_helper(self, path: str, operations: Any, parameters: list[dict[str, Any]], rule: Any, **_: Any) -> None:
         """Say what stands in the places of a path."""
+        ids = self.said["operations"].get(rule.endpoint.partition(".")[2], {}).get("ids", {})
         for (noun, name), parameter in zip(re.findall("([a-z-]+)/{([a-z_]+)}", path), parameters, strict=False):
             kind = re.sub("ies$", "y", noun).removesuffix("s")
             parameter["description"] = "Alias of an attribute" if name == "attribute" else f"Id of {with_article(kind)}"
-            parameter["example"] = self.examples.id("alias" if name == "attribute" else kind)
+            parameter["example"] = ids.get(kind) or self.examples.id("alias" if name == "attribute" else kind)
 
     def operation_helper(self, path: str, operations: dict[str, Any], rule: Any, **_: Any) -> None:
         """Say what an operation does, who may call it, how it may fail, and what it is sent and answers."""
         (operation,), access, id = operations.values(), rule.access, rule.endpoint.partition(".")[2]
+        more = f"\n\n{operation['description']}" if "description" in operation else ""
         text, said = operation.get("summary", id).removesuffix("."), self.said["operations"].get(id, {})
         headers = ["X-Request-Id"] + ["X-Sigma-Required-Permission"] * access.is_announced
         status = min(operation["responses"], key=str)  # the success; for errors, flask-smorest has defaults, which go
         schemes = {"public": [], "demo": [], "session": ["session"]}.get(access.permission, ["apiKey", "session"])
         responses = {status: operation["responses"][status] | {"headers": {name: name for name in headers}}}
-        for code in error_codes(access, path, operation):  # where the permission is announced, a code means the same everywhere
+        for code in _error_codes(access, path, operation):  # where the permission is announced, a code has one meaning
             error = error_response(code, said.get(code) or self.said["refusals"].get(code, ERRORS[code].meaning), headers)
             responses[ERRORS[code].status] = code if access.is_announced else error
         operation |= {
             "operationId": id,
             "summary": re.split("[,;:.]", text)[0] + ".",
-            "description": f"{text}.\n\n{access.in_words}",
+            "description": f"{text}.{more}\n\n{access.in_words}",
             "x-required-permission": access.permission,
             "security": [{scheme: []} for scheme in schemes],
             "responses": responses,

@@ -96,7 +96,7 @@ def documented_only(feature: str) -> Callable[[View], View]:
     return declare(Access("credential", missing=feature))
 
 
-def check_permitted(caller: Caller, access: Access) -> None:
+def _check_permitted(caller: Caller, access: Access) -> None:
     """Raise ApiError 403 unless the caller may call the route, and 501 for one that this service does not have."""
     permission, flag, missing = access
     if missing is not None:
@@ -116,10 +116,10 @@ def check_permitted(caller: Caller, access: Access) -> None:
         raise ApiError(403, f"This route needs a role with {flag}; yours is '{caller.role_says('id')}'")
 
 
-def admit(caller: Caller, access: Access) -> None:
+def _admit(caller: Caller, access: Access) -> None:
     """Raise ApiError 403 unless the caller may call the route; a key's ledger keeps the one and the other."""
     try:
-        check_permitted(caller, access)
+        _check_permitted(caller, access)
     except ApiError as error:
         if caller.is_key and error.code == 403:
             record_refusal(caller, access.permission)
@@ -131,10 +131,10 @@ def admit(caller: Caller, access: Access) -> None:
 
 
 def may_call(caller: Caller, access: Access) -> bool:
-    """Return whether the caller may call a route; check_permitted() decides, as it does when the route is called."""
+    """Return whether the caller may call a route; _check_permitted() decides, as it does when the route is called."""
     try:
         if access.needs_credential:
-            check_permitted(caller, access)
+            _check_permitted(caller, access)
     except ApiError:
         return False
     return True
@@ -158,7 +158,7 @@ def guard() -> Response | None:
         if access.needs_credential:
             context.caller = caller = authenticate(asked.environ)
             context.tenant = caller.tenant
-            admit(caller, access)
+            _admit(caller, access)
             if caller.has_faults and asked.url_rule.rule.startswith("/api/"):
                 current_app.inject_fault(caller)  # type: ignore[attr-defined]
         elif access.permission == "demo":
@@ -172,15 +172,13 @@ def guard() -> Response | None:
     return None
 
 
-def describe_rule(rule: Rule, view: View) -> str:
-    """Return how a message names a route: its methods and path, and where its view is."""
+def _describe_rule(rule: Rule, view: View) -> str:
     code = inspect.unwrap(view).__code__
     methods = "/".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
     return f"{methods} {rule.rule} ({code.co_filename}:{code.co_firstlineno})"
 
 
-def declaration_problems(app: Flask, rule: Rule, view: View, kinds: Collection[str]) -> Iterator[str]:
-    """Yield what is wrong with what a view declares."""
+def _declaration_problems(app: Flask, rule: Rule, view: View, kinds: Collection[str]) -> Iterator[str]:
     access: Access | None = getattr(view, "access", None)
     if access is None:
         yield "does not declare who may call it: add @requires, @session_only or @public"
@@ -209,7 +207,7 @@ def bind_access(app: Flask, kinds: Collection[str]) -> None:
     """
     for rule in app.url_map.iter_rules():
         view: Any = app.view_functions[rule.endpoint]
-        for problem in declaration_problems(app, rule, view, kinds):
-            raise StartError(f"{describe_rule(rule, view)} {problem}")
+        for problem in _declaration_problems(app, rule, view, kinds):
+            raise StartError(f"{_describe_rule(rule, view)} {problem}")
         rule.access = view.access  # type: ignore[attr-defined]
         rule.query_names = None if view.access.missing else query_names(view)  # type: ignore[attr-defined]

@@ -79,7 +79,7 @@ class Service(Flask):
     request_class = ApiRequest
     response_class = ReadyResponse
     session_interface = NoCookies()
-    record: Callable[[ApiRequest, Response, dict[str, Any]], None]  # called with each answer, and with what is in `g`
+    record: Callable[[ApiRequest, ReadyResponse, dict[str, Any]], None]  # called with each answer, and with what is in `g`
     inject_fault: Callable[[Caller], None]  # called when a caller that has faults may call a route; it may raise ApiError
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
@@ -113,7 +113,7 @@ class Service(Flask):
             headers.add(HEADER, ignored)
         if self.config["REQUEST_LOG"]:
             log_request(asked, response.status_code, known)
-        self.record(asked, response, known)
+        self.record(asked, response, known)  # type: ignore[arg-type]  # all responses are of response_class
         return response
 
     def log_exception(self, exc_info: Any) -> None:

@@ -14,13 +14,12 @@ Expectation = Callable[[str, bytes], str | None]  # of a header, and of the body
 DIGESTS = {"md5": "md5", "sha": "sha1", "sha-256": "sha256", "sha-512": "sha512"}  # RFC 3230 and 9530, by Python's names
 
 
-def one_of(expected: str, *values: str) -> Expectation:
+def _one_of(expected: str, *values: str) -> Expectation:
     """Return the expectation of a header whose values, with commas between them, say nothing but what is so anyway."""
     return lambda value, _: None if all(one.strip().lower() in values for one in value.split(",")) else expected
 
 
-def has_digest(algorithm: str, text: str, data: bytes) -> bool:
-    """Return whether this is the body's digest, in Base64."""
+def _has_digest(algorithm: str, text: str, data: bytes) -> bool:
     try:
         digest = base64.b64decode(text.strip().strip(":"), validate=True)
     except (binascii.Error, ValueError):
@@ -28,36 +27,33 @@ def has_digest(algorithm: str, text: str, data: bytes) -> bool:
     return digest == hashlib.new(DIGESTS[algorithm], data, usedforsecurity=False).digest()
 
 
-def md5_problem(value: str, data: bytes) -> str | None:
-    """Say what is expected in place of a digest that is not the body's, or None."""
-    return None if has_digest("md5", value, data) else "the MD5 of the body, in Base64"
+def _md5_problem(value: str, data: bytes) -> str | None:
+    return None if _has_digest("md5", value, data) else "the MD5 of the body, in Base64"
 
 
-def digest_problem(value: str, data: bytes) -> str | None:
-    """Say what is expected in place of digests by algorithm that are not the body's, or None."""
+def _digest_problem(value: str, data: bytes) -> str | None:
     digests = [digest.strip().partition("=") for digest in value.split(",")]
     known = {name.lower(): digest for name, _, digest in digests if name.lower() in DIGESTS}
-    if known and all(has_digest(name, digest, data) for name, digest in known.items()):
+    if known and all(_has_digest(name, digest, data) for name, digest in known.items()):
         return None
     return "digests of the body, in Base64, by md5, sha, sha-256 or sha-512"
 
 
 HEADERS: dict[str, tuple[int, Expectation]] = {  # with what status a request is refused that does not meet the expectation
-    "Content-Encoding": (415, one_of("the body as it is, not compressed", "", "identity")),
-    "Transfer-Encoding": (415, one_of("no other than chunked", "", "chunked", "identity")),
-    "Content-Transfer-Encoding": (415, one_of("the body as it is", "", "7bit", "8bit", "binary")),
-    "Content-Range": (400, one_of("none, because a body is always whole", "")),
-    "Expect": (400, one_of("no other than 100-continue", "", "100-continue")),
-    "Content-MD5": (400, md5_problem),
-    "Digest": (400, digest_problem),
-    "Content-Digest": (400, digest_problem),
-    "Repr-Digest": (400, digest_problem),
+    "Content-Encoding": (415, _one_of("the body as it is, not compressed", "", "identity")),
+    "Transfer-Encoding": (415, _one_of("no other than chunked", "", "chunked", "identity")),
+    "Content-Transfer-Encoding": (415, _one_of("the body as it is", "", "7bit", "8bit", "binary")),
+    "Content-Range": (400, _one_of("none, because a body is always whole", "")),
+    "Expect": (400, _one_of("no other than 100-continue", "", "100-continue")),
+    "Content-MD5": (400, _md5_problem),
+    "Digest": (400, _digest_problem),
+    "Content-Digest": (400, _digest_problem),
+    "Repr-Digest": (400, _digest_problem),
 }
 VARIABLES = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS}  # of WSGI
 
 
-def check_content_type(asked: Any, data: bytes) -> None:
-    """Raise ApiError 415 unless the body is said to be JSON in UTF-8."""
+def _check_content_type(asked: Any, data: bytes) -> None:
     if not asked.is_json and (data or asked.mimetype):
         raise ApiError(415, f"Content-Type: expected application/json, got '{asked.mimetype or 'nothing'}'")
     charset = asked.mimetype_params.get("charset", "utf-8")
@@ -67,7 +63,7 @@ def check_content_type(asked: Any, data: bytes) -> None:
 
 def check_body_headers(asked: Any, data: bytes) -> None:
     """Raise ApiError 400 or 415 for a header that says of the body what is not so, or what cannot be honoured."""
-    check_content_type(asked, data)
+    _check_content_type(asked, data)
     for name, (status, problem_of) in HEADERS.items():
         value = asked.environ.get(VARIABLES[name])
         if value is not None and (expected := problem_of(value, data)):

@@ -31,15 +31,14 @@ def kind_of(text: str) -> str | None:
 def other_kind(text: str, kind: str) -> str | None:
     """Say that what came in place of one kind of credential is the other kind, and where that belongs; None if it is not."""
     found = kind_of(text)
-    return None if found in (None, kind) else f"it looks like {with_place(found)}"
+    return None if found in (None, kind) else f"it looks like {_with_place(found)}"
 
 
-def with_place(kind: str) -> str:
-    """Return a kind of credential and how it is sent."""
+def _with_place(kind: str) -> str:
     return f"{'an' if kind == KEY else 'a'} {kind}, which is sent as {PLACES[kind]}"
 
 
-def authorization_text(value: str) -> str:
+def _authorization_text(value: str) -> str:
     """Return what an Authorization header has in it, that of HTTP Basic decoded."""
     scheme, _, rest = value.partition(" ")
     if scheme.lower() != "basic":
@@ -50,9 +49,8 @@ def authorization_text(value: str) -> str:
         return ""
 
 
-def misplaced_credentials(environ: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield where a request has what looks like a credential, and its kind."""
-    if kind := kind_of(authorization_text(environ.get("HTTP_AUTHORIZATION", ""))):
+def _misplaced_credentials(environ: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if kind := kind_of(_authorization_text(environ.get("HTTP_AUTHORIZATION", ""))):
         yield "Authorization", kind
     for name, usual in HEADERS.items():
         if value := environ.get(f"HTTP_{name.upper().replace('-', '_')}"):
@@ -64,6 +62,6 @@ def misplaced_credentials(environ: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def what_to_send(environ: dict[str, Any]) -> str:
     """Say how a credential is sent, to a caller who sent none where it belongs."""
-    for place, kind in misplaced_credentials(environ):
-        return f"{place} has what looks like {with_place(kind)}"
+    for place, kind in _misplaced_credentials(environ):
+        return f"{place} has what looks like {_with_place(kind)}"
     return f"send {PLACES[KEY]}, or {PLACES[TOKEN]}"

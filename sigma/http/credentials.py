@@ -87,8 +87,7 @@ def diagnose_key(raw_key: str) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def parse_permissions(text: str) -> tuple[str, ...]:
-    """Return the permissions that a key holds; thousands of keys hold the same."""
+def _parse_permissions(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text))
 
 
@@ -105,7 +104,7 @@ def authenticate_key(raw_key: str) -> Caller:
     if row is None:
         raise unauthorized(f"Invalid API key: {diagnose_key(raw_key)}")
     tenant, id, name, permissions, last_used_at, permission_use, is_active, has_faults = row
-    caller = Caller(tenant, id, name, parse_permissions(permissions), last_used_at, permission_use, bool(has_faults))
+    caller = Caller(tenant, id, name, _parse_permissions(permissions), last_used_at, permission_use, bool(has_faults))
     if not is_active:
         g.caller = caller  # for the log: somebody still uses it
         raise unauthorized("Invalid API key: it has been deactivated; send the one that takes its place")
@@ -120,8 +119,7 @@ def jwt_secret() -> str:
 AGAIN = "sign in again, with POST /api/v1/auth/login"
 
 
-def diagnose_token(token: str) -> str:
-    """Return what is wrong with a session token that cannot be read, as far as the token itself tells."""
+def _diagnose_token(token: str) -> str:
     if hint := other_kind(token, TOKEN):
         return hint
     if not JWT.fullmatch(token):
@@ -129,30 +127,28 @@ def diagnose_token(token: str) -> str:
     return f"it was not made here, or is damaged; {AGAIN}"
 
 
-def invalid_token(reason: str) -> ApiError:
-    """Return the 401 for a session token."""
+def _invalid_token(reason: str) -> ApiError:
     return unauthorized(f"Invalid or expired token: {reason}")
 
 
-def decode_token(token: str) -> dict[str, Any]:
-    """Return what a session token claims, after checking its signature and its end. Raises ApiError 401."""
+def _decode_token(token: str) -> dict[str, Any]:
     names = ("userId", "workspaceId", "roleId")
-    # authenticate_token() judges the time of issue, because it knows from when on the user's sessions count.
+    # _authenticate_token() judges the time of issue, because it knows from when on the user's sessions count.
     options: Any = {"require": [*names, "iat", "exp"], "verify_iat": False}
     try:
         claims: dict[str, Any] = jwt.decode(token, jwt_secret(), algorithms=["HS256"], options=options)
     except jwt.ExpiredSignatureError:
-        raise invalid_token(f"it has expired; {AGAIN}") from None
+        raise _invalid_token(f"it has expired; {AGAIN}") from None
     except jwt.InvalidTokenError:
-        raise invalid_token(diagnose_token(token)) from None
+        raise _invalid_token(_diagnose_token(token)) from None
     if not all(isinstance(claims[name], str) and claims[name].isascii() for name in names) or type(claims["iat"]) is not int:
-        raise invalid_token(f"it is not of this service; {AGAIN}")
+        raise _invalid_token(f"it is not of this service; {AGAIN}")
     return claims
 
 
-def authenticate_token(token: str) -> Caller:
+def _authenticate_token(token: str) -> Caller:
     """Return whose session token this is, with the user and role as they are now. Raises ApiError 401."""
-    claims = decode_token(token)
+    claims = _decode_token(token)
     row = fetch_one(
         "SELECT u.id, u.email, u.name, u.role_id, u.sessions_from, r.body FROM users u"
         " JOIN model_objects r ON r.tenant = u.tenant AND r.kind = u.role_kind AND r.id = u.role_id"
@@ -160,12 +156,12 @@ def authenticate_token(token: str) -> Caller:
         *(claims["workspaceId"], claims["userId"]),
     )
     if row is None:
-        raise invalid_token(f"it is not of this service; {AGAIN}")
+        raise _invalid_token(f"it is not of this service; {AGAIN}")
     id, email, name, role_id, sessions_from, role = row
     if claims["iat"] < sessions_from:  # from before a new password, or of another user who had the same ids
-        raise invalid_token(f"its session has ended; {AGAIN}")
+        raise _invalid_token(f"its session has ended; {AGAIN}")
     if claims["iat"] > max(time.time(), sessions_from):
-        raise invalid_token(f"it is not of this service; {AGAIN}")
+        raise _invalid_token(f"it is not of this service; {AGAIN}")
     user = {"id": id, "email": email, "name": name, "roleId": role_id}
     return Caller(claims["workspaceId"], id, name, user=user, role=json.loads(role), sessions_from=sessions_from)
 
@@ -178,7 +174,7 @@ def authenticate(environ: dict[str, Any]) -> Caller:
     scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "bearer":
         raise unauthorized(f"Missing authentication: {what_to_send(environ)}")
-    return authenticate_token(token.strip())
+    return _authenticate_token(token.strip())
 
 
 def act_as(tenant: str, user_id: str) -> None:

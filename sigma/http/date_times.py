@@ -22,13 +22,13 @@ class Instant(NamedTuple):
     second: str  # two digits, with the fraction but without zeros at its end
 
 
-def day_number(year: int, month: int, day: int) -> int:
+def _day_number(year: int, month: int, day: int) -> int:
     """Return the number of a day, counted from the beginning of the year 0. Raises ValueError for no day of the calendar."""
     cycle, year = divmod(year, 400)
     return date(400 + year, month, day).toordinal() - YEAR_400 + cycle * DAYS_OF_400_YEARS
 
 
-def may_have_leap_second(minute: int) -> bool:
+def _may_have_leap_second(minute: int) -> bool:
     """Return whether a minute may have a 61st second: the last of June or December, as all that had one so far."""
     tomorrow, first_minute = divmod(minute + 1, MINUTES_OF_A_DAY)
     day = date.fromordinal(YEAR_400 + tomorrow % DAYS_OF_400_YEARS)
@@ -42,11 +42,11 @@ def read_instant(text: str) -> Instant | None:
         return None
     year, month, day, hour, minute, second, fraction, sign, hours_ahead, minutes_ahead = match.groups(default="0")
     try:
-        minutes = day_number(int(year), int(month), int(day)) * MINUTES_OF_A_DAY + 60 * int(hour) + int(minute)
+        minutes = _day_number(int(year), int(month), int(day)) * MINUTES_OF_A_DAY + 60 * int(hour) + int(minute)
     except ValueError:
         return None
     ahead = 60 * int(hours_ahead) + int(minutes_ahead)
     minutes += ahead if sign == "-" else -ahead
-    if second == "60" and not may_have_leap_second(minutes):
+    if second == "60" and not _may_have_leap_second(minutes):
         return None
     return Instant(minutes, f"{int(second):02}.{fraction}".rstrip("0").rstrip("."))

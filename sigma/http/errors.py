@@ -91,8 +91,7 @@ def conflict_message(error: Exception, body: dict[str, Any]) -> str:
     return f"{field}: {format_value(body.get(field))} is already taken"
 
 
-def is_damage(error: Exception) -> bool:
-    """Return whether an error says that what was read from the database is not what was written to it."""
+def _is_damage(error: Exception) -> bool:
     name = getattr(error, "sqlite_errorname", "")
     return not name or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or str(error) == "malformed JSON"
 
@@ -106,7 +105,7 @@ def translate_database_error(error: sqlite3.Error | JSONDecodeError) -> ApiError
         return not_found_error("workspace", g.tenant)  # removed since the caller was let in
     if not isinstance(error, sqlite3.OperationalError | JSONDecodeError) and type(error) is not sqlite3.DatabaseError:
         raise error
-    if is_damage(error):
+    if _is_damage(error):
         close_db()  # its connection would remember the damage when the file has been mended
     elif name == "SQLITE_ERROR":
         raise error

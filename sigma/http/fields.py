@@ -175,22 +175,21 @@ def aliases_field(description: str) -> Items:
     return Items(fields.String(), description, load_default=list, validate=unique_items())
 
 
-def field_references(field: Any, value: Any, path: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the path, kind and id of every Reference in one field's value."""
+def _field_references(field: Any, value: Any, path: str) -> Iterator[tuple[str, str, str]]:
     if isinstance(field, Reference):
         yield path, field.kind, value
     elif isinstance(field, fields.Nested):
         yield from references(field.schema, value, f"{path}.")
     elif isinstance(field, fields.List):
         for index, item in enumerate(value):
-            yield from field_references(field.inner, item, f"{path}[{index}]")
+            yield from _field_references(field.inner, item, f"{path}[{index}]")
 
 
 def references(schema: ma.Schema, body: dict[str, Any], path: str = "") -> Iterator[tuple[str, str, str]]:
     """Yield the path, kind and id of every Reference in a body."""
     for name, field in schema.fields.items():
         if name in body:
-            yield from field_references(field, body[name], path + name)
+            yield from _field_references(field, body[name], path + name)
 
 
 def reference_kinds(schema: ma.Schema) -> set[str]:

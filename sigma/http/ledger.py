@@ -25,14 +25,13 @@ COUNT_REFUSAL = (
 
 
 @functools.lru_cache(maxsize=1024)
-def parse_use(text: str) -> dict[str, str]:
-    """Return when a key last used each permission; for a key in constant use, thousands of requests ask for the same."""
+def _parse_use(text: str) -> dict[str, str]:
     use: dict[str, str] = json.loads(text)
     return use
 
 
 @contextmanager
-def failure_logged(caller: Caller) -> Iterator[None]:
+def _failure_logged(caller: Caller) -> Iterator[None]:
     """Let the block write to a key's ledger; that it cannot is logged, and is no reason to refuse a request."""
     try:
         yield
@@ -47,10 +46,10 @@ def touch_key(caller: Caller, permission: str) -> None:
     """
     stale = utc_now(seconds_ago=1)
     is_held = permission in caller.permissions  # not so where any key will do
-    if (parse_use(caller.permission_use).get(permission, "") if is_held else caller.last_used_at) >= stale:
+    if (_parse_use(caller.permission_use).get(permission, "") if is_held else caller.last_used_at) >= stale:
         return
     now, path, whose = utc_now(), f'$."{permission}"', (caller.tenant, caller.id)
-    with failure_logged(caller):
+    with _failure_logged(caller):
         execute("PRAGMA busy_timeout = 250")
         try:
             if is_held:
@@ -70,7 +69,7 @@ def record_refusal(caller: Caller, permission: str) -> None:
     """
     now, path = utc_now(), f'$."{permission}"'
     is_first = caller.last_used_at[:19] < now[:19]
-    with failure_logged(caller):
+    with _failure_logged(caller):
         execute(f"PRAGMA synchronous = {'FULL' if is_first else 'NORMAL'}")
         try:
             execute(COUNT_REFUSAL, now, path, f"{path}.count", f"{path}.lastAt", now, caller.tenant, caller.id)

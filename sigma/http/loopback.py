@@ -17,7 +17,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def is_our_host(host: str) -> bool:
+def _is_our_host(host: str) -> bool:
     """Return whether a Host header has a name that only this machine's own programs use, or that a setting allows."""
     name = re.sub(r":[0-9]{1,5}\Z", "", host.lower())
     if name in ("localhost", "[::1]", *current_app.config["STANDIN_HOSTS"]):
@@ -37,7 +37,7 @@ def require_local_caller() -> None:
     if not current_app.config["STANDIN_HOSTS"] and (forwarded or not is_loopback(request.remote_addr or "")):
         raise ApiError(403, "This is for programs on this machine; SIGMA_STANDIN_HOSTS opens it to others")
     host, origin = request.environ.get("HTTP_HOST", ""), request.headers.get("Origin")
-    if not is_our_host(host):
+    if not _is_our_host(host):
         raise ApiError(
             403, f"Host: expected localhost, a loopback address or a name in SIGMA_STANDIN_HOSTS, got {format_value(host)}"
         )

@@ -41,11 +41,30 @@ def canonical_json(value: Any) -> str:
     return to_json(json.loads(to_json(value), parse_float=_shared_number), sort_keys=True)
 
 
+def _is_same_scalar(one: Any, other: Any) -> bool:
+    kinds = type(one), type(other)
+    if float in kinds and kinds[0] in (int, float) and kinds[1] in (int, float):
+        return exact(one) == exact(other)
+    return kinds[0] is kinds[1] and bool(one == other)
+
+
 def is_same(one: Any, other: Any) -> bool:
-    """Return whether two values are equal, however their numbers are written and their members ordered; 1 is no true."""
-    if isinstance(one, str) or isinstance(other, str):
-        return type(one) is type(other) and one == other
-    return to_json(one) == to_json(other) or canonical_json(one) == canonical_json(other)
+    """Return whether two values are equal, however their numbers are written and their members ordered; 1 is no true.
+
+    It ends at the first difference: a small value is told from a large one at once.
+    """
+    pending = [(one, other)]
+    while pending:
+        left, right = pending.pop()
+        if left is right:
+            continue
+        if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+            pending.extend(zip(left, right, strict=True))
+        elif isinstance(left, dict) and isinstance(right, dict) and left.keys() == right.keys():
+            pending.extend((left[name], right[name]) for name in left)
+        elif isinstance(left, list | dict) or not _is_same_scalar(left, right):
+            return False
+    return True
 
 
 MAX_DEPTH = 500  # SQLite follows 1,000 levels, Python fewer or more, depending on its release

@@ -99,8 +99,7 @@ def key_summary(row: tuple[Any, ...]) -> dict[str, Any]:
     return key
 
 
-def dump_key(body: ApiKeyBody, key: dict[str, Any]) -> dict[str, Any]:
-    """Return those members of a key that a body has, in its order."""
+def _dump_key(body: ApiKeyBody, key: dict[str, Any]) -> dict[str, Any]:
     return {name: key[name] for name in body.fields if name in key}
 
 
@@ -119,7 +118,7 @@ def insert_api_key(key: dict[str, Any]) -> dict[str, Any]:
         f" RETURNING {KEY_COLUMNS}"
     )
     row = fetch_one(sql, g.tenant, random_id("apikey"), key["name"], hash_key(raw_key), to_json(permissions), utc_now())
-    return dump_key(CreatedApiKeyBody(), {**key_summary(row), "rawKey": raw_key})
+    return _dump_key(CreatedApiKeyBody(), {**key_summary(row), "rawKey": raw_key})
 
 
 def deactivate_stored_key(id: str) -> dict[str, Any]:
@@ -130,7 +129,7 @@ def deactivate_stored_key(id: str) -> dict[str, Any]:
     )
     with transaction():  # RETURNING alone commits only when its rows are read to the end
         row = fetch_one(sql, utc_now(), g.tenant, id)
-    return dump_key(DeactivatedApiKeyBody(), key_summary(get_or_404(row, "api-key", id)))
+    return _dump_key(DeactivatedApiKeyBody(), key_summary(get_or_404(row, "api-key", id)))
 
 
 def delete_stored_key(id: str) -> dict[str, bool]:

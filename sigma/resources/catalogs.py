@@ -41,7 +41,7 @@ class CategoryNodeBody(CategoryBody):
     children = Items(fields.Nested("CategoryNodeBody"), "The categories right below", required=True, example=[])
 
 
-def nest_categories(categories: Iterable[tuple[str, str | None, str]]) -> str:
+def _nest_categories(categories: Iterable[tuple[str, str | None, str]]) -> str:
     """Return the text of a tree of categories, of each of which this is the id, the parent and the text, last ones first."""
     below: dict[str | None, list[tuple[str, str]]] = {}
     for category, parent, body in categories:
@@ -72,4 +72,4 @@ def get_catalog_tree(id: str) -> Response:
     with snapshot():
         fetch_object_text("catalog", id)
         categories = execute(sql, g.tenant, id).fetchall()
-    return json_response(nest_categories(categories))
+    return json_response(_nest_categories(categories))

@@ -63,7 +63,7 @@ class Category(NamedTuple):
     total: int  # of the records in it
 
 
-def fetch_category(id: str) -> Category:
+def _fetch_category(id: str) -> Category:
     """Return a category. Raises ApiError 404, also for one in a catalog that the caller's role does not show."""
     row = fetch_one("SELECT catalog_id, body, total FROM categories WHERE tenant = ? AND id = ?", g.tenant, id)
     if row is None or row[0] in hidden_catalogs():
@@ -71,8 +71,7 @@ def fetch_category(id: str) -> Category:
     return Category(*row)
 
 
-def make_category_text(body: dict[str, Any], id: str, catalog_id: str) -> str:
-    """Return the text of a category to be stored. Raises ApiError 400 for a parent that is not in the catalog."""
+def _make_category_text(body: dict[str, Any], id: str, catalog_id: str) -> str:
     if body.get("catalogId", catalog_id) != catalog_id:
         raise ApiError(400, f"catalogId: expected '{catalog_id}', got {format_value(body['catalogId'])}")
     parent, sql = body["parentId"], "SELECT 1 FROM categories WHERE tenant = ? AND catalog_id = ? AND id = ?"
@@ -84,7 +83,7 @@ def make_category_text(body: dict[str, Any], id: str, catalog_id: str) -> str:
 def insert_category(body: dict[str, Any], catalog_id: str) -> str:
     """Store a new category and return its text. Raises ApiError 400, 404 or 409."""
     fetch_object_text("catalog", catalog_id)
-    stored = make_category_text(body, body.get("id") or random_id("cat"), catalog_id)
+    stored = _make_category_text(body, body.get("id") or random_id("cat"), catalog_id)
     execute("INSERT INTO categories (tenant, body) VALUES (?, ?)", g.tenant, stored)
     return stored
 
@@ -105,7 +104,7 @@ def create_category(body: dict[str, Any], id: str) -> Response:
 @blueprint.ready_response(200, CategoryBody)
 def get_category(id: str) -> Response:
     """Get one category."""
-    return json_response(fetch_category(id).text)
+    return json_response(_fetch_category(id).text)
 
 
 @blueprint.put("/categories/<id>")
@@ -116,7 +115,7 @@ def replace_category(body: dict[str, Any], id: str) -> Response:
     """Replace a category as a whole; another parentId moves it, with all below it."""
     body = check_path_id(body, id)
     with transaction():
-        stored = make_category_text(body, id, fetch_category(id).catalog_id)
+        stored = _make_category_text(body, id, _fetch_category(id).catalog_id)
         is_below = f"{CATEGORY_SUBTREE} SELECT 1 FROM below WHERE id = ?"  # noqa: S608 (constants only)
         if fetch_one(is_below, id, g.tenant, body["parentId"]):
             raise ApiError(
@@ -132,7 +131,7 @@ def replace_category(body: dict[str, Any], id: str) -> Response:
 def delete_category(id: str) -> None:
     """Delete a category with all below it; the records in them stay."""
     with transaction():
-        fetch_category(id)
+        _fetch_category(id)
         sql = f"{CATEGORY_SUBTREE} DELETE FROM categories WHERE tenant = ? AND id IN (SELECT id FROM below)"  # noqa: S608
         execute(sql, id, g.tenant, g.tenant)
 
@@ -150,12 +149,11 @@ def list_category_records(id: str) -> Response:
         " JOIN entities e ON e.tenant = a.tenant AND e.id = a.record_id ORDER BY a.seq"
     )
     with snapshot():
-        total = fetch_category(id).total
+        total = _fetch_category(id).total
         return entity_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
 
 
-def require_named_record(body: dict[str, Any]) -> None:
-    """Raise ApiError 400 unless the workspace has the record that a body names."""
+def _require_named_record(body: dict[str, Any]) -> None:
     if not record_exists(body["entityId"]):
         raise ApiError(400, f"entityId: record {format_value(body['entityId'])} does not exist")
 
@@ -173,8 +171,8 @@ def insert_assignment(category_id: str, record_id: str) -> None:
 def assign_record(body: dict[str, Any], id: str) -> None:
     """Put a record into a category; doing it again changes nothing."""
     with transaction():
-        require_assignable(fetch_category(id).catalog_id)
-        require_named_record(body)
+        require_assignable(_fetch_category(id).catalog_id)
+        _require_named_record(body)
         insert_assignment(id, body["entityId"])
 
 
@@ -185,8 +183,8 @@ def assign_record(body: dict[str, Any], id: str) -> None:
 def unassign_record(body: dict[str, Any], id: str) -> None:
     """Take a record out of a category; doing it again changes nothing."""
     with transaction():
-        require_assignable(fetch_category(id).catalog_id)
-        require_named_record(body)
+        require_assignable(_fetch_category(id).catalog_id)
+        _require_named_record(body)
         sql = "DELETE FROM category_assignments WHERE tenant = ? AND category_id = ? AND record_id = ?"
         execute(sql, g.tenant, id, body["entityId"])
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import marshmallow as ma
@@ -14,8 +15,8 @@ from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Flag, Items, Reference, id_field, references, string_field, unique_items
 from sigma.http.responses import json_response
-from sigma.http.strict_json import to_json
-from sigma.resources.model import ModelBody, add_model_routes, load_object, require_existing
+from sigma.http.strict_json import format_value, to_json
+from sigma.resources.model import ModelBody, add_model_routes, exists, load_object, require_existing
 
 blueprint = ApiBlueprint("Dimensions", "What values differ by, such as language or market.")
 
@@ -61,6 +62,24 @@ add_model_routes(
     update=requires("update-model", "canManageDimensions"),
     delete=requires("delete-model", "canManageDimensions"),
 )
+
+
+def find_segments(id: str) -> list[str] | None:
+    """Return the ids of a dimension's segments, or None if there is no such dimension."""
+    if not exists("dimension", id):
+        return None
+    return [segment["id"] for segment in load_object("dimension", id)["segments"]]
+
+
+def unknown_segments(
+    scope: Mapping[str, Any], path: str, segments_of: Callable[[str], list[str] | None] = find_segments
+) -> Iterator[str]:
+    """Yield what a scope names that is not there, by the path of the scope."""
+    for dimension, segment in scope.items():
+        if (segments := segments_of(dimension)) is None:
+            yield f"{path}: dimension {format_value(dimension)} does not exist"
+        elif segment not in segments:
+            yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {format_value(segment)}"
 
 
 class ScopeMatrixBody(Body):

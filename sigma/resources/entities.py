@@ -58,8 +58,7 @@ def find_schema(id: str) -> str | None:
     return row and row[0]
 
 
-def visible_texts(bodies: Iterable[tuple[bytes]]) -> Iterable[tuple[bytes]]:
-    """Return rows of one record's or variant's text each, without the values that the caller's role hides."""
+def _visible_texts(bodies: Iterable[tuple[bytes]]) -> Iterable[tuple[bytes]]:
     return _reduced_texts(bodies) if hides_attributes() else bodies
 
 
@@ -73,19 +72,19 @@ def _reduced_texts(bodies: Iterable[tuple[bytes]]) -> Iterator[tuple[bytes]]:
 def entity_response(text: str, status: int = 200) -> Response:
     """Return a response with a record or variant, of which this is the stored text."""
     if hides_attributes():
-        ((body,),) = visible_texts([(text.encode(),)])
+        ((body,),) = _visible_texts([(text.encode(),)])
         return json_response(body, status)
     return json_response(text, status)
 
 
 def entity_list(bodies: Iterable[tuple[bytes]]) -> Response:
     """Return a response with records or variants, of which these are rows of one stored text each, as an array."""
-    return json_list(visible_texts(bodies))
+    return json_list(_visible_texts(bodies))
 
 
 def entity_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> Response:
     """Return a response with records or variants, of which these are rows of one stored text each, as a page of a list."""
-    return json_page(visible_texts(bodies), total, offset, limit)
+    return json_page(_visible_texts(bodies), total, offset, limit)
 
 
 def list_entities(is_variant: int) -> Response:

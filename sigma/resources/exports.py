@@ -1,8 +1,9 @@
 """Export: the records as the rows of a table, in JSON or CSV, sent in parts."""
 
 import csv
+import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from sqlite3 import Cursor
 from typing import Any, NamedTuple
@@ -16,10 +17,11 @@ from sigma.http.errors import ApiError, raise_for_problems
 from sigma.http.paging import query_parameter
 from sigma.http.strict_json import format_value, parse_json, to_json
 from sigma.resources.cells import Cells, cells_of
-from sigma.resources.import_rows import ID
-from sigma.resources.imports import blueprint
+from sigma.resources.dimensions import unknown_segments
 from sigma.resources.role_limits import caller_levels, hidden_catalogs
 from sigma.resources.rules import AttributeRules, schema_rules
+from sigma.resources.transfer import ID, blueprint
+from sigma.resources.values import ScopeKey
 
 CONTENT_TYPES = {"json": "application/json", "csv": "text/csv; charset=utf-8"}  # by format
 
@@ -27,8 +29,8 @@ CONTENT_TYPES = {"json": "application/json", "csv": "text/csv; charset=utf-8"}  
 # the worker ends when the next one is not taken within ten seconds: 100 kB a second or a little more are enough.
 PART_SIZE = 1024 * 1024
 
-# What ends an export that fails after its first part. The server would end it as if it were whole; with a quotation mark
-# that nothing closes it is neither JSON nor CSV, so that nobody takes the part for the whole.
+# What ends an export that fails after its first part: the server ends it as if it were whole, whatever is raised. With a
+# quotation mark that nothing closes it is no JSON, and no CSV to a strict reader; to others it is a last row with one cell.
 FAILED = b'"The export failed here; the log of the service says why'
 
 
@@ -47,16 +49,16 @@ class Column(NamedTuple):
     """The column of one attribute."""
 
     cells: Cells
-    scopes: list[dict[str, str]]  # that are looked at, in this order
+    rank: Callable[[ScopeKey], tuple[Any, ...] | None]  # of a value's scope: the least is shown, None never
 
     def pick(self, values: dict[str, Any]) -> Any:
         """Return the one of a record's values that the column shows, or None."""
-        entries = values.get(self.cells.rules.alias, ())
-        for scope in self.scopes:
-            for entry in entries:
-                if entry["scope"] == scope:
-                    return entry["value"]
-        return None
+        shown, least = None, None
+        for entry in values.get(self.cells.rules.alias, ()):
+            rank = self.rank(tuple(entry["scope"].items()))
+            if rank is not None and (least is None or rank < least):
+                shown, least = entry["value"], rank
+        return shown
 
 
 class Export(NamedTuple):
@@ -114,16 +116,7 @@ class Export(NamedTuple):
         return line
 
 
-def scope_problems(scope: dict[str, Any], dimensions: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what a scope names that is not there."""
-    for id, segment in scope.items():
-        if id not in dimensions:
-            yield f"scope: dimension {format_value(id)} does not exist"
-        elif segment not in [known["id"] for known in dimensions[id]["segments"]]:
-            yield f"scope.{id}: expected the id of a segment of '{id}', got {format_value(segment)}"
-
-
-def read_scope(text: str, dimensions: Mapping[str, Any]) -> dict[str, str]:
+def read_scope(text: str) -> dict[str, str]:
     """Return the scope of a query string. Raises ApiError 400."""
     try:
         scope = parse_json(text.encode())
@@ -131,25 +124,42 @@ def read_scope(text: str, dimensions: Mapping[str, Any]) -> dict[str, str]:
         raise ApiError(400, f"scope: {error}") from None
     if not isinstance(scope, dict):
         raise ApiError(400, f"scope: expected a JSON object of segment ids by dimension id, got {format_value(scope)}")
-    raise_for_problems(scope_problems(scope, dimensions))
+    raise_for_problems(unknown_segments(scope, "scope"))
     return scope
 
 
-def shown_scopes(ids: Iterable[str], scope: dict[str, str], defaults: dict[str, str]) -> list[dict[str, str]]:
-    """Return the scopes in which the value to be shown is looked for, of an attribute with these dimensions.
+def scope_rank(
+    dimensions: Iterable[str], asked: dict[str, str], defaults: dict[str, str]
+) -> Callable[[ScopeKey], tuple[Any, ...] | None]:
+    """Return what ranks the scopes of an attribute's values, the one to be shown least; None for one that is never shown.
 
-    That is the scope asked for, as far as the attribute has its dimensions, alone and with the default segments of its
-    other ones; then the default segments; then everywhere.
+    First comes the scope asked for, as far as the attribute has its dimensions, then that with the default segments of the
+    other dimensions, then what names fewer of these, more asked ones before fewer. Then come the default segments, of all
+    dimensions and of fewer, and last the scope that counts everywhere.
     """
-    default = {id: defaults[id] for id in ids}
-    asked = {id: scope[id] for id in default if id in scope}
-    return ([asked, {**default, **asked}] if asked else []) + [default, {}]
+    default = {id: defaults[id] for id in dimensions}
+
+    @functools.lru_cache(maxsize=1024)
+    def rank(scope: ScopeKey) -> tuple[Any, ...] | None:
+        named = [id for id, segment in scope if asked.get(id) == segment]
+        rest = [id for id, _ in scope if id not in named]
+        is_default = all(default.get(id) == segment for id, segment in scope)
+        if named and all(id not in asked and default.get(id) == segment for id, segment in scope if id in rest):
+            order = -len(named), bool(rest), -len(rest)
+        elif is_default:
+            order = 0, False, -len(scope)
+        else:
+            return None
+        ids = dict(scope)
+        return (*order, [id not in ids for id in default])
+
+    return rank
 
 
-def fetch_dimensions() -> dict[str, dict[str, Any]]:
-    """Return the workspace's dimensions by id."""
-    texts = execute("SELECT body FROM model_objects WHERE tenant = ? AND kind = 'dimension'", g.tenant)
-    return {dimension["id"]: dimension for dimension in (json.loads(text) for (text,) in texts)}
+def fetch_default_segments() -> dict[str, str]:
+    """Return the default segment of each of the workspace's dimensions."""
+    sql = "SELECT id, json_extract(body, '$.defaultSegmentId') FROM model_objects WHERE tenant = ? AND kind = 'dimension'"
+    return dict(execute(sql, g.tenant).fetchall())
 
 
 def fetch_attributes(schema_id: str | None) -> dict[str, dict[str, AttributeRules]]:
@@ -165,12 +175,10 @@ def read_export(query: Mapping[str, str]) -> Export:
     format = query.get("format", "json")
     if format not in CONTENT_TYPES:
         raise ApiError(400, f"format: expected json or csv, got {format_value(format)}")
-    dimensions = fetch_dimensions()
-    scope = read_scope(query["scope"], dimensions) if "scope" in query else {}
-    defaults = {id: dimension["defaultSegmentId"] for id, dimension in dimensions.items()}
+    scope, defaults = read_scope(query["scope"]) if "scope" in query else {}, fetch_default_segments()
     schemas = fetch_attributes(query.get("schemaId"))
     columns = {
-        alias: Column(cells_of(rules), shown_scopes(rules.dimensions, scope, defaults))
+        alias: Column(cells_of(rules), scope_rank(rules.dimensions, scope, defaults))
         for attributes in schemas.values()
         for alias, rules in attributes.items()
     }
@@ -218,7 +226,10 @@ def send_parts(app: Flask, asked: Any, export: Export, part: bytes, last: int | 
     content_type="text/csv",
 )
 def export_records() -> Response:
-    """Export records as rows with one value for each attribute: the scope's, else the default segments', else the general."""
+    """Export records as rows with one value for each attribute: the scope's, else the default segments', else the general.
+
+    It is sent in parts. One that fails on the way ends with a line that says so, and is not valid JSON or strict CSV.
+    """
     with snapshot():
         export = read_export(request.args)
         part, last = export.part(0)

@@ -1,46 +1,47 @@
 """The rows of an import: what each would store, and what is wrong with it."""
 
-from collections.abc import Iterator
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sigma.http.errors import ApiError
+from sigma.http.errors import MAX_BODY, ApiError
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value
-from sigma.resources.cells import Cells, cells_of
+from sigma.resources.cells import cells_of
 from sigma.resources.entities import Entity, load_record
 from sigma.resources.history import value_changes
 from sigma.resources.records import full_message, places_left, store_record
 from sigma.resources.rules import SchemaRules
+from sigma.resources.transfer import ID
 from sigma.resources.unique_values import claims, find_holder, name_holder
 from sigma.resources.value_checks import begin_row, expectation
 from sigma.resources.writes import locked_attributes, save_changes
 
-ID = "_id"  # what a column of record ids is mapped to
+# Characters of stored records that the rows of one import may name, each as often as it is named: the worst of them cost
+# seconds, and a body full of ids whose records have five thousand characters is within that.
+MAX_READ = 128 * MAX_BODY
 
 
-class Holder(NamedTuple):
-    """Who has a unique value."""
+class Owner(NamedTuple):
+    """The record or variant that has a unique value."""
 
     id: str
     name: str  # that messages have
 
 
-class Row:
-    """A row, and what it would store as far as that has been found out."""
+class Row(NamedTuple):
+    """A row as it was read: what it would do with a record, and the cells that could not be read."""
 
-    def __init__(self, number: int, cells: dict[str, Any], id_column: str | None):
-        self.number, self.cells = number, cells
-        self.record_id: Any = cells.get(id_column) if id_column is not None else None
-        self.creates = self.record_id is None or self.record_id == ""
-        self.record: Entity | None = None  # the one that it updates
-        self.values: dict[str, Any] = {}  # scoped values by alias, of the attributes that it changes
-        self.changes: list[dict[str, Any]] = []
-        self.problems: list[str] = []
-
-    @property
-    def stored(self) -> dict[str, Any]:
-        """The values that the record has so far."""
-        return self.record.body["values"] if self.record else {}
+    number: int
+    cells: dict[str, Any]  # by column
+    creates: bool
+    record_id: Any
+    faults: dict[str, str]  # by alias
+    values: dict[str, Any]  # scoped values by alias, of the attributes that it changes
+    changes: list[dict[str, Any]]
+    record: Entity | None = None  # the one that it updates, as the rows before leave it
+    problems: Sequence[str] = ()
 
 
 def value_everywhere(entries: list[dict[str, Any]]) -> Any:
@@ -56,128 +57,150 @@ def with_value_everywhere(entries: list[dict[str, Any]], value: Any) -> list[dic
     return [new if entry["scope"] == {} else entry for entry in entries]
 
 
+def digest(alias: str, claim: tuple[str, str]) -> bytes:
+    """Return what stands for a unique value of an attribute, however long that is."""
+    return hashlib.sha256("\0".join((alias, *claim)).encode()).digest()
+
+
 class Batch:
     """The rows of one import, each judged as if the good ones before it were stored.
 
     That is so whether they are or not: a preview says what the import would, writes nothing and keeps nobody from writing.
+    What is kept from row to row is bounded by the body, whatever the records hold.
     """
 
-    def __init__(self, rules: SchemaRules, mapping: dict[str, str]):
-        self.rules = rules
+    def __init__(self, rules: SchemaRules, mapping: dict[str, str], stores: bool):
+        self.rules, self.stores = rules, stores
         self.columns = {alias: column for column, alias in mapping.items()}
-        self.cells = {alias: cells_of(rules.attributes[alias]) for alias in self.columns if alias != ID}
-        self.places = places_left()
-        self.records: dict[str, Entity] = {}  # by id, those that rows have changed
-        self.holders: dict[tuple[str, ...], Holder | None] = {}  # by alias, scope and key, where rows have changed them
+        mapped = {alias: attribute for alias, attribute in rules.attributes.items() if alias in self.columns}
+        self.cells = {self.columns[alias]: cells_of(attribute) for alias, attribute in mapped.items()}  # by column
+        self.order = {column: place for place, column in enumerate(self.cells)}
+        required = [alias for alias, attribute in rules.attributes.items() if attribute.is_required]
+        self.required = [alias for alias in required if alias in mapped]
+        self.unmapped = [alias for alias in required if alias not in mapped]
+        self.places, self.read = places_left(), 0
+        self.given: dict[str, dict[str, Any]] = {}  # by id and alias, the values that good rows of a preview have changed
+        self.owners: dict[bytes, Owner | None] = {}  # of the unique values that good rows have brought or taken
 
     def judge(self, number: int, cells: dict[str, Any], most: int) -> Row:
         """Return a row with what it would store, and with at most so many of its problems."""
         begin_row()
-        row = Row(number, cells, self.columns.get(ID))
-        for problem in self.row_problems(row):
-            row.problems.append(problem)
-            if len(row.problems) == most:
-                break
-        return row
+        row = self.read_row(number, cells)
+        problems = list(itertools.islice(self.problems_of(row), most))
+        if row.creates and not problems and self.places <= 0:
+            problems = [full_message()]
+        return row._replace(problems=problems)
 
-    def row_problems(self, row: Row) -> Iterator[str]:
-        """Yield what is wrong with a row, and fill in what it would store."""
-        if row.creates:
-            row.record_id = random_id("ent")
+    def read_row(self, number: int, cells: dict[str, Any]) -> Row:
+        """Return a row with what its cells mean."""
+        given = cells.get(self.columns[ID]) if ID in self.columns else None
+        if given is None or given == "":
+            record, row = None, Row(number, cells, True, random_id("ent"), {}, {}, [])
         else:
-            yield from self.id_problems(row)
-            if row.record is None:
-                return
-        for alias, rules in self.rules.attributes.items():
-            if alias in self.cells:
-                yield from self.cell_problems(row, self.cells[alias])
-            elif rules.is_required and row.creates:
-                yield f"columnMapping: {expectation(alias, 'a value, and no column is mapped to it')}"
-        before = {alias: row.stored[alias] for alias in row.values if alias in row.stored}
-        row.changes.extend(value_changes(before, row.values))
-        yield from self.change_problems(row)
-        if row.creates and not row.problems and self.places <= 0:
-            yield full_message()
+            row = Row(number, cells, False, given, {}, {}, [])
+            try:
+                record = self.load(given)
+            except ValueError as error:
+                row.faults[ID] = f"{self.columns[ID][:100]}: {ID} expects {error}"
+                return row
+        stored = record.body["values"] if record else {}
+        values = self.read_cells(row, stored)
+        before = {alias: stored[alias] for alias in values if alias in stored}
+        return row._replace(record=record, values=values, changes=list(value_changes(before, values)))
 
-    def id_problems(self, row: Row) -> Iterator[str]:
-        """Yield what is wrong with the id that a row has, or fill in its record."""
-        about, id, schema = f"{self.columns[ID][:100]}: {ID} expects", row.record_id, self.rules.schema["id"]
+    def load(self, id: Any) -> Entity:
+        """Return the record with an id, as the good rows before leave it. Raises ValueError with what is expected instead."""
+        if self.read > MAX_READ:
+            raise ValueError("fewer rows at a time, because the records that they name are large")
         try:
-            record = (self.records.get(id) or load_record(id)) if isinstance(id, str) else None
+            record = load_record(id) if isinstance(id, str) else None
         except ApiError:
             record = None
         if record is None:
-            yield f"{about} the id of a record, got {format_value(id)}"
-        elif record.schema_id != schema:
-            yield f"{about} a record of schema '{schema}', got {format_value(id)} of '{record.schema_id}'"
-        else:
-            row.record = record
+            raise ValueError(f"the id of a record, got {format_value(id)}")
+        self.read += len(record.text)
+        if record.schema_id != (schema := self.rules.schema["id"]):
+            raise ValueError(f"a record of schema '{schema}', got {format_value(id)} of '{record.schema_id}'")
+        values = record.body["values"]
+        changed = {
+            alias: with_value_everywhere(values.get(alias, []), value) for alias, value in self.given.get(id, {}).items()
+        }
+        return record._replace(body={**record.body, "values": {**values, **changed}})
 
-    def cell_problems(self, row: Row, cells: Cells) -> Iterator[str]:
-        """Yield what is wrong with a cell, or fill in the value that it means, unless the record has it already."""
-        alias = cells.rules.alias
-        column, entries = self.columns[alias], row.stored.get(alias, [])
-        cell = row.cells.get(column)
-        if not row.creates and cells.shows(cell, value_everywhere(entries)):
-            return  # and is not judged again: an option that is gone since may stay
-        try:
-            value = cells.read(cell)
-        except ValueError as error:
-            yield f"{column[:100]}: {error}"
-            return
-        if value is not None:
-            row.values[alias] = with_value_everywhere(entries, value)
-        elif cells.rules.is_required and row.creates:
-            came = format_value(cell) if column in row.cells else "nothing"
-            yield f"{column[:100]}: {expectation(alias, f'a value, got {came}')}"
+    def read_cells(self, row: Row, stored: dict[str, Any]) -> dict[str, Any]:
+        """Return scoped values by alias of what a row changes in these, and note the cells that cannot be read."""
+        values = {}
+        for column in sorted((name for name in row.cells if name in self.cells), key=self.order.__getitem__):
+            cells, cell = self.cells[column], row.cells[column]
+            entries = stored.get(cells.rules.alias, [])
+            if not row.creates and cells.shows(cell, value_everywhere(entries)):
+                continue  # and is not judged again: an option that is gone since may stay
+            try:
+                value = cells.read(cell)
+            except ValueError as error:
+                row.faults[cells.rules.alias] = f"{column[:100]}: {error}"
+                continue
+            if value is not None:
+                values[cells.rules.alias] = with_value_everywhere(entries, value)
+        return values
 
-    def change_problems(self, row: Row) -> Iterator[str]:
-        """Yield what keeps the attributes of a row from changing."""
+    def problems_of(self, row: Row) -> Iterator[str]:
+        """Yield what is wrong with a row that was read."""
+        if row.creates:
+            yield from self.missing_values(row)
+        yield from row.faults.values()
         for change in row.changes:
             alias = change["attribute"]
-            for problem in self.obstacles(row, change):
-                yield f"{self.columns[alias][:100]}: Attribute '{alias}' {problem}, got {format_value(change['newValue'])}"
+            for obstacle in self.obstacles(row, change):
+                yield f"{self.columns[alias][:100]}: Attribute '{alias}' {obstacle}, got {format_value(change['newValue'])}"
+
+    def missing_values(self, row: Row) -> Iterator[str]:
+        """Yield which values a row that makes a record lacks; what is there and cannot be read is not missing."""
+        for alias in self.required:
+            column = self.columns[alias]
+            if alias not in row.values and alias not in row.faults:
+                came = format_value(row.cells[column]) if column in row.cells else "nothing"
+                yield f"{column[:100]}: {expectation(alias, f'a value, got {came}')}"
+        for alias in self.unmapped:
+            yield f"columnMapping: {expectation(alias, 'a value, and no column is mapped to it')}"
 
     def obstacles(self, row: Row, change: dict[str, Any]) -> Iterator[str]:
         """Yield what keeps one attribute from changing so."""
-        state = row.record.state_id if row.record else None
-        if row.record and change["attribute"] in locked_attributes(self.rules, state):
+        alias, state = change["attribute"], row.record.state_id if row.record else None
+        if alias in locked_attributes(self.rules, state):
             yield f"is read-only in state '{state}'"
-        for claim in self.claims_of(change, "newValue"):
-            holder = self.find_holder(claim)
-            if holder and holder.id != row.record_id:
-                yield f"is unique, and {holder.name} has this value"
+        if claim := self.claim(alias, change["newValue"]):
+            owner = self.owner_of(alias, claim)
+            if owner and owner.id != row.record_id:
+                yield f"is unique, and {owner.name} has this value"
 
-    def claims_of(self, change: dict[str, Any], member: str) -> Iterator[tuple[str, ...]]:
-        """Yield which unique value a change brings or takes, if it does: alias, scope and key."""
-        rules, value = self.rules.attributes[change["attribute"]], change[member]
-        if rules.is_unique and value is not None:
-            for claim in claims(rules.kind, [{"scope": change["scope"], "value": value}]):
-                if claim:
-                    yield (rules.alias, *claim)
+    def claim(self, alias: str, value: Any) -> tuple[str, str] | None:
+        """Return what a value that counts everywhere claims of an attribute: scope and key; None where that is nothing."""
+        rules = self.rules.attributes[alias]
+        return claims(rules.kind, [{"scope": {}, "value": value}])[0] if rules.is_unique else None
 
-    def find_holder(self, claim: tuple[str, ...]) -> Holder | None:
+    def owner_of(self, alias: str, claim: tuple[str, str]) -> Owner | None:
         """Return who has a unique value by now."""
-        if claim in self.holders:
-            return self.holders[claim]
-        id = find_holder(*claim)
-        return Holder(id, name_holder(claim[0], id)) if id else None
+        if (key := digest(alias, claim)) in self.owners:
+            return self.owners[key]
+        id = find_holder(alias, *claim)
+        return Owner(id, name_holder(alias, id)) if id else None
 
     def accept(self, row: Row) -> None:
-        """Judge the rows that come as if this one were stored."""
+        """Store a row in which nothing was found wrong, or judge the rows that come as if it were stored."""
         for change in row.changes:
-            for claim in self.claims_of(change, "oldValue"):
-                holder = self.find_holder(claim)
-                self.holders[claim] = None if holder and holder.id == row.record_id else holder
-            for claim in self.claims_of(change, "newValue"):
-                self.holders[claim] = Holder(row.record_id, f"row {row.number}")
-        if row.record is None:
-            self.places -= 1
-        else:
-            self.records[row.record_id] = row.record._replace(body={**row.record.body, "values": {**row.stored, **row.values}})
+            for member, owner in (("oldValue", None), ("newValue", Owner(row.record_id, f"row {row.number}"))):
+                if claim := self.claim(change["attribute"], change[member]):
+                    self.owners[digest(change["attribute"], claim)] = owner
+        self.places -= row.creates
+        if self.stores:
+            self.store(row)
+        elif row.record and row.changes:
+            changed = {change["attribute"]: change["newValue"] for change in row.changes}
+            self.given[row.record_id] = self.given.get(row.record_id, {}) | changed
 
     def store(self, row: Row) -> None:
-        """Store a row in which nothing was found wrong."""
+        """Store what a row creates or changes."""
         if row.record is None:
             store_record(self.rules, row.record_id, row.values)
         else:

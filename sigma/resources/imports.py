@@ -4,25 +4,31 @@ from collections.abc import Iterator
 from typing import Any
 
 import marshmallow as ma
-from flask import Response
+from flask import Response, request
 from marshmallow import fields
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from sigma.database import snapshot, transaction
 from sigma.http.access import requires
-from sigma.http.blueprint import ApiBlueprint
-from sigma.http.errors import MAX_PROBLEMS, MESSAGES, ApiError, error_response, raise_for_problems, redact_keys
+from sigma.http.errors import (
+    MAX_PROBLEMS,
+    MESSAGES,
+    ApiError,
+    error_response,
+    handle_http_exception,
+    raise_for_problems,
+    redact_keys,
+)
 from sigma.http.fields import Body, Flag, Items, Reference, described, dict_field, enum_field
 from sigma.http.responses import json_response
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.import_rows import ID, Batch
+from sigma.resources.import_rows import Batch
 from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import SchemaRules, schema_rules
+from sigma.resources.transfer import ID, blueprint
 
-blueprint = ApiBlueprint("Import & Export", "Records as the rows of a table, one value for each attribute.")
-
-MANY_BAD_ROWS = 1000  # of more, only the first problem is told: a body can hold rows by the hundred thousand
-
+MANY_BAD_ROWS = 1000  # of more, only the first problem is told, shortened: a body can hold rows by the hundred thousand
+SHORTENED = 200  # characters of such a problem; a pattern that it names may have a thousand
 
 EXAMPLES_OF_ERRORS = [
     "Name: Attribute 'product-name' expects a value, got ''",
@@ -114,13 +120,14 @@ class ImportResultBody(Body):
 def mapping_problems(rules: SchemaRules, mapping: dict[str, str], rows: list[dict[str, Any]]) -> Iterator[str]:
     """Yield why columns cannot be mapped so."""
     columns: dict[str, str] = {}
+    present = set[str]().union(*rows)
     for column, alias in mapping.items():
         path = f"columnMapping.{column[:100]}"
         if alias != ID and alias not in rules.attributes:
             yield f"{path}: schema '{rules.schema['id']}' has no attribute {format_value(alias)}"
         elif alias in columns:
             yield f"{path}: expected one column for '{alias}', which '{columns[alias][:100]}' is mapped to already"
-        elif rows and not any(column in row for row in rows):
+        elif rows and column not in present:
             yield f"{path}: expected a column that at least one row has"
         columns.setdefault(alias, column)
 
@@ -135,17 +142,17 @@ def import_rows(body: dict[str, Any], stores: bool) -> list[tuple[str, list[str]
     levels = caller_levels(body["schemaId"])
     for column, alias in mapping.items():
         levels.require_write([alias], f"columnMapping.{column[:100]}")
-    batch, bad_rows = Batch(rules, mapping), 0
+    batch, bad_rows = Batch(rules, mapping, stores), 0
     outcomes: list[tuple[str, list[str]]] = []
     for number, cells in enumerate(body["rows"]):
-        row = batch.judge(number, cells, most=MAX_PROBLEMS if bad_rows < MANY_BAD_ROWS else 1)
+        is_one_of_many = bad_rows >= MANY_BAD_ROWS
+        row = batch.judge(number, cells, most=1 if is_one_of_many else MAX_PROBLEMS)
         if row.problems:
             bad_rows += 1
         else:
             batch.accept(row)
-            if stores:
-                batch.store(row)
-        outcomes.append(("create" if row.creates else "update", list(map(redact_keys, row.problems))))
+        problems = [redact_keys(problem)[: SHORTENED if is_one_of_many else None] for problem in row.problems]
+        outcomes.append(("create" if row.creates else "update", problems))
     return outcomes
 
 
@@ -171,7 +178,11 @@ def preview_import(body: dict[str, Any]) -> Response:
 @blueprint.arguments(ImportRequestBody())
 @blueprint.response(200, ImportResultBody)
 def execute_import(body: dict[str, Any]) -> Response:
-    """Create and update records from rows; those with something wrong are left out, and the answer says why."""
+    """Create and update records from rows; those with something wrong are left out, and the answer says why.
+
+    All rows are one transaction, during which other writes wait, and are answered 503 after five seconds: send rows by the
+    ten thousand at most where others write, too.
+    """
     with transaction():
         outcomes = import_rows(body, stores=True)
         good = [action for action, problems in outcomes if not problems]
@@ -181,5 +192,7 @@ def execute_import(body: dict[str, Any]) -> Response:
 
 @blueprint.errorhandler(RequestEntityTooLarge)
 def refuse_too_many_rows(error: RequestEntityTooLarge) -> Response:
-    """Say what to do about a body that is too large."""
+    """Say what to do about a body that is too large; an export, which shares the blueprint, has no rows to send."""
+    if request.method == "GET":
+        return handle_http_exception(error)
     return error_response(ApiError(413, f"{MESSAGES[413]}; send fewer rows at a time"))

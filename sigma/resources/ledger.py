@@ -37,20 +37,18 @@ class KeyLedgerBody(ApiKeyBody):
     unused = Items(permission_field(), "The permissions that the key holds and never used", required=True)
 
 
-def in_published_order(by_permission: dict[str, Any]) -> dict[str, Any]:
-    """Return what is known by permission, in the order of the catalogue; what is none of it, such as a session, comes last."""
+def _in_published_order(by_permission: dict[str, Any]) -> dict[str, Any]:
     return {name: by_permission[name] for name in (*PERMISSIONS, *by_permission) if name in by_permission}
 
 
-def ledger_summary(row: tuple[Any, ...]) -> dict[str, Any]:
-    """Return a key with its ledger, from its row of KEY_COLUMNS, permission_use, refused."""
+def _ledger_summary(row: tuple[Any, ...]) -> dict[str, Any]:
     *columns, permission_use, refused = row
     key, use = key_summary(tuple(columns)), json.loads(permission_use)
     unused = [permission for permission in key["permissions"] if permission not in use]
     return {
         **key,
-        "permissionUse": in_published_order(use),
-        "refused": in_published_order(json.loads(refused)),
+        "permissionUse": _in_published_order(use),
+        "refused": _in_published_order(json.loads(refused)),
         "unused": unused,
     }
 
@@ -58,11 +56,11 @@ def ledger_summary(row: tuple[Any, ...]) -> dict[str, Any]:
 def fetch_ledgers() -> list[dict[str, Any]]:
     """Return all API keys of the workspace with their ledgers, oldest first."""
     sql = f"SELECT {KEY_COLUMNS}, permission_use, refused FROM api_keys WHERE tenant = ? ORDER BY seq"  # noqa: S608
-    return [ledger_summary(row) for row in execute(sql, g.tenant)]
+    return [_ledger_summary(row) for row in execute(sql, g.tenant)]
 
 
 def find_ledger(id: str) -> dict[str, Any] | None:
     """Return an API key with its ledger; None if there is no such key."""
     sql = f"SELECT {KEY_COLUMNS}, permission_use, refused FROM api_keys WHERE tenant = ? AND id = ?"  # noqa: S608
     row = fetch_one(sql, g.tenant, id)
-    return row and ledger_summary(row)
+    return row and _ledger_summary(row)

@@ -87,7 +87,7 @@ def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | Non
     return {"stateId": state_id, "score": score, "filled": filled, "missing": missing}
 
 
-def role_problem(roles: list[str]) -> str | None:
+def _role_problem(roles: list[str]) -> str | None:
     """Say what keeps this caller from what only people with these roles may do, or None; a key acts as an administrator."""
     only = f"is for {', '.join(roles)} only"
     if g.caller.is_key:
@@ -98,7 +98,7 @@ def role_problem(roles: list[str]) -> str | None:
 def blocked_reason(transition: dict[str, Any], report: dict[str, Any]) -> str | None:
     """Say what keeps this caller from taking a transition, with this completeness of the record, or None."""
     roles, needed = transition["allowedRoleIds"], transition["requiresCompleteness"]
-    if roles and (problem := role_problem(roles)):
+    if roles and (problem := _role_problem(roles)):
         return f"Transition '{transition['id']}' {problem}"
     if report["score"] < needed:
         missing = ", ".join(report["missing"][:MAX_PROBLEMS]) + (" and more" if len(report["missing"]) > MAX_PROBLEMS else "")
@@ -173,7 +173,7 @@ def get_record_completeness(id: str) -> Response:
     return json_response(to_json({"entityId": id, **report, "states": states}))
 
 
-def count_present_entries(id: str) -> int:
+def _count_present_entries(id: str) -> int:
     """Return how many entries of the history under an id are of the record that has it now; the older ones are of others."""
     sql = (
         "SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ? AND seq >="
@@ -184,12 +184,12 @@ def count_present_entries(id: str) -> int:
     return count
 
 
-def visible_entries(bodies: Iterable[tuple[bytes]], id: str, offset: int) -> Iterator[tuple[bytes]]:
+def _visible_entries(bodies: Iterable[tuple[bytes]], id: str, offset: int) -> Iterator[tuple[bytes]]:
     """Yield entries of the history under an id, newest first, without the changes that the caller's role hides.
 
     The first one is at this place of them all. Of what schema a record was that is gone, nothing says any more.
     """
-    present, levels, levels_before = count_present_entries(id), caller_levels(find_schema(id)), caller_levels(None)
+    present, levels, levels_before = _count_present_entries(id), caller_levels(find_schema(id)), caller_levels(None)
     for place, entry in enumerate(json.loads(b"[" + join_texts(bodies) + b"]"), offset):
         shows = (levels if place < present else levels_before).shows
         if entry["action"] != "transition":
@@ -211,5 +211,5 @@ def list_record_changes(id: str) -> Response:
             raise not_found_error("record", id)
         entries: Iterable[tuple[bytes]] = execute(sql, g.tenant, id, limit, offset)
         if hides_attributes():
-            entries = visible_entries(entries, id, offset)
+            entries = _visible_entries(entries, id, offset)
         return json_page(entries, total, offset, limit)

@@ -74,8 +74,7 @@ def store_object(kind: str, new: dict[str, Any], old: dict[str, Any] | None = No
     return body
 
 
-def delete_stored_object(kind: str, id: str) -> None:
-    """Delete a model object that nothing refers to. Raises ApiError 404 or 409."""
+def _delete_stored_object(kind: str, id: str) -> None:
     fetch_object_text(kind, id)
     sql = "SELECT DISTINCT kind, id FROM referrers WHERE tenant = ? AND target_kind = ? AND target_id = ? LIMIT 4"
     referrers = [f"{source.replace('-', ' ')} '{source_id}'" for source, source_id in execute(sql, g.tenant, kind, id)]
@@ -92,8 +91,7 @@ def check_path_id(body: dict[str, Any], id: str) -> dict[str, Any]:
     return {"id": id, **body}
 
 
-def add_reads(blueprint: ApiBlueprint, kind: str, body: type[ModelBody]) -> None:
-    """Add the list and get of a kind of model object."""
+def _add_reads(blueprint: ApiBlueprint, kind: str, body: type[ModelBody]) -> None:
     name, noun = kind.replace("-", "_"), kind.replace("-", " ")
 
     @blueprint.get(f"/{kind}s", endpoint=f"list_{name}s")
@@ -115,8 +113,7 @@ def add_reads(blueprint: ApiBlueprint, kind: str, body: type[ModelBody]) -> None
         return json_response(fetch_object_text(kind, id))
 
 
-def add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], update: Declare, delete: Declare) -> None:
-    """Add the create, replace and delete of a kind of model object."""
+def _add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], update: Declare, delete: Declare) -> None:
     name, noun = kind.replace("-", "_"), with_article(kind)
     conflicts = ["CONFLICT"] if "alias" in MODEL[kind].fields else []  # of a role, nothing that PUT sets can be taken
 
@@ -148,7 +145,7 @@ def add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], update
     @blueprint.errors("CONFLICT")
     def delete_object(id: str) -> None:
         with transaction():
-            delete_stored_object(kind, id)
+            _delete_stored_object(kind, id)
 
 
 def add_model_routes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], *, update: Declare, delete: Declare) -> None:
@@ -157,8 +154,8 @@ def add_model_routes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], 
     Takes what declares who may create and replace, and who may delete: requires(…) or session_only(…).
     """
     MODEL[kind] = body()
-    add_reads(blueprint, kind, body)
-    add_writes(blueprint, kind, body, update, delete)
+    _add_reads(blueprint, kind, body)
+    _add_writes(blueprint, kind, body, update, delete)
 
 
 def fetch_attribute_texts(schema: dict[str, Any]) -> list[str]:

@@ -15,8 +15,7 @@ NOT_BUILT = {  # by the path that all its paths are below of
 }
 
 
-def add_refusal(path: str, feature: str) -> None:
-    """Add a path with all that is below it, which refuses every method."""
+def _add_refusal(path: str, feature: str) -> None:
     for rule in (path, f"{path}/<path:rest>"):
 
         @blueprint.route(rule, methods=METHODS, endpoint=rule.strip("/").replace("/", "_"))
@@ -26,4 +25,4 @@ def add_refusal(path: str, feature: str) -> None:
 
 
 for _path, _feature in NOT_BUILT.items():
-    add_refusal(_path, _feature)
+    _add_refusal(_path, _feature)

@@ -87,8 +87,7 @@ add_model_routes(
 )
 
 
-def find_option_value(id: str, value_id: str) -> tuple[dict[str, Any], int]:
-    """Return an option list, and the place of one of its values. Raises ApiError 404."""
+def _find_option_value(id: str, value_id: str) -> tuple[dict[str, Any], int]:
     options = load_object("option-list", id)
     for place, value in enumerate(options["values"]):
         if value["id"] == value_id:
@@ -96,8 +95,7 @@ def find_option_value(id: str, value_id: str) -> tuple[dict[str, Any], int]:
     raise not_found_error("option-value", value_id)
 
 
-def store_option_values(old: dict[str, Any], values: list[dict[str, Any]], new: dict[str, Any] | None = None) -> None:
-    """Store a list with other values, of which one may be new. Raises ApiError 400 or 409."""
+def _store_option_values(old: dict[str, Any], values: list[dict[str, Any]], new: dict[str, Any] | None = None) -> None:
     if new is not None:
         for member in ("id", "alias"):
             if sum(value[member] == new[member] for value in values) > 1:
@@ -116,7 +114,7 @@ def create_option_value(value: dict[str, Any], id: str) -> Response:
     """Add a value to an option list."""
     with transaction():
         options = load_object("option-list", id)
-        store_option_values(options, [*options["values"], value], value)
+        _store_option_values(options, [*options["values"], value], value)
     return json_response(to_json(value), 201)
 
 
@@ -129,9 +127,9 @@ def replace_option_value(value: dict[str, Any], id: str, value_id: str) -> Respo
     """Replace a value of an option list; the body may leave its id out."""
     value = check_path_id(value, value_id)
     with transaction():
-        options, place = find_option_value(id, value_id)
+        options, place = _find_option_value(id, value_id)
         values = options["values"]
-        store_option_values(options, [*values[:place], value, *values[place + 1 :]], value)
+        _store_option_values(options, [*values[:place], value, *values[place + 1 :]], value)
     return json_response(to_json(value))
 
 
@@ -141,6 +139,6 @@ def replace_option_value(value: dict[str, Any], id: str, value_id: str) -> Respo
 def delete_option_value(id: str, value_id: str) -> None:
     """Remove a value from an option list, and the values below it."""
     with transaction():
-        options, _ = find_option_value(id, value_id)
+        options, _ = _find_option_value(id, value_id)
         removed = descendants([value_id], options["values"])
-        store_option_values(options, [value for value in options["values"] if value["id"] not in removed])
+        _store_option_values(options, [value for value in options["values"] if value["id"] not in removed])

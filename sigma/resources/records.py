@@ -76,8 +76,7 @@ def full_message() -> str:
     return f"This workspace may hold {current_app.config['RECORD_LIMIT']} records, and does"
 
 
-def raise_if_full() -> None:
-    """Raise ApiError 403 when the workspace holds as many records as it may."""
+def _raise_if_full() -> None:
     if places_left() <= 0:
         raise ApiError(403, full_message(), error="LIMIT_EXCEEDED")
 
@@ -97,8 +96,7 @@ def store_record(rules: SchemaRules, id: str, values: dict[str, Any]) -> str:
     return insert_entity(rules, record)
 
 
-def insert_record(body: dict[str, Any]) -> str:
-    """Check and store a new record, and return its text. Raises ApiError 400, 403 or 409."""
+def _insert_record(body: dict[str, Any]) -> str:
     rules = schema_rules(body["schemaId"])
     check_new_values(rules, body["values"])
     return store_record(rules, body.get("id") or random_id("ent"), body["values"])
@@ -112,8 +110,8 @@ def insert_record(body: dict[str, Any]) -> str:
 def create_record(body: dict[str, Any]) -> Response:
     """Create a record of a schema; its values are checked against it, and it begins in its workflow's default state."""
     with transaction():
-        raise_if_full()
-        return entity_response(insert_record(body), 201)
+        _raise_if_full()
+        return entity_response(_insert_record(body), 201)
 
 
 @blueprint.get("/records/<id>")

@@ -43,27 +43,25 @@ class Levels(NamedTuple):
         """Raise ApiError 403, naming the field, for an attribute that the role may not write."""
         for alias in aliases:
             if (level := self.of(alias)) != "write":
-                field, role = path or f"values.{alias}", caller_role()["id"]
+                field, role = path or f"values.{alias}", _caller_role()["id"]
                 raise ApiError(403, f"{field}: attribute '{alias}' is '{level}' for role '{role}', not 'write'")
 
 
 UNLIMITED = Levels()
 
 
-def caller_role() -> Any:
-    """Return the role of the caller; None for a key."""
+def _caller_role() -> Any:
     return g._get_current_object().caller.role  # an attribute through the proxy costs 1 % of a GET
 
 
-def schema_permissions() -> list[dict[str, Any]]:
-    """Return what the caller's role says of schemas; nothing for a key."""
-    role = caller_role()
+def _schema_permissions() -> list[dict[str, Any]]:
+    role = _caller_role()
     return role.get("schemaPermissions", []) if role else []
 
 
 def hides_attributes() -> bool:
     """Return whether the caller's role hides attributes of any schema, so that what is stored cannot be sent as it is."""
-    permissions = schema_permissions()
+    permissions = _schema_permissions()
     return bool(permissions) and any("hidden" in item["attributePermissions"].values() for item in permissions)
 
 
@@ -86,9 +84,9 @@ def read_levels(permissions: Iterable[dict[str, Any]], schema_id: str) -> Levels
     return Levels({**by_id, **named}, attributes, "hidden" in named.values())
 
 
-def strictest_levels() -> Levels:
+def _strictest_levels() -> Levels:
     """Return levels for what was of a schema that is not known any more: what the caller's role hides of any is hidden."""
-    listed = [permission["attributePermissions"].items() for permission in schema_permissions()]
+    listed = [permission["attributePermissions"].items() for permission in _schema_permissions()]
     names = {name for items in listed for name, level in items if level == "hidden"}
     sql = "SELECT id, alias FROM model_objects WHERE tenant = ? AND kind = 'attribute'"
     aliases = dict(execute(sql, g.tenant).fetchall()) if names else {}
@@ -98,10 +96,10 @@ def strictest_levels() -> Levels:
 
 def caller_levels(schema_id: str | None) -> Levels:
     """Return what the caller's role allows with the attributes of a schema; None: of one that is not known any more."""
-    permissions = schema_permissions()
+    permissions = _schema_permissions()
     if not permissions:
         return UNLIMITED
-    return strictest_levels() if schema_id is None else read_levels(permissions, schema_id)
+    return _strictest_levels() if schema_id is None else read_levels(permissions, schema_id)
 
 
 def require_searchable(fields: Mapping[str, str], schema_id: str | None) -> None:
@@ -109,29 +107,28 @@ def require_searchable(fields: Mapping[str, str], schema_id: str | None) -> None
 
     Takes the aliases by the paths of the fields that name them.
     """
-    permissions = schema_permissions()
+    permissions = _schema_permissions()
     for searched in (item["schemaId"] for item in permissions if schema_id in (None, item["schemaId"])):
         levels = read_levels(permissions, searched)
         for path, alias in fields.items():
             if alias in levels.attributes and not levels.shows(alias):
-                role = caller_role()["id"]
+                role = _caller_role()["id"]
                 raise ApiError(403, f"{path}: attribute '{alias}' of schema '{searched}' is 'hidden' for role '{role}'")
 
 
-def catalog_permissions() -> dict[str, dict[str, Any]]:
-    """Return what the caller's role says of catalogs, by their ids; nothing for a key."""
-    role = caller_role()
+def _catalog_permissions() -> dict[str, dict[str, Any]]:
+    role = _caller_role()
     return {item["catalogId"]: item for item in role.get("catalogPermissions", [])} if role else {}
 
 
 def hidden_catalogs() -> list[str]:
     """Return the ids of the catalogs that the caller's role does not show."""
-    return [id for id, permission in catalog_permissions().items() if not permission["canView"]]
+    return [id for id, permission in _catalog_permissions().items() if not permission["canView"]]
 
 
 def require_assignable(catalog_id: str) -> None:
     """Raise ApiError 403 if the caller's role may not put records into a catalog's categories, nor take them out."""
-    permission = catalog_permissions().get(catalog_id)
+    permission = _catalog_permissions().get(catalog_id)
     if permission and not permission["canAssign"]:
-        role = caller_role()["id"]
+        role = _caller_role()["id"]
         raise ApiError(403, f"Role '{role}' may not assign records in catalog '{catalog_id}': canAssign is false")

@@ -139,7 +139,7 @@ class SchemaRules(NamedTuple):
         return f"values.{alias[:100]}: schema '{self.schema['id']}' has no attribute with this alias"
 
 
-def attribute_alias(name: str) -> str:
+def _attribute_alias(name: str) -> str:
     """Return the alias of the attribute that goes by this alias, or else by this id; the name itself if there is none."""
     sql = (
         "SELECT alias FROM model_objects WHERE tenant = ?1 AND kind = 'attribute' AND (alias = ?2 OR id = ?2)"
@@ -149,10 +149,9 @@ def attribute_alias(name: str) -> str:
     return row[0] if row else name
 
 
-def state_rules(states: list[dict[str, Any]], known: Container[str]) -> dict[str | None, StateRules]:
-    """Return the rules of a workflow's states, which may name attributes by alias or by id; these aliases are known."""
+def _state_rules(states: list[dict[str, Any]], known: Container[str]) -> dict[str | None, StateRules]:
     names = {name for state in states for name in state["required"] + state["readOnly"]}
-    aliases = {name: name if name in known else attribute_alias(name) for name in names}
+    aliases = {name: name if name in known else _attribute_alias(name) for name in names}
     return {
         state["id"]: StateRules({aliases[name] for name in state["required"]}, {aliases[name] for name in state["readOnly"]})
         for state in states
@@ -160,7 +159,7 @@ def state_rules(states: list[dict[str, Any]], known: Container[str]) -> dict[str
 
 
 @functools.lru_cache(maxsize=128)
-def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
+def _compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
     """Work out a schema's rules. Raises ApiError 400 if there is no such schema.
 
     The version takes no part in that: it makes each state of the model an entry of its own in the cache. It is random, so
@@ -178,7 +177,7 @@ def compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
     }
     workflow = load_object("workflow", schema["workflowId"]) if "workflowId" in schema else None
     states, transitions = (workflow["states"], workflow["transitions"]) if workflow else ([], [])
-    return SchemaRules(schema, rules, workflow, state_rules(states, rules), transitions)
+    return SchemaRules(schema, rules, workflow, _state_rules(states, rules), transitions)
 
 
 def schema_rules(schema_id: str) -> SchemaRules:
@@ -187,4 +186,4 @@ def schema_rules(schema_id: str) -> SchemaRules:
     with snapshot():
         row = fetch_one("SELECT model_version FROM workspaces WHERE id = ?", tenant)
         (version,) = get_or_404(row, "workspace", tenant)  # it may have been removed since the caller was let in
-        return compile_rules(version, tenant, schema_id)
+        return _compile_rules(version, tenant, schema_id)

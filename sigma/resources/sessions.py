@@ -94,7 +94,7 @@ def address_of_caller() -> str:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
-def raise_if_throttled(limits: dict[bytes, int]) -> None:
+def _raise_if_throttled(limits: dict[bytes, int]) -> None:
     """Raise ApiError 429 after too many failures within the window, by whom, and how many each is allowed."""
     now, wait = time.time(), 0.0
     sql = "SELECT at FROM login_attempts WHERE who = ? AND at > ? AND at <= ? ORDER BY at DESC LIMIT 1 OFFSET ?"
@@ -113,7 +113,7 @@ def record_login_attempt(limits: dict[bytes, int], pair: bytes, is_right: bool) 
     password, so that trying many at once finds no more than trying one after another.
     """
     with transaction():
-        raise_if_throttled(limits)
+        _raise_if_throttled(limits)
         now = time.time()
         execute("DELETE FROM login_attempts WHERE at <= ? OR at > ?", now - FAILURES_WINDOW, now)
         if is_right:
@@ -143,7 +143,7 @@ def login(credentials: dict[str, str]) -> Any:
     address = address_of_caller()
     pair, alone = (hashlib.sha256(text.encode()).digest() for text in (f"{email.lower()} {address}", address))
     limits = {pair: FAILURES_OF_EMAIL, alone: FAILURES_OF_ADDRESS}
-    raise_if_throttled(limits)
+    _raise_if_throttled(limits)
     row = fetch_one("SELECT tenant, id, email, name, role_id, sessions_from, password_hash FROM users WHERE email = ?", email)
     is_right = check_password_hash(row[6] if row else NO_PASSWORD, password) and row is not None
     record_login_attempt(limits, pair, is_right)

@@ -22,8 +22,7 @@ class Holder(NamedTuple):
     entries: list[dict[str, Any]]
 
 
-def find_holders(alias: str) -> Generator[Holder, None, None]:
-    """Yield the records and variants that hold values under an alias, oldest first."""
+def _find_holders(alias: str) -> Generator[Holder, None, None]:
     sql = (
         "SELECT id, is_variant, json_extract(body, ?) FROM entities"
         " WHERE tenant = ? AND json_type(body, ?) IS NOT NULL ORDER BY seq"
@@ -33,64 +32,57 @@ def find_holders(alias: str) -> Generator[Holder, None, None]:
         yield Holder(id, bool(is_variant), json.loads(entries))
 
 
-def has_type(rules: AttributeRules, entry: dict[str, Any]) -> bool:
-    """Return whether a value, or each of several, is one of the attribute's type."""
+def _has_type(rules: AttributeRules, entry: dict[str, Any]) -> bool:
     value = entry["value"]
     return not any(map(rules.single_problem, value if isinstance(value, list) else [value]))
 
 
-def is_one_or_several(rules: AttributeRules, entry: dict[str, Any]) -> bool:
-    """Return whether a value is an array if and only if the attribute's are."""
+def _is_one_or_several(rules: AttributeRules, entry: dict[str, Any]) -> bool:
     return isinstance(entry["value"], list) == rules.is_multiple
 
 
-def has_dimensions(rules: AttributeRules, entry: dict[str, Any]) -> bool:
-    """Return whether the attribute has all dimensions of a value's scope."""
+def _has_dimensions(rules: AttributeRules, entry: dict[str, Any]) -> bool:
     return entry["scope"].keys() <= rules.dimensions.keys()
 
 
 FITS: dict[str, Callable[[AttributeRules, dict[str, Any]], bool]] = {  # what decides whether a stored value still fits
-    "type": has_type,
-    "multiple": is_one_or_several,
-    "optionListId": has_type,
-    "dimensionIds": has_dimensions,
+    "type": _has_type,
+    "multiple": _is_one_or_several,
+    "optionListId": _has_type,
+    "dimensionIds": _has_dimensions,
 }
 
 
-def narrowed_members(old: dict[str, Any] | None, new: dict[str, Any]) -> list[str]:
-    """Return the members of a new definition that values which fitted the old one may not fit."""
+def _narrowed_members(old: dict[str, Any] | None, new: dict[str, Any]) -> list[str]:
     if old is None or old["alias"] != new["alias"]:  # what another attribute has left under this alias is not changed by it
         return []
     changed = [member for member in FITS if member != "dimensionIds" and old.get(member) != new.get(member)]
     return changed + ["dimensionIds"] * (not set(old["dimensionIds"]) <= set(new["dimensionIds"]))
 
 
-def describe_holders(holders: list[Holder]) -> str:
-    """Say how many records and variants hold something."""
+def _describe_holders(holders: list[Holder]) -> str:
     variants = sum(holder.is_variant for holder in holders)
     counts = ((len(holders) - variants, "record"), (variants, "variant"))
     nouns = [f"{count} {noun}{'s' * (count > 1)}" for count, noun in counts if count]
     return f"{' and '.join(nouns)} hold{'s' * (len(holders) == 1)}"
 
 
-def require_fitting_values(members: list[str], new: dict[str, Any]) -> None:
-    """Raise ApiError 409 where stored values do not fit these members of an attribute's new definition."""
+def _require_fitting_values(members: list[str], new: dict[str, Any]) -> None:
     segments: dict[str, set[str]] = {id: set() for id in new["dimensionIds"]}
     rules = attribute_rules({**new, "validation": {}}, option_names(new.get("optionListId")), segments)
     unfit: dict[str, list[Holder]] = {}
-    for holder in find_holders(new["alias"]):
+    for holder in _find_holders(new["alias"]):
         member = next((name for name in members if not all(FITS[name](rules, entry) for entry in holder.entries)), None)
         if member is not None:
             unfit.setdefault(member, []).append(holder._replace(entries=[]))
     for member in members:
         if holders := unfit.get(member):
-            count = describe_holders(holders)
+            count = _describe_holders(holders)
             raise ApiError(409, f"{member}: {count} values that do not fit; the first is '{holders[0].id}'")
 
 
-def claim_stored_values(alias: str, kind: str) -> None:
-    """Claim the values that records hold under an alias. Raises ApiError 409 where two hold the same."""
-    with closing(find_holders(alias)) as holders:
+def _claim_stored_values(alias: str, kind: str) -> None:
+    with closing(_find_holders(alias)) as holders:
         for holder in holders:
             try:
                 claim_values(holder.id, alias, kind, holder.entries)
@@ -101,15 +93,14 @@ def claim_stored_values(alias: str, kind: str) -> None:
                 raise ApiError(409, f"validation.unique: {message}") from None
 
 
-def require_kept_alias(old: dict[str, Any], alias: str) -> None:
+def _require_kept_alias(old: dict[str, Any], alias: str) -> None:
     """Raise ApiError 409 when records would lose the values that they hold under an attribute's old alias."""
-    with closing(find_holders(old["alias"])) as holders:
+    with closing(_find_holders(old["alias"])) as holders:
         if old["alias"] != alias and next(holders, None) is not None:
             raise ApiError(409, f"alias: records hold values under '{old['alias']}', which would be lost")
 
 
-def claimed_as(attribute: dict[str, Any]) -> tuple[str, str, bool]:
-    """Return what decides what an attribute's values claim."""
+def _claimed_as(attribute: dict[str, Any]) -> tuple[str, str, bool]:
     return attribute["alias"], attribute["type"], attribute["validation"].get("unique", False)
 
 
@@ -118,13 +109,13 @@ def check_stored_values(old: dict[str, Any] | None, new: dict[str, Any]) -> None
 
     Raises ApiError 409.
     """
-    alias, kind, is_unique = claimed_as(new)
+    alias, kind, is_unique = _claimed_as(new)
     if old is not None:
-        require_kept_alias(old, alias)
-    if members := narrowed_members(old, new):
-        require_fitting_values(members, new)
-    if old is None or claimed_as(old) != claimed_as(new):
+        _require_kept_alias(old, alias)
+    if members := _narrowed_members(old, new):
+        _require_fitting_values(members, new)
+    if old is None or _claimed_as(old) != _claimed_as(new):
         aliases = alias, alias if old is None else old["alias"]
         execute("DELETE FROM unique_values WHERE tenant = ? AND attribute IN (?, ?)", g.tenant, *aliases)
         if is_unique:
-            claim_stored_values(alias, kind)
+            _claim_stored_values(alias, kind)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from flask import g
 
@@ -56,7 +57,16 @@ def insert_user(user: dict[str, str], password_hash: str, sessions_from: int) ->
     )
 
 
+ADMINISTRATOR = {"id": "user-admin", "name": "Administrator", "roleId": "role-admin"}  # of a workspace that begins with one
+
+
+def administrator_role(id: str) -> dict[str, Any]:
+    """Return a role that allows everything."""
+    role: dict[str, Any] = RoleBody().load({"id": id, "name": "Administrator", **dict.fromkeys(ROLE_FLAGS, True)})
+    return role
+
+
 def insert_administrator_role(id: str) -> str:
     """Store a role that allows everything, and return its id."""
-    store_object("role", RoleBody().load({"id": id, "name": "Administrator", **dict.fromkeys(ROLE_FLAGS, True)}))
+    store_object("role", administrator_role(id))
     return id

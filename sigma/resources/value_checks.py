@@ -48,8 +48,7 @@ def expectation(alias: str, expected: str) -> str:
     return f"Attribute '{alias}' expects {expected}"
 
 
-def length_problem(alias: str, most: int, value: str) -> str | None:
-    """Say what is expected in place of a text that is too long, or None."""
+def _length_problem(alias: str, most: int, value: str) -> str | None:
     return expectation(alias, f"at most {most} characters, got {len(value)}") if len(value) > most else None
 
 
@@ -58,8 +57,7 @@ def begin_row() -> None:
     g.matched = 0
 
 
-def pattern_problem(alias: str, pattern: str, compiled: Any, value: str) -> str | None:
-    """Say what is wrong with a text without a match of a pattern, or None."""
+def _pattern_problem(alias: str, pattern: str, compiled: Any, value: str) -> str | None:
     g.matched = matched = g.get("matched", 0) + len(value)
     g.match_steps = steps = g.get("match_steps", 0) + len(value) * compiled.programsize
     if matched > MAX_MATCHED:
@@ -71,28 +69,24 @@ def pattern_problem(alias: str, pattern: str, compiled: Any, value: str) -> str 
     return None
 
 
-def range_problem(alias: str, least: Decimal | int, most: Decimal | int, expected: str, value: float) -> str | None:
-    """Say what is expected in place of a number out of range, or None."""
+def _range_problem(alias: str, least: Decimal | int, most: Decimal | int, expected: str, value: float) -> str | None:
     return None if least <= exact(value) <= most else expectation(alias, f"{expected}, got {format_value(value)}")
 
 
-def datetime_problem(alias: str, value: str) -> str | None:
-    """Say what is expected in place of a text that is no date-time, or None."""
+def _datetime_problem(alias: str, value: str) -> str | None:
     if read_instant(value) is not None:
         return None
     forms = "a date and time with a zone (RFC 3339, as 2026-03-01T08:00:00Z) or a plain date (as 2026-03-01)"
     return expectation(alias, f"{forms}, got {format_value(value)}")
 
 
-def option_problem(alias: str, list_id: str, options: set[str], value: str) -> str | None:
-    """Say what is expected in place of what is no option of a list, or None."""
+def _option_problem(alias: str, list_id: str, options: set[str], value: str) -> str | None:
     if value in options:
         return None
     return expectation(alias, f"the id or alias of a value of '{list_id}', got {format_value(value)}")
 
 
-def relation_problem(alias: str, value: str) -> str | None:
-    """Say what is expected in place of an id that no record has, or None."""
+def _relation_problem(alias: str, value: str) -> str | None:
     return None if record_exists(value) else expectation(alias, f"the id of a record, got {format_value(value)}")
 
 
@@ -108,16 +102,16 @@ def value_checks(attribute: dict[str, Any], options: set[str]) -> Iterator[Calla
     alias, kind, limits = attribute["alias"], attribute["type"], attribute["validation"]
     if ATTRIBUTE_TYPES[kind] == (str,):
         if "maxLength" in limits:
-            yield functools.partial(length_problem, alias, limits["maxLength"])
+            yield functools.partial(_length_problem, alias, limits["maxLength"])
         if "pattern" in limits:
-            yield functools.partial(pattern_problem, alias, limits["pattern"], compile_pattern(limits["pattern"]))
+            yield functools.partial(_pattern_problem, alias, limits["pattern"], compile_pattern(limits["pattern"]))
     if kind == "number" and ("min" in limits or "max" in limits):
         least, most = (exact(limits.get(end, infinity)) for end, infinity in (("min", -math.inf), ("max", math.inf)))
         expected = f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}"
-        yield functools.partial(range_problem, alias, least, most, expected)
+        yield functools.partial(_range_problem, alias, least, most, expected)
     if kind == "datetime":
-        yield functools.partial(datetime_problem, alias)
+        yield functools.partial(_datetime_problem, alias)
     if kind == "option":
-        yield functools.partial(option_problem, alias, attribute["optionListId"], options)
+        yield functools.partial(_option_problem, alias, attribute["optionListId"], options)
     if kind == "relation":
-        yield functools.partial(relation_problem, alias)
+        yield functools.partial(_relation_problem, alias)

@@ -70,8 +70,7 @@ class ResolvedVariantBody(VariantBody):
     )
 
 
-def fetch_variant_text(record_id: str, id: str) -> str:
-    """Return a variant's stored text. Raises ApiError 404."""
+def _fetch_variant_text(record_id: str, id: str) -> str:
     row = fetch_one("SELECT body FROM entities WHERE tenant = ? AND record_id = ? AND id = ?", g.tenant, record_id, id)
     if row is None:
         require_record(record_id)
@@ -80,9 +79,8 @@ def fetch_variant_text(record_id: str, id: str) -> str:
     return text
 
 
-def load_variant(record_id: str, id: str) -> Entity:
-    """Return a variant, in the state of its record. Raises ApiError 404."""
-    text = fetch_variant_text(record_id, id)
+def _load_variant(record_id: str, id: str) -> Entity:
+    text = _fetch_variant_text(record_id, id)
     return load_record(record_id)._replace(text=text, body=json.loads(text))
 
 
@@ -106,8 +104,7 @@ def list_record_variants(id: str) -> Response:
         return entity_list(execute(sql, g.tenant, id))
 
 
-def insert_variant(body: dict[str, Any], record_id: str) -> str:
-    """Store a new variant and return its text. Raises ApiError 400, 403, 404 or 409."""
+def _insert_variant(body: dict[str, Any], record_id: str) -> str:
     record, parent = load_record(record_id), body.get("parentId", record_id)
     rules = schema_rules(record.schema_id)
     if not rules.schema["variantEnabled"]:
@@ -136,7 +133,7 @@ def insert_variant(body: dict[str, Any], record_id: str) -> str:
 def create_variant(body: dict[str, Any], id: str) -> Response:
     """Create a variant of a record, or of another variant of it."""
     with transaction():
-        return entity_response(insert_variant(body, id), 201)
+        return entity_response(_insert_variant(body, id), 201)
 
 
 @blueprint.get("/records/<id>/variants/<variant_id>")
@@ -144,11 +141,10 @@ def create_variant(body: dict[str, Any], id: str) -> Response:
 @blueprint.ready_response(200, VariantBody)
 def get_variant(id: str, variant_id: str) -> Response:
     """Get one variant with what it overrides."""
-    return entity_response(fetch_variant_text(id, variant_id))
+    return entity_response(_fetch_variant_text(id, variant_id))
 
 
-def fetch_values_above(id: str) -> list[dict[str, Any]]:
-    """Return the values of what a variant stands below, nearest first: the variants above it, then the record."""
+def _fetch_values_above(id: str) -> list[dict[str, Any]]:
     sql = (
         "WITH RECURSIVE above (id, parent_id, body, distance) AS ("
         " SELECT id, parent_id, body, 0 FROM entities WHERE tenant = ? AND id = ?"
@@ -159,7 +155,7 @@ def fetch_values_above(id: str) -> list[dict[str, Any]]:
     return [json.loads(body)["values"] for (body,) in execute(sql, g.tenant, id, g.tenant)]
 
 
-def merge_inherited(own: dict[str, Any], above: list[dict[str, Any]], kept: set[str]) -> dict[str, Any]:
+def _merge_inherited(own: dict[str, Any], above: list[dict[str, Any]], kept: set[str]) -> dict[str, Any]:
     """Return a variant's own values with those it inherits: of each attribute the nearest, but none that each one keeps."""
     effective = own
     for values in above:
@@ -173,12 +169,12 @@ def merge_inherited(own: dict[str, Any], above: list[dict[str, Any]], kept: set[
 def resolve_variant(id: str, variant_id: str) -> Response:
     """Get one variant with the values it inherits, from the variants above it and from the record."""
     with snapshot():
-        variant = load_variant(id, variant_id)
+        variant = _load_variant(id, variant_id)
         attributes = schema_rules(variant.schema_id).attributes
-        above, levels = fetch_values_above(variant_id), caller_levels(variant.schema_id)
+        above, levels = _fetch_values_above(variant_id), caller_levels(variant.schema_id)
     kept = {alias for alias, rules in attributes.items() if not rules.is_inheritable}
     own = levels.visible(variant.body["values"])
-    effective = levels.visible(merge_inherited(variant.body["values"], above, kept))
+    effective = levels.visible(_merge_inherited(variant.body["values"], above, kept))
     resolved = {
         **variant.body,
         "values": own,
@@ -197,7 +193,7 @@ def resolve_variant(id: str, variant_id: str) -> Response:
 def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Response:
     """Replace what a variant overrides of each attribute listed; an empty array restores inheritance of one."""
     with transaction():
-        return entity_response(save_values(load_variant(id, variant_id), body["values"]))
+        return entity_response(save_values(_load_variant(id, variant_id), body["values"]))
 
 
 @blueprint.patch("/records/<id>/variants/<variant_id>/values/<attribute>")
@@ -208,7 +204,7 @@ def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Re
 def set_variant_value(body: dict[str, Any], id: str, variant_id: str, attribute: str) -> Response:
     """Set one scoped value of a variant; null removes it, and with the last one gone it inherits again."""
     with transaction():
-        return entity_response(save_value(load_variant(id, variant_id), attribute, body["scope"], body["value"]))
+        return entity_response(save_value(_load_variant(id, variant_id), attribute, body["scope"], body["value"]))
 
 
 @blueprint.delete("/records/<id>/variants/<variant_id>")
@@ -222,5 +218,5 @@ def delete_variant(id: str, variant_id: str) -> None:
         " DELETE FROM entities WHERE tenant = ? AND id IN below RETURNING body"
     )
     with transaction():
-        fetch_variant_text(id, variant_id)
+        _fetch_variant_text(id, variant_id)
         log_deletions(execute(sql, variant_id, g.tenant, g.tenant).fetchall())

@@ -47,8 +47,7 @@ def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
     return body
 
 
-def scopes_by_attribute(changes: Iterable[dict[str, Any]]) -> Scopes:
-    """Return in which scopes each attribute changes."""
+def _scopes_by_attribute(changes: Iterable[dict[str, Any]]) -> Scopes:
     scopes: Scopes = {}
     for change in changes:
         scopes.setdefault(change["attribute"], set()).add(scope_key(change["scope"]))
@@ -60,16 +59,14 @@ def locked_attributes(rules: SchemaRules, state_id: str | None) -> Container[str
     return rules.states[state_id].read_only if state_id in rules.states else ()
 
 
-def require_writable(rules: SchemaRules, state_id: str | None, aliases: Iterable[str]) -> None:
-    """Raise ApiError 403 for an attribute that cannot change in a state."""
+def _require_writable(rules: SchemaRules, state_id: str | None, aliases: Iterable[str]) -> None:
     locked = locked_attributes(rules, state_id)
     for alias in aliases:
         if alias in locked:
             raise ApiError(403, f"values.{alias}: attribute '{alias}' is read-only in state '{state_id}'")
 
 
-def move_claims(rules: SchemaRules, entity_id: str, values: dict[str, Any], scopes: Scopes) -> None:
-    """Claim values in place of those that a record or variant had in these scopes. Raises ApiError 409."""
+def _move_claims(rules: SchemaRules, entity_id: str, values: dict[str, Any], scopes: Scopes) -> None:
     for alias, changed in scopes.items():
         attribute = rules.attributes.get(alias)
         if attribute is None or attribute.is_unique:  # what an attribute claimed before the schema lost it is freed, too
@@ -85,10 +82,10 @@ def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], cha
     """
     if not changes:
         return entity.text
-    scopes = scopes_by_attribute(changes)
+    scopes = _scopes_by_attribute(changes)
     caller_levels(entity.schema_id).require_write(scopes)
-    require_writable(rules, entity.state_id, scopes)
-    move_claims(rules, entity.body["id"], values, scopes)
+    _require_writable(rules, entity.state_id, scopes)
+    _move_claims(rules, entity.body["id"], values, scopes)
     now, stored = utc_now(), {**entity.body["values"], **{alias: values[alias] for alias in scopes}}
     kept = {alias: entries for alias, entries in stored.items() if entries}
     body = to_json({**entity.body, "updatedAt": now, "updatedBy": g.caller.id, "values": kept})
@@ -107,7 +104,7 @@ def save_values(entity: Entity, values: dict[str, Any]) -> str:
     stored = levels.visible(entity.body["values"])
     changes = list(value_changes({alias: stored[alias] for alias in values if alias in stored}, values))
     levels.require_write(change["attribute"] for change in changes)
-    raise_for_problems(rules.change_problems(values, stored, scopes_by_attribute(changes)))
+    raise_for_problems(rules.change_problems(values, stored, _scopes_by_attribute(changes)))
     return save_changes(rules, entity, values, changes)
 
 

@@ -12,10 +12,13 @@ from werkzeug.security import generate_password_hash
 
 from sigma.database import execute
 from sigma.http.credentials import acting_as, hash_key
+from sigma.http.stamps import utc_now
 from sigma.http.strict_json import to_json
 from sigma.resources.model import MODEL
 from sigma.resources.users import insert_user, next_sessions_from
-from sigma.standin.content import Rows, fetch_rows, insert_content, insert_rows
+from sigma.standin.content import Rows, fetch_rows, insert_rows
+from sigma.standin.seeding import insert_seed
+from sigma.standin.seeds import SeedBody, SeedUserBody, read_seed
 
 DEMO_FILE = Path(__file__).with_name("demo.json")
 
@@ -56,7 +59,7 @@ def read_examples() -> dict[str, Any]:
     objects |= dict.fromkeys(("TenantBody", "WorkspaceBody"), demo["workspace"])
     ids = {"record": record["id"], "variant": variant["id"], "category": category["id"], "saved-query": query["id"]}
     ids |= {"api-key": key["id"], "key": key["id"]} | examples["ids"]
-    for (kind, _), body in {(kind, body["id"]): body for kind, body in demo["model"]}.items():  # of two, the last is stored
+    for kind, body in demo["model"]:
         if ids.setdefault(kind, body["id"]) == body["id"]:
             collect_objects(MODEL[kind], MODEL[kind].load(body), objects)
     ids |= {"alias": objects["ProductAttributeBody"]["alias"], "value": objects["OptionValueBody"]["id"]}
@@ -75,6 +78,11 @@ def read_examples() -> dict[str, Any]:
 _prepared: list[Rows] = []  # what the demo holds, once this process has stored it
 
 
+def demo_users(demo: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the demo's users as a seed has them."""
+    return [{name: user[name] for name in SeedUserBody().fields} for user in demo["users"]]
+
+
 def insert_demo_content(demo: dict[str, Any]) -> None:
     """Store in the current workspace what the demo workspace holds at first.
 
@@ -83,8 +91,9 @@ def insert_demo_content(demo: dict[str, Any]) -> None:
     if _prepared:
         insert_rows(_prepared[0])
         return
-    insert_content(demo)
-    _prepared.append(fetch_rows())
+    seed = {name: demo[name] for name in SeedBody().fields}
+    insert_seed(read_seed({**seed, "users": demo_users(demo)}))
+    _prepared.append(fetch_rows(g.tenant))
 
 
 hash_demo_password = functools.cache(generate_password_hash)  # slow on purpose, and everybody knows these
@@ -107,7 +116,8 @@ def insert_demo(demo: dict[str, Any], living: dict[str, int]) -> None:
     Takes from which second on the sessions count of users who were there before; theirs go on.
     """
     id = demo["workspace"]["id"]
-    execute("INSERT INTO workspaces (id, name, is_demo) VALUES (?, ?, 1)", id, demo["workspace"]["name"])
+    sql = "INSERT INTO workspaces (id, name, created_at, is_demo) VALUES (?, ?, ?, 1)"
+    execute(sql, id, demo["workspace"]["name"], utc_now())
     with acting_as(id, demo["users"][0]["id"]):
         insert_demo_content(demo)
         for user in demo["users"]:

@@ -21,8 +21,7 @@ from sigma.standin.whoami import blueprint
 NO_SECRETS = "what is secret in it is masked"
 
 
-def nullable_string(description: str, example: str | None = None) -> fields.String:
-    """A string that is always there, and may be null."""
+def _nullable_string(description: str, example: str | None = None) -> fields.String:
     return fields.String(required=True, allow_none=True, metadata=described(description, example))
 
 
@@ -37,12 +36,12 @@ class JournalEntryBody(Body):
     ignored = Items(
         fields.String(), "The parameters in the query that the route does not know", required=True, example=["updatedSince"]
     )
-    route = nullable_string("The path as in this document; null for one that there is not", "/api/v1/records/{id}")
+    route = _nullable_string("The path as in this document; null for one that there is not", "/api/v1/records/{id}")
     status = fields.Integer(required=True, metadata=described("The status of the answer", 403))
-    code = nullable_string("The code of the error; null for a success", "PERMISSION_DENIED")
-    message = nullable_string("What the error said", "This route needs permission 'delete-data'; the key holds: read")
+    code = _nullable_string("The code of the error; null for a success", "PERMISSION_DENIED")
+    message = _nullable_string("What the error said", "This route needs permission 'delete-data'; the key holds: read")
     ms = fields.Float(required=True, metadata=described("How many milliseconds it took until the answer began", 1.2))
-    workspace = nullable_string("The caller's workspace; null for a caller who is not known", "ws-demo")
+    workspace = _nullable_string("The caller's workspace; null for a caller who is not known", "ws-demo")
     caller = fields.Dict(
         keys=fields.String(),
         values=fields.String(),
@@ -53,19 +52,19 @@ class JournalEntryBody(Body):
             {"kind": "api-key", "id": "apikey-sync-prod", "name": "Shopify Sync - Production"},
         ),
     )
-    needed = nullable_string("What the caller needed: a permission, session, or a flag of the role", "delete-data")
+    needed = _nullable_string("What the caller needed: a permission, session, or a flag of the role", "delete-data")
     held = fields.Raw(
         required=True,
         allow_none=True,
         metadata=described("The permissions of a key, in the published order, or the id of a user's role", ["read"]),
     )
-    step = nullable_string(
+    step = _nullable_string(
         "Where the order of the checks ended: path, method, throttle, credential, permission, size, body, missing, conflict, "
         "transition, fault or server; null if it was not refused",
         "permission",
     )
-    requestBody = nullable_string(f"The first {MAX_TEXT} bytes of the request's body as text; {NO_SECRETS}")
-    responseBody = nullable_string(
+    requestBody = _nullable_string(f"The first {MAX_TEXT} bytes of the request's body as text; {NO_SECRETS}")
+    responseBody = _nullable_string(
         f"The first {MAX_TEXT} bytes of the answer's body as text; {NO_SECRETS}", '{"error":"PERMISSION_DENIED","message":"…"}'
     )
 
@@ -113,15 +112,14 @@ FILTERS = {
 AFTER = Filter(r"[A-Za-z0-9._-]{1,64}", "the id of a request", lambda *_: True, "Only what is newer than this request")
 
 
-def read_parameter(query: Mapping[str, str], name: str, filter: Filter) -> str | None:
-    """Return a parameter of the query string, or None without it. Raises ApiError 400."""
+def _read_parameter(query: Mapping[str, str], name: str, filter: Filter) -> str | None:
     text = query.get(name)
     if text is not None and not re.fullmatch(filter.pattern, text):
         raise ApiError(400, f"{name}: expected {filter.expected}, got {format_value(text)}")
     return text
 
 
-def get_journal() -> Journal:
+def _get_journal() -> Journal:
     """Return the journal. Raises ApiError 409 where it would have only a part of the requests."""
     if has_several_processes(request.environ):
         raise ApiError(
@@ -147,12 +145,12 @@ def get_journal() -> Journal:
 @blueprint.errors("CONFLICT")
 def list_requests() -> Response:
     """List the last requests to the API, newest first, each with why it was answered as it was."""
-    wanted = {name: read_parameter(request.args, name, filter) for name, filter in FILTERS.items()}
-    after = read_parameter(request.args, "after", AFTER)
+    wanted = {name: _read_parameter(request.args, name, filter) for name, filter in FILTERS.items()}
+    after = _read_parameter(request.args, "after", AFTER)
     limit = query_number(request.args, "limit", MAX_ENTRIES, 1, MAX_ENTRIES)
     chosen = [
         entry
-        for entry in get_journal().newest_first(after)
+        for entry in _get_journal().newest_first(after)
         if all(FILTERS[name].chooses(entry, text) for name, text in wanted.items() if text is not None)
     ]
     return json_response(b"[" + b",".join(entry.describe() for entry in chosen[:limit]) + b"]")
@@ -164,7 +162,7 @@ def list_requests() -> Response:
 @blueprint.errors("CONFLICT")
 def get_request(id: str) -> Response:
     """Return one request to the API; of several with the same id, the last one."""
-    for entry in get_journal().newest_first():
+    for entry in _get_journal().newest_first():
         if entry.id == id:
             return json_response(entry.describe())
     raise not_found_error("request", id)
@@ -176,4 +174,4 @@ def get_request(id: str) -> Response:
 @blueprint.errors("CONFLICT")
 def clear_requests() -> None:
     """Forget all requests so far."""
-    get_journal().clear()
+    _get_journal().clear()

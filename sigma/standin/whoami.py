@@ -80,8 +80,7 @@ class WhoamiBody(Body):
     routes = Items(fields.Nested(RouteBody), "Every route of the API", required=True)
 
 
-def describe_routes(caller: Caller) -> Iterator[dict[str, Any]]:
-    """Yield every route of the API with what it takes to call it, and whether this caller may."""
+def _describe_routes(caller: Caller) -> Iterator[dict[str, Any]]:
     for rule in current_app.url_map.iter_rules():
         access = rule.access  # type: ignore[attr-defined]
         if not rule.rule.startswith("/api/") or access.missing is not None:
@@ -110,4 +109,4 @@ def get_caller() -> Any:
         caller |= {"kind": "api-key", "key": key}
     else:
         caller["user"] = {**g.caller.user, "roleFlags": {flag: g.caller.role_says(flag) for flag in ROLE_FLAGS}}
-    return {**caller, "routes": list(describe_routes(g.caller))}, 200, NO_STORE
+    return {**caller, "routes": list(_describe_routes(g.caller))}, 200, NO_STORE

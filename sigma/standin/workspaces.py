@@ -1,33 +1,45 @@
 """Workspaces for tests, and the demo as it was at first."""
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from marshmallow import fields, validate
+from flask import Response, g
+from marshmallow import fields
 
 from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import demo_only
 from sigma.http.credentials import acting_as
-from sigma.http.errors import get_or_404
-from sigma.http.fields import Body, Flag, Items, id_field, string_field
-from sigma.http.responses import NO_STORE
-from sigma.http.stamps import random_id
+from sigma.http.errors import MAX_BODY, ApiError, get_or_404
+from sigma.http.fields import Body, Flag, Items, described, dict_field, id_field, string_field, timestamp_field
+from sigma.http.responses import NO_STORE, json_response
+from sigma.http.stamps import random_id, utc_now
+from sigma.http.strict_json import format_value, to_json
 from sigma.resources.api_keys import ApiKeyRequestBody, CreatedApiKeyBody, insert_api_key
 from sigma.resources.sessions import NO_PASSWORD, SessionBody, make_session
-from sigma.resources.users import insert_administrator_role, insert_user
-from sigma.standin.demo import insert_demo, insert_demo_content, read_demo
+from sigma.resources.users import fetch_users, insert_user
+from sigma.standin.content import fetch_rows, insert_rows
+from sigma.standin.demo import demo_users, insert_demo, insert_demo_content, read_demo
+from sigma.standin.seeding import insert_seed, make_seed
+from sigma.standin.seeds import SeedBody, read_seed
 from sigma.standin.whoami import WorkspaceBody, blueprint
+
+MAX_WORKSPACES = 1000  # that are there for tests at once
+
+OURS = "SELECT 1 FROM workspaces WHERE id = ? AND (is_demo OR is_disposable)"  # the demo, or made for a test
 
 
 class WantedWorkspaceBody(Body):
     """A workspace to be made for a test."""
 
-    content = fields.String(
+    content = fields.Raw(
         load_default="demo",
-        validate=validate.OneOf(["demo", "empty"], error="Expected one of: {choices}"),
-        metadata={
-            "description": "demo: what the demo workspace holds at first; empty: an administrator and nothing else",
-            "title": "WorkspaceContent",
-        },
+        metadata=described(
+            "`demo`: what the demo workspace holds at first; `empty`: an administrator and nothing else; the id of the demo"
+            " workspace, or of one for tests: what that holds now; an object: a seed, as `/standin/workspaces/{id}/seed` gives"
+            f" it, or one written by hand, of which every list may be left out; like any body of at most {MAX_BODY} bytes",
+            "demo",
+        ),
     )
     keys = Items(
         ApiKeyRequestBody().fields["permissions"],
@@ -43,9 +55,22 @@ class TestWorkspaceBody(WorkspaceBody):
 
     id = id_field("The workspace's id", example="ws-2f6c1d0b9a8e7453")
     name = string_field("The workspace's name", example="Test workspace")
-    admin = fields.Nested(SessionBody, required=True, metadata={"description": "The session of its administrator"})
-    editor = fields.Nested(SessionBody, metadata={"description": "The session of its editor; absent in an empty workspace"})
+    admin = fields.Nested(
+        SessionBody,
+        required=True,
+        metadata={"description": "The session of its administrator: the first user who may manage roles, or else the first"},
+    )
+    editor = fields.Nested(SessionBody, metadata={"description": "The session of its user `user-editor`, if it has one"})
+    others = dict_field("The sessions of its other users, if it has any, by their ids", "", fields.Nested(SessionBody))
     keys = Items(fields.Nested(CreatedApiKeyBody), "The API keys that were asked for, in that order", required=True)
+
+
+class ListedWorkspaceBody(WorkspaceBody):
+    """A workspace that was made for a test."""
+
+    id = id_field("The workspace's id", example="ws-2f6c1d0b9a8e7453")
+    name = string_field("The workspace's name", example="Test workspace")
+    createdAt = timestamp_field("When it was made")
 
 
 class ResetBody(Body):
@@ -56,34 +81,113 @@ class ResetBody(Body):
     )
 
 
-def insert_test_workspace(content: str, keys: list[list[str]]) -> dict[str, Any]:
-    """Store a workspace for a test, and return it with what it takes to use it; nobody can sign in to it by password."""
-    id, name, demo = random_id("ws"), "Test workspace", read_demo()
-    users = demo["users"] if content == "demo" else [{"id": "user-admin", "name": "Administrator", "roleId": "role-admin"}]
-    sessions = {}
-    execute("INSERT INTO workspaces (id, name, is_disposable) VALUES (?, ?, 1)", id, name)
+class Content(NamedTuple):
+    """What a new workspace is to hold."""
+
+    users: list[dict[str, Any]]
+    insert: Callable[[], None]  # stores the rest, in the current workspace
+
+
+def find_content(wanted: Any) -> Content:
+    """Return what a body's `content` means. Raises ApiError 400."""
+    if wanted == "demo":
+        demo = read_demo()
+        return Content(demo_users(demo), functools.partial(insert_demo_content, demo))
+    if wanted == "empty" or isinstance(wanted, dict):
+        seed = read_seed({} if wanted == "empty" else wanted)
+        return Content(seed["users"], functools.partial(insert_seed, seed))
+    if isinstance(wanted, str) and fetch_one(OURS, wanted):
+        users = fetch_users(wanted)
+        copy = functools.partial(insert_rows, fetch_rows(wanted))
+        return Content(users, copy) if users else find_content(make_seed(wanted))  # a seed without users gets one
+    expected = "demo, empty, the id of the demo workspace or of one for tests, or a seed"
+    raise ApiError(400, f"content: Expected {expected}, got {format_value(wanted)}")
+
+
+def raise_if_too_many() -> None:
+    """Raise ApiError 409 when there are as many workspaces for tests as there may be."""
+    (count,) = fetch_one("SELECT count(*) FROM workspaces WHERE is_disposable")
+    if count >= MAX_WORKSPACES:
+        raise ApiError(
+            409,
+            f"There are {count} workspaces for tests, as many as there may be: DELETE /standin/workspaces/:id removes one,"
+            " POST /standin/reset with {'removeTestWorkspaces': true} all of them",
+        )
+
+
+def insert_test_users(users: list[dict[str, Any]]) -> dict[str, Any]:
+    """Store users, who cannot sign in by password, with emails of the workspace's own; return their sessions by id."""
+    sessions, taken = {}, set[str]()
+    for user in users:
+        name = user["id"].removeprefix("user-")
+        while name.lower() in taken:
+            name += "-2"
+        taken.add(name.lower())
+        known = {"id": user["id"], "email": f"{name}@{g.tenant}.example", "name": user["name"], "roleId": user["roleId"]}
+        insert_user(known, NO_PASSWORD, 0)  # there is no older token: the workspace's id is new for good
+        sessions[user["id"]] = make_session(g.tenant, known, 0)
+    return sessions
+
+
+def sort_sessions(sessions: dict[str, Any]) -> dict[str, Any]:
+    """Return the sessions of a workspace's users, by id, as an answer has them: of the administrator, the editor, others."""
+    sql = "SELECT id FROM model_objects WHERE tenant = ? AND kind = 'role' AND json_extract(body, '$.canManageRoles')"
+    roles = {id for (id,) in execute(sql, g.tenant)}
+    admin = next((id for id, session in sessions.items() if session["user"]["roleId"] in roles), next(iter(sessions)))
+    others = {id: session for id, session in sessions.items() if id != admin}
+    editor = others.pop("user-editor", None)
+    return {
+        "admin": sessions[admin],
+        **({"editor": editor} if editor else {}),
+        **({"others": others} if others else {}),
+    }
+
+
+def insert_test_workspace(content: Any, keys: list[list[str]]) -> dict[str, Any]:
+    """Store a workspace for a test, and return it with what it takes to use it; nobody can sign in to it by password.
+
+    Raises ApiError 400 or 409.
+    """
+    id, name, (users, insert) = random_id("ws"), "Test workspace", find_content(content)
+    raise_if_too_many()
+    execute("INSERT INTO workspaces (id, name, created_at, is_disposable) VALUES (?, ?, ?, 1)", id, name, utc_now())
     with acting_as(id, users[0]["id"]):
-        if content == "demo":
-            insert_demo_content(demo)
-        else:
-            insert_administrator_role(users[0]["roleId"])
-        for user in users:
-            who = user["id"].removeprefix("user-")
-            known = {"id": user["id"], "email": f"{who}@{id}.example", "name": user["name"], "roleId": user["roleId"]}
-            insert_user(known, NO_PASSWORD, 0)  # there is no older token: the workspace's id is new for good
-            sessions[who] = make_session(id, known, 0)
+        insert()
+        sessions = sort_sessions(insert_test_users(users))
         made = [insert_api_key({"name": f"Test key {n}", "permissions": held}) for n, held in enumerate(keys, 1)]
     return {"id": id, "name": name, **sessions, "keys": made}
+
+
+@blueprint.get("/workspaces")
+@demo_only
+@blueprint.response(200, ListedWorkspaceBody(many=True))
+def list_test_workspaces() -> Any:
+    """List the workspaces that were made for tests, oldest first."""
+    rows = execute("SELECT id, name, created_at FROM workspaces WHERE is_disposable ORDER BY rowid")
+    return [dict(zip(("id", "name", "createdAt"), row, strict=True)) for row in rows]
 
 
 @blueprint.post("/workspaces")
 @demo_only
 @blueprint.arguments(WantedWorkspaceBody())
 @blueprint.response(201, TestWorkspaceBody)
+@blueprint.errors("CONFLICT")
 def create_test_workspace(wanted: dict[str, Any]) -> Any:
     """Make a workspace of its own for a test, with an administrator's session and the API keys asked for."""
     with transaction():
         return insert_test_workspace(**wanted), 201, NO_STORE
+
+
+@blueprint.get("/workspaces/<id>/seed")
+@demo_only
+@blueprint.response(200, SeedBody)
+def get_workspace_seed(id: str) -> Response:
+    """Get what the demo workspace, or one for tests, holds now, without emails, passwords and API keys.
+
+    A new workspace can be made from it, and then holds the same.
+    """
+    get_or_404(fetch_one(OURS, id), "workspace", id)
+    return json_response(to_json(make_seed(id)))
 
 
 @blueprint.delete("/workspaces/<id>")

@@ -1,0 +1,202 @@
+"""Seeds: what a workspace holds, written down without credentials; demo.json has the same format, and a bit more."""
+
+from collections.abc import Callable
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields
+
+from sigma.http.bodies import flatten_messages
+from sigma.http.date_times import read_instant
+from sigma.http.errors import raise_for_problems
+from sigma.http.fields import Body, Flag, Items, described, id_field, string_field
+from sigma.http.stamps import random_id
+from sigma.resources.categories import CategoryRequestBody
+from sigma.resources.lifecycle import AuditEntryBody
+from sigma.resources.model import MODEL
+from sigma.resources.records import ProductRecordBody
+from sigma.resources.saved_queries import SavedQueryBody
+from sigma.resources.users import ADMINISTRATOR, UserBody, administrator_role
+from sigma.resources.variants import VariantBody
+from sigma.standin.seed_links import link_problems
+
+Read = Callable[[Any], Any]  # it returns a value that was checked, and raises ValidationError
+
+
+class Pair(fields.List):
+    """An array of two, of which the first says what the second is about."""
+
+    def __init__(self, description: str, expected: str, first: Read, second: Read, example: Any):
+        metadata = described(description, example, minItems=2, maxItems=2)
+        super().__init__(fields.Raw(), metadata=metadata)
+        self.expected, self.first, self.second = expected, first, second
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, list) or len(value) != 2:
+            raise ma.ValidationError(f"Expected an array of two: {self.expected}")
+        pair: list[Any] = []
+        for place, read in enumerate((self.first, self.reader(value[0]))):
+            try:
+                pair.append(read(value[place]))
+            except ma.ValidationError as error:
+                raise ma.ValidationError({place: error.messages}) from None
+        return pair
+
+    def reader(self, _: Any) -> Read:
+        """Return what reads the second one, by the first."""
+        return self.second
+
+
+class ModelPair(Pair):
+    """The kind of a model object, and its body."""
+
+    def reader(self, kind: Any) -> Read:
+        """Return what reads a body of a kind; it is asked only for one that there is."""
+        return MODEL[kind].load if isinstance(kind, str) and kind in MODEL else self.second
+
+
+def _read_kind(kind: Any) -> str:
+    if not isinstance(kind, str) or kind not in MODEL:
+        raise ma.ValidationError(f"Expected one of: {', '.join(MODEL)}")
+    return kind
+
+
+def _check_time(text: str) -> None:
+    if read_instant(text) is None:
+        raise ma.ValidationError("Expected a date and time with a zone (RFC 3339)")
+
+
+def _time(description: str, required: bool = False) -> fields.String:
+    metadata = described(description, format="date-time")
+    return fields.String(required=required, allow_none=not required, validate=_check_time, metadata=metadata)
+
+
+def _unchecked(what: str) -> Flag:
+    return Flag(f"Whether {what} is taken as it is, because it is older than a rule that would refuse it now", example=False)
+
+
+class SeedUserBody(UserBody):
+    """A user, who gets an email of the workspace's own and no password."""
+
+    class Meta(Body.Meta):
+        fields = ("id", "name", "roleId")
+
+
+class SeedRecordBody(ProductRecordBody):
+    """A record; what may be left out is as if it had just been made."""
+
+    id = id_field("The record's id; made when absent", required=False)
+    lifecycleStateId = fields.String(
+        allow_none=True, metadata=described("Its state; the workflow's default when absent", "state-draft")
+    )
+    createdAt = _time("When it was made; now when absent")
+    updatedAt = _time("When it was last changed; when it was made, if absent")
+    createdBy = string_field("Id of who made it; the first user when absent", required=False, example="user-admin")
+    updatedBy = string_field("Id of who changed it last; who made it, if absent", required=False, example="user-admin")
+    unchecked = _unchecked("it")
+
+
+class SeedVariantBody(VariantBody):
+    """A variant; what may be left out is as if it had just been made."""
+
+    id = id_field("The variant's id; made when absent", required=False)
+    parentId = string_field("Id of what it stands below; its record when absent", required=False, example="ent-coastal-wb")
+    level = fields.Integer(strict=True, allow_none=True, metadata=described("How deep it stands, which parentId says", 1))
+    createdAt = _time("When it was made; now when absent")
+    updatedAt = _time("When it was last changed; when it was made, if absent")
+    createdBy = string_field("Id of who made it; the first user when absent", required=False, example="user-admin")
+    updatedBy = string_field("Id of who changed it last; who made it, if absent", required=False, example="user-admin")
+    unchecked = _unchecked("it")
+
+
+class SeedEntryBody(AuditEntryBody):
+    """A change to a record or variant."""
+
+    id = id_field("The entry's id; made when absent", required=False, example="audit-2f6c1d0b9a8e7453")
+    timestamp = _time("When it was done", required=True)
+    recordId = string_field(
+        "In whose history it is, where entityId does not say: of a variant that is gone",
+        required=False,
+        example="ent-coastal-wb",
+    )
+
+
+class SeedSavedQueryBody(SavedQueryBody):
+    """A saved query."""
+
+    id = id_field("The saved query's id; made when absent", required=False)
+    createdAt = _time("When it was saved; now when absent")
+    createdBy = string_field("Id of who saved it; the first user when absent", required=False, example="user-admin")
+    unchecked = _unchecked("the query")
+
+
+def _list_of(inner: fields.Field, description: str) -> Items:
+    return Items(inner, description, load_default=list)
+
+
+_read_id = fields.String().deserialize
+
+
+class SeedBody(Body):
+    """What a workspace holds, without credentials; lists are in order of creation."""
+
+    users = _list_of(fields.Nested(SeedUserBody), "Its users; one administrator, if there are none")
+    model = _list_of(
+        ModelPair(
+            "A kind of model object, and an object of it",
+            "a kind of model object, and its body",
+            *(_read_kind, _read_id),
+            example=["catalog", {"id": "cat-webshop", "alias": "webshop", "name": "Webshop"}],
+        ),
+        "The model: objects may refer to others that come later",
+    )
+    records = _list_of(fields.Nested(SeedRecordBody), "The records")
+    variants = _list_of(fields.Nested(SeedVariantBody), "The variants, each after what it stands below")
+    history = _list_of(
+        fields.Nested(SeedEntryBody),
+        "The changes to records and variants, oldest first; those whose creation is not in it were made as they are",
+    )
+    categories = _list_of(
+        Pair(
+            "The id of a catalog, and a category of it",
+            "the id of a catalog, and a category",
+            *(_read_id, CategoryRequestBody().load),
+            example=["cat-webshop", {"id": "cat-men", "alias": "men", "name": "Men"}],
+        ),
+        "The categories",
+    )
+    assignments = _list_of(
+        Pair(
+            "The ids of a category and of a record in it",
+            "the ids of a category and of a record",
+            *(_read_id, _read_id),
+            example=["cat-men", "ent-coastal-wb"],
+        ),
+        "Which records are in which categories",
+    )
+    savedQueries = _list_of(fields.Nested(SeedSavedQueryBody), "The saved queries")
+
+
+def _complete(seed: dict[str, Any]) -> None:
+    """Fill in what others refer to: ids, and an administrator where there is no user."""
+    categories = [body for _, body in seed["categories"]]
+    lists = {"ent": seed["records"], "var": seed["variants"], "cat": categories, "sq": seed["savedQueries"]}
+    for prefix, bodies in lists.items():
+        for body in bodies:
+            body.setdefault("id", random_id(prefix))
+    if not seed["users"]:
+        seed["users"].append(ADMINISTRATOR)
+        role_id = ADMINISTRATOR["roleId"]
+        if ("role", role_id) not in ((kind, body["id"]) for kind, body in seed["model"]):
+            seed["model"].append(["role", administrator_role(role_id)])
+
+
+def read_seed(value: Any) -> dict[str, Any]:
+    """Return a seed that is whole, with all ids. Raises ApiError 400, naming paths in the seed."""
+    try:
+        seed: dict[str, Any] = SeedBody().load(value)
+    except ma.ValidationError as error:
+        raise_for_problems(flatten_messages(error.normalized_messages(), value))
+    _complete(seed)
+    raise_for_problems(link_problems(seed))
+    return seed
