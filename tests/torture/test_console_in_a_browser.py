@@ -329,6 +329,28 @@ def test_requests_are_filtered_and_stand_still_when_paused(console, server):
     console.wait(lambda: [row for row in console.rows() if "paused" in row])
 
 
+def test_a_page_that_nobody_sees_asks_for_nothing(console):
+    console.enter().go("#/requests", "Requests")
+    console.run("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    time.sleep(1.1)  # what was asked for before is answered
+    console.requests()
+    time.sleep(1.5)
+    assert console.requests() == []
+    console.run("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    console.wait(lambda: console.requests() != [])
+
+
+def test_the_calls_of_a_key_turn_red_when_it_is_deactivated(console, server):
+    key, header = server.make_key("read")
+    server.request("GET", "/schemas", header)
+    console.enter().go(f"#/requests?key={key['id']}", "Requests")
+    assert [row.get_attribute("class").split()[-1] for row in console.all(".journal tbody tr")] == ["fine"]
+    server.manage("POST", f"/api-keys/{key['id']}/deactivate")
+    server.request("GET", "/schemas", header)
+    console.wait(lambda: "it has been deactivated" in console.rows()[0])
+    assert [row.get_attribute("class").split()[-1] for row in console.all(".journal tbody tr")] == ["refused", "fine"]
+
+
 def test_of_many_requests_the_newest_come_first_and_all_that_are_kept_on_demand(console, server):
     with server.connect() as connection:
         for number in range(130):
@@ -558,6 +580,15 @@ def test_with_several_workers_it_says_why_there_are_no_requests_and_which_settin
     with serving(tmp_path / "sigma.db", WORKERS="2") as server:
         console = Console(browser, f"http://127.0.0.1:{server.port}").enter(place="#/requests")
         assert "SIGMA_WORKERS=1" in console.text(".panel.error")
+
+
+def test_under_another_name_it_says_why_there_are_no_requests_and_which_setting_helps(browser, server):
+    console = Console(browser, f"http://pim.test:{server.port}").enter(place="#/requests")
+    assert "Host: expected localhost" in console.text(".panel.error")
+    assert "SIGMA_STANDIN_HOSTS=pim.test" in console.text(".panel.error code")
+    console.click("#reset")
+    console.click("dialog .danger")
+    assert "Host: expected localhost" in console.text("dialog .problem")
 
 
 def test_in_a_deployment_there_is_no_demo_and_it_says_so(browser, tmp_path):

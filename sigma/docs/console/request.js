@@ -71,6 +71,7 @@ function facts(entry) {
     fact("Time", localTime(entry.at)),
     fact("Took", `${milliseconds(entry.ms)} ms`),
     fact("Caller", callerLink(entry)),
+    entry.workspace && entry.workspace !== session.workspace.id && fact("Workspace", h("code", {}, entry.workspace)),
     fact("Needed", entry.needed ? h("code", {}, neededOf(entry)) : "nothing"),
     fact("Route", entry.route ? h("code", {}, entry.route) : "none"),
     entry.query && fact("Query", h("code", {}, data(entry.query))),
