@@ -7,6 +7,8 @@ next request on. Records, attributes and catalogs are this file's own. Nothing h
 import ast
 import json
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 from conftest import sql
@@ -71,7 +73,18 @@ def limit(admin):
 
 
 @pytest.fixture(autouse=True)
-def parts(admin, limit):
+def parts(app, admin, limit, tmp_path_factory):
+    """Give the test a database with what make_parts() makes; it is made once in a run, because it takes longer than most."""
+    prepared = tmp_path_factory.getbasetemp() / "parts.db"
+    if not prepared.exists():
+        make_parts(admin, limit)
+        with closing(sqlite3.connect(app.config["DATABASE"])) as db, closing(sqlite3.connect(prepared)) as copy:
+            db.backup(copy)
+    with closing(sqlite3.connect(prepared)) as copy, closing(sqlite3.connect(app.config["DATABASE"])) as db:
+        copy.backup(db)
+
+
+def make_parts(admin, limit):
     """Make two schemas with the same attributes, a record of each, a variant of the first, categories and a saved query."""
 
     def post(path, body):
