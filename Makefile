@@ -32,7 +32,7 @@ check: .venv/installed-tests            # check style, types, and the requiremen
 torture: .venv/installed-torture        # run the tests that take minutes: fuzzing, kill -9, generated clients, a browser
 	$(BIN)/python -m pytest tests/torture -n auto -rs
 
-ROWS ?= inprocess sizes searching sockets starting locks
+ROWS ?= inprocess sizes searching sockets starting workspaces locks
 PEERS := .venv-bench/installed-python .venv-bench/installed-node
 bench: .venv/installed $(if $(filter sockets,$(ROWS)),$(PEERS))  # measure the speed, compared to others; ROWS="inprocess locks" measures a part
 	@$(BIN)/python tests/bench/bench.py $(ROWS)
