@@ -14,7 +14,7 @@ run: .venv/installed                    # serve the demo workspace; it is create
 serve: .venv/installed                  # serve the database as it is; the README lists the settings
 	@$(BIN)/flask --app app serve
 
-demo: .venv/installed                   # show the life of an API key in the terminal; ARGS="--fast --exit" makes no pauses
+demo: .venv/installed                   # tell an audience the life of an API key, beside the console; ARGS="--auto" waits for nobody, ARGS="--fast --exit" makes no pauses
 	@exec $(BIN)/python -c "from sigma.cli.story import play; play()" $(ARGS)
 
 # The tests commit thousands of times. In memory, if there is room, no commit waits for a disk.
