@@ -14,7 +14,7 @@ run: .venv/installed                    # serve the demo workspace; it is create
 serve: .venv/installed                  # serve the database as it is; the README lists the settings
 	@$(BIN)/flask --app app serve
 
-demo: .venv/installed                   # show the life of an API key in the terminal; ARGS="--fast --exit" makes no pauses
+demo: .venv/installed                   # tell an audience the life of an API key, beside the console; ARGS="--auto" waits for nobody, ARGS="--fast --exit" makes no pauses
 	@exec $(BIN)/python -c "from sigma.cli.story import play; play()" $(ARGS)
 
 # The tests commit thousands of times. In memory, if there is room, no commit waits for a disk.
@@ -32,7 +32,7 @@ check: .venv/installed-tests            # check style, types, and the requiremen
 torture: .venv/installed-torture        # run the tests that take minutes: fuzzing, kill -9, generated clients, a browser
 	$(BIN)/python -m pytest tests/torture -n auto -rs
 
-ROWS ?= inprocess sizes searching sockets starting locks
+ROWS ?= inprocess sizes searching sockets starting workspaces locks
 PEERS := .venv-bench/installed-python .venv-bench/installed-node
 bench: .venv/installed $(if $(filter sockets,$(ROWS)),$(PEERS))  # measure the speed, compared to others; ROWS="inprocess locks" measures a part
 	@$(BIN)/python tests/bench/bench.py $(ROWS)

@@ -5,7 +5,7 @@ import http.client
 import json
 import time
 from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from flask import current_app
@@ -31,16 +31,24 @@ def require_private_demo(host: str) -> None:
     )
 
 
-def send_request(url: str, method: str, path: str, headers: dict[str, str], body: Any = None) -> tuple[int, Any]:
-    """Send a request to the API, and return the status and the body, or 0 and None if there is no answer."""
+class Answer(NamedTuple):
+    """What a request was answered; without an answer, the status is 0."""
+
+    status: int = 0
+    body: Any = None
+    retry_after: int = 0  # seconds
+
+
+def send_request(url: str, method: str, path: str, headers: dict[str, str], body: Any = None) -> Answer:
+    """Send a request to a path of the service, and return the answer."""
     data = None if body is None else to_json(body).encode()
     try:
         with closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)) as connection:
-            connection.request(method, f"/api/v1{path}", data, {**headers, "Content-Type": "application/json"})
+            connection.request(method, path, data, {**headers, "Content-Type": "application/json"})
             response = connection.getresponse()
-            return response.status, json.loads(response.read())
+            return Answer(response.status, json.loads(response.read() or "null"), int(response.headers.get("Retry-After", 0)))
     except (OSError, http.client.HTTPException):
-        return 0, None
+        return Answer()
 
 
 def print_banner(url: str) -> None:
@@ -60,7 +68,7 @@ def print_banner(url: str) -> None:
 
 def _announce_when_ready(url: str) -> None:
     pause = 0.02
-    while send_request(url, "GET", "/healthz", {})[0] != 200:
+    while send_request(url, "GET", "/api/v1/healthz", {}).status != 200:
         time.sleep(pause)
         pause = min(1, pause * 1.1)
     click.echo(f"Ready        {url}")

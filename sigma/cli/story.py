@@ -1,119 +1,198 @@
-"""`flask play` and `make demo`: the story of an API key, played in the terminal against a service of its own."""
+"""`flask play` and `make demo`: the story of an API key, played in the terminal beside the console, on a service of its own.
+
+Two processes serve one database, each on a port of its own. So what is done in one is seen to count in the other, and the
+console's journal, which only a process alone can keep, is there all the same: that of the first one.
+"""
 
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
+from sigma.cli.integration import Integration, describe_status, wait_for
 from sigma.cli.serve import send_request
 from sigma.cli.server import STOP_TIMEOUT
-from sigma.http.errors import CODES
+from sigma.cli.stage import Stage
+from sigma.http.errors import CODES, ERRORS
 from sigma.http.strict_json import to_json
 from sigma.settings import ROOT, StartError
 from sigma.standin.demo import read_demo
 
+PORT = "8080"  # unless a setting names another
 
-def start_server(folder: Path, log: Path) -> "subprocess.Popen[bytes]":
-    """Start the service on a new demo workspace in a folder. Exits if that cannot be made."""
-    others = {name: value for name, value in os.environ.items() if not name.startswith("SIGMA_")}
-    port = os.environ.get("SIGMA_PORT") or os.environ.get("PORT") or "0"
-    serving = {"SIGMA_HOST": "127.0.0.1", "SIGMA_PORT": port, "SIGMA_WORKERS": "1"}
-    environment = {**others, **serving, "SIGMA_DATABASE": str(folder / "demo.db")}
-    flask = [sys.executable, "-m", "flask", "--app", "app"]
-    if subprocess.run([*flask, "demo"], cwd=ROOT, env=environment, check=False).returncode:  # noqa: S603 (the command is ours)
-        sys.exit(1)  # it has printed why
-    with log.open("wb") as output:
-        # In a session of its own, it does not get a terminal's Ctrl-C as well as the signal to stop.
-        options: dict[str, Any] = {"stdout": output, "stderr": output, "start_new_session": True}
-        return subprocess.Popen([*flask, "serve"], cwd=ROOT, env=environment, **options)  # noqa: S603
+
+def is_held(port: str) -> bool:
+    """Return whether another program has a port of this machine."""
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        return False
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", int(port)))
+        except OSError:
+            return True
+    return False
+
+
+def choose_port() -> str:
+    """Return the port to serve on: that of the settings, or any other when it is held."""
+    port = os.environ.get("SIGMA_PORT") or os.environ.get("PORT") or PORT
+    if is_held(port):
+        click.echo(f"Port {port} is held by another program; taking another.")
+        return "0"
+    return port
+
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def demo_server(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """Run the service on a demo workspace of its own during the block; yield its URL and process. Raises StartError."""
-    log = folder / "log"
-    server = start_server(folder, log)
+def undisturbed() -> Iterator[None]:
+    """Put off signals to stop until the block is over, so that what it makes is known to what cleans up."""
+    came: list[int] = []
+    handlers = {number: signal.signal(number, lambda sent, _: came.append(sent)) for number in STOPPING}
     try:
-        while not (ready := re.search(r"^Ready +(\S+)", log.read_text(encoding="utf-8"), re.MULTILINE)):
-            if server.poll() is not None:
-                raise StartError(log.read_text(encoding="utf-8").strip().removeprefix("Error: "))
-            time.sleep(0.05)
-        yield ready[1], server
+        yield
     finally:
-        server.terminate()
-        try:
-            server.wait(STOP_TIMEOUT + 2)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
-class Integration(threading.Thread):
-    """A program that requests a record again and again, and counts how often that fails."""
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder for the block."""
+    folder = None
+    try:
+        with undisturbed():
+            folder = tempfile.mkdtemp(prefix="sigma-demo-")
+        yield Path(folder)
+    finally:
+        with undisturbed():
+            if folder:
+                shutil.rmtree(folder)
 
-    def __init__(self, url: str):
-        super().__init__(daemon=True)
-        self.url, self.headers, self.stopped = url, dict[str, str](), threading.Event()
-        self.requests = self.failed = 0
 
-    def run(self) -> None:
-        """Send requests until stopped."""
-        while not self.stopped.wait(0.02):
-            status, _ = send_request(self.url, "GET", "/records/ent-coastal-wb", self.headers)
-            self.failed += status != 200
-            self.requests += 1
+FLASK = [sys.executable, "-m", "flask", "--app", "app"]
 
-    def use(self, headers: dict[str, str]) -> None:
-        """Switch to a credential; on return, all requests with the previous one have been answered."""
-        self.headers, before = headers, self.requests
-        if not self.is_alive():
-            self.start()
-        while self.requests < before + 10:
-            time.sleep(0.01)
 
-    def stop(self) -> None:
-        """Send no more requests."""
-        self.stopped.set()
-        self.join()
+def make_environment(database: Path, port: str) -> dict[str, str]:
+    """Return the environment of a process that serves a database on a port: without settings of another service."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("SIGMA_")}
+    serving = {"SIGMA_HOST": "127.0.0.1", "SIGMA_PORT": port, "SIGMA_WORKERS": "1"}
+    return {**others, **serving, "SIGMA_DATABASE": str(database)}
+
+
+def stop_server(server: "subprocess.Popen[bytes]") -> None:
+    """End a process of the service, whatever it takes."""
+    server.terminate()
+    try:
+        server.wait(STOP_TIMEOUT + 2)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def wait_for_url(server: "subprocess.Popen[bytes]", log: Path) -> str:
+    """Return the URL of a process of the service, as soon as it answers. Raises StartError."""
+    while not (ready := re.search(r"^Ready +(\S+)", log.read_text(encoding="utf-8"), re.MULTILINE)):
+        if server.poll() is not None:
+            raise StartError(log.read_text(encoding="utf-8").strip().removeprefix("Error: "))
+        time.sleep(0.05)
+    return ready[1]
+
+
+@contextmanager
+def demo_server(folder: Path, name: str, port: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Run a process of the service during the block; yield its URL and the process. Raises StartError."""
+    log, environment, server = folder / f"log-{name}", make_environment(folder / "demo.db", port), None
+    try:
+        with log.open("wb") as output, undisturbed():
+            # In a session of its own, it does not get a terminal's Ctrl-C as well as the signal to stop.
+            options: dict[str, Any] = {"stdout": output, "stderr": output, "start_new_session": True}
+            server = subprocess.Popen([*FLASK, "serve"], cwd=ROOT, env=environment, **options)  # noqa: S603 (it is ours)
+        yield wait_for_url(server, log), server
+    finally:
+        with undisturbed():
+            if server:
+                stop_server(server)
+
+
+@contextmanager
+def demo_servers() -> Iterator[tuple[dict[str, str], "subprocess.Popen[bytes]"]]:
+    """Run two processes on a new demo workspace during the block; yield their URLs, and the first one. Exits if it cannot."""
+    port = choose_port()
+    with temporary_folder() as folder:
+        environment = make_environment(folder / "demo.db", port)
+        if subprocess.run([*FLASK, "demo"], cwd=ROOT, env=environment, check=False).returncode:  # noqa: S603
+            sys.exit(1)  # it has printed why
+        with demo_server(folder, "A", port) as (first, server), demo_server(folder, "B", "0") as (second, _):
+            yield {"A": first, "B": second}, server
 
 
 def format_response(body: Any, members: list[str]) -> list[str]:
     """Return lines that show these members of a body, or of each of its items; of an error, the message."""
     if isinstance(body, list):
         return ["   ".join(format_response(item, members)) for item in body]
+    if body is None:
+        return []
     return [f"{name}: " + to_json(body[name]).strip('"') for name in members] or [body["message"]]
+
+
+def explain_status(status: int) -> str:
+    """Return a status with what it means; of an error, as the API's documentation says it."""
+    code = CODES.get(status)
+    return f"{status} {code}: {ERRORS[code].meaning}" if code else describe_status(status)
 
 
 class Story:
     """The story of demo.json, as far as it has been played: whose credentials are known, and which ids."""
 
-    def __init__(self, url: str):
-        self.url, self.integration = url, Integration(url)
+    def __init__(self, urls: dict[str, str], pause: float, waits_for_enter: bool):
+        self.urls, self.integration = urls, Integration(list(urls.values()), 0.1 if pause else 0.02)
+        self.stage = Stage(self.integration.describe, pause, waits_for_enter)
         self.ids, self.headers = dict[str, str](), {"nobody": dict[str, str]()}
 
-    def play_step(self, number: int, step: dict[str, Any], pause: float) -> None:
-        """Send a step's request and print it with its response. Raises ClickException for another status than the story's."""
-        method, path = step["request"].format(**self.ids).split()
-        click.secho(f"\n{number:2}  {step['caption']}", bold=True)
-        click.echo(f"    {step['by']}: {method} {path}" + (f"\n    {to_json(step['body'])}" if "body" in step else ""))
-        time.sleep(pause / 2)
-        status, body = send_request(self.url, method, path, self.headers[step["by"]], step.get("body"))
+    def find_path(self, path: str) -> str:
+        """Return the path of a step with the ids in place of the names in braces."""
+        return re.sub(r"{([^}]+)}", lambda name: self.ids[name[1]], path)
+
+    def play_step(self, step: dict[str, Any]) -> None:
+        """Send a step's request and show it with its response. Raises ClickException for another status than the story's."""
+        method, path = step["request"].split(" ", 1)
+        path, show = self.find_path(path), self.stage.show
+        show(f"\n{step['caption']}", bold=True)
+        show(f"    {step['by']}: {method} {path}" + (f"\n    {to_json(step['body'])}" if "body" in step else ""))
+        self.stage.wait(self.stage.pause / 2)
+        if step.get("stopsIntegration"):
+            self.integration.stop()
+        awaited = [self.integration.gets(**step["integrationGets"])] if "integrationGets" in step else []
+        url = self.urls[step.get("process", "A")]
+        status, body, _ = send_request(url, method, path, self.headers[step["by"]], step.get("body"))
         if status != step["status"]:
-            raise click.ClickException(f"Step {number} was answered with {status}, not with {step['status']}.")
-        click.secho(f"    {status} {CODES.get(status, 'OK')}", fg="green" if status < 400 else "red", bold=True)
-        click.echo("\n".join(f"    {line}" for line in format_response(body, step.get("show", []))))
+            raise click.ClickException(f"{method} {path} was answered with {status}, not with {step['status']}.")
+        show(f"    {explain_status(status)}", fg="green" if status < 400 else "red", bold=True)
+        for line in format_response(body, step.get("show", [])):
+            show(f"    {line}")
         if "gives" in step:
             self.remember(step["gives"], body)
+        if "integration" in step:
+            awaited.append(self.integration.use(self.headers[step["integration"]]))
+        if not all(wait_for(is_so, self.stage.wait) for is_so in awaited):
+            raise click.ClickException(f"The integration was not answered as it should be. {self.integration.describe()}")
+        self.stage.wait(self.stage.pause / 2)
 
     def remember(self, name: str, body: dict[str, Any]) -> None:
         """Keep the id and the credential of what a request has created, for later steps."""
@@ -121,40 +200,55 @@ class Story:
         token = {"Authorization": f"Bearer {body.get('token')}"}
         self.headers[name] = {"X-Sigma-ApiKey": body["rawKey"]} if "rawKey" in body else token
 
-    def play(self, pause: float) -> None:
-        """Play all steps. Raises ClickException where it goes otherwise than it is told."""
-        for number, step in enumerate(read_demo()["story"], 1):
-            self.play_step(number, step, pause)
-            if "integration" in step:
-                self.integration.use(self.headers[step["integration"]])
-            requests, failed = self.integration.requests, self.integration.failed
-            if self.integration.is_alive():
-                click.secho(f"    The integration: {requests} requests, {failed} failed", fg="cyan")
-            time.sleep(pause)
-        self.integration.stop()
-        requests, failed = self.integration.requests, self.integration.failed
-        click.secho(f"\nThe integration sent {requests} requests; {failed} failed.", bold=True)
+    def play(self) -> None:
+        """Play all acts. Raises ClickException where it goes otherwise than it is told."""
+        acts = read_demo()["story"]
+        titles = [f"{number}. {act['title']}" for number, act in enumerate(acts, 1)]
+        self.stage.end_act(titles[0])
+        for act, title, next_title in zip(acts, titles, [*titles[1:], "the end"], strict=True):
+            self.stage.show(f"\n{title}", bold=True, fg="blue")
+            for step in act["steps"]:
+                self.play_step(step)
+            self.stage.end_act(next_title)
+        total, failed = self.integration.requests, self.integration.failed
+        self.stage.show(f"\nThe integration sent {total} requests; {failed} failed.", bold=True)
         if failed:
             raise click.ClickException("None should have failed.")
 
 
-@click.command("play")
-@click.option("--fast", is_flag=True, help="Make no pauses.")
-@click.option("--exit", "exits", is_flag=True, help="Stop the service after the story; otherwise it runs until Ctrl-C.")
-def play(fast: bool, exits: bool) -> None:
-    """Show in the terminal how an API key is replaced without a failed request. Uses a demo workspace of its own.
+def print_places(urls: dict[str, str]) -> None:
+    """Print where everything is, and how to begin."""
+    logins = ", ".join(f"{user['email']} / {user['password']}" for user in read_demo()["users"])
+    click.secho(f"\nConsole      {urls['A']}/console", bold=True)
+    click.echo(f"Sigma PIM    {urls['A']}/api/v1\nDocs         {urls['A']}/docs\nLogins       {logins}")
+    click.echo(
+        f"Processes    A is {urls['A']}, B is {urls['B']}, on one database; the console's requests are those of A\n"
+        "Stop         Ctrl-C"
+    )
 
-    Example: flask play --fast
+
+@click.command("play")
+@click.option("--auto", is_flag=True, help="Go from act to act without waiting for Enter.")
+@click.option("--fast", is_flag=True, help="The same, and make no pauses.")
+@click.option("--exit", "exits", is_flag=True, help="Stop the service after the story; otherwise it runs until Ctrl-C.")
+def play(auto: bool, fast: bool, exits: bool) -> None:
+    """Show in the terminal, beside the console, what becomes of an API key. Uses a demo workspace of its own.
+
+    Example: flask play --auto
     """
     if os.environ.get("NO_COLOR"):
         click.get_current_context().color = False
-    for number in (signal.SIGTERM, signal.SIGHUP):  # by raising SystemExit, they clean up as well
+    for number in STOPPING[1:]:  # by raising SystemExit, they clean up as well
         signal.signal(number, lambda *_: sys.exit(1))
     click.echo("Starting the service, with a demo workspace of its own …")
-    with tempfile.TemporaryDirectory(prefix="sigma-demo-") as folder, demo_server(Path(folder)) as (url, server):
-        Story(url).play(0 if fast else 2)
+    with demo_servers() as (urls, server):
+        print_places(urls)
+        story = Story(urls, 0 if fast else 2, waits_for_enter=not auto and not fast)
+        try:
+            story.play()
+        finally:
+            story.integration.stop()
         if sys.stdout.isatty() and not exits:
-            logins = ", ".join(f"{user['email']} / {user['password']}" for user in read_demo()["users"])
             with suppress(KeyboardInterrupt):  # from the moment that the words are there
-                click.echo(f"\nSigma PIM    {url}/api/v1\nDocs         {url}/docs\nLogins       {logins}\nStop         Ctrl-C")
+                click.echo("\nThe service goes on for the console and the docs, until Ctrl-C.")
                 server.wait()

@@ -1,8 +1,8 @@
 """Measure the service beside a bare Flask application and its peers, and print every figure with its goal.
 
 Every figure is a ratio of two things that were measured in turns in one run, because the machine's speed changes too much
-for seconds to mean anything. A goal that is missed is printed, and is no failure; a figure that could not be measured is
-one, unless a peer is what is missing.
+for seconds to mean anything; but for how long a test waits for a workspace, which is in milliseconds. A goal that is missed
+is printed, and is no failure; a figure that could not be measured is one, unless a peer is what is missing.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import searching
 import sizes
 import sockets
 import starting
+import workspaces
 from measuring import Figure, MissingError, file_system, short, standard_error_discarded
 from wsgi import settings
 
@@ -67,6 +68,7 @@ GOALS = [
     Row("sockets", "fastapi-16", "over sockets, 16 connections: ÷ FastAPI + sqlite3", Goal(1.4, 2, True)),
     Row("sockets", "json-server-16", "over sockets, 16 connections: ÷ json-server", Goal(2.5, 4, True)),
     Row("starting", "start", "`flask serve` to first 200 ÷ bare Flask on the same server", Goal(1.9, 1.5)),
+    Row("workspaces", "workspace", "a workspace for a test, with the demo's content and a key: milliseconds", Goal(20, 10)),
     Row("locks", "locked", "'database is locked' seen by 8 clients that write through 2 workers", Goal(0, 0)),
 ]
 
@@ -78,6 +80,9 @@ BESIDES = [
     Row("sizes", "get", "one record by its id, likewise, and with {many:,} keys ÷ with 10"),
     Row("sizes", "deep", "page at offset {deep:,} of {many:,} ÷ at 900 of 1,000"),
     Row("searching", "numbers", "search by two limits of a price, which most records meet ÷ the same"),
+    Row("workspaces", "copy", "the same, copied by the demo's id: milliseconds"),
+    Row("workspaces", "seed", "the same, from the demo's seed: milliseconds"),
+    Row("workspaces", "empty", "an empty one: milliseconds"),
     Row("sockets", "bare-1", "over sockets, 1 connection: authenticated record ÷ bare Flask"),
     Row("sockets", "django-1", "over sockets, 1 connection: ÷ DRF + API keys"),
     Row("sockets", "fastapi-1", "over sockets, 1 connection: ÷ FastAPI + sqlite3"),
@@ -96,6 +101,7 @@ def prepare_parts(rounds: int | None, many: int) -> dict[str, Callable[[Path], F
         "searching": partial(searching.measure, rounds=rounds or 50),
         "sockets": partial(sockets.measure, rounds=rounds or 30),
         "starting": partial(starting.measure, rounds=rounds or 10),
+        "workspaces": partial(workspaces.measure, rounds=rounds or 100),
         "locks": partial(locks.measure, seconds=rounds or 5),
     }
 

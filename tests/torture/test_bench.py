@@ -6,7 +6,14 @@ import sys
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parents[1] / "bench" / "bench.py"
-GOALS = {"inprocess": 4, "sizes": 2, "searching": 1, "starting": 1, "locks": 1}  # rows that need no peer, by part
+GOALS = {
+    "inprocess": 4,
+    "sizes": 2,
+    "searching": 1,
+    "starting": 1,
+    "workspaces": 1,
+    "locks": 1,
+}  # rows that need no peer, by part
 
 
 def run_bench(*arguments):

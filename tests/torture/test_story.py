@@ -1,19 +1,30 @@
-"""The story of a key, played in the terminal: it goes as it is told, and leaves nothing behind, however it ends."""
+"""The story of a key, told in the terminal: it goes as it is told, and leaves nothing behind, however it ends."""
 
+import functools
+import json
 import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from processes import ROOT, SOON, START_TIMEOUT, environment, is_up, wait_until
 
 PLAY = [sys.executable, "-c", "from sigma.cli.story import play; play()"]
-STATUSES = [200, 201, 200, 403, 201, 200, 200, 200, 401, 401, 401, 200, 200, 401]
+STATUSES = [  # a line for each act
+    *(200, 201, 200),
+    *(201, 200, 200),
+    *(200, 401, 401, 200, 200),
+    *(403, 403, 200),
+    *(200, 200),
+    *(204, 401, 200),
+]
 
 
 def processes_of(folder):
@@ -40,7 +51,7 @@ def folder(tmp_path):
 
 
 def settings(folder, **more):
-    return {**environment(folder.parent / "unused.db"), "TMPDIR": str(folder), "TERM": "xterm", **more}
+    return {**environment(folder.parent / "unused.db"), "TMPDIR": str(folder), "TERM": "xterm", "PORT": "0", **more}
 
 
 def play(folder, *arguments, **more):
@@ -51,7 +62,7 @@ def play(folder, *arguments, **more):
 
 @contextmanager
 def playing(folder, *arguments, **more):
-    """Play the story in a terminal; yield the process, and a function that reads what is shown up to some words."""
+    """Play the story in a terminal; yield the process, what reads all that is shown up to some words, and what types."""
     ours, theirs = pty.openpty()
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
     process = subprocess.Popen([*PLAY, *arguments], cwd=ROOT, env=settings(folder, **more), start_new_session=True, **streams)
@@ -68,7 +79,7 @@ def playing(folder, *arguments, **more):
         return shown.decode()
 
     try:
-        yield process, read
+        yield process, read, functools.partial(os.write, ours)
     finally:
         os.close(ours)
         if process.poll() is None:
@@ -79,39 +90,99 @@ def playing(folder, *arguments, **more):
 def test_the_story_goes_as_it_is_told(folder):
     done = play(folder, "--fast")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    assert [int(status) for status in re.findall(r"^    ([1-5][0-9]{2}) [A-Z_]+$", done.stdout, re.MULTILINE)] == STATUSES
+    told = re.findall(r"^    ([1-5][0-9]{2}) ((?:[A-Z_]+: )?[A-Z].+)$", done.stdout, re.MULTILINE)
+    assert [int(status) for status, _ in told] == STATUSES
+    assert dict(told) == {
+        "200": "OK",
+        "201": "Created",
+        "204": "No Content",
+        "401": "UNAUTHORIZED: There is no credential, or it is not accepted.",
+        "403": "PERMISSION_DENIED: The caller may not do this.",
+    }
+    assert re.findall(r"^([1-6])\. ", done.stdout, re.MULTILINE) == list("123456")
     requests, failed = re.search(r"The integration sent (\d+) requests; (\d+) failed\.", done.stdout).groups()
     assert int(requests) >= 4
     assert failed == "0"
-    for part in ("'update-data'; the key holds: read", "it has been deactivated", "deleted: true"):
+    assert re.search(r"^Integration: 0 failed; 200 OK: \d+, 429 Too Many Requests: 2, waited 2 s$", done.stdout, re.MULTILINE)
+    for part in ("'update-data'; the key holds: read", "deleted: true", "hits: 2", '"update-data":{"count":1,'):
         assert part in done.stdout
-    assert "\x1b" not in done.stdout
+    assert done.stdout.count("it has been deactivated") == 2  # in both processes
+    for sign in ("\x1b", "\r", "Press Enter"):
+        assert sign not in done.stdout
 
 
-def test_in_a_terminal_the_service_stays_until_it_is_interrupted(folder):
-    with playing(folder, "--fast") as (process, read):
-        output = read(b"Ctrl-C")
+def test_in_a_terminal_the_service_stays_until_it_is_interrupted_with_the_consoles_journal(folder):
+    with playing(folder, "--fast") as (process, read, _):
+        output = read(b"until Ctrl-C.")
         assert "\x1b[31m" in output
-        (port,) = set(re.findall(r"http://127\.0\.0\.1:(\d+)/docs", output))
+        (port,) = set(re.findall(r"http://127\.0\.0\.1:(\d+)/console", output))
+        (other,) = set(re.findall(r"B is http://127\.0\.0\.1:(\d+)", output))
+        assert port != other
         assert is_up(int(port))
+        assert is_up(int(other))
+        with urlopen(f"http://127.0.0.1:{port}/standin/requests?status=401") as answer:
+            assert ["deactivated" in entry["message"] for entry in json.load(answer)] == [True]
         os.killpg(process.pid, signal.SIGINT)  # as the terminal does
         assert process.wait(SOON) == 0
         assert "Traceback" not in read()
     assert not is_up(int(port))
+    assert not is_up(int(other))
 
 
 def test_in_a_terminal_it_can_be_told_to_end_and_to_use_no_colour(folder):
-    with playing(folder, "--fast", "--exit", NO_COLOR="1") as (process, read):
+    with playing(folder, "--fast", "--exit", NO_COLOR="1") as (process, read, _):
         output = read()
         assert process.wait(SOON) == 0
     assert "requests; 0 failed." in output
     assert "\x1b" not in output
 
 
+def test_in_a_terminal_it_waits_for_enter_between_acts_while_the_count_goes_on_in_one_line(folder):
+    with playing(folder, "--exit") as (process, read, type):
+        assert "The administrator signs in." not in read(b"Press Enter for: 1.")
+        type(b"\n")
+        read(b"Press Enter for: 2.")
+        drawn = read(b"Integration: 0 failed; 200 OK: 20")
+        lines = drawn.rpartition("Press Enter for: 2.")[2]
+        assert lines.count("\n") == 1  # that of the words themselves
+        assert lines.count("\rIntegration: ") >= 2
+        assert "A second key is made." not in lines
+        type(b"\n")
+        read(b"A second key is made.")
+        for _ in range(3):  # somebody who is impatient
+            process.send_signal(signal.SIGINT)
+        assert process.wait(SOON) != 0
+
+
+def test_where_nobody_can_press_enter_it_goes_by_itself(folder):
+    with playing(folder, "--exit") as (process, read, type):
+        read(b"Press Enter for: 1.")
+        type(b"\x04")  # Ctrl-D: the end of the input
+        read(b"A second key is made.")
+        assert "Press Enter for: 2." not in read(b"The integration moves over")
+        process.terminate()
+        assert process.wait(SOON) != 0
+    with playing(folder, "--auto") as (process, read, type):
+        assert "Press Enter" not in read(b"A second key is made.")
+        process.terminate()
+        assert process.wait(SOON) != 0
+
+
+def test_another_port_is_taken_when_the_one_wanted_is_held(folder):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        held = other.getsockname()[1]
+        done = play(folder, "--fast", PORT=str(held))
+    assert done.returncode == 0, done.stderr
+    assert f"Port {held} is held by another program; taking another." in done.stdout
+    assert f"127.0.0.1:{held}/" not in done.stdout
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_story_that_is_broken_off_leaves_nothing_behind_either(folder, sent):
-    with playing(folder) as (process, read):
-        read(b"POST /api-keys")
+@pytest.mark.parametrize("words", [b"Starting the service", b"Press Enter", b"POST /api/v1/api-keys", b"hits: 2"])
+def test_a_story_that_is_broken_off_leaves_nothing_behind_either(folder, sent, words):
+    options = [] if words == b"Press Enter" else ["--fast"] if words == b"hits: 2" else ["--auto"]
+    with playing(folder, *options) as (process, read, _):
+        read(words)
         os.kill(process.pid, sent)
         assert process.wait(SOON) != 0
         assert "Traceback" not in read()
