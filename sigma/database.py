@@ -30,13 +30,21 @@ _thread = ThreadState()
 _files: dict[str, tuple[int, int]] = {}  # which file each path meant when this process prepared it
 
 
-SQL_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # what SQL calls by name; without one a migration fails as a whole
+SqlFunction = Callable[..., Any]
+SQL_FUNCTIONS: dict[str, tuple[SqlFunction, bool]] = {}  # what SQL calls by name; without one a migration fails as a whole
 
 
-def sql_function(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let SQL call a function of a higher room, by its name."""
-    SQL_FUNCTIONS[function.__name__] = function
-    return function
+def sql_function(deterministic: bool) -> Callable[[SqlFunction], SqlFunction]:
+    """Return a decorator that lets SQL call a function of a higher room by its name.
+
+    Of one that is deterministic SQLite may remember what it returns for the same arguments.
+    """
+
+    def decorator(function: SqlFunction) -> SqlFunction:
+        SQL_FUNCTIONS[function.__name__] = function, deterministic
+        return function
+
+    return decorator
 
 
 class DatabaseMovedError(sqlite3.OperationalError):
@@ -71,8 +79,8 @@ def connect(path: str) -> sqlite3.Connection:
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA cache_size = -32000")  # kB: the indexes' upper levels stay in memory, with a million keys too
-        for name, function in SQL_FUNCTIONS.items():
-            db.create_function(name, -1, function, deterministic=True)
+        for name, (function, deterministic) in SQL_FUNCTIONS.items():
+            db.create_function(name, -1, function, deterministic=deterministic)
     except sqlite3.Error:  # not a database
         db.close()
         raise

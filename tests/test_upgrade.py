@@ -224,7 +224,7 @@ def test_processes_of_their_own_that_start_together_find_it_done(tmp_path):
 @pytest.mark.parametrize("old", CLAIMED_ANEW, indirect=True)
 def test_a_process_that_is_killed_in_the_middle_leaves_the_database_as_it_was(old):
     before = contents(old), shape(old), rows(old, "SELECT * FROM unique_values"), rows(old, "PRAGMA user_version")
-    kill = "database.SQL_FUNCTIONS['unique_claims'] = lambda *_: os.kill(os.getpid(), 9)"
+    kill = "database.SQL_FUNCTIONS['unique_claims'] = lambda *_: os.kill(os.getpid(), 9), True"
     process = start(old, before=kill)
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL

@@ -137,6 +137,7 @@ def enum_field(
     title: str = "",
     example: Any = ma.missing,
     meanings: Mapping[str, str] | None = None,
+    **options: Any,
 ) -> fields.String:
     """One of a few strings; in the OpenAPI document they are a type, if there is a title for it, with what each means.
 
@@ -145,7 +146,7 @@ def enum_field(
     rule = validate.OneOf(list(choices), error="Expected one of: {choices}")
     told = {"title": title, "x-enumDescriptions": meanings and dict(meanings)}
     metadata = described(description, example, **{name: value for name, value in told.items() if value})
-    return fields.String(required=True, validate=rule, metadata=metadata)
+    return fields.String(validate=rule, metadata=metadata, **{"required": True, **options})
 
 
 def dict_field(description: str, title: str, values: fields.Field, example: Any = ma.missing, **options: Any) -> fields.Dict:

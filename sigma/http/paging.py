@@ -8,8 +8,22 @@ import marshmallow as ma
 from marshmallow import fields
 
 from sigma.http.errors import ApiError
-from sigma.http.fields import Body, Items
+from sigma.http.fields import Body, Items, bound_field, described
 from sigma.settings import whole_number
+
+MAX_OFFSET, DEFAULT_LIMIT, MAX_LIMIT = 10**12, 50, 1000
+
+
+class PageRequestBody(Body):
+    """Which page of a list is wanted."""
+
+    offset = bound_field("How many to pass over; 0 when absent", 0, MAX_OFFSET, example=0)
+    limit = bound_field(f"How many to answer at most; {DEFAULT_LIMIT} when absent", 1, MAX_LIMIT, example=20)
+
+
+def body_bounds(body: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the offset and the limit that a body asks for."""
+    return body.get("offset", 0), body.get("limit", DEFAULT_LIMIT)
 
 
 def query_number(query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
@@ -25,7 +39,7 @@ def query_number(query: Mapping[str, str], name: str, default: int, least: int, 
 
 def page_bounds(query: Mapping[str, str]) -> tuple[int, int]:
     """Read `offset` and `limit` from the query string. Raises ApiError 400."""
-    return query_number(query, "offset", 0, 0, 10**12), query_number(query, "limit", 50, 1, 1000)
+    return query_number(query, "offset", 0, 0, MAX_OFFSET), query_number(query, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
 
 
 def query_parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:
@@ -34,8 +48,8 @@ def query_parameter(name: str, description: str, **schema: Any) -> dict[str, Any
 
 
 PAGE_PARAMETERS = [
-    query_parameter("offset", "How many to pass over", type="integer", minimum=0, maximum=10**12, default=0),
-    query_parameter("limit", "How many to answer at most", type="integer", minimum=1, maximum=1000, default=50),
+    query_parameter("offset", "How many to pass over", type="integer", minimum=0, maximum=MAX_OFFSET, default=0),
+    query_parameter("limit", "How many to answer at most", type="integer", minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
 ]
 
 
@@ -46,7 +60,7 @@ def page_of(item: type[ma.Schema]) -> type[ma.Schema]:
         "items": Items(fields.Nested(item), "What is on this page", required=True),
         "total": fields.Integer(required=True, metadata={"description": "How many there are on all pages", "example": 1}),
         "offset": fields.Integer(required=True, metadata={"description": "How many were passed over", "example": 0}),
-        "limit": fields.Integer(required=True, metadata={"description": "How many a page holds at most", "example": 50}),
+        "limit": fields.Integer(required=True, metadata=described("How many a page holds at most", DEFAULT_LIMIT)),
         "__doc__": "One page of a longer list.",
     }
     return Body.from_dict(members, name=f"{item.__name__.removesuffix('Body')}PageBody")

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from flask import Response, g, request
-from marshmallow import fields, validate
+from marshmallow import fields
 
 from sigma.database import execute, snapshot, sql_function
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
-from sigma.http.fields import Body, Items, Reference, bound_field, described, string_field
-from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of, query_parameter
+from sigma.http.fields import Items, Reference, enum_field, string_field
+from sigma.http.paging import PAGE_PARAMETERS, PageRequestBody, body_bounds, page_bounds, page_of, query_parameter
 from sigma.http.strict_json import to_json
 from sigma.resources.entities import entity_page
 from sigma.resources.model import require_existing
@@ -28,81 +28,81 @@ blueprint = ApiBlueprint("Search", "Finding records by their values.")
 MAX_WORDS = 1000  # characters; each word is looked for in every record
 
 
-class SearchBody(Body):
+class SearchBody(PageRequestBody):
     """Which records are wanted."""
 
-    criteriaOperator = fields.String(
-        validate=validate.OneOf(["and", "or"], error="Expected one of: {choices}"),
-        metadata=described(
-            "Whether all criteria are to be met (and), or one (or); and when absent", "and", title="CriteriaOperator"
-        ),
+    criteriaOperator = enum_field(
+        "Whether all criteria are to be met (and), or one (or); and when absent",
+        ["and", "or"],
+        "CriteriaOperator",
+        "and",
+        required=False,
+        allow_none=True,
     )
     criteria = Items(
         fields.Nested(CriterionBody),
         "What values must be like; without any, all records are found",
         most=50,
+        allow_none=True,
         example=[
             {"attribute": "product-name", "operator": "contains", "value": "Coastal"},
             {"attribute": "price", "operator": "gt", "value": "100"},
         ],
     )
     schemaId = Reference("schema", allow_none=True, example="schema-apparel")
-    offset = bound_field("How many to pass over; 0 when absent", 0, 10**12, example=0)
-    limit = bound_field("How many to answer at most; 50 when absent", 1, 1000, example=20)
 
 
-class FullTextBody(Body):
+class FullTextBody(PageRequestBody):
     """Which words are wanted."""
 
     query = string_field("The words, in any order; each may be part of a longer one", longest=MAX_WORDS, example="coastal wind")
     schemaId = Reference("schema", allow_none=True, example="schema-apparel")
-    offset = bound_field("How many to pass over; 0 when absent", 0, 10**12, example=0)
-    limit = bound_field("How many to answer at most; 50 when absent", 1, 1000, example=20)
 
 
-Judge = Callable[[Any], bool]
+Predicate = Callable[[Any], bool]
 
 
-class Judging(threading.local):
-    """What the search that a thread is doing asks of records, each part by its place, and what kept it from an answer."""
+class ActiveSearch(threading.local):
+    """The predicates of the search that a thread is doing, each by its place, and the failure that ended it, if one did."""
 
-    judges: Sequence[Judge] = ()
+    predicates: Sequence[Predicate] = ()
     failure: Exception | None = None
 
 
-_present = Judging()
+_active = ActiveSearch()
 
 
-@sql_function
-def meets(place: int, judged: str | None) -> bool:
-    """Return what the present search's judge at a place says."""
+@sql_function(deterministic=False)  # which predicates there are depends on the search
+def predicate_holds(place: int, text: str | None) -> bool:
+    """Return what the present search's predicate at a place says of a text."""
     try:
-        return _present.judges[place](judged)
+        return _active.predicates[place](text)
     except Exception as failure:
-        _present.failure = failure
+        _active.failure = failure
         raise
 
 
 @contextmanager
-def judging(judges: Sequence[Judge]) -> Iterator[None]:
-    """Let SQL ask these judges in the block.
+def predicates_in_sql(predicates: Sequence[Predicate]) -> Iterator[None]:
+    """Let SQL ask these predicates in the block.
 
-    Raises what a judge raises, of which SQLite tells no more than that something was raised, as it does of a damaged text.
+    Raises what a predicate raises, of which SQLite tells no more than that something was raised, as it does of a damaged
+    text.
     """
-    _present.judges, _present.failure = judges, None
+    _active.predicates, _active.failure = predicates, None
     try:
         yield
     except sqlite3.OperationalError as error:
         if str(error) != "user-defined function raised exception":
             raise
-        raise _present.failure or sqlite3.DatabaseError("a stored text is damaged") from error
+        raise _active.failure or sqlite3.DatabaseError("a stored text is damaged") from error
     finally:
-        _present.judges = ()
+        _active.predicates = ()
 
 
-IN_BODY = "meets(?, body)"
-IN_VALUES = (  # of an attribute; what is stored under its alias does not count if the schema does not have it any more
-    "meets(?, CASE WHEN schema_id IN (SELECT id FROM model_references WHERE tenant = ? AND kind = 'schema'"
+RECORD_TEST = "predicate_holds(?, body)"
+ATTRIBUTE_TEST = (  # what is stored under the attribute's alias does not count if the schema does not have it any more
+    "predicate_holds(?, CASE WHEN schema_id IN (SELECT id FROM model_references WHERE tenant = ? AND kind = 'schema'"
     " AND target_kind = 'attribute' AND target_id = ?) THEN json_extract(body, ?) END)"
 )
 
@@ -110,16 +110,16 @@ IN_VALUES = (  # of an attribute; what is stored under its alias does not count 
 class Condition(NamedTuple):
     """What a record must meet to be found."""
 
-    judge: Judge  # of its text, or of that of its values of an attribute, None if it has none
+    predicate: Predicate  # of its text, or of that of its values of an attribute, None if it has none
     attribute: dict[str, Any] | None = None
 
 
 def find_page(
-    conditions: list[Condition], schema_id: str | None, offset: int, limit: int, is_one_enough: bool = False
+    conditions: list[Condition], schema_id: str | None, bounds: tuple[int, int], is_one_enough: bool = False
 ) -> Response:
     """Return one page of the records, all or of one schema, that meet all conditions, or one; newest last.
 
-    SQL goes through the records and hands out what is judged, Python judges it.
+    SQL goes through the records and hands out what is tested, Python tests it.
     """
     sql, parameters = "SELECT seq FROM entities WHERE tenant = ? AND is_variant = 0", [g.tenant]
     if schema_id is not None:
@@ -128,12 +128,12 @@ def find_page(
     sql += " AND (0" if is_one_enough and conditions else " AND (1"
     for place, (_, attribute) in enumerate(conditions):
         sql += " OR " if is_one_enough else " AND "
-        sql += IN_BODY if attribute is None else IN_VALUES
+        sql += RECORD_TEST if attribute is None else ATTRIBUTE_TEST
         named = () if attribute is None else (g.tenant, attribute["id"], f'$.values."{attribute["alias"]}"')
         parameters.extend((place, *named))
     sql += ") ORDER BY seq"
-    total, page = 0, []
-    with judging([condition.judge for condition in conditions]):
+    (offset, limit), total, page = bounds, 0, []
+    with predicates_in_sql([condition.predicate for condition in conditions]):
         for total, (seq,) in enumerate(execute(sql, *parameters), 1):
             if offset < total <= offset + limit:
                 page.append(seq)
@@ -141,7 +141,7 @@ def find_page(
     return entity_page(execute(sql, g.tenant, to_json(page)), total, offset, limit)
 
 
-def mention(texts: Iterable[str]) -> Condition:
+def text_prefilter(texts: Iterable[str]) -> Condition:
     """Return the condition that these stand somewhere in a record's text, whatever the case.
 
     It is a third of the work to see that, and most records need not be parsed to be passed over. JSON writes a text
@@ -149,14 +149,14 @@ def mention(texts: Iterable[str]) -> Condition:
     """
     written = [to_json(text)[1:-1].casefold() for text in texts]
 
-    def judge(body: str) -> bool:
+    def has_texts(body: str) -> bool:
         folded = body.casefold()
         for text in written:  # noqa: SIM110 (all() would take twice as long)
             if text not in folded:
                 return False
         return True
 
-    return Condition(judge)
+    return Condition(has_texts)
 
 
 def require_schema(query: dict[str, Any], path: str = "") -> None:
@@ -188,10 +188,9 @@ def search(query: dict[str, Any], path: str = "") -> Response:
     """Return the page of records that a query asks for. Raises ApiError 400 or 403 as read_query() does."""
     criteria = read_query(query, path)
     literals = [text for one in criteria for text in one.literals]
-    conditions = [mention(literals)] if literals else []
-    conditions += [Condition(one.are_met, one.attribute) for one in criteria]
-    offset, limit = query.get("offset", 0), query.get("limit", 50)
-    return find_page(conditions, query.get("schemaId"), offset, limit, is_one_enough(query))
+    conditions = [text_prefilter(literals)] if literals else []
+    conditions += [Condition(one.matches, one.attribute) for one in criteria]
+    return find_page(conditions, query.get("schemaId"), body_bounds(query), is_one_enough(query))
 
 
 def text_aliases() -> dict[str, list[str]]:
@@ -214,7 +213,7 @@ class Words(NamedTuple):
     folded: list[str]
     aliases: dict[str, list[str]]  # of the attributes whose values are such texts, by schema
 
-    def are_in(self, body: str) -> bool:
+    def match(self, body: str) -> bool:
         """Return whether each word is in a text value of a record."""
         record, lines = json.loads(body), list[str]()
         for alias in self.aliases.get(record["schemaId"], ()):
@@ -225,10 +224,10 @@ class Words(NamedTuple):
         return all(word in text for word in self.folded)
 
 
-def search_words(text: str, schema_id: str | None, offset: int, limit: int) -> Response:
+def search_words(text: str, schema_id: str | None, bounds: tuple[int, int]) -> Response:
     """Return one page of the records, all or of one schema, that have each word of a text in a text value."""
     words = list(dict.fromkeys(text.casefold().split()))
-    return find_page([mention(words), Condition(Words(words, text_aliases()).are_in)], schema_id, offset, limit)
+    return find_page([text_prefilter(words), Condition(Words(words, text_aliases()).match)], schema_id, bounds)
 
 
 @blueprint.post("/search")
@@ -249,7 +248,7 @@ def search_full_text(body: dict[str, Any]) -> Response:
     """Find the records whose texts have every word in them, whatever the case, page by page, newest last."""
     with snapshot():
         require_schema(body)
-        return search_words(body["query"], body.get("schemaId"), body.get("offset", 0), body.get("limit", 50))
+        return search_words(body["query"], body.get("schemaId"), body_bounds(body))
 
 
 @blueprint.get("/search/text")
@@ -265,10 +264,10 @@ def search_full_text(body: dict[str, Any]) -> Response:
 @blueprint.response(200, page_of(ProductRecordBody))
 def search_text() -> Response:
     """Find the records whose texts have every word of a query string in them, as the full-text search does."""
-    offset, limit = page_bounds(request.args)
+    bounds = page_bounds(request.args)
     name = "query" if "query" in request.args and "q" not in request.args else "q"
     words = request.args.get(name, "")
     if not words.strip() or len(words) > MAX_WORDS:
         raise ApiError(400, f"{name}: expected 1 to {MAX_WORDS} characters, not all of them blank, got {len(words)}")
     with snapshot():
-        return search_words(words, request.args.get("schemaId"), offset, limit)
+        return search_words(words, request.args.get("schemaId"), bounds)

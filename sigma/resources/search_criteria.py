@@ -1,14 +1,14 @@
 """The criteria of a search: their shape, what is wrong with them, and which values of an attribute meet them.
 
 A record meets a criterion when one of its values of the attribute does, in the criterion's scope or in any; of a `multiple`
-value, one item. An option goes by its id and by its alias, whichever the record holds. A text contains another whatever the
-case, by Unicode's full case folding: "STRASSE" finds "Straße". What is no matter of case is told apart, such as "é" and "e".
+value, one item. An option goes by its id and by its alias, whichever the record holds.
 """
 
 import functools
 import json
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import marshmallow as ma
@@ -16,16 +16,28 @@ from flask import g
 from marshmallow import fields
 
 from sigma.database import fetch_one
-from sigma.http.date_times import Instant, read_instant
 from sigma.http.errors import raise_for_problems
 from sigma.http.fields import Body, dict_field, enum_field
-from sigma.http.strict_json import exact, format_value, parse_json
-from sigma.resources.model import exists, load_object
-from sigma.resources.unique_values import instant_or_itself, unique_key
-from sigma.resources.values import is_empty
+from sigma.http.strict_json import format_value
+from sigma.resources.dimensions import find_segments, unknown_segments
+from sigma.resources.model import load_object
+from sigma.resources.search_forms import (
+    EQUAL_FORMS,
+    ORDERED_FORMS,
+    ORDERED_VALUES,
+    Form,
+    exact_number,
+    fold,
+    itself,
+    wanted_form,
+)
+from sigma.resources.values import is_empty, scope_key
 
 WITHOUT_VALUE = ("isEmpty", "isNotEmpty")
-COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {"gt": operator.lt, "lt": operator.gt}  # of what is wanted with an item
+COMPARISONS: dict[str, tuple[Callable[..., Any], Callable[[Any, Any], bool]]] = {
+    "gt": (max, operator.lt),  # the item that decides, with which what is wanted is compared
+    "lt": (min, operator.gt),
+}
 OPERATORS = ("equals", "notEquals", "contains", *WITHOUT_VALUE, *COMPARISONS)
 LITERAL_TYPES = ("text", "media", "relation")  # of attributes whose values are texts that mean nothing else
 
@@ -62,67 +74,21 @@ class CriterionBody(Body):
             raise ma.ValidationError("Not a valid string.", "value")
 
 
-Form = Callable[[Any], Any]  # in which items are compared; it returns None for one that has no such form, and meets nothing
+BETWEEN = "\ud800"  # texts that are searched as one: it is in none, because JSON of half a surrogate pair is refused
 
 
-def itself(item: Any) -> Any:
-    """Return an item as it is."""
-    return item
+def is_any_filled(values: list[Any]) -> bool:
+    """Return whether one of some values is not empty."""
+    return not all(map(is_empty, values))
 
 
-def fold(item: Any) -> str | None:
-    """Return a text without its case."""
-    return item.casefold() if isinstance(item, str) else None
+def is_in(wanted: Any, items: Container[Any]) -> bool:
+    """Return whether what is wanted is one of some items, or a part of them, if they are a text."""
+    return wanted in items
 
 
-def number(item: Any) -> int | float | None:
-    """Return a number such that Python compares it as it is written; it would take 1e23 for the double next to it."""
-    if type(item) is int or (type(item) is float and -(2**53) < item < 2**53):
-        return item
-    return int(exact(item)) if type(item) is float else None
-
-
-def truth(item: Any) -> bool | None:
-    """Return true or false, and nothing that Python takes for them."""
-    return item if isinstance(item, bool) else None
-
-
-def instant(item: Any) -> Instant | None:
-    """Return the instant that a date-time means."""
-    return read_instant(item) if isinstance(item, str) else None
-
-
-EQUAL_FORMS: dict[str, Form] = {  # by the type of attribute; the others' items are compared as they are
-    "number": number,
-    "boolean": truth,
-    "datetime": instant_or_itself,
-    "complex": functools.partial(unique_key, "complex"),
-}
-ORDERED_FORMS: dict[str, Form] = {"number": number, "datetime": instant}
-ORDERED_VALUES = {
-    "number": "a number of which all digits can be kept, or a text that is one",
-    "datetime": "a date and time with a zone (RFC 3339), or a plain date",
-}
-
-
-def wanted_form(kind: str, form: Form, value: Any) -> Any:
-    """Return what a criterion compares with in the form of items; a text that JSON would read as a number may be one."""
-    if kind == "number" and isinstance(value, str):
-        try:
-            value = parse_json(value.encode())
-        except ValueError:
-            return None
-    return form(value)
-
-
-def is_part(wanted: str, text: str) -> bool:
-    """Return whether a text contains what is wanted."""
-    return wanted in text
-
-
-def is_filled(value: Any) -> bool:
-    """Return whether a value is not empty."""
-    return not is_empty(value)
+Gather = Callable[[list[Any]], Any]  # makes of items what is tested
+Test = Callable[[Any], bool]  # which no items pass
 
 
 class Criterion(NamedTuple):
@@ -130,32 +96,48 @@ class Criterion(NamedTuple):
 
     scope: dict[str, str] | None  # of the value; None: any
     form: Form | None  # of the items that are tested; None: whole values are
-    test: Callable[[Any], bool]
+    gather: Gather
+    test: Test
     is_negated: bool = False
-
-    def is_met(self, formed: list[tuple[dict[str, str], Any]]) -> bool:
-        """Return whether values meet it, which come in its form, each with its scope."""
-        scope, test = self.scope, self.test
-        for where, item in formed:
-            if (scope is None or where == scope) and test(item):
-                return not self.is_negated
-        return self.is_negated
 
 
 def make_criterion(criterion: dict[str, Any], kind: str) -> Criterion:
     """Return a criterion on an attribute of a type, ready to be tried."""
     how, scope = criterion["operator"], criterion.get("scope")
     if how in WITHOUT_VALUE:
-        return Criterion(scope, None, is_filled, how == "isEmpty")
+        return Criterion(scope, None, itself, is_any_filled, how == "isEmpty")
     value = criterion["value"]
     if how == "contains":
-        return Criterion(scope, fold, functools.partial(is_part, value.casefold()))
+        return Criterion(scope, fold, BETWEEN.join, functools.partial(is_in, value.casefold()))
     form = ORDERED_FORMS[kind] if how in COMPARISONS else EQUAL_FORMS.get(kind, itself)
     wanted = wanted_form(kind, form, value)
-    return Criterion(scope, form, functools.partial(COMPARISONS.get(how, operator.eq), wanted), how == "notEquals")
+    if isinstance(wanted, Decimal):
+        form = exact_number
+    if how in COMPARISONS:
+        gather, compare = COMPARISONS[how]
+        return Criterion(scope, form, gather, functools.partial(compare, wanted))
+    return Criterion(scope, form, itself, functools.partial(is_in, wanted), how == "notEquals")
 
 
-read_json = json.JSONDecoder().raw_decode  # json.loads() takes twice as long for a short text
+class Reading(NamedTuple):
+    """The criteria that read the same of an attribute's values, which is read once for all of them."""
+
+    scope: dict[str, str] | None
+    form: Form | None
+    tests: dict[Gather, list[tuple[Test, bool]]]  # and whether it is negated; by what they gather
+
+
+def group_criteria(criteria: Iterable[Criterion]) -> list[Reading]:
+    """Return criteria on one attribute by what they read."""
+    readings: dict[Any, Reading] = {}
+    for scope, form, gather, test, is_negated in criteria:
+        key = form, None if scope is None else scope_key(scope)
+        reading = readings.setdefault(key, Reading(scope, form, {}))
+        reading.tests.setdefault(gather, []).append((test, is_negated))
+    return list(readings.values())
+
+
+decode_json = json.JSONDecoder().raw_decode  # json.loads() takes twice as long for a short text
 
 
 class AttributeCriteria(NamedTuple):
@@ -163,28 +145,29 @@ class AttributeCriteria(NamedTuple):
 
     attribute: dict[str, Any]
     synonyms: dict[str, set[str]]  # of each option's id and alias: both
-    criteria: list[Criterion]
+    readings: list[Reading]
     is_one_enough: bool  # or else all are to be met
     literals: list[str]  # that a record which meets them all has somewhere in its text, whatever the case
 
-    def are_met(self, text: str | None) -> bool:
+    def matches(self, text: str | None) -> bool:
         """Return whether a record's scoped values of the attribute, as JSON text, meet the criteria; None: it has none."""
-        entries = read_json(text)[0] if text else []
-        formed: dict[Form | None, list[tuple[dict[str, str], Any]]] = {}  # for all criteria that compare in the same form
-        for criterion in self.criteria:
-            form = criterion.form
-            if form not in formed:
-                formed[form] = self.in_form(entries, form)
-            if criterion.is_met(formed[form]) is self.is_one_enough:
-                return self.is_one_enough
+        entries = decode_json(text)[0] if text else []
+        for scope, form, tests in self.readings:
+            items = self.items_of(entries if scope is None else [one for one in entries if one["scope"] == scope], form)
+            for gather, group in tests.items():
+                gathered = gather(items) if items else None
+                for test, is_negated in group:
+                    is_met = (test(gathered) if items else False) is not is_negated
+                    if is_met is self.is_one_enough:
+                        return is_met
         return not self.is_one_enough
 
-    def in_form(self, entries: list[dict[str, Any]], form: Form | None) -> list[tuple[dict[str, str], Any]]:
-        """Return the items of scoped values in a form, each with its scope; without a form, the values."""
+    def items_of(self, entries: list[dict[str, Any]], form: Form | None) -> list[Any]:
+        """Return the items of scoped values in a form; without a form, the values."""
         if form is None:
-            return [(entry["scope"], entry["value"]) for entry in entries]
+            return [entry["value"] for entry in entries]
         return [
-            (entry["scope"], formed)
+            formed
             for entry in entries
             for value in (entry["value"],)
             for item in (value if isinstance(value, list) else (value,))
@@ -202,13 +185,6 @@ def find_attribute(alias: str) -> dict[str, Any] | None:
     """Return the attribute with an alias, or None."""
     row = fetch_one("SELECT body FROM model_objects WHERE tenant = ? AND kind = 'attribute' AND alias = ?", g.tenant, alias)
     return json.loads(row[0]) if row else None
-
-
-def find_segments(dimension: str) -> set[str] | None:
-    """Return the ids of a dimension's segments, or None if there is no such dimension."""
-    if not exists("dimension", dimension):
-        return None
-    return {segment["id"] for segment in load_object("dimension", dimension)["segments"]}
 
 
 def option_synonyms(list_id: str | None) -> dict[str, set[str]]:
@@ -243,12 +219,7 @@ def criteria_problems(criteria: list[dict[str, Any]], attributes: dict[str, Any]
             yield f"{here}.{name}: no attribute has the alias {format_value(criterion[name])}"
         elif problem := comparison_problem(criterion, attribute):
             yield f"{here}.{problem}"
-        for dimension, segment in criterion.get("scope", {}).items():
-            if (segments := segments_of(dimension)) is None:
-                yield f"{here}.scope: dimension {format_value(dimension)} does not exist"
-            elif segment not in segments:
-                expected = f"the id of a segment of '{dimension}'"
-                yield f"{here}.scope.{dimension}: expected {expected}, got {format_value(segment)}"
+        yield from unknown_segments(criterion.get("scope", {}), f"{here}.scope", segments_of)
 
 
 def make_attribute_criteria(
@@ -256,10 +227,10 @@ def make_attribute_criteria(
 ) -> AttributeCriteria:
     """Return the criteria on one attribute, ready to be tried."""
     kind, synonyms = attribute["type"], option_synonyms(attribute.get("optionListId"))
-    ready = [make_criterion(criterion, kind) for criterion in criteria]
+    readings = group_criteria(make_criterion(criterion, kind) for criterion in criteria)
     texts = [criterion["value"] for criterion in criteria if criterion["operator"] in ("contains", "equals")]
     literals = [text for text in texts if isinstance(text, str)] if kind in LITERAL_TYPES and not is_one_enough else []
-    return AttributeCriteria(attribute, synonyms, ready, is_one_enough, literals)
+    return AttributeCriteria(attribute, synonyms, readings, is_one_enough, literals)
 
 
 def make_criteria(criteria: list[dict[str, Any]], is_one_enough: bool, path: str) -> list[AttributeCriteria]:

@@ -41,7 +41,7 @@ def claims(kind: str, entries: list[dict[str, Any]]) -> list[tuple[str, str] | N
     ]
 
 
-@sql_function
+@sql_function(deterministic=True)
 def unique_claims(attribute: str, entries: str | None) -> str:
     """Return, as JSON, what an attribute's scoped values claim, if there are any: for migrations, which are in SQL."""
     found = claims(json.loads(attribute)["type"], json.loads(entries or "[]"))
