@@ -13,7 +13,7 @@ from contextlib import closing
 import pytest
 
 from sigma import database
-from sigma.http import bodies
+from sigma.http import bodies, errors
 from sigma.http.strict_json import is_same
 from sigma.resources import exports
 
@@ -387,6 +387,11 @@ def test_an_export_is_of_the_schemas_and_the_catalogs_records(shop, shelf, query
 )
 def test_a_query_that_makes_no_sense_is_refused(shop, error, query, message):
     assert error(shop.get("/export", query_string=query), 400).startswith(message)
+
+
+def test_a_body_that_is_too_large_is_refused_without_a_word_of_rows_which_an_export_does_not_take(shop, error):
+    answer = shop.get("/export", data=b" " * (errors.MAX_BODY + 1))
+    assert error(answer, 413) == "The body is larger than 1048576 bytes"
 
 
 # How it is sent

@@ -216,6 +216,14 @@ def test_json_values_of_the_attributes_types_are_taken_as_well(shop):
     assert values == {"name": "Cap", "price": 0, "color": "val-blue", "tags": ["a", "b"], "sold": True, "care": {"wash": [30]}}
 
 
+def test_what_is_one_options_id_and_anothers_alias_means_the_one_with_the_id(shop):
+    options = [{"id": "val-a", "alias": "both", "label": "A"}, {"id": "both", "alias": "b", "label": "B"}]
+    colors = shop.get("/option-lists/ol-colors").json
+    assert shop.put("/option-lists/ol-colors", {**colors, "values": options}).status_code == 200
+    assert both(shop, *({"Name": "Cap", "Color": name} for name in ("both", "val-a", "b", "B", "A"))) == {}
+    assert [record["values"]["color"][0]["value"] for record in things(shop)] == ["both", "val-a", "both", "both", "val-a"]
+
+
 def test_columns_that_are_not_mapped_are_ignored_and_cells_that_are_missing_are_empty(shop):
     columns = {"Name": "name", "Price": "price"}
     rows = {"Name": "Cap", "Price": "1", "Note": "?"}, {"Name": "Hat", "Sold": "perhaps"}
@@ -279,6 +287,7 @@ def test_the_published_sample_fails_in_its_third_row_on_an_empty_name_and_a_pric
         ({"Since": "yesterday"}, "Since: Attribute 'since' expects a date and time with a zone (RFC 3339, "),
         ({"Like": "ent-lost"}, "Like: Attribute 'like' expects the id of a record, got 'ent-lost'"),
         ({"Care": "[1]"}, "Care: Attribute 'care' expects type 'complex', got '[1]'"),
+        ({"Care": '{"a": 0.10000000000000000555}'}, "Care: Attribute 'care' expects a number of which all digits can be kept"),
     ],
 )
 def test_a_cell_that_is_wrong_is_named_with_its_column_alias_and_value(shop, make, cells, message):

@@ -113,6 +113,19 @@ def test_a_saved_query_finds_what_the_search_finds(query, save, make_key):
     assert reader.post(path).data == reader.post("/search", query).data
 
 
+@pytest.mark.parametrize("body", ["{}", '{"limit": 1}', "{nonsense", ""])
+def test_a_body_is_ignored_when_a_query_is_run(body, admin):
+    expected = admin.post("/saved-queries/sq-cheap-caps/execute")
+    assert expected.json["total"] > 0
+    answer = admin.post("/saved-queries/sq-cheap-caps/execute", data=body, content_type="application/json")
+    assert (answer.status_code, answer.json) == (200, expected.json)
+
+
+@pytest.mark.parametrize("nulls", [{"criteriaOperator": None}, {"criteria": None}, {"schemaId": None, "limit": None}])
+def test_a_member_of_a_query_that_is_null_is_saved_as_one_left_out(nulls, save):
+    assert save(nulls)["query"] == {}
+
+
 @pytest.mark.parametrize(
     ("asked", "offset", "limit"),
     [("", 1, 7), ("?offset=0", 0, 7), ("?limit=50", 1, 50), ("?offset=2&limit=1", 2, 1), ("?page=3", 1, 7)],

@@ -707,6 +707,43 @@ def test_deep_nesting_is_stored_as_it_is_or_refused(admin, thing, error, shape, 
     assert admin.delete("/records/ent-1").status_code == 204
 
 
+@pytest.mark.parametrize("way", ["post", "put", "patch", "import as text", "import"])
+@pytest.mark.parametrize("several", [False, True])
+def test_a_value_may_be_so_deep_that_its_record_can_be_put_back_and_no_deeper(admin, thing, error, way, several):
+    thing("complex", multiple=several)
+
+    def write(levels):
+        value = {}
+        for _ in range(levels - 1):
+            value = {"a": value}
+        value = [value] if several else value
+        cell = json.dumps(value[0] if several else value) if way == "import as text" else value
+        sent = {
+            "post": ("POST", "/records", {"id": "ent-2", "schemaId": "schema-thing", "values": {"thing": everywhere(value)}}),
+            "put": ("PUT", "/records/ent-1", {"values": {"thing": everywhere(value)}}),
+            "patch": ("PATCH", "/records/ent-1/values/thing", {"value": value}),
+        }
+        columns, rows = {"Id": "_id", "Thing": "thing"}, [{"Id": "ent-1", "Thing": cell}]
+        table = {"schemaId": "schema-thing", "columnMapping": columns, "rows": rows}
+        return admin.request(*sent.get(way, ("POST", "/import/execute", table)))
+
+    answer = write(491)
+    if way.startswith("import"):
+        assert answer.json["errors"][0]["message"] == "Thing: Attribute 'thing' expects at most 490 levels"
+    else:
+        assert error(answer, 400).endswith("Attribute 'thing' expects at most 490 levels")
+    assert kept(admin) is None
+    assert write(490).status_code in (200, 201)
+    id = "ent-2" if way == "post" else "ent-1"
+    record = admin.get(f"/records/{id}").json
+    assert record["values"]["thing"]
+    changed = {"values": {**record["values"], "thing": [{**record["values"]["thing"][0], "scope": {}}]}}
+    assert admin.put(f"/records/{id}", changed).json == record
+    asked = {"criteria": [{"attribute": "thing", "operator": "equals", "value": record["values"]["thing"][0]["value"]}]}
+    if not several:
+        assert admin.post("/search", asked).json["total"] == 1
+
+
 def test_a_long_text_is_kept_whole_and_not_repeated_in_a_refusal(admin, thing, error):
     thing("text")
     text = "ø" * 400_000

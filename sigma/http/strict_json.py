@@ -142,9 +142,10 @@ def _refused_path(text: str) -> str:
     return ""
 
 
-def _is_too_deep(value: Any) -> bool:
+def has_levels(value: Any, levels: int) -> bool:
+    """Return whether a value has so many levels of arrays and objects, or more."""
     level = [value]  # level by level, because recursion may not reach the end
-    for _ in range(MAX_DEPTH):
+    for _ in range(levels):
         containers = [item for item in level if isinstance(item, list | dict)]
         if not containers:
             return False
@@ -210,7 +211,7 @@ def parse_json(data: bytes) -> Any:
     try:
         text = data.decode("utf-8")
         value = _decode(text)
-        if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(value):
+        if text.count("[") + text.count("{") > MAX_DEPTH and has_levels(value, MAX_DEPTH):
             raise RecursionError
         if "\\u" in text:
             to_json(value).encode("utf-8")

@@ -34,7 +34,7 @@ def join_items(items: Iterable[str]) -> str:
     return "|".join(re.sub(r"[\\|]", r"\\\g<0>", item) for item in items) or "\\"
 
 
-def read_json(text: str) -> Any:
+def _read_json(text: str) -> Any:
     """Return the value of a JSON text, or the text itself if it is none. Raises NumberError."""
     try:
         return parse_json(text.encode())
@@ -44,12 +44,11 @@ def read_json(text: str) -> Any:
         return text
 
 
-def read_flag(text: str) -> Any:
-    """Return the boolean that a text means, or the text itself if it means none."""
+def _read_flag(text: str) -> Any:
     return FLAGS.get(text.lower(), text)
 
 
-READERS: dict[str, Callable[[str], Any]] = {"number": read_json, "boolean": read_flag, "complex": read_json}
+READERS: dict[str, Callable[[str], Any]] = {"number": _read_json, "boolean": _read_flag, "complex": _read_json}
 
 
 class Cells(NamedTuple):

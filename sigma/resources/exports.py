@@ -116,7 +116,7 @@ class Export(NamedTuple):
         return line
 
 
-def read_scope(text: str) -> dict[str, str]:
+def _read_scope(text: str) -> dict[str, str]:
     """Return the scope of a query string. Raises ApiError 400."""
     try:
         scope = parse_json(text.encode())
@@ -128,7 +128,7 @@ def read_scope(text: str) -> dict[str, str]:
     return scope
 
 
-def scope_rank(
+def _scope_rank(
     dimensions: Iterable[str], asked: dict[str, str], defaults: dict[str, str]
 ) -> Callable[[ScopeKey], tuple[Any, ...] | None]:
     """Return what ranks the scopes of an attribute's values, the one to be shown least; None for one that is never shown.
@@ -156,13 +156,12 @@ def scope_rank(
     return rank
 
 
-def fetch_default_segments() -> dict[str, str]:
-    """Return the default segment of each of the workspace's dimensions."""
+def _fetch_default_segments() -> dict[str, str]:
     sql = "SELECT id, json_extract(body, '$.defaultSegmentId') FROM model_objects WHERE tenant = ? AND kind = 'dimension'"
     return dict(execute(sql, g.tenant).fetchall())
 
 
-def fetch_attributes(schema_id: str | None) -> dict[str, dict[str, AttributeRules]]:
+def _fetch_attributes(schema_id: str | None) -> dict[str, dict[str, AttributeRules]]:
     """Return what the caller may see of the attributes of all schemas, or of this one alone: by alias, by the schema's id."""
     sql = "SELECT id FROM model_objects WHERE tenant = ? AND kind = 'schema' AND id = ifnull(?, id) ORDER BY seq"
     return {
@@ -170,15 +169,15 @@ def fetch_attributes(schema_id: str | None) -> dict[str, dict[str, AttributeRule
     }
 
 
-def read_export(query: Mapping[str, str]) -> Export:
+def _read_export(query: Mapping[str, str]) -> Export:
     """Return the export that a query string asks for. Raises ApiError 400."""
     format = query.get("format", "json")
     if format not in CONTENT_TYPES:
         raise ApiError(400, f"format: expected json or csv, got {format_value(format)}")
-    scope, defaults = read_scope(query["scope"]) if "scope" in query else {}, fetch_default_segments()
-    schemas = fetch_attributes(query.get("schemaId"))
+    scope, defaults = _read_scope(query["scope"]) if "scope" in query else {}, _fetch_default_segments()
+    schemas = _fetch_attributes(query.get("schemaId"))
     columns = {
-        alias: Column(cells_of(rules), scope_rank(rules.dimensions, scope, defaults))
+        alias: Column(cells_of(rules), _scope_rank(rules.dimensions, scope, defaults))
         for attributes in schemas.values()
         for alias, rules in attributes.items()
     }
@@ -188,7 +187,7 @@ def read_export(query: Mapping[str, str]) -> Export:
     return Export(g.tenant, format, columns, {id: set(schemas[id]) for id in schemas}, query.get("schemaId"), catalog)
 
 
-def send_parts(app: Flask, asked: Any, export: Export, part: bytes, last: int | None) -> Iterator[bytes]:
+def _send_parts(app: Flask, asked: Any, export: Export, part: bytes, last: int | None) -> Iterator[bytes]:
     """Yield the first part, and then the others, each read when the one before it has been taken.
 
     Each is read by itself, so that no client, however slow, keeps SQLite from reusing its log. So each part is of one state
@@ -231,12 +230,12 @@ def export_records() -> Response:
     It is sent in parts. One that fails on the way ends with a line that says so, and is not valid JSON or strict CSV.
     """
     with snapshot():
-        export = read_export(request.args)
+        export = _read_export(request.args)
         part, last = export.part(0)
     data: Any = part
     if last is not None:
         app, asked = current_app._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
-        data = send_parts(app, asked, export, part, last)
+        data = _send_parts(app, asked, export, part, last)
     response = current_app.response_class(data, content_type=CONTENT_TYPES[export.format])
     if export.format == "csv":
         schema = request.args.get("schemaId", "")

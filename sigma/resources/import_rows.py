@@ -44,20 +44,18 @@ class Row(NamedTuple):
     problems: Sequence[str] = ()
 
 
-def value_everywhere(entries: list[dict[str, Any]]) -> Any:
-    """Return which of an attribute's scoped values counts everywhere, or None."""
+def _value_everywhere(entries: list[dict[str, Any]]) -> Any:
     return next((entry["value"] for entry in entries if entry["scope"] == {}), None)
 
 
-def with_value_everywhere(entries: list[dict[str, Any]], value: Any) -> list[dict[str, Any]]:
-    """Return an attribute's scoped values with another that counts everywhere; the others stay as they are."""
+def _with_value_everywhere(entries: list[dict[str, Any]], value: Any) -> list[dict[str, Any]]:
     new = {"scope": {}, "value": value}
-    if value_everywhere(entries) is None:
+    if _value_everywhere(entries) is None:
         return [*entries, new]
     return [new if entry["scope"] == {} else entry for entry in entries]
 
 
-def digest(alias: str, claim: tuple[str, str]) -> bytes:
+def _digest(alias: str, claim: tuple[str, str]) -> bytes:
     """Return what stands for a unique value of an attribute, however long that is."""
     return hashlib.sha256("\0".join((alias, *claim)).encode()).digest()
 
@@ -123,7 +121,7 @@ class Batch:
             raise ValueError(f"a record of schema '{schema}', got {format_value(id)} of '{record.schema_id}'")
         values = record.body["values"]
         changed = {
-            alias: with_value_everywhere(values.get(alias, []), value) for alias, value in self.given.get(id, {}).items()
+            alias: _with_value_everywhere(values.get(alias, []), value) for alias, value in self.given.get(id, {}).items()
         }
         return record._replace(body={**record.body, "values": {**values, **changed}})
 
@@ -133,7 +131,7 @@ class Batch:
         for column in sorted((name for name in row.cells if name in self.cells), key=self.order.__getitem__):
             cells, cell = self.cells[column], row.cells[column]
             entries = stored.get(cells.rules.alias, [])
-            if not row.creates and cells.shows(cell, value_everywhere(entries)):
+            if not row.creates and cells.shows(cell, _value_everywhere(entries)):
                 continue  # and is not judged again: an option that is gone since may stay
             try:
                 value = cells.read(cell)
@@ -141,7 +139,7 @@ class Batch:
                 row.faults[cells.rules.alias] = f"{column[:100]}: {error}"
                 continue
             if value is not None:
-                values[cells.rules.alias] = with_value_everywhere(entries, value)
+                values[cells.rules.alias] = _with_value_everywhere(entries, value)
         return values
 
     def problems_of(self, row: Row) -> Iterator[str]:
@@ -181,7 +179,7 @@ class Batch:
 
     def owner_of(self, alias: str, claim: tuple[str, str]) -> Owner | None:
         """Return who has a unique value by now."""
-        if (key := digest(alias, claim)) in self.owners:
+        if (key := _digest(alias, claim)) in self.owners:
             return self.owners[key]
         id = find_holder(alias, *claim)
         return Owner(id, name_holder(alias, id)) if id else None
@@ -191,7 +189,7 @@ class Batch:
         for change in row.changes:
             for member, owner in (("oldValue", None), ("newValue", Owner(row.record_id, f"row {row.number}"))):
                 if claim := self.claim(change["attribute"], change[member]):
-                    self.owners[digest(change["attribute"], claim)] = owner
+                    self.owners[_digest(change["attribute"], claim)] = owner
         self.places -= row.creates
         if self.stores:
             self.store(row)

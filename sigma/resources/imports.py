@@ -117,8 +117,7 @@ class ImportResultBody(Body):
     errors = Items(fields.Nested(RowErrorBody), "The rows that were left out", required=True)
 
 
-def mapping_problems(rules: SchemaRules, mapping: dict[str, str], rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield why columns cannot be mapped so."""
+def _mapping_problems(rules: SchemaRules, mapping: dict[str, str], rows: list[dict[str, Any]]) -> Iterator[str]:
     columns: dict[str, str] = {}
     present = set[str]().union(*rows)
     for column, alias in mapping.items():
@@ -138,7 +137,7 @@ def import_rows(body: dict[str, Any], stores: bool) -> list[tuple[str, list[str]
     Raises ApiError 400 or 403.
     """
     rules, mapping = schema_rules(body["schemaId"]), body["columnMapping"]
-    raise_for_problems(mapping_problems(rules, mapping, body["rows"]))
+    raise_for_problems(_mapping_problems(rules, mapping, body["rows"]))
     levels = caller_levels(body["schemaId"])
     for column, alias in mapping.items():
         levels.require_write([alias], f"columnMapping.{column[:100]}")

@@ -42,8 +42,7 @@ class SavedQueryRequestBody(SavedQueryBody):
         fields = ("id", "name", "query")
 
 
-def insert_saved_query(body: dict[str, Any]) -> str:
-    """Store a saved query and return its text. Raises ApiError 400, 403 or 409."""
+def _insert_saved_query(body: dict[str, Any]) -> str:
     read_query(body["query"], QUERY_PATH)
     saved = {
         "id": body.get("id") or random_id("sq"),
@@ -57,8 +56,7 @@ def insert_saved_query(body: dict[str, Any]) -> str:
     return stored
 
 
-def fetch_saved_query_text(id: str) -> str:
-    """Return a saved query's stored text. Raises ApiError 404."""
+def _fetch_saved_query_text(id: str) -> str:
     row = fetch_one("SELECT body FROM saved_queries WHERE tenant = ? AND id = ?", g.tenant, id)
     return get_or_404(row, "saved-query", id)[0]
 
@@ -79,7 +77,7 @@ def list_saved_queries() -> Response:
 def create_saved_query(body: dict[str, Any]) -> Response:
     """Save a search under a name, if it can be run as it is."""
     with transaction():
-        return json_response(insert_saved_query(body), 201)
+        return json_response(_insert_saved_query(body), 201)
 
 
 @blueprint.get("/saved-queries/<id>")
@@ -87,7 +85,7 @@ def create_saved_query(body: dict[str, Any]) -> Response:
 @blueprint.response(200, SavedQueryBody)
 def get_saved_query(id: str) -> Response:
     """Get one saved query."""
-    return json_response(fetch_saved_query_text(id))
+    return json_response(_fetch_saved_query_text(id))
 
 
 @blueprint.delete("/saved-queries/<id>")
@@ -105,8 +103,11 @@ def delete_saved_query(id: str) -> None:
 @blueprint.doc(parameters=PAGE_PARAMETERS)
 @blueprint.response(200, page_of(ProductRecordBody))
 def execute_saved_query(id: str) -> Response:
-    """Find the records that a saved query asks for; a page that is asked for here goes before the saved one."""
+    """Find the records that a saved query asks for; a page that is asked for here goes before the saved one.
+
+    A body is ignored.
+    """
     asked = dict(zip(("offset", "limit"), page_bounds(request.args), strict=True))
     with snapshot():
-        query = json.loads(fetch_saved_query_text(id))["query"]
+        query = json.loads(_fetch_saved_query_text(id))["query"]
         return search(query | {name: number for name, number in asked.items() if name in request.args}, QUERY_PATH)

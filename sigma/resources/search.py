@@ -114,7 +114,7 @@ class Condition(NamedTuple):
     attribute: dict[str, Any] | None = None
 
 
-def find_page(
+def _find_page(
     conditions: list[Condition], schema_id: str | None, bounds: tuple[int, int], is_one_enough: bool = False
 ) -> Response:
     """Return one page of the records, all or of one schema, that meet all conditions, or one; newest last.
@@ -141,7 +141,7 @@ def find_page(
     return entity_page(execute(sql, g.tenant, to_json(page)), total, offset, limit)
 
 
-def text_prefilter(texts: Iterable[str]) -> Condition:
+def _text_prefilter(texts: Iterable[str]) -> Condition:
     """Return the condition that these stand somewhere in a record's text, whatever the case.
 
     It is a third of the work to see that, and most records need not be parsed to be passed over. JSON writes a text
@@ -159,14 +159,13 @@ def text_prefilter(texts: Iterable[str]) -> Condition:
     return Condition(has_texts)
 
 
-def require_schema(query: dict[str, Any], path: str = "") -> None:
+def _require_schema(query: dict[str, Any], path: str = "") -> None:
     """Raise ApiError 400, naming the field below the path, unless the schema exists that a query may name."""
     if "schemaId" in query:
         require_existing([(f"{path}schemaId", "schema", query["schemaId"])])
 
 
-def is_one_enough(query: dict[str, Any]) -> bool:
-    """Return whether a record need meet only one of a query's criteria."""
+def _is_one_enough(query: dict[str, Any]) -> bool:
     return query.get("criteriaOperator") == "or"
 
 
@@ -175,9 +174,9 @@ def read_query(query: dict[str, Any], path: str) -> list[AttributeCriteria]:
 
     Raises ApiError, naming fields below the path: 400 for what does not exist or fit, 403 for what the caller's role hides.
     """
-    require_schema(query, path)
+    _require_schema(query, path)
     criteria = query.get("criteria", [])
-    ready = make_criteria(criteria, is_one_enough(query), path)
+    ready = make_criteria(criteria, _is_one_enough(query), path)
     names = [(index, named_in(criterion)) for index, criterion in enumerate(criteria)]
     named = {f"{path}criteria[{index}].{name}": criteria[index][name] for index, name in names}
     require_searchable(named, query.get("schemaId"))
@@ -188,13 +187,12 @@ def search(query: dict[str, Any], path: str = "") -> Response:
     """Return the page of records that a query asks for. Raises ApiError 400 or 403 as read_query() does."""
     criteria = read_query(query, path)
     literals = [text for one in criteria for text in one.literals]
-    conditions = [text_prefilter(literals)] if literals else []
+    conditions = [_text_prefilter(literals)] if literals else []
     conditions += [Condition(one.matches, one.attribute) for one in criteria]
-    return find_page(conditions, query.get("schemaId"), body_bounds(query), is_one_enough(query))
+    return _find_page(conditions, query.get("schemaId"), body_bounds(query), _is_one_enough(query))
 
 
-def text_aliases() -> dict[str, list[str]]:
-    """Return the aliases of the attributes of type text that the caller may see, by schema."""
+def _text_aliases() -> dict[str, list[str]]:
     sql = (
         "SELECT r.id, o.alias FROM model_references r"
         " JOIN model_objects o ON o.tenant = r.tenant AND o.kind = r.target_kind AND o.id = r.target_id"
@@ -224,10 +222,10 @@ class Words(NamedTuple):
         return all(word in text for word in self.folded)
 
 
-def search_words(text: str, schema_id: str | None, bounds: tuple[int, int]) -> Response:
+def _search_words(text: str, schema_id: str | None, bounds: tuple[int, int]) -> Response:
     """Return one page of the records, all or of one schema, that have each word of a text in a text value."""
     words = list(dict.fromkeys(text.casefold().split()))
-    return find_page([text_prefilter(words), Condition(Words(words, text_aliases()).match)], schema_id, bounds)
+    return _find_page([_text_prefilter(words), Condition(Words(words, _text_aliases()).match)], schema_id, bounds)
 
 
 @blueprint.post("/search")
@@ -247,8 +245,8 @@ def search_records(query: dict[str, Any]) -> Response:
 def search_full_text(body: dict[str, Any]) -> Response:
     """Find the records whose texts have every word in them, whatever the case, page by page, newest last."""
     with snapshot():
-        require_schema(body)
-        return search_words(body["query"], body.get("schemaId"), body_bounds(body))
+        _require_schema(body)
+        return _search_words(body["query"], body.get("schemaId"), body_bounds(body))
 
 
 @blueprint.get("/search/text")
@@ -270,4 +268,4 @@ def search_text() -> Response:
     if not words.strip() or len(words) > MAX_WORDS:
         raise ApiError(400, f"{name}: expected 1 to {MAX_WORDS} characters, not all of them blank, got {len(words)}")
     with snapshot():
-        return search_words(words, request.args.get("schemaId"), bounds)
+        return _search_words(words, request.args.get("schemaId"), bounds)

@@ -77,12 +77,11 @@ class CriterionBody(Body):
 BETWEEN = "\ud800"  # texts that are searched as one: it is in none, because JSON of half a surrogate pair is refused
 
 
-def is_any_filled(values: list[Any]) -> bool:
-    """Return whether one of some values is not empty."""
+def _is_any_filled(values: list[Any]) -> bool:
     return not all(map(is_empty, values))
 
 
-def is_in(wanted: Any, items: Container[Any]) -> bool:
+def _is_in(wanted: Any, items: Container[Any]) -> bool:
     """Return whether what is wanted is one of some items, or a part of them, if they are a text."""
     return wanted in items
 
@@ -105,10 +104,10 @@ def make_criterion(criterion: dict[str, Any], kind: str) -> Criterion:
     """Return a criterion on an attribute of a type, ready to be tried."""
     how, scope = criterion["operator"], criterion.get("scope")
     if how in WITHOUT_VALUE:
-        return Criterion(scope, None, itself, is_any_filled, how == "isEmpty")
+        return Criterion(scope, None, itself, _is_any_filled, how == "isEmpty")
     value = criterion["value"]
     if how == "contains":
-        return Criterion(scope, fold, BETWEEN.join, functools.partial(is_in, value.casefold()))
+        return Criterion(scope, fold, BETWEEN.join, functools.partial(_is_in, value.casefold()))
     form = ORDERED_FORMS[kind] if how in COMPARISONS else EQUAL_FORMS.get(kind, itself)
     wanted = wanted_form(kind, form, value)
     if isinstance(wanted, Decimal):
@@ -116,7 +115,7 @@ def make_criterion(criterion: dict[str, Any], kind: str) -> Criterion:
     if how in COMPARISONS:
         gather, compare = COMPARISONS[how]
         return Criterion(scope, form, gather, functools.partial(compare, wanted))
-    return Criterion(scope, form, itself, functools.partial(is_in, wanted), how == "notEquals")
+    return Criterion(scope, form, itself, functools.partial(_is_in, wanted), how == "notEquals")
 
 
 class Reading(NamedTuple):
@@ -181,14 +180,12 @@ def named_in(criterion: dict[str, Any]) -> str:
     return "attribute" if "attribute" in criterion else "attributeAlias"
 
 
-def find_attribute(alias: str) -> dict[str, Any] | None:
-    """Return the attribute with an alias, or None."""
+def _find_attribute(alias: str) -> dict[str, Any] | None:
     row = fetch_one("SELECT body FROM model_objects WHERE tenant = ? AND kind = 'attribute' AND alias = ?", g.tenant, alias)
     return json.loads(row[0]) if row else None
 
 
-def option_synonyms(list_id: str | None) -> dict[str, set[str]]:
-    """Return the id and the alias of each option of a list, by both of them; none without a list."""
+def _option_synonyms(list_id: str | None) -> dict[str, set[str]]:
     synonyms: dict[str, set[str]] = {}
     for option in [] if list_id is None else load_object("option-list", list_id)["values"]:
         for name in (option["id"], option["alias"]):  # a name may be one option's id and another's alias
@@ -196,8 +193,7 @@ def option_synonyms(list_id: str | None) -> dict[str, set[str]]:
     return synonyms
 
 
-def comparison_problem(criterion: dict[str, Any], attribute: dict[str, Any]) -> str | None:
-    """Say what keeps an attribute's values from being compared as a criterion says, or None."""
+def _comparison_problem(criterion: dict[str, Any], attribute: dict[str, Any]) -> str | None:
     how, value, kind = criterion["operator"], criterion.get("value"), attribute["type"]
     if how not in COMPARISONS:
         return None
@@ -209,7 +205,7 @@ def comparison_problem(criterion: dict[str, Any], attribute: dict[str, Any]) -> 
     return None
 
 
-def criteria_problems(criteria: list[dict[str, Any]], attributes: dict[str, Any], path: str) -> Iterator[str]:
+def _criteria_problems(criteria: list[dict[str, Any]], attributes: dict[str, Any], path: str) -> Iterator[str]:
     """Yield what is wrong with criteria on these attributes, of which one that does not exist is None."""
     segments_of = functools.cache(find_segments)
     for index, criterion in enumerate(criteria):
@@ -217,16 +213,15 @@ def criteria_problems(criteria: list[dict[str, Any]], attributes: dict[str, Any]
         attribute = attributes[criterion[name]]
         if attribute is None:
             yield f"{here}.{name}: no attribute has the alias {format_value(criterion[name])}"
-        elif problem := comparison_problem(criterion, attribute):
+        elif problem := _comparison_problem(criterion, attribute):
             yield f"{here}.{problem}"
         yield from unknown_segments(criterion.get("scope", {}), f"{here}.scope", segments_of)
 
 
-def make_attribute_criteria(
+def _make_attribute_criteria(
     attribute: dict[str, Any], criteria: list[dict[str, Any]], is_one_enough: bool
 ) -> AttributeCriteria:
-    """Return the criteria on one attribute, ready to be tried."""
-    kind, synonyms = attribute["type"], option_synonyms(attribute.get("optionListId"))
+    kind, synonyms = attribute["type"], _option_synonyms(attribute.get("optionListId"))
     readings = group_criteria(make_criterion(criterion, kind) for criterion in criteria)
     texts = [criterion["value"] for criterion in criteria if criterion["operator"] in ("contains", "equals")]
     literals = [text for text in texts if isinstance(text, str)] if kind in LITERAL_TYPES and not is_one_enough else []
@@ -238,10 +233,10 @@ def make_criteria(criteria: list[dict[str, Any]], is_one_enough: bool, path: str
     by_alias: dict[str, list[dict[str, Any]]] = {}
     for criterion in criteria:
         by_alias.setdefault(criterion[named_in(criterion)], []).append(criterion)
-    attributes = {alias: find_attribute(alias) for alias in by_alias}
-    raise_for_problems(criteria_problems(criteria, attributes, path))
+    attributes = {alias: _find_attribute(alias) for alias in by_alias}
+    raise_for_problems(_criteria_problems(criteria, attributes, path))
     return [
-        make_attribute_criteria(attribute, by_alias[alias], is_one_enough)
+        _make_attribute_criteria(attribute, by_alias[alias], is_one_enough)
         for alias, attribute in attributes.items()
         if attribute is not None
     ]

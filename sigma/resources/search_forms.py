@@ -66,7 +66,7 @@ ORDERED_VALUES = {
 NUMBER = re.compile(r"[ \t\r\n]*(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)[ \t\r\n]*")
 
 
-def wanted_number(value: Any) -> int | float | Decimal | None:
+def _wanted_number(value: Any) -> int | float | Decimal | None:
     """Return the number that a criterion compares with, which may be a text that JSON would read as one.
 
     A text may have more digits than a double keeps, and then it is a Decimal.
@@ -77,10 +77,10 @@ def wanted_number(value: Any) -> int | float | Decimal | None:
     try:
         return None if match is None else number(parse_json(match[1].encode()))
     except NumberError:
-        return read_decimal(match[1]) if match else None
+        return _read_decimal(match[1]) if match else None
 
 
-def read_decimal(text: str) -> Decimal | None:
+def _read_decimal(text: str) -> Decimal | None:
     """Return the number that a text is, or None for an exponent beyond what even a Decimal has."""
     try:
         return Decimal(text)
@@ -90,4 +90,4 @@ def read_decimal(text: str) -> Decimal | None:
 
 def wanted_form(kind: str, form: Form, value: Any) -> Any:
     """Return what a criterion compares with, in the form of items; None if it has no such form."""
-    return wanted_number(value) if kind == "number" else form(value)
+    return _wanted_number(value) if kind == "number" else form(value)

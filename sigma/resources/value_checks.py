@@ -10,7 +10,7 @@ import re2
 from flask import g
 
 from sigma.http.date_times import read_instant
-from sigma.http.strict_json import exact, format_value
+from sigma.http.strict_json import MAX_DEPTH, exact, format_value, has_levels
 from sigma.resources.entities import any_record_exists, record_exists
 
 ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # and what their values are in JSON
@@ -46,6 +46,10 @@ MAX_STEPS = MAX_MATCHED * 8_192
 def expectation(alias: str, expected: str) -> str:
     """Say what an attribute expects."""
     return f"Attribute '{alias}' expects {expected}"
+
+
+# Of a complex value, however it comes: a record is read and put back, where its values are a few levels further down.
+MAX_LEVELS = MAX_DEPTH - 10
 
 
 def _length_problem(alias: str, most: int, value: str) -> str | None:
@@ -90,6 +94,10 @@ def _relation_problem(alias: str, value: str) -> str | None:
     return None if record_exists(value) else expectation(alias, f"the id of a record, got {format_value(value)}")
 
 
+def _depth_problem(alias: str, value: dict[str, Any]) -> str | None:
+    return expectation(alias, f"at most {MAX_LEVELS} levels") if has_levels(value, MAX_LEVELS + 1) else None
+
+
 def find_target(kind: str, options: set[str]) -> Callable[[list[str]], bool] | None:
     """Return what tells whether one of several options or records, which values name, is there; None where they name none."""
     if kind == "option":
@@ -115,3 +123,5 @@ def value_checks(attribute: dict[str, Any], options: set[str]) -> Iterator[Calla
         yield functools.partial(_option_problem, alias, attribute["optionListId"], options)
     if kind == "relation":
         yield functools.partial(_relation_problem, alias)
+    if kind == "complex":
+        yield functools.partial(_depth_problem, alias)
