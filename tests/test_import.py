@@ -251,6 +251,14 @@ def test_a_record_may_come_twice_and_the_later_row_finds_what_the_earlier_one_ha
     assert both(shop, {"Name": "Hat", "Ean": "2"}) == {}
 
 
+def test_a_record_that_comes_often_has_all_that_the_rows_before_have_changed(shop, make):
+    make("cap", ean=1)
+    changes = [{"Ean": "2"}, {"Price": "5"}, {"Ean": "1"}]
+    rows = [*({"Ref": "ent-cap", **change} for change in changes), {"Name": "Hat", "Ean": "1"}, {"Name": "Hat", "Ean": "2"}]
+    assert both(shop, *rows) == {3: "Ean: Attribute 'ean' is unique, and row 2 has this value, got 1"}
+    assert kept(shop, "ent-cap") == {"name": everywhere("cap"), "ean": everywhere(1), "price": everywhere(5)}
+
+
 # Rows that are not
 
 
