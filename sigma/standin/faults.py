@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Response, after_this_request, current_app, g, request
+from flask import current_app, g, request
 from marshmallow import fields, validate
 
 from sigma.database import execute, fetch_one, get_db, transaction
@@ -21,7 +21,6 @@ from sigma.standin.whoami import blueprint
 STATUSES = (401, 403, 404, 409, 422, 429, 500, 503)
 WAITING = (429, 503)  # the statuses that come with Retry-After
 MAX_RULES = 100
-HEADER = "X-Sigma-Fault"
 
 
 class FaultBody(Body):
@@ -121,11 +120,6 @@ def _count_call(caller: Caller, route: str) -> dict[str, Any] | None:
     return fault if is_hit else None
 
 
-def _mark_response(response: Response) -> Response:
-    response.headers[HEADER] = "1"
-    return response
-
-
 def inject_fault(caller: Caller) -> None:
     """Delay or refuse a call, if a fault of its key says so. Raises ApiError."""
     route: Any = request.url_rule
@@ -133,7 +127,7 @@ def inject_fault(caller: Caller) -> None:
     fault = _count_call(caller, f"{method} {route.template.removeprefix('/api/v1')}")
     if fault is None:
         return
-    after_this_request(_mark_response)
+    g.has_fault = True
     time.sleep(fault.get("delayMs", 0) / 1000)
     if status := fault.get("status"):
         g.is_fault = True
