@@ -21,7 +21,7 @@ from sigma.docs.console import console
 from sigma.docs.openapi import document_view
 from sigma.docs.pages import pages
 from sigma.http.access import bind_access, guard
-from sigma.http.app import Service, set_up_log
+from sigma.http.app import Service, require_no_other_hooks, set_up_log
 from sigma.http.errors import register_error_handlers
 from sigma.resources import (
     api_keys,
@@ -79,6 +79,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
         app.cli.add_command(command)
     app.before_request(guard)
     bind_access(app, MODEL)
+    require_no_other_hooks(app)
 
     context = click.get_current_context(silent=True)
     if context is not None and context.info_name == "run":  # `flask run --host …`
