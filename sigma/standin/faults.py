@@ -16,7 +16,7 @@ from sigma.http.credentials import Caller, unauthorized
 from sigma.http.errors import ApiError, get_or_404, raise_for_problems
 from sigma.http.fields import Body, Number, bound_field, described
 from sigma.http.strict_json import format_value, to_json
-from sigma.standin.whoami import blueprint
+from sigma.standin.blueprint import blueprint
 
 STATUSES = (401, 403, 404, 409, 422, 429, 500, 503)
 WAITING = (429, 503)  # the statuses that come with Retry-After

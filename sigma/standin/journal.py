@@ -10,11 +10,12 @@ from urllib.parse import parse_qsl
 
 from flask import current_app
 
-from sigma.http.access import Route, holds_demo
+from sigma.http.access import Route
 from sigma.http.app import ApiRequest
 from sigma.http.bodies import waiting_for_client
 from sigma.http.credentials import Caller
 from sigma.http.ignored_query import ignored_names
+from sigma.http.loopback import holds_demo
 from sigma.http.masking import mask_body, mask_query, mask_text, redact
 from sigma.http.responses import ReadyResponse
 from sigma.http.stamps import format_time

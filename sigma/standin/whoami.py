@@ -7,18 +7,15 @@ from flask import current_app, g
 from marshmallow import fields
 
 from sigma.database import fetch_one
-from sigma.http.access import any_credential, may_call
-from sigma.http.blueprint import ApiBlueprint
+from sigma.http.access import any_credential
 from sigma.http.credentials import Caller, unauthorized
 from sigma.http.fields import Body, Flag, Items, described, dict_field, enum_field, id_field, string_field
+from sigma.http.guard import may_call
 from sigma.http.responses import NO_STORE
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.resources.ledger import KeyLedgerBody, find_ledger
 from sigma.resources.users import UserBody
-
-blueprint = ApiBlueprint(
-    "Stand-in", "What only the stand-in has, for test suites and demos; the real service knows nothing of it."
-)
+from sigma.standin.blueprint import blueprint
 
 
 class WorkspaceBody(Body):
