@@ -1,57 +1,67 @@
 """Who may call what: the words with which each view declares it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from enum import StrEnum
 from typing import Any, NamedTuple
 
+from flask import Flask
 from werkzeug.routing import Rule
-
-from sigma.permissions import PERMISSIONS
 
 View = Callable[..., Any]
 
 
-class Access(NamedTuple):
-    """Who may call a route."""
+class Kind(StrEnum):
+    """Whom a route admits."""
 
-    permission: str  # that an API key needs, or one of the words below
-    flag: str | None = None  # that the role of a signed-in user needs
-    missing: str | None = None  # what Sigma PIM documents there, of a path that this service does not have
+    PUBLIC = "public"  # everybody, without a credential
+    PERMISSION = "permission"  # API keys that hold the permission, and users whose role has the flag
+    SESSION = "session"  # users whose role has the flag, and no API key, whatever it holds
+    CREDENTIAL = "credential"  # every API key and every user
+    DEMO = "demo"  # programs on this machine, without a credential; the route is there only beside the demo workspace
+    NOT_BUILT = "not-built"  # nobody: Sigma PIM documents the route, and this service does not have it
+
+
+_NEEDS_NO_CREDENTIAL = {Kind.PUBLIC, Kind.DEMO}
+
+
+class Access(NamedTuple):
+    """Who may call a route: the kind of route, and what belongs to that kind."""
+
+    kind: Kind
+    permission: str | None = None  # of PERMISSION: what an API key needs
+    flag: str | None = None  # of PERMISSION and SESSION: what the role of a user needs; None: any user will do
+    feature: str | None = None  # of NOT_BUILT: what Sigma PIM documents there
 
     @property
     def needs_credential(self) -> bool:
         """Whether a caller must be known."""
-        return self.permission not in ("public", "demo")
+        return self.kind not in _NEEDS_NO_CREDENTIAL
 
     @property
-    def is_announced(self) -> bool:
-        """Whether answers name the permission, in X-Sigma-Required-Permission."""
-        return self.permission == "session" or self.permission in PERMISSIONS
+    def announced(self) -> str | None:
+        """What answers say in X-Sigma-Required-Permission; None where they do not have it."""
+        return self.permission or ("session" if self.kind is Kind.SESSION else None)
+
+    @property
+    def requirement(self) -> str:
+        """What an API key needs, in one word: the permission, or the kind of a route for which no permission counts."""
+        return self.permission or self.kind.value
 
     @property
     def in_words(self) -> str:
         """What it takes to call the route."""
-        if self.permission == "public":
+        if self.kind is Kind.PUBLIC:
             return "Needs no credential."
-        if self.permission == "credential":
+        if self.kind is Kind.CREDENTIAL:
             return "Every API key and every signed-in user may call it."
-        if self.permission == "demo":
+        if self.kind is Kind.DEMO:
             return "Needs no credential. It is there only beside the demo workspace, and not for web pages of other origins."
-        key = "No API key may call it" if self.permission == "session" else f"An API key needs `{self.permission}`"
+        if self.kind is Kind.NOT_BUILT:
+            return f"Sigma PIM documents {self.feature}; this stand-in does not have it."
+        key = f"An API key needs `{self.permission}`" if self.permission else "No API key may call it"
         user = f"a signed-in user needs a role with `{self.flag}`" if self.flag else "any signed-in user may call it"
         return f"{key}; {user}."
-
-
-class Route(Rule):
-    """A path with its methods, who may call it and what queries it knows; bind_access() puts that here, from its view."""
-
-    access: Access
-    query_names: frozenset[str] | None  # the parameters of its query string; None: nobody gets as far as that
-
-    @property
-    def template(self) -> str:
-        """The path as the OpenAPI document writes it."""
-        return re.sub("<([a-z_]+)>", r"{\1}", self.rule)
 
 
 def declare(access: Access) -> Callable[[View], View]:
@@ -66,19 +76,39 @@ def declare(access: Access) -> Callable[[View], View]:
 
 def requires(permission: str, flag: str | None = None) -> Callable[[View], View]:
     """Admit API keys that hold the permission, and users whose role has the flag (any user without one)."""
-    return declare(Access(permission, flag))
+    return declare(Access(Kind.PERMISSION, permission, flag))
 
 
 def session_only(flag: str | None = None) -> Callable[[View], View]:
-    """Admit users whose role has the flag (any user without one), and no API key, whatever it holds."""
-    return requires("session", flag)
+    """Admit users whose role has the flag (any user without one), and no API key."""
+    return declare(Access(Kind.SESSION, flag=flag))
 
 
-public = requires("public")
-any_credential = requires("credential")  # only of the stand-in's own routes: admits every key and every user
-demo_only = requires("demo")  # only of the stand-in's own routes: no credential, there only beside the demo workspace
+public = declare(Access(Kind.PUBLIC))
+any_credential = declare(Access(Kind.CREDENTIAL))
+demo_only = declare(Access(Kind.DEMO))
 
 
 def documented_only(feature: str) -> Callable[[View], View]:
-    """Refuse everybody who is known, because Sigma PIM documents this feature and it is not built here."""
-    return declare(Access("credential", missing=feature))
+    """Refuse everybody who is known with 501, and say that Sigma PIM documents this feature."""
+    return declare(Access(Kind.NOT_BUILT, feature=feature))
+
+
+class Route(Rule):
+    """A path with its methods, who may call it and what queries it knows; bind_access() puts that here, from its view."""
+
+    access: Access
+    query_names: frozenset[str] | None  # the parameters of its query string; None: nobody gets as far as that
+
+    @property
+    def template(self) -> str:
+        """The path as the OpenAPI document writes it."""
+        return re.sub("<([a-z_]+)>", r"{\1}", self.rule)
+
+
+def list_api_routes(app: Flask) -> Iterator[tuple[str, Any]]:
+    """Yield each method and Route of the API, but for those that are not built."""
+    for route in app.url_map.iter_rules():
+        if route.rule.startswith("/api/") and route.access.kind is not Kind.NOT_BUILT:  # type: ignore[attr-defined]
+            for method in sorted((route.methods or set()) - {"HEAD", "OPTIONS"}):
+                yield method, route

@@ -107,8 +107,8 @@ class Service(Flask):
         headers, rule = response.headers, asked.url_rule
         headers.add("X-Request-Id", asked.id)
         headers.add("X-Content-Type-Options", "nosniff")
-        if rule is not None and rule.access.is_announced:
-            headers.add("X-Sigma-Required-Permission", rule.access.permission)
+        if rule is not None and (announced := rule.access.announced):
+            headers.add("X-Sigma-Required-Permission", announced)
         if rule is not None and asked.environ.get("QUERY_STRING") and (ignored := ignored_query(asked)):
             headers.add(HEADER, ignored)
         if self.config["REQUEST_LOG"]:

@@ -7,12 +7,14 @@ from typing import Any
 from flask import Flask
 from werkzeug.routing import Rule
 
-from sigma.http.access import Access, View
+from sigma.http.access import Access, Kind, View
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.fields import reference_kinds
 from sigma.http.ignored_query import query_names
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.settings import StartError
+
+BESIDE_THE_API = (Kind.CREDENTIAL, Kind.DEMO)  # the kinds that the contract of the API does not know
 
 
 def _describe_rule(rule: Rule, view: View) -> str:
@@ -26,15 +28,13 @@ def _declaration_problems(app: Flask, rule: Rule, view: View, kinds: Collection[
     if access is None:
         yield "does not declare who may call it: add @requires, @session_only or @public"
         return
-    if access.missing is not None:
-        words = ["credential"]
-    else:
-        words = [*PERMISSIONS, "session", "public"] + ([] if rule.rule.startswith("/api/") else ["credential", "demo"])
     blueprint = app.blueprints.get(rule.endpoint.rpartition(".")[0])
     if rule.rule.startswith(("/api/", "/standin/")) and not isinstance(blueprint, ApiBlueprint):
         yield "belongs to no ApiBlueprint, which declares its tag in the OpenAPI document"
-    if access.permission not in words:
-        yield f"requires '{access.permission}', which is no permission: there are {', '.join(words)}"
+    if rule.rule.startswith("/api/") and access.kind in BESIDE_THE_API:
+        yield f"is of the kind '{access.kind}', which only routes beside the API may be"
+    if access.kind is Kind.PERMISSION and access.permission not in PERMISSIONS:
+        yield f"requires '{access.permission}', which is no permission: there are {', '.join(PERMISSIONS)}"
     if access.flag is not None and access.flag not in ROLE_FLAGS:
         yield f"requires the role flag '{access.flag}', which does not exist: there are {', '.join(ROLE_FLAGS)}"
     if (body := getattr(view, "body", None)) is not None:
@@ -53,4 +53,4 @@ def bind_access(app: Flask, kinds: Collection[str]) -> None:
         for problem in _declaration_problems(app, rule, view, kinds):
             raise StartError(f"{_describe_rule(rule, view)} {problem}")
         rule.access = view.access  # type: ignore[attr-defined]
-        rule.query_names = None if view.access.missing else query_names(view)  # type: ignore[attr-defined]
+        rule.query_names = None if view.access.kind is Kind.NOT_BUILT else query_names(view)  # type: ignore[attr-defined]
