@@ -20,7 +20,7 @@ from sigma import settings
 from sigma.docs import pages
 from sigma.http import access, fields
 from sigma.resources import records
-from sigma.standin import whoami
+from sigma.standin.blueprint import blueprint as standin
 
 
 def leak():
@@ -47,7 +47,7 @@ def before_the_routes(change):
     service.add_routes = lambda app: (change(app), add_routes(app))
 
 
-api, standin = records.blueprint, whoami.blueprint
+api = records.blueprint
 cases = {
     "a declared route": lambda: api.get("/leak")(access.requires("read")(leak)),
     "nothing declared": lambda: api.get("/leak")(leak),
@@ -106,8 +106,8 @@ COMPLAINTS = {
     ),
     "nothing declared beside the API": ("GET /standin/leak", "does not declare"),
     "nothing declared on a page": ("GET /leak", "does not declare"),
-    "the demo's declaration in the API": ("GET /api/v1/leak", "requires 'demo', which is no permission"),
-    "any credential in the API": ("GET /api/v1/leak", "requires 'credential', which is no permission"),
+    "the demo's declaration in the API": ("GET /api/v1/leak", "is of the kind 'demo', which only routes beside the API may be"),
+    "any credential in the API": ("GET /api/v1/leak", "is of the kind 'credential', which only routes beside the API may be"),
     "nothing declared past the blueprints": ("GET /api/v1/leak", "does not declare"),
     "nothing declared past the blueprints, last": ("GET /api/v1/leak", "does not declare"),
     "no tag declared": ("GET /api/v1/leak", "belongs to no ApiBlueprint, which declares its tag"),

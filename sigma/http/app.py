@@ -22,7 +22,6 @@ from sigma.http.ignored_query import HEADER, ignored_query
 from sigma.http.masking import one_line, redact
 from sigma.http.responses import ReadyResponse
 from sigma.http.stamps import format_time, utc_now
-from sigma.settings import StartError
 
 NOBODY = Caller("-", "-")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -126,8 +125,8 @@ class Service(Flask):
         headers, rule = response.headers, asked.url_rule
         headers.add("X-Request-Id", asked.id)
         headers.add("X-Content-Type-Options", "nosniff")
-        if rule is not None and rule.access.is_announced:
-            headers.add("X-Sigma-Required-Permission", rule.access.permission)
+        if rule is not None and (announced := rule.access.announced):
+            headers.add("X-Sigma-Required-Permission", announced)
         if rule is not None and asked.environ.get("QUERY_STRING") and (ignored := ignored_query(asked)):
             headers.add(HEADER, ignored)
         if "has_fault" in known:
@@ -141,19 +140,6 @@ class Service(Flask):
         """Log a failure of ours with its stack trace, but without the path, which may hold a secret."""
         asked: ApiRequest = request._get_current_object()  # type: ignore[attr-defined]
         self.logger.error("%s failed", asked.in_words, exc_info=exc_info)
-
-
-def require_no_other_hooks(app: Service) -> None:
-    """Raise StartError for a hook of a blueprint, or for one that changes what the URL says: the service does not call them."""
-    of_blueprints = {
-        f"{name} of {scope}": functions
-        for name in ("before_request_funcs", "after_request_funcs", "teardown_request_funcs")
-        for scope, functions in getattr(app, name).items()
-        if scope is not None
-    }
-    for name, functions in {**of_blueprints, "url_value_preprocessors": app.url_value_preprocessors}.items():
-        if functions:
-            raise StartError(f"{name}: only hooks of the app are called here, before, after and at the end of a request")
 
 
 def log_request(asked: ApiRequest, status: int, known: dict[str, Any]) -> None:

@@ -11,12 +11,12 @@ from flask import current_app, g, request
 from marshmallow import fields, validate
 
 from sigma.database import execute, fetch_one, get_db, transaction
-from sigma.http.access import demo_only
+from sigma.http.access import demo_only, list_api_routes
 from sigma.http.credentials import Caller, unauthorized
 from sigma.http.errors import ApiError, get_or_404, raise_for_problems
 from sigma.http.fields import Body, Number, bound_field, described
 from sigma.http.strict_json import format_value, to_json
-from sigma.standin.whoami import blueprint
+from sigma.standin.blueprint import blueprint
 
 STATUSES = (401, 403, 404, 409, 422, 429, 500, 503)
 WAITING = (429, 503)  # the statuses that come with Retry-After
@@ -61,13 +61,7 @@ def _route_shape(text: str) -> str:
 
 def _known_routes() -> dict[str, str]:
     """Return the routes of the API by their shape, as a rule names them."""
-    rules = [rule for rule in current_app.url_map.iter_rules() if rule.rule.startswith("/api/v1/")]
-    named = (
-        f"{method} {rule.template.removeprefix('/api/v1')}"  # type: ignore[attr-defined]
-        for rule in rules
-        if rule.access.missing is None  # type: ignore[attr-defined]
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-    )
+    named = (f"{method} {route.template.removeprefix('/api/v1')}" for method, route in list_api_routes(current_app))
     return {_route_shape(name): name for name in named}
 
 
