@@ -21,6 +21,7 @@ from sigma.docs.console import console
 from sigma.docs.openapi import document_view
 from sigma.docs.pages import pages
 from sigma.http.app import Service, set_up_log
+from sigma.http.cors import allow_origins, require_listed_origins
 from sigma.http.declarations import bind_access, require_no_other_hooks
 from sigma.http.errors import register_error_handlers
 from sigma.http.guard import guard
@@ -87,12 +88,14 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     if context is not None and context.info_name == "run":  # `flask run --host …`
         with app.app_context():
             require_private_demo(context.params["host"])
+            require_listed_origins()
     return app
 
 
 def add_routes(app: Flask) -> None:
     """Add everything that answers a request, and what turns exceptions into answers."""
     register_error_handlers(app)
+    allow_origins(app)
     blueprints = list(dict.fromkeys(module.blueprint for module in API + STANDIN))  # some modules share one
     for blueprint in [*blueprints, not_built.blueprint]:
         app.register_blueprint(blueprint, url_prefix="/standin" if blueprint is standin_blueprint else "/api/v1")

@@ -11,6 +11,9 @@ import click
 from flask import Flask
 
 ROOT = Path(__file__).resolve().parent.parent
+HOST_NAME = r"([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
+ANY_ORIGIN = "*"
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 class StartError(click.ClickException):
@@ -49,9 +52,25 @@ def host_names(text: str) -> tuple[str, ...]:
     """Read a list of hosts' names or addresses, without ports."""
     names = tuple(name.strip().lower() for name in text.split(","))
     for name in names:
-        if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", name):
+        if not re.fullmatch(HOST_NAME, name):
             raise ValueError(f"expected host names without ports, with commas between them, got '{name[:60]}'")
     return names
+
+
+def web_origin(text: str) -> str:
+    """Read the origin of web pages as browsers send it: a scheme, a host, and a port unless it is the scheme's own."""
+    origin = re.fullmatch(rf"([a-z][a-z0-9+.-]*)://{HOST_NAME}(:[0-9]{{1,5}})?", text.strip().lower())
+    if not origin:
+        raise ValueError(
+            "expected origins without a path, such as http://localhost:5173, with commas between them,"
+            f" or {ANY_ORIGIN} alone, got '{text.strip()[:60]}'"
+        )
+    return origin[0].removesuffix(DEFAULT_PORTS.get(origin[1], "no port"))
+
+
+def web_origins(text: str) -> tuple[str, ...]:
+    """Read a list of origins, or the sign for every origin."""
+    return (ANY_ORIGIN,) if text.strip() == ANY_ORIGIN else tuple(dict.fromkeys(map(web_origin, text.split(","))))
 
 
 def database_path(text: str) -> str:
@@ -94,6 +113,9 @@ SETTINGS = {
     "CONSOLE": Setting(("SIGMA_CONSOLE",), yes_or_no, True, "0 leaves out the console, the page at /console"),
     "STANDIN_HOSTS": Setting(
         ("SIGMA_STANDIN_HOSTS",), host_names, (), "More names of this host, by which test suites may call /standin"
+    ),
+    "CORS_ORIGINS": Setting(
+        ("SIGMA_CORS_ORIGINS",), web_origins, (), "Origins whose web pages may call /api/v1; * is any, beside the demo only"
     ),
     "HOST": Setting(("SIGMA_HOST", "HOST"), host_address, "127.0.0.1", "Address to serve on", is_for_serving=True),
     "PORT": Setting(

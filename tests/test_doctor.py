@@ -14,7 +14,7 @@ from sigma.http import stamps
 
 CHECKS = [
     *("file permissions", "integrity", "journal mode", "disk space", "demo data", "administrators"),
-    *("well-known secrets", "unused keys", "unused permissions", "proxies"),
+    *("web pages", "well-known secrets", "unused keys", "unused permissions", "proxies"),
 ]
 
 
@@ -61,7 +61,7 @@ def test_each_check_is_a_line_that_begins_with_what_it_says(path, run, app):
         "problem  integrity: the trigger entity_moved is missing: restore a backup;"
         " the view referrers is missing: restore a backup"
     )
-    assert lines[7] == (
+    assert lines[8] == (
         "note     unused keys: key 'apikey-sync-prod' of 'ws-demo' was not used for 90 days:"
         " flask keys deactivate apikey-sync-prod --workspace ws-demo"
     )

@@ -27,6 +27,12 @@ SETTINGS = {
         *("SIGMA_STANDIN_HOSTS", "pim.test, Sigma_1,[FD00::1]"),
         *(("pim.test", "sigma_1", "[fd00::1]"), ()),
     ),
+    "CORS_ORIGINS": (
+        "SIGMA_CORS_ORIGINS",
+        " HTTP://LocalHost:5173,https://shop.test:443",
+        ("http://localhost:5173", "https://shop.test"),
+        (),
+    ),
     "HOST": ("SIGMA_HOST", "0.0.0.0", "0.0.0.0", "127.0.0.1"),
     "PORT": ("SIGMA_PORT", "9000", 9000, 8080),
     "WORKERS": ("SIGMA_WORKERS", "4", 4, 1),
@@ -39,11 +45,20 @@ ARGUMENTS = {  # what a program may give in the place of 7, and what is made of 
     "REQUEST_LOG": (False, False),
     "CONSOLE": (False, False),
     "STANDIN_HOSTS": (["A.test", "b.test"], ("a.test", "b.test")),
+    "CORS_ORIGINS": (["http://localhost:5173"], ("http://localhost:5173",)),
     "HOST": ("::1", "::1"),
 }
 BAD_VALUES = {
     **{"DATABASE": "a\n.db", "JWT_SECRET": SECRET[:-1], "RECORD_LIMIT": "many", "ALLOW_PUBLIC_DEMO": "yes", "PROXIES": "11"},
-    **{"REQUEST_LOG": "no", "CONSOLE": "off", "STANDIN_HOSTS": "*", "HOST": "pim.example.org", "PORT": "65536", "WORKERS": "0"},
+    **{
+        "REQUEST_LOG": "no",
+        "CONSOLE": "off",
+        "STANDIN_HOSTS": "*",
+        "CORS_ORIGINS": "localhost:5173",
+        "HOST": "pim.example.org",
+        "PORT": "65536",
+        "WORKERS": "0",
+    },
 }
 SERVING = ["HOST", "PORT", "WORKERS"]  # only what serves looks at these, and at their plain names when the others are not set
 
@@ -202,6 +217,12 @@ READ = [  # a reader, a text, and what it makes of it
     (settings.yes_or_no, "1", True),
     (settings.host_names, "pim.test", ("pim.test",)),
     (settings.host_names, " A.test , b_1-c,[FD00::1]", ("a.test", "b_1-c", "[fd00::1]")),
+    (settings.web_origins, "*", ("*",)),
+    (settings.web_origins, " * ", ("*",)),
+    (settings.web_origins, "http://localhost:5173", ("http://localhost:5173",)),
+    (settings.web_origins, "http://A.test:80 , https://a.test:443,http://a.test", ("http://a.test", "https://a.test")),
+    (settings.web_origins, "https://a.test:80,http://a.test:443", ("https://a.test:80", "http://a.test:443")),
+    (settings.web_origins, "http://[::1]:5173,capacitor://localhost", ("http://[::1]:5173", "capacitor://localhost")),
     (settings.database_path, ":memory:", ":memory:"),
     (settings.database_path, "/data/sigma.db", "/data/sigma.db"),
     (settings.database_path, "/data/../sigma.db", "/sigma.db"),
@@ -220,6 +241,13 @@ REFUSED = [  # a reader, what its refusal says that it expected, and texts
     (settings.yes_or_no, "0 or 1", ["", "2", "yes", "true", " 1"]),
     (settings.host_names, "host names without ports", ["", "a.test,", "a.test:80", "*", ".test", "a..b", "fd00::1"]),
     (settings.host_names, "host names without ports", ["http://a.test", "a b", "[fd00::1]:80", "a.test\nb.test"]),
+    (
+        settings.web_origins,
+        "origins without a path",
+        ["", "localhost:5173", "http://a.test/", "http://a.test/x", "null", "a b"],
+    ),
+    (settings.web_origins, "origins without a path", ["http://a.test,", "*,http://a.test", "http://*.a.test", "http://æ.test"]),
+    (settings.web_origins, "origins without a path", ["http://a.test:x", "http://u@a.test", "http://a.test\nx", "//a.test"]),
     (settings.database_path, "the path of a file", ["a\n.db", "a\0.db", "\x1b[2J"]),
     (settings.host_address, "an IP address or localhost", ["", "pim.test", "127.1", "::1:80:x", "256.0.0.1", "*"]),
     (settings.signing_secret, "32 bytes or more", ["", SECRET[:-1], "æ" * 15]),
@@ -240,7 +268,9 @@ def test_a_text_that_cannot_be_read_is_refused_with_what_was_expected(read, expe
     assert read is not settings.signing_secret or not text or text not in str(refusal.value)
 
 
-@pytest.mark.parametrize("read", [settings.whole_number(0, 1), settings.host_names, settings.host_address])
+@pytest.mark.parametrize(
+    "read", [settings.whole_number(0, 1), settings.host_names, settings.web_origins, settings.host_address]
+)
 def test_a_refusal_repeats_no_more_than_60_characters(read):
     with pytest.raises(ValueError, match=r"got '!{60}'$"):
         read("!" * 5000)

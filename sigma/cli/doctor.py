@@ -13,6 +13,7 @@ from werkzeug.security import check_password_hash
 from sigma.cli.backup import database_files, find_damage, find_missing_parts
 from sigma.cli.console import Output, prints_output
 from sigma.database import execute, fetch_one, get_db, pragma
+from sigma.http.cors import require_listed_origins
 from sigma.http.credentials import hash_key
 from sigma.http.loopback import holds_demo, is_loopback
 from sigma.http.stamps import utc_now
@@ -121,6 +122,13 @@ def _find_undeclared_proxy() -> Iterator[str]:
         yield "SIGMA_PROXIES is 0: if a proxy stands in front, set SIGMA_PROXIES=1, or one client's failures count for all"
 
 
+def _find_any_origin() -> Iterator[str]:
+    try:
+        require_listed_origins()
+    except StartError as error:
+        yield error.message
+
+
 CHECKS = [
     Check("file permissions", "problem", _find_exposed_files),
     Check("integrity", "problem", _find_corruption),
@@ -128,6 +136,7 @@ CHECKS = [
     Check("disk space", "problem", _find_full_disk),
     Check("demo data", "problem", _find_public_demo),
     Check("administrators", "problem", _find_missing_administrators),
+    Check("web pages", "problem", _find_any_origin),
     Check("well-known secrets", "problem", _find_well_known_secrets),
     Check("unused keys", "note", _find_unused_keys),
     Check("unused permissions", "note", _find_unused_permissions),

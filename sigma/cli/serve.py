@@ -13,6 +13,7 @@ from flask.cli import with_appcontext
 
 from sigma.cli.server import reserve_port, run_server
 from sigma.database import close_db, fetch_one
+from sigma.http.cors import require_listed_origins
 from sigma.http.loopback import holds_demo, is_loopback
 from sigma.http.strict_json import to_json
 from sigma.settings import StartError, read_setting
@@ -82,6 +83,7 @@ def serve() -> None:
     """
     host, port, workers = (read_setting(name, current_app.config) for name in ("HOST", "PORT", "WORKERS"))
     require_private_demo(host)
+    require_listed_origins()
     with reserve_port(host, port) as port:
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         print_banner(url)

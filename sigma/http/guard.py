@@ -7,6 +7,7 @@ from flask import Response, current_app, g, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from sigma.http.access import Access, Kind
+from sigma.http.cors import answer_preflight
 from sigma.http.credentials import Caller, authenticate
 from sigma.http.errors import MAX_BODY, ApiError, error_response
 from sigma.http.ledger import record_refusal, touch_key
@@ -89,6 +90,8 @@ def guard() -> Response | None:
     It is the app's only before_request hook, and runs for every endpoint. Paths and methods that do not exist have none.
     """
     asked: Any = request._get_current_object()  # type: ignore[attr-defined]
+    if asked.method == "OPTIONS" and (answer := answer_preflight(asked)) is not None:
+        return answer
     if asked.url_rule is None:
         return None
     access = asked.url_rule.access
