@@ -1,0 +1,76 @@
+"""`make dist`: one file to carry, `sigma-pim.pyz`, which holds everything but Python."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import click
+
+from sigma.cli import unpack
+from sigma.settings import ROOT
+
+SHEBANG = b"#!/usr/bin/env python3\n"
+OF_THE_INSTALLER = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}  # what they say holds for where they are only
+THE_SAME_MOMENT = (1980, 1, 1, 0, 0, 0)  # in each build, so that one and the same is built of the same files
+
+
+def _find_own_files() -> Iterator[tuple[str, Path]]:
+    for path in (ROOT / "app.py", ROOT / "schema.sql", *(ROOT / "sigma").rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path.relative_to(ROOT).as_posix(), path
+
+
+def _find_packages() -> Iterator[metadata.Distribution]:
+    """Yield what is installed of what the requirements list. Raises ClickException where it is not that."""
+    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        name, _, version = line.partition("#")[0].strip().partition("==")
+        if not name:
+            continue
+        try:
+            package = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            raise click.ClickException(f"{name} is not installed: run `make dist`, which installs it") from None
+        if package.version != version:
+            raise click.ClickException(f"{name} is installed as {package.version}, the requirements say {version}")
+        yield package
+
+
+def _find_package_files() -> Iterator[tuple[str, Path]]:
+    for package in _find_packages():
+        for file in package.files or ():
+            is_program = ".." in file.parts  # in another folder than modules
+            if not is_program and "__pycache__" not in file.parts and file.name not in OF_THE_INSTALLER:
+                yield file.as_posix(), Path(str(package.locate_file(file)))
+
+
+def build_archive(target: Path) -> None:
+    """Write the archive, in the place of what is there, when it is whole."""
+    files = dict(sorted((name, path.read_bytes()) for name, path in [*_find_own_files(), *_find_package_files()]))
+    files["__main__.py"] = Path(unpack.__file__).read_bytes()
+    digest = hashlib.sha256()
+    for name, content in files.items():
+        digest.update(b"%s\0%d\0%s" % (name.encode(), len(content), content))
+    made_for = {**unpack.describe_python(), "build": digest.hexdigest()[:16]}
+    files[unpack.MADE_FOR] = json.dumps(made_for).encode()
+    part = target.with_name(f"{target.name}.part")
+    with part.open("wb") as output:
+        output.write(SHEBANG)
+        with zipfile.ZipFile(output, "w") as archive:
+            for name, content in files.items():
+                info = zipfile.ZipInfo(name, THE_SAME_MOMENT)
+                info.external_attr = 0o644 << 16
+                archive.writestr(info, content, zipfile.ZIP_DEFLATED, 9)
+    part.chmod(0o755)
+    part.replace(target)
+
+
+@click.command("dist")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def make_dist(file: Path) -> None:
+    """Build FILE, which serves wherever there is the Python that builds it."""
+    build_archive(file)
+    python = unpack.describe_python()
+    click.echo(f"{file}  {file.stat().st_size / 1e6:.1f} MB, for Python {python['python']} ({python['interface']})")
