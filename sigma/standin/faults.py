@@ -16,6 +16,7 @@ from sigma.http.credentials import Caller, unauthorized
 from sigma.http.errors import ApiError, get_or_404, raise_for_problems
 from sigma.http.fields import Body, Number, bound_field, described
 from sigma.http.strict_json import format_value, to_json
+from sigma.http.waiting import leave_worker, once
 from sigma.standin.whoami import blueprint
 
 STATUSES = (401, 403, 404, 409, 422, 429, 500, 503)
@@ -126,15 +127,22 @@ def _mark_response(response: Response) -> Response:
     return response
 
 
+def _hold_back(response: Response, delay: int) -> Response:
+    time.sleep(delay / 1000)
+    return response
+
+
 def inject_fault(caller: Caller) -> None:
     """Delay or refuse a call, if a fault of its key says so. Raises ApiError."""
     route: Any = request.url_rule
     method = "GET" if request.method == "HEAD" else request.method
-    fault = _count_call(caller, f"{method} {route.template.removeprefix('/api/v1')}")
+    fault = once("fault", lambda: _count_call(caller, f"{method} {route.template.removeprefix('/api/v1')}"))
     if fault is None:
         return
     after_this_request(_mark_response)
-    time.sleep(fault.get("delayMs", 0) / 1000)
+    if delay := fault.get("delayMs"):
+        leave_worker()
+        after_this_request(lambda response: _hold_back(response, delay))
     if status := fault.get("status"):
         g.is_fault = True
         message = f"A fault of API key '{caller.id}', set by PUT /standin/keys/{caller.id}/faults, refused this call"
