@@ -99,7 +99,7 @@ def let_requests_leave() -> None:
 
     granian has one object for each answer, which takes it from any thread and at any time, and calls with it what
     _callback_wrapper() makes of the application; when that returns, the worker goes on. That is no documented part of
-    granian: it holds for the version that the requirements pin, and tests/torture/test_waiting.py shows whether it does.
+    granian: it holds for the version that the requirements pin, and tests/torture/test_waiting_served.py shows whether it does.
     """
     setattr(granian.server.mp, "_wsgi_call_wrap", _wrap_application)  # noqa: B010 (to a type checker, it has no such name)
 
@@ -114,12 +114,13 @@ def _wrap_application(application: Any, *options: Any) -> Callable[[Any, dict[st
             close_db()
 
     def call_on_worker(protocol: Any, scope: dict[str, Any]) -> None:
-        afterwards: list[Callable[[], None]] = []
+        scope[MAY_LEAVE], scope[AFTERWARDS] = True, []
         try:
-            call(protocol, scope | {MAY_LEAVE: True, AFTERWARDS: afterwards})
-            for act in afterwards:
+            call(protocol, scope)
+            for act in scope[AFTERWARDS]:
                 act()
         except LeaveWorker as left:
+            del scope[MAY_LEAVE], scope[AFTERWARDS]
             scope |= {DONE: left.done, "wsgi.input": io.BytesIO(left.body)}  # granian takes away its own when this returns
             threading.Thread(target=call_apart, args=(protocol, scope), daemon=True).start()
 
