@@ -1,0 +1,149 @@
+"""Where a webhook may call: how its URL is read, and which addresses its host may lead to in a deployment."""
+
+import ipaddress
+import queue
+import re
+import socket
+import threading
+from typing import NamedTuple
+
+from flask import current_app
+
+from sigma.http.access import holds_demo
+from sigma.http.errors import ApiError
+from sigma.http.strict_json import format_value
+
+RESOLVE_TIMEOUT = 2  # seconds that saving a webhook waits for the addresses of a name
+
+_AUTHORITY = re.compile(r"(?P<host>[\w-]{1,63}(?:\.[\w-]{1,63})*\.?|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]+))?", re.ASCII)
+_TARGET = re.compile(r"(?:[/?][!$-;=?-\[\]_a-z~]*)?")
+
+# What is not for everybody to reach, by the registries of special addresses (https://www.iana.org/numbers).
+FORBIDDEN = {
+    "a loopback address": ("127.0.0.0/8", "::1/128"),
+    "an unspecified address": ("0.0.0.0/8", "::/128"),
+    "a link-local address": ("169.254.0.0/16", "fe80::/10"),  # metadata of most clouds among them
+    "a private address": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "fec0::/10"),
+    "an address of a cloud's own": ("168.63.129.16/32",),  # Azure's; those of others are link-local or private
+    "a multicast address": ("224.0.0.0/4", "ff00::/8"),
+    "a reserved address": (
+        *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
+        *("240.0.0.0/4", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),  # Teredo and 6to4 lead to IPv4 addresses
+    ),
+}
+_NETWORKS = [(ipaddress.ip_network(text), kind) for kind, texts in FORBIDDEN.items() for text in texts]
+_GLOBAL = ipaddress.ip_network("2000::/3")  # of IPv6, what has been given out for everybody
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses, as a network without IPv4 reaches them
+
+
+class Target(NamedTuple):
+    """What a URL says: where to connect, and what to ask for there."""
+
+    is_secure: bool
+    host: str  # in small letters; an IPv6 address without its brackets
+    port: int
+    authority: str  # host and port as the URL has them, for the header Host
+    path: str  # with the query
+
+
+class ForbiddenHostError(Exception):
+    """A host that may not be called, and why."""
+
+
+def read_url(text: str) -> Target:
+    """Return what a webhook's URL says. Raises ValueError, which says what was expected."""
+    scheme, _, rest = text.partition("://")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    if scheme.lower() not in ("http", "https") or not authority:
+        raise ValueError("Expected a URL that begins with http:// or https:// and a host")
+    if "@" in authority:
+        raise ValueError("Expected a URL without a user's name or password")
+    match = _AUTHORITY.fullmatch(authority.lower())
+    if match is None or not _is_address_or_name(match["host"]):
+        raise ValueError("Expected the name or address of a host, and perhaps a port, before the path")
+    default = 443 if scheme.lower() == "https" else 80
+    port = int(match["port"][:6]) if match["port"] else default
+    if not 1 <= port <= 65535:
+        raise ValueError("Expected a port from 1 to 65535")
+    path = rest[len(authority) :]
+    if not _TARGET.fullmatch(path):
+        raise ValueError("Expected a path and query in ASCII, with everything else percent-encoded, and no fragment")
+    path = path if path.startswith("/") else "/" + path
+    return Target(default == 443, match["host"].strip("[]"), port, authority.lower(), path)
+
+
+def _is_address_or_name(host: str) -> bool:
+    if not host.startswith("["):
+        return len(host) < 254
+    try:
+        return ipaddress.IPv6Address(host.strip("[]")) is not None
+    except ValueError:
+        return False
+
+
+def forbidden_kind(address: str) -> str | None:
+    """Return what kind of address this is, if a deployment may not call it; None if everybody can reach it anyway."""
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return forbidden_kind(str(ip.ipv4_mapped))
+        if ip in _NAT64:
+            return forbidden_kind(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+    for network, kind in _NETWORKS:
+        if ip.version == network.version and ip in network:
+            return kind
+    return None if ip.version == 4 or ip in _GLOBAL else "a reserved address"
+
+
+def resolve(host: str, seconds: float) -> list[str]:
+    """Return the addresses of a host, the system's first choice first. Raises OSError, TimeoutError among them.
+
+    The system may look for much longer, and cannot be interrupted, so it looks in a thread of its own.
+    """
+    found: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            found.put(list(dict.fromkeys(str(info[4][0]) for info in infos)))
+        except (OSError, UnicodeError) as error:
+            found.put(error)
+
+    threading.Thread(target=look_up, name=f"resolve {host}", daemon=True).start()
+    try:
+        result = found.get(timeout=max(0.001, seconds))
+    except queue.Empty:
+        raise TimeoutError(f"The addresses of '{host}' were not found in time") from None
+    if isinstance(result, list):
+        return result
+    raise OSError(f"The host '{host}' has no address") from result
+
+
+def find_addresses(target: Target, seconds: float) -> list[str]:
+    """Return the addresses that a URL leads to, all of which may be called: a connection must go to one of these.
+
+    Beside the demo any may be called; in a deployment those that everybody can reach, and all of a host that the setting
+    names. Raises ForbiddenHostError, or OSError for a host without an address.
+    """
+    addresses = resolve(target.host, seconds)
+    named = target.host.rstrip("."), f"[{target.host}]"
+    if not any(name in current_app.config["WEBHOOK_HOSTS"] for name in named) and not holds_demo():
+        for address in addresses:
+            if kind := forbidden_kind(address):
+                raise ForbiddenHostError(f"The host '{target.host}' has {kind}, and SIGMA_WEBHOOK_HOSTS does not name it")
+    return addresses
+
+
+def check_webhook_url(url: str) -> None:
+    """Raise ApiError 400 for a URL that a webhook may not call; outside a transaction, because it may wait for a name.
+
+    A name without an address is taken, so that webhooks can be saved offline; it is looked for again with each delivery.
+    """
+    try:
+        find_addresses(read_url(url), RESOLVE_TIMEOUT)
+    except ValueError as error:
+        raise ApiError(400, f"url: {error}, got {format_value(url)}") from None
+    except ForbiddenHostError as error:
+        raise ApiError(400, f"url: Expected a host that may be called, got {format_value(url)}: {error}") from None
+    except OSError:
+        return
