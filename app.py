@@ -42,6 +42,7 @@ from sigma.resources import (
     search,
     sessions,
     variants,
+    webhooks,
     workflows,
 )
 from sigma.resources.model import MODEL
@@ -54,7 +55,7 @@ from sigma.standin.journal import Journal
 MODEL_NOUNS = (schemas, attributes, dimensions, option_lists, workflows, roles)
 API = (
     *(health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories),
-    *(search, saved_queries, imports, exports),
+    *(search, saved_queries, imports, exports, webhooks),
 )
 STANDIN = (whoami, ledger, workspaces, requests, faults)
 
