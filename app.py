@@ -46,8 +46,9 @@ from sigma.resources import (
     workflows,
 )
 from sigma.resources.model import MODEL
+from sigma.resources.sender import Sender
 from sigma.settings import read_setting, read_settings
-from sigma.standin import faults, ledger, requests, whoami, workspaces
+from sigma.standin import deliveries, faults, ledger, requests, whoami, workspaces
 from sigma.standin.demo import read_examples
 from sigma.standin.journal import Journal
 
@@ -57,7 +58,7 @@ API = (
     *(health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories),
     *(search, saved_queries, imports, exports, webhooks),
 )
-STANDIN = (whoami, ledger, workspaces, requests, faults)
+STANDIN = (whoami, ledger, workspaces, requests, faults, deliveries)
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
@@ -109,5 +110,7 @@ def create_worker_app() -> Flask:
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     app = create_app({"WORKERS": read_setting("WORKERS", {})})
     threading.Thread(target=watch_worker, args=(os.getppid(), app.logger), daemon=True).start()
+    app.extensions["sender"] = sender = Sender(app)
+    sender.start()
     gc.freeze()  # what stays for good need not be gone through again and again for garbage
     return app

@@ -26,7 +26,7 @@ def _error_codes(access: Access, path: str, operation: dict[str, Any]) -> list[s
         "VALIDATION_ERROR": "requestBody" in operation or "parameters" in operation,
         "UNAUTHORIZED": access.needs_credential,
         "PERMISSION_DENIED": access.permission not in ("public", "credential"),
-        "NOT_FOUND": "{" in path or access.permission == "demo",
+        "NOT_FOUND": "{" in path or access.permission == "demo" or access.or_demo,
         "UNSUPPORTED_MEDIA_TYPE": "requestBody" in operation,
     }
     declared = operation["responses"].values()
@@ -77,7 +77,7 @@ class ServicePlugin(MarshmallowPlugin):
             "summary": re.split("[,;:.]", text)[0] + ".",
             "description": f"{text}.{more}\n\n{access.in_words}",
             "x-required-permission": access.permission,
-            "security": [{scheme: []} for scheme in schemes],
+            "security": [{scheme: []} for scheme in schemes] + [{}] * access.or_demo,
             "responses": responses,
         }
         self.add_examples(operation, responses[status], said)

@@ -12,7 +12,7 @@ from werkzeug.routing import Rule
 from sigma.database import fetch_one
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.credentials import Caller, authenticate
-from sigma.http.errors import MAX_BODY, ApiError, error_response
+from sigma.http.errors import MAX_BODY, ApiError, error_response, get_or_404, not_found_error
 from sigma.http.fields import reference_kinds
 from sigma.http.ignored_query import query_names
 from sigma.http.ledger import record_refusal, touch_key
@@ -29,6 +29,9 @@ class Access(NamedTuple):
     permission: str  # that an API key needs, or one of the words below
     flag: str | None = None  # that the role of a signed-in user needs
     missing: str | None = None  # what Sigma PIM documents there, of a path that this service does not have
+    or_demo: bool = (
+        False  # whether beside the demo nobody need be known who says which workspace of the demo or a test is meant
+    )
 
     @property
     def needs_credential(self) -> bool:
@@ -51,7 +54,8 @@ class Access(NamedTuple):
             return "Needs no credential. It is there only beside the demo workspace, and not for web pages of other origins."
         key = "No API key may call it" if self.permission == "session" else f"An API key needs `{self.permission}`"
         user = f"a signed-in user needs a role with `{self.flag}`" if self.flag else "any signed-in user may call it"
-        return f"{key}; {user}."
+        more = " Beside the demo, `?workspace=` takes the place of a credential, but not for web pages of other origins."
+        return f"{key}; {user}.{more * self.or_demo}"
 
 
 class Route(Rule):
@@ -91,6 +95,14 @@ any_credential = requires("credential")  # only of the stand-in's own routes: ad
 demo_only = requires("demo")  # only of the stand-in's own routes: no credential, there only beside the demo workspace
 
 
+def session_or_demo(flag: str) -> Callable[[View], View]:
+    """Admit users whose role has the flag, and beside the demo whoever names a workspace of the demo or a test.
+
+    Only of the stand-in's own routes.
+    """
+    return declare(Access("session", flag, or_demo=True))
+
+
 def documented_only(feature: str) -> Callable[[View], View]:
     """Refuse everybody who is known, because Sigma PIM documents this feature and it is not built here."""
     return declare(Access("credential", missing=feature))
@@ -98,7 +110,7 @@ def documented_only(feature: str) -> Callable[[View], View]:
 
 def _check_permitted(caller: Caller, access: Access) -> None:
     """Raise ApiError 403 unless the caller may call the route, and 501 for one that this service does not have."""
-    permission, flag, missing = access
+    permission, flag, missing = access[:3]
     if missing is not None:
         raise ApiError(501, f"Sigma PIM documents {missing}; this stand-in does not have it")
     if permission == "credential":
@@ -145,6 +157,19 @@ def holds_demo() -> bool:
     return fetch_one("SELECT 1 FROM workspaces WHERE is_demo") is not None
 
 
+def _name_workspace(asked: Any) -> str | None:
+    """Return the workspace that a request without a credential may act in because it names it; None if it must have one.
+
+    Raises ApiError 403 or 404.
+    """
+    id = asked.args.get("workspace")
+    if id is None or {"HTTP_X_SIGMA_APIKEY", "HTTP_AUTHORIZATION"} & asked.environ.keys() or not holds_demo():
+        return None
+    require_local_caller()
+    row = fetch_one("SELECT id FROM workspaces WHERE id = ? AND (is_demo OR is_disposable)", id)
+    return str(get_or_404(row, "workspace", id)[0])
+
+
 def guard() -> Response | None:
     """Let a request through to its view only if its caller may call it: the one place where that is decided.
 
@@ -155,10 +180,14 @@ def guard() -> Response | None:
         return None
     access = asked.url_rule.access
     try:
-        if access.needs_credential:
+        if access.or_demo and (tenant := _name_workspace(asked)):
+            context.tenant = tenant
+        elif access.needs_credential:
             context.caller = caller = authenticate(asked.environ)
             context.tenant = caller.tenant
             _admit(caller, access)
+            if access.or_demo and (named := asked.args.get("workspace", caller.tenant)) != caller.tenant:
+                raise not_found_error("workspace", named)
             if caller.has_faults and asked.url_rule.rule.startswith("/api/"):
                 current_app.inject_fault(caller)  # type: ignore[attr-defined]
         elif access.permission == "demo":
@@ -186,6 +215,8 @@ def _declaration_problems(app: Flask, rule: Rule, view: View, kinds: Collection[
     if access.missing is not None:
         words = ["credential"]
     else:
+        if access.or_demo and not rule.rule.startswith("/standin/"):
+            yield "lets nobody in particular in beside the demo, which only routes of the stand-in may"
         words = [*PERMISSIONS, "session", "public"] + ([] if rule.rule.startswith("/api/") else ["credential", "demo"])
     blueprint = app.blueprints.get(rule.endpoint.rpartition(".")[0])
     if rule.rule.startswith(("/api/", "/standin/")) and not isinstance(blueprint, ApiBlueprint):

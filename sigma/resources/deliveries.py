@@ -29,7 +29,9 @@ class AttemptBody(Body):
     """A call of a webhook's receiver."""
 
     at = timestamp_field("When it began")
-    status = fields.Integer(required=True, allow_none=True, metadata=described("The status of the answer; null: none came", 503))
+    status = fields.Integer(
+        required=True, allow_none=True, metadata=described("The status of the answer; null: none came", 503)
+    )
     ms = fields.Float(required=True, metadata=described("How many milliseconds it took", 12.5))
     error = fields.String(
         required=True,
@@ -57,12 +59,14 @@ class RunBody(Body):
     pending = fields.Integer(required=True, metadata=described("How many were tried, and wait for the next attempt", 0))
     failed = fields.Integer(required=True, metadata=described("How many are not tried any more", 0))
     items = Items(
-        fields.Nested(DeliveryBody), f"The deliveries, in the order in which they were made, at most {MAX_RUN_ITEMS}", required=True
+        fields.Nested(DeliveryBody),
+        f"The deliveries, in the order in which they were made, at most {MAX_RUN_ITEMS}",
+        required=True,
     )
 
 
 def _describe(rows: list[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
-    for id, webhook_id, event, state, body, made_at, next_at in rows:
+    for _, id, webhook_id, event, state, body, made_at, next_at in rows:
         sql = "SELECT at, status, ms, error FROM delivery_attempts WHERE tenant = ? AND delivery_id = ? ORDER BY number"
         attempts = [dict(zip(("at", "status", "ms", "error"), row, strict=True)) for row in execute(sql, g.tenant, id)]
         yield {
@@ -76,27 +80,23 @@ def _describe(rows: list[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
         }
 
 
-COLUMNS = "id, webhook_id, event, state, body, made_at, next_at"
-CHOSEN = (
-    " FROM deliveries WHERE tenant = ? AND ifnull(?, webhook_id) = webhook_id AND ifnull(?, state) = state"
-    " AND ifnull(?, event) = event"
-)
+DELIVERIES = "SELECT seq, id, webhook_id, event, state, body, made_at, next_at FROM deliveries WHERE tenant = ?"
+CHOSEN = " AND ifnull(?, webhook_id) = webhook_id AND ifnull(?, state) = state AND ifnull(?, event) = event"
 
 
 def fetch_deliveries(wanted: Mapping[str, str], offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
-    """Return a page of the deliveries with the wanted `webhookId`, `state` and `event`, newest first, and how many there are."""
+    """Return a page of the deliveries, newest first, and how many there are; `webhookId`, `state` and `event` choose."""
     chosen = g.tenant, wanted.get("webhookId"), wanted.get("state"), wanted.get("event")
     with snapshot():
-        (total,) = fetch_one(f"SELECT count(*){CHOSEN}", *chosen)
-        rows = execute(f"SELECT {COLUMNS}{CHOSEN} ORDER BY seq DESC LIMIT ? OFFSET ?", *chosen, limit, offset).fetchall()
+        (total,) = fetch_one(f"SELECT count(*) FROM deliveries WHERE tenant = ?{CHOSEN}", *chosen)
+        rows = execute(f"{DELIVERIES}{CHOSEN} ORDER BY seq DESC LIMIT ? OFFSET ?", *chosen, limit, offset).fetchall()
         return list(_describe(rows)), total
 
 
 def find_delivery(id: str) -> dict[str, Any]:
     """Return one delivery. Raises ApiError 404."""
     with snapshot():
-        rows = execute(f"SELECT {COLUMNS} FROM deliveries WHERE tenant = ? AND id = ?", g.tenant, id).fetchall()
-        for delivery in _describe(rows):
+        for delivery in _describe(execute(f"{DELIVERIES} AND id = ?", g.tenant, id).fetchall()):
             return delivery
     raise not_found_error("delivery", id)
 
@@ -147,9 +147,8 @@ def run_deliveries() -> dict[str, Any]:
     while (webhooks := [id for (id,) in execute(left, g.tenant, last)]) and time.monotonic() < until:
         _send(webhooks, last)
     places = {place for place, _ in waiting}
-    sql = f"SELECT seq, {COLUMNS} FROM deliveries WHERE tenant = ? AND seq BETWEEN ? AND ? ORDER BY seq"
     with snapshot():
-        rows = [row for place, *row in execute(sql, g.tenant, first, last) if place in places]
-        states = [row[3] for row in rows]
-        items = list(_describe(rows[:MAX_RUN_ITEMS]))
+        rows = execute(f"{DELIVERIES} AND seq BETWEEN ? AND ? ORDER BY seq", g.tenant, first, last).fetchall()
+        rows = [row for row in rows if row[0] in places]
+        states, items = [row[4] for row in rows], list(_describe(rows[:MAX_RUN_ITEMS]))
     return {**{state: states.count(state) for state in ("delivered", "pending", "failed")}, "items": items}

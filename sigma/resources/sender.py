@@ -137,4 +137,4 @@ def send_after_request() -> None:
     """Let what this request stores be sent as soon as it is stored."""
     if has_request_context() and "is_sending" not in g:
         g.is_sending = True
-        after_this_request(_wake_after_request)  # type: ignore[arg-type]
+        after_this_request(_wake_after_request)

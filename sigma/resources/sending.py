@@ -33,18 +33,26 @@ class Delivery(NamedTuple):
     secret: str | None
 
 
-def _take_lease(tenant: str, id: str) -> str | None:
+class Lease(NamedTuple):
+    """The right to send a webhook's deliveries, for a while."""
+
+    tenant: str
+    webhook: str
+    name: str  # at random: who else has it, has another one
+
+
+def _take_lease(tenant: str, id: str) -> Lease | None:
     """Return a new lease of a webhook, if nobody holds one.
 
     One that ends later than a lease can is from before the clock stepped back, and holds no more.
     """
-    now, lease = clock(), secrets.token_hex(8)
+    now, lease = clock(), Lease(tenant, id, secrets.token_hex(8))
     sql = (
         "UPDATE webhooks SET lease = ?, leased_until = ?"
         " WHERE tenant = ? AND id = ? AND is_active AND NOT (leased_until > ? AND leased_until <= ?)"
     )
     with transaction():
-        taken = execute(sql, lease, now + LEASE, tenant, id, now, now + LEASE).rowcount
+        taken = execute(sql, lease.name, now + LEASE, tenant, id, now, now + LEASE).rowcount
         # What is due later than the longest wait is from before the clock stepped back, too.
         sql = "UPDATE deliveries SET next_at = 0 WHERE tenant = ? AND webhook_id = ? AND state = 'pending' AND next_at > ?"
         execute(sql, tenant, id, now + RETRIES[-1])
@@ -52,7 +60,7 @@ def _take_lease(tenant: str, id: str) -> str | None:
 
 
 @contextmanager
-def _leased(tenant: str, id: str) -> Iterator[str | None]:
+def _leased(tenant: str, id: str) -> Iterator[Lease | None]:
     """Yield a lease of a webhook, or None; give it back after the block, and drop what need not be kept."""
     lease = _take_lease(tenant, id)
     try:
@@ -62,7 +70,7 @@ def _leased(tenant: str, id: str) -> Iterator[str | None]:
             with transaction():
                 drop_old_deliveries(tenant, id)
                 sql = "UPDATE webhooks SET lease = NULL, leased_until = ? WHERE tenant = ? AND id = ? AND lease = ?"
-                execute(sql, clock(), tenant, id, lease)
+                execute(sql, clock(), *lease)
 
 
 def _fetch_due(tenant: str, id: str, last: int | None) -> Delivery | None:
@@ -89,21 +97,28 @@ INSERT_ATTEMPT = (  # of deliveries that are still there; which ones is to follo
 )
 
 
-def _record_attempt(tenant: str, id: str, lease: str, delivery: Delivery, at: float, ms: float, outcome: Outcome) -> bool:
+def _call(receiver: Receiver, delivery: Delivery) -> tuple[Outcome, tuple[Any, ...]]:
+    """Send a delivery; return what came of it, and its row: at, status, ms and error."""
+    at, began, body = clock(), time.monotonic(), delivery.body.encode()
+    outcome = receiver.post(make_headers(delivery.event, delivery.id, delivery.secret, body), body)
+    ms = round(1000 * (time.monotonic() - began), 1)
+    return outcome, (format_time(at), outcome.status, ms, outcome.error)
+
+
+def _record_attempt(lease: Lease, delivery: Delivery, outcome: Outcome, attempt: tuple[Any, ...]) -> bool:
     """Store what came of a call, and when the delivery is due again; return whether the lease still holds, for longer."""
     now, is_last = clock(), outcome.is_final or delivery.attempts >= len(RETRIES)
     state = "delivered" if outcome.error is None else "failed" if is_last else "pending"
     next_at = now + RETRIES[delivery.attempts] if state == "pending" else None
     with transaction():
-        sql = f"{INSERT_ATTEMPT} WHERE d.tenant = ? AND d.id = ?"
-        execute(sql, format_time(at), outcome.status, round(ms, 1), outcome.error, tenant, delivery.id)
+        execute(f"{INSERT_ATTEMPT} WHERE d.tenant = ? AND d.id = ?", *attempt, lease.tenant, delivery.id)
         sql = "UPDATE deliveries SET state = ?, next_at = ?, attempts = attempts + 1 WHERE tenant = ? AND id = ?"
-        execute(sql, state, next_at, tenant, delivery.id)
+        execute(sql, state, next_at, lease.tenant, delivery.id)
         sql = "UPDATE webhooks SET leased_until = ? WHERE tenant = ? AND id = ? AND lease = ?"
-        is_ours = execute(sql, now + LEASE, tenant, id, lease).rowcount > 0
+        is_ours = execute(sql, now + LEASE, *lease).rowcount > 0
     if state == "failed":
         message = "Delivery %s of webhook %s in workspace %s failed: %s"
-        current_app.logger.warning(message, delivery.id, id, tenant, outcome.error)
+        current_app.logger.warning(message, delivery.id, lease.webhook, lease.tenant, outcome.error)
     return is_ours
 
 
@@ -117,13 +132,11 @@ def send_waiting(tenant: str, id: str, is_stopping: Callable[[], bool], last: in
     with _leased(tenant, id) as lease:
         if lease is None or (delivery := _fetch_due(tenant, id, last)) is None:
             return 0
-        receiver = Receiver(delivery.url)
-        with closing(receiver):
+        with closing(Receiver(delivery.url)) as receiver:
             while delivery is not None and delivery.url == receiver.url and not is_stopping():
-                at, began, body = clock(), time.monotonic(), delivery.body.encode()
-                outcome = receiver.post(make_headers(delivery.event, delivery.id, delivery.secret, body), body)
-                ms, calls = 1000 * (time.monotonic() - began), calls + 1
-                is_ours = _record_attempt(tenant, id, lease, delivery, at, ms, outcome)
+                outcome, attempt = _call(receiver, delivery)
+                calls += 1
+                is_ours = _record_attempt(lease, delivery, outcome, attempt)
                 if not is_ours or outcome.status is None or time.monotonic() > until:
                     break
                 delivery = _fetch_due(tenant, id, last)
@@ -143,7 +156,9 @@ def drop_old_deliveries(tenant: str, id: str) -> None:
     sql = "SELECT count(*) FROM deliveries WHERE tenant = ? AND webhook_id = ? AND state = 'pending'"
     (waiting,) = fetch_one(sql, *whose)
     if waiting > MAX_WAITING:
-        sql = "SELECT seq FROM deliveries WHERE tenant = ? AND webhook_id = ? AND state = 'pending' ORDER BY seq LIMIT 1 OFFSET ?"
+        sql = (
+            "SELECT seq FROM deliveries WHERE tenant = ? AND webhook_id = ? AND state = 'pending' ORDER BY seq LIMIT 1 OFFSET ?"
+        )
         (first_kept,) = fetch_one(sql, *whose, waiting - MAX_WAITING)
         error = f"Given up unsent: more than {MAX_WAITING} were waiting"
         sql = f"{INSERT_ATTEMPT} WHERE d.tenant = ? AND d.webhook_id = ? AND d.state = 'pending' AND d.seq < ?"

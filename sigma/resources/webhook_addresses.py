@@ -15,8 +15,10 @@ from sigma.http.strict_json import format_value
 
 RESOLVE_TIMEOUT = 2  # seconds that saving a webhook waits for the addresses of a name
 
-_AUTHORITY = re.compile(r"(?P<host>[\w-]{1,63}(?:\.[\w-]{1,63})*\.?|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]+))?", re.ASCII)
-_TARGET = re.compile(r"(?:[/?][!$-;=?-\[\]_a-z~]*)?")
+# Nothing that two readers of URLs could take for different hosts: no user, no backslash, no blank, only ASCII.
+_HOST = r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|\[[0-9A-Fa-f:.]+\]"
+_PATH = r"(?:[/?][!$-\[\]-~]*)?"
+URL_PATTERN = rf"^[Hh][Tt][Tt][Pp][Ss]?://(?:{_HOST})(?::[0-9]{{1,5}})?{_PATH}$"
 
 # What is not for everybody to reach, by the registries of special addresses (https://www.iana.org/numbers).
 FORBIDDEN = {
@@ -58,18 +60,16 @@ def read_url(text: str) -> Target:
         raise ValueError("Expected a URL that begins with http:// or https:// and a host")
     if "@" in authority:
         raise ValueError("Expected a URL without a user's name or password")
-    match = _AUTHORITY.fullmatch(authority.lower())
+    match = re.fullmatch(rf"(?P<host>{_HOST})(?::(?P<port>[0-9]+))?", authority)
     if match is None or not _is_address_or_name(match["host"]):
-        raise ValueError("Expected the name or address of a host, and perhaps a port, before the path")
+        raise ValueError("Expected the name or IP address of a host, and perhaps a port, before the path")
     default = 443 if scheme.lower() == "https" else 80
-    port = int(match["port"][:6]) if match["port"] else default
-    if not 1 <= port <= 65535:
+    if not 1 <= (port := int(match["port"][:6]) if match["port"] else default) <= 65535:
         raise ValueError("Expected a port from 1 to 65535")
-    path = rest[len(authority) :]
-    if not _TARGET.fullmatch(path):
+    if not re.fullmatch(_PATH, path := rest[len(authority) :]):
         raise ValueError("Expected a path and query in ASCII, with everything else percent-encoded, and no fragment")
-    path = path if path.startswith("/") else "/" + path
-    return Target(default == 443, match["host"].strip("[]"), port, authority.lower(), path)
+    host = match["host"].lower()
+    return Target(default == 443, host.strip("[]"), port, authority.lower(), path if path[:1] == "/" else f"/{path}")
 
 
 def _is_address_or_name(host: str) -> bool:
@@ -79,6 +79,15 @@ def _is_address_or_name(host: str) -> bool:
         return ipaddress.IPv6Address(host.strip("[]")) is not None
     except ValueError:
         return False
+
+
+def url_problem(text: str) -> str | None:
+    """Return what is wrong with a webhook's URL, whoever serves it; None if nothing is."""
+    try:
+        read_url(text)
+    except ValueError as error:
+        return f"{error}" if "@" in text else f"{error}, got {format_value(text)}"  # no password is repeated
+    return None
 
 
 def forbidden_kind(address: str) -> str | None:
@@ -135,14 +144,15 @@ def find_addresses(target: Target, seconds: float) -> list[str]:
 
 
 def check_webhook_url(url: str) -> None:
-    """Raise ApiError 400 for a URL that a webhook may not call; outside a transaction, because it may wait for a name.
+    """Raise ApiError 400 for a URL that may not be called; outside a transaction, because it may wait for a name.
 
-    A name without an address is taken, so that webhooks can be saved offline; it is looked for again with each delivery.
+    A host without an address is let through, so that webhooks can be saved offline; it is looked for again with each
+    delivery.
     """
+    if problem := url_problem(url):
+        raise ApiError(400, f"url: {problem}")
     try:
         find_addresses(read_url(url), RESOLVE_TIMEOUT)
-    except ValueError as error:
-        raise ApiError(400, f"url: {error}, got {format_value(url)}") from None
     except ForbiddenHostError as error:
         raise ApiError(400, f"url: Expected a host that may be called, got {format_value(url)}: {error}") from None
     except OSError:

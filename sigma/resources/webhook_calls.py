@@ -71,7 +71,7 @@ class _Cutter:
         while self.has_calls.wait():
             time.sleep(0.05)
             for call, (deadline, sock) in list(self.calls.items()):
-                if time.monotonic() >= deadline and self.calls.pop(call, None):
+                if time.monotonic() >= deadline and self.calls.pop(call, None) is not None:
                     self._cut(sock)
             self.has_calls.clear()
             if self.calls:

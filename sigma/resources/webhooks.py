@@ -1,10 +1,7 @@
 """Webhooks: who is told of which changes, and where."""
 
-import ipaddress
-import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Response, g
 from marshmallow import fields, validate
@@ -17,17 +14,15 @@ from sigma.http.fields import Body, Flag, Items, described, enum_field, id_field
 from sigma.http.masking import MASK
 from sigma.http.responses import json_list, json_response
 from sigma.http.stamps import random_id
-from sigma.http.strict_json import format_value, to_json
+from sigma.http.strict_json import to_json
 from sigma.resources.model import check_path_id
 from sigma.resources.outbox import EVENTS
+from sigma.resources.sender import send_after_request
+from sigma.resources.webhook_addresses import URL_PATTERN, check_webhook_url, url_problem
 
 blueprint = ApiBlueprint("Webhooks", "Who is told of changes to records and variants, and where.")
 
 MAX_WEBHOOKS = 50  # of a workspace: each may take a delivery of every write
-
-# Nothing that two readers of URLs could take for different hosts: no user, no backslash, no blank, only ASCII.
-_HOST = r"(([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|\[[0-9A-Fa-f:.]+\])"
-_URL = rf"^[Hh][Tt][Tt][Pp][Ss]?://{_HOST}(:[0-9]{{1,5}})?([/?][!$-\[\]-~]*)?$"
 
 
 def secret_field(description: str) -> fields.String:
@@ -45,7 +40,7 @@ class WebhookBody(Body):
     url = fields.String(
         required=True,
         validate=validate.Length(max=2000, error="Expected at most {max} characters"),
-        metadata=described("Where events are sent: http or https", pattern=_URL),
+        metadata=described("Where events are sent: http or https", pattern=URL_PATTERN),
     )
     events = Items(
         enum_field("An event", EVENTS, "WebhookEvent", meanings=EVENTS),
@@ -64,27 +59,10 @@ class WebhookRequestBody(WebhookBody):
     secret = secret_field(f"Signs what is sent, and is never shown; {MASK} keeps the one that is there")
 
 
-def _has_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        if ":" in (host := parts.hostname or ""):
-            ipaddress.IPv6Address(host)
-        return parts.port != 0
-    except ValueError:
-        return False
-
-
-def _url_problems(url: str, field: str) -> Iterator[str]:
-    came = "" if "@" in url else f", got {format_value(url)}"  # no password is repeated
-    if not re.fullmatch(_URL.removesuffix("$"), url):
-        yield f"{field}: Expected an http or https URL with a host, in ASCII, without user and fragment{came}"
-    elif not _has_address(url):
-        yield f"{field}: Expected a URL with the name or IP address of a host, and a port from 1 to 65535{came}"
-
-
 def webhook_problems(webhook: dict[str, Any], path: str = "") -> Iterator[str]:
     """Yield what is wrong with a webhook that is to be stored, at a path of a body."""
-    yield from _url_problems(webhook["url"], f"{path}url")
+    if problem := url_problem(webhook["url"]):
+        yield f"{path}url: {problem}"
     if webhook.get("secret") == MASK:
         yield f"{path}secret: Expected the secret itself; there is none that {MASK} could keep"
 
@@ -139,6 +117,7 @@ def create_webhook(body: dict[str, Any]) -> Response:
     """Create a webhook: from now on it is sent the events that it asks for."""
     webhook = {"id": random_id("wh"), **body}
     raise_for_problems(webhook_problems(webhook))
+    check_webhook_url(webhook["url"])
     with transaction():
         return json_response(_insert_webhook(webhook), 201)
 
@@ -161,6 +140,8 @@ def replace_webhook(body: dict[str, Any], id: str) -> Response:
     What waits is sent to the new URL, signed with the new secret.
     """
     webhook = check_path_id(body, id)
+    check_webhook_url(webhook["url"])
+    send_after_request()  # if it was paused, what waits is due
     with transaction():
         return json_response(_replace_webhook(webhook))
 

@@ -1,4 +1,4 @@
-"""The routes of deliveries: what webhooks were sent, and sending it again or at once, for tests and for who looks after them."""
+"""The routes of deliveries: what webhooks were sent, and sending it again or at once."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
