@@ -164,6 +164,11 @@ OPERATIONS = [
         ("POST", "/import/preview", "read", "canImport"),
         ("POST", "/import/execute", "update-data", "canImport"),
         ("GET", "/export", "read", "canExport"),
+        ("GET", "/webhooks", NO_KEY, ANY_USER),
+        ("GET", "/webhooks/:id", NO_KEY, ANY_USER),
+        ("POST", "/webhooks", NO_KEY, SCHEMAS),
+        ("PUT", "/webhooks/:id", NO_KEY, SCHEMAS),
+        ("DELETE", "/webhooks/:id", NO_KEY, SCHEMAS),
     )
 ]
 OUTSIDE_THE_API = [

@@ -10,7 +10,7 @@ from conftest import EXAMPLE_KEY, Caller, sql
 from sigma.http.errors import MAX_BODY
 from sigma.standin.demo import read_demo
 
-PARTS = ("model", "records", "variants", "history", "categories", "assignments", "savedQueries")
+PARTS = ("model", "records", "variants", "history", "categories", "assignments", "savedQueries", "webhooks")
 TABLES = (
     *("model_objects", "model_references", "entities", "entity_counts", "unique_values", "audit_log", "categories"),
     *("category_assignments", "saved_queries"),
