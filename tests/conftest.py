@@ -64,6 +64,12 @@ def sql(app, statement, *parameters):
         return db.execute(statement, parameters).fetchall()
 
 
+def store_delivery(app, id, webhook="wh-sync-notify", made_at=0, body="{}", tenant="ws-demo"):
+    """Store a delivery that waits for a webhook, as if a change had made it."""
+    columns = "INSERT INTO deliveries (tenant, id, webhook_id, event, body, made_at) VALUES (?, ?, ?, 'entity.created', ?, ?)"
+    sql(app, columns, tenant, id, webhook, body, made_at)
+
+
 def shape(answer):
     """Return all that a client sees of an answer, but for the id that each request has of its own."""
     return answer.status_code, sorted({**answer.headers, "X-Request-Id": ""}.items()), answer.data

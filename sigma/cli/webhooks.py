@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 from sigma.cli.console import Output, format_table, prints_output, workspace_option
 from sigma.database import execute
 from sigma.http.paging import DEFAULT_LIMIT, MAX_LIMIT
-from sigma.resources.deliveries import STATES, fetch_deliveries, redeliver, run_deliveries
+from sigma.resources.deliveries import STATES, fetch_deliveries, redeliver, send_all_waiting
 from sigma.resources.outbox import EVENTS
 
 
@@ -85,7 +85,7 @@ def run_waiting() -> Output:
 
     Example: flask webhooks run --workspace acme
     """
-    run = run_deliveries()
+    run = send_all_waiting()
     counted = ", ".join(f"{run[state]} {state}" for state in ("delivered", "pending", "failed"))
     return Output(run, "\n".join([f"Sent: {counted}.", *([_table_of_deliveries(run["items"])] if run["items"] else [])]))
 

@@ -54,7 +54,7 @@ class Access(NamedTuple):
             return "Needs no credential. It is there only beside the demo workspace, and not for web pages of other origins."
         key = "No API key may call it" if self.permission == "session" else f"An API key needs `{self.permission}`"
         user = f"a signed-in user needs a role with `{self.flag}`" if self.flag else "any signed-in user may call it"
-        more = " Beside the demo, `?workspace=` takes the place of a credential, but not for web pages of other origins."
+        more = " Beside the demo workspace `?workspace=` does for a credential, but not for web pages of other origins."
         return f"{key}; {user}.{more * self.or_demo}"
 
 

@@ -25,6 +25,15 @@ MAX_RUN = 60  # seconds that a run waits for what it sends
 MAX_RUN_ITEMS = 1000  # deliveries that the answer to a run has
 
 
+EXAMPLE = {
+    "deliveryId": "dlv-5f0c9d3b7a1e2468",
+    "event": "entity.updated",
+    "timestamp": "2026-03-08T10:00:11.200Z",
+    "entityId": "ent-coastal-wb",
+    "data": {"id": "ent-coastal-wb", "schemaId": "schema-apparel", "values": {}},
+}
+
+
 class AttemptBody(Body):
     """A call of a webhook's receiver."""
 
@@ -45,9 +54,9 @@ class DeliveryBody(Body):
 
     deliveryId = id_field("The delivery's id, which X-Sigma-Delivery has, too", example="dlv-5f0c9d3b7a1e2468")
     webhookId = id_field("Id of the webhook", example="wh-sync-notify")
-    event = enum_field("What happened", EVENTS, "WebhookEvent", meanings=EVENTS)
+    event = enum_field("What happened", EVENTS, "WebhookEvent", "entity.updated", EVENTS)
     state = enum_field("How far it is", STATES, "DeliveryState", meanings=STATES)
-    body = fields.Dict(required=True, metadata=described("What is sent, the same bytes with each attempt"))
+    body = fields.Dict(required=True, metadata=described("What is sent, the same bytes with each attempt", EXAMPLE))
     attempts = Items(fields.Nested(AttemptBody), "The attempts so far, oldest first", required=True)
     nextAt = timestamp_field("When it is tried next; null when it is not", allow_none=True)
 
@@ -81,6 +90,7 @@ def _describe(rows: list[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
 
 
 DELIVERIES = "SELECT seq, id, webhook_id, event, state, body, made_at, next_at FROM deliveries WHERE tenant = ?"
+COUNT = "SELECT count(*) FROM deliveries WHERE tenant = ?"
 CHOSEN = " AND ifnull(?, webhook_id) = webhook_id AND ifnull(?, state) = state AND ifnull(?, event) = event"
 
 
@@ -88,7 +98,7 @@ def fetch_deliveries(wanted: Mapping[str, str], offset: int, limit: int) -> tupl
     """Return a page of the deliveries, newest first, and how many there are; `webhookId`, `state` and `event` choose."""
     chosen = g.tenant, wanted.get("webhookId"), wanted.get("state"), wanted.get("event")
     with snapshot():
-        (total,) = fetch_one(f"SELECT count(*) FROM deliveries WHERE tenant = ?{CHOSEN}", *chosen)
+        (total,) = fetch_one(f"{COUNT}{CHOSEN}", *chosen)
         rows = execute(f"{DELIVERIES}{CHOSEN} ORDER BY seq DESC LIMIT ? OFFSET ?", *chosen, limit, offset).fetchall()
         return list(_describe(rows)), total
 
@@ -136,7 +146,7 @@ def _send(webhooks: list[str], last: int) -> None:
     time.sleep(0.02)  # others are sending
 
 
-def run_deliveries() -> dict[str, Any]:
+def send_all_waiting() -> dict[str, Any]:
     """Send all that waits now, also what waits for its time, and return what came of it when each was tried once.
 
     What is paused stays so. It waits for a minute at most.

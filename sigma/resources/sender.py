@@ -13,8 +13,8 @@ from sigma.resources.sending import clock, drop_old_deliveries, fetch_webhooks_i
 from sigma.resources.webhook_calls import TIMEOUT
 
 MAX_SENDERS = 16  # threads: so many receivers may be slow at once before others have to wait
-LOOK_EVERY = 0.5  # seconds in which a write of another process is noticed
-TIDY_EVERY = 3600  # seconds in which what is too old goes, also of webhooks that are sent nothing
+POLL_INTERVAL = 0.5  # seconds in which a write of another process is noticed
+TIDY_INTERVAL = 3600  # seconds in which what is too old goes, also of webhooks that are sent nothing
 LOCK_TIMEOUT = 20_000  # milliseconds that a sender waits for other writes: what was sent should be known
 
 
@@ -58,7 +58,7 @@ class Sender:
                 except sqlite3.Error as error:
                     self.app.logger.error("Webhooks wait, because the database does not answer: %s", error)
                     close_db()
-                    pause = 2 * LOOK_EVERY
+                    pause = 2 * POLL_INTERVAL
                 self.woken.wait(pause)
                 self.woken.clear()
             close_db()
@@ -72,8 +72,8 @@ class Sender:
         While nothing is stored in the database and nothing gets due, looking takes a few microseconds.
         """
         now, (version,) = clock(), fetch_one("PRAGMA data_version")
-        if version != self.version or not now < self.next_due <= now + LOOK_EVERY + TIDY_EVERY:
-            self.version, self.next_due = version, now + TIDY_EVERY
+        if version != self.version or not now < self.next_due <= now + POLL_INTERVAL + TIDY_INTERVAL:
+            self.version, self.next_due = version, now + TIDY_INTERVAL
             for tenant, id, due, leased_until in fetch_webhooks_in_turn():
                 if (tenant, id) in self.busy:
                     continue
@@ -81,9 +81,9 @@ class Sender:
                     self.next_due = min(self.next_due, max(due, leased_until))
                 elif len(self.busy) < MAX_SENDERS:
                     self._give_turn(tenant, id)
-        if time.monotonic() - self.tidied_at > TIDY_EVERY:
+        if time.monotonic() - self.tidied_at > TIDY_INTERVAL:
             self._tidy()
-        return max(0.0, min(LOOK_EVERY, self.next_due - now))
+        return max(0.0, min(POLL_INTERVAL, self.next_due - now))
 
     def _give_turn(self, tenant: str, id: str) -> None:
         self.busy.add((tenant, id))

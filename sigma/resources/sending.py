@@ -94,6 +94,7 @@ INSERT_ATTEMPT = (  # of deliveries that are still there; which ones is to follo
     "INSERT INTO delivery_attempts (tenant, delivery_id, number, at, status, ms, error)"
     " SELECT d.tenant, d.id, 1 + (SELECT ifnull(max(a.number), 0) FROM delivery_attempts a"
     " WHERE a.tenant = d.tenant AND a.delivery_id = d.id), ?, ?, ?, ? FROM deliveries d"
+    " WHERE d.tenant = ?"
 )
 
 
@@ -111,7 +112,7 @@ def _record_attempt(lease: Lease, delivery: Delivery, outcome: Outcome, attempt:
     state = "delivered" if outcome.error is None else "failed" if is_last else "pending"
     next_at = now + RETRIES[delivery.attempts] if state == "pending" else None
     with transaction():
-        execute(f"{INSERT_ATTEMPT} WHERE d.tenant = ? AND d.id = ?", *attempt, lease.tenant, delivery.id)
+        execute(f"{INSERT_ATTEMPT} AND d.id = ?", *attempt, lease.tenant, delivery.id)
         sql = "UPDATE deliveries SET state = ?, next_at = ?, attempts = attempts + 1 WHERE tenant = ? AND id = ?"
         execute(sql, state, next_at, lease.tenant, delivery.id)
         sql = "UPDATE webhooks SET leased_until = ? WHERE tenant = ? AND id = ? AND lease = ?"
@@ -161,7 +162,7 @@ def drop_old_deliveries(tenant: str, id: str) -> None:
         )
         (first_kept,) = fetch_one(sql, *whose, waiting - MAX_WAITING)
         error = f"Given up unsent: more than {MAX_WAITING} were waiting"
-        sql = f"{INSERT_ATTEMPT} WHERE d.tenant = ? AND d.webhook_id = ? AND d.state = 'pending' AND d.seq < ?"
+        sql = f"{INSERT_ATTEMPT} AND d.webhook_id = ? AND d.state = 'pending' AND d.seq < ?"
         execute(sql, format_time(clock()), None, 0, error, *whose, first_kept)
         sql = (
             "UPDATE deliveries SET state = 'failed', next_at = NULL"

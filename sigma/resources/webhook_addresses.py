@@ -16,9 +16,9 @@ from sigma.http.strict_json import format_value
 RESOLVE_TIMEOUT = 2  # seconds that saving a webhook waits for the addresses of a name
 
 # Nothing that two readers of URLs could take for different hosts: no user, no backslash, no blank, only ASCII.
-_HOST = r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|\[[0-9A-Fa-f:.]+\]"
-_PATH = r"(?:[/?][!$-\[\]-~]*)?"
-URL_PATTERN = rf"^[Hh][Tt][Tt][Pp][Ss]?://(?:{_HOST})(?::[0-9]{{1,5}})?{_PATH}$"
+_HOST = r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|\[[0-9A-Fa-f:.]+\]"
+_PATH = r"([/?][!$-\[\]-~]*)?"
+URL_PATTERN = rf"^[Hh][Tt][Tt][Pp][Ss]?://({_HOST})(:[0-9]{{1,5}})?{_PATH}$"
 
 # What is not for everybody to reach, by the registries of special addresses (https://www.iana.org/numbers).
 FORBIDDEN = {

@@ -16,7 +16,7 @@ from sigma.resources.deliveries import (
     fetch_deliveries,
     find_delivery,
     redeliver,
-    run_deliveries,
+    send_all_waiting,
 )
 from sigma.resources.outbox import EVENTS
 from sigma.standin.whoami import blueprint
@@ -65,7 +65,7 @@ def get_delivery(id: str) -> Any:
 @session_or_demo("canManageSchemas")
 @blueprint.doc(parameters=[WORKSPACE])
 @blueprint.response(200, DeliveryBody)
-def redeliver_delivery(id: str) -> Any:
+def resend_delivery(id: str) -> Any:
     """Send a delivery again, the same bytes under the same id, whatever came of it before.
 
     It is sent at once by the service's senders, or by the next run; the answer has it as it waits for that.
@@ -77,9 +77,9 @@ def redeliver_delivery(id: str) -> Any:
 @session_or_demo("canManageSchemas")
 @blueprint.doc(parameters=[WORKSPACE])
 @blueprint.response(200, RunBody)
-def run_waiting_deliveries() -> Any:
+def run_deliveries() -> Any:
     """Send all that waits now, also what waits for its time, and say when it is done what came of it.
 
     Each delivery is tried once. What waits for an inactive webhook stays. After a minute it answers with what is so far.
     """
-    return run_deliveries()
+    return send_all_waiting()
