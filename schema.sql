@@ -279,7 +279,7 @@ CREATE TABLE webhooks (
 ) STRICT;
 
 CREATE TABLE deliveries (                                                 -- stored in one transaction with the change of which they tell
-    seq         INTEGER PRIMARY KEY AUTOINCREMENT,                        -- the order in which they are sent; none is given twice
+    seq         INTEGER PRIMARY KEY,                                      -- the order in which they are sent
     tenant      TEXT    NOT NULL,
     id          TEXT    NOT NULL,
     webhook_id  TEXT    NOT NULL,

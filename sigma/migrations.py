@@ -139,7 +139,7 @@ MIGRATIONS = {
             CHECK (json_extract(body, '$.secret') IS iif(secret IS NULL, NULL, '••••••••'))
         ) STRICT;
         CREATE TABLE deliveries (
-            seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+            seq         INTEGER PRIMARY KEY,
             tenant      TEXT    NOT NULL,
             id          TEXT    NOT NULL,
             webhook_id  TEXT    NOT NULL,
