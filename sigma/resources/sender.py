@@ -5,8 +5,7 @@ import sqlite3
 import threading
 import time
 
-from flask import Flask, after_this_request, current_app, g, has_request_context
-from flask.wrappers import Response
+from flask import Flask, current_app
 
 from sigma.database import close_db, execute, fetch_one, transaction
 from sigma.resources.sending import clock, drop_old_deliveries, fetch_webhooks_in_turn, send_waiting
@@ -126,15 +125,3 @@ def wake_sender() -> None:
     """Let what is stored be sent at once, where this process sends."""
     if sender := get_sender():
         sender.wake()
-
-
-def _wake_after_request(response: Response) -> Response:
-    wake_sender()
-    return response
-
-
-def send_after_request() -> None:
-    """Let what this request stores be sent as soon as it is stored."""
-    if has_request_context() and "is_sending" not in g:
-        g.is_sending = True
-        after_this_request(_wake_after_request)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from flask import current_app
 
-from sigma.http.access import holds_demo
 from sigma.http.errors import ApiError
+from sigma.http.loopback import holds_demo
 from sigma.http.strict_json import format_value
 
 RESOLVE_TIMEOUT = 2  # seconds that saving a webhook waits for the addresses of a name
@@ -19,6 +19,7 @@ RESOLVE_TIMEOUT = 2  # seconds that saving a webhook waits for the addresses of 
 _HOST = r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|\[[0-9A-Fa-f:.]+\]"
 _PATH = r"([/?][!$-\[\]-~]*)?"
 URL_PATTERN = rf"^[Hh][Tt][Tt][Pp][Ss]?://({_HOST})(:[0-9]{{1,5}})?{_PATH}$"
+_URL = re.compile(rf"(?i:(?P<scheme>https?))://(?P<host>{_HOST})(:(?P<port>[0-9]{{1,5}}))?(?P<path>{_PATH})")
 
 # What is not for everybody to reach, by the registries of special addresses (https://www.iana.org/numbers).
 FORBIDDEN = {
@@ -52,33 +53,24 @@ class ForbiddenHostError(Exception):
     """A host that may not be called, and why."""
 
 
-def read_url(text: str) -> Target:
-    """Return what a webhook's URL says. Raises ValueError, which says what was expected."""
-    scheme, _, rest = text.partition("://")
-    authority = re.split("[/?#]", rest, maxsplit=1)[0]
-    if scheme.lower() not in ("http", "https") or not authority:
-        raise ValueError("Expected a URL that begins with http:// or https:// and a host")
-    if "@" in authority:
-        raise ValueError("Expected a URL without a user's name or password")
-    match = re.fullmatch(rf"(?P<host>{_HOST})(?::(?P<port>[0-9]+))?", authority)
-    if match is None or not _is_address_or_name(match["host"]):
-        raise ValueError("Expected the name or IP address of a host, and perhaps a port, before the path")
-    default = 443 if scheme.lower() == "https" else 80
-    if not 1 <= (port := int(match["port"][:6]) if match["port"] else default) <= 65535:
-        raise ValueError("Expected a port from 1 to 65535")
-    if not re.fullmatch(_PATH, path := rest[len(authority) :]):
-        raise ValueError("Expected a path and query in ASCII, with everything else percent-encoded, and no fragment")
-    host = match["host"].lower()
-    return Target(default == 443, host.strip("[]"), port, authority.lower(), path if path[:1] == "/" else f"/{path}")
-
-
-def _is_address_or_name(host: str) -> bool:
-    if not host.startswith("["):
-        return len(host) < 254
+def _is_ipv6(host: str) -> bool:
     try:
         return ipaddress.IPv6Address(host.strip("[]")) is not None
     except ValueError:
         return False
+
+
+def read_url(text: str) -> Target:
+    """Return what a webhook's URL says. Raises ValueError, which says what was expected."""
+    match = _URL.fullmatch(text)
+    if match is None:
+        raise ValueError("Expected an http or https URL with a host, in ASCII, without user and fragment")
+    is_secure, host, path = len(match["scheme"]) == len("https"), match["host"].lower(), match["path"]
+    port = int(match["port"] or (443 if is_secure else 80))
+    if not 1 <= port <= 65535 or len(host) > 253 or (host.startswith("[") and not _is_ipv6(host)):
+        raise ValueError("Expected a URL with the name or IP address of a host, and a port from 1 to 65535")
+    authority = f"{host}:{match['port']}" if match["port"] else host
+    return Target(is_secure, host.strip("[]"), port, authority, path if path.startswith("/") else f"/{path}")
 
 
 def url_problem(text: str) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response, g
 from marshmallow import fields, validate
 
-from sigma.database import execute, fetch_one, transaction
+from sigma.database import call_when_stored, execute, fetch_one, transaction
 from sigma.http.access import session_only
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, get_or_404, not_found_error, raise_for_problems
@@ -17,7 +17,7 @@ from sigma.http.stamps import random_id
 from sigma.http.strict_json import to_json
 from sigma.resources.model import check_path_id
 from sigma.resources.outbox import EVENTS
-from sigma.resources.sender import send_after_request
+from sigma.resources.sender import wake_sender
 from sigma.resources.webhook_addresses import URL_PATTERN, check_webhook_url, url_problem
 
 blueprint = ApiBlueprint("Webhooks", "Who is told of changes to records and variants, and where.")
@@ -141,8 +141,8 @@ def replace_webhook(body: dict[str, Any], id: str) -> Response:
     """
     webhook = check_path_id(body, id)
     check_webhook_url(webhook["url"])
-    send_after_request()  # if it was paused, what waits is due
     with transaction():
+        call_when_stored(wake_sender)  # if it was paused, what waits is due
         return json_response(_replace_webhook(webhook))
 
 

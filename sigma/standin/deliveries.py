@@ -19,7 +19,7 @@ from sigma.resources.deliveries import (
     send_all_waiting,
 )
 from sigma.resources.outbox import EVENTS
-from sigma.standin.whoami import blueprint
+from sigma.standin.blueprint import blueprint
 
 WORKSPACE = query_parameter("workspace", "The demo workspace, or one for tests, beside the demo and without a credential")
 
