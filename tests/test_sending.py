@@ -388,21 +388,23 @@ def test_of_a_webhook_the_last_thousand_are_kept(app, clock, subscribe, change, 
         )
         sql(app, insert, id, clock.now, state)
     change()
-    send()
+    assert send() == 1
     counts = "SELECT webhook_id, count(*), min(seq) FROM deliveries GROUP BY webhook_id ORDER BY 1"
     assert sql(app, counts) == [("wh-one", 1000, 202), ("wh-sync-notify", 1200, 1201)]
 
 
-def test_of_more_than_may_wait_the_oldest_fail_and_say_why(app, monkeypatch, subscribe, change, send, deliveries):
+def test_of_more_than_may_wait_the_oldest_fail_and_say_why(clock, monkeypatch, subscribe, change, send, deliveries):
     monkeypatch.setattr(sending, "MAX_WAITING", 3)
     with receiving(500) as receiver:
         subscribe(receiver)
         change(5)  # no write is refused
-        send()
-    states = [(delivery["state"], len(delivery["attempts"])) for delivery in deliveries()]
-    assert states == [("failed", 2), ("failed", 2), *[("pending", 1)] * 3]
-    last = deliveries()[0]["attempts"][-1]
-    assert (last["status"], last["ms"], last["error"]) == (None, 0, "Given up unsent: more than 3 were waiting")
+        assert send() == 3
+        change(1)
+        assert send() == 1
+    came = [(delivery["state"], [attempt["status"] for attempt in delivery["attempts"]]) for delivery in deliveries()]
+    assert came == [*[("failed", [None])] * 2, ("failed", [500, None]), *[("pending", [500])] * 3]
+    last = deliveries()[2]["attempts"][-1]
+    assert last == {"at": clock.told(), "status": None, "ms": 0, "error": "Given up: more than 3 were waiting"}
 
 
 # The senders of a worker
@@ -440,7 +442,7 @@ def test_a_write_is_sent_at_once(running, subscribe, change, receiver, monkeypat
 def test_a_write_of_another_process_is_sent_within_a_second(app, running, subscribe, receiver):
     subscribe(receiver)
     wait_for(lambda: not running.woken.is_set())
-    store_delivery(app, "dlv-1", "wh-one", 1e9)
+    store_delivery(app, "dlv-1", "wh-one")
     wait_for(lambda: receiver.requests, 1)
 
 

@@ -56,19 +56,20 @@ def _take_lease(tenant: str, id: str) -> Lease | None:
         # What is due later than the longest wait is from before the clock stepped back, too.
         sql = "UPDATE deliveries SET next_at = 0 WHERE tenant = ? AND webhook_id = ? AND state = 'pending' AND next_at > ?"
         execute(sql, tenant, id, now + RETRIES[-1])
+        if taken:  # now, and not when all is sent: then who waits for that finds what came of it
+            drop_old_deliveries(tenant, id)
     return lease if taken else None
 
 
 @contextmanager
 def _leased(tenant: str, id: str) -> Iterator[Lease | None]:
-    """Yield a lease of a webhook, or None; give it back after the block, and drop what need not be kept."""
+    """Yield a lease of a webhook, or None, and give it back after the block."""
     lease = _take_lease(tenant, id)
     try:
         yield lease
     finally:
         if lease:
             with transaction():
-                drop_old_deliveries(tenant, id)
                 sql = "UPDATE webhooks SET lease = NULL, leased_until = ? WHERE tenant = ? AND id = ? AND lease = ?"
                 execute(sql, clock(), *lease)
 
@@ -161,7 +162,7 @@ def drop_old_deliveries(tenant: str, id: str) -> None:
             "SELECT seq FROM deliveries WHERE tenant = ? AND webhook_id = ? AND state = 'pending' ORDER BY seq LIMIT 1 OFFSET ?"
         )
         (first_kept,) = fetch_one(sql, *whose, waiting - MAX_WAITING)
-        error = f"Given up unsent: more than {MAX_WAITING} were waiting"
+        error = f"Given up: more than {MAX_WAITING} were waiting"
         sql = f"{INSERT_ATTEMPT} AND d.webhook_id = ? AND d.state = 'pending' AND d.seq < ?"
         execute(sql, format_time(clock()), None, 0, error, *whose, first_kept)
         sql = (

@@ -65,7 +65,7 @@ def read_url(text: str) -> Target:
     match = _URL.fullmatch(text)
     if match is None:
         raise ValueError("Expected an http or https URL with a host, in ASCII, without user and fragment")
-    is_secure, host, path = len(match["scheme"]) == len("https"), match["host"].lower(), match["path"]
+    is_secure, host, path = len(match["scheme"]) == len("https"), match["host"].lower().removesuffix("."), match["path"]
     port = int(match["port"] or (443 if is_secure else 80))
     if not 1 <= port <= 65535 or len(host) > 253 or (host.startswith("[") and not _is_ipv6(host)):
         raise ValueError("Expected a URL with the name or IP address of a host, and a port from 1 to 65535")
@@ -127,7 +127,7 @@ def find_addresses(target: Target, seconds: float) -> list[str]:
     names. Raises ForbiddenHostError, or OSError for a host without an address.
     """
     addresses = resolve(target.host, seconds)
-    named = target.host.rstrip("."), f"[{target.host}]"
+    named = target.host, f"[{target.host}]"
     if not any(name in current_app.config["WEBHOOK_HOSTS"] for name in named) and not holds_demo():
         for address in addresses:
             if kind := forbidden_kind(address):
