@@ -176,6 +176,7 @@ def test_the_certificate_must_be_that_of_the_name_whatever_the_address(call, mon
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
     context.sni_callback = lambda _, name, __: names.append(name)
+    monkeypatch.setattr(webhook_calls, "TIMEOUT", 5)
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     webhook_calls._tls_context.cache_clear()
     monkeypatch.setattr(webhook_calls, "find_addresses", lambda target, seconds: ["127.0.0.1"])
