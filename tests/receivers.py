@@ -21,15 +21,16 @@ class Request:
 
 
 def read_request(stream):
-    """Read a request; return None at the end of the connection."""
+    """Read a request; return None at the end of the connection, also if it comes within a request."""
     line = stream.readline().decode()
     if not line:
         return None
     headers = {}
-    while (header := stream.readline().decode().strip()) != "":
+    while header := stream.readline().decode().strip():
         name, _, value = header.partition(":")
         headers[name.lower()] = value.strip()
-    return Request(line.split()[1], headers, stream.read(int(headers.get("content-length", 0))))
+    body = stream.read(length := int(headers.get("content-length", 0)))
+    return Request(line.split()[1], headers, body) if len(body) == length else None
 
 
 @dataclass

@@ -289,6 +289,16 @@ def test_one_sender_sends_for_a_webhook_and_a_dead_one_keeps_it_for_less_than_a_
     assert sql(app, "SELECT lease FROM webhooks WHERE id = 'wh-one'") == [(None,)]
 
 
+def test_a_lease_that_was_renewed_while_another_sender_waited_to_write_is_not_taken(
+    app, clock, subscribe, change, send, receiver
+):
+    """The clock of whoever renewed it is a little ahead of that of whoever looks at it; it did not step back."""
+    subscribe(receiver)
+    change()
+    sql(app, "UPDATE webhooks SET lease = 'of another', leased_until = ?", clock.now + sending.LEASE + 0.5)
+    assert send() == 0
+
+
 def test_who_has_lost_the_lease_stops_and_leaves_it_to_the_other(app, subscribe, change, send):
     taken = []
 

@@ -13,7 +13,10 @@ from sigma.http.stamps import format_time
 from sigma.resources.webhook_calls import Outcome, Receiver, make_headers
 
 RETRIES = (10, 60, 300)  # seconds from a failure until it is tried again; after as many, it is given up
-LEASE = 20  # seconds that a sender has for one delivery: more than a call and a write take, less than a restart should
+LEASE = (
+    15  # seconds that a sender has for one delivery: more than a call and a write take, and how long a dead one is waited for
+)
+LONGEST_WAIT = RETRIES[-1] + 2 * LEASE  # seconds; what is due later than that is due now, because the clock has stepped back
 TURN = 10  # seconds after which a sender lets others have a go
 MAX_WAITING = 10_000  # deliveries of a webhook; of more, the oldest fail
 MAX_KEPT = 1000  # deliveries of a webhook that are kept when they have been sent, or have failed
@@ -44,20 +47,21 @@ class Lease(NamedTuple):
 def _take_lease(tenant: str, id: str) -> Lease | None:
     """Return a new lease of a webhook, if nobody holds one.
 
-    One that ends later than a lease can is from before the clock stepped back, and holds no more.
+    What is later than it can be, a lease's end or when a delivery is due, is from before the clock stepped back, and holds
+    no more. Other senders' clocks may be a little ahead: they read them before they waited to write.
     """
-    now, lease = clock(), Lease(tenant, id, secrets.token_hex(8))
+    lease = Lease(tenant, id, secrets.token_hex(8))
     sql = (
         "UPDATE webhooks SET lease = ?, leased_until = ?"
         " WHERE tenant = ? AND id = ? AND is_active AND NOT (leased_until > ? AND leased_until <= ?)"
     )
     with transaction():
-        taken = execute(sql, lease.name, now + LEASE, tenant, id, now, now + LEASE).rowcount
-        # What is due later than the longest wait is from before the clock stepped back, too.
-        sql = "UPDATE deliveries SET next_at = 0 WHERE tenant = ? AND webhook_id = ? AND state = 'pending' AND next_at > ?"
-        execute(sql, tenant, id, now + RETRIES[-1])
-        if taken:  # now, and not when all is sent: then who waits for that finds what came of it
-            drop_old_deliveries(tenant, id)
+        now = clock()
+        taken = execute(sql, lease.name, now + LEASE, tenant, id, now, now + 2 * LEASE).rowcount
+        if taken:
+            sql = "UPDATE deliveries SET next_at = 0 WHERE tenant = ? AND webhook_id = ? AND state = 'pending' AND next_at > ?"
+            execute(sql, tenant, id, now + LONGEST_WAIT)
+            drop_old_deliveries(tenant, id)  # not when all is sent: who waits for that wants to see what came of it
     return lease if taken else None
 
 
@@ -186,6 +190,6 @@ def fetch_webhooks_in_turn() -> list[tuple[Any, ...]]:
         " AS last_at FROM webhooks w WHERE w.is_active) WHERE next_at IS NOT NULL ORDER BY leased_until"
     )
     return [
-        (tenant, id, 0 if last > now + RETRIES[-1] else first, 0 if until > now + LEASE else until)
+        (tenant, id, 0 if last > now + LONGEST_WAIT else first, 0 if until > now + 2 * LEASE else until)
         for tenant, id, first, last, until in rows
     ]
