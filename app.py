@@ -15,7 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sigma.cli import COMMANDS
 from sigma.cli.serve import require_private_demo
-from sigma.cli.server import watch_worker
+from sigma.cli.server import let_requests_leave, watch_worker
 from sigma.database import prepare_database
 from sigma.docs.console import console
 from sigma.docs.openapi import document_view
@@ -112,6 +112,7 @@ def create_worker_app() -> Flask:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     app = create_app({"WORKERS": read_setting("WORKERS", {})})
+    let_requests_leave()
     threading.Thread(target=watch_worker, args=(os.getppid(), app.logger), daemon=True).start()
     app.extensions["sender"] = sender = Sender(app)
     sender.start()

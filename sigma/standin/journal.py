@@ -12,7 +12,6 @@ from flask import current_app
 
 from sigma.http.access import Route
 from sigma.http.app import ApiRequest
-from sigma.http.bodies import waiting_for_client
 from sigma.http.credentials import Caller
 from sigma.http.ignored_query import ignored_names
 from sigma.http.loopback import holds_demo
@@ -20,11 +19,13 @@ from sigma.http.masking import mask_body, mask_query, mask_text, redact
 from sigma.http.responses import ReadyResponse
 from sigma.http.stamps import format_time
 from sigma.http.strict_json import to_json
+from sigma.http.waiting import AFTERWARDS, waiting_for_body
 
 PATHS = ("/api/v1", "//api/v1")  # the second is an easy mistake
 MAX_ENTRIES = 500
 MAX_TEXT = 10_000  # bytes of a body, characters of a path or query, that are shown
 KEPT = MAX_TEXT + 1  # of a body; one more shows that there was more
+PATIENCE = 0.25  # seconds for the rest of a body that only the journal reads
 
 # Where the order of the checks ended, by the code of the refusal. NOT_FOUND is `path` or `missing`, and the rest `server`.
 STEPS = {
@@ -54,7 +55,7 @@ class Entry(NamedTuple):
     status: int
     refusal: tuple[str, str, bool] | None  # code, message, and whether it is a fault of the key
     caller: Caller | None
-    request_body: bytes | None
+    request_body: bytes | bytearray | None
     response_body: bytes | bytearray | None
 
     @property
@@ -103,20 +104,31 @@ class Entry(NamedTuple):
             "ms": round(self.took, 1),
             **self.describe_caller(),
             "step": self.step,
-            "requestBody": mask_body(self.request_body, MAX_TEXT) if self.request_body else None,
+            "requestBody": mask_body(bytes(self.request_body), MAX_TEXT) if self.request_body else None,
             "responseBody": mask_body(bytes(self.response_body or b""), MAX_TEXT) if is_sent else None,
         }
         return redact(to_json(described)).encode("utf-8", "replace")  # half of a surrogate pair, once escaped, is no text
 
 
-def _read_unread(asked: ApiRequest) -> bytes:
-    """Return the beginning of a body that the request was refused, or answered, without reading."""
-    length = asked.environ.get("CONTENT_LENGTH", "")
-    if length == "0" or "HTTP_EXPECT" in asked.environ:  # the client sends it only when it is asked to
+def _read_unread(asked: ApiRequest) -> bytes | bytearray:
+    """Return the beginning of a body that the request was refused, or answered, without reading.
+
+    It is read when the answer has been sent, where the server has a place for that: the client may have sent half of it.
+    """
+    environ, length = asked.environ, asked.environ.get("CONTENT_LENGTH", "")
+    if length == "0" or "HTTP_EXPECT" in environ:  # the client sends it only when it is asked to
         return b""
-    has_end = asked.environ.get("wsgi.input_terminated", False)  # by itself; else reading on would wait for the next request
-    with waiting_for_client(asked.id):
-        data: bytes = asked.environ["wsgi.input"].read(min(int(length), KEPT) if length.isdecimal() else KEPT * has_end)
+    has_end = environ.get("wsgi.input_terminated", False)  # by itself; else reading on would wait for the next request
+    size, data = min(int(length), KEPT) if length.isdecimal() else KEPT * has_end, bytearray()
+
+    def read() -> None:
+        with waiting_for_body(asked.id, PATIENCE, is_answered=True):
+            data.extend(environ["wsgi.input"].read(size))
+
+    if AFTERWARDS in environ:
+        environ[AFTERWARDS].append(read)
+    else:
+        read()
     return data
 
 
@@ -170,7 +182,8 @@ class Journal:
             self.look(asked)
         if not self.is_kept or not asked.path.startswith(PATHS):
             return
-        environ, body, refusal, caller = asked.environ, asked.body, known.get("refusal"), known.get("caller")
+        environ, refusal, caller = asked.environ, known.get("refusal"), known.get("caller")
+        body: bytes | bytearray | None = asked.body
         if body is None and ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ):
             body = _read_unread(asked)
         if caller is not None and caller.role is not None:  # which may be large
