@@ -5,6 +5,7 @@ import hmac
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -183,6 +184,7 @@ def test_the_recipe_in_python_verifies_what_is_sent(subscribe, change, send, rec
     check_recipe([sys.executable, "recipe"], source + use, receiver.requests[0], tmp_path)
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node")
 def test_the_recipe_in_node_verifies_what_is_sent(subscribe, change, send, receiver, tmp_path):
     (source,) = (recipe for recipe in recipes("js") if "createHmac" in recipe)
     subscribe(receiver, secret=SECRET)

@@ -12,6 +12,7 @@ from flask import current_app
 from sigma.http.errors import ApiError
 from sigma.http.loopback import holds_demo
 from sigma.http.strict_json import format_value
+from sigma.http.waiting import leave_worker
 
 RESOLVE_TIMEOUT = 2  # seconds that saving a webhook waits for the addresses of a name
 
@@ -120,15 +121,20 @@ def resolve(host: str, seconds: float) -> list[str]:
     raise OSError(f"The host '{host}' has no address") from result
 
 
+def _may_call_anywhere(target: Target) -> bool:
+    """Return whether no address is forbidden: beside the demo, and for a host that the setting names."""
+    hosts = current_app.config["WEBHOOK_HOSTS"]
+    return target.host in hosts or f"[{target.host}]" in hosts or holds_demo()
+
+
 def find_addresses(target: Target, seconds: float) -> list[str]:
     """Return the addresses that a URL leads to, all of which may be called: a connection must go to one of these.
 
-    Beside the demo any may be called; in a deployment those that everybody can reach, and all of a host that the setting
-    names. Raises ForbiddenHostError, or OSError for a host without an address.
+    In a deployment these are such as everybody can reach anyway. Raises ForbiddenHostError, or OSError for a host without
+    an address.
     """
     addresses = resolve(target.host, seconds)
-    named = target.host, f"[{target.host}]"
-    if not any(name in current_app.config["WEBHOOK_HOSTS"] for name in named) and not holds_demo():
+    if not _may_call_anywhere(target):
         for address in addresses:
             if kind := forbidden_kind(address):
                 raise ForbiddenHostError(f"The host '{target.host}' has {kind}, and SIGMA_WEBHOOK_HOSTS does not name it")
@@ -143,8 +149,11 @@ def check_webhook_url(url: str) -> None:
     """
     if problem := url_problem(url):
         raise ApiError(400, f"url: {problem}")
+    if _may_call_anywhere(target := read_url(url)):
+        return
+    leave_worker()
     try:
-        find_addresses(read_url(url), RESOLVE_TIMEOUT)
+        find_addresses(target, RESOLVE_TIMEOUT)
     except ForbiddenHostError as error:
         raise ApiError(400, f"url: Expected a host that may be called, got {format_value(url)}: {error}") from None
     except OSError:

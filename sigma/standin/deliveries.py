@@ -9,6 +9,7 @@ from sigma.http.access import session_or_demo
 from sigma.http.errors import ApiError
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of, query_parameter
 from sigma.http.strict_json import format_value
+from sigma.http.waiting import leave_worker
 from sigma.resources.deliveries import (
     STATES,
     DeliveryBody,
@@ -82,4 +83,5 @@ def run_deliveries() -> Any:
 
     Each delivery is tried once. What waits for an inactive webhook stays. After a minute it answers with what is so far.
     """
+    leave_worker()  # receivers may call back
     return send_all_waiting()
