@@ -14,7 +14,7 @@ from sigma.http.ignored_query import query_names
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.settings import StartError
 
-BESIDE_THE_API = (Kind.CREDENTIAL, Kind.DEMO)  # the kinds that the contract of the API does not know
+BESIDE_THE_API = (Kind.CREDENTIAL, Kind.SESSION_OR_DEMO, Kind.DEMO)  # the kinds that the contract of the API does not know
 
 
 def _describe_rule(rule: Rule, view: View) -> str:
@@ -54,3 +54,16 @@ def bind_access(app: Flask, kinds: Collection[str]) -> None:
             raise StartError(f"{_describe_rule(rule, view)} {problem}")
         rule.access = view.access  # type: ignore[attr-defined]
         rule.query_names = None if view.access.kind is Kind.NOT_BUILT else query_names(view)  # type: ignore[attr-defined]
+
+
+def require_no_other_hooks(app: Flask) -> None:
+    """Raise StartError for a hook of a blueprint, or for one that changes what the URL says: the service does not call them."""
+    of_blueprints = {
+        f"{name} of {scope}": functions
+        for name in ("before_request_funcs", "after_request_funcs", "teardown_request_funcs")
+        for scope, functions in getattr(app, name).items()
+        if scope is not None
+    }
+    for name, functions in {**of_blueprints, "url_value_preprocessors": app.url_value_preprocessors}.items():
+        if functions:
+            raise StartError(f"{name}: only hooks of the app are called here, before, after and at the end of a request")
