@@ -83,6 +83,7 @@ def _run_service(log: IO[bytes]) -> Running:
         raise click.ClickException(reason if running else f"No answer within {START_TIMEOUT} seconds; the log is {log.name}")
     except BaseException:
         process.terminate()
+        process.wait(END_TIMEOUT)
         raise
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +15,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import app as service
 
@@ -34,6 +37,28 @@ def flask(database, *arguments, timeout=START_TIMEOUT, stdin=None, **settings):
     command, given = [FLASK, "--app", "app", *arguments], environment(database, **settings)
     options = {"cwd": ROOT, "env": given, "input": stdin, "timeout": timeout}
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def program(name, why):
+    """Return the path of a program, or skip the test and say that it needs it."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    found = shutil.which(name, path=path)  # those from PyPI first
+    if found is None:
+        pytest.skip(f"{why} needs {name}, which is not on this machine")
+    return found
+
+
+def run_group(command, folder, variables, timeout=120):
+    """Run a program that must succeed in a group of its own, without a terminal, and return what it prints."""
+    options = {"cwd": folder, "env": variables, "stdin": subprocess.DEVNULL, "text": True, "start_new_session": True}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options) as process:
+        try:
+            told, _ = process.communicate(timeout=timeout)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    assert process.returncode == 0, told
+    return told
 
 
 def wait_until(is_so, seconds=SOON):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import openapi_generator_cli
 import pytest
-from processes import serving
+from processes import program, serving
 from proxy import proxying
 from test_clients import install_from_npm, run
 
@@ -36,13 +36,6 @@ COMPILER = {
     "outDir": "built",
 }
 NO_TESTS = "apiTests=false,modelTests=false,apiDocs=false,modelDocs=false"
-
-
-def program(name, why):
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{why} needs {name}, which is not on this machine")
-    return found
 
 
 @pytest.fixture(scope="module")
