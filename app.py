@@ -20,9 +20,10 @@ from sigma.database import prepare_database
 from sigma.docs.console import console
 from sigma.docs.openapi import document_view
 from sigma.docs.pages import pages
-from sigma.http.access import bind_access, guard
 from sigma.http.app import Service, set_up_log
+from sigma.http.declarations import bind_access, require_no_other_hooks
 from sigma.http.errors import register_error_handlers
+from sigma.http.guard import guard
 from sigma.resources import (
     api_keys,
     attributes,
@@ -47,6 +48,7 @@ from sigma.resources import (
 from sigma.resources.model import MODEL
 from sigma.settings import read_setting, read_settings
 from sigma.standin import faults, ledger, requests, whoami, workspaces
+from sigma.standin.blueprint import blueprint as standin_blueprint
 from sigma.standin.demo import read_examples
 from sigma.standin.journal import Journal
 
@@ -79,6 +81,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
         app.cli.add_command(command)
     app.before_request(guard)
     bind_access(app, MODEL)
+    require_no_other_hooks(app)
 
     context = click.get_current_context(silent=True)
     if context is not None and context.info_name == "run":  # `flask run --host …`
@@ -92,7 +95,7 @@ def add_routes(app: Flask) -> None:
     register_error_handlers(app)
     blueprints = list(dict.fromkeys(module.blueprint for module in API + STANDIN))  # some modules share one
     for blueprint in [*blueprints, not_built.blueprint]:
-        app.register_blueprint(blueprint, url_prefix="/standin" if blueprint is whoami.blueprint else "/api/v1")
+        app.register_blueprint(blueprint, url_prefix="/standin" if blueprint is standin_blueprint else "/api/v1")
     app.register_blueprint(pages)
     if app.config["CONSOLE"]:
         app.register_blueprint(console)

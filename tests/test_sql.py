@@ -26,6 +26,7 @@ EXCEPTIONS = {
 INSERTIONS = {
     ("sigma/resources/api_keys.py", "KEY_COLUMNS"): "the columns that the code lists there",
     ("sigma/resources/ledger.py", "KEY_COLUMNS"): "the same columns",
+    ("sigma/resources/entities.py", "conditions"): "those that the filters of the lists have, written out beside the lists",
     ("sigma/database.py", "name"): "the name of a pragma, which callers write out",
     ("sigma/cli/backup.py", "size"): "the page size that SQLite itself has told",
 }

@@ -8,8 +8,8 @@ import pytest
 from conftest import EXAMPLE_KEY, Caller, replace_everywhere, sql
 
 from sigma import permissions as permissions_module
-from sigma.cli import users
 from sigma.http import credentials
+from sigma.resources import sessions as sessions_module
 from sigma.standin import demo as demo_module
 
 MODEL = ("roles", "dimensions", "option-lists", "attributes", "workflows", "schemas", "catalogs")
@@ -156,7 +156,7 @@ def test_making_one_takes_no_slow_hash(app, make, monkeypatch):
     def fail(*_):
         raise RuntimeError("a password was hashed")
 
-    replace_everywhere(monkeypatch, users, "generate_password_hash", fail)
+    replace_everywhere(monkeypatch, sessions_module, "hash_password", fail)
     replace_everywhere(monkeypatch, demo_module, "hash_demo_password", fail)
     assert make(keys=[["read"]] * 3)[1].get("/roles").status_code == 200
 

@@ -17,8 +17,7 @@ from sigma.cli.running import registered
 from sigma.cli.server import end_with_starter, reserve_port, run_server
 from sigma.cli.temporary import temporary_demo
 from sigma.database import close_db, fetch_one
-from sigma.http.access import holds_demo
-from sigma.http.loopback import is_loopback
+from sigma.http.loopback import holds_demo, is_loopback
 from sigma.http.strict_json import to_json
 from sigma.settings import ROOT, StartError, read_setting
 from sigma.standin.demo import read_demo

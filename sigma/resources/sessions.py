@@ -11,7 +11,7 @@ import jwt
 import marshmallow as ma
 from flask import g, request
 from marshmallow import fields, validate
-from werkzeug.security import check_password_hash
+from werkzeug.security import check_password_hash, generate_password_hash
 
 from sigma.database import execute, fetch_one, get_db, snapshot, transaction
 from sigma.http.access import public, session_only
@@ -29,9 +29,15 @@ blueprint = ApiBlueprint("Authentication", "The sessions of people; integrations
 FAILURES_OF_EMAIL, FAILURES_OF_ADDRESS = 10, 100  # tries, both from one address
 FAILURES_WINDOW = 60  # seconds
 
-# Checked in place of a hash that does not exist, so that an unknown email takes as long as a wrong password. It has the
-# cost of werkzeug's own hashes, and is no password's.
-NO_PASSWORD = f"scrypt:32768:8:1${'0' * 16}${'0' * 128}"
+HASHING = "scrypt:32768:8:1"
+# Checked in place of a hash that does not exist, so that an unknown email takes as long as a wrong password. It is no
+# password's.
+NO_PASSWORD = f"{HASHING}${'0' * 16}${'0' * 128}"
+
+
+def hash_password(password: str) -> str:
+    """Hash a password for storage, slowly on purpose: people choose passwords that can be guessed."""
+    return generate_password_hash(password, HASHING)
 
 
 class LoginBody(Body):

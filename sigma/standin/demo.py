@@ -8,13 +8,13 @@ from typing import Any
 import marshmallow as ma
 from flask import g
 from marshmallow import fields
-from werkzeug.security import generate_password_hash
 
 from sigma.database import execute
 from sigma.http.credentials import acting_as, hash_key
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import to_json
 from sigma.resources.model import MODEL
+from sigma.resources.sessions import hash_password
 from sigma.resources.users import insert_user, next_sessions_from
 from sigma.standin.content import Rows, fetch_rows, insert_rows
 from sigma.standin.seeding import insert_seed
@@ -96,7 +96,7 @@ def insert_demo_content(demo: dict[str, Any]) -> None:
     _prepared.append(fetch_rows(g.tenant))
 
 
-hash_demo_password = functools.cache(generate_password_hash)  # slow on purpose, and everybody knows these
+hash_demo_password = functools.cache(hash_password)  # slow on purpose, and everybody knows these
 
 
 def insert_demo_keys(demo: dict[str, Any]) -> None:

@@ -10,11 +10,12 @@ from urllib.parse import parse_qsl
 
 from flask import current_app
 
-from sigma.http.access import Route, holds_demo
+from sigma.http.access import Route
 from sigma.http.app import ApiRequest
 from sigma.http.bodies import waiting_for_client
 from sigma.http.credentials import Caller
 from sigma.http.ignored_query import ignored_names
+from sigma.http.loopback import holds_demo
 from sigma.http.masking import mask_body, mask_query, mask_text, redact
 from sigma.http.responses import ReadyResponse
 from sigma.http.stamps import format_time
@@ -69,10 +70,10 @@ class Entry(NamedTuple):
     @property
     def needed(self) -> str | None:
         """What this caller needed: a user a flag of the role or just to be signed in, everybody else a permission."""
-        if self.route is None or not self.route.access.is_announced:
+        if self.route is None or self.route.access.announced is None:
             return None
-        permission, flag = self.route.access[:2]
-        return permission if self.caller is None or self.caller.is_key else flag or "session"
+        access = self.route.access
+        return access.announced if self.caller is None or self.caller.is_key else access.flag or "session"
 
     def describe_caller(self) -> dict[str, Any]:
         """Return the members that say who called, and what that one held."""

@@ -18,11 +18,12 @@ from sigma.http.strict_json import format_value, to_json
 from sigma.resources.api_keys import ApiKeyRequestBody, CreatedApiKeyBody, insert_api_key
 from sigma.resources.sessions import NO_PASSWORD, SessionBody, make_session
 from sigma.resources.users import fetch_users, insert_user
+from sigma.standin.blueprint import blueprint
 from sigma.standin.content import fetch_rows, insert_rows
 from sigma.standin.demo import demo_users, insert_demo, insert_demo_content, read_demo
 from sigma.standin.seeding import insert_seed, make_seed
 from sigma.standin.seeds import SeedBody, read_seed
-from sigma.standin.whoami import WorkspaceBody, blueprint
+from sigma.standin.whoami import WorkspaceBody
 
 MAX_WORKSPACES = 1000  # that are there for tests at once
 
