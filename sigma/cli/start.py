@@ -19,7 +19,7 @@ from sigma.cli.running import Running, find_running, is_registered, log_path
 from sigma.cli.serve import FLASK, send_request
 from sigma.cli.server import STOP_TIMEOUT
 from sigma.database import close_db
-from sigma.http.access import holds_demo
+from sigma.http.loopback import holds_demo
 from sigma.settings import ROOT
 from sigma.standin.demo import read_demo
 

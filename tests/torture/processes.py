@@ -21,6 +21,7 @@ import pytest
 import app as service
 
 ROOT = Path(service.__file__).parent
+sys.path.insert(0, str(ROOT / "docs" / "testing"))  # where sigma_standin.py is
 FLASK = str(Path(sys.executable).with_name("flask"))
 EXAMPLE_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
 START_TIMEOUT, SOON = 60, 20  # seconds that a busy machine may take to start the service, and for what takes none
