@@ -15,7 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sigma.cli import COMMANDS
 from sigma.cli.serve import require_private_demo
-from sigma.cli.server import watch_worker
+from sigma.cli.server import let_calls_leave, watch_worker
 from sigma.database import prepare_database
 from sigma.docs.console import console
 from sigma.docs.openapi import document_view
@@ -43,11 +43,13 @@ from sigma.resources import (
     search,
     sessions,
     variants,
+    webhooks,
     workflows,
 )
 from sigma.resources.model import MODEL
+from sigma.resources.sender import Sender
 from sigma.settings import read_setting, read_settings
-from sigma.standin import faults, ledger, requests, whoami, workspaces
+from sigma.standin import deliveries, faults, ledger, requests, whoami, workspaces
 from sigma.standin.blueprint import blueprint as standin_blueprint
 from sigma.standin.demo import read_examples
 from sigma.standin.journal import Journal
@@ -56,9 +58,9 @@ from sigma.standin.journal import Journal
 MODEL_NOUNS = (schemas, attributes, dimensions, option_lists, workflows, roles)
 API = (
     *(health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories),
-    *(search, saved_queries, imports, exports),
+    *(search, saved_queries, imports, exports, webhooks),
 )
-STANDIN = (whoami, ledger, workspaces, requests, faults)
+STANDIN = (whoami, ledger, workspaces, requests, faults, deliveries)
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
@@ -110,6 +112,9 @@ def create_worker_app() -> Flask:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     app = create_app({"WORKERS": read_setting("WORKERS", {})})
+    let_calls_leave()
     threading.Thread(target=watch_worker, args=(os.getppid(), app.logger), daemon=True).start()
+    app.extensions["sender"] = sender = Sender(app)
+    sender.start()
     gc.freeze()  # what stays for good need not be gone through again and again for garbage
     return app

@@ -8,7 +8,6 @@ import pytest
 from conftest import EXAMPLE_KEY, Caller, replace_everywhere, sql
 
 from sigma import database
-from sigma.standin import faults as faults_module
 
 RECORD = "/records/ent-coastal-wb"
 UNCHANGED = ("entities", "audit_log", "model_objects", "categories", "category_assignments", "users", "workspaces")
@@ -81,7 +80,7 @@ def test_a_spoiled_write_writes_nothing(app, key, faults, stored):
 
 def test_a_delay_holds_the_answer_back_and_changes_nothing_else(key, faults, monkeypatch):
     slept = []
-    monkeypatch.setattr(faults_module.time, "sleep", slept.append)
+    monkeypatch.setattr(time, "sleep", slept.append)
     real = key.get(RECORD)
     faults(
         key,

@@ -1,6 +1,6 @@
 """The commands of `flask`."""
 
-from sigma.cli import backup, demo, doctor, keys, serve, start, story, users, workspaces
+from sigma.cli import backup, demo, doctor, keys, serve, start, story, users, webhooks, workspaces
 
 COMMANDS = [
     demo.make_demo,
@@ -13,6 +13,7 @@ COMMANDS = [
     keys.key_commands,
     users.user_commands,
     workspaces.workspace_commands,
+    webhooks.webhook_commands,
     backup.backup,
     backup.restore,
     doctor.doctor,

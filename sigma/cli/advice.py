@@ -114,7 +114,7 @@ def _find_need(line: str) -> dict[str, str | None]:
         return need | {"problem": error.message}
     if access.kind is Kind.PERMISSION:
         return need | {"permission": access.permission}
-    return need | {"problem" if access.kind in (Kind.SESSION, Kind.NOT_BUILT) else "remark": access.in_words}
+    return need | {"problem" if access.is_for_sessions or access.kind is Kind.NOT_BUILT else "remark": access.in_words}
 
 
 @click.command("needs")

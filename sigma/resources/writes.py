@@ -56,7 +56,7 @@ def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
     """Store a new record or variant, whose values were checked, and return its text. Raises ApiError 403 or 409."""
     caller_levels(rules.schema["id"]).require_write(entity["values"])
     body = store_entity(rules, entity)
-    log_change("create", entity, entity["createdAt"], value_changes({}, entity["values"]))
+    log_change("create", entity, body, entity["createdAt"], value_changes({}, entity["values"]))
     return body
 
 
@@ -103,7 +103,7 @@ def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], cha
     kept = {alias: entries for alias, entries in stored.items() if entries}
     body = to_json({**entity.body, "updatedAt": now, "updatedBy": g.caller.id, "values": kept})
     execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, entity.body["id"])
-    log_change("update", entity.body, now, changes)
+    log_change("update", entity.body, body, now, changes)
     return body
 
 

@@ -48,16 +48,19 @@ def read_examples() -> dict[str, Any]:
     """
     demo = read_demo()
     examples, key, user = demo["examples"], demo["apiKeys"][0], demo["users"][0]
-    record, variant, (_, category), query = (demo[many][0] for many in ("records", "variants", "categories", "savedQueries"))
+    lists = ("records", "variants", "categories", "savedQueries", "webhooks")
+    record, variant, (_, category), query, webhook = (demo[many][0] for many in lists)
     objects: dict[str, Any] = {
         "ProductRecordBody": record,
         "VariantBody": variant,
         "CategoryBody": category,
         "SavedQueryBody": query,
+        "WebhookBody": webhook,
     }
     objects |= {"UserBody": user, "LoginBody": user, "ApiKeyBody": key}
     objects |= dict.fromkeys(("TenantBody", "WorkspaceBody"), demo["workspace"])
     ids = {"record": record["id"], "variant": variant["id"], "category": category["id"], "saved-query": query["id"]}
+    ids["webhook"] = webhook["id"]
     ids |= {"api-key": key["id"], "key": key["id"]} | examples["ids"]
     for kind, body in demo["model"]:
         if ids.setdefault(kind, body["id"]) == body["id"]:

@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from sigma.http.credentials import Caller, unauthorized
 from sigma.http.errors import ApiError, get_or_404, raise_for_problems
 from sigma.http.fields import Body, Number, bound_field, described
 from sigma.http.strict_json import format_value, to_json
+from sigma.http.waiting import leave_worker, once
 from sigma.standin.blueprint import blueprint
 
 STATUSES = (401, 403, 404, 409, 422, 429, 500, 503)
@@ -118,11 +118,12 @@ def inject_fault(caller: Caller) -> None:
     """Delay or refuse a call, if a fault of its key says so. Raises ApiError."""
     route: Any = request.url_rule
     method = "GET" if request.method == "HEAD" else request.method
-    fault = _count_call(caller, f"{method} {route.template.removeprefix('/api/v1')}")
+    fault = once("fault", lambda: _count_call(caller, f"{method} {route.template.removeprefix('/api/v1')}"))
     if fault is None:
         return
-    g.has_fault = True
-    time.sleep(fault.get("delayMs", 0) / 1000)
+    g.fault_delay = fault.get("delayMs", 0) / 1000  # by which the answer is held back
+    if g.fault_delay:
+        leave_worker()
     if status := fault.get("status"):
         g.is_fault = True
         message = f"A fault of API key '{caller.id}', set by PUT /standin/keys/{caller.id}/faults, refused this call"
