@@ -1,10 +1,14 @@
 """The commands of `flask`."""
 
-from sigma.cli import backup, demo, doctor, keys, serve, story, users, webhooks, workspaces
+from sigma.cli import backup, demo, doctor, keys, serve, start, story, users, webhooks, workspaces
 
 COMMANDS = [
     demo.make_demo,
     serve.serve,
+    start.start,
+    start.status,
+    start.stop,
+    start.env,
     story.play,
     keys.key_commands,
     users.user_commands,

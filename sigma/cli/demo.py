@@ -7,6 +7,14 @@ from sigma.database import fetch_one, transaction
 from sigma.standin.demo import insert_demo, read_demo
 
 
+def insert_demo_if_empty() -> bool:
+    """Store the demo workspace and return True, unless the database holds a workspace."""
+    with transaction():
+        if is_empty := not fetch_one("SELECT 1 FROM workspaces"):
+            insert_demo(read_demo(), living={})
+    return is_empty
+
+
 @click.command("demo")
 @with_appcontext
 def make_demo() -> None:
@@ -14,6 +22,4 @@ def make_demo() -> None:
 
     Example: flask demo
     """
-    with transaction():
-        if not fetch_one("SELECT 1 FROM workspaces"):
-            insert_demo(read_demo(), living={})
+    insert_demo_if_empty()
