@@ -1,6 +1,6 @@
 """The commands of `flask`."""
 
-from sigma.cli import backup, demo, doctor, keys, serve, story, users, workspaces
+from sigma.cli import backup, demo, doctor, export_file, import_file, keys, schema_guess, seeds, serve, story, users, workspaces
 
 COMMANDS = [
     demo.make_demo,
@@ -11,5 +11,9 @@ COMMANDS = [
     workspaces.workspace_commands,
     backup.backup,
     backup.restore,
+    import_file.import_file,
+    export_file.export_file,
+    schema_guess.schema_commands,
+    seeds.seed_commands,
     doctor.doctor,
 ]

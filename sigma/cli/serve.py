@@ -11,6 +11,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from sigma.cli.console import make_database
 from sigma.cli.server import reserve_port, run_server
 from sigma.database import close_db, fetch_one
 from sigma.http.access import holds_demo
@@ -82,6 +83,7 @@ def serve() -> None:
     Example: SIGMA_PORT=9000 flask serve
     """
     host, port, workers = (read_setting(name, current_app.config) for name in ("HOST", "PORT", "WORKERS"))
+    make_database()
     require_private_demo(host)
     with reserve_port(host, port) as port:
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
