@@ -16,14 +16,15 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from sigma.cli import COMMANDS
 from sigma.cli.console import runs_command
 from sigma.cli.serve import require_private_demo
-from sigma.cli.server import watch_worker
+from sigma.cli.server import let_calls_leave, watch_worker
 from sigma.database import prepare_database
 from sigma.docs.console import console
 from sigma.docs.openapi import document_view
 from sigma.docs.pages import pages
-from sigma.http.access import bind_access, guard
 from sigma.http.app import Service, set_up_log
+from sigma.http.declarations import bind_access, require_no_other_hooks
 from sigma.http.errors import register_error_handlers
+from sigma.http.guard import guard
 from sigma.resources import (
     api_keys,
     attributes,
@@ -43,11 +44,14 @@ from sigma.resources import (
     search,
     sessions,
     variants,
+    webhooks,
     workflows,
 )
 from sigma.resources.model import MODEL
+from sigma.resources.sender import Sender
 from sigma.settings import read_setting, read_settings
-from sigma.standin import faults, ledger, requests, whoami, workspaces
+from sigma.standin import deliveries, faults, ledger, requests, whoami, workspaces
+from sigma.standin.blueprint import blueprint as standin_blueprint
 from sigma.standin.demo import read_examples
 from sigma.standin.journal import Journal
 
@@ -55,9 +59,9 @@ from sigma.standin.journal import Journal
 MODEL_NOUNS = (schemas, attributes, dimensions, option_lists, workflows, roles)
 API = (
     *(health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories),
-    *(search, saved_queries, imports, exports),
+    *(search, saved_queries, imports, exports, webhooks),
 )
-STANDIN = (whoami, ledger, workspaces, requests, faults)
+STANDIN = (whoami, ledger, workspaces, requests, faults, deliveries)
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
@@ -81,6 +85,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
         app.cli.add_command(command)
     app.before_request(guard)
     bind_access(app, MODEL)
+    require_no_other_hooks(app)
 
     context = click.get_current_context(silent=True)
     if context is not None and context.info_name == "run":  # `flask run --host …`
@@ -94,7 +99,7 @@ def add_routes(app: Flask) -> None:
     register_error_handlers(app)
     blueprints = list(dict.fromkeys(module.blueprint for module in API + STANDIN))  # some modules share one
     for blueprint in [*blueprints, not_built.blueprint]:
-        app.register_blueprint(blueprint, url_prefix="/standin" if blueprint is whoami.blueprint else "/api/v1")
+        app.register_blueprint(blueprint, url_prefix="/standin" if blueprint is standin_blueprint else "/api/v1")
     app.register_blueprint(pages)
     if app.config["CONSOLE"]:
         app.register_blueprint(console)
@@ -109,6 +114,9 @@ def create_worker_app() -> Flask:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     app = create_app({"WORKERS": read_setting("WORKERS", {})})
+    let_calls_leave()
     threading.Thread(target=watch_worker, args=(os.getppid(), app.logger), daemon=True).start()
+    app.extensions["sender"] = sender = Sender(app)
+    sender.start()
     gc.freeze()  # what stays for good need not be gone through again and again for garbage
     return app

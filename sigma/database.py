@@ -20,10 +20,11 @@ BUSY_TIMEOUT = 5  # seconds that a write waits for another one
 
 
 class ThreadState(threading.local):
-    """The connection that each thread keeps, and the path it is open on."""
+    """The connection that each thread keeps, the path it is open on, and what is called when its transaction is stored."""
 
     path: str | None = None
     connection: sqlite3.Connection
+    when_stored: Callable[[], None] | None = None
 
 
 _thread = ThreadState()
@@ -119,6 +120,11 @@ def fetch_one(sql: str, *parameters: Any) -> Any:
     return get_db().execute(sql, parameters).fetchone()
 
 
+def call_when_stored(function: Callable[[], None]) -> None:
+    """Call a function when the transaction under way is stored, and not if it fails; of several the last one is called."""
+    _thread.when_stored = function
+
+
 @contextmanager
 def transaction() -> Iterator[None]:
     """Run the block as one transaction: all of it is stored, or nothing.
@@ -128,6 +134,7 @@ def transaction() -> Iterator[None]:
     """
     db = get_db()
     db.execute("BEGIN IMMEDIATE")
+    _thread.when_stored = None
     try:
         yield
         require_same_file(current_app.config["DATABASE"])
@@ -136,6 +143,8 @@ def transaction() -> Iterator[None]:
         if db.in_transaction:  # SQLite has already rolled back after some failures, a full disk among them
             db.execute("ROLLBACK")
         raise
+    if _thread.when_stored:
+        _thread.when_stored()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import itertools
 import shutil
 import sqlite3
 import sys
+import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import app as service
 from sigma import database
+from sigma.resources import sessions
 
 ALL_PERMISSIONS = ("read", "update-data", "delete-data", "update-model", "delete-model")
 PASSWORD = "correct horse battery staple"  # of admin@other.example
+HASHING = sessions.HASHING  # as it is served
 EXAMPLE_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"  # of the published page; the demo workspace has it
 
 
@@ -64,6 +67,12 @@ def sql(app, statement, *parameters):
         return db.execute(statement, parameters).fetchall()
 
 
+def store_delivery(app, id, webhook="wh-sync-notify", made_at=None, body="{}", tenant="ws-demo"):
+    """Store a delivery that waits for a webhook, as if a change had made it, now if no time is given."""
+    columns = "INSERT INTO deliveries (tenant, id, webhook_id, event, body, made_at) VALUES (?, ?, ?, 'entity.created', ?, ?)"
+    sql(app, columns, tenant, id, webhook, body, time.time() if made_at is None else made_at)
+
+
 def shape(answer):
     """Return all that a client sees of an answer, but for the id that each request has of its own."""
     return answer.status_code, sorted({**answer.headers, "X-Request-Id": ""}.items()), answer.data
@@ -77,8 +86,17 @@ def replace_everywhere(monkeypatch, module, name, new):
             monkeypatch.setattr(other, name, new)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords():
+    """Let the run hash passwords at a thirty-second of the cost; test_sessions.py says what it is otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "HASHING", "scrypt:1024:8:1")
+        replace_everywhere(patch, sessions, "NO_PASSWORD", sessions.NO_PASSWORD.replace(HASHING, "scrypt:1024:8:1"))
+        yield
+
+
 @pytest.fixture(scope="session")
-def template(tmp_path_factory):
+def template(quick_passwords, tmp_path_factory):
     """Return the path of a database with the demo workspace, and a workspace `ws-other` of admin@other.example.
 
     Each test gets a copy, because making one takes longer than most tests.
@@ -266,3 +284,4 @@ def pytest_collection_finish():
     """Leave the tests themselves, thousands of objects that stay, out of every later look for garbage."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)

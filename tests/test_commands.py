@@ -636,6 +636,10 @@ NO_NEEDS = [
     ("GET /api-keys", "No API key may call it; a signed-in user needs a role with `canManageRoles`."),
     ("POST /saved-queries", "No API key may call it; any signed-in user may call it."),
     ("GET /standin/keys", "No API key may call it; a signed-in user needs a role with `canManageRoles`."),
+    (
+        "POST /change-sets/cs-1/apply",
+        "Sigma PIM documents /change-sets, the review of changes before they are applied; this stand-in does not have it.",
+    ),
     ("GET /nothing", "There is no such path; `flask routes` lists every path"),
     ("GET /api/v2/records", "There is no such path; `flask routes` lists every path"),
     ("GET /records/", "There is no such path; `flask routes` lists every path"),

@@ -20,7 +20,7 @@ from sigma import settings
 from sigma.docs import pages
 from sigma.http import access, fields
 from sigma.resources import records
-from sigma.standin import whoami
+from sigma.standin.blueprint import blueprint as standin
 
 
 def leak():
@@ -42,7 +42,12 @@ def past_the_blueprint(before, view):
     service.Service = Leaky
 
 
-api, standin = records.blueprint, whoami.blueprint
+def before_the_routes(change):
+    add_routes = service.add_routes
+    service.add_routes = lambda app: (change(app), add_routes(app))
+
+
+api = records.blueprint
 cases = {
     "a declared route": lambda: api.get("/leak")(access.requires("read")(leak)),
     "nothing declared": lambda: api.get("/leak")(leak),
@@ -55,6 +60,11 @@ cases = {
     "any credential in the API": lambda: api.get("/leak")(access.any_credential(leak)),
     "nothing declared past the blueprints": lambda: past_the_blueprint("/api/v1/records", leak),
     "nothing declared past the blueprints, last": lambda: past_the_blueprint("/openapi.json", leak),
+    "a hook of the app": lambda: before_the_routes(lambda app: app.after_request(lambda response: response)),
+    "a hook of a blueprint before": lambda: api.before_request(leak),
+    "a hook of a blueprint after": lambda: standin.after_request(leak),
+    "a hook of a blueprint at the end": lambda: pages.pages.teardown_request(leak),
+    "a hook for the URL": lambda: before_the_routes(lambda app: app.url_value_preprocessor(leak)),
     "no tag declared": lambda: past_the_blueprint("/api/v1/records", access.requires("read")(leak)),
 }
 for number, (name, spoil) in enumerate(cases.items()):
@@ -96,8 +106,8 @@ COMPLAINTS = {
     ),
     "nothing declared beside the API": ("GET /standin/leak", "does not declare"),
     "nothing declared on a page": ("GET /leak", "does not declare"),
-    "the demo's declaration in the API": ("GET /api/v1/leak", "requires 'demo', which is no permission"),
-    "any credential in the API": ("GET /api/v1/leak", "requires 'credential', which is no permission"),
+    "the demo's declaration in the API": ("GET /api/v1/leak", "is of the kind 'demo', which only routes beside the API may be"),
+    "any credential in the API": ("GET /api/v1/leak", "is of the kind 'credential', which only routes beside the API may be"),
     "nothing declared past the blueprints": ("GET /api/v1/leak", "does not declare"),
     "nothing declared past the blueprints, last": ("GET /api/v1/leak", "does not declare"),
     "no tag declared": ("GET /api/v1/leak", "belongs to no ApiBlueprint, which declares its tag"),
@@ -113,3 +123,20 @@ def test_the_service_does_not_start_with(case, starts):
 
 def test_the_service_starts_with_one_more_route_that_declares_who_may_call_it(starts):
     assert starts["a declared route"] == "it started"
+
+
+HOOKS = {
+    "a hook of a blueprint before": "before_request_funcs of Records",
+    "a hook of a blueprint after": "after_request_funcs of Stand-in",
+    "a hook of a blueprint at the end": "teardown_request_funcs of pages",
+    "a hook for the URL": "url_value_preprocessors",
+}
+
+
+@pytest.mark.parametrize("case", HOOKS)
+def test_the_service_does_not_start_with_a_hook_that_it_would_not_call(case, starts):
+    assert starts[case] == (f"{HOOKS[case]}: only hooks of the app are called here, before, after and at the end of a request")
+
+
+def test_the_service_starts_with_one_more_hook_of_the_app(starts):
+    assert starts["a hook of the app"] == "it started"

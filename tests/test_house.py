@@ -350,9 +350,9 @@ def test_the_readme_lists_every_setting():
 def test_the_readme_lists_every_route_with_who_may_call_it(app):
     live = []
     for rule in app.url_map.iter_rules():
-        if rule.rule.startswith("/api/v1") and rule.access.missing is None:
+        if rule.rule.startswith("/api/v1") and rule.access.kind != "not-built":
             path = re.sub("<[a-z_]+>", lambda match: PLACEHOLDERS[match[0]], rule.rule.removeprefix("/api/v1"))
-            key = "—" if rule.access.permission == "session" else rule.access.permission
+            key = "—" if rule.access.kind == "session" else rule.access.requirement
             user = "public" if key == "public" else rule.access.flag or "any"
             live += [(method, path, key, user) for method in rule.methods - {"HEAD", "OPTIONS"}]
     assert sorted(rows_of_tables("method", "path", "key", "session")) == sorted(live)

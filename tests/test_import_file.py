@@ -366,6 +366,18 @@ def test_programs_get_the_counts_as_json(load):
     assert (told["stopped"], told["nextLine"]) == (stop, 3)
 
 
+def test_webhooks_are_told_as_by_the_api_and_a_dry_run_tells_nobody(load, admin, app):
+    events = ["entity.created", "entity.updated"]
+    hook = {"name": "Shop", "url": "http://127.0.0.1:9/", "events": events}
+    assert admin.post("/webhooks", hook).status_code == 201
+    rows = "_id,product-name,sku,size\n,Hat,RH-001,S\nent-trail-cap,,,XXS\n,,nope,\n"
+    load(rows, "--dry-run")
+    assert sql(app, "SELECT count(*) FROM deliveries") == [(0,)]
+    load(rows)
+    sent = sql(app, "SELECT json_extract(body, '$.event'), json_extract(body, '$.data.values.size[0].value') FROM deliveries")
+    assert sorted(sent) == [("entity.created", "S"), ("entity.updated", "XXS")]
+
+
 def test_raw_keys_in_cells_are_not_told(load):
     raw = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
     assert raw not in load(f"product-name,sku\nHat,{raw}\n").stderr

@@ -244,8 +244,9 @@ def search(caller, *criteria, **more):
     """The ids of all records that meet criteria."""
     answer = caller.post("/search", {"criteria": list(criteria), "limit": 1000, **more})
     assert answer.status_code == 200, answer.json
-    assert answer.json["total"] == len(answer.json["items"])
-    return ids(answer.json["items"])
+    page = answer.json
+    assert page["total"] == len(page["items"])
+    return ids(page["items"])
 
 
 def criterion(attribute, operator, value=None, **more):

@@ -13,7 +13,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import EXAMPLE_KEY, PASSWORD, Caller, replace_everywhere, shape, sql
+from conftest import EXAMPLE_KEY, HASHING, PASSWORD, Caller, replace_everywhere, shape, sql
+from werkzeug.security import generate_password_hash
 
 import app as service
 from sigma import database
@@ -164,6 +165,11 @@ def test_passwords_are_stored_as_scrypt_hashes_only(app):
     assert len(hashes) == 3
     assert all(stored.startswith("scrypt:") for stored in hashes)
     assert len({stored.split("$")[1] for stored in hashes}) == 3
+
+
+def test_a_password_is_hashed_at_the_cost_of_werkzeugs_own():
+    assert generate_password_hash("a password").startswith(f"{HASHING}$")
+    assert sessions.NO_PASSWORD.startswith(f"{sessions.HASHING}$")
 
 
 # The workspaces to sign in to

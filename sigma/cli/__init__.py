@@ -1,6 +1,20 @@
 """The commands of `flask`."""
 
-from sigma.cli import backup, demo, doctor, export_file, import_file, keys, schema_guess, seeds, serve, story, users, workspaces
+from sigma.cli import (
+    backup,
+    demo,
+    doctor,
+    export_file,
+    import_file,
+    keys,
+    schema_guess,
+    seeds,
+    serve,
+    story,
+    users,
+    webhooks,
+    workspaces,
+)
 
 COMMANDS = [
     demo.make_demo,
@@ -9,6 +23,7 @@ COMMANDS = [
     keys.key_commands,
     users.user_commands,
     workspaces.workspace_commands,
+    webhooks.webhook_commands,
     backup.backup,
     backup.restore,
     import_file.import_file,

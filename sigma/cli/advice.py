@@ -15,7 +15,7 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from sigma.cli.console import Output, format_table, printable, prints_output, prints_plainly, workspace_option
 from sigma.database import fetch_one
-from sigma.http.access import Access
+from sigma.http.access import Access, Kind
 from sigma.http.errors import ApiError, get_or_404
 from sigma.permissions import PERMISSIONS
 from sigma.resources.ledger import find_ledger
@@ -112,11 +112,9 @@ def _find_need(line: str) -> dict[str, str | None]:
         access = _find_access(words[0].upper(), path)
     except ApiError as error:
         return need | {"problem": error.message}
-    if access.permission == "session":
-        return need | {"problem": access.in_words}
-    if access.permission in PERMISSIONS:
+    if access.kind is Kind.PERMISSION:
         return need | {"permission": access.permission}
-    return need | {"remark": access.in_words}
+    return need | {"problem" if access.is_for_sessions or access.kind is Kind.NOT_BUILT else "remark": access.in_words}
 
 
 @click.command("needs")

@@ -13,9 +13,8 @@ from werkzeug.security import check_password_hash
 from sigma.cli.backup import database_files, find_damage, find_missing_parts
 from sigma.cli.console import Output, prints_plainly, require_database
 from sigma.database import execute, fetch_one, get_db, pragma
-from sigma.http.access import holds_demo
 from sigma.http.credentials import hash_key
-from sigma.http.loopback import is_loopback
+from sigma.http.loopback import holds_demo, is_loopback
 from sigma.http.stamps import utc_now
 from sigma.resources.roles import ADMINISTRATORS
 from sigma.settings import StartError, read_setting

@@ -14,8 +14,7 @@ from flask.cli import with_appcontext
 from sigma.cli.console import make_database
 from sigma.cli.server import reserve_port, run_server
 from sigma.database import close_db, fetch_one
-from sigma.http.access import holds_demo
-from sigma.http.loopback import is_loopback
+from sigma.http.loopback import holds_demo, is_loopback
 from sigma.http.strict_json import to_json
 from sigma.settings import StartError, read_setting
 from sigma.standin.demo import read_demo

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 import click
 from flask import g
 from flask.cli import AppGroup
-from werkzeug.security import generate_password_hash
 
 from sigma.cli.console import Output, format_table, prints_output, validate_body, workspace_option
 from sigma.database import execute, fetch_one, transaction
@@ -20,6 +19,7 @@ from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value
 from sigma.resources.model import require_existing
 from sigma.resources.roles import ADMINISTRATORS
+from sigma.resources.sessions import hash_password
 from sigma.resources.users import (
     UserBody,
     fetch_users,
@@ -110,7 +110,7 @@ def add_user(email: str, name: str, role_id: str) -> Output:
     password = read_password()
     with conflicts_reported(email=email):
         require_existing([("role", "role", role_id)])
-        insert_user(user, generate_password_hash(password), next_sessions_from())
+        insert_user(user, hash_password(password), next_sessions_from())
     return Output(user, f"{email} can sign in to '{g.tenant}' with role '{role_id}'.")
 
 
@@ -123,7 +123,7 @@ def change_password(email: str) -> Output:
     Example: flask users password ann@acme.example
     """
     user = _resolve_user(email)
-    password_hash = generate_password_hash(read_password())
+    password_hash = hash_password(read_password())
     sql = "UPDATE users SET password_hash = ?, sessions_from = ? WHERE tenant = ? AND id = ?"
     sessions_from = 0
     while time.time() >= sessions_from:  # a session may have begun while the new password was being stored

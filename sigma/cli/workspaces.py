@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 from flask.cli import AppGroup
-from werkzeug.security import generate_password_hash
 
 from sigma.cli.console import (
     Output,
@@ -21,7 +20,7 @@ from sigma.cli.users import conflicts_reported, read_password, validate_user
 from sigma.database import execute, fetch_one
 from sigma.http.credentials import act_as
 from sigma.http.stamps import utc_now
-from sigma.resources.sessions import TenantBody
+from sigma.resources.sessions import TenantBody, hash_password
 from sigma.resources.users import ADMINISTRATOR, fetch_users, insert_administrator_role, insert_user, next_sessions_from
 
 
@@ -77,7 +76,7 @@ def create_workspace(id: str, name: str, email: str, user_name: str) -> Output:
         execute("INSERT INTO workspaces (id, name, created_at) VALUES (?, ?, ?)", id, name, utc_now())
         act_as(id, user["id"])
         insert_administrator_role(user["roleId"])
-        insert_user(user, generate_password_hash(password), next_sessions_from())
+        insert_user(user, hash_password(password), next_sessions_from())
     return Output({**workspace, "users": [user]}, f"Workspace '{id}' created; {email} can sign in.")
 
 

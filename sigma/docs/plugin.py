@@ -7,7 +7,7 @@ import marshmallow as ma
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from sigma.docs.examples import Examples
-from sigma.http.access import Access
+from sigma.http.access import Access, Kind
 from sigma.http.errors import ERRORS
 from sigma.http.fields import with_article
 from sigma.http.strict_json import to_json
@@ -25,8 +25,8 @@ def _error_codes(access: Access, path: str, operation: dict[str, Any]) -> list[s
     shared = {
         "VALIDATION_ERROR": "requestBody" in operation or "parameters" in operation,
         "UNAUTHORIZED": access.needs_credential,
-        "PERMISSION_DENIED": access.permission not in ("public", "credential"),
-        "NOT_FOUND": "{" in path or access.permission == "demo",
+        "PERMISSION_DENIED": access.announced is not None or access.kind is Kind.DEMO,
+        "NOT_FOUND": "{" in path or access.kind in (Kind.DEMO, Kind.SESSION_OR_DEMO),
         "UNSUPPORTED_MEDIA_TYPE": "requestBody" in operation,
     }
     declared = operation["responses"].values()
@@ -65,19 +65,20 @@ class ServicePlugin(MarshmallowPlugin):
         (operation,), access, id = operations.values(), rule.access, rule.endpoint.partition(".")[2]
         more = f"\n\n{operation['description']}" if "description" in operation else ""
         text, said = operation.get("summary", id).removesuffix("."), self.said["operations"].get(id, {})
-        headers = ["X-Request-Id"] + ["X-Sigma-Required-Permission"] * access.is_announced
+        headers = ["X-Request-Id"] + ["X-Sigma-Required-Permission"] * (access.announced is not None)
         status = min(operation["responses"], key=str)  # the success; for errors, flask-smorest has defaults, which go
-        schemes = {"public": [], "demo": [], "session": ["session"]}.get(access.permission, ["apiKey", "session"])
+        schemes = ["apiKey"] * (not access.is_for_sessions) + ["session"] if access.needs_credential else []
+        nobody: list[dict[str, Any]] = [{}] * (access.kind is Kind.SESSION_OR_DEMO)
         responses = {status: operation["responses"][status] | {"headers": {name: name for name in headers}}}
         for code in _error_codes(access, path, operation):  # where the permission is announced, a code has one meaning
             error = error_response(code, said.get(code) or self.said["refusals"].get(code, ERRORS[code].meaning), headers)
-            responses[ERRORS[code].status] = code if access.is_announced else error
+            responses[ERRORS[code].status] = code if access.announced else error
         operation |= {
             "operationId": id,
             "summary": re.split("[,;:.]", text)[0] + ".",
             "description": f"{text}.{more}\n\n{access.in_words}",
-            "x-required-permission": access.permission,
-            "security": [{scheme: []} for scheme in schemes],
+            "x-required-permission": access.requirement,
+            "security": [{scheme: []} for scheme in schemes] + nobody,
             "responses": responses,
         }
         self.add_examples(operation, responses[status], said)

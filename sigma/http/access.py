@@ -1,69 +1,75 @@
-"""Who may call what: what each view declares, and the one hook that holds every request to it."""
+"""Who may call what: the words with which each view declares it."""
 
-import inspect
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
+from enum import StrEnum
 from typing import Any, NamedTuple
 
-from flask import Flask, Response, current_app, g, request
-from werkzeug.exceptions import NotFound, RequestEntityTooLarge
+from flask import Flask
 from werkzeug.routing import Rule
-
-from sigma.database import fetch_one
-from sigma.http.blueprint import ApiBlueprint
-from sigma.http.credentials import Caller, authenticate
-from sigma.http.errors import MAX_BODY, ApiError, error_response
-from sigma.http.fields import reference_kinds
-from sigma.http.ignored_query import query_names
-from sigma.http.ledger import record_refusal, touch_key
-from sigma.http.loopback import require_local_caller
-from sigma.permissions import PERMISSIONS, ROLE_FLAGS
-from sigma.settings import StartError
 
 View = Callable[..., Any]
 
 
-class Access(NamedTuple):
-    """Who may call a route."""
+class Kind(StrEnum):
+    """Whom a route admits."""
 
-    permission: str  # that an API key needs, or one of the words below
-    flag: str | None = None  # that the role of a signed-in user needs
-    missing: str | None = None  # what Sigma PIM documents there, of a path that this service does not have
+    PUBLIC = "public"  # everybody, without a credential
+    PERMISSION = "permission"  # API keys that hold the permission, and users whose role has the flag
+    SESSION = "session"  # users whose role has the flag, and no API key, whatever it holds
+    CREDENTIAL = "credential"  # every API key and every user
+    SESSION_OR_DEMO = "session-or-demo"  # as SESSION; or as DEMO, if the query names a workspace and there is no credential
+    DEMO = "demo"  # programs on this machine, without a credential; the route is there only beside the demo workspace
+    NOT_BUILT = "not-built"  # nobody: Sigma PIM documents the route, and this service does not have it
+
+
+_NEEDS_NO_CREDENTIAL = {Kind.PUBLIC, Kind.DEMO}
+_SESSIONS = (Kind.SESSION, Kind.SESSION_OR_DEMO)
+
+
+class Access(NamedTuple):
+    """Who may call a route: the kind of route, and what belongs to that kind."""
+
+    kind: Kind
+    permission: str | None = None  # of PERMISSION: what an API key needs
+    flag: str | None = None  # of PERMISSION and the sessions: what the role of a user needs; None: any user will do
+    feature: str | None = None  # of NOT_BUILT: what Sigma PIM documents there
 
     @property
     def needs_credential(self) -> bool:
         """Whether a caller must be known."""
-        return self.permission not in ("public", "demo")
+        return self.kind not in _NEEDS_NO_CREDENTIAL
 
     @property
-    def is_announced(self) -> bool:
-        """Whether answers name the permission, in X-Sigma-Required-Permission."""
-        return self.permission == "session" or self.permission in PERMISSIONS
+    def is_for_sessions(self) -> bool:
+        """Whether a credential must be a session, and no API key will do."""
+        return self.kind in _SESSIONS
+
+    @property
+    def announced(self) -> str | None:
+        """What answers say in X-Sigma-Required-Permission; None where they do not have it."""
+        return self.permission or ("session" if self.is_for_sessions else None)
+
+    @property
+    def requirement(self) -> str:
+        """What an API key needs, in one word: the permission, or the kind of a route for which no permission counts."""
+        return self.announced or self.kind.value
 
     @property
     def in_words(self) -> str:
         """What it takes to call the route."""
-        if self.permission == "public":
+        if self.kind is Kind.PUBLIC:
             return "Needs no credential."
-        if self.permission == "credential":
+        if self.kind is Kind.CREDENTIAL:
             return "Every API key and every signed-in user may call it."
-        if self.permission == "demo":
+        if self.kind is Kind.DEMO:
             return "Needs no credential. It is there only beside the demo workspace, and not for web pages of other origins."
-        key = "No API key may call it" if self.permission == "session" else f"An API key needs `{self.permission}`"
+        if self.kind is Kind.NOT_BUILT:
+            return f"Sigma PIM documents {self.feature}; this stand-in does not have it."
+        key = f"An API key needs `{self.permission}`" if self.permission else "No API key may call it"
         user = f"a signed-in user needs a role with `{self.flag}`" if self.flag else "any signed-in user may call it"
-        return f"{key}; {user}."
-
-
-class Route(Rule):
-    """A path with its methods, who may call it and what queries it knows; bind_access() puts that here, from its view."""
-
-    access: Access
-    query_names: frozenset[str] | None  # the parameters of its query string; None: nobody gets as far as that
-
-    @property
-    def template(self) -> str:
-        """The path as the OpenAPI document writes it."""
-        return re.sub("<([a-z_]+)>", r"{\1}", self.rule)
+        more = " Beside the demo workspace `?workspace=` does for a credential, but not for web pages of other origins."
+        return f"{key}; {user}.{more if self.kind is Kind.SESSION_OR_DEMO else ''}"
 
 
 def declare(access: Access) -> Callable[[View], View]:
@@ -78,136 +84,44 @@ def declare(access: Access) -> Callable[[View], View]:
 
 def requires(permission: str, flag: str | None = None) -> Callable[[View], View]:
     """Admit API keys that hold the permission, and users whose role has the flag (any user without one)."""
-    return declare(Access(permission, flag))
+    return declare(Access(Kind.PERMISSION, permission, flag))
 
 
 def session_only(flag: str | None = None) -> Callable[[View], View]:
-    """Admit users whose role has the flag (any user without one), and no API key, whatever it holds."""
-    return requires("session", flag)
+    """Admit users whose role has the flag (any user without one), and no API key."""
+    return declare(Access(Kind.SESSION, flag=flag))
 
 
-public = requires("public")
-any_credential = requires("credential")  # only of the stand-in's own routes: admits every key and every user
-demo_only = requires("demo")  # only of the stand-in's own routes: no credential, there only beside the demo workspace
+def session_or_demo(flag: str) -> Callable[[View], View]:
+    """Admit users whose role has the flag, and beside the demo whoever names one of its workspaces, without a credential."""
+    return declare(Access(Kind.SESSION_OR_DEMO, flag=flag))
+
+
+public = declare(Access(Kind.PUBLIC))
+any_credential = declare(Access(Kind.CREDENTIAL))
+demo_only = declare(Access(Kind.DEMO))
 
 
 def documented_only(feature: str) -> Callable[[View], View]:
-    """Refuse everybody who is known, because Sigma PIM documents this feature and it is not built here."""
-    return declare(Access("credential", missing=feature))
+    """Refuse everybody who is known with 501, and say that Sigma PIM documents this feature."""
+    return declare(Access(Kind.NOT_BUILT, feature=feature))
 
 
-def _check_permitted(caller: Caller, access: Access) -> None:
-    """Raise ApiError 403 unless the caller may call the route, and 501 for one that this service does not have."""
-    permission, flag, missing = access
-    if missing is not None:
-        raise ApiError(501, f"Sigma PIM documents {missing}; this stand-in does not have it")
-    if permission == "credential":
-        return
-    if caller.is_key:
-        if permission not in caller.permissions:
-            held = ", ".join(caller.permissions)
-            if permission == "session":
-                raise ApiError(
-                    403, f"This route needs a signed-in user, not a key: POST /api/v1/auth/login; the key holds: {held}"
-                )
-            advice = "make a key that holds it, with POST /api/v1/api-keys"
-            raise ApiError(403, f"This route needs permission '{permission}'; the key holds: {held}; {advice}")
-    elif flag is not None and not caller.role_says(flag):
-        raise ApiError(403, f"This route needs a role with {flag}; yours is '{caller.role_says('id')}'")
+class Route(Rule):
+    """A path with its methods, who may call it and what queries it knows; bind_access() puts that here, from its view."""
+
+    access: Access
+    query_names: frozenset[str] | None  # the parameters of its query string; None: nobody gets as far as that
+
+    @property
+    def template(self) -> str:
+        """The path as the OpenAPI document writes it."""
+        return re.sub("<([a-z_]+)>", r"{\1}", self.rule)
 
 
-def _admit(caller: Caller, access: Access) -> None:
-    """Raise ApiError 403 unless the caller may call the route; a key's ledger keeps the one and the other."""
-    try:
-        _check_permitted(caller, access)
-    except ApiError as error:
-        if caller.is_key and error.code == 403:
-            record_refusal(caller, access.permission)
-        elif caller.is_key:  # what is not built here is lacked by nobody
-            touch_key(caller, access.permission)
-        raise
-    if caller.is_key:
-        touch_key(caller, access.permission)
-
-
-def may_call(caller: Caller, access: Access) -> bool:
-    """Return whether the caller may call a route; _check_permitted() decides, as it does when the route is called."""
-    try:
-        if access.needs_credential:
-            _check_permitted(caller, access)
-    except ApiError:
-        return False
-    return True
-
-
-def holds_demo() -> bool:
-    """Return whether the database holds the demo workspace, which a deployment's never does."""
-    return fetch_one("SELECT 1 FROM workspaces WHERE is_demo") is not None
-
-
-def guard() -> Response | None:
-    """Let a request through to its view only if its caller may call it: the one place where that is decided.
-
-    It is the app's only before_request hook, and runs for every endpoint. Paths and methods that do not exist have none.
-    """
-    context, asked = g._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
-    if asked.url_rule is None:
-        return None
-    access = asked.url_rule.access
-    try:
-        if access.needs_credential:
-            context.caller = caller = authenticate(asked.environ)
-            context.tenant = caller.tenant
-            _admit(caller, access)
-            if caller.has_faults and asked.url_rule.rule.startswith("/api/"):
-                current_app.inject_fault(caller)  # type: ignore[attr-defined]
-        elif access.permission == "demo":
-            if not holds_demo():
-                raise NotFound
-            require_local_caller()
-    except ApiError as error:  # Flask's own way to its error handlers costs half of a bare request
-        return error_response(error)
-    if "CONTENT_LENGTH" in asked.environ and (asked.content_length or 0) > MAX_BODY:
-        raise RequestEntityTooLarge
-    return None
-
-
-def _describe_rule(rule: Rule, view: View) -> str:
-    code = inspect.unwrap(view).__code__
-    methods = "/".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
-    return f"{methods} {rule.rule} ({code.co_filename}:{code.co_firstlineno})"
-
-
-def _declaration_problems(app: Flask, rule: Rule, view: View, kinds: Collection[str]) -> Iterator[str]:
-    access: Access | None = getattr(view, "access", None)
-    if access is None:
-        yield "does not declare who may call it: add @requires, @session_only or @public"
-        return
-    if access.missing is not None:
-        words = ["credential"]
-    else:
-        words = [*PERMISSIONS, "session", "public"] + ([] if rule.rule.startswith("/api/") else ["credential", "demo"])
-    blueprint = app.blueprints.get(rule.endpoint.rpartition(".")[0])
-    if rule.rule.startswith(("/api/", "/standin/")) and not isinstance(blueprint, ApiBlueprint):
-        yield "belongs to no ApiBlueprint, which declares its tag in the OpenAPI document"
-    if access.permission not in words:
-        yield f"requires '{access.permission}', which is no permission: there are {', '.join(words)}"
-    if access.flag is not None and access.flag not in ROLE_FLAGS:
-        yield f"requires the role flag '{access.flag}', which does not exist: there are {', '.join(ROLE_FLAGS)}"
-    if (body := getattr(view, "body", None)) is not None:
-        for kind in sorted(reference_kinds(body) - set(kinds)):
-            yield f"takes the id of a '{kind}', which is no kind of the model: there are {', '.join(kinds)}"
-
-
-def bind_access(app: Flask, kinds: Collection[str]) -> None:
-    """Put on each route of the app who may call it, and with which queries, as its view declares; the guard goes by that.
-
-    Takes the kinds of model objects that bodies may refer to. Raises StartError for a view that does not declare who may
-    call it, or with a word that nothing knows.
-    """
-    for rule in app.url_map.iter_rules():
-        view: Any = app.view_functions[rule.endpoint]
-        for problem in _declaration_problems(app, rule, view, kinds):
-            raise StartError(f"{_describe_rule(rule, view)} {problem}")
-        rule.access = view.access  # type: ignore[attr-defined]
-        rule.query_names = None if view.access.missing else query_names(view)  # type: ignore[attr-defined]
+def list_api_routes(app: Flask) -> Iterator[tuple[str, Any]]:
+    """Yield each method and Route of the API, but for those that are not built."""
+    for route in app.url_map.iter_rules():
+        if route.rule.startswith("/api/") and route.access.kind is not Kind.NOT_BUILT:  # type: ignore[attr-defined]
+            for method in sorted((route.methods or set()) - {"HEAD", "OPTIONS"}):
+                yield method, route

@@ -100,15 +100,36 @@ class Service(Flask):
         """Return the function as it is: none is a coroutine, and Flask asks four times a request, 4 % of a GET."""
         return func
 
+    # Flask's own three look for hooks of blueprints as well, of which there are none: require_no_other_hooks() sees to that.
+    # To leave that out saves 12 % of a GET, and 13 % of a refusal.
+
+    def preprocess_request(self) -> Any:
+        """Call the hooks that come before the view, and return the response of the first one that has any."""
+        for hook in self.before_request_funcs[None]:
+            response = hook()
+            if response is not None:
+                return response
+        return None
+
+    def do_teardown_request(self, exc: Any = None) -> None:
+        """Call the hooks that come when all is done, if there are any."""
+        if self.teardown_request_funcs:
+            super().do_teardown_request(exc)
+
     def process_response(self, response: Response) -> Response:
-        """Add the headers that every answer carries, and let the log and the journal know of it."""
-        response, asked = super().process_response(response), request._get_current_object()  # type: ignore[attr-defined]
-        asked.took, known = 1000 * (time.perf_counter() - asked.began), g._get_current_object().__dict__
-        headers, rule = response.headers, asked.url_rule
+        """Call the hooks that come after the view, add what every answer carries, and let the log and the journal know."""
+        for hook in reversed(self.after_request_funcs[None]):
+            response = hook(response)
+        asked: ApiRequest = request._get_current_object()  # type: ignore[attr-defined]
+        headers, rule, known = response.headers, asked.url_rule, g._get_current_object().__dict__
+        if "fault_delay" in known:
+            headers.add("X-Sigma-Fault", "1")
+            time.sleep(known["fault_delay"])
+        asked.took = 1000 * (time.perf_counter() - asked.began)
         headers.add("X-Request-Id", asked.id)
         headers.add("X-Content-Type-Options", "nosniff")
-        if rule is not None and rule.access.is_announced:
-            headers.add("X-Sigma-Required-Permission", rule.access.permission)
+        if rule is not None and (announced := rule.access.announced):
+            headers.add("X-Sigma-Required-Permission", announced)
         if rule is not None and asked.environ.get("QUERY_STRING") and (ignored := ignored_query(asked)):
             headers.add(HEADER, ignored)
         if self.config["REQUEST_LOG"]:

@@ -133,7 +133,8 @@ def redact_keys(text: str) -> str:
 def error_response(error: ApiError) -> Response:
     """Return a refusal in the one shape."""
     g.refusal = code, message = error.error or CODES[error.code], redact_keys(error.message)  # for the log and the journal
-    return ReadyResponse.of(to_json({"error": code, "message": message}).encode(), error.code, error.headers)
+    text = to_json({"error": code, "message": message}).encode()
+    return ReadyResponse.of(text, status=error.code, headers=error.headers)
 
 
 MESSAGES = {  # in place of the framework's own

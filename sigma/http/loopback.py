@@ -1,12 +1,18 @@
-"""Programs on this machine: who else may not call what is there only beside the demo."""
+"""What is there only beside the demo: whether that is here, and who may call it: programs on this machine."""
 
 import ipaddress
 import re
 
 from flask import current_app, request
 
+from sigma.database import fetch_one
 from sigma.http.errors import ApiError
 from sigma.http.strict_json import format_value
+
+
+def holds_demo() -> bool:
+    """Return whether the database holds the demo workspace, which a deployment's never does."""
+    return fetch_one("SELECT 1 FROM workspaces WHERE is_demo") is not None
 
 
 def is_loopback(host: str) -> bool:

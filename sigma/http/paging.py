@@ -26,13 +26,16 @@ def body_bounds(body: Mapping[str, Any]) -> tuple[int, int]:
     return body.get("offset", 0), body.get("limit", DEFAULT_LIMIT)
 
 
+_reader = functools.cache(whole_number)
+
+
 def query_number(query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
     """Read a whole number from the query string. Raises ApiError 400."""
     text = query.get(name)
     if text is None:
         return default
     try:
-        return whole_number(least, most)(text)
+        return _reader(least, most)(text)
     except ValueError as error:
         raise ApiError(400, f"{name}: {error}") from None
 

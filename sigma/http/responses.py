@@ -20,9 +20,9 @@ class ReadyResponse(Response):
     is_ready = False
 
     @classmethod
-    def of(cls, body: bytes, status: int, headers: dict[str, str] | None = None) -> "ReadyResponse":
-        """Return a response of JSON text that is sent as it is, with a line's end for people at a terminal."""
-        response = cls(body + b"\n", status, headers, content_type="application/json")
+    def of(cls, *texts: bytes, status: int = 200, headers: dict[str, str] | None = None) -> "ReadyResponse":
+        """Return a response of JSON text, which comes in pieces, with a line's end for people at a terminal."""
+        response = cls(b"".join((*texts, b"\n")), status, headers, content_type="application/json")
         response.is_ready = True
         return response
 
@@ -36,7 +36,7 @@ class ReadyResponse(Response):
 
 def json_response(body: str | bytes, status: int = 200) -> Response:
     """Return a response of JSON text, such as is stored."""
-    return ReadyResponse.of(body if isinstance(body, bytes) else body.encode(), status)
+    return ReadyResponse.of(body if isinstance(body, bytes) else body.encode(), status=status)
 
 
 def join_texts(bodies: Iterable[tuple[bytes]]) -> bytes:
@@ -56,10 +56,10 @@ def join_texts(bodies: Iterable[tuple[bytes]]) -> bytes:
 
 def json_list(bodies: Iterable[tuple[bytes]]) -> Response:
     """Return a response with rows of one JSON text each, as bytes, as an array."""
-    return json_response(b"[" + join_texts(bodies) + b"]")
+    return ReadyResponse.of(b"[", join_texts(bodies), b"]")
 
 
 def json_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> Response:
     """Return a response with rows of one JSON text each, as bytes, as one page of a longer list."""
-    numbers = f'"total":{total},"offset":{offset},"limit":{limit}'.encode()
-    return json_response(b'{"items":[' + join_texts(bodies) + b"]," + numbers + b"}")
+    numbers = f'],"total":{total},"offset":{offset},"limit":{limit}}}'.encode()
+    return ReadyResponse.of(b'{"items":[', join_texts(bodies), numbers)

@@ -12,7 +12,7 @@ from flask import Response, g, request
 
 from sigma.database import execute, fetch_one, snapshot
 from sigma.http.errors import get_or_404, not_found_error
-from sigma.http.paging import page_bounds
+from sigma.http.paging import PAGE_PARAMETERS, page_bounds, query_parameter
 from sigma.http.responses import join_texts, json_list, json_page, json_response
 from sigma.http.strict_json import to_json
 from sigma.resources.role_limits import caller_levels, hides_attributes
@@ -87,21 +87,41 @@ def entity_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: 
     return json_page(_visible_texts(bodies), total, offset, limit)
 
 
-def list_entities(is_variant: int) -> Response:
+class ListFilter(NamedTuple):
+    """A parameter of the query string that leaves in a list only what has a given value in a column."""
+
+    name: str
+    condition: str  # in SQL, of entities and of entity_counts
+    description: str
+
+
+def list_parameters(filters: Iterable[ListFilter]) -> list[dict[str, Any]]:
+    """Describe the query string of a list with these filters for the OpenAPI document."""
+    return [*(query_parameter(wanted.name, wanted.description) for wanted in filters), *PAGE_PARAMETERS]
+
+
+@functools.cache
+def _list_statements(is_variant: int, *filters: ListFilter) -> tuple[str, str]:
+    """Return the statements that count and that read what passes these filters of a list of records, or of variants."""
+    kind = " AND is_variant = 1" if is_variant else " AND is_variant = 0"  # written out: some indexes hold records only
+    conditions = kind + "".join(wanted.condition for wanted in filters)
+    counts = f"SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ?{conditions}"  # noqa: S608 (constants only)
+    # The inner query walks an index alone to where the page begins, so that no body before it is read.
+    page = (
+        f"SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ?{conditions}"  # noqa: S608 (constants only)
+        f" AND seq >= (SELECT seq FROM entities WHERE tenant = ?{conditions} ORDER BY seq LIMIT 1 OFFSET ?)"
+        " ORDER BY seq LIMIT ?"
+    )
+    return counts, page
+
+
+def list_entities(is_variant: int, filters: Iterable[ListFilter]) -> Response:
     """Return one page of the records, or of the variants, that the query string asks for, newest last."""
     query = request.args
     offset, limit = page_bounds(query)
-    filters, parameters = " AND is_variant = " + ("1" if is_variant else "0"), [g.tenant]
-    for column, name in [("schema_id", "schemaId")] + ([] if is_variant else [("state_id", "lifecycleStateId")]):
-        if name in query:
-            filters += f" AND {column} = ? AND {column} <> ''"  # '' stands for no state in entity_counts
-            parameters.append(query[name])
-    counts = f"SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ?{filters}"  # noqa: S608 (constants only)
-    # The inner query walks an index alone to where the page begins, so that no body before it is read.
-    page = (
-        f"SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ?{filters}"  # noqa: S608 (constants only)
-        f" AND seq >= (SELECT seq FROM entities WHERE tenant = ?{filters} ORDER BY seq LIMIT 1 OFFSET ?) ORDER BY seq LIMIT ?"
-    )
+    asked = [wanted for wanted in filters if wanted.name in query]
+    counts, page = _list_statements(is_variant, *asked)
+    parameters = [g.tenant, *(query[wanted.name] for wanted in asked)]
     with snapshot():
         (total,) = fetch_one(counts, *parameters)
         return entity_page(execute(page, *parameters, *parameters, offset, limit), total, offset, limit)

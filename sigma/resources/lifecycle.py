@@ -126,7 +126,7 @@ def set_state(record: Entity, state_id: str) -> str:
     body = to_json({**record.body, "lifecycleStateId": state_id, "updatedAt": now, "updatedBy": g.caller.id})
     execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, record.body["id"])
     change: dict[str, Any] = {"attribute": "lifecycleStateId", "scope": {}, "oldValue": record.state_id, "newValue": state_id}
-    log_change("transition", record.body, now, [change])
+    log_change("transition", record.body, body, now, [change])
     return body
 
 

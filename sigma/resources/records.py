@@ -11,9 +11,9 @@ from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, get_or_404
 from sigma.http.fields import Body, Reference, described, id_field, string_field, timestamp_field
-from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
+from sigma.http.paging import page_of
 from sigma.http.stamps import random_id
-from sigma.resources.entities import entity_response, list_entities, load_record
+from sigma.resources.entities import ListFilter, entity_response, list_entities, list_parameters, load_record
 from sigma.resources.history import log_deletions
 from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.values import ValuePatchBody, Values, ValuesBody
@@ -46,19 +46,20 @@ class ProductRecordRequestBody(ProductRecordBody):
         fields = ("id", "schemaId", "values")
 
 
+FILTERS = (
+    ListFilter("schemaId", " AND schema_id = ?", "Only of this schema"),
+    # The counts have '' for no state, which is the id of none.
+    ListFilter("lifecycleStateId", " AND state_id = ? AND state_id <> ''", "Only in this state"),
+)
+
+
 @blueprint.get("/records")
 @requires("read")
-@blueprint.doc(
-    parameters=[
-        query_parameter("schemaId", "Only of this schema"),
-        query_parameter("lifecycleStateId", "Only in this state"),
-        *PAGE_PARAMETERS,
-    ]
-)
+@blueprint.doc(parameters=list_parameters(FILTERS))
 @blueprint.ready_response(200, page_of(ProductRecordBody))
 def list_records() -> Response:
     """List records, page by page, newest last."""
-    return list_entities(0)
+    return list_entities(0, FILTERS)
 
 
 def places_left() -> float:
@@ -152,6 +153,6 @@ def delete_record(id: str) -> None:
     """Delete a record with its variants and category assignments; its history stays."""
     with transaction():
         load_record(id)
-        sql = "SELECT body FROM entities WHERE tenant = ? AND (id = ? OR record_id = ?) ORDER BY is_variant DESC, seq"
-        log_deletions(execute(sql, g.tenant, id, id).fetchall())
+        sql = "SELECT body FROM entities WHERE tenant = ? AND (id = ? OR record_id = ?) ORDER BY seq"
+        log_deletions(text for (text,) in execute(sql, g.tenant, id, id).fetchall())
         execute("DELETE FROM entities WHERE tenant = ? AND id = ?", g.tenant, id)

@@ -11,11 +11,20 @@ from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, not_found_error
 from sigma.http.fields import Body, Items, described, id_field, string_field, timestamp_field
-from sigma.http.paging import PAGE_PARAMETERS, page_of, query_parameter
+from sigma.http.paging import page_of
 from sigma.http.responses import json_response
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.entities import Entity, entity_list, entity_response, list_entities, load_record, require_record
+from sigma.resources.entities import (
+    Entity,
+    ListFilter,
+    entity_list,
+    entity_response,
+    list_entities,
+    list_parameters,
+    load_record,
+    require_record,
+)
 from sigma.resources.history import log_deletions
 from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import schema_rules
@@ -84,13 +93,16 @@ def _load_variant(record_id: str, id: str) -> Entity:
     return load_record(record_id)._replace(text=text, body=json.loads(text))
 
 
+FILTERS = (ListFilter("schemaId", " AND schema_id = ?", "Only of records of this schema"),)
+
+
 @blueprint.get("/variants")
 @requires("read")
-@blueprint.doc(parameters=[query_parameter("schemaId", "Only of records of this schema"), *PAGE_PARAMETERS])
+@blueprint.doc(parameters=list_parameters(FILTERS))
 @blueprint.ready_response(200, page_of(VariantBody))
 def list_variants() -> Response:
     """List the variants of all records, page by page, newest last."""
-    return list_entities(1)
+    return list_entities(1, FILTERS)
 
 
 @blueprint.get("/records/<id>/variants")
@@ -215,8 +227,8 @@ def delete_variant(id: str, variant_id: str) -> None:
     sql = (
         "WITH RECURSIVE below (id) AS (SELECT ?"
         " UNION ALL SELECT e.id FROM below b JOIN entities e ON e.tenant = ? AND e.parent_id = b.id)"
-        " DELETE FROM entities WHERE tenant = ? AND id IN below RETURNING body"
+        " DELETE FROM entities WHERE tenant = ? AND id IN below RETURNING seq, body"
     )
     with transaction():
         _fetch_variant_text(id, variant_id)
-        log_deletions(execute(sql, variant_id, g.tenant, g.tenant).fetchall())
+        log_deletions(text for _, text in sorted(execute(sql, variant_id, g.tenant, g.tenant).fetchall()))

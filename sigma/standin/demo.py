@@ -9,14 +9,13 @@ from typing import Any
 import marshmallow as ma
 from flask import g
 from marshmallow import fields
-from werkzeug.security import generate_password_hash
 
 from sigma.database import execute, fetch_one
 from sigma.http.credentials import acting_as, hash_key
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import to_json
 from sigma.resources.model import MODEL
-from sigma.resources.sessions import NO_PASSWORD
+from sigma.resources.sessions import NO_PASSWORD, hash_password
 from sigma.resources.users import ADMINISTRATOR, insert_user, next_sessions_from
 from sigma.standin.content import Rows, fetch_rows, insert_rows
 from sigma.standin.seeding import insert_seed
@@ -50,16 +49,19 @@ def read_examples() -> dict[str, Any]:
     """
     demo = read_demo()
     examples, key, user = demo["examples"], demo["apiKeys"][0], demo["users"][0]
-    record, variant, (_, category), query = (demo[many][0] for many in ("records", "variants", "categories", "savedQueries"))
+    lists = ("records", "variants", "categories", "savedQueries", "webhooks")
+    record, variant, (_, category), query, webhook = (demo[many][0] for many in lists)
     objects: dict[str, Any] = {
         "ProductRecordBody": record,
         "VariantBody": variant,
         "CategoryBody": category,
         "SavedQueryBody": query,
+        "WebhookBody": webhook,
     }
     objects |= {"UserBody": user, "LoginBody": user, "ApiKeyBody": key}
     objects |= dict.fromkeys(("TenantBody", "WorkspaceBody"), demo["workspace"])
     ids = {"record": record["id"], "variant": variant["id"], "category": category["id"], "saved-query": query["id"]}
+    ids["webhook"] = webhook["id"]
     ids |= {"api-key": key["id"], "key": key["id"]} | examples["ids"]
     for kind, body in demo["model"]:
         if ids.setdefault(kind, body["id"]) == body["id"]:
@@ -155,7 +157,7 @@ def own_emails(users: list[dict[str, Any]], domain: str) -> dict[str, str]:
     return emails
 
 
-hash_demo_password = functools.cache(generate_password_hash)  # slow on purpose, and everybody knows these
+hash_demo_password = functools.cache(hash_password)  # slow on purpose, and everybody knows these
 
 
 def insert_demo_keys(demo: dict[str, Any]) -> None:

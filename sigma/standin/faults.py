@@ -3,25 +3,24 @@
 import json
 import random
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Response, after_this_request, current_app, g, request
+from flask import current_app, g, request
 from marshmallow import fields, validate
 
 from sigma.database import execute, fetch_one, get_db, transaction
-from sigma.http.access import demo_only
+from sigma.http.access import demo_only, list_api_routes
 from sigma.http.credentials import Caller, unauthorized
 from sigma.http.errors import ApiError, get_or_404, raise_for_problems
 from sigma.http.fields import Body, Number, bound_field, described
 from sigma.http.strict_json import format_value, to_json
-from sigma.standin.whoami import blueprint
+from sigma.http.waiting import leave_worker, once
+from sigma.standin.blueprint import blueprint
 
 STATUSES = (401, 403, 404, 409, 422, 429, 500, 503)
 WAITING = (429, 503)  # the statuses that come with Retry-After
 MAX_RULES = 100
-HEADER = "X-Sigma-Fault"
 
 
 class FaultBody(Body):
@@ -62,13 +61,7 @@ def _route_shape(text: str) -> str:
 
 def _known_routes() -> dict[str, str]:
     """Return the routes of the API by their shape, as a rule names them."""
-    rules = [rule for rule in current_app.url_map.iter_rules() if rule.rule.startswith("/api/v1/")]
-    named = (
-        f"{method} {rule.template.removeprefix('/api/v1')}"  # type: ignore[attr-defined]
-        for rule in rules
-        if rule.access.missing is None  # type: ignore[attr-defined]
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-    )
+    named = (f"{method} {route.template.removeprefix('/api/v1')}" for method, route in list_api_routes(current_app))
     return {_route_shape(name): name for name in named}
 
 
@@ -121,20 +114,16 @@ def _count_call(caller: Caller, route: str) -> dict[str, Any] | None:
     return fault if is_hit else None
 
 
-def _mark_response(response: Response) -> Response:
-    response.headers[HEADER] = "1"
-    return response
-
-
 def inject_fault(caller: Caller) -> None:
     """Delay or refuse a call, if a fault of its key says so. Raises ApiError."""
     route: Any = request.url_rule
     method = "GET" if request.method == "HEAD" else request.method
-    fault = _count_call(caller, f"{method} {route.template.removeprefix('/api/v1')}")
+    fault = once("fault", lambda: _count_call(caller, f"{method} {route.template.removeprefix('/api/v1')}"))
     if fault is None:
         return
-    after_this_request(_mark_response)
-    time.sleep(fault.get("delayMs", 0) / 1000)
+    g.fault_delay = fault.get("delayMs", 0) / 1000  # by which the answer is held back
+    if g.fault_delay:
+        leave_worker()
     if status := fault.get("status"):
         g.is_fault = True
         message = f"A fault of API key '{caller.id}', set by PUT /standin/keys/{caller.id}/faults, refused this call"

@@ -10,15 +10,16 @@ from urllib.parse import parse_qsl
 
 from flask import current_app
 
-from sigma.http.access import Route, holds_demo
+from sigma.http.access import Route
 from sigma.http.app import ApiRequest
-from sigma.http.bodies import waiting_for_client
 from sigma.http.credentials import Caller
 from sigma.http.ignored_query import ignored_names
+from sigma.http.loopback import holds_demo
 from sigma.http.masking import mask_body, mask_query, mask_text, redact
 from sigma.http.responses import ReadyResponse
 from sigma.http.stamps import format_time
 from sigma.http.strict_json import to_json
+from sigma.http.waiting import AFTERWARDS, waiting_for_client
 
 PATHS = ("/api/v1", "//api/v1")  # the second is an easy mistake
 MAX_ENTRIES = 500
@@ -53,7 +54,7 @@ class Entry(NamedTuple):
     status: int
     refusal: tuple[str, str, bool] | None  # code, message, and whether it is a fault of the key
     caller: Caller | None
-    request_body: bytes | None
+    request_body: bytes | bytearray | None
     response_body: bytes | bytearray | None
 
     @property
@@ -69,10 +70,10 @@ class Entry(NamedTuple):
     @property
     def needed(self) -> str | None:
         """What this caller needed: a user a flag of the role or just to be signed in, everybody else a permission."""
-        if self.route is None or not self.route.access.is_announced:
+        if self.route is None or self.route.access.announced is None:
             return None
-        permission, flag = self.route.access[:2]
-        return permission if self.caller is None or self.caller.is_key else flag or "session"
+        access = self.route.access
+        return access.announced if self.caller is None or self.caller.is_key else access.flag or "session"
 
     def describe_caller(self) -> dict[str, Any]:
         """Return the members that say who called, and what that one held."""
@@ -102,20 +103,32 @@ class Entry(NamedTuple):
             "ms": round(self.took, 1),
             **self.describe_caller(),
             "step": self.step,
-            "requestBody": mask_body(self.request_body, MAX_TEXT) if self.request_body else None,
+            "requestBody": mask_body(bytes(self.request_body), MAX_TEXT) if self.request_body else None,
             "responseBody": mask_body(bytes(self.response_body or b""), MAX_TEXT) if is_sent else None,
         }
         return redact(to_json(described)).encode("utf-8", "replace")  # half of a surrogate pair, once escaped, is no text
 
 
-def _read_unread(asked: ApiRequest) -> bytes:
-    """Return the beginning of a body that the request was refused, or answered, without reading."""
-    length = asked.environ.get("CONTENT_LENGTH", "")
-    if length == "0" or "HTTP_EXPECT" in asked.environ:  # the client sends it only when it is asked to
+def _read_unread(asked: ApiRequest, is_known: bool) -> bytes | bytearray:
+    """Return the beginning of a body that the request was refused, or answered, without reading.
+
+    The client may have sent half of it. So where one thread serves all, the answer is sent first, and who is not known is
+    not waited for at all.
+    """
+    environ, length = asked.environ, asked.environ.get("CONTENT_LENGTH", "")
+    if length == "0" or "HTTP_EXPECT" in environ:  # the client sends it only when it is asked to
         return b""
-    has_end = asked.environ.get("wsgi.input_terminated", False)  # by itself; else reading on would wait for the next request
-    with waiting_for_client(asked.id):
-        data: bytes = asked.environ["wsgi.input"].read(min(int(length), KEPT) if length.isdecimal() else KEPT * has_end)
+    has_end = environ.get("wsgi.input_terminated", False)  # by itself; else reading on would wait for the next request
+    size, data = min(int(length), KEPT) if length.isdecimal() else KEPT * has_end, bytearray()
+
+    def read() -> None:
+        with waiting_for_client(asked):
+            data.extend(environ["wsgi.input"].read(size))
+
+    if AFTERWARDS not in environ:
+        read()
+    elif is_known:
+        environ[AFTERWARDS].append(read)
     return data
 
 
@@ -169,9 +182,10 @@ class Journal:
             self.look(asked)
         if not self.is_kept or not asked.path.startswith(PATHS):
             return
-        environ, body, refusal, caller = asked.environ, asked.body, known.get("refusal"), known.get("caller")
+        environ, refusal, caller = asked.environ, known.get("refusal"), known.get("caller")
+        body: bytes | bytearray | None = asked.body
         if body is None and ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ):
-            body = _read_unread(asked)
+            body = _read_unread(asked, caller is not None)
         if caller is not None and caller.role is not None:  # which may be large
             caller = caller._replace(role={"id": caller.role["id"]})
         self.entries.append(

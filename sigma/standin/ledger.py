@@ -4,7 +4,7 @@ from typing import Any
 
 from sigma.http.access import session_only
 from sigma.resources.ledger import KeyLedgerBody, fetch_ledgers
-from sigma.standin.whoami import blueprint
+from sigma.standin.blueprint import blueprint
 
 
 @blueprint.get("/keys")

@@ -15,8 +15,8 @@ from sigma.http.masking import mask_text
 from sigma.http.paging import query_number, query_parameter
 from sigma.http.responses import json_response
 from sigma.http.strict_json import format_value
+from sigma.standin.blueprint import blueprint
 from sigma.standin.journal import MAX_ENTRIES, MAX_TEXT, Entry, Journal, has_several_processes
-from sigma.standin.whoami import blueprint
 
 NO_SECRETS = "what is secret in it is masked"
 

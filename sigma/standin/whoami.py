@@ -7,18 +7,15 @@ from flask import current_app, g
 from marshmallow import fields
 
 from sigma.database import fetch_one
-from sigma.http.access import any_credential, may_call
-from sigma.http.blueprint import ApiBlueprint
+from sigma.http.access import any_credential, list_api_routes
 from sigma.http.credentials import Caller, unauthorized
 from sigma.http.fields import Body, Flag, Items, described, dict_field, enum_field, id_field, string_field
+from sigma.http.guard import may_call
 from sigma.http.responses import NO_STORE
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.resources.ledger import KeyLedgerBody, find_ledger
 from sigma.resources.users import UserBody
-
-blueprint = ApiBlueprint(
-    "Stand-in", "What only the stand-in has, for test suites and demos; the real service knows nothing of it."
-)
+from sigma.standin.blueprint import blueprint
 
 
 class WorkspaceBody(Body):
@@ -81,18 +78,14 @@ class WhoamiBody(Body):
 
 
 def _describe_routes(caller: Caller) -> Iterator[dict[str, Any]]:
-    for rule in current_app.url_map.iter_rules():
-        access = rule.access  # type: ignore[attr-defined]
-        if not rule.rule.startswith("/api/") or access.missing is not None:
-            continue
-        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            yield {
-                "method": method,
-                "path": rule.template,  # type: ignore[attr-defined]
-                "permission": access.permission,
-                "roleFlag": access.flag,
-                "allowed": may_call(caller, access),
-            }
+    for method, route in list_api_routes(current_app):
+        yield {
+            "method": method,
+            "path": route.template,
+            "permission": route.access.requirement,
+            "roleFlag": route.access.flag,
+            "allowed": may_call(caller, route.access),
+        }
 
 
 @blueprint.get("/whoami")

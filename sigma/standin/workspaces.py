@@ -18,11 +18,12 @@ from sigma.http.strict_json import format_value, to_json
 from sigma.resources.api_keys import ApiKeyRequestBody, CreatedApiKeyBody, insert_api_key
 from sigma.resources.sessions import NO_PASSWORD, SessionBody, make_session
 from sigma.resources.users import fetch_users, insert_user
-from sigma.standin.content import fetch_rows, insert_rows
+from sigma.standin.blueprint import blueprint
+from sigma.standin.content import fetch_rows, insert_rows, pause_webhooks
 from sigma.standin.demo import demo_users, insert_demo, insert_demo_content, own_emails, read_demo
 from sigma.standin.seeding import insert_seed, make_seed
 from sigma.standin.seeds import SeedBody, read_seed
-from sigma.standin.whoami import WorkspaceBody, blueprint
+from sigma.standin.whoami import WorkspaceBody
 
 MAX_WORKSPACES = 1000  # that are there for tests at once
 
@@ -98,7 +99,7 @@ def find_content(wanted: Any) -> Content:
         return Content(seed["users"], functools.partial(insert_seed, seed))
     if isinstance(wanted, str) and fetch_one(OURS, wanted):
         users = fetch_users(wanted)
-        copy = functools.partial(insert_rows, fetch_rows(wanted))
+        copy = functools.partial(insert_rows, pause_webhooks(fetch_rows(wanted)))
         return Content(users, copy) if users else find_content(make_seed(wanted))  # a seed without users gets one
     expected = "demo, empty, the id of the demo workspace or of one for tests, or a seed"
     raise ApiError(400, f"content: Expected {expected}, got {format_value(wanted)}")

@@ -1,0 +1,69 @@
+"""What views declare, checked when the service starts, and put where the guard looks for it: on their routes."""
+
+import inspect
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from flask import Flask
+from werkzeug.routing import Rule
+
+from sigma.http.access import Access, Kind, View
+from sigma.http.blueprint import ApiBlueprint
+from sigma.http.fields import reference_kinds
+from sigma.http.ignored_query import query_names
+from sigma.permissions import PERMISSIONS, ROLE_FLAGS
+from sigma.settings import StartError
+
+BESIDE_THE_API = (Kind.CREDENTIAL, Kind.SESSION_OR_DEMO, Kind.DEMO)  # the kinds that the contract of the API does not know
+
+
+def _describe_rule(rule: Rule, view: View) -> str:
+    code = inspect.unwrap(view).__code__
+    methods = "/".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
+    return f"{methods} {rule.rule} ({code.co_filename}:{code.co_firstlineno})"
+
+
+def _declaration_problems(app: Flask, rule: Rule, view: View, kinds: Collection[str]) -> Iterator[str]:
+    access: Access | None = getattr(view, "access", None)
+    if access is None:
+        yield "does not declare who may call it: add @requires, @session_only or @public"
+        return
+    blueprint = app.blueprints.get(rule.endpoint.rpartition(".")[0])
+    if rule.rule.startswith(("/api/", "/standin/")) and not isinstance(blueprint, ApiBlueprint):
+        yield "belongs to no ApiBlueprint, which declares its tag in the OpenAPI document"
+    if rule.rule.startswith("/api/") and access.kind in BESIDE_THE_API:
+        yield f"is of the kind '{access.kind}', which only routes beside the API may be"
+    if access.kind is Kind.PERMISSION and access.permission not in PERMISSIONS:
+        yield f"requires '{access.permission}', which is no permission: there are {', '.join(PERMISSIONS)}"
+    if access.flag is not None and access.flag not in ROLE_FLAGS:
+        yield f"requires the role flag '{access.flag}', which does not exist: there are {', '.join(ROLE_FLAGS)}"
+    if (body := getattr(view, "body", None)) is not None:
+        for kind in sorted(reference_kinds(body) - set(kinds)):
+            yield f"takes the id of a '{kind}', which is no kind of the model: there are {', '.join(kinds)}"
+
+
+def bind_access(app: Flask, kinds: Collection[str]) -> None:
+    """Put on each route of the app who may call it, and with which queries, as its view declares; the guard goes by that.
+
+    Takes the kinds of model objects that bodies may refer to. Raises StartError for a view that does not declare who may
+    call it, or with a word that nothing knows.
+    """
+    for rule in app.url_map.iter_rules():
+        view: Any = app.view_functions[rule.endpoint]
+        for problem in _declaration_problems(app, rule, view, kinds):
+            raise StartError(f"{_describe_rule(rule, view)} {problem}")
+        rule.access = view.access  # type: ignore[attr-defined]
+        rule.query_names = None if view.access.kind is Kind.NOT_BUILT else query_names(view)  # type: ignore[attr-defined]
+
+
+def require_no_other_hooks(app: Flask) -> None:
+    """Raise StartError for a hook of a blueprint, or for one that changes what the URL says: the service does not call them."""
+    of_blueprints = {
+        f"{name} of {scope}": functions
+        for name in ("before_request_funcs", "after_request_funcs", "teardown_request_funcs")
+        for scope, functions in getattr(app, name).items()
+        if scope is not None
+    }
+    for name, functions in {**of_blueprints, "url_value_preprocessors": app.url_value_preprocessors}.items():
+        if functions:
+            raise StartError(f"{name}: only hooks of the app are called here, before, after and at the end of a request")

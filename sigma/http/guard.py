@@ -1,0 +1,121 @@
+"""The guard: the one hook that holds every request to what its view declares."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, current_app, g, request
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge
+
+from sigma.database import fetch_one
+from sigma.http.access import Access, Kind
+from sigma.http.credentials import Caller, authenticate
+from sigma.http.errors import MAX_BODY, ApiError, error_response, not_found_error
+from sigma.http.ledger import record_refusal, touch_key
+from sigma.http.loopback import holds_demo, require_local_caller
+
+
+def _check_permitted(caller: Caller, access: Access) -> None:
+    """Raise ApiError 403 unless the caller may call the route, and 501 for one that is not built."""
+    if access.kind is Kind.NOT_BUILT:
+        raise ApiError(501, access.in_words.removesuffix("."))
+    if access.kind is Kind.CREDENTIAL:
+        return
+    if not caller.is_key:
+        if access.flag is not None and not caller.role_says(access.flag):
+            raise ApiError(403, f"This route needs a role with {access.flag}; yours is '{caller.role_says('id')}'")
+    elif access.permission not in caller.permissions:
+        held = ", ".join(caller.permissions)
+        if access.permission is None:
+            needed = "a signed-in user, not a key: POST /api/v1/auth/login"
+            raise ApiError(403, f"This route needs {needed}; the key holds: {held}")
+        advice = "make a key that holds it, with POST /api/v1/api-keys"
+        raise ApiError(403, f"This route needs permission '{access.permission}'; the key holds: {held}; {advice}")
+
+
+def may_call(caller: Caller, access: Access) -> bool:
+    """Return whether the caller may call a route; _check_permitted() decides, as it does when the route is called."""
+    try:
+        if access.needs_credential:
+            _check_permitted(caller, access)
+    except ApiError:
+        return False
+    return True
+
+
+def _check_key(caller: Caller, access: Access) -> None:
+    """Raise ApiError as _check_permitted() does, and write into the key's ledger what it used or lacked."""
+    try:
+        _check_permitted(caller, access)
+    except ApiError as error:
+        if error.code == 403:
+            record_refusal(caller, access.requirement)
+        else:  # what is not built here is lacked by nobody
+            touch_key(caller, access.requirement)
+        raise
+    touch_key(caller, access.requirement)
+
+
+def _admit_known(access: Access, asked: Any) -> None:
+    """Find out who is calling, and in which workspace. Raises ApiError for who is not known or may not call the route."""
+    context = g._get_current_object()
+    context.caller = caller = authenticate(asked.environ)
+    context.tenant = caller.tenant
+    if caller.is_key:
+        _check_key(caller, access)
+    else:
+        _check_permitted(caller, access)
+    if caller.has_faults and asked.url_rule.rule.startswith("/api/"):
+        current_app.inject_fault(caller)  # type: ignore[attr-defined]
+
+
+def _admit_known_or_named(access: Access, asked: Any) -> None:
+    """Let a request in by its credential, or beside the demo, when it has none, into the workspace that its query names.
+
+    Raises ApiError for a workspace that is not the caller's, or neither the demo's nor one for tests.
+    """
+    named = asked.args.get("workspace")
+    has_credential = "HTTP_X_SIGMA_APIKEY" in asked.environ or "HTTP_AUTHORIZATION" in asked.environ
+    if has_credential or named is None or not holds_demo():
+        _admit_known(access, asked)
+        if named not in (None, g.tenant):
+            raise not_found_error("workspace", named)
+        return
+    require_local_caller()
+    if not fetch_one("SELECT 1 FROM workspaces WHERE id = ? AND (is_demo OR is_disposable)", named):
+        raise not_found_error("workspace", named)
+    g.tenant = named
+
+
+def _admit_beside_demo(access: Access, asked: Any) -> None:
+    if not holds_demo():
+        raise NotFound
+    require_local_caller()
+
+
+ADMISSIONS: dict[Kind, Callable[[Access, Any], None]] = {  # each raises ApiError, or NotFound, for who is not admitted
+    Kind.PUBLIC: lambda access, asked: None,
+    Kind.PERMISSION: _admit_known,
+    Kind.SESSION: _admit_known,
+    Kind.SESSION_OR_DEMO: _admit_known_or_named,
+    Kind.CREDENTIAL: _admit_known,
+    Kind.DEMO: _admit_beside_demo,
+    Kind.NOT_BUILT: _admit_known,
+}
+
+
+def guard() -> Response | None:
+    """Let a request through to its view only if its caller may call it: the one place where that is decided.
+
+    It is the app's only before_request hook, and runs for every endpoint. Paths and methods that do not exist have none.
+    """
+    asked: Any = request._get_current_object()  # type: ignore[attr-defined]
+    if asked.url_rule is None:
+        return None
+    access = asked.url_rule.access
+    try:
+        ADMISSIONS[access.kind](access, asked)
+    except ApiError as error:  # Flask's own way to its error handlers costs half of a bare request
+        return error_response(error)
+    if "CONTENT_LENGTH" in asked.environ and (asked.content_length or 0) > MAX_BODY:
+        raise RequestEntityTooLarge
+    return None
