@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from sigma.cli.integration import Integration, describe_status, wait_for
-from sigma.cli.serve import send_request
+from sigma.cli.serve import FLASK, send_request
 from sigma.cli.server import STOP_TIMEOUT
 from sigma.cli.stage import Stage
 from sigma.http.errors import CODES, ERRORS
@@ -83,9 +83,6 @@ def temporary_folder() -> Iterator[Path]:
         with undisturbed():
             if folder:
                 shutil.rmtree(folder)
-
-
-FLASK = [sys.executable, "-m", "flask", "--app", "app"]
 
 
 def make_environment(database: Path, port: str) -> dict[str, str]:
