@@ -162,8 +162,8 @@ def login(credentials: dict[str, str]) -> Any:
     record_login_attempt(limits, pair, is_right)
     if not is_right:
         raise unauthorized("Wrong email or password")
-    tenant, *user, sessions_from, _ = row
-    return make_session(tenant, user_summary(user), sessions_from), 200, NO_STORE
+    g.tenant, *user, sessions_from, _ = row
+    return make_session(g.tenant, user_summary(user), sessions_from), 200, NO_STORE
 
 
 @blueprint.post("/auth/refresh")
