@@ -274,7 +274,7 @@ def test_completeness_counts_what_is_hidden_and_does_not_name_it(editor, admin, 
         message = error(editor.post("/records/ent-part/transition", {"toStateId": "state-ready"}), 422)
         assert message == (
             f"Transition 'tr-ready' needs completeness 100, it is {score};"
-            f" missing: {', '.join(missing) or 'what your role does not show'}"
+            f" missing: {', '.join(missing) or 'attributes that your role hides'}"
         )
         assert editor.get("/records/ent-part/transitions").json == []
 

@@ -63,7 +63,6 @@ def mask_text(text: str, is_loose: bool = False, layers: int = MAX_LAYERS) -> st
 
 
 def _end_of_value(tokens: list[re.Match[str]], start: int) -> int:
-    """Return the place of the last token of the value that begins at a token, in JSON."""
     depth = 0
     for place in range(start, len(tokens)):
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(tokens[place][0], 0)

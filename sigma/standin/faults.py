@@ -60,7 +60,6 @@ def _route_shape(text: str) -> str:
 
 
 def _known_routes() -> dict[str, tuple[str, Access]]:
-    """Return the routes of the API by their shape: as rules name them, and who may call them."""
     named = (
         (f"{method} {route.template.removeprefix('/api/v1')}", route.access) for method, route in list_api_routes(current_app)
     )
@@ -68,7 +67,6 @@ def _known_routes() -> dict[str, tuple[str, Access]]:
 
 
 def _route_problem(on: str, routes: dict[str, tuple[str, Access]]) -> str | None:
-    """Say what keeps a rule from naming this route, or None."""
     method, space, path = on.partition(" ")
     name, access = routes.get(_route_shape(method.upper() + space + path), (None, None))
     if access is None:

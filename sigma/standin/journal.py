@@ -136,7 +136,6 @@ def _read_unread(asked: ApiRequest, is_known: bool) -> bytes | bytearray:
 
 
 def _copy_beginning(parts: Any, kept: bytearray) -> Iterator[bytes]:
-    """Yield the parts of a streaming answer, and keep a copy of the first bytes."""
     with closing(parts):
         for part in parts:
             kept += part[: KEPT - len(kept)]
