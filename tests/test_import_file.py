@@ -456,7 +456,7 @@ def test_a_signal_stops_an_import_after_the_rows_that_are_being_stored_and_it_sa
     def add(self, rows):
         calls.append(rows)
         if len(calls) == 2:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
         return original(self, rows)
 
     monkeypatch.setattr(import_file.FileImport, "add", add)
@@ -472,7 +472,7 @@ def test_a_signal_stops_an_import_after_the_rows_that_are_being_stored_and_it_sa
 def test_a_signal_while_nothing_is_being_stored_counts_at_once():
     interrupts = Interrupts()
     with pytest.raises(KeyboardInterrupt), interrupts.handled():
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         pytest.fail("it went on")
     seen = []
 
