@@ -103,7 +103,8 @@ export class DeliveryList {
       this.body,
       items.map((item) => this.row(item, isFresh(item))),
     );
-    const heads = ["Time", "Event", "Answer", "State", h("th", { scope: "col", class: "end" }, "Attempts")];
+    const head = (name, looks) => h("th", { scope: "col", class: looks }, name);
+    const heads = ["Time", "Event", head("Answer", "answer"), "State", head("Attempts", "end tries")];
     const framed = table("Deliveries, newest first", heads, this.body, { class: "rows journal" });
     replace(this.list, framed, items.length < Math.min(total, MOST) && this.more());
     this.markOpen();
@@ -145,8 +146,8 @@ export class DeliveryList {
         h("span", { class: "id" }, subjectOf(delivery)),
         state !== "delivered" && last?.error && h("p", { class: "why", dir: "auto" }, last.error),
       ),
-      h("td", {}, last ? answerOf(last) : h("span", { class: "faint" }, "none yet")),
-      h("td", { class: "caller" }, deliveryState(delivery, this.webhook)),
+      h("td", { class: "answer" }, last ? answerOf(last) : h("span", { class: "faint" }, "none yet")),
+      h("td", { class: "progress" }, deliveryState(delivery, this.webhook)),
       h("td", { class: "end tries" }, String(attempts.length)),
     );
   }

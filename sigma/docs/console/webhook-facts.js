@@ -69,7 +69,7 @@ export function deliveryState({ state, nextAt, attempts }, { active }) {
   if (state === "failed") return h("span", { class: "state bad" }, "Failed");
   if (!active) return h("span", { class: "state off" }, "Waits, paused");
   return attempts.length
-    ? h("span", { class: "state warn" }, "Sent again ", due(nextAt))
+    ? h("span", { class: "state warn" }, "Next try ", due(nextAt))
     : h("span", { class: "state warn" }, "Waits");
 }
 

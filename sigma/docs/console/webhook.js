@@ -78,16 +78,18 @@ function header(webhook, refresh) {
 }
 
 function facts(webhook) {
-  const { url, events, secret, deliveries } = webhook;
+  const { id, url, events, secret, deliveries } = webhook;
   const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
+  const amount = (state) =>
+    deliveries[state] ? h("a", { href: link(["webhooks", id], { state }) }, number(deliveries[state])) : "0";
   return h(
     "dl",
     { class: "facts" },
     fact("State", stateOf(webhook)),
     fact("Latest attempt", lastAttempt(webhook)),
-    fact("Waiting", number(deliveries.pending)),
-    fact("Failed", h("span", { class: deliveries.failed ? "bad" : "" }, number(deliveries.failed))),
-    fact("Delivered", number(deliveries.delivered)),
+    fact("Waiting", amount("pending")),
+    fact("Failed", amount("failed")),
+    fact("Delivered", amount("delivered")),
     fact("URL", h("code", { class: "url" }, data(url))),
     fact("Events", h("code", {}, events.join(" "))),
     fact("Signed", secret ? "with a secret" : h("span", { class: "faint" }, "no")),

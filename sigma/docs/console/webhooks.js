@@ -62,12 +62,15 @@ function noWebhooks(create) {
 }
 
 function webhookTable(webhooks, refresh) {
-  const end = (name) => h("th", { scope: "col", class: "end" }, name);
+  const head = (name, looks) => h("th", { scope: "col", class: looks }, name);
+  const end = (name) => head(name, "end");
   const heads = mayManage()
-    ? ["Name", "Events", end("Waiting"), end("Failed"), "Latest attempt", "State", end("Action")]
+    ? ["Name", head("Events", "events"), end("Waiting"), end("Failed"), "Latest attempt", "State", end("Action")]
     : ["Name", "Events", "State"];
   const rows = webhooks.map((webhook) => webhookRow(webhook, refresh));
-  return table(`Webhooks: ${count(webhooks.length, "webhook")}`, heads, h("tbody", {}, rows), { class: "rows" });
+  return table(`Webhooks: ${count(webhooks.length, "webhook")}`, heads, h("tbody", {}, rows), {
+    class: mayManage() ? "rows health" : "rows",
+  });
 }
 
 function webhookRow(webhook, refresh) {
