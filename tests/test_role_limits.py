@@ -148,7 +148,7 @@ SILENT = {  # what answers no values of records, whoever asks
     *(("POST", "/api-keys"), ("POST", "/api-keys/:id/deactivate"), ("DELETE", "/api-keys/:id")),
     *(
         (method, f"/{kind}{id}")
-        for kind in ("schemas", "attributes", "dimensions", "option-lists", "workflows", "roles", "catalogs")
+        for kind in ("schemas", "attributes", "dimensions", "option-lists", "workflows", "roles", "catalogs", "webhooks")
         for method, id in (("GET", ""), ("GET", "/:id"), ("POST", ""), ("PUT", "/:id"), ("DELETE", "/:id"))
     ),
     *(("GET", "/schemas/:id/attributes"), ("POST", "/dimensions/scope-matrix"), ("POST", "/roles/:id/resolve")),

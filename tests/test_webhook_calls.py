@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from receivers import receiving
+from receivers import read_request, receiving
 
 from sigma.resources import webhook_calls
 
 SECONDS = 0.3
-CERTIFICATE = Path(__file__).parent / "data/receiver.test.pem"
+CERTIFICATE = Path(__file__).parent / "receiver.test.pem"
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_the_certificate_must_be_that_of_the_name_whatever_the_address(call, mon
         def serve():
             try:
                 with context.wrap_socket(listener.accept()[0], server_side=True) as connection:
-                    connection.recv(65536)
+                    read_request(connection.makefile("rb"))
                     connection.sendall(OK + b"Content-Length: 0\r\n\r\n")
             except OSError:
                 pass

@@ -4,11 +4,12 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,16 @@ def test_a_deployment_is_made_as_the_readme_says(tmp_path):
     database_module.close_db()
 
 
+def store_webhook(database, delivery):
+    """Store a webhook of the deployment, and something that was sent to it and failed."""
+    webhook = json.dumps({"id": "wh-one", "name": "One", "url": "http://nowhere.invalid/", "events": [], "active": True})
+    row = ("acme", delivery, "wh-one", "entity.created", '{"entityId": "ent-one"}', "failed", time.time())
+    with closing(sqlite3.connect(database)) as db, db:
+        db.execute("INSERT INTO webhooks (tenant, body) VALUES ('acme', ?)", (webhook,))
+        columns = "tenant, id, webhook_id, event, body, state, made_at, next_at"
+        db.execute(f"INSERT INTO deliveries ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", row)
+
+
 def test_a_deployment_is_managed_as_the_readme_says(tmp_path):
     """Each line is run by itself, elsewhere than in the project's folder, with the key's id, and the answers it asks for."""
     made, script = block("sh", "workspace create"), block("sh", "keys create").replace("/srv/sigma", str(tmp_path))
@@ -154,6 +165,8 @@ def test_a_deployment_is_managed_as_the_readme_says(tmp_path):
     settings = {"FLASK_APP": f"{ROOT}/app.py", "PATH": f"{Path(FLASK).parent}:{os.environ['PATH']}"}
     id, outputs = "", []
     for line in lines:
+        if line.startswith("flask webhooks list"):
+            store_webhook(tmp_path / "acme.db", "dlv-0123456789abcdef")
         done = subprocess.run(
             ["bash", "-eu", "-c", line.replace("apikey-0123456789abcdef", id)],
             cwd=tmp_path,
@@ -166,7 +179,7 @@ def test_a_deployment_is_managed_as_the_readme_says(tmp_path):
         assert done.returncode == 0, (line, done.stderr)
         id = next(iter(re.findall("apikey-[0-9a-f]{16}", done.stdout)), id)
         outputs.append(done.stdout)
-    assert len(lines) == 17
+    assert len(lines) == 21
     assert all(outputs)
 
 
