@@ -4,14 +4,13 @@ import gc
 import io
 import logging
 import os
+import select
 import signal
 import socket
-import stat
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import granian.server.mp
@@ -22,13 +21,11 @@ from granian.log import LogLevels
 
 from sigma.database import close_db
 from sigma.http.app import LogFormatter
-from sigma.http.waiting import AFTERWARDS, CLIENT_TIMEOUT, DONE, MAY_LEAVE, LeaveWorker, Wait, waits
+from sigma.http.waiting import AFTERWARDS, CLIENT_TIMEOUT, DONE, PLACES, LeaveWorker, waiting_threads
 from sigma.settings import ROOT, StartError
 
+MAX_APART = 64  # calls that wait at once, each in a thread of its own
 STOP_TIMEOUT = 8  # seconds for requests in flight: more than a write waits, less than Docker does before it kills
-GRACE = 2  # seconds more, until a worker ends that still waits for a body
-ESTABLISHED = 1  # of a connection, in Linux
-NEARLY = 0.1  # seconds that the system's times and ours may differ
 
 LOG = {  # what the server itself has to say goes into the service's log, and looks like the rest of it
     "formatters": {"service": {"()": LogFormatter}},
@@ -94,83 +91,67 @@ def run_server(host: str, port: int, workers: int, database: str, announce: Call
     server.serve()
 
 
-def let_requests_leave() -> None:
-    """Let a request that has to wait leave this worker, and be answered from a thread of its own.
+def end_with_starter() -> None:
+    """Tell this process to stop when its standard input ends, or the process that started it. Runs in a thread.
 
-    granian has one object for each answer, which takes it from any thread and at any time, and calls with it what
-    _callback_wrapper() makes of the application; when that returns, the worker goes on. That is no documented part of
-    granian: it holds for the version that the requirements pin, and tests/torture/test_waiting_served.py shows whether it does.
+    Either may be late: the input ends only when all have closed it who have it open, forks of the starter among them; and
+    a starter that ends before this process looks who it is, is never seen to end.
+    """
+    starter = os.getppid()
+    while os.getppid() == starter:
+        if select.select([0], [], [], 1)[0] and not os.read(0, 65536):
+            break
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def let_calls_leave() -> None:
+    """Let a call of the application that has to wait leave the worker's one thread, and be answered from one of its own.
+
+    granian takes an answer from any thread, at any time, by the object that it makes for each call; that is no documented
+    part of it. So it is pinned, and tests/torture/test_waiting_served.py shows whether this holds. What is documented costs
+    more: a second thread a third of all calls, its asynchronous interface a fifth (GET, 16 connections; of one two fifths).
     """
     setattr(granian.server.mp, "_wsgi_call_wrap", _wrap_application)  # noqa: B010 (to a type checker, it has no such name)
 
 
 def _wrap_application(application: Any, *options: Any) -> Callable[[Any, dict[str, Any]], None]:
-    call = granian.wsgi._callback_wrapper(application, *options)
+    """Return what granian calls for each request, with the object that takes the answer, and the environment."""
+    call, places = granian.wsgi._callback_wrapper(application, *options), threading.Semaphore(MAX_APART)
 
-    def call_apart(protocol: Any, scope: dict[str, Any]) -> None:
+    def call_apart(protocol: Any, environ: dict[str, Any]) -> None:
         try:
-            call(protocol, scope)
+            call(protocol, environ)
         finally:
             close_db()
+            places.release()
 
-    def call_on_worker(protocol: Any, scope: dict[str, Any]) -> None:
-        scope[MAY_LEAVE], scope[AFTERWARDS] = True, []
+    def call_on_worker(protocol: Any, environ: dict[str, Any]) -> None:
+        environ[PLACES], environ[AFTERWARDS] = places, []
         try:
-            call(protocol, scope)
-            for act in scope[AFTERWARDS]:
+            call(protocol, environ)
+            for act in environ[AFTERWARDS]:
                 act()
         except LeaveWorker as left:
-            del scope[MAY_LEAVE], scope[AFTERWARDS]
-            scope |= {DONE: left.done, "wsgi.input": io.BytesIO(left.body)}  # granian takes away its own when this returns
-            threading.Thread(target=call_apart, args=(protocol, scope), daemon=True).start()
+            del environ[PLACES]
+            environ[DONE], environ["wsgi.input"] = left.done, io.BytesIO(left.body)
+            threading.Thread(target=call_apart, args=(protocol, environ), daemon=True).start()
 
     return call_on_worker
 
 
-def _find_connections(wait: Wait) -> list[socket.socket]:
-    """Return the connections that may be the one whose client is waited for, the likeliest first.
-
-    granian does not tell which one that is, but the system tells when something went over each: on this one, the last that
-    came did so when the waiting began, or, if the request has been answered, the answer went then.
-    """
-    found, waited = [], time.monotonic() - wait.since
-    for number in map(int, os.listdir("/dev/fd") if hasattr(socket, "TCP_INFO") else ()):
-        with suppress(OSError):  # it is gone, or no connection
-            if not stat.S_ISSOCK(os.fstat(number).st_mode):
-                continue
-            with socket.socket(fileno=os.dup(number)) as connection:
-                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 56)
-                state, sent, came = struct.unpack("B43xI4xI", info)
-                apart = abs((sent if wait.is_answered else came) / 1000 - waited)
-                if state == ESTABLISHED and apart < NEARLY:
-                    found.append((apart, connection.dup()))
-    return [connection for _, connection in sorted(found, key=lambda pair: pair[0])]
-
-
-def _hang_up(thread: int, wait: Wait, log: logging.Logger) -> None:
-    """Hear no more from the client that a thread waits for: its request is answered as one that was cut off."""
-    for connection in _find_connections(wait):
-        with connection, suppress(OSError):  # it has gone by itself
-            if waits.get(thread) == wait:
-                connection.shutdown(socket.SHUT_RD)
-                log.warning("Request %s: the rest of its body did not come in %g seconds", wait.request_id, wait.seconds)
-                time.sleep(NEARLY)
-    if waits.get(thread) == wait and time.monotonic() - wait.since > CLIENT_TIMEOUT + GRACE:
-        log.warning("Request %s kept this worker waiting for its body: this worker ends", wait.request_id)
-        os._exit(1)
-
-
 def watch_worker(parent: int, log: logging.Logger) -> None:
-    """Hang up on clients that do not send their bodies, and end this worker when its server is gone. Runs in a thread.
+    """End this worker process when its server is gone, or when it waits too long for a client. Runs in a thread.
 
-    While it waits for a body it serves nobody else. It ends, too, when hanging up does not help; the server starts a new
-    worker in its place. Without its server it would go on, and keep the port from the next one.
+    Without its server it would go on, and keep the port from the next one. While it waits for a client it serves nobody
+    else, and nothing interrupts the waiting; the server starts a new worker in its place.
     """
     while os.getppid() == parent:
-        for thread, wait in list(waits.items()):
-            if time.monotonic() - wait.since > wait.seconds:
-                _hang_up(thread, wait, log)
-        time.sleep(0.25)
+        for since, request_id in list(waiting_threads.values()):
+            if time.monotonic() - since > CLIENT_TIMEOUT:
+                message = "Request %s kept this worker waiting for its client for %d seconds: this worker ends"
+                log.warning(message, request_id, CLIENT_TIMEOUT)
+                os._exit(1)
+        time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(STOP_TIMEOUT)
     os._exit(1)

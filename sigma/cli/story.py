@@ -23,7 +23,7 @@ import click
 
 from sigma.cli.integration import Integration, describe_status, wait_for
 from sigma.cli.receiver import SECRET, Receiver, receiving
-from sigma.cli.serve import send_request
+from sigma.cli.serve import FLASK, send_request
 from sigma.cli.server import STOP_TIMEOUT
 from sigma.cli.stage import Stage
 from sigma.http.errors import CODES, ERRORS
@@ -85,9 +85,6 @@ def temporary_folder() -> Iterator[Path]:
         with undisturbed():
             if folder:
                 shutil.rmtree(folder)
-
-
-FLASK = [sys.executable, "-m", "flask", "--app", "app"]
 
 
 def make_environment(database: Path, port: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from sigma.http.body_headers import check_body_headers
 from sigma.http.errors import MAX_BODY, ApiError, raise_for_problems
 from sigma.http.masking import is_secret
 from sigma.http.strict_json import JSON_TYPES, format_value, parse_json
-from sigma.http.waiting import CLIENT_TIMEOUT, STRANGER_TIMEOUT, waiting_for_body
+from sigma.http.waiting import waiting_for_client
 
 _MISSING = object()
 
@@ -59,7 +59,7 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
 def read_body(schema: ma.Schema) -> Any:
     """Return the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
     asked = request._get_current_object()  # type: ignore[attr-defined]
-    with waiting_for_body(asked.id, CLIENT_TIMEOUT if "caller" in g else STRANGER_TIMEOUT):
+    with waiting_for_client(asked):
         asked.body = data = asked.get_data()
     if len(data) < min(asked.content_length or 0, MAX_BODY):
         raise ApiError(400, f"body: expected {asked.content_length} bytes, got {len(data)}")

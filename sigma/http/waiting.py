@@ -1,18 +1,17 @@
-"""Waiting without holding up others: a request that has to wait goes on in a thread of its own, where the server has one."""
+"""Waiting for clients without holding up others: in a thread of its own, where the server has one for that."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from flask import request
 
-# In the WSGI environment, of a server that has threads for those who wait: whether this call may leave for one, what it has
-# done that is not to be done again there, and what is to be done when the answer has been sent.
-MAY_LEAVE, DONE, AFTERWARDS = "sigma.may_leave", "sigma.done", "sigma.afterwards"
-
-CLIENT_TIMEOUT, STRANGER_TIMEOUT = 10, 2  # seconds that a body may take to come, of a caller who is known or not
+# In the WSGI environment of a call on a worker's one thread: how many calls may still leave for a thread of their own.
+PLACES = "sigma.places"
+AFTERWARDS = "sigma.afterwards"  # there, too: what is to be done when the answer has been sent
+DONE = "sigma.done"  # what a call has done that it does not do again when it begins anew
 
 Result = TypeVar("Result")
 
@@ -20,7 +19,7 @@ Result = TypeVar("Result")
 class LeaveWorker(BaseException):
     """Ends a call of the application, which the server then makes again, in a thread of its own.
 
-    It is no Exception, so that no handler of errors takes it for one.
+    It is no Exception, so that no handler of errors takes it for one. Takes what has been done once, and the body.
     """
 
     def __init__(self, done: dict[str, Any], body: bytes):
@@ -29,19 +28,21 @@ class LeaveWorker(BaseException):
 
 
 def leave_worker() -> None:
-    """Go on where this request may wait for a time, a client or another server, and holds up nobody.
+    """Go on where this request may wait, for a client or another server, and holds up nobody.
 
     The request begins anew in a thread of its own, where this returns. So it is called before anything is changed, and
-    outside of transactions; what must not be done twice is done by once(). Where the server has no such threads, this
-    returns at once, and what waits holds up who comes after it.
+    outside of transactions; what must not be done twice is done by once(). Where the server has no such threads, or all of
+    them are taken, this returns at once, and what waits holds up who comes after it.
     """
     asked: Any = request._get_current_object()  # type: ignore[attr-defined]
-    if not asked.environ.get(MAY_LEAVE):
+    places = asked.environ.get(PLACES)
+    if places is None:
         return
-    if asked.body is None:  # which may be read only here
-        with waiting_for_body(asked.id):
+    if asked.body is None:  # granian 2.8 lets it be read only here
+        with waiting_for_client(asked):
             asked.body = asked.get_data()
-    raise LeaveWorker(asked.environ.get(DONE, {}), asked.body)
+    if places.acquire(blocking=False):
+        raise LeaveWorker(asked.environ.get(DONE, {}), asked.body)
 
 
 def once(name: str, act: Callable[[], Result]) -> Result:
@@ -53,24 +54,16 @@ def once(name: str, act: Callable[[], Result]) -> Result:
     return result
 
 
-class Wait(NamedTuple):
-    """A thread's waiting for the rest of a request."""
-
-    request_id: str
-    seconds: float  # that it may last
-    is_answered: bool
-    since: float
-
-
-waits: dict[int, Wait] = {}  # by thread
+CLIENT_TIMEOUT = 10  # seconds that a worker waits for its client; then it is replaced
+waiting_threads: dict[int, tuple[float, str]] = {}  # by thread: since when it waits for its client, and in which request
 
 
 @contextmanager
-def waiting_for_body(request_id: str, seconds: float = CLIENT_TIMEOUT, is_answered: bool = False) -> Iterator[None]:
-    """Let the thread that watches the worker know that this one waits for a body, and how long it may."""
-    thread = threading.get_ident()
-    waits[thread] = Wait(request_id, seconds, is_answered, time.monotonic())
+def waiting_for_client(asked: Any) -> Iterator[None]:
+    """Let the thread that watches the worker know that the worker's one thread waits for a client, to send more."""
+    if PLACES in asked.environ:
+        waiting_threads[threading.get_ident()] = time.monotonic(), asked.id
     try:
         yield
     finally:
-        del waits[thread]
+        waiting_threads.pop(threading.get_ident(), None)

@@ -19,13 +19,12 @@ from sigma.http.masking import mask_body, mask_query, mask_text, redact
 from sigma.http.responses import ReadyResponse
 from sigma.http.stamps import format_time
 from sigma.http.strict_json import to_json
-from sigma.http.waiting import AFTERWARDS, waiting_for_body
+from sigma.http.waiting import AFTERWARDS, waiting_for_client
 
 PATHS = ("/api/v1", "//api/v1")  # the second is an easy mistake
 MAX_ENTRIES = 500
 MAX_TEXT = 10_000  # bytes of a body, characters of a path or query, that are shown
 KEPT = MAX_TEXT + 1  # of a body; one more shows that there was more
-PATIENCE = 0.25  # seconds for the rest of a body that only the journal reads
 
 # Where the order of the checks ended, by the code of the refusal. NOT_FOUND is `path` or `missing`, and the rest `server`.
 STEPS = {
@@ -110,10 +109,11 @@ class Entry(NamedTuple):
         return redact(to_json(described)).encode("utf-8", "replace")  # half of a surrogate pair, once escaped, is no text
 
 
-def _read_unread(asked: ApiRequest) -> bytes | bytearray:
+def _read_unread(asked: ApiRequest, is_known: bool) -> bytes | bytearray:
     """Return the beginning of a body that the request was refused, or answered, without reading.
 
-    It is read when the answer has been sent, where the server has a place for that: the client may have sent half of it.
+    The client may have sent half of it. So where one thread serves all, the answer is sent first, and who is not known is
+    not waited for at all.
     """
     environ, length = asked.environ, asked.environ.get("CONTENT_LENGTH", "")
     if length == "0" or "HTTP_EXPECT" in environ:  # the client sends it only when it is asked to
@@ -122,13 +122,13 @@ def _read_unread(asked: ApiRequest) -> bytes | bytearray:
     size, data = min(int(length), KEPT) if length.isdecimal() else KEPT * has_end, bytearray()
 
     def read() -> None:
-        with waiting_for_body(asked.id, PATIENCE, is_answered=True):
+        with waiting_for_client(asked):
             data.extend(environ["wsgi.input"].read(size))
 
-    if AFTERWARDS in environ:
-        environ[AFTERWARDS].append(read)
-    else:
+    if AFTERWARDS not in environ:
         read()
+    elif is_known:
+        environ[AFTERWARDS].append(read)
     return data
 
 
@@ -185,7 +185,7 @@ class Journal:
         environ, refusal, caller = asked.environ, known.get("refusal"), known.get("caller")
         body: bytes | bytearray | None = asked.body
         if body is None and ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ):
-            body = _read_unread(asked)
+            body = _read_unread(asked, caller is not None)
         if caller is not None and caller.role is not None:  # which may be large
             caller = caller._replace(role={"id": caller.role["id"]})
         self.entries.append(
