@@ -821,6 +821,8 @@ def test_with_several_workers_it_says_why_there_are_no_requests_and_which_settin
     with serving(tmp_path / "sigma.db", WORKERS="2") as server:
         console = Console(browser, f"http://127.0.0.1:{server.port}").enter(place="#/requests")
         assert "SIGMA_WORKERS=1" in console.text(".panel.error")
+        console.go("#/webhooks/wh-sync-notify", "Sync notification")
+        assert console.text(".deliveries .panel h2") == "Nothing was sent yet"
 
 
 def test_under_another_name_it_says_why_there_are_no_requests_and_which_setting_helps(browser, server):
@@ -830,6 +832,9 @@ def test_under_another_name_it_says_why_there_are_no_requests_and_which_setting_
     console.click("#reset")
     console.click("dialog .danger")
     assert "Host: expected localhost" in console.text("dialog .problem")
+    console.press(Keys.ESCAPE)
+    console.go("#/webhooks/wh-sync-notify", "Sync notification")
+    assert console.text(".deliveries .panel h2") == "Nothing was sent yet"
 
 
 def test_in_a_deployment_there_is_no_demo_and_it_says_so(browser, tmp_path):
