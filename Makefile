@@ -7,8 +7,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: run serve install start stop demo test check torture bench routes reset clean help
 .DELETE_ON_ERROR:
 
-run: .venv/installed                    # serve the demo workspace; it is created if there is no database yet
-	@$(BIN)/flask --app app demo
+run: .venv/installed                    # serve the demo workspace; it is created if there is no database yet, SEED=FILE from a seed
+	@$(BIN)/flask --app app demo $(if $(SEED),--seed "$(SEED)")
 	@$(BIN)/flask --app app serve
 
 serve: .venv/installed                  # serve the database as it is; the README lists the settings

@@ -14,6 +14,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sigma.cli import COMMANDS
+from sigma.cli.console import runs_command
 from sigma.cli.serve import require_private_demo
 from sigma.cli.server import let_calls_leave, watch_worker
 from sigma.database import prepare_database
@@ -66,7 +67,7 @@ STANDIN = (whoami, ledger, workspaces, requests, faults, deliveries)
 def create_app(config: dict[str, Any] | None = None) -> Flask:
     """Return the WSGI application, and make its database if there is none.
 
-    Takes settings by name, which win over the environment. Raises StartError.
+    Takes settings by name, which win over the environment. Raises StartError. For a command it makes no database.
     """
     app = Service(__name__, static_folder=None)
     app.config.update(read_settings(config or {}), PROVIDE_AUTOMATIC_OPTIONS=False)
@@ -74,7 +75,8 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app.url_map.merge_slashes = False  # a redirect would answer before the caller is known
     if app.config["PROXIES"]:  # who calls is what the outermost of them saw
         app.wsgi_app = ProxyFix(app.wsgi_app, app.config["PROXIES"], 0, 0)  # type: ignore[method-assign]
-    prepare_database(app.config["DATABASE"])
+    if os.path.exists(app.config["DATABASE"]) or not runs_command():
+        prepare_database(app.config["DATABASE"])
     set_up_log(app)
     app.extensions["journal"] = journal = Journal()
     app.record, app.inject_fault = journal.record, faults.inject_fault

@@ -233,6 +233,14 @@ def _read_versions(path: str) -> tuple[int, int]:
         db.close()
 
 
+def _unusable_message(path: str, error: Exception, is_locked: bool) -> str:
+    if is_locked:
+        return f"The database {path} is locked by another process: end that one, or try again when it has ended."
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
+        return f"{path} is no SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place."
+    return f"The database {path} cannot be used: {error}; mend it, or name another in SIGMA_DATABASE."
+
+
 def prepare_database(path: str) -> None:
     """Make the database if there is none, and bring an older release's forward.
 
@@ -248,16 +256,16 @@ def prepare_database(path: str) -> None:
             break
         except (OSError, sqlite3.Error) as error:
             # Only here SQLite does not wait for another process that is making the same database.
-            if not getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY") or not tries_left:
-                message = f"The database {path} cannot be used: {error}. Mend it, or name another in SIGMA_DATABASE."
-                raise StartError(message) from error
+            is_locked = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+            if not is_locked or not tries_left:
+                raise StartError(_unusable_message(path, error, is_locked)) from error
             time.sleep(0.2)
     if application_id != APPLICATION_ID:
-        raise StartError(f"{path} is a database of another program. Name another file in SIGMA_DATABASE.")
+        raise StartError(f"{path} is a database of another program: name another file in SIGMA_DATABASE.")
     if version != SCHEMA_VERSION:
         raise StartError(
-            f"{path} has schema version {version}, this release reads version {SCHEMA_VERSION}. "
-            "Use the release that made it or a newer one, or name another file in SIGMA_DATABASE."
+            f"{path} has schema version {version}, and this release reads version {SCHEMA_VERSION}:"
+            " use the release that made it or a newer one, or name another file in SIGMA_DATABASE."
         )
     if _thread.path == path:  # this thread may be open on a file that was here before
         close_db()

@@ -151,11 +151,17 @@ def app(session_app, template, tokens, tmp_path):
 
 @pytest.fixture
 def run(app):
-    """Return a function that runs a command on the test's database and returns its result."""
+    """Return a function that runs a command on the test's database and returns its result.
+
+    The line that names the database is taken off; test_database_of_commands.py is about it.
+    """
 
     def invoke(*arguments, stdin=None):
         result = app.test_cli_runner().invoke(args=arguments, input=stdin)
         database.close_db()
+        line = f"Database: {app.config['DATABASE']}\n".encode()
+        result.stderr_bytes = result.stderr_bytes.removeprefix(line)
+        result.output_bytes = result.output_bytes.removeprefix(line)
         return result
 
     return invoke

@@ -1,6 +1,21 @@
 """The commands of `flask`."""
 
-from sigma.cli import backup, demo, doctor, keys, serve, start, story, users, webhooks, workspaces
+from sigma.cli import (
+    backup,
+    demo,
+    doctor,
+    export_file,
+    import_file,
+    keys,
+    schema_guess,
+    seeds,
+    serve,
+    start,
+    story,
+    users,
+    webhooks,
+    workspaces,
+)
 
 COMMANDS = [
     demo.make_demo,
@@ -16,5 +31,9 @@ COMMANDS = [
     webhooks.webhook_commands,
     backup.backup,
     backup.restore,
+    import_file.import_file,
+    export_file.export_file,
+    schema_guess.schema_commands,
+    seeds.seed_commands,
     doctor.doctor,
 ]

@@ -13,6 +13,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from sigma.cli.console import make_database
 from sigma.cli.running import registered
 from sigma.cli.server import end_with_starter, reserve_port, run_server
 from sigma.cli.temporary import temporary_demo
@@ -108,6 +109,7 @@ def serve(temporary: bool, until_eof: bool) -> None:
     with temporary_demo() if temporary else nullcontext():
         if until_eof:
             threading.Thread(target=end_with_starter, daemon=True).start()
+        make_database()
         require_private_demo(host)
         with reserve_port(host, port) as port, registered(config["DATABASE"], _local_url(host, port)):
             url = _format_url(host, port)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flask import current_app
 
+from sigma.cli.console import make_database
 from sigma.cli.demo import insert_demo_if_empty
 from sigma.database import close_db
 from sigma.settings import StartError
@@ -29,6 +30,7 @@ def temporary_demo() -> Iterator[None]:
     """
     database = current_app.config["DATABASE"]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server has a handler of its own
+    make_database()
     if not insert_demo_if_empty():
         raise StartError(
             f"{database} holds a workspace, and --temporary would remove it. Name a new file in SIGMA_DATABASE, or leave the"

@@ -169,7 +169,7 @@ def _fetch_attributes(schema_id: str | None) -> dict[str, dict[str, AttributeRul
     }
 
 
-def _read_export(query: Mapping[str, str]) -> Export:
+def read_export(query: Mapping[str, str]) -> Export:
     """Return the export that a query string asks for. Raises ApiError 400."""
     format = query.get("format", "json")
     if format not in CONTENT_TYPES:
@@ -230,7 +230,7 @@ def export_records() -> Response:
     """
     leave_worker()  # a client takes its time
     with snapshot():
-        export = _read_export(request.args)
+        export = read_export(request.args)
         part, last = export.part(0)
     data: Any = part
     if last is not None:
