@@ -37,7 +37,7 @@ HASHING = "scrypt:32768:8:1"
 NO_PASSWORD = f"{HASHING}${'0' * 16}${'0' * 128}"
 
 
-_hashing = threading.Lock()  # one after another: each takes 32 MB and a processor
+_hashing = threading.RLock()  # one after another: each takes 32 MB and a processor
 
 
 def hash_password(password: str) -> str:
