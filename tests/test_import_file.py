@@ -538,7 +538,7 @@ def test_a_terminal_shows_how_far_it_is_and_anything_else_shows_nothing(monkeypa
     mine, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
-        monkeypatch.setattr(import_report.shutil, "get_terminal_size", lambda: os.terminal_size((30, 5)))
+        monkeypatch.setattr(import_report.shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((30, 5)))
         progress = import_report.Progress()
         progress.show(0.5, "10 rows, 0 failed")
         progress.show(0.6, "is not shown so soon")
