@@ -211,10 +211,9 @@ OUTSIDE_THE_API = [
     )
 ]
 NOT_BUILT = [  # any credential comes as far as being told so
-    Operation(method, path, ANY_KEY, ANY_USER)
+    Operation("any method", path, ANY_KEY, ANY_USER)
     for name in ("/export-jobs", "/channels", "/change-sets")
-    for path in (name, f"{name}/:rest")
-    for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+    for path in (name, f"{name}/", f"{name}/:rest")
 ]
 ALL = OPERATIONS + OUTSIDE_THE_API
 OPEN = [operation for operation in ALL if operation.key in (PUBLIC, DEMO)]
@@ -385,7 +384,7 @@ def test_the_table_is_the_live_url_map(shared_app):
     live = sorted(
         (method, shape(path))
         for rule in shared_app.url_map.iter_rules()
-        for method in rule.methods
+        for method in rule.methods or ["any method"]
         for path in spelled_out(rule.rule)
     )
     listed = [(operation.method, operation.root + shape(operation.path)) for operation in ALL + NOT_BUILT]

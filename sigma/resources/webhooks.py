@@ -10,7 +10,7 @@ from sigma.database import call_when_stored, execute, fetch_one, transaction
 from sigma.http.access import session_only
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, get_or_404, not_found_error, raise_for_problems
-from sigma.http.fields import Body, Flag, Items, described, enum_field, id_field, string_field, unique_items
+from sigma.http.fields import Body, Flag, Items, described, enum_field, id_field, name_field, string_field, unique_items
 from sigma.http.masking import MASK
 from sigma.http.responses import json_list, json_response
 from sigma.http.stamps import random_id
@@ -35,7 +35,7 @@ class WebhookBody(Body):
     """A receiver of events."""
 
     id = id_field("The webhook's id")
-    name = string_field("Human-readable name")
+    name = name_field("Human-readable name")
     description = string_field("What it is for", required=False, longest=10_000)
     url = fields.String(
         required=True,

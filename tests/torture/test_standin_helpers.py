@@ -134,7 +134,7 @@ COMES = [  # what it prints; of messages the beginning
     ["/api/v1/roles"],
     [400, "VALIDATION_ERROR", "content: "],
     [400, "VALIDATION_ERROR", "permissions[0]: "],
-    [404, "NOT_FOUND", "Api key 'none' not found"],
+    [404, "NOT_FOUND", "API key 'none' not found"],
     "UNAUTHORIZED",
     ["UNAUTHORIZED", 47],
     [0, "NOT_RUNNING", "http://127.0.0.1:"],
