@@ -34,7 +34,8 @@ WITHOUT_BODY = (
     *("/auth/refresh", "/api-keys/:id/deactivate", "/saved-queries/:id/execute"),
     *("/standin/deliveries/:id/redeliver", "/standin/deliveries/run"),
 )
-OR_DEMO = "/standin/deliveries"  # and below: also, beside the demo and without a credential, whoever names a workspace
+# And below: also, beside the demo and without a credential, whoever names a workspace.
+OR_DEMO = ("/standin/deliveries", "/standin/webhooks")
 NEEDS_QUERY = ("/search/text",)  # in the URL
 
 
@@ -202,6 +203,7 @@ OUTSIDE_THE_API = [
         ("GET", "/standin/keys/:id/faults", DEMO, DEMO),
         ("PUT", "/standin/keys/:id/faults", DEMO, DEMO),
         ("DELETE", "/standin/keys/:id/faults", DEMO, DEMO),
+        ("GET", "/standin/webhooks", NO_KEY, SCHEMAS),
         ("GET", "/standin/deliveries", NO_KEY, SCHEMAS),
         ("GET", "/standin/deliveries/:id", NO_KEY, SCHEMAS),
         ("POST", "/standin/deliveries/:id/redeliver", NO_KEY, SCHEMAS),

@@ -233,6 +233,44 @@ def test_a_run_waits_for_what_another_sender_is_sending(app, subscribe, beside_t
     assert beside_the_demo("POST", "/run").json["delivered"] == 1
 
 
+# How webhooks do
+
+
+def test_each_webhook_says_how_many_deliveries_it_has_and_what_came_of_the_latest_attempt(
+    admin, standin, subscribe, beside_the_demo
+):
+    def health():
+        return standin("GET", "/webhooks", query_string={"workspace": "ws-demo"}).json
+
+    assert [(one["id"], one["deliveries"], one["lastAttempt"]) for one in health()] == [
+        (id, {"pending": 0, "delivered": 0, "failed": 0}, None) for id in ("wh-sync-notify", "wh-lifecycle-slack")
+    ]
+    with receiving(200, 500, 503, 200) as receiver:
+        subscribe(receiver, "ent-1", "ent-2", secret="nobody's business")
+        beside_the_demo("POST", "/run")
+        shown = health()[2]
+        second, first = beside_the_demo("GET").json["items"]
+        assert shown == {
+            **admin.get("/webhooks/wh-one").json,
+            "deliveries": {"pending": 1, "delivered": 1, "failed": 0},
+            "lastAttempt": {"deliveryId": second["deliveryId"], **second["attempts"][0]},
+        }
+        assert (shown["secret"], shown["lastAttempt"]["status"]) == ("••••••••", 500)
+        beside_the_demo("POST", f"/{first['deliveryId']}/redeliver")
+        beside_the_demo("POST", "/run")
+        (told,) = (one for one in standin("GET", "/webhooks", headers=admin.headers).json if one["id"] == "wh-one")
+        assert told["deliveries"] == {"pending": 1, "delivered": 1, "failed": 0}
+        assert told["lastAttempt"]["status"] == 200
+
+
+def test_how_webhooks_do_is_told_to_those_alone_who_may_see_their_deliveries(standin, editor, make_key, stranger, error):
+    error(standin("GET", "/webhooks"), 401)
+    error(standin("GET", "/webhooks", query_string={"workspace": "ws-other"}), 404)
+    for caller in (editor, make_key()):
+        error(standin("GET", "/webhooks", headers=caller.headers), 403)
+    assert standin("GET", "/webhooks", headers=stranger.headers).json == []
+
+
 # The commands
 
 
@@ -242,7 +280,10 @@ def test_the_commands_show_and_send_the_same(run, subscribe, beside_the_demo):
         listed = json.loads(run("webhooks", "list", "--workspace", "ws-demo", "--json").output)
         assert [webhook["id"] for webhook in listed] == ["wh-sync-notify", "wh-lifecycle-slack", "wh-one"]
         assert listed[2]["deliveries"] == {"pending": 1, "delivered": 0, "failed": 0}
+        assert listed[2]["lastAttempt"] is None
         (sent,) = json.loads(run("webhooks", "run", "--workspace", "ws-demo", "--json").output)["items"]
+        rows = run("webhooks", "list", "--workspace", "ws-demo").output.splitlines()
+        assert [row.split()[-4:] for row in rows[2:]] == [["paused", "0", "0", "0"], ["failing", "1", "0", "0"]]
         assert "Sent: 1 delivered, 0 pending, 0 failed.\n" in run("webhooks", "run", "--workspace", "ws-demo").output
         id = sent["deliveryId"]
         told = run("webhooks", "redeliver", id, "--workspace", "ws-demo").output

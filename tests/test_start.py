@@ -99,6 +99,15 @@ def service_is(monkeypatch, tmp_path):
 # -- Nothing runs
 
 
+def test_nothing_runs_where_there_is_no_database(app, run, tmp_path):
+    app.config["DATABASE"] = str(tmp_path / "none" / "none.db")
+    assert [run(command).exit_code for command in ("status", "stop", "env")] == [1, 0, 1]
+    result = run("start")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert app.config["DATABASE"] in result.stderr
+    assert not (tmp_path / "none").exists()
+
+
 def test_nothing_runs(run, path, state):
     result = run("status")
     assert (result.exit_code, result.stdout) == (1, f"Nothing runs on {path}: start it with `flask start`\n")
@@ -230,7 +239,7 @@ def test_a_service_that_takes_no_notice_is_killed(run, holder, monkeypatch):
 
 def test_workers_that_a_killed_service_leaves_are_waited_for(run, holder, path):
     process = holder(LEAVES_A_WORKER)
-    assert process.wait(10) == 0
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is dead, and stays a zombie
     assert running.is_registered(path)
     assert run("status").exit_code == 1
     assert run("stop").stdout == f"Nothing runs on {path}\n"

@@ -101,6 +101,10 @@ def _is_alive(pid: int) -> bool:
         return False
     except PermissionError:  # it is another user's
         return True
+    with suppress(
+        OSError
+    ):  # on Linux: it may be dead, and nobody has asked for its exit code, as in a container without an init
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     return True
 
 

@@ -14,7 +14,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from sigma.cli.console import Output, prints_output
+from sigma.cli.console import Output, make_database, prints_plainly
 from sigma.cli.running import Running, find_running, is_registered, log_path
 from sigma.cli.serve import FLASK, send_request
 from sigma.cli.server import STOP_TIMEOUT
@@ -93,7 +93,7 @@ def _open_private(path: str, flags: int) -> int:
 
 @click.command("start")
 @with_appcontext
-@prints_output
+@prints_plainly
 def start() -> Output:
     """Serve in the background, as `flask serve` does, and return when the service answers. One that runs already is left alone.
 
@@ -102,6 +102,7 @@ def start() -> Output:
     Example: SIGMA_PORT=9000 flask start
     """
     database = _database()
+    make_database()
     close_db()
     with open(log_path(database), "ab+", opener=_open_private) as log, log_path(database).open("rb") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)  # of two that start it at once, the second one finds it started
@@ -114,7 +115,7 @@ def start() -> Output:
 
 @click.command("status")
 @with_appcontext
-@prints_output
+@prints_plainly
 def status() -> Output:
     """Say whether a service runs on the database, and where. The exit code is 0 if it answers, 1 if not.
 
@@ -131,7 +132,7 @@ def _send_signal(running: Running, number: int) -> None:
 
 @click.command("stop")
 @with_appcontext
-@prints_output
+@prints_plainly
 def stop() -> Output:
     """Stop the service that runs on the database, and return when all its processes are gone.
 

@@ -1,4 +1,4 @@
-"""The routes of deliveries: what webhooks were sent, and sending it again or at once."""
+"""The routes of deliveries: how webhooks do, what they were sent, and sending it again or at once."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -20,6 +20,7 @@ from sigma.resources.deliveries import (
     send_all_waiting,
 )
 from sigma.resources.outbox import EVENTS
+from sigma.resources.webhook_health import WebhookHealthBody, fetch_webhook_health
 from sigma.standin.blueprint import blueprint
 
 WORKSPACE = query_parameter("workspace", "The demo workspace, or one for tests, beside the demo and without a credential")
@@ -30,6 +31,15 @@ def _read_choice(query: Mapping[str, str], name: str, choices: Collection[str]) 
     if text is not None and text not in choices:
         raise ApiError(400, f"{name}: expected one of {', '.join(choices)}, got {format_value(text)}")
     return text
+
+
+@blueprint.get("/webhooks")
+@session_or_demo("canManageSchemas")
+@blueprint.doc(parameters=[WORKSPACE])
+@blueprint.response(200, WebhookHealthBody(many=True))
+def list_webhook_health() -> list[dict[str, Any]]:
+    """List all webhooks, oldest first, each with how many deliveries it has in each state, and its latest attempt."""
+    return fetch_webhook_health()
 
 
 @blueprint.get("/deliveries")

@@ -142,6 +142,29 @@ def test_node(project, temporary):
     assert no_temporary_database_is_left(temporary)
 
 
+# -- Webhooks
+
+
+def test_webhooks_with_pytest(project, temporary):
+    conftest, tests = blocks(RECIPES / "webhooks.md", "python")
+    (project / "conftest.py").write_text(conftest)
+    (project / "test_webhooks.py").write_text(tests)
+    script, _ = blocks(RECIPES / "webhooks.md", "sh")
+    told = shell(script * 3, project, TMPDIR=str(temporary), PYTEST_ADDOPTS="-p no:cacheprovider -W error")
+    assert re.findall(r"(\d+) passed", told) == ["2", "2", "2"]
+    assert no_temporary_database_is_left(temporary)
+
+
+def test_webhooks_with_node(project, temporary):
+    program("node", "this test")
+    (tests,) = blocks(RECIPES / "webhooks.md", "js")
+    _, script = blocks(RECIPES / "webhooks.md", "sh")
+    (project / "webhooks.test.mjs").write_text(tests)
+    told = shell(script * 3, project, TMPDIR=str(temporary))
+    assert re.findall(r"^\S+ (pass|fail) (\d+)$", told, re.MULTILINE) == [("pass", "2"), ("fail", "0")] * 3
+    assert no_temporary_database_is_left(temporary)
+
+
 def free_port():
     with closing(socket.create_server(("127.0.0.1", 0))) as probe:
         return probe.getsockname()[1]
@@ -213,7 +236,16 @@ def test_gitlab_ci(tmp_path, home):
 
 def test_every_recipe_is_linked():
     recipes = {path.name for path in RECIPES.iterdir() if path.is_file()}
-    here = {"github-actions.yml", "gitlab-ci.yml", "java.md", "node.md", "playwright.md", "pytest.md", "shell.md"}
+    here = {
+        "github-actions.yml",
+        "gitlab-ci.yml",
+        "java.md",
+        "node.md",
+        "playwright.md",
+        "pytest.md",
+        "shell.md",
+        "webhooks.md",
+    }
     assert recipes - here == {"README.md", "within-python.md", "sigma_standin.py", "sigma_standin.mjs"}
     for name in recipes - {"README.md"}:
         assert f"docs/testing/{name})" in (ROOT / "README.md").read_text(encoding="utf-8")

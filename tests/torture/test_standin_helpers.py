@@ -358,6 +358,16 @@ def test_a_service_that_runs_already_is_used_and_left(project, temporary, templa
         assert server.call("GET", "/records", headers={"X-Sigma-ApiKey": EXAMPLE_KEY})[0] == 200
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_one_file_is_started_with_the_python_that_there_is(project, temporary, language):
+    """It stands for the one file of `make dist`, which takes every command."""
+    file = project / "one-file.pyz"
+    file.write_text(f"import sys\nfrom flask.cli import main\nsys.argv[1:1] = ['--app', {str(ROOT / 'app.py')!r}]\nmain()\n")
+    variables = settings(temporary, PYTHON=sys.executable)
+    printed = run_group([*command(language, project, ATTACH[language]), file], project, variables)
+    assert printed.endswith("/api/v1 sigma_sk_live_\n")
+
+
 def test_each_worker_of_xdist_has_a_service_of_its_own(project, temporary):
     (project / "conftest.py").write_text("from sigma_standin import standin, workspace  # noqa: F401\n")
     (project / "test_it.py").write_text(
