@@ -169,7 +169,7 @@ def test_deliveries_come_newest_first_by_pages_and_filters(app, subscribe, besid
         ({"state": "lost"}, "state: expected one of pending, delivered, failed, got 'lost'"),
         ({"state": ""}, "state: expected one of pending, delivered, failed, got ''"),
         ({"event": "entity.lost"}, "event: expected one of entity.created, entity.updated,"),
-        ({"limit": "0"}, "limit: expected a whole number from 1 to 1000, got '0'"),
+        ({"limit": "0"}, "limit: expected a whole number from 1 to 100, got '0'"),
     ],
 )
 def test_a_filter_that_makes_no_sense_is_refused(beside_the_demo, error, query, message):
@@ -192,6 +192,28 @@ def test_redelivering_sends_the_same_bytes_under_the_same_id_with_new_attempts(s
     assert [attempt["status"] for attempt in shown["attempts"]] == [200, 500, 500, 500, 500]
     assert len(receiver.requests) == 5
     assert {(request.id, request.body) for request in receiver.requests} == {(sent["deliveryId"], receiver.requests[0].body)}
+
+
+def test_redelivering_while_it_is_being_sent_sends_it_once_more(subscribe, beside_the_demo):
+    def ask_again(connection):
+        (item,) = beside_the_demo("GET").json["items"]
+        assert beside_the_demo("POST", f"/{item['deliveryId']}/redeliver").json["state"] == "pending"
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with receiving(ask_again, 204) as receiver:
+        subscribe(receiver, "ent-one")
+        (item,) = beside_the_demo("POST", "/run").json["items"]
+    assert len(receiver.requests) == 2
+    assert (item["state"], [attempt["status"] for attempt in item["attempts"]]) == ("delivered", [200, 204])
+
+
+def test_an_answer_has_at_most_a_hundred_deliveries_and_counts_them_all(subscribe, beside_the_demo):
+    with receiving() as receiver:
+        subscribe(receiver, *(f"ent-{number:03}" for number in range(103)))
+        done = beside_the_demo("POST", "/run").json
+    assert (done["delivered"], len(done["items"])) == (103, 100)
+    assert [item["body"]["entityId"] for item in done["items"]] == [f"ent-{number:03}" for number in range(100)]
+    assert len(beside_the_demo("GET", limit=100).json["items"]) == 100
 
 
 def test_a_run_sends_what_waits_for_its_time_and_tells_what_came_of_it(subscribe, beside_the_demo):

@@ -23,8 +23,11 @@ MAX_LAYERS = 5  # of one encoding in another that are looked through
 _NAME = re.compile("password|raw[^a-z0-9]?key|token|secret|api[^a-z0-9]?key", re.IGNORECASE)
 _ASSIGNED = re.compile(rf"((?:{_NAME.pattern})s?[\"']?\s*=)\s*[^&\r\n]*", re.IGNORECASE)
 _TOKEN = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*){0,2}|(?<![\w-])[\w-]{16,}\.[\w-]{16,}\.[\w-]{16,}", re.ASCII)
+_USERINFO = re.compile(r"(://[^/\s:@\"]*):[^/\s@\"]*@")  # of a URL: its user and password
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
-_SUSPECT = re.compile(rf"{_NAME.pattern}|sigma_sk|\\|%|\0|{_TOKEN.pattern}", re.IGNORECASE)  # without any, nothing is secret
+_SUSPECT = re.compile(  # without any of these, nothing is secret
+    rf"{_NAME.pattern}|sigma_sk|\\|%|\0|{_USERINFO.pattern}|{_TOKEN.pattern}", re.IGNORECASE
+)
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s"\[\]{}:,]+', re.DOTALL)
 
 
@@ -59,7 +62,7 @@ def mask_text(text: str, is_loose: bool = False, layers: int = MAX_LAYERS) -> st
             return inner
     if is_loose and (name := _NAME.search(text)):
         return redact(text[: name.end()]) + MASK
-    return redact(_ASSIGNED.sub(rf"\1{MASK}", text))
+    return redact(_USERINFO.sub(rf"\1:{MASK}@", _ASSIGNED.sub(rf"\1{MASK}", text)))
 
 
 def _end_of_value(tokens: list[re.Match[str]], start: int) -> int:
