@@ -181,13 +181,12 @@ class Journal:
             self.entries.clear()
 
     def shows(self, workspace: str) -> bool:
-        """Return whether a workspace is the demo, or one for tests."""
-        if workspace not in self.shown:
-            try:
-                row = fetch_one("SELECT 1 FROM workspaces WHERE id = ? AND (is_demo OR is_disposable)", workspace)
-            except sqlite3.Error:
-                return False
-            self.shown[workspace] = row is not None
+        """Return whether a workspace is the demo, or one for tests; False while the database does not answer."""
+        try:
+            row = fetch_one("SELECT 1 FROM workspaces WHERE id = ? AND (is_demo OR is_disposable)", workspace)
+        except sqlite3.Error:
+            return False
+        self.shown[workspace] = row is not None
         return self.shown[workspace]
 
     def record(self, asked: ApiRequest, response: ReadyResponse, known: dict[str, Any]) -> None:
@@ -201,8 +200,10 @@ class Journal:
             return
         environ, refusal, caller = asked.environ, known.get("refusal"), known.get("caller")
         workspace = known.get("tenant") if caller is None else caller.tenant
-        if workspace is not None and not self.shows(workspace):
-            return
+        if workspace is not None:
+            is_shown = self.shown.get(workspace)
+            if not (self.shows(workspace) if is_shown is None else is_shown):
+                return
         body: bytes | bytearray | None = asked.body
         if body is None and ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ):
             body = _read_unread(asked, caller is not None)
