@@ -13,7 +13,9 @@ from sigma.http.errors import not_found_error
 from sigma.http.fields import Body, Items, described, enum_field, id_field, timestamp_field
 from sigma.http.stamps import format_time
 from sigma.http.strict_json import to_json
+from sigma.resources.entities import find_schema
 from sigma.resources.outbox import EVENTS
+from sigma.resources.role_limits import caller_levels, hides_attributes
 from sigma.resources.sender import get_sender, wake_sender
 from sigma.resources.sending import send_waiting
 
@@ -75,6 +77,16 @@ class RunBody(Body):
     )
 
 
+def _visible_body(text: str) -> dict[str, Any]:
+    """Return what was sent, without the values that the caller's role hides."""
+    body: dict[str, Any] = json.loads(text)
+    if "caller" in g and hides_attributes():
+        data = body["data"]
+        levels = caller_levels(data.get("schemaId") or find_schema(body["entityId"]))
+        body["data"] = {**data, "values": levels.visible(data["values"])}
+    return body
+
+
 def _describe(rows: list[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
     for _, id, webhook_id, event, state, body, made_at, next_at in rows:
         sql = "SELECT at, status, ms, error FROM delivery_attempts WHERE tenant = ? AND delivery_id = ? ORDER BY number"
@@ -84,7 +96,7 @@ def _describe(rows: list[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
             "webhookId": webhook_id,
             "event": event,
             "state": state,
-            "body": json.loads(body),
+            "body": _visible_body(body),
             "attempts": attempts,
             "nextAt": None if next_at is None else format_time(next_at or made_at),
         }

@@ -1,5 +1,6 @@
 """Webhooks: who is told of which changes, and where."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,7 +65,7 @@ def webhook_problems(webhook: dict[str, Any], path: str = "") -> Iterator[str]:
     if problem := url_problem(webhook["url"]):
         yield f"{path}url: {problem}"
     if webhook.get("secret") == MASK:
-        yield f"{path}secret: Expected the secret itself; there is none that {MASK} could keep"
+        yield f"{path}secret: Expected the secret itself, because there is none that {MASK} could keep"
 
 
 def webhook_row(webhook: dict[str, Any]) -> tuple[str, str | None]:
@@ -140,7 +141,8 @@ def replace_webhook(body: dict[str, Any], id: str) -> Response:
     What waits is sent to the new URL, signed with the new secret.
     """
     webhook = check_path_id(body, id)
-    check_webhook_url(webhook["url"])
+    if json.loads(_fetch_webhook(id)[0])["url"] != webhook["url"]:  # one that stays may have become a forbidden one
+        check_webhook_url(webhook["url"])
     with transaction():
         call_when_stored(wake_sender)  # if it was paused, what waits is due
         return json_response(_replace_webhook(webhook))
