@@ -106,7 +106,7 @@ class Workspace(_Client):
 
 def _find_command(place: str) -> list[str]:
     """Return how to run commands of the service at a path. Raises StandinError."""
-    path = Path(place).expanduser().absolute()
+    path = Path(place).absolute()
     if not place:
         raise StandinError(
             "Where is Sigma PIM? Standin(path) or SIGMA_STANDIN names a checkout, or the one file of `make dist`"
@@ -125,7 +125,7 @@ class Standin(_Client):
 
     def __init__(self, path: str | os.PathLike[str] | None = None, **settings: str) -> None:
         """Start what the path names, with settings of the service such as SIGMA_RECORD_LIMIT="5", and wait until it answers."""
-        place = os.fspath(path or os.environ.get("SIGMA_STANDIN", ""))
+        place = os.path.expanduser(path or os.environ.get("SIGMA_STANDIN", ""))
         self._process: subprocess.Popen[bytes] | None = None
         if place.startswith(("http://", "https://")):
             self.url = place.rstrip("/") + ("" if place.rstrip("/").endswith("/api/v1") else "/api/v1")
