@@ -135,8 +135,11 @@ def demo_servers() -> Iterator[tuple[dict[str, str], "subprocess.Popen[bytes]"]]
     port = choose_port()
     with temporary_folder() as folder:
         environment = make_environment(folder / "demo.db", port)
-        if subprocess.run([*FLASK, "demo"], cwd=ROOT, env=environment, check=False).returncode:  # noqa: S603
-            sys.exit(1)  # it has printed why
+        options: dict[str, Any] = {"cwd": ROOT, "env": environment, "stderr": subprocess.PIPE, "text": True}
+        made = subprocess.run([*FLASK, "demo"], check=False, **options)  # noqa: S603 (it is ours)
+        if made.returncode:
+            click.echo(made.stderr, nl=False, err=True)
+            sys.exit(1)
         with demo_server(folder, "A", port) as (first, server), demo_server(folder, "B", "0") as (second, _):
             yield {"A": first, "B": second}, server
 
