@@ -991,3 +991,20 @@ def test_what_webhooks_were_sent_is_shown_without_what_is_hidden(editor, admin, 
     assert item["body"]["data"]["values"]["title"] == TITLE["title"]
     one = app.test_client().get(f"/standin/deliveries/{item['deliveryId']}", headers=editor.headers)
     assert one.json == item
+
+
+def test_completeness_does_not_tell_which_option_a_hidden_value_names(editor, admin, limit):
+    """Else who may manage option lists deletes one option after another, and sees for which one the score falls."""
+    color = admin.get("/attributes/attr-color").json
+    validation = {**color.get("validation", {}), "required": True}
+    assert admin.put("/attributes/attr-color", {**color, "validation": validation}).status_code == 200
+    path = "/records/ent-coastal-wb/completeness"
+    before, as_admin = editor.get(path).json["score"], admin.get(path).json["score"]
+    assert before == as_admin
+    limit(**levels("schema-apparel", color="hidden"))
+    options = admin.get("/option-lists/ol-colors").json
+    for option in options["values"]:
+        answer = editor.delete(f"/option-lists/ol-colors/values/{option['id']}")
+        assert answer.status_code == 204, answer.json
+        assert editor.get(path).json["score"] == before
+    assert admin.get(path).json["score"] < as_admin

@@ -79,17 +79,13 @@ def send_unread(caller, worker):
     return caller.post("/records", content_type="application/json", environ_overrides=environ), body.tell()
 
 
-def test_the_journal_reads_the_body_that_a_key_was_refused_when_the_answer_has_been_sent(app, make_key, worker):
-    answer, taken = send_unread(make_key("read"), worker)
-    assert (answer.status_code, taken) == (403, 0)
+@pytest.mark.parametrize(("permissions", "status"), [(["read"], 403), (None, 401)])
+def test_the_journal_reads_a_body_that_was_refused_unread_when_the_answer_has_been_sent(
+    app, anonymous, make_key, worker, permissions, status
+):
+    answer, taken = send_unread(make_key(*permissions) if permissions else anonymous, worker)
+    assert (answer.status_code, taken) == (status, 0)
     (read,) = worker[AFTERWARDS]
     read()
     entry = app.test_client().get(f"/standin/requests/{answer.headers['X-Request-Id']}").json
     assert entry["requestBody"] == '{"note": 1}'
-
-
-def test_the_journal_does_not_wait_for_the_body_of_somebody_unknown(app, anonymous, worker):
-    answer, taken = send_unread(anonymous, worker)
-    assert (answer.status_code, taken, worker[AFTERWARDS]) == (401, 0, [])
-    entry = app.test_client().get(f"/standin/requests/{answer.headers['X-Request-Id']}").json
-    assert entry["requestBody"] is None

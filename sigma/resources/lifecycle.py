@@ -18,6 +18,7 @@ from sigma.resources.records import ProductRecordBody, blueprint
 from sigma.resources.role_limits import Levels, caller_levels
 from sigma.resources.roles import has_every_flag
 from sigma.resources.rules import SchemaRules, schema_rules
+from sigma.resources.values import is_empty
 from sigma.resources.workflows import TransitionBody
 
 
@@ -48,13 +49,21 @@ class CompletenessBody(CompletenessOfStateBody):
 
 
 def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | None, levels: Levels) -> dict[str, Any]:
-    """Return how much of what a state requires these values have; attributes that are hidden count, but are not named."""
+    """Return how much of what a state requires these values have; attributes that are hidden count, but are not named.
+
+    A hidden value that names an option or a record counts whether that is still there or not: to delete them one after
+    another would tell which one it names.
+    """
     by_state = rules.states[state_id].required if state_id in rules.states else ()
     filled: list[str] = []
     missing: list[str] = []
     for alias, rule in rules.attributes.items():
         if alias in by_state or rule.is_required:
-            has_value = any(map(rule.is_filled_by, values.get(alias, [])))
+            entries = values.get(alias, [])
+            if levels.shows(alias):
+                has_value = any(map(rule.is_filled_by, entries))
+            else:
+                has_value = any(not is_empty(entry["value"]) for entry in entries)
             (filled if has_value else missing).append(alias)
     required = len(filled) + len(missing)
     score = 100 * len(filled) // required if required else 100

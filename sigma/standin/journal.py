@@ -112,11 +112,10 @@ class Entry(NamedTuple):
         return redact(to_json(described)).encode("utf-8", "replace")  # half of a surrogate pair, once escaped, is no text
 
 
-def _read_unread(asked: ApiRequest, is_known: bool) -> bytes | bytearray:
+def _read_unread(asked: ApiRequest) -> bytes | bytearray:
     """Return the beginning of a body that the request was refused, or answered, without reading.
 
-    The client may have sent half of it. So where one thread serves all, the answer is sent first, and who is not known is
-    not waited for at all.
+    The client may have sent half of it. So where one thread serves all, the answer is sent first.
     """
     environ, length = asked.environ, asked.environ.get("CONTENT_LENGTH", "")
     if length == "0" or "HTTP_EXPECT" in environ:  # the client sends it only when it is asked to
@@ -130,7 +129,7 @@ def _read_unread(asked: ApiRequest, is_known: bool) -> bytes | bytearray:
 
     if AFTERWARDS not in environ:
         read()
-    elif is_known:
+    else:
         environ[AFTERWARDS].append(read)
     return data
 
@@ -206,7 +205,7 @@ class Journal:
                 return
         body: bytes | bytearray | None = asked.body
         if body is None and ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ):
-            body = _read_unread(asked, caller is not None)
+            body = _read_unread(asked)
         if caller is not None and caller.role is not None:  # which may be large
             caller = caller._replace(role={"id": caller.role["id"]})
         self.entries.append(
