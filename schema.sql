@@ -8,7 +8,7 @@
 -- foreign key: a link across tenants cannot be stored.
 
 PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
-PRAGMA user_version = 8;             -- the version of this schema; sigma/migrations.py brings an older one forward, a newer one is refused
+PRAGMA user_version = 9;             -- the version of this schema; sigma/migrations.py brings an older one forward, a newer one is refused
 
 
 -- Workspaces, users, sessions
@@ -261,3 +261,51 @@ CREATE TABLE saved_queries (
     id      TEXT NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.id')) STORED,
     UNIQUE (tenant, id)
 ) STRICT;
+
+
+-- Webhooks
+
+CREATE TABLE webhooks (
+    seq           INTEGER PRIMARY KEY,                                    -- lists come in order of creation
+    tenant        TEXT    NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+    body          TEXT    NOT NULL CHECK (json_valid(body)),              -- as it is served, so with bullets for the secret
+    secret        TEXT             CHECK (secret <> ''),                  -- readable, because it signs; null: nothing is signed
+    id            TEXT    NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.id')) STORED,
+    is_active     INTEGER NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.active')) STORED,
+    lease         TEXT,                                                   -- who is sending, at random; null: nobody
+    leased_until  REAL    NOT NULL DEFAULT 0,                             -- seconds since the epoch: when that ends by itself
+    UNIQUE (tenant, id),
+    CHECK (json_extract(body, '$.secret') IS iif(secret IS NULL, NULL, '••••••••'))
+) STRICT;
+
+CREATE TABLE deliveries (                                                 -- stored in one transaction with the change of which they tell
+    seq         INTEGER PRIMARY KEY,                                      -- the order in which they are sent
+    tenant      TEXT    NOT NULL,
+    id          TEXT    NOT NULL,
+    webhook_id  TEXT    NOT NULL,
+    event       TEXT    NOT NULL,
+    body        TEXT    NOT NULL CHECK (json_valid(body)),                -- the very text that is sent, each time
+    state       TEXT    NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'failed')),
+    made_at     REAL    NOT NULL,                                         -- seconds since the epoch
+    next_at     REAL             DEFAULT 0,                               -- when it is due, in the same; 0: at once; null: never
+    attempts    INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    resends     INTEGER NOT NULL DEFAULT 0,                               -- how often somebody has asked for it again
+    UNIQUE (tenant, id),
+    CHECK ((state = 'pending') = (next_at IS NOT NULL)),
+    FOREIGN KEY (tenant, webhook_id) REFERENCES webhooks (tenant, id) ON DELETE CASCADE
+) STRICT;
+
+CREATE INDEX deliveries_webhook_idx ON deliveries (tenant, webhook_id);
+CREATE INDEX deliveries_next_idx ON deliveries (tenant, webhook_id, next_at) WHERE state = 'pending';
+
+CREATE TABLE delivery_attempts (
+    tenant       TEXT    NOT NULL,
+    delivery_id  TEXT    NOT NULL,
+    number       INTEGER NOT NULL CHECK (number >= 1),
+    at           TEXT    NOT NULL,
+    status       INTEGER,                                                 -- null: there was no answer
+    ms           REAL    NOT NULL,
+    error        TEXT,                                                    -- null: it was taken
+    PRIMARY KEY (tenant, delivery_id, number),
+    FOREIGN KEY (tenant, delivery_id) REFERENCES deliveries (tenant, id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;

@@ -125,4 +125,48 @@ MIGRATIONS = {
         UPDATE workspaces SET created_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now');
         PRAGMA user_version = 8;
     """,
+    8: """
+        CREATE TABLE webhooks (
+            seq           INTEGER PRIMARY KEY,
+            tenant        TEXT    NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+            body          TEXT    NOT NULL CHECK (json_valid(body)),
+            secret        TEXT             CHECK (secret <> ''),
+            id            TEXT    NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.id')) STORED,
+            is_active     INTEGER NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.active')) STORED,
+            lease         TEXT,
+            leased_until  REAL    NOT NULL DEFAULT 0,
+            UNIQUE (tenant, id),
+            CHECK (json_extract(body, '$.secret') IS iif(secret IS NULL, NULL, '••••••••'))
+        ) STRICT;
+        CREATE TABLE deliveries (
+            seq         INTEGER PRIMARY KEY,
+            tenant      TEXT    NOT NULL,
+            id          TEXT    NOT NULL,
+            webhook_id  TEXT    NOT NULL,
+            event       TEXT    NOT NULL,
+            body        TEXT    NOT NULL CHECK (json_valid(body)),
+            state       TEXT    NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'failed')),
+            made_at     REAL    NOT NULL,
+            next_at     REAL             DEFAULT 0,
+            attempts    INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+            resends     INTEGER NOT NULL DEFAULT 0,
+            UNIQUE (tenant, id),
+            CHECK ((state = 'pending') = (next_at IS NOT NULL)),
+            FOREIGN KEY (tenant, webhook_id) REFERENCES webhooks (tenant, id) ON DELETE CASCADE
+        ) STRICT;
+        CREATE INDEX deliveries_webhook_idx ON deliveries (tenant, webhook_id);
+        CREATE INDEX deliveries_next_idx ON deliveries (tenant, webhook_id, next_at) WHERE state = 'pending';
+        CREATE TABLE delivery_attempts (
+            tenant       TEXT    NOT NULL,
+            delivery_id  TEXT    NOT NULL,
+            number       INTEGER NOT NULL CHECK (number >= 1),
+            at           TEXT    NOT NULL,
+            status       INTEGER,
+            ms           REAL    NOT NULL,
+            error        TEXT,
+            PRIMARY KEY (tenant, delivery_id, number),
+            FOREIGN KEY (tenant, delivery_id) REFERENCES deliveries (tenant, id) ON DELETE CASCADE
+        ) STRICT, WITHOUT ROWID;
+        PRAGMA user_version = 9;
+    """,
 }

@@ -117,6 +117,9 @@ SETTINGS = {
     "CORS_ORIGINS": Setting(
         ("SIGMA_CORS_ORIGINS",), web_origins, (), "Origins whose web pages may call /api/v1; * is any, beside the demo only"
     ),
+    "WEBHOOK_HOSTS": Setting(
+        ("SIGMA_WEBHOOK_HOSTS",), host_names, (), "Hosts that webhooks of a deployment may call although they are private"
+    ),
     "HOST": Setting(("SIGMA_HOST", "HOST"), host_address, "127.0.0.1", "Address to serve on", is_for_serving=True),
     "PORT": Setting(
         ("SIGMA_PORT", "PORT"), whole_number(0, 65535), 8080, "Port to serve on; 0 takes a free one", is_for_serving=True

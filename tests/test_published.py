@@ -20,7 +20,7 @@ MORE = "…"  # in place of further items of an array, or as a member in place o
 ANYTHING = re.compile(r"(?s).*")
 NOW = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
-MADE_ID = re.compile(r"(ent|sq|apikey)-[0-9a-f]{16}")
+MADE_ID = re.compile(r"(ent|sq|apikey|wh)-[0-9a-f]{16}")
 
 
 def scoped(value, **scope):
@@ -275,6 +275,23 @@ QUICKSTART_SEARCH = {
     ],
 }
 ROLE = {"id": "role-translator", "name": "Translator"}
+NOTIFY = {
+    "id": "wh-sync-notify",
+    "name": ANYTHING,
+    MORE: MORE,
+    "events": ["entity.created", "entity.updated", "entity.deleted"],
+    "secret": "••••••••",
+    "active": False,  # so that nothing leaves the machine
+}
+SLACK = {"id": "wh-lifecycle-slack", MORE: MORE}
+NEW_WEBHOOK = {
+    "id": "wh-orders",
+    "name": "Orders",
+    "url": "https://orders.example/sigma",
+    "events": ["entity.transition", "variant.created"],
+    "secret": "whsec-orders",
+    "active": True,
+}
 
 # By page, its calls: the command, what is answered the first time, and the second, where that differs.
 PAGES = {
@@ -556,6 +573,16 @@ PAGES = {
                 ],
             ),
         ),
+    ],
+    "webhooks": [
+        (get("/webhooks"), (200, [NOTIFY, SLACK])),
+        (get("/webhooks/wh-sync-notify"), (200, NOTIFY)),
+        (send("/webhooks", NEW_WEBHOOK), (201, {**NEW_WEBHOOK, "secret": "••••••••"})),
+        (
+            send("/webhooks/wh-orders", {**NEW_WEBHOOK, "active": False, "secret": "••••••••"}, method="PUT"),
+            (200, {**NEW_WEBHOOK, "active": False, "secret": "••••••••"}),
+        ),
+        (f"curl -X DELETE {HOST}/webhooks/wh-orders {SESSION}", (204, None)),
     ],
 }
 

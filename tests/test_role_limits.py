@@ -19,6 +19,7 @@ from test_house import TREES
 from sigma import database
 from sigma.http import credentials
 from sigma.http.errors import ApiError
+from sigma.http.strict_json import to_json
 from sigma.resources import writes
 from sigma.resources.entities import load_record
 from sigma.resources.role_limits import UNLIMITED, Levels
@@ -147,7 +148,7 @@ SILENT = {  # what answers no values of records, whoever asks
     *(("POST", "/api-keys"), ("POST", "/api-keys/:id/deactivate"), ("DELETE", "/api-keys/:id")),
     *(
         (method, f"/{kind}{id}")
-        for kind in ("schemas", "attributes", "dimensions", "option-lists", "workflows", "roles", "catalogs")
+        for kind in ("schemas", "attributes", "dimensions", "option-lists", "workflows", "roles", "catalogs", "webhooks")
         for method, id in (("GET", ""), ("GET", "/:id"), ("POST", ""), ("PUT", "/:id"), ("DELETE", "/:id"))
     ),
     *(("GET", "/schemas/:id/attributes"), ("POST", "/dimensions/scope-matrix"), ("POST", "/roles/:id/resolve")),
@@ -273,7 +274,7 @@ def test_completeness_counts_what_is_hidden_and_does_not_name_it(editor, admin, 
         message = error(editor.post("/records/ent-part/transition", {"toStateId": "state-ready"}), 422)
         assert message == (
             f"Transition 'tr-ready' needs completeness 100, it is {score};"
-            f" missing: {', '.join(missing) or 'what your role does not show'}"
+            f" missing: {', '.join(missing) or 'attributes that your role hides'}"
         )
         assert editor.get("/records/ent-part/transitions").json == []
 
@@ -368,7 +369,8 @@ def test_an_id_that_is_used_again_does_not_open_the_history_of_the_record_that_h
 @pytest.mark.parametrize("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
 @pytest.mark.parametrize("fate", ["taken out", "deleted", "renamed"])
 def test_what_has_been_hidden_stays_hidden_when_its_attribute_goes(name, fate, editor, admin, limit, error):
-    limit(**levels(**{name: "hidden"}))
+    """To delete or rename it, the role must let go of it first; then the role names what is not there."""
+    limit()
     if fate == "renamed":
         for path in ("/records/ent-part", "/records/ent-tool", "/records/ent-part/variants/var-part"):
             assert admin.put(path, {"values": {ALIAS: []}}).status_code == 200
@@ -381,6 +383,7 @@ def test_what_has_been_hidden_stays_hidden_when_its_attribute_goes(name, fate, e
             assert admin.put(f"/schemas/schema-{schema}", body).status_code == 200
         if fate == "deleted":
             assert admin.delete("/attributes/attr-margin-note-x").status_code == 204
+    limit(**levels(**{name: "hidden"}))
     assert SECRET in admin.get("/records/ent-part/audit-log").text
     for path in ("", "/audit-log", "/variants", "/variants/var-part", "/variants/var-below/resolved"):
         assert SECRET not in editor.get(f"/records/ent-part{path}").text
@@ -612,6 +615,18 @@ def test_what_was_read_can_be_changed_and_put_back(editor, admin, limit):
     assert admin.get(RECORD).json["values"] == {**before, "title": [{"scope": {}, "value": "New"}]}
 
 
+def test_a_hidden_attribute_is_not_listed_in_what_is_sent_not_even_without_values(editor, limit, stored, error):
+    """By PUT that would clear it; by POST it would change nothing, and is refused all the same."""
+    limit(**levels(margin_note="hidden", cost="read"))
+    before = stored()
+    for method, path in (("POST", "/records"), ("POST", f"{RECORD}/variants"), ("PUT", RECORD), ("PUT", VARIANT)):
+        body = {"values": {ALIAS: []}, **({"schemaId": "schema-part"} if path == "/records" else {})}
+        message = error(editor.request(method, path, json=body), 403)
+        assert message == f"values.{ALIAS}: attribute '{ALIAS}' is 'hidden' for role 'role-editor', not 'write'"
+    assert stored() == before
+    assert editor.post("/records", {"schemaId": "schema-part", "values": {"cost": []}}).status_code == 201
+
+
 def test_a_put_does_not_tell_whether_a_guess_at_a_hidden_value_is_right(editor, limit, error):
     limit(**HIDDEN)
     guesses = [NOTE, OTHER_NOTE, {ALIAS: []}, {ALIAS: [{"scope": {}, "value": 5}]}]
@@ -669,13 +684,147 @@ def test_a_conflict_does_not_tell_whose_hidden_value_it_is(editor, admin, limit,
         assert "'ent-part'" in message
 
 
-def test_an_attribute_that_is_made_unique_does_not_tell_hidden_values(editor, admin, limit, error):
-    limit(**HIDDEN)
-    attribute = {**admin.get("/attributes/attr-margin-note-x").json, "validation": {"unique": True}}
-    message = error(editor.put("/attributes/attr-margin-note-x", attribute), 409)
-    assert message == "validation.unique: values that your role hides are there more than once"
-    assert SECRET in error(admin.put("/attributes/attr-margin-note-x", attribute), 409)
-    assert admin.get("/attributes/attr-margin-note-x").json["validation"] == {}
+# What becomes of hidden values when the model changes
+
+
+def take_out(caller, id, *schemas):
+    """Take an attribute out of schemas."""
+    for schema in schemas or ("schema-part", "schema-tool"):
+        body = caller.get(f"/schemas/{schema}").json
+        body["attributeGroups"][0]["attributeIds"].remove(id)
+        assert caller.put(f"/schemas/{schema}", body).status_code == 200
+
+
+def put_in(caller, id, schema="schema-part"):
+    """Put an attribute into a schema."""
+    body = caller.get(f"/schemas/{schema}").json
+    body["attributeGroups"][0]["attributeIds"].append(id)
+    assert caller.put(f"/schemas/{schema}", body).status_code == 200
+
+
+NOTE_ID = "attr-margin-note-x"
+
+
+@pytest.mark.parametrize("level", ["read", "hidden"])
+@pytest.mark.parametrize("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
+def test_an_attribute_that_a_role_limits_is_neither_deleted_nor_renamed(name, level, editor, admin, make_key, limit, error):
+    """Else another one could take its alias, and with it what is stored under that, without the limit."""
+    limit(**levels(**{name: level}))
+    take_out(editor, NOTE_ID)
+    for path in (RECORD, VARIANT, "/records/ent-tool"):
+        assert admin.put(path, {"values": {ALIAS: []}}).status_code == 200
+    attribute = admin.get(f"/attributes/{NOTE_ID}").json
+    for caller in (editor, admin, make_key("update-model", "delete-model")):
+        message = error(caller.delete(f"/attributes/{NOTE_ID}"), 409)
+        assert message == f"Attribute '{NOTE_ID}' is in use by role 'role-editor'"
+        message = error(caller.put(f"/attributes/{NOTE_ID}", {**attribute, "alias": "remark"}), 409)
+        assert message == f"alias: role 'role-editor' limits attribute '{NOTE_ID}', and would not do so any more"
+        assert admin.get(f"/attributes/{NOTE_ID}").json == attribute
+    limit(**levels(**{name: "write"}, cost="read"))
+    assert admin.put(f"/attributes/{NOTE_ID}", {**attribute, "alias": "remark"}).status_code == 200
+    assert admin.delete(f"/attributes/{NOTE_ID}").status_code == 204
+
+
+@pytest.mark.parametrize("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
+@pytest.mark.parametrize("step", ["taken out", "put back", "another has its id as its alias", "taken out elsewhere"])
+def test_nobody_lifts_a_limit_by_changing_the_model(step, name, editor, limit):
+    limit(**levels(**{name: "hidden"}))
+    if step == "another has its id as its alias":
+        other = {"id": "attr-other", "alias": NOTE_ID, "name": "Other", "type": "text"}
+        assert editor.post("/attributes", other).status_code == 201
+        put_in(editor, "attr-other")
+    else:
+        take_out(editor, NOTE_ID, "schema-tool" if step == "taken out elsewhere" else "schema-part")
+    if step == "put back":
+        put_in(editor, NOTE_ID)
+    for operation in TELLING.keys() - MAKING:
+        assert SECRET not in ask(editor, operation).text, operation
+    assert editor.delete("/records/ent-part").status_code == 204
+    assert SECRET not in editor.get("/records/ent-part/audit-log").text
+
+
+@pytest.mark.parametrize("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
+def test_what_may_only_be_read_is_not_cleared_by_way_of_the_schema(name, editor, admin, limit, error):
+    """What a schema does not have any more may be cleared; not so by whom a role lets only read it."""
+    limit(**levels(**{name: "read"}))
+    take_out(editor, NOTE_ID)
+    for answer in (editor.put(RECORD, {"values": {ALIAS: []}}), editor.patch(f"{RECORD}/values/{ALIAS}", {"value": None})):
+        assert error(answer, 403) == f"values.{ALIAS}: attribute '{ALIAS}' is 'read' for role 'role-editor', not 'write'"
+    assert admin.get(RECORD).json["values"][ALIAS] == NOTE[ALIAS]
+    assert editor.get(RECORD).json["values"][ALIAS] == NOTE[ALIAS]
+
+
+@pytest.mark.parametrize("way", ["made", "renamed"])
+def test_what_an_attribute_that_is_gone_has_left_is_not_shown_by_a_new_one(way, editor, admin, limit, error):
+    """From whom something is hidden does not get at what is hidden with it by an attribute with the alias of the old one."""
+    limit()
+    take_out(admin, NOTE_ID)
+    assert admin.delete(f"/attributes/{NOTE_ID}").status_code == 204
+    limit(**levels(cost="hidden"))
+    assert SECRET not in editor.get(RECORD).text
+    new = {"id": "attr-new", "alias": "newer", "name": "New", "type": "text"}
+    if way == "renamed":
+        assert editor.post("/attributes", new).status_code == 201
+    new["alias"] = ALIAS
+    for unique in ({}, {"validation": {"unique": True}}):
+        body = {**new, **unique}
+        answer = editor.post("/attributes", body) if way == "made" else editor.put("/attributes/attr-new", body)
+        assert error(answer, 409) == f"alias: records hold values under '{ALIAS}' that your role hides"
+    assert ALIAS not in [attribute["alias"] for attribute in admin.get("/attributes").json]
+    answer = admin.post("/attributes", new) if way == "made" else admin.put("/attributes/attr-new", new)
+    assert answer.status_code in (200, 201), answer.json
+
+
+REDEFINED = {  # what an attribute becomes, a value that would fit and one that would not, and what an administrator is told
+    "type": ({"type": "boolean"}, True, "yes", "type: 1 record holds values that do not fit; the first is 'ent-part'"),
+    "multiple": ({"multiple": True}, ["a"], "a", "multiple: 1 record holds values that do not fit; the first is 'ent-part'"),
+    "optionListId": (
+        {"type": "option", "optionListId": "ol-colors"},
+        *("navy", "none"),
+        "type: 1 record holds values that do not fit; the first is 'ent-part'",
+    ),
+    "unique": (
+        {"validation": {"unique": True}},
+        *("a", "b"),
+        "validation.unique: values are there more than once: of 'ent-tool', values.guess[0].value: 'b' is already the value of"
+        " 'ent-part'",
+    ),
+}
+
+
+@pytest.mark.parametrize("member", REDEFINED)
+@pytest.mark.parametrize("fits", [True, False], ids=["fits", "does-not-fit"])
+def test_a_changed_attribute_does_not_tell_what_is_hidden(member, fits, app, editor, admin, limit, error, stored):
+    """Else who may change attributes could guess: with a type, with lists of one option, or with a value of another schema."""
+    becomes, fitting, unfit, told = REDEFINED[member]
+    limit()
+    attribute = {"id": "attr-guess", "alias": "guess", "name": "Guess", "type": "text"}
+    assert admin.post("/attributes", attribute).status_code == 201
+    for schema in ("schema-part", "schema-tool"):
+        put_in(admin, "attr-guess", schema)
+    value = to_json([{"scope": {}, "value": fitting if fits else unfit}])
+    write = "UPDATE entities SET body = json_set(body, '$.values.guess', json(?)) WHERE tenant = 'ws-demo' AND id IN (?, ?)"
+    sql(app, write, value, "ent-part", "ent-tool" if member == "unique" and not fits else "-")
+    limit(**levels(guess="hidden"))
+    before, field = stored(), "validation.unique" if member == "unique" else told.partition(":")[0]
+    message = error(editor.put("/attributes/attr-guess", {**attribute, **becomes}), 409)
+    assert message == f"{field}: records hold values under 'guess' that your role hides"
+    assert stored() == before
+    answer = admin.put("/attributes/attr-guess", {**attribute, **becomes})
+    if fits:
+        assert answer.status_code == 200, answer.json
+    else:
+        assert error(answer, 409) == told
+        assert stored() == before
+
+
+def test_who_sees_the_values_is_told_which_do_not_fit(editor, limit, error):
+    """What the role hides is something else, or is hidden of a schema without such values."""
+    for hidden in (levels(cost="hidden"), levels("schema-apparel", margin_note="hidden", sku="hidden")):
+        limit(**hidden)
+        attribute = {**editor.get(f"/attributes/{NOTE_ID}").json, "type": "number"}
+        message = error(editor.put(f"/attributes/{NOTE_ID}", attribute), 409)
+        assert message == "type: 2 records and 1 variant hold values that do not fit; the first is 'ent-part'"
 
 
 # Catalogs
@@ -813,7 +962,7 @@ def test_the_limits_of_one_workspace_are_none_of_another(stranger, limit, admin)
         (Levels({"a": "read"}, frozenset("ab")), "gone", "write", True),
         (Levels({"a": "hidden"}, frozenset("ab"), True), "a", "hidden", False),
         (Levels({"a": "hidden"}, frozenset("ab"), True), "b", "write", True),
-        (Levels({"a": "hidden"}, frozenset("ab"), True), "gone", "write", False),
+        (Levels({"a": "hidden"}, frozenset("ab"), True), "gone", "hidden", False),
         (Levels({"a": "hidden", "gone": "read"}, frozenset("ab"), True), "gone", "read", True),
     ],
 )
@@ -822,3 +971,40 @@ def test_levels(level, alias, of, shows):
     assert level.visible({alias: [], "b": []}) == (
         {alias: [], "b": []} if shows else {"b": []} if not level.hides or "b" in level.attributes else {}
     )
+
+
+def test_what_webhooks_were_sent_is_shown_without_what_is_hidden(editor, admin, limit, app):
+    url = {"name": "All", "url": "http://127.0.0.1:9/", "events": ["entity.updated", "entity.deleted", "variant.updated"]}
+    assert admin.post("/webhooks", url).status_code == 201
+    for path in (RECORD, VARIANT):
+        assert admin.put(path, {"values": {ALIAS: [{"scope": {}, "value": f"{SECRET} again"}]}}).status_code == 200
+    assert admin.delete(RECORD).status_code == 204
+    limit(**HIDDEN)
+
+    def deliveries(caller):
+        return app.test_client().get("/standin/deliveries", headers=caller.headers)
+
+    assert deliveries(admin).text.count(f"{SECRET} again") == 3
+    answer = deliveries(editor)
+    assert (answer.status_code, answer.json["total"], SECRET in answer.text) == (200, 3, False)
+    (item,) = [item for item in answer.json["items"] if item["event"] == "entity.updated"]
+    assert item["body"]["data"]["values"]["title"] == TITLE["title"]
+    one = app.test_client().get(f"/standin/deliveries/{item['deliveryId']}", headers=editor.headers)
+    assert one.json == item
+
+
+def test_completeness_does_not_tell_which_option_a_hidden_value_names(editor, admin, limit):
+    """Else who may manage option lists deletes one option after another, and sees for which one the score falls."""
+    color = admin.get("/attributes/attr-color").json
+    validation = {**color.get("validation", {}), "required": True}
+    assert admin.put("/attributes/attr-color", {**color, "validation": validation}).status_code == 200
+    path = "/records/ent-coastal-wb/completeness"
+    before, as_admin = editor.get(path).json["score"], admin.get(path).json["score"]
+    assert before == as_admin
+    limit(**levels("schema-apparel", color="hidden"))
+    options = admin.get("/option-lists/ol-colors").json
+    for option in options["values"]:
+        answer = editor.delete(f"/option-lists/ol-colors/values/{option['id']}")
+        assert answer.status_code == 204, answer.json
+        assert editor.get(path).json["score"] == before
+    assert admin.get(path).json["score"] < as_admin

@@ -10,7 +10,7 @@ from conftest import EXAMPLE_KEY, Caller, sql
 from sigma.http.errors import MAX_BODY
 from sigma.standin.demo import read_demo
 
-PARTS = ("model", "records", "variants", "history", "categories", "assignments", "savedQueries")
+PARTS = ("model", "records", "variants", "history", "categories", "assignments", "savedQueries", "webhooks")
 TABLES = (
     *("model_objects", "model_references", "entities", "entity_counts", "unique_values", "audit_log", "categories"),
     *("category_assignments", "saved_queries"),
@@ -97,6 +97,7 @@ def test_the_seed_of_the_demo_is_what_demo_json_says_without_its_credentials(see
     for part in ("records", "variants", "assignments"):
         assert seed[part] == demo[part]
     assert [query["query"] for query in seed["savedQueries"]] == [query["query"] for query in demo["savedQueries"]]
+    assert seed["webhooks"] == [{name: webhook[name] for name in webhook if name != "secret"} for webhook in demo["webhooks"]]
     told = [{name: entry[name] for name in entry if name != "id"} for entry in seed["history"]]
     assert told[-len(demo["history"]) :] == demo["history"]
     created = {entry["entityId"]: (entry["timestamp"], entry["userId"]) for entry in told if entry["action"] == "create"}
@@ -107,7 +108,7 @@ def test_a_seed_has_no_credential_in_it(app, admin, make_key, standin, seed_of):
     make_key("read")
     assert Caller(app, {"X-Sigma-ApiKey": EXAMPLE_KEY}).get("/records").status_code == 200
     text = json.dumps(seed_of())
-    for word in ("sigma_sk_live_", "scrypt", "password", "hash", "rawKey", "token", "@sigma.io", "apikey-"):
+    for word in ("sigma_sk_live_", "scrypt", "password", "hash", "rawKey", "token", "@sigma.io", "apikey-", "secret"):
         assert word not in text, word
 
 
@@ -131,6 +132,66 @@ def test_a_copy_holds_what_the_other_one_holds_now(app, admin, make, seed_of):
     assert theirs.post("/roles", {"id": "role-new", "name": "New"}).status_code == 201
     assert "role-new" not in json.dumps(seed_of(first["id"]))  # a snapshot is a copy nobody touches
     assert second["keys"] == theirs.get("/api-keys").json == []
+
+
+# Webhooks
+
+HOOK = {"name": "Hook", "url": "http://127.0.0.1:9/", "events": ["entity.created"]}
+RECORD = {"schemaId": "schema-hat", "values": {}}
+
+
+def hooks_of(app, tenant):
+    return sql(app, "SELECT id, is_active, secret FROM webhooks WHERE tenant = ? ORDER BY seq", tenant)
+
+
+@pytest.mark.parametrize("way", ["by its id", "by its seed"])
+def test_a_copys_webhooks_are_paused_and_without_secrets_and_what_waits_stays_behind(app, admin, make, seed_of, way):
+    assert admin.post("/webhooks", {**HOOK, "id": "wh-live", "secret": "only-here"}).status_code == 201
+    assert admin.post("/records", {"schemaId": "schema-apparel", "values": {}}).status_code == 201
+    before = hooks_of(app, "ws-demo")
+    assert before[2] == ("wh-live", 1, "only-here")
+    made, ours = make("ws-demo" if way == "by its id" else seed_of())
+    copied = ours.get("/webhooks").json
+    assert copied[2] == {"id": "wh-live", **HOOK, "active": False}
+    assert [list(webhook)[:2] for webhook in copied] == [["id", "name"]] * 3
+    assert hooks_of(app, made["id"]) == [(id, 0, None) for id, *_ in before]
+    assert ours.post("/records", {"schemaId": "schema-apparel", "values": {}}).status_code == 201
+    assert sql(app, "SELECT tenant, webhook_id FROM deliveries") == [("ws-demo", "wh-live")]
+    assert hooks_of(app, "ws-demo") == before
+
+
+def test_each_demo_workspace_has_the_documented_webhooks_with_the_documented_secret(app, make, standin):
+    expected = [("wh-sync-notify", 0, "demo-webhook-secret"), ("wh-lifecycle-slack", 0, None)]
+    for id in ("ws-demo", make("demo")[0]["id"], make("demo")[0]["id"]):
+        assert hooks_of(app, id) == expected
+    sql(app, "DELETE FROM webhooks WHERE tenant = 'ws-demo'")
+    assert standin("POST", "/reset", {}).status_code == 204
+    assert hooks_of(app, "ws-demo") == expected
+
+
+def test_a_reset_and_a_deleted_workspace_leave_no_delivery_behind(app, admin, make, standin):
+    made, ours = make(small())
+    assert admin.post("/webhooks", HOOK).status_code == 201
+    assert ours.post("/records", RECORD).status_code == 201
+    assert admin.post("/records", {**RECORD, "schemaId": "schema-apparel"}).status_code == 201
+    assert sorted(sql(app, "SELECT tenant FROM deliveries")) == sorted([("ws-demo",), *[(made["id"],)] * 2])
+    assert standin("DELETE", f"/workspaces/{made['id']}").status_code == 204
+    assert sql(app, "SELECT tenant FROM deliveries") == [("ws-demo",)]
+    assert standin("POST", "/reset", {}).status_code == 204
+    assert sql(app, "SELECT tenant FROM deliveries") == []
+
+
+def test_a_webhook_in_a_seed_written_by_hand_sends_from_the_first_change_on(app, make, seed_of):
+    seed = {**small(), "webhooks": [{**HOOK, "secret": "by-hand"}, {**HOOK, "id": "wh-off", "active": False}]}
+    made, ours = make(seed)
+    ((id, *live), off) = hooks_of(app, made["id"])
+    assert re.fullmatch("wh-[0-9a-f]{16}", id)
+    assert (live, off) == ([1, "by-hand"], ("wh-off", 0, None))
+    assert list(ours.get(f"/webhooks/{id}").json) == ["id", "name", "url", "events", "secret", "active"]
+    assert sql(app, "SELECT count(*) FROM deliveries") == [(0,)]
+    assert ours.post("/records", RECORD).status_code == 201
+    assert sql(app, "SELECT webhook_id FROM deliveries") == [(id,)]
+    assert "by-hand" not in json.dumps(seed_of(made["id"]))
 
 
 # Whatever became of a workspace
@@ -325,6 +386,7 @@ def small():
         "savedQueries": [
             {"id": "sq-1", "name": "Q", "query": {"criteria": [{"attribute": "title", "operator": "equals", "value": "x"}]}}
         ],
+        "webhooks": [{**HOOK, "id": "wh-1"}, {**HOOK, "id": "wh-2"}],
     }
 
 
@@ -397,6 +459,13 @@ WRONG = [  # where, what is put there, and the message, or how it begins
         "savedQueries[0].query.criteria[0].attribute: no attribute",
     ),
     (("savedQueries", 0, "query"), 1, "savedQueries[0].query: Expected an object"),
+    (("webhooks", 1, "id"), "wh-1", "webhooks[1].id: 'wh-1' is already taken in this seed"),
+    (("webhooks", 1, "url"), "ftp://a", "webhooks[1].url: Expected an http or https URL with a host"),
+    (("webhooks", 1, "url"), "http://a:0/", "webhooks[1].url: Expected a URL with the name or IP address of a host"),
+    (("webhooks", 1, "events"), [], "webhooks[1].events: Expected at least one event"),
+    (("webhooks", 1, "secret"), "••••••••", "webhooks[1].secret: Expected the secret itself"),
+    (("webhooks", 1, "secret"), "", "webhooks[1].secret: Expected 1 to 200 characters"),
+    (("webhooks",), [HOOK] * 51, "webhooks: Expected at most 50 items, got 51"),
 ]
 
 

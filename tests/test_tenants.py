@@ -32,6 +32,7 @@ LISTS = [
     "records",
     "variants",
     "saved-queries",
+    "webhooks",
 ]
 
 NAMED = {"alias": "renamed", "name": "Renamed"}
@@ -44,6 +45,7 @@ WORKFLOW = {
     "transitions": [],
 }
 DIMENSION = {**NAMED, "defaultSegmentId": "seg-en", "segments": [{"id": "seg-en", "alias": "en", "name": "Renamed"}]}
+WEBHOOK = {"name": "Renamed", "url": "http://renamed.example/", "events": ["variant.created"]}
 
 # Every operation with an id in its path: the demo's ids in braces, a body that would do, and what a workspace that has
 # these ids itself is answered.
@@ -103,12 +105,16 @@ FOREIGN_PATHS = [
     ("GET", "/saved-queries/{sq-cheap-caps}", None, 200),
     ("DELETE", "/saved-queries/{sq-cheap-caps}", None, 204),
     ("POST", "/saved-queries/{sq-cheap-caps}/execute", None, 200),
+    ("GET", "/webhooks/{wh-sync-notify}", None, 200),
+    ("PUT", "/webhooks/{wh-sync-notify}", WEBHOOK, 200),
+    ("DELETE", "/webhooks/{wh-sync-notify}", None, 204),
 ]
 
 KINDS = {  # how a 404 calls what is missing, by what stands before its id in the path
-    **{"api-keys": "Api key", "schemas": "Schema", "attributes": "Attribute", "dimensions": "Dimension", "roles": "Role"},
+    **{"api-keys": "API key", "schemas": "Schema", "attributes": "Attribute", "dimensions": "Dimension", "roles": "Role"},
     **{"option-lists": "Option list", "workflows": "Workflow", "catalogs": "Catalog", "categories": "Category"},
     **{"records": "Record", "variants": "Variant", "saved-queries": "Saved query"},
+    "webhooks": "Webhook",
 }
 
 # What a workspace with ids of its own puts in those bodies, so that nothing but the path can be at fault.
@@ -155,6 +161,7 @@ OWN = [
     ("/records", {"id": "ent-own", "schemaId": "schema-own", "values": {}}),
     ("/records/ent-own/variants", {"id": "var-own", "values": {}}),
     ("/saved-queries", {"id": "sq-own", "name": "Own", "query": {}}),
+    ("/webhooks", {"id": "wh-own", "name": "Own", "url": "http://own.example/", "events": ["entity.created"], "active": False}),
 ]  # fmt: skip
 OWN_IDS = {
     "schemas": ["schema-own"],
@@ -168,6 +175,7 @@ OWN_IDS = {
     "records": ["ent-own"],
     "variants": ["var-own"],
     "saved-queries": ["sq-own"],
+    "webhooks": ["wh-own"],
 }
 
 NEW = {"id": "new", "alias": "new", "name": "New"}
@@ -348,6 +356,8 @@ def copy_demo(admin, stranger):
         copy_categories(admin.get(f"/catalogs/{catalog['id']}/tree").json, admin, stranger)
     for body in admin.get("/saved-queries").json:
         build(stranger, [("/saved-queries", {name: body[name] for name in ("id", "name", "query")})])
+    for body in admin.get("/webhooks").json:
+        build(stranger, [("/webhooks", {name: body[name] for name in body if name != "secret"})])
     assert stranger.post("/records/ent-trail-cap/transition", {"toStateId": "state-review"}).status_code == 200
 
 

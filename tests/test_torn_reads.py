@@ -17,7 +17,7 @@ READS = [
     *("/dimensions", "/dimensions/dim-language", "/option-lists", "/option-lists/ol-colors", "/workflows"),
     *("/workflows/wf-standard", "/roles", "/roles/role-editor", "/catalogs", "/catalogs/cat-webshop"),
     *("/catalogs/cat-webshop/tree", "/categories/cat-men", "/categories/cat-men/entities", "/api-keys"),
-    *("/search/text?q=coastal", "/saved-queries", "/saved-queries/sq-cheap-caps"),
+    *("/search/text?q=coastal", "/saved-queries", "/saved-queries/sq-cheap-caps", "/webhooks", "/webhooks/wh-sync-notify"),
     *("/export", "/export?format=csv&schemaId=schema-apparel", "/export?catalogId=cat-webshop"),
 ]
 MATRIX = "/dimensions/scope-matrix", {"dimensionIds": ["dim-language", "dim-market"]}
@@ -73,10 +73,13 @@ def change_all(admin):
     call(admin, "PUT", "/roles/role-editor", {**role, "schemaPermissions": levels})
     call(admin, "DELETE", "/saved-queries/sq-cheap-caps")
     call(admin, "POST", "/saved-queries", {"id": "sq-cheap-caps", "name": "New", "query": SEARCH[1]})
+    webhook = call(admin, "GET", "/webhooks/wh-sync-notify")
+    call(admin, "PUT", "/webhooks/wh-sync-notify", {**webhook, "name": "New"})
 
 
 def delete_all(admin):
     """Delete what can be deleted."""
+    call(admin, "DELETE", "/webhooks/wh-sync-notify")
     call(admin, "DELETE", "/saved-queries/sq-cheap-caps")
     for record in call(admin, "GET", "/records")["items"]:
         call(admin, "DELETE", f"/records/{record['id']}")

@@ -23,8 +23,8 @@ from sigma.http.stamps import utc_now
 # assignments, history, keys. Each later one is the one before, brought forward, with what happened since: in the second a
 # test workspace, in the third the workspace `ws-values`, whose unique values are the same, or were not, by the rules of then,
 # in the fourth one more record in it, in the fifth a saved query of `acme`, in the sixth what GOOD_KEY used and lacked,
-# in the seventh two faults of GOOD_KEY, one of which has fired twice and is spent.
-STORED = {version: Path(__file__).parent / "data" / f"version-{version}.db.gz" for version in (1, 2, 3, 4, 5, 6, 7)}
+# in the seventh two faults of GOOD_KEY, one of which has fired twice and is spent, in the eighth an empty test workspace.
+STORED = {version: Path(__file__).parent / "data" / f"version-{version}.db.gz" for version in (1, 2, 3, 4, 5, 6, 7, 8)}
 GOOD_KEY = "sigma_sk_live_wzfmx1uhyh94sbo182bvtviqqkb151lctq55"  # of `ws-demo`
 DEACTIVATED_KEY = "sigma_sk_live_gsyjpmgcsofsyqzsnoyxbkagfsjwq1rcr036"  # of `ws-demo`
 VALUES_KEY = "sigma_sk_live_xeooopl63eoq98m3p3h43341bq1jn0zba5zm"  # of `ws-values`, with all five permissions

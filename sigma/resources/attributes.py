@@ -10,10 +10,12 @@ from marshmallow import fields, validate
 from sigma.database import snapshot
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
+from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Flag, Items, Number, Reference, enum_field, id_field, string_field, unique_items
 from sigma.http.responses import json_list
 from sigma.http.strict_json import exact
 from sigma.resources.model import ModelBody, add_model_routes, fetch_attribute_texts, load_object
+from sigma.resources.role_limits import limiting_roles
 from sigma.resources.stored_values import check_stored_values
 from sigma.resources.value_checks import ATTRIBUTE_TYPES, compile_pattern
 
@@ -82,8 +84,14 @@ class ProductAttributeBody(ModelBody):
             raise ma.ValidationError(f"Expected {expected}", "optionListId")
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        """What records hold must fit, be claimed if it is unique, and not be lost with its alias."""
+        """What records hold must fit, be claimed if it is unique, and not be lost with its alias, nor may roles' limits."""
+        if old is not None and old["alias"] != new["alias"] and (roles := limiting_roles(old)):
+            raise ApiError(409, f"alias: role '{roles[0]}' limits attribute '{old['id']}', and would not do so any more")
         check_stored_values(old, new)
+
+    def other_referrers(self, stored: dict[str, Any]) -> list[tuple[str, str]]:
+        """The roles that limit the attribute: with another one in its place they would show what they hide."""
+        return [("role", id) for id in limiting_roles(stored)]
 
 
 add_model_routes(

@@ -1,4 +1,4 @@
-"""The history of records and variants: what is added to it with each change."""
+"""The history of records and variants: what is added to it with each change, which is sent to webhooks, too."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -9,6 +9,7 @@ from flask import g
 from sigma.database import execute
 from sigma.http.stamps import random_id, utc_now
 from sigma.http.strict_json import is_same, to_json
+from sigma.resources.outbox import enqueue
 from sigma.resources.values import by_scope
 
 
@@ -29,30 +30,29 @@ def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str
                 yield {"attribute": alias, "scope": entry["scope"], "oldValue": was, "newValue": became}
 
 
-def insert_entry(record_id: str, entry: dict[str, Any]) -> None:
-    """Add an entry to the history of a record and its variants."""
-    body = to_json({"id": random_id("audit"), **entry})
-    execute("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", g.tenant, record_id, body)
+def log_change(action: str, entity: dict[str, Any], text: str, at: str, changes: Iterable[dict[str, Any]]) -> None:
+    """Add to the history of a record or variant what the caller changed, and send it to webhooks.
 
-
-def log_change(action: str, entity: dict[str, Any], at: str, changes: Iterable[dict[str, Any]], by: str | None = None) -> None:
-    """Add to the history of a record or variant what was changed, at the time that the record or variant has for it, too.
-
-    The caller did it, unless somebody else is named.
+    Takes the record or variant as it was or is, its text as it is stored now (of one that is gone: as it was), and the time
+    that it has for the change, too.
     """
+    listed = list(changes)
     entry = {
+        "id": random_id("audit"),
         "entityId": entity["id"],
         "action": action,
-        "userId": by or g.caller.id,
+        "userId": g.caller.id,
         "timestamp": at,
-        "changes": list(changes),
+        "changes": listed,
     }
-    insert_entry(entity.get("entityId", entity["id"]), entry)
+    record_id = entity.get("entityId", entity["id"])
+    execute("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", g.tenant, record_id, to_json(entry))
+    enqueue(action, entity, text, at, listed)
 
 
-def log_deletions(bodies: Iterable[tuple[str]]) -> None:
-    """Add to the history that records or variants, of which these are the texts, are gone."""
+def log_deletions(texts: Iterable[str]) -> None:
+    """Add to the history that records or variants, of which these are the texts, are gone: those below before those above."""
     now = utc_now()
-    for (body,) in bodies:
-        entity = json.loads(body)
-        log_change("delete", entity, now, value_changes(entity["values"], {}))
+    deleted = [(json.loads(text), text) for text in texts]
+    for entity, text in sorted(deleted, key=lambda one: -one[0].get("level", 0)):
+        log_change("delete", entity, text, now, value_changes(entity["values"], {}))

@@ -22,6 +22,10 @@ class ModelBody(Body):
         """Return the ids of the objects that the caller's role does not show. None, unless overridden."""
         return []
 
+    def other_referrers(self, stored: dict[str, Any]) -> Iterable[tuple[str, str]]:
+        """Return the kinds and ids of what refers to an object and is not known to the database. None, unless overridden."""
+        return ()
+
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         """Refuse a change that the stored data or the caller does not allow (ApiError). Nothing, unless overridden."""
 
@@ -75,10 +79,10 @@ def store_object(kind: str, new: dict[str, Any], old: dict[str, Any] | None = No
 
 
 def _delete_stored_object(kind: str, id: str) -> None:
-    fetch_object_text(kind, id)
+    stored = load_object(kind, id)
     sql = "SELECT DISTINCT kind, id FROM referrers WHERE tenant = ? AND target_kind = ? AND target_id = ? LIMIT 4"
-    referrers = [f"{source.replace('-', ' ')} '{source_id}'" for source, source_id in execute(sql, g.tenant, kind, id)]
-    if referrers:
+    found = [*execute(sql, g.tenant, kind, id), *MODEL[kind].other_referrers(stored)]
+    if referrers := [f"{source.replace('-', ' ')} '{source_id}'" for source, source_id in found]:
         more = " and more" if len(referrers) > 3 else ""
         raise ApiError(409, f"{kind.replace('-', ' ').capitalize()} '{id}' is in use by {', '.join(referrers[:3])}{more}")
     execute("DELETE FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id)

@@ -153,6 +153,6 @@ def delete_record(id: str) -> None:
     """Delete a record with its variants and category assignments; its history stays."""
     with transaction():
         load_record(id)
-        sql = "SELECT body FROM entities WHERE tenant = ? AND (id = ? OR record_id = ?) ORDER BY is_variant DESC, seq"
-        log_deletions(execute(sql, g.tenant, id, id).fetchall())
+        sql = "SELECT body FROM entities WHERE tenant = ? AND (id = ? OR record_id = ?) ORDER BY seq"
+        log_deletions(text for (text,) in execute(sql, g.tenant, id, id).fetchall())
         execute("DELETE FROM entities WHERE tenant = ? AND id = ?", g.tenant, id)

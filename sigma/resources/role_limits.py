@@ -11,6 +11,7 @@ from flask import g
 
 from sigma.database import execute
 from sigma.http.errors import ApiError
+from sigma.http.strict_json import to_json
 
 LEVELS = ("write", "read", "hidden")
 
@@ -23,26 +24,28 @@ class Levels(NamedTuple):
     hides: bool = False  # whether it hides any
 
     def of(self, alias: str) -> str:
-        """Return the level of an attribute; of one that is not listed, write."""
-        return self.listed.get(alias, "write")
-
-    def shows(self, alias: str) -> bool:
-        """Return whether the values under an alias are shown.
+        """Return the level of what is stored under an alias; of an attribute that is not listed, write.
 
         A role that hides something hides also what is stored under an alias that the schema does not have any more: it may
         be the same, from before its attribute was renamed, taken out or deleted.
         """
-        unlisted = "write" if alias in self.attributes else "hidden"
-        return not self.hides or self.listed.get(alias, unlisted) != "hidden"
+        return self.listed.get(alias) or ("hidden" if self.hides and alias not in self.attributes else "write")
+
+    def shows(self, alias: str) -> bool:
+        """Return whether the values under an alias are shown."""
+        return self.of(alias) != "hidden"
 
     def visible(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return those of some scoped values by alias that are shown."""
         return {alias: entries for alias, entries in values.items() if self.shows(alias)} if self.hides else values
 
     def require_write(self, aliases: Iterable[str], path: str = "") -> None:
-        """Raise ApiError 403, naming the field, for an attribute that the role may not write."""
+        """Raise ApiError 403, naming the field, for an attribute that the role may not write.
+
+        An alias that neither the role nor the schema knows is refused elsewhere, as everybody's.
+        """
         for alias in aliases:
-            if (level := self.of(alias)) != "write":
+            if (level := self.listed.get(alias, "write")) != "write":
                 field, role = path or f"values.{alias}", _caller_role()["id"]
                 raise ApiError(403, f"{field}: attribute '{alias}' is '{level}' for role '{role}', not 'write'")
 
@@ -65,22 +68,29 @@ def hides_attributes() -> bool:
     return bool(permissions) and any("hidden" in item["attributePermissions"].values() for item in permissions)
 
 
+def _aliases_of(ids: Iterable[str]) -> dict[str, str]:
+    sql = (
+        "SELECT id, alias FROM model_objects WHERE tenant = ? AND kind = 'attribute' AND id IN (SELECT value FROM json_each(?))"
+    )
+    return dict(execute(sql, g.tenant, to_json(list(ids))).fetchall())
+
+
 def read_levels(permissions: Iterable[dict[str, Any]], schema_id: str) -> Levels:
     """Return what a role, of which these are the permissions for schemas, allows with the attributes of one.
 
-    It names attributes by alias or by id; an alias goes before an id.
+    It names attributes by alias or by id; of one that it names by both, the alias goes before the id. What it names counts
+    also when the schema does not have it: values are still stored under its alias.
     """
     named = next((item["attributePermissions"] for item in permissions if item["schemaId"] == schema_id), None)
     if not named:
         return UNLIMITED
     sql = (
-        "SELECT o.id, o.alias FROM model_references r"
+        "SELECT o.alias FROM model_references r"
         " JOIN model_objects o ON o.tenant = r.tenant AND o.kind = r.target_kind AND o.id = r.target_id"
         " WHERE r.tenant = ? AND r.kind = 'schema' AND r.id = ? AND r.target_kind = 'attribute'"
     )
-    aliases = dict(execute(sql, g.tenant, schema_id).fetchall())
-    attributes = frozenset(aliases.values())
-    by_id = {aliases[name]: level for name, level in named.items() if name in aliases and name not in attributes}
+    attributes = frozenset(alias for (alias,) in execute(sql, g.tenant, schema_id))
+    by_id = {alias: named[id] for id, alias in _aliases_of(named).items()}
     return Levels({**by_id, **named}, attributes, "hidden" in named.values())
 
 
@@ -100,6 +110,16 @@ def caller_levels(schema_id: str | None) -> Levels:
     if not permissions:
         return UNLIMITED
     return _strictest_levels() if schema_id is None else read_levels(permissions, schema_id)
+
+
+def limiting_roles(attribute: dict[str, Any]) -> list[str]:
+    """Return the ids of the roles that limit an attribute, which they name by its id or alias, in any schema."""
+    sql = (
+        "SELECT DISTINCT r.id FROM model_objects r, json_each(r.body, '$.schemaPermissions') s,"
+        " json_each(s.value, '$.attributePermissions') p"
+        " WHERE r.tenant = ? AND r.kind = 'role' AND p.key IN (?, ?) AND p.value <> 'write' ORDER BY r.seq"
+    )
+    return [id for (id,) in execute(sql, g.tenant, attribute["id"], attribute["alias"])]
 
 
 def require_searchable(fields: Mapping[str, str], schema_id: str | None) -> None:

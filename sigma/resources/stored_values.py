@@ -1,5 +1,6 @@
 """What records hold under an attribute's alias, when the attribute is defined anew."""
 
+import functools
 import json
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -9,7 +10,7 @@ from flask import g
 
 from sigma.database import execute
 from sigma.http.errors import ApiError
-from sigma.resources.role_limits import caller_levels
+from sigma.resources.role_limits import caller_levels, hides_attributes
 from sigma.resources.rules import AttributeRules, attribute_rules, option_names
 from sigma.resources.unique_values import claim_values
 
@@ -18,18 +19,33 @@ class Holder(NamedTuple):
     """A record or variant with its scoped values of one attribute."""
 
     id: str
+    schema_id: str
     is_variant: bool
     entries: list[dict[str, Any]]
 
 
 def _find_holders(alias: str) -> Generator[Holder, None, None]:
     sql = (
-        "SELECT id, is_variant, json_extract(body, ?) FROM entities"
+        "SELECT id, schema_id, is_variant, json_extract(body, ?) FROM entities"
         " WHERE tenant = ? AND json_type(body, ?) IS NOT NULL ORDER BY seq"
     )
     path = f'$.values."{alias}"'
-    for id, is_variant, entries in execute(sql, path, g.tenant, path):
-        yield Holder(id, bool(is_variant), json.loads(entries))
+    for id, schema_id, is_variant, entries in execute(sql, path, g.tenant, path):
+        yield Holder(id, schema_id, bool(is_variant), json.loads(entries))
+
+
+def _require_shown(field: str, alias: str) -> None:
+    """Raise ApiError 409 if values are stored under an alias that the caller's role hides.
+
+    Whether they fit a new definition, or are there more than once, would tell what they are; a new attribute with the alias
+    of one that is gone would show them.
+    """
+    if not hides_attributes():
+        return
+    levels_of = functools.cache(caller_levels)
+    with closing(_find_holders(alias)) as holders:
+        if not all(levels_of(holder.schema_id).shows(alias) for holder in holders):
+            raise ApiError(409, f"{field}: records hold values under '{alias}' that your role hides")
 
 
 def _has_type(rules: AttributeRules, entry: dict[str, Any]) -> bool:
@@ -87,14 +103,11 @@ def _claim_stored_values(alias: str, kind: str) -> None:
             try:
                 claim_values(holder.id, alias, kind, holder.entries)
             except ApiError as error:
-                if not caller_levels(None).shows(alias):  # of whichever schema: the message has values of two records
-                    raise ApiError(409, "validation.unique: values that your role hides are there more than once") from None
                 message = f"values are there more than once: of '{holder.id}', {error.message}"
                 raise ApiError(409, f"validation.unique: {message}") from None
 
 
 def _require_kept_alias(old: dict[str, Any], alias: str) -> None:
-    """Raise ApiError 409 when records would lose the values that they hold under an attribute's old alias."""
     with closing(_find_holders(old["alias"])) as holders:
         if old["alias"] != alias and next(holders, None) is not None:
             raise ApiError(409, f"alias: records hold values under '{old['alias']}', which would be lost")
@@ -112,9 +125,13 @@ def check_stored_values(old: dict[str, Any] | None, new: dict[str, Any]) -> None
     alias, kind, is_unique = _claimed_as(new)
     if old is not None:
         _require_kept_alias(old, alias)
-    if members := _narrowed_members(old, new):
+    members, is_claimed_anew = _narrowed_members(old, new), old is None or _claimed_as(old) != _claimed_as(new)
+    is_new = old is None or old["alias"] != alias
+    for field in ["alias"] * is_new + members + ["validation.unique"] * (is_claimed_anew and is_unique):
+        _require_shown(field, alias)
+    if members:
         _require_fitting_values(members, new)
-    if old is None or _claimed_as(old) != _claimed_as(new):
+    if is_claimed_anew:
         aliases = alias, alias if old is None else old["alias"]
         execute("DELETE FROM unique_values WHERE tenant = ? AND attribute IN (?, ?)", g.tenant, *aliases)
         if is_unique:

@@ -227,8 +227,8 @@ def delete_variant(id: str, variant_id: str) -> None:
     sql = (
         "WITH RECURSIVE below (id) AS (SELECT ?"
         " UNION ALL SELECT e.id FROM below b JOIN entities e ON e.tenant = ? AND e.parent_id = b.id)"
-        " DELETE FROM entities WHERE tenant = ? AND id IN below RETURNING body"
+        " DELETE FROM entities WHERE tenant = ? AND id IN below RETURNING seq, body"
     )
     with transaction():
         _fetch_variant_text(id, variant_id)
-        log_deletions(execute(sql, variant_id, g.tenant, g.tenant).fetchall())
+        log_deletions(text for _, text in sorted(execute(sql, variant_id, g.tenant, g.tenant).fetchall()))

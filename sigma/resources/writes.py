@@ -1,4 +1,9 @@
-"""How records and variants are written: their values checked, unique ones claimed, and every change added to the history."""
+"""How records and variants are written: their values checked, unique ones claimed, and every change added to the history.
+
+What the caller's role lets be written is decided where values are stored: insert_entity() and save_changes() are the gate,
+and no route can pass it by. Whoever asks the role earlier does so for the order of the refusals alone: what the role forbids
+is told before what is wrong with the values, so that no message depends on values that are hidden.
+"""
 
 from collections.abc import Container, Iterable
 from typing import Any
@@ -11,7 +16,7 @@ from sigma.http.stamps import utc_now
 from sigma.http.strict_json import to_json
 from sigma.resources.entities import Entity
 from sigma.resources.history import log_change, value_changes
-from sigma.resources.role_limits import caller_levels
+from sigma.resources.role_limits import Levels, caller_levels
 from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.unique_values import claim_values, free_values
 from sigma.resources.values import Scopes, scope_key
@@ -23,9 +28,17 @@ def audit_fields() -> dict[str, str]:
     return {"createdAt": now, "updatedAt": now, "createdBy": who, "updatedBy": who}
 
 
+def _require_write(levels: Levels, values: dict[str, Any], changed: Container[str]) -> None:
+    """Raise ApiError 403 for what the caller may not write of these values, of which those of some aliases would change.
+
+    To list a hidden attribute is refused even where it would change nothing: else that would tell what is stored.
+    """
+    levels.require_write(alias for alias in values if alias in changed or not levels.shows(alias))
+
+
 def check_new_values(rules: SchemaRules, values: dict[str, Any]) -> None:
     """Raise ApiError 403 or 400 for what the caller may not write, or what the schema does not allow, in a new entity."""
-    caller_levels(rules.schema["id"]).require_write(alias for alias, entries in values.items() if entries)
+    _require_write(caller_levels(rules.schema["id"]), values, {alias for alias, entries in values.items() if entries})
     raise_for_problems(rules.values_problems(values))
 
 
@@ -43,7 +56,7 @@ def insert_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
     """Store a new record or variant, whose values were checked, and return its text. Raises ApiError 403 or 409."""
     caller_levels(rules.schema["id"]).require_write(entity["values"])
     body = store_entity(rules, entity)
-    log_change("create", entity, entity["createdAt"], value_changes({}, entity["values"]))
+    log_change("create", entity, body, entity["createdAt"], value_changes({}, entity["values"]))
     return body
 
 
@@ -90,7 +103,7 @@ def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], cha
     kept = {alias: entries for alias, entries in stored.items() if entries}
     body = to_json({**entity.body, "updatedAt": now, "updatedBy": g.caller.id, "values": kept})
     execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, entity.body["id"])
-    log_change("update", entity.body, now, changes)
+    log_change("update", entity.body, body, now, changes)
     return body
 
 
@@ -100,11 +113,11 @@ def save_values(entity: Entity, values: dict[str, Any]) -> str:
     Returns its text. Raises ApiError 400, 403 or 409.
     """
     rules, levels = schema_rules(entity.schema_id), caller_levels(entity.schema_id)
-    levels.require_write(alias for alias in values if levels.of(alias) == "hidden")  # or it would tell what is stored
     stored = levels.visible(entity.body["values"])
     changes = list(value_changes({alias: stored[alias] for alias in values if alias in stored}, values))
-    levels.require_write(change["attribute"] for change in changes)
-    raise_for_problems(rules.change_problems(values, stored, _scopes_by_attribute(changes)))
+    scopes = _scopes_by_attribute(changes)
+    _require_write(levels, values, scopes)
+    raise_for_problems(rules.change_problems(values, stored, scopes))
     return save_changes(rules, entity, values, changes)
 
 

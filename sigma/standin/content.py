@@ -1,11 +1,13 @@
 """What a workspace holds besides its users and API keys, as rows: how they are read, and stored in another workspace."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import g
 
 from sigma.database import execute, get_db
+from sigma.http.strict_json import to_json
 
 CONTENT = {  # how each table's rows are read and stored
     "model_objects": (
@@ -40,6 +42,10 @@ CONTENT = {  # how each table's rows are read and stored
         "SELECT body FROM saved_queries WHERE tenant = ? ORDER BY seq",
         "INSERT INTO saved_queries (tenant, body) VALUES (?, ?)",
     ),
+    "webhooks": (
+        "SELECT body, secret FROM webhooks WHERE tenant = ? ORDER BY seq",
+        "INSERT INTO webhooks (tenant, body, secret) VALUES (?, ?, ?)",
+    ),
 }
 
 Rows = Mapping[str, Iterable[tuple[Any, ...]]]  # by table
@@ -55,3 +61,12 @@ def insert_rows(tables: Rows) -> None:
     execute("PRAGMA defer_foreign_keys = ON")  # until it commits: a category may be below one that was made later
     for table, rows in tables.items():
         get_db().executemany(CONTENT[table][1], ((g.tenant, *row) for row in rows))
+
+
+def pause_webhooks(rows: Rows) -> Rows:
+    """Return the rows with webhooks that are not active and have no secret: a copy does not send to the same receivers."""
+    webhooks = [json.loads(text) for text, _ in rows["webhooks"]]
+    for webhook in webhooks:
+        webhook.pop("secret", None)
+        webhook["active"] = False
+    return {**rows, "webhooks": [(to_json(webhook), None) for webhook in webhooks]}

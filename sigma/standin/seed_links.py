@@ -111,3 +111,4 @@ def link_problems(seed: dict[str, Any]) -> Iterator[str]:
     yield from _category_problems(seed)
     yield from _assignment_problems(seed)
     yield from _repeated(paths_of(seed, "savedQueries"))
+    yield from _repeated(paths_of(seed, "webhooks"))

@@ -20,7 +20,8 @@ from sigma.resources.search import read_query
 from sigma.resources.unique_values import claims, find_holder
 from sigma.resources.users import fetch_users
 from sigma.resources.value_checks import begin_row
-from sigma.standin.content import Rows, fetch_rows, insert_rows
+from sigma.resources.webhooks import webhook_problems, webhook_row
+from sigma.standin.content import Rows, fetch_rows, insert_rows, pause_webhooks
 
 
 class Entity(NamedTuple):
@@ -166,6 +167,13 @@ def _insert_queries(queries: list[dict[str, Any]]) -> None:
     insert_rows({"saved_queries": rows})
 
 
+def _insert_webhooks(webhooks: list[dict[str, Any]]) -> None:
+    raise_for_problems(
+        problem for index, webhook in enumerate(webhooks) for problem in webhook_problems(webhook, f"webhooks[{index}].")
+    )
+    insert_rows({"webhooks": map(webhook_row, webhooks)})
+
+
 def insert_seed(seed: dict[str, Any]) -> None:
     """Store in the current workspace, which is empty, what a seed holds besides users, checked as if it came through the API.
 
@@ -177,6 +185,7 @@ def insert_seed(seed: dict[str, Any]) -> None:
     categories = [(to_json({"id": body["id"], "catalogId": catalog, **body}),) for catalog, body in seed["categories"]]
     insert_rows({"categories": categories, "category_assignments": dict.fromkeys(map(tuple, seed["assignments"]))})
     _insert_queries(seed["savedQueries"])
+    _insert_webhooks(seed["webhooks"])
 
 
 def _is_refused(query: dict[str, Any]) -> bool:
@@ -214,9 +223,12 @@ def _describe_queries(rows: Rows) -> list[dict[str, Any]]:
 
 
 def make_seed(tenant: str) -> dict[str, Any]:
-    """Return the seed of a workspace: all that it holds, but for emails, passwords and API keys."""
+    """Return the seed of a workspace: all that it holds, but for emails, passwords, API keys, and what was sent.
+
+    Its webhooks are paused, and without their secrets.
+    """
     with acting_as(tenant, ""), snapshot():
-        rows = fetch_rows(tenant)
+        rows = pause_webhooks(fetch_rows(tenant))
         model = [[kind, json.loads(text)] for kind, text in rows["model_objects"]]
         categories = [json.loads(text) for (text,) in rows["categories"]]
         return {
@@ -227,4 +239,5 @@ def make_seed(tenant: str) -> dict[str, Any]:
             "categories": [[body.pop("catalogId"), body] for body in categories],
             "assignments": list(map(list, rows["category_assignments"])),
             "savedQueries": _describe_queries(rows),
+            "webhooks": [json.loads(text) for text, _ in rows["webhooks"]],
         }

@@ -11,13 +11,14 @@ from sigma.http.date_times import read_instant
 from sigma.http.errors import raise_for_problems
 from sigma.http.fields import Body, Flag, Items, described, id_field, string_field
 from sigma.http.stamps import random_id
+from sigma.resources.audit_log import AuditEntryBody
 from sigma.resources.categories import CategoryRequestBody
-from sigma.resources.lifecycle import AuditEntryBody
 from sigma.resources.model import MODEL
 from sigma.resources.records import ProductRecordBody
 from sigma.resources.saved_queries import SavedQueryBody
 from sigma.resources.users import ADMINISTRATOR, UserBody, administrator_role
 from sigma.resources.variants import VariantBody
+from sigma.resources.webhooks import MAX_WEBHOOKS, WebhookRequestBody, secret_field
 from sigma.standin.seed_links import link_problems
 
 Read = Callable[[Any], Any]  # it returns a value that was checked, and raises ValidationError
@@ -130,8 +131,14 @@ class SeedSavedQueryBody(SavedQueryBody):
     unchecked = _unchecked("the query")
 
 
-def _list_of(inner: fields.Field, description: str) -> Items:
-    return Items(inner, description, load_default=list)
+class SeedWebhookBody(WebhookRequestBody):
+    """A webhook; one with `active` sends from the first change on."""
+
+    secret = secret_field("Signs what is sent; it is written by hand, and never read out")
+
+
+def _list_of(inner: fields.Field, description: str, most: int | None = None) -> Items:
+    return Items(inner, description, most, load_default=list)
 
 
 _read_id = fields.String().deserialize
@@ -175,20 +182,27 @@ class SeedBody(Body):
         "Which records are in which categories",
     )
     savedQueries = _list_of(fields.Nested(SeedSavedQueryBody), "The saved queries")
+    webhooks = _list_of(fields.Nested(SeedWebhookBody), "The webhooks; those that are read out are paused", MAX_WEBHOOKS)
 
 
 def _complete(seed: dict[str, Any]) -> None:
     """Fill in what others refer to: ids, and an administrator where there is no user."""
     categories = [body for _, body in seed["categories"]]
-    lists = {"ent": seed["records"], "var": seed["variants"], "cat": categories, "sq": seed["savedQueries"]}
+    lists = {"ent": seed["records"], "var": seed["variants"], "cat": categories}
+    lists |= {"sq": seed["savedQueries"], "wh": seed["webhooks"]}
     for prefix, bodies in lists.items():
         for body in bodies:
             body.setdefault("id", random_id(prefix))
     if not seed["users"]:
-        seed["users"].append(ADMINISTRATOR)
-        role_id = ADMINISTRATOR["roleId"]
-        if ("role", role_id) not in ((kind, body["id"]) for kind, body in seed["model"]):
-            seed["model"].append(["role", administrator_role(role_id)])
+        add_administrator(seed)
+
+
+def add_administrator(seed: dict[str, Any]) -> None:
+    """Add an administrator to a seed, and the role, if it has none with its id."""
+    seed["users"].append(ADMINISTRATOR)
+    role_id = ADMINISTRATOR["roleId"]
+    if ("role", role_id) not in ((kind, body["id"]) for kind, body in seed["model"]):
+        seed["model"].append(["role", administrator_role(role_id)])
 
 
 def read_seed(value: Any) -> dict[str, Any]:
