@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run serve install start stop demo test check torture bench routes reset clean help
+.PHONY: run serve install start stop demo test check torture bench routes dist reset clean help
 .DELETE_ON_ERROR:
 
 run: .venv/installed                    # serve the demo workspace; it is created if there is no database yet, SEED=FILE from a seed
@@ -48,6 +48,9 @@ bench: .venv/installed $(if $(filter sockets,$(ROWS)),$(PEERS))  # measure the s
 
 routes: .venv/installed                 # list the routes
 	@$(BIN)/flask --app app routes
+
+dist: .venv/installed                   # build sigma-pim.pyz, one file with everything but Python in it
+	@$(BIN)/python -c "from sigma.cli.dist import make_dist; make_dist()" sigma-pim.pyz
 
 reset:                                  # move sigma.db away, so that `make run` starts afresh; stop the service first
 	@if [ -e sigma.db ]; then folder=old-sigma.db-$$(date +%Y%m%d-%H%M%S); mkdir $$folder && mv -v sigma.db* $$folder/; fi

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable
@@ -129,6 +130,12 @@ def _run(command: Callable[..., Output], **arguments: Any) -> Output:
         raise click.ClickException("Expected text in UTF-8") from None
 
 
+def name_program(text: str) -> str:
+    """Return a text in which commands are written as one types them here: with `sigma-pim.pyz` in place of `flask`, if so."""
+    program = click.get_current_context().find_root().info_name or ""
+    return re.sub(r"(?<![\w-])flask (?=[a-z]+)", f"python3 {program} ", text) if program.endswith(".pyz") else text
+
+
 def prints_plainly(command: Callable[..., Output]) -> Callable[..., None]:
     """Print what a command returns, and report an expected error in one line, with exit code 1."""
 
@@ -136,7 +143,7 @@ def prints_plainly(command: Callable[..., Output]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(as_json: bool, **arguments: Any) -> None:
         output = _run(command, **arguments)
-        write_output(encodable(to_json(output.data), output.data) if as_json else encodable(output.text))
+        write_output(encodable(to_json(output.data), output.data) if as_json else encodable(name_program(output.text)))
         sys.exit(output.exit_code)
 
     return run

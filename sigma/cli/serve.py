@@ -13,7 +13,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from sigma.cli.console import make_database
+from sigma.cli.console import make_database, name_program
 from sigma.cli.running import registered
 from sigma.cli.server import end_with_starter, reserve_port, run_server
 from sigma.cli.temporary import temporary_demo
@@ -70,7 +70,7 @@ def print_banner(url: str) -> None:
         click.echo(f"Demo login   {user['email']} / {user['password']}")
         click.echo(f"Demo key     X-Sigma-ApiKey: {key['rawKey']}  ({', '.join(key['permissions'])})")
     elif not fetch_one("SELECT 1 FROM workspaces"):
-        click.echo("There is no workspace yet: run `flask workspace create`")
+        click.echo(name_program("There is no workspace yet: run `flask workspace create`"))
 
 
 def _announce_when_ready(url: str) -> None:

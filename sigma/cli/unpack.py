@@ -77,7 +77,8 @@ def _unpack_for_good(archive: str, build: str) -> str:
 def _unpack_for_now(archive: str, build: str) -> str:
     """Return a folder with this build that is removed at the end. Raises OSError."""
     parent = tempfile.mkdtemp(prefix=FOLDER + "-")
-    atexit.register(shutil.rmtree, parent, ignore_errors=True)
+    if sys.argv[1:2] != ["start"]:  # which leaves a service behind that needs it
+        atexit.register(shutil.rmtree, parent, ignore_errors=True)
     if not _is_trusted(parent):
         raise OSError(f"programs may not be in {parent}")
     return _extract(archive, parent, build)
