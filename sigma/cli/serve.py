@@ -3,6 +3,7 @@
 import functools
 import http.client
 import json
+import signal
 import sys
 import threading
 import time
@@ -105,6 +106,7 @@ def serve(temporary: bool, until_eof: bool) -> None:
 
     Example: SIGMA_PORT=9000 flask serve
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server has a handler; without one, PID 1 would ignore it
     config = current_app.config
     host, port, workers = (read_setting(name, config) for name in ("HOST", "PORT", "WORKERS"))
     with temporary_demo() if temporary else nullcontext():

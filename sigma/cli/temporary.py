@@ -1,7 +1,5 @@
 """`flask serve --temporary`: a demo workspace that is there for as long as it is served."""
 
-import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,7 +27,6 @@ def temporary_demo() -> Iterator[None]:
     Raises StartError for a database that holds a workspace.
     """
     database = current_app.config["DATABASE"]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server has a handler of its own
     make_database()
     if not insert_demo_if_empty():
         raise StartError(

@@ -65,5 +65,5 @@ def test_of_a_page_that_is_refused_the_log_says_what_would_let_it_in(browser, te
         page = Page(browser, origin)
         page.load(origin)
         page.wait(lambda: f"SIGMA_CORS_ORIGINS={origin} would allow it" in (tmp_path / "log").read_text())
-        assert any("blocked by CORS policy" in message for message in page.messages())
+        page.wait(lambda: any("blocked by CORS policy" in message for message in page.messages()))
         assert page.find("body").text == ""
