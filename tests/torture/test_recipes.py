@@ -246,7 +246,7 @@ def test_every_recipe_is_linked():
         "shell.md",
         "webhooks.md",
     }
-    assert recipes - here == {"README.md", "within-python.md", "sigma_standin.py", "sigma_standin.mjs"}
+    assert recipes - here == {"README.md", "within-python.md", "front-end.md", "sigma_standin.py", "sigma_standin.mjs"}
     for name in recipes - {"README.md"}:
         assert f"docs/testing/{name})" in (ROOT / "README.md").read_text(encoding="utf-8")
         assert f"]({name})" in (RECIPES / "README.md").read_text(encoding="utf-8")

@@ -14,11 +14,12 @@ from json import JSONDecodeError
 from pathlib import Path
 
 import pytest
-from processes import START_TIMEOUT, check_file, serving, wait_until
+from processes import ROOT, START_TIMEOUT, check_file, serving, wait_until
 from test_commands_beside_the_service import run
 from test_kill import WRITERS, steps
 from test_readme import block
 
+RECIPE = ROOT / "docs/deploy/litestream.yml"
 SECONDS = 6  # of writing before the disk is lost
 AT_RISK = 2  # seconds; what the README says
 SLACK = 3  # more, on a machine as busy as one that runs tests
@@ -31,7 +32,7 @@ class Setup:
         self.folder, self.disk, self.elsewhere = folder, folder / "disk", folder / "elsewhere"
         self.database = self.disk / "acme.db"
         self.disk.mkdir()
-        (folder / "litestream.yml").write_text(self.localized(block("yaml", "dbs:")), encoding="utf-8")
+        (folder / "litestream.yml").write_text(self.localized(RECIPE.read_text(encoding="utf-8")), encoding="utf-8")
         self.environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
     def localized(self, text):
