@@ -1,6 +1,7 @@
 """`make dist`: the one file to carry, in folders and homes of every kind, as somebody uses it who has nothing but Python."""
 
 import ast
+import importlib
 import json
 import os
 import shutil
@@ -165,6 +166,17 @@ def test_it_starts_in_the_background_and_stops(carried):
         assert carried.run("status").returncode == 0
     finally:
         assert carried.run("stop").returncode == 0
+
+
+def test_a_test_suite_starts_it_by_the_helper(carried, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs/testing")
+    for name, value in carried.settings().items():
+        monkeypatch.setenv(name, value)
+    helper = importlib.import_module("sigma_standin")
+    with helper.Standin(carried.file) as standin:
+        assert standin.key("read").startswith("sigma_sk_live_")
+        assert standin.workspace("empty").id
+    assert list(carried.here.iterdir()) == []
 
 
 def test_it_plays_the_story(carried):
