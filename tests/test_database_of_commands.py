@@ -64,7 +64,10 @@ def test_a_database_that_is_not_there_is_named_and_not_made(app, run, folder, co
 @pytest.mark.parametrize("command", USES)
 def test_people_are_told_on_standard_error_which_database_it_is(app, folder, command):
     arguments = [*command.split()[1:], *USES[command]]
-    if command.split()[1] in ("keys", "import", "export", "seed", "webhooks") or command in ("flask users list", "flask users add"):
+    if command.split()[1] in ("keys", "import", "export", "seed", "webhooks") or command in (
+        "flask users list",
+        "flask users add",
+    ):
         arguments += ["--workspace", "ws-demo"]
     result = app.test_cli_runner().invoke(args=arguments, input="a long enough password\n")
     database.close_db()
