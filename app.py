@@ -28,6 +28,7 @@ from sigma.http.guard import guard
 from sigma.resources import (
     api_keys,
     attributes,
+    audit_log,
     catalogs,
     categories,
     dimensions,
@@ -58,7 +59,7 @@ from sigma.standin.journal import Journal
 # In the order of the API's documentation.
 MODEL_NOUNS = (schemas, attributes, dimensions, option_lists, workflows, roles)
 API = (
-    *(health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories),
+    *(health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, audit_log, variants, catalogs, categories),
     *(search, saved_queries, imports, exports, webhooks),
 )
 STANDIN = (whoami, ledger, workspaces, requests, faults, deliveries)

@@ -289,6 +289,7 @@ CREATE TABLE deliveries (                                                 -- sto
     made_at     REAL    NOT NULL,                                         -- seconds since the epoch
     next_at     REAL             DEFAULT 0,                               -- when it is due, in the same; 0: at once; null: never
     attempts    INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    resends     INTEGER NOT NULL DEFAULT 0,                               -- how often somebody has asked for it again
     UNIQUE (tenant, id),
     CHECK ((state = 'pending') = (next_at IS NOT NULL)),
     FOREIGN KEY (tenant, webhook_id) REFERENCES webhooks (tenant, id) ON DELETE CASCADE

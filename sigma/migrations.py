@@ -149,6 +149,7 @@ MIGRATIONS = {
             made_at     REAL    NOT NULL,
             next_at     REAL             DEFAULT 0,
             attempts    INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+            resends     INTEGER NOT NULL DEFAULT 0,
             UNIQUE (tenant, id),
             CHECK ((state = 'pending') = (next_at IS NOT NULL)),
             FOREIGN KEY (tenant, webhook_id) REFERENCES webhooks (tenant, id) ON DELETE CASCADE

@@ -709,7 +709,7 @@ def test_a_key_of_another_workspace_is_not_there(app, run, stranger, command):
     database.close_db()
     for unknown in (id, "apikey-nobody", ""):
         message = refused(run, app, "keys", command, unknown, "--workspace", "ws-demo", stdin="y\n")
-        assert message == f"Error: Api key '{unknown}' not found\n"
+        assert message == f"Error: API key '{unknown}' not found\n"
 
 
 # -- flask users

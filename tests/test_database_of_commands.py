@@ -35,8 +35,16 @@ USES = {  # each command that needs a database which is there
     "flask webhooks run": [],
     "flask doctor": [],
 }
-MAKES = {"flask demo", "flask serve", "flask workspace create", "flask restore"}
-NEEDS_NONE = {"flask keys needs", "flask seed check", "flask schema guess", "flask play"}
+MAKES = {"flask demo", "flask serve", "flask start", "flask workspace create", "flask restore"}
+NEEDS_NONE = {
+    "flask status",
+    "flask stop",
+    "flask env",
+    "flask keys needs",
+    "flask seed check",
+    "flask schema guess",
+    "flask play",
+}
 
 
 def test_each_command_uses_a_database_makes_one_or_needs_none():

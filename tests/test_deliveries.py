@@ -169,7 +169,7 @@ def test_deliveries_come_newest_first_by_pages_and_filters(app, subscribe, besid
         ({"state": "lost"}, "state: expected one of pending, delivered, failed, got 'lost'"),
         ({"state": ""}, "state: expected one of pending, delivered, failed, got ''"),
         ({"event": "entity.lost"}, "event: expected one of entity.created, entity.updated,"),
-        ({"limit": "0"}, "limit: expected a whole number from 1 to 1000, got '0'"),
+        ({"limit": "0"}, "limit: expected a whole number from 1 to 100, got '0'"),
     ],
 )
 def test_a_filter_that_makes_no_sense_is_refused(beside_the_demo, error, query, message):
@@ -192,6 +192,28 @@ def test_redelivering_sends_the_same_bytes_under_the_same_id_with_new_attempts(s
     assert [attempt["status"] for attempt in shown["attempts"]] == [200, 500, 500, 500, 500]
     assert len(receiver.requests) == 5
     assert {(request.id, request.body) for request in receiver.requests} == {(sent["deliveryId"], receiver.requests[0].body)}
+
+
+def test_redelivering_while_it_is_being_sent_sends_it_once_more(subscribe, beside_the_demo):
+    def ask_again(connection):
+        (item,) = beside_the_demo("GET").json["items"]
+        assert beside_the_demo("POST", f"/{item['deliveryId']}/redeliver").json["state"] == "pending"
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with receiving(ask_again, 204) as receiver:
+        subscribe(receiver, "ent-one")
+        (item,) = beside_the_demo("POST", "/run").json["items"]
+    assert len(receiver.requests) == 2
+    assert (item["state"], [attempt["status"] for attempt in item["attempts"]]) == ("delivered", [200, 204])
+
+
+def test_an_answer_has_at_most_a_hundred_deliveries_and_counts_them_all(subscribe, beside_the_demo):
+    with receiving() as receiver:
+        subscribe(receiver, *(f"ent-{number:03}" for number in range(103)))
+        done = beside_the_demo("POST", "/run").json
+    assert (done["delivered"], len(done["items"])) == (103, 100)
+    assert [item["body"]["entityId"] for item in done["items"]] == [f"ent-{number:03}" for number in range(100)]
+    assert len(beside_the_demo("GET", limit=100).json["items"]) == 100
 
 
 def test_a_run_sends_what_waits_for_its_time_and_tells_what_came_of_it(subscribe, beside_the_demo):
@@ -233,6 +255,44 @@ def test_a_run_waits_for_what_another_sender_is_sending(app, subscribe, beside_t
     assert beside_the_demo("POST", "/run").json["delivered"] == 1
 
 
+# How webhooks do
+
+
+def test_each_webhook_says_how_many_deliveries_it_has_and_what_came_of_the_latest_attempt(
+    admin, standin, subscribe, beside_the_demo
+):
+    def health():
+        return standin("GET", "/webhooks", query_string={"workspace": "ws-demo"}).json
+
+    assert [(one["id"], one["deliveries"], one["lastAttempt"]) for one in health()] == [
+        (id, {"pending": 0, "delivered": 0, "failed": 0}, None) for id in ("wh-sync-notify", "wh-lifecycle-slack")
+    ]
+    with receiving(200, 500, 503, 200) as receiver:
+        subscribe(receiver, "ent-1", "ent-2", secret="nobody's business")
+        beside_the_demo("POST", "/run")
+        shown = health()[2]
+        second, first = beside_the_demo("GET").json["items"]
+        assert shown == {
+            **admin.get("/webhooks/wh-one").json,
+            "deliveries": {"pending": 1, "delivered": 1, "failed": 0},
+            "lastAttempt": {"deliveryId": second["deliveryId"], **second["attempts"][0]},
+        }
+        assert (shown["secret"], shown["lastAttempt"]["status"]) == ("••••••••", 500)
+        beside_the_demo("POST", f"/{first['deliveryId']}/redeliver")
+        beside_the_demo("POST", "/run")
+        (told,) = (one for one in standin("GET", "/webhooks", headers=admin.headers).json if one["id"] == "wh-one")
+        assert told["deliveries"] == {"pending": 1, "delivered": 1, "failed": 0}
+        assert told["lastAttempt"]["status"] == 200
+
+
+def test_how_webhooks_do_is_told_to_those_alone_who_may_see_their_deliveries(standin, editor, make_key, stranger, error):
+    error(standin("GET", "/webhooks"), 401)
+    error(standin("GET", "/webhooks", query_string={"workspace": "ws-other"}), 404)
+    for caller in (editor, make_key()):
+        error(standin("GET", "/webhooks", headers=caller.headers), 403)
+    assert standin("GET", "/webhooks", headers=stranger.headers).json == []
+
+
 # The commands
 
 
@@ -242,7 +302,10 @@ def test_the_commands_show_and_send_the_same(run, subscribe, beside_the_demo):
         listed = json.loads(run("webhooks", "list", "--workspace", "ws-demo", "--json").output)
         assert [webhook["id"] for webhook in listed] == ["wh-sync-notify", "wh-lifecycle-slack", "wh-one"]
         assert listed[2]["deliveries"] == {"pending": 1, "delivered": 0, "failed": 0}
+        assert listed[2]["lastAttempt"] is None
         (sent,) = json.loads(run("webhooks", "run", "--workspace", "ws-demo", "--json").output)["items"]
+        rows = run("webhooks", "list", "--workspace", "ws-demo").output.splitlines()
+        assert [row.split()[-4:] for row in rows[2:]] == [["paused", "0", "0", "0"], ["failing", "1", "0", "0"]]
         assert "Sent: 1 delivered, 0 pending, 0 failed.\n" in run("webhooks", "run", "--workspace", "ws-demo").output
         id = sent["deliveryId"]
         told = run("webhooks", "redeliver", id, "--workspace", "ws-demo").output

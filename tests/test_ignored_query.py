@@ -23,6 +23,7 @@ KNOWN = {
         **{"workspace": "ws-demo", "webhookId": "wh-sync-notify", "state": "pending", "event": "entity.created", **PAGE},
     },
     "/standin/deliveries/:id": {"workspace": "ws-demo"},
+    "/standin/webhooks": {"workspace": "ws-demo"},
     "/export": {"format": "json", "schemaId": "schema-apparel", "catalogId": "cat-webshop", "scope": "{}"},
 }
 GETS = [operation for operation in OPERATIONS + OUTSIDE_THE_API if operation.method == "GET"]

@@ -456,7 +456,7 @@ def test_a_signal_stops_an_import_after_the_rows_that_are_being_stored_and_it_sa
     def add(self, rows):
         calls.append(rows)
         if len(calls) == 2:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
         return original(self, rows)
 
     monkeypatch.setattr(import_file.FileImport, "add", add)
@@ -472,7 +472,7 @@ def test_a_signal_stops_an_import_after_the_rows_that_are_being_stored_and_it_sa
 def test_a_signal_while_nothing_is_being_stored_counts_at_once():
     interrupts = Interrupts()
     with pytest.raises(KeyboardInterrupt), interrupts.handled():
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         pytest.fail("it went on")
     seen = []
 
@@ -538,7 +538,7 @@ def test_a_terminal_shows_how_far_it_is_and_anything_else_shows_nothing(monkeypa
     mine, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
-        monkeypatch.setattr(import_report.shutil, "get_terminal_size", lambda: os.terminal_size((30, 5)))
+        monkeypatch.setattr(import_report.shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((30, 5)))
         progress = import_report.Progress()
         progress.show(0.5, "10 rows, 0 failed")
         progress.show(0.6, "is not shown so soon")

@@ -274,7 +274,7 @@ def test_completeness_counts_what_is_hidden_and_does_not_name_it(editor, admin, 
         message = error(editor.post("/records/ent-part/transition", {"toStateId": "state-ready"}), 422)
         assert message == (
             f"Transition 'tr-ready' needs completeness 100, it is {score};"
-            f" missing: {', '.join(missing) or 'what your role does not show'}"
+            f" missing: {', '.join(missing) or 'attributes that your role hides'}"
         )
         assert editor.get("/records/ent-part/transitions").json == []
 
@@ -971,3 +971,23 @@ def test_levels(level, alias, of, shows):
     assert level.visible({alias: [], "b": []}) == (
         {alias: [], "b": []} if shows else {"b": []} if not level.hides or "b" in level.attributes else {}
     )
+
+
+def test_what_webhooks_were_sent_is_shown_without_what_is_hidden(editor, admin, limit, app):
+    url = {"name": "All", "url": "http://127.0.0.1:9/", "events": ["entity.updated", "entity.deleted", "variant.updated"]}
+    assert admin.post("/webhooks", url).status_code == 201
+    for path in (RECORD, VARIANT):
+        assert admin.put(path, {"values": {ALIAS: [{"scope": {}, "value": f"{SECRET} again"}]}}).status_code == 200
+    assert admin.delete(RECORD).status_code == 204
+    limit(**HIDDEN)
+
+    def deliveries(caller):
+        return app.test_client().get("/standin/deliveries", headers=caller.headers)
+
+    assert deliveries(admin).text.count(f"{SECRET} again") == 3
+    answer = deliveries(editor)
+    assert (answer.status_code, answer.json["total"], SECRET in answer.text) == (200, 3, False)
+    (item,) = [item for item in answer.json["items"] if item["event"] == "entity.updated"]
+    assert item["body"]["data"]["values"]["title"] == TITLE["title"]
+    one = app.test_client().get(f"/standin/deliveries/{item['deliveryId']}", headers=editor.headers)
+    assert one.json == item

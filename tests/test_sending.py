@@ -404,7 +404,19 @@ def test_of_a_webhook_the_last_thousand_are_kept(app, clock, subscribe, change, 
     change()
     assert send() == 1
     counts = "SELECT webhook_id, count(*), min(seq) FROM deliveries GROUP BY webhook_id ORDER BY 1"
-    assert sql(app, counts) == [("wh-one", 1000, 202), ("wh-sync-notify", 1200, 1201)]
+    assert sql(app, counts) == [("wh-one", 1001, 201), ("wh-sync-notify", 1200, 1201)]
+
+
+def test_what_was_given_up_is_kept_however_much_waits(clock, monkeypatch, subscribe, change, send, deliveries):
+    monkeypatch.setattr(sending, "MAX_WAITING", 5)
+    monkeypatch.setattr(sending, "MAX_KEPT", 3)
+    with receiving(500) as receiver:
+        subscribe(receiver)
+        change(8)
+        for _ in range(3):
+            send()
+            clock.now += 1
+    assert [delivery["state"] for delivery in deliveries()] == ["failed"] * 3 + ["pending"] * 5
 
 
 def test_of_more_than_may_wait_the_oldest_fail_and_say_why(clock, monkeypatch, subscribe, change, send, deliveries):

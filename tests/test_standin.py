@@ -185,7 +185,7 @@ def test_the_document_says_how_each_of_them_is_called_and_refuses(document):
         **{
             operation: ([{"session": []}, {}], sorted(["200", "400", "401", "403", "404", *common]))
             for operation in (
-                *(("GET", "/deliveries"), ("GET", "/deliveries/{id}")),
+                *(("GET", "/webhooks"), ("GET", "/deliveries"), ("GET", "/deliveries/{id}")),
                 *(("POST", "/deliveries/{id}/redeliver"), ("POST", "/deliveries/run")),
             )
         },
@@ -194,7 +194,9 @@ def test_the_document_says_how_each_of_them_is_called_and_refuses(document):
         assert operation["tags"] == ["Stand-in"]
         assert ("demo workspace" in operation["description"]) == (path not in ("/whoami", "/keys")), (method, path)
         for _, response in responses(document, operation):
-            assert ("X-Sigma-Required-Permission" in response["headers"]) == (path == "/keys" or "deliveries" in path)
+            assert ("X-Sigma-Required-Permission" in response["headers"]) == (
+                path in ("/keys", "/webhooks") or "deliveries" in path
+            )
 
 
 def test_what_the_document_gives_as_examples_is_accepted_and_answered_like_that(app, document, standin, admin):

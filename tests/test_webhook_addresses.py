@@ -213,6 +213,13 @@ def test_a_put_is_judged_too(deployment, stranger, error, stored):
     assert stored() == before
 
 
+def test_a_webhook_whose_host_became_a_forbidden_one_can_be_paused(deployment, stranger):
+    assert stranger.post("/webhooks", {**WEBHOOK, "url": "http://later.invalid/"}).status_code == 201
+    sql(deployment, "UPDATE webhooks SET body = json_set(body, '$.url', 'http://10.0.0.8/') WHERE id = 'wh-out'")
+    answer = stranger.put("/webhooks/wh-out", {**WEBHOOK, "url": "http://10.0.0.8/", "active": False})
+    assert (answer.status_code, answer.json["active"]) == (200, False)
+
+
 @pytest.mark.parametrize(
     ("named", "host", "status"),
     [

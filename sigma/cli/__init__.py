@@ -10,6 +10,7 @@ from sigma.cli import (
     schema_guess,
     seeds,
     serve,
+    start,
     story,
     users,
     webhooks,
@@ -19,6 +20,10 @@ from sigma.cli import (
 COMMANDS = [
     demo.make_demo,
     serve.serve,
+    start.start,
+    start.status,
+    start.stop,
+    start.env,
     story.play,
     keys.key_commands,
     users.user_commands,

@@ -12,7 +12,7 @@ from sigma.http.strict_json import to_json
 from sigma.standin.demo import complete_own_seed, digest_seed, insert_demo, keep_own_seed, own_digest, read_demo
 
 
-def _make_demo(seed: dict[str, Any] | None, digest: str) -> bool:
+def insert_demo_if_empty(seed: dict[str, Any] | None = None, digest: str = "") -> bool:
     """Make the demo workspace if the database is empty, and return whether it was. Raises click.ClickException."""
     with transaction():
         if not fetch_one("SELECT 1 FROM workspaces"):
@@ -45,6 +45,6 @@ def make_demo(file: str | None) -> Output:
     path = name_database()
     make_database()
     with mistakes_named(file or ""):
-        is_made = _make_demo(seed, digest)
+        is_made = insert_demo_if_empty(seed, digest)
     text = f"Made the demo workspace{f' from {file}' if file else ''}." if is_made else ""
     return Output({"database": path, "made": is_made}, text)

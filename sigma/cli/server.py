@@ -4,6 +4,7 @@ import gc
 import io
 import logging
 import os
+import select
 import signal
 import socket
 import threading
@@ -88,6 +89,19 @@ def run_server(host: str, port: int, workers: int, database: str, announce: Call
     threading.Thread(target=announce_when_started, daemon=True).start()
     gc.freeze()  # what the workers share with this process then stays shared: four take 92 MB in all, not 130
     server.serve()
+
+
+def end_with_starter() -> None:
+    """Tell this process to stop when its standard input ends, or the process that started it. Runs in a thread.
+
+    Either may be late: the input ends only when all have closed it who have it open, forks of the starter among them; and
+    a starter that ends before this process looks who it is, is never seen to end.
+    """
+    starter = os.getppid()
+    while os.getppid() == starter:
+        if select.select([0], [], [], 1)[0] and not os.read(0, 65536):
+            break
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def let_calls_leave() -> None:

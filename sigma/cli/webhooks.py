@@ -1,17 +1,15 @@
 """`flask webhooks`: webhooks, what they were sent, and sending it again or at once."""
 
-import json
 from typing import Any
 
 import click
-from flask import g
 from flask.cli import AppGroup
 
 from sigma.cli.console import Output, format_table, prints_output, workspace_option
-from sigma.database import execute
 from sigma.http.paging import DEFAULT_LIMIT, MAX_LIMIT
 from sigma.resources.deliveries import STATES, fetch_deliveries, redeliver, send_all_waiting
 from sigma.resources.outbox import EVENTS
+from sigma.resources.webhook_health import fetch_webhook_health, is_failing
 
 
 @click.group("webhooks", cls=AppGroup)
@@ -19,12 +17,8 @@ def webhook_commands() -> None:
     """Look at webhooks and what they were sent, and send it again."""
 
 
-def _count_states() -> dict[str, dict[str, int]]:
-    counts: dict[str, dict[str, int]] = {}
-    sql = "SELECT webhook_id, state, count(*) FROM deliveries WHERE tenant = ? GROUP BY webhook_id, state"
-    for webhook, state, count in execute(sql, g.tenant):
-        counts.setdefault(webhook, dict.fromkeys(STATES, 0))[state] = count
-    return counts
+def _state_of(webhook: dict[str, Any]) -> str:
+    return "failing" if is_failing(webhook) else "active" if webhook["active"] else "paused"
 
 
 @webhook_commands.command("list")
@@ -33,17 +27,12 @@ def _count_states() -> dict[str, dict[str, int]]:
 def list_webhooks() -> Output:
     """List the webhooks of a workspace, oldest first, with how many deliveries wait, were taken or have failed.
 
+    One is failing when its latest attempt was in vain.
+
     Example: flask webhooks list --workspace acme
     """
-    counts, bodies = _count_states(), execute("SELECT body FROM webhooks WHERE tenant = ? ORDER BY seq", g.tenant)
-    webhooks = [
-        {**webhook, "deliveries": counts.get(webhook["id"], dict.fromkeys(STATES, 0))}
-        for webhook in (json.loads(body) for (body,) in bodies)
-    ]
-    rows = (
-        (w["id"], w["name"], w["url"], "active" if w["active"] else "paused", *map(str, w["deliveries"].values()))
-        for w in webhooks
-    )
+    webhooks = fetch_webhook_health()
+    rows = ((w["id"], w["name"], w["url"], _state_of(w), *map(str, w["deliveries"].values())) for w in webhooks)
     return Output(webhooks, format_table(("ID", "NAME", "URL", "", *map(str.upper, STATES)), *rows))
 
 

@@ -13,7 +13,7 @@ from sigma.http.fields import with_article
 from sigma.http.strict_json import to_json
 
 
-def error_response(code: str, message: str, headers: list[str]) -> dict[str, Any]:
+def describe_error(code: str, message: str, headers: list[str]) -> dict[str, Any]:
     """Return the description of an error; apispec replaces the names of headers and schemas by references."""
     names = {name: name for name in (*headers, ERRORS[code].header) if name}
     content = {"application/json": {"schema": "ErrorResponse", "example": {"error": code, "message": message}}}
@@ -71,7 +71,7 @@ class ServicePlugin(MarshmallowPlugin):
         nobody: list[dict[str, Any]] = [{}] * (access.kind is Kind.SESSION_OR_DEMO)
         responses = {status: operation["responses"][status] | {"headers": {name: name for name in headers}}}
         for code in _error_codes(access, path, operation):  # where the permission is announced, a code has one meaning
-            error = error_response(code, said.get(code) or self.said["refusals"].get(code, ERRORS[code].meaning), headers)
+            error = describe_error(code, said.get(code) or self.said["refusals"].get(code, ERRORS[code].meaning), headers)
             responses[ERRORS[code].status] = code if access.announced else error
         operation |= {
             "operationId": id,

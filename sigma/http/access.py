@@ -107,11 +107,19 @@ def documented_only(feature: str) -> Callable[[View], View]:
     return declare(Access(Kind.NOT_BUILT, feature=feature))
 
 
+ANY_METHOD = ("*",)
+
+
 class Route(Rule):
     """A path with its methods, who may call it and what queries it knows; bind_access() puts that here, from its view."""
 
     access: Access
     query_names: frozenset[str] | None  # the parameters of its query string; None: nobody gets as far as that
+
+    def __init__(self, *arguments: Any, **options: Any):
+        if options.get("methods") == set(ANY_METHOD):  # Flask has no other way to ask for a rule of all methods
+            options["methods"] = None
+        super().__init__(*arguments, **options)
 
     @property
     def template(self) -> str:

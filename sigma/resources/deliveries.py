@@ -12,7 +12,10 @@ from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.errors import not_found_error
 from sigma.http.fields import Body, Items, described, enum_field, id_field, timestamp_field
 from sigma.http.stamps import format_time
+from sigma.http.strict_json import to_json
+from sigma.resources.entities import find_schema
 from sigma.resources.outbox import EVENTS
+from sigma.resources.role_limits import caller_levels, hides_attributes
 from sigma.resources.sender import get_sender, wake_sender
 from sigma.resources.sending import send_waiting
 
@@ -22,7 +25,7 @@ STATES = {
     "failed": "It is not tried any more, unless somebody sends it again",
 }
 MAX_RUN = 60  # seconds that a run waits for what it sends
-MAX_RUN_ITEMS = 1000  # deliveries that the answer to a run has
+MAX_SHOWN = 100  # deliveries in one answer: each may hold a record of a megabyte
 
 
 EXAMPLE = {
@@ -69,9 +72,19 @@ class RunBody(Body):
     failed = fields.Integer(required=True, metadata=described("How many are not tried any more", 0))
     items = Items(
         fields.Nested(DeliveryBody),
-        f"The deliveries, in the order in which they were made, at most {MAX_RUN_ITEMS}",
+        f"The deliveries, in the order in which they were made, at most {MAX_SHOWN}",
         required=True,
     )
+
+
+def _visible_body(text: str) -> dict[str, Any]:
+    """Return what was sent, without the values that the caller's role hides."""
+    body: dict[str, Any] = json.loads(text)
+    if "caller" in g and hides_attributes():
+        data = body["data"]
+        levels = caller_levels(data.get("schemaId") or find_schema(body["entityId"]))
+        body["data"] = {**data, "values": levels.visible(data["values"])}
+    return body
 
 
 def _describe(rows: list[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
@@ -83,7 +96,7 @@ def _describe(rows: list[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
             "webhookId": webhook_id,
             "event": event,
             "state": state,
-            "body": json.loads(body),
+            "body": _visible_body(body),
             "attempts": attempts,
             "nextAt": None if next_at is None else format_time(next_at or made_at),
         }
@@ -117,7 +130,10 @@ def redeliver(id: str) -> dict[str, Any]:
     Returns it as it is then: still waiting. Raises ApiError 404.
     """
     with transaction():
-        sql = "UPDATE deliveries SET state = 'pending', next_at = 0, attempts = 0 WHERE tenant = ? AND id = ?"
+        sql = (
+            "UPDATE deliveries SET state = 'pending', next_at = 0, attempts = 0, resends = resends + 1"
+            " WHERE tenant = ? AND id = ?"
+        )
         execute(sql, g.tenant, id)
         delivery = find_delivery(id)
     wake_sender()
@@ -158,7 +174,9 @@ def send_all_waiting() -> dict[str, Any]:
         _send(webhooks, last)
     places = {place for place, _ in waiting}
     with snapshot():
-        rows = execute(f"{DELIVERIES} AND seq BETWEEN ? AND ? ORDER BY seq", g.tenant, first, last).fetchall()
-        rows = [row for row in rows if row[0] in places]
-        states, items = [row[4] for row in rows], list(_describe(rows[:MAX_RUN_ITEMS]))
+        sql = "SELECT seq, state FROM deliveries WHERE tenant = ? AND seq BETWEEN ? AND ? ORDER BY seq"
+        found = [(place, state) for place, state in execute(sql, g.tenant, first, last) if place in places]
+        states, shown = [state for _, state in found], to_json([place for place, _ in found[:MAX_SHOWN]])
+        sql = f"{DELIVERIES} AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq"  # noqa: S608 (constants only)
+        items = list(_describe(execute(sql, g.tenant, shown).fetchall()))
     return {**{state: states.count(state) for state in ("delivered", "pending", "failed")}, "items": items}

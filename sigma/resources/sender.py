@@ -11,7 +11,7 @@ from sigma.database import close_db, execute, fetch_one, transaction
 from sigma.resources.sending import clock, drop_old_deliveries, fetch_webhooks_in_turn, send_waiting
 from sigma.resources.webhook_calls import TIMEOUT
 
-MAX_SENDERS = 16  # threads: so many receivers may be slow at once before others have to wait
+MAX_SENDERS = 64  # threads: so many receivers may be slow at once before others wait; a workspace has at most 50
 POLL_INTERVAL = 0.5  # seconds in which a write of another process is noticed
 TIDY_INTERVAL = 3600  # seconds in which what is too old goes, also of webhooks that are sent nothing
 LOCK_TIMEOUT = 20_000  # milliseconds that a sender waits for other writes: what was sent should be known

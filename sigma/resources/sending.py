@@ -32,6 +32,7 @@ class Delivery(NamedTuple):
     event: str
     body: str
     attempts: int  # so far, since it was made or sent again by hand
+    resends: int
     url: str
     secret: str | None
 
@@ -84,7 +85,7 @@ def _fetch_due(tenant: str, id: str, last: int | None) -> Delivery | None:
     With `last` it is only what is due at once, up to that place in the order.
     """
     sql = (
-        "SELECT d.id, d.event, d.body, d.attempts, json_extract(w.body, '$.url'), w.secret"
+        "SELECT d.id, d.event, d.body, d.attempts, d.resends, json_extract(w.body, '$.url'), w.secret"
         " FROM webhooks w JOIN deliveries d ON d.tenant = w.tenant AND d.webhook_id = w.id"
         " WHERE w.tenant = ? AND w.id = ? AND w.is_active AND d.state = 'pending' AND d.next_at BETWEEN ? AND ?"
         " AND d.seq <= ? ORDER BY d.next_at, d.seq LIMIT 1"
@@ -118,8 +119,11 @@ def _record_attempt(lease: Lease, delivery: Delivery, outcome: Outcome, attempt:
     next_at = now + RETRIES[delivery.attempts] if state == "pending" else None
     with transaction():
         execute(f"{INSERT_ATTEMPT} AND d.id = ?", *attempt, lease.tenant, delivery.id)
-        sql = "UPDATE deliveries SET state = ?, next_at = ?, attempts = attempts + 1 WHERE tenant = ? AND id = ?"
-        execute(sql, state, next_at, lease.tenant, delivery.id)
+        # One that somebody asks for again while it is being sent still waits, for one attempt more.
+        sql = (
+            "UPDATE deliveries SET state = ?, next_at = ?, attempts = attempts + 1 WHERE tenant = ? AND id = ? AND resends = ?"
+        )
+        execute(sql, state, next_at, lease.tenant, delivery.id, delivery.resends)
         sql = "UPDATE webhooks SET leased_until = ? WHERE tenant = ? AND id = ? AND lease = ?"
         is_ours = execute(sql, now + LEASE, *lease).rowcount > 0
     if state == "failed":
@@ -156,7 +160,7 @@ def drop_old_deliveries(tenant: str, id: str) -> None:
         "DELETE FROM deliveries WHERE tenant = ? AND webhook_id = ? AND state <> 'pending' AND seq < max("
         "ifnull((SELECT d.seq FROM deliveries d WHERE d.tenant = ? AND d.webhook_id = ? AND d.made_at >= ?"
         " ORDER BY d.seq LIMIT 1), 1 << 62), ifnull((SELECT d.seq FROM deliveries d WHERE d.tenant = ? AND d.webhook_id = ?"
-        " ORDER BY d.seq DESC LIMIT 1 OFFSET ?), 0))",
+        " AND d.state <> 'pending' ORDER BY d.seq DESC LIMIT 1 OFFSET ?), 0))",
         *(*whose, *whose, clock() - KEPT_FOR, *whose, MAX_KEPT - 1),
     )
     sql = "SELECT count(*) FROM deliveries WHERE tenant = ? AND webhook_id = ? AND state = 'pending'"
@@ -173,7 +177,9 @@ def drop_old_deliveries(tenant: str, id: str) -> None:
             "UPDATE deliveries SET state = 'failed', next_at = NULL"
             " WHERE tenant = ? AND webhook_id = ? AND state = 'pending' AND seq < ?"
         )
-        execute(sql, *whose, first_kept)
+        given_up = execute(sql, *whose, first_kept).rowcount
+        message = "%d deliveries of webhook %s in workspace %s were given up: more than %d were waiting"
+        current_app.logger.warning(message, given_up, id, tenant, MAX_WAITING)
 
 
 def fetch_webhooks_in_turn() -> list[tuple[Any, ...]]:

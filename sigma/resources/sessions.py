@@ -20,7 +20,7 @@ from sigma.http.blueprint import ApiBlueprint
 from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import jwt_secret, unauthorized
 from sigma.http.errors import ApiError, raise_for_problems
-from sigma.http.fields import Body, Items, id_field, string_field
+from sigma.http.fields import Body, Items, id_field, name_field, string_field
 from sigma.http.responses import NO_STORE
 from sigma.http.waiting import leave_worker
 from sigma.resources.users import UserBody, fetch_users, user_summary
@@ -73,7 +73,7 @@ class TenantBody(Body):
     """A workspace and the users who may sign in to it."""
 
     id = id_field("The workspace's id")
-    name = string_field("The workspace's name")
+    name = name_field("The workspace's name")
     users = Items(fields.Nested(UserBody), "Who may sign in", required=True)
 
 
@@ -162,8 +162,8 @@ def login(credentials: dict[str, str]) -> Any:
     record_login_attempt(limits, pair, is_right)
     if not is_right:
         raise unauthorized("Wrong email or password")
-    tenant, *user, sessions_from, _ = row
-    return make_session(tenant, user_summary(user), sessions_from), 200, NO_STORE
+    g.tenant, *user, sessions_from, _ = row
+    return make_session(g.tenant, user_summary(user), sessions_from), 200, NO_STORE
 
 
 @blueprint.post("/auth/refresh")

@@ -1,5 +1,6 @@
 """Webhooks: who is told of which changes, and where."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from sigma.database import call_when_stored, execute, fetch_one, transaction
 from sigma.http.access import session_only
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, get_or_404, not_found_error, raise_for_problems
-from sigma.http.fields import Body, Flag, Items, described, enum_field, id_field, string_field, unique_items
+from sigma.http.fields import Body, Flag, Items, described, enum_field, id_field, name_field, string_field, unique_items
 from sigma.http.masking import MASK
 from sigma.http.responses import json_list, json_response
 from sigma.http.stamps import random_id
@@ -35,7 +36,7 @@ class WebhookBody(Body):
     """A receiver of events."""
 
     id = id_field("The webhook's id")
-    name = string_field("Human-readable name")
+    name = name_field("Human-readable name")
     description = string_field("What it is for", required=False, longest=10_000)
     url = fields.String(
         required=True,
@@ -64,7 +65,7 @@ def webhook_problems(webhook: dict[str, Any], path: str = "") -> Iterator[str]:
     if problem := url_problem(webhook["url"]):
         yield f"{path}url: {problem}"
     if webhook.get("secret") == MASK:
-        yield f"{path}secret: Expected the secret itself; there is none that {MASK} could keep"
+        yield f"{path}secret: Expected the secret itself, because there is none that {MASK} could keep"
 
 
 def webhook_row(webhook: dict[str, Any]) -> tuple[str, str | None]:
@@ -140,7 +141,8 @@ def replace_webhook(body: dict[str, Any], id: str) -> Response:
     What waits is sent to the new URL, signed with the new secret.
     """
     webhook = check_path_id(body, id)
-    check_webhook_url(webhook["url"])
+    if json.loads(_fetch_webhook(id)[0])["url"] != webhook["url"]:  # one that stays may have become a forbidden one
+        check_webhook_url(webhook["url"])
     with transaction():
         call_when_stored(wake_sender)  # if it was paused, what waits is due
         return json_response(_replace_webhook(webhook))

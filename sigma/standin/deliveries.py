@@ -1,4 +1,4 @@
-"""The routes of deliveries: what webhooks were sent, and sending it again or at once."""
+"""The routes of deliveries: how webhooks do, what they were sent, and sending it again or at once."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -7,10 +7,11 @@ from flask import request
 
 from sigma.http.access import session_or_demo
 from sigma.http.errors import ApiError
-from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of, query_parameter
+from sigma.http.paging import DEFAULT_LIMIT, MAX_OFFSET, page_of, query_number, query_parameter
 from sigma.http.strict_json import format_value
 from sigma.http.waiting import leave_worker
 from sigma.resources.deliveries import (
+    MAX_SHOWN,
     STATES,
     DeliveryBody,
     RunBody,
@@ -20,6 +21,7 @@ from sigma.resources.deliveries import (
     send_all_waiting,
 )
 from sigma.resources.outbox import EVENTS
+from sigma.resources.webhook_health import WebhookHealthBody, fetch_webhook_health
 from sigma.standin.blueprint import blueprint
 
 WORKSPACE = query_parameter("workspace", "The demo workspace, or one for tests, beside the demo and without a credential")
@@ -32,6 +34,15 @@ def _read_choice(query: Mapping[str, str], name: str, choices: Collection[str]) 
     return text
 
 
+@blueprint.get("/webhooks")
+@session_or_demo("canManageSchemas")
+@blueprint.doc(parameters=[WORKSPACE])
+@blueprint.response(200, WebhookHealthBody(many=True))
+def list_webhook_health() -> list[dict[str, Any]]:
+    """List all webhooks, oldest first, each with how many deliveries it has in each state, and its latest attempt."""
+    return fetch_webhook_health()
+
+
 @blueprint.get("/deliveries")
 @session_or_demo("canManageSchemas")
 @blueprint.doc(
@@ -40,7 +51,10 @@ def _read_choice(query: Mapping[str, str], name: str, choices: Collection[str]) 
         query_parameter("webhookId", "Only of this webhook"),
         query_parameter("state", "Only in this state", type="string", enum=list(STATES)),
         query_parameter("event", "Only of this event", type="string", enum=list(EVENTS)),
-        *PAGE_PARAMETERS,
+        query_parameter("offset", "How many to pass over", type="integer", minimum=0, maximum=MAX_OFFSET, default=0),
+        query_parameter(
+            "limit", "How many to answer at most", type="integer", minimum=1, maximum=MAX_SHOWN, default=DEFAULT_LIMIT
+        ),
     ]
 )
 @blueprint.response(200, page_of(DeliveryBody))
@@ -48,7 +62,8 @@ def list_deliveries() -> Any:
     """List what webhooks were sent, newest first, each with its attempts."""
     chosen = {"state": _read_choice(request.args, "state", STATES), "event": _read_choice(request.args, "event", EVENTS)}
     chosen["webhookId"] = request.args.get("webhookId")
-    offset, limit = page_bounds(request.args)
+    offset = query_number(request.args, "offset", 0, 0, MAX_OFFSET)
+    limit = query_number(request.args, "limit", DEFAULT_LIMIT, 1, MAX_SHOWN)
     items, total = fetch_deliveries({name: text for name, text in chosen.items() if text is not None}, offset, limit)
     return {"items": items, "total": total, "offset": offset, "limit": limit}
 

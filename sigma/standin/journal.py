@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from flask import current_app
 
+from sigma.database import fetch_one
 from sigma.http.access import Route
 from sigma.http.app import ApiRequest
 from sigma.http.credentials import Caller
@@ -27,6 +28,7 @@ MAX_TEXT = 10_000  # bytes of a body, characters of a path or query, that are sh
 KEPT = MAX_TEXT + 1  # of a body; one more shows that there was more
 
 # Where the order of the checks ended, by the code of the refusal. NOT_FOUND is `path` or `missing`, and the rest `server`.
+# What is not built is `missing`: the caller is known by then, and nothing failed.
 STEPS = {
     "METHOD_NOT_ALLOWED": "method",
     "RATE_LIMITED": "throttle",
@@ -38,6 +40,7 @@ STEPS = {
     "VALIDATION_ERROR": "body",
     "CONFLICT": "conflict",
     "TRANSITION_ERROR": "transition",
+    "NOT_IMPLEMENTED": "missing",
 }
 
 
@@ -133,7 +136,6 @@ def _read_unread(asked: ApiRequest, is_known: bool) -> bytes | bytearray:
 
 
 def _copy_beginning(parts: Any, kept: bytearray) -> Iterator[bytes]:
-    """Yield the parts of a streaming answer, and keep a copy of the first bytes."""
     with closing(parts):
         for part in parts:
             kept += part[: KEPT - len(kept)]
@@ -152,11 +154,15 @@ def _keep_beginning(response: ReadyResponse) -> bytes | bytearray | None:
 
 
 class Journal:
-    """The last requests to the API, beside the demo workspace and in a single process; elsewhere it keeps nothing."""
+    """The last requests to the API, beside the demo workspace and in a single process; elsewhere it keeps nothing.
+
+    Whoever reaches it needs no credential. So it keeps nothing of a workspace that is neither the demo nor one for tests.
+    """
 
     def __init__(self) -> None:
-        self.entries: deque[tuple[Any, ...]] = deque(maxlen=MAX_ENTRIES)
+        self.entries: deque[dict[str, Any]] = deque(maxlen=MAX_ENTRIES)  # each the members of an Entry
         self.is_kept, self.looked_at = False, -math.inf
+        self.shown: dict[str, bool] = {}  # by workspace, whether its requests are kept
 
     def clear(self) -> None:
         """Forget all requests, and look anew whether to keep any."""
@@ -170,8 +176,18 @@ class Journal:
             self.is_kept = not has_several_processes(asked.environ) and holds_demo()
         except sqlite3.Error:  # the database does not answer: all stays as it was
             return
+        self.shown = {}
         if not self.is_kept:
             self.entries.clear()
+
+    def shows(self, workspace: str) -> bool:
+        """Return whether a workspace is the demo, or one for tests; False while the database does not answer."""
+        try:
+            row = fetch_one("SELECT 1 FROM workspaces WHERE id = ? AND (is_demo OR is_disposable)", workspace)
+        except sqlite3.Error:
+            return False
+        self.shown[workspace] = row is not None
+        return self.shown[workspace]
 
     def record(self, asked: ApiRequest, response: ReadyResponse, known: dict[str, Any]) -> None:
         """Keep a request to the API, with what is known of it in Flask's `g`.
@@ -183,26 +199,31 @@ class Journal:
         if not self.is_kept or not asked.path.startswith(PATHS):
             return
         environ, refusal, caller = asked.environ, known.get("refusal"), known.get("caller")
+        workspace = known.get("tenant") if caller is None else caller.tenant
+        if workspace is not None:
+            is_shown = self.shown.get(workspace)
+            if not (self.shows(workspace) if is_shown is None else is_shown):
+                return
         body: bytes | bytearray | None = asked.body
         if body is None and ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ):
             body = _read_unread(asked, caller is not None)
         if caller is not None and caller.role is not None:  # which may be large
             caller = caller._replace(role={"id": caller.role["id"]})
         self.entries.append(
-            (
-                asked.id,
-                asked.came_at,
-                asked.took,
-                asked.method[:MAX_TEXT],
-                asked.path[:MAX_TEXT],
-                asked.query_string[:MAX_TEXT],
-                asked.url_rule,
-                response.status_code,
-                refusal and (refusal[0], refusal[1][:MAX_TEXT], "is_fault" in known),
-                caller,
-                body and body[:KEPT],
-                response.response[0][:KEPT] if response.is_ready else _keep_beginning(response),  # type: ignore[index]
-            )
+            {  # an Entry made here would cost three times as much, a hundredth of a GET
+                "id": asked.id,
+                "at": asked.came_at,
+                "took": asked.took,
+                "method": asked.method[:MAX_TEXT],
+                "path": asked.path[:MAX_TEXT],
+                "query": asked.query_string[:MAX_TEXT],
+                "route": asked.url_rule,
+                "status": response.status_code,
+                "refusal": refusal and (refusal[0], refusal[1][:MAX_TEXT], "is_fault" in known),
+                "caller": caller,
+                "request_body": body and body[:KEPT],
+                "response_body": response.response[0][:KEPT] if response.is_ready else _keep_beginning(response),  # type: ignore[index]
+            }
         )
 
     def newest_first(self, after: str | None = None) -> Iterable[Entry]:
@@ -211,7 +232,7 @@ class Journal:
         Clients may choose ids, and several requests may have the same. Then those newer than the first of them are returned,
         so that who asks for what is new misses nothing.
         """
-        entries = [Entry._make(kept) for kept in list(self.entries)]
+        entries = [Entry(**kept) for kept in list(self.entries)]
         ids = [entry.id for entry in entries]
         return reversed(entries[ids.index(after) + 1 :] if after in ids else entries)
 

@@ -11,8 +11,8 @@ from sigma.http.date_times import read_instant
 from sigma.http.errors import raise_for_problems
 from sigma.http.fields import Body, Flag, Items, described, id_field, string_field
 from sigma.http.stamps import random_id
+from sigma.resources.audit_log import AuditEntryBody
 from sigma.resources.categories import CategoryRequestBody
-from sigma.resources.lifecycle import AuditEntryBody
 from sigma.resources.model import MODEL
 from sigma.resources.records import ProductRecordBody
 from sigma.resources.saved_queries import SavedQueryBody

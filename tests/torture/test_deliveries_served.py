@@ -5,7 +5,6 @@ import json
 import os
 import random
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
@@ -14,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from processes import ROOT, check_file, send, serving, starting, wait_until
+from processes import check_file, send, serving, starting, wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -177,24 +176,6 @@ def test_a_receiver_may_call_back_during_a_run(app, token):
             told = json.loads(connection.getresponse().read())
         assert time.monotonic() - began < 3
     assert (told["delivered"], told["pending"], told["failed"]) == (1, 0, 0)
-
-
-@pytest.mark.parametrize(
-    ("language", "name", "command"),
-    [
-        ("python", "test_webhooks.py", (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q")),
-        ("js", "webhooks.test.mjs", ("node", "--test")),
-    ],
-)
-def test_the_examples_of_tests_pass(app, token, tmp_path, language, name, command):
-    text = (ROOT / "docs/webhooks.md").read_text(encoding="utf-8").partition("## In a test")[2]
-    (tmp_path / name).write_text(text.partition(f"```{language}\n")[2].partition("```")[0], encoding="utf-8")
-    with serving(app.config["DATABASE"], token=token, WORKERS="1") as server:
-        environment = {**os.environ, "SIGMA_URL": f"http://127.0.0.1:{server.port}"}
-        for _ in range(5):
-            options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
-            result = subprocess.run([*command, name], check=False, **options)
-            assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_slow_receivers_hold_up_no_other_and_no_client(app, token):
