@@ -1,5 +1,6 @@
 """What the commands share: the database, options, questions, output and errors."""
 
+import codecs
 import contextlib
 import functools
 import json
@@ -19,7 +20,6 @@ from sigma.database import BUSY_TIMEOUT, execute, fetch_one, prepare_database
 from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import act_as
 from sigma.http.errors import ApiError, get_or_404, raise_for_problems, translate_database_error
-from sigma.http.strict_json import to_json
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
@@ -106,14 +106,20 @@ def write_output(text: str) -> None:
         raise click.ClickException(f"Standard output does not take the result: {error}") from None
 
 
-def encodable(text: str, data: Any = None) -> str:
-    """Return a text as far as the encoding of standard output can show it; JSON text of data has escapes for the rest."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return json.dumps(data) if data is not None else text.encode(encoding, "replace").decode(encoding)
-    return text
+def _stdout_encoding() -> str:
+    return codecs.lookup(getattr(sys.stdout, "encoding", None) or "utf-8").name
+
+
+def encodable(text: str) -> str:
+    """Return a text as far as the encoding of standard output can show it."""
+    encoding = _stdout_encoding()
+    return text.encode(encoding, "replace").decode(encoding)
+
+
+def json_text(data: Any, indent: int | None = None) -> str:
+    """Return JSON for standard output: in UTF-8, which JSON is always in, or in ASCII, which is a part of it."""
+    separators = (",", ":") if indent is None else None
+    return json.dumps(data, ensure_ascii=_stdout_encoding() != "utf-8", indent=indent, separators=separators)
 
 
 def _run(command: Callable[..., Output], **arguments: Any) -> Output:
@@ -143,7 +149,7 @@ def prints_plainly(command: Callable[..., Output]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(as_json: bool, **arguments: Any) -> None:
         output = _run(command, **arguments)
-        write_output(encodable(to_json(output.data), output.data) if as_json else encodable(name_program(output.text)))
+        write_output(json_text(output.data) if as_json else encodable(name_program(output.text)))
         sys.exit(output.exit_code)
 
     return run

@@ -9,7 +9,7 @@ import click
 from flask.cli import AppGroup
 
 from sigma.cli.columns import plain_name
-from sigma.cli.console import Output, format_table, prints_plainly
+from sigma.cli.console import Output, format_table, json_text, prints_plainly
 from sigma.cli.files import require_new_file, write_file
 from sigma.cli.guesses import ColumnGuess, assign_slugs, slug
 from sigma.cli.import_report import Progress
@@ -86,9 +86,9 @@ def guess_schema(file: str, name: str | None, output: str | None, delimiter: str
     finally:
         rows.close()
     seed = _make_seed(guesses, name or Path(file).stem.replace("-", " ").replace("_", " ").strip().capitalize() or "Records")
-    text, told = json.dumps(seed, ensure_ascii=False, indent=2), _describe(guesses, seed, file, output)
+    told = _describe(guesses, seed, file, output)
     if output is None:
         click.echo(told, err=True)
-        return Output(seed, text)
-    write_file(output, [text.encode(), b"\n"])
+        return Output(seed, json_text(seed, indent=2))
+    write_file(output, [json.dumps(seed, ensure_ascii=False, indent=2).encode(), b"\n"])
     return Output(seed, told)
