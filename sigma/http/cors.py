@@ -47,7 +47,7 @@ def allow_origins(app: Flask) -> None:
 def _vary_by_origin(response: Response) -> Response:
     """Tell caches that another origin gets another response; Flask-CORS says so only to those that are allowed."""
     if request.path.startswith(PATHS):
-        response.vary.add("Origin")
+        response.headers.add("Vary", "Origin")
     return response
 
 
