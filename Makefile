@@ -4,15 +4,24 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run serve demo test check torture bench routes reset clean help
+.PHONY: run serve install start stop demo test check torture bench routes reset clean help
 .DELETE_ON_ERROR:
 
-run: .venv/installed                    # serve the demo workspace; it is created if there is no database yet
-	@$(BIN)/flask --app app demo
+run: .venv/installed                    # serve the demo workspace; it is created if there is no database yet, SEED=FILE from a seed
+	@$(BIN)/flask --app app demo $(if $(SEED),--seed "$(SEED)")
 	@$(BIN)/flask --app app serve
 
 serve: .venv/installed                  # serve the database as it is; the README lists the settings
 	@$(BIN)/flask --app app serve
+
+install: .venv/installed                # install what it needs into .venv, as the other targets do before they begin
+
+start: .venv/installed                  # like run, in the background: returns when the service answers
+	@$(BIN)/flask --app app demo
+	@$(BIN)/flask --app app start
+
+stop: .venv/installed                   # stop what start, run or serve has started
+	@$(BIN)/flask --app app stop
 
 demo: .venv/installed                   # tell an audience the life of an API key, beside the console; ARGS="--auto" waits for nobody, ARGS="--fast --exit" makes no pauses
 	@exec $(BIN)/python -c "from sigma.cli.story import play; play()" $(ARGS)

@@ -14,8 +14,9 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sigma.cli import COMMANDS
+from sigma.cli.console import runs_command
 from sigma.cli.serve import require_private_demo
-from sigma.cli.server import watch_worker
+from sigma.cli.server import let_calls_leave, watch_worker
 from sigma.database import prepare_database
 from sigma.docs.console import console
 from sigma.docs.openapi import document_view
@@ -27,6 +28,7 @@ from sigma.http.guard import guard
 from sigma.resources import (
     api_keys,
     attributes,
+    audit_log,
     catalogs,
     categories,
     dimensions,
@@ -47,8 +49,9 @@ from sigma.resources import (
     workflows,
 )
 from sigma.resources.model import MODEL
+from sigma.resources.sender import Sender
 from sigma.settings import read_setting, read_settings
-from sigma.standin import faults, ledger, requests, whoami, workspaces
+from sigma.standin import deliveries, faults, ledger, requests, whoami, workspaces
 from sigma.standin.blueprint import blueprint as standin_blueprint
 from sigma.standin.demo import read_examples
 from sigma.standin.journal import Journal
@@ -56,16 +59,16 @@ from sigma.standin.journal import Journal
 # In the order of the API's documentation.
 MODEL_NOUNS = (schemas, attributes, dimensions, option_lists, workflows, roles)
 API = (
-    *(health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, variants, catalogs, categories),
+    *(health, sessions, api_keys, *MODEL_NOUNS, records, lifecycle, audit_log, variants, catalogs, categories),
     *(search, saved_queries, imports, exports, webhooks),
 )
-STANDIN = (whoami, ledger, workspaces, requests, faults)
+STANDIN = (whoami, ledger, workspaces, requests, faults, deliveries)
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
     """Return the WSGI application, and make its database if there is none.
 
-    Takes settings by name, which win over the environment. Raises StartError.
+    Takes settings by name, which win over the environment. Raises StartError. For a command it makes no database.
     """
     app = Service(__name__, static_folder=None)
     app.config.update(read_settings(config or {}), PROVIDE_AUTOMATIC_OPTIONS=False)
@@ -73,7 +76,8 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app.url_map.merge_slashes = False  # a redirect would answer before the caller is known
     if app.config["PROXIES"]:  # who calls is what the outermost of them saw
         app.wsgi_app = ProxyFix(app.wsgi_app, app.config["PROXIES"], 0, 0)  # type: ignore[method-assign]
-    prepare_database(app.config["DATABASE"])
+    if os.path.exists(app.config["DATABASE"]) or not runs_command():
+        prepare_database(app.config["DATABASE"])
     set_up_log(app)
     app.extensions["journal"] = journal = Journal()
     app.record, app.inject_fault = journal.record, faults.inject_fault
@@ -111,6 +115,9 @@ def create_worker_app() -> Flask:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     app = create_app({"WORKERS": read_setting("WORKERS", {})})
+    let_calls_leave()
     threading.Thread(target=watch_worker, args=(os.getppid(), app.logger), daemon=True).start()
+    app.extensions["sender"] = sender = Sender(app)
+    sender.start()
     gc.freeze()  # what stays for good need not be gone through again and again for garbage
     return app

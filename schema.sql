@@ -287,15 +287,16 @@ CREATE TABLE deliveries (                                                 -- sto
     body        TEXT    NOT NULL CHECK (json_valid(body)),                -- the very text that is sent, each time
     state       TEXT    NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'failed')),
     made_at     REAL    NOT NULL,                                         -- seconds since the epoch
-    next_at     REAL,                                                     -- when it is due, in the same; null when it is not sent any more
+    next_at     REAL             DEFAULT 0,                               -- when it is due, in the same; 0: at once; null: never
     attempts    INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    resends     INTEGER NOT NULL DEFAULT 0,                               -- how often somebody has asked for it again
     UNIQUE (tenant, id),
     CHECK ((state = 'pending') = (next_at IS NOT NULL)),
     FOREIGN KEY (tenant, webhook_id) REFERENCES webhooks (tenant, id) ON DELETE CASCADE
 ) STRICT;
 
 CREATE INDEX deliveries_webhook_idx ON deliveries (tenant, webhook_id);
-CREATE INDEX deliveries_next_idx ON deliveries (next_at, tenant, webhook_id) WHERE state = 'pending';
+CREATE INDEX deliveries_next_idx ON deliveries (tenant, webhook_id, next_at) WHERE state = 'pending';
 
 CREATE TABLE delivery_attempts (
     tenant       TEXT    NOT NULL,

@@ -20,10 +20,11 @@ BUSY_TIMEOUT = 5  # seconds that a write waits for another one
 
 
 class ThreadState(threading.local):
-    """The connection that each thread keeps, and the path it is open on."""
+    """The connection that each thread keeps, the path it is open on, and what is called when its transaction is stored."""
 
     path: str | None = None
     connection: sqlite3.Connection
+    when_stored: Callable[[], None] | None = None
 
 
 _thread = ThreadState()
@@ -119,6 +120,11 @@ def fetch_one(sql: str, *parameters: Any) -> Any:
     return get_db().execute(sql, parameters).fetchone()
 
 
+def call_when_stored(function: Callable[[], None]) -> None:
+    """Call a function when the transaction under way is stored, and not if it fails; of several the last one is called."""
+    _thread.when_stored = function
+
+
 @contextmanager
 def transaction() -> Iterator[None]:
     """Run the block as one transaction: all of it is stored, or nothing.
@@ -128,6 +134,7 @@ def transaction() -> Iterator[None]:
     """
     db = get_db()
     db.execute("BEGIN IMMEDIATE")
+    _thread.when_stored = None
     try:
         yield
         require_same_file(current_app.config["DATABASE"])
@@ -136,6 +143,8 @@ def transaction() -> Iterator[None]:
         if db.in_transaction:  # SQLite has already rolled back after some failures, a full disk among them
             db.execute("ROLLBACK")
         raise
+    if _thread.when_stored:
+        _thread.when_stored()
 
 
 @contextmanager
@@ -224,6 +233,14 @@ def _read_versions(path: str) -> tuple[int, int]:
         db.close()
 
 
+def _unusable_message(path: str, error: Exception, is_locked: bool) -> str:
+    if is_locked:
+        return f"The database {path} is locked by another process: end that one, or try again when it has ended."
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
+        return f"{path} is no SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place."
+    return f"The database {path} cannot be used: {error}; mend it, or name another in SIGMA_DATABASE."
+
+
 def prepare_database(path: str) -> None:
     """Make the database if there is none, and bring an older release's forward.
 
@@ -239,16 +256,16 @@ def prepare_database(path: str) -> None:
             break
         except (OSError, sqlite3.Error) as error:
             # Only here SQLite does not wait for another process that is making the same database.
-            if not getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY") or not tries_left:
-                message = f"The database {path} cannot be used: {error}. Mend it, or name another in SIGMA_DATABASE."
-                raise StartError(message) from error
+            is_locked = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+            if not is_locked or not tries_left:
+                raise StartError(_unusable_message(path, error, is_locked)) from error
             time.sleep(0.2)
     if application_id != APPLICATION_ID:
-        raise StartError(f"{path} is a database of another program. Name another file in SIGMA_DATABASE.")
+        raise StartError(f"{path} is a database of another program: name another file in SIGMA_DATABASE.")
     if version != SCHEMA_VERSION:
         raise StartError(
-            f"{path} has schema version {version}, this release reads version {SCHEMA_VERSION}. "
-            "Use the release that made it or a newer one, or name another file in SIGMA_DATABASE."
+            f"{path} has schema version {version}, and this release reads version {SCHEMA_VERSION}:"
+            " use the release that made it or a newer one, or name another file in SIGMA_DATABASE."
         )
     if _thread.path == path:  # this thread may be open on a file that was here before
         close_db()

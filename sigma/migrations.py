@@ -147,14 +147,15 @@ MIGRATIONS = {
             body        TEXT    NOT NULL CHECK (json_valid(body)),
             state       TEXT    NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'failed')),
             made_at     REAL    NOT NULL,
-            next_at     REAL,
+            next_at     REAL             DEFAULT 0,
             attempts    INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+            resends     INTEGER NOT NULL DEFAULT 0,
             UNIQUE (tenant, id),
             CHECK ((state = 'pending') = (next_at IS NOT NULL)),
             FOREIGN KEY (tenant, webhook_id) REFERENCES webhooks (tenant, id) ON DELETE CASCADE
         ) STRICT;
         CREATE INDEX deliveries_webhook_idx ON deliveries (tenant, webhook_id);
-        CREATE INDEX deliveries_next_idx ON deliveries (next_at, tenant, webhook_id) WHERE state = 'pending';
+        CREATE INDEX deliveries_next_idx ON deliveries (tenant, webhook_id, next_at) WHERE state = 'pending';
         CREATE TABLE delivery_attempts (
             tenant       TEXT    NOT NULL,
             delivery_id  TEXT    NOT NULL,

@@ -95,6 +95,9 @@ SETTINGS = {
     "STANDIN_HOSTS": Setting(
         ("SIGMA_STANDIN_HOSTS",), host_names, (), "More names of this host, by which test suites may call /standin"
     ),
+    "WEBHOOK_HOSTS": Setting(
+        ("SIGMA_WEBHOOK_HOSTS",), host_names, (), "Hosts that webhooks of a deployment may call although they are private"
+    ),
     "HOST": Setting(("SIGMA_HOST", "HOST"), host_address, "127.0.0.1", "Address to serve on", is_for_serving=True),
     "PORT": Setting(
         ("SIGMA_PORT", "PORT"), whole_number(0, 65535), 8080, "Port to serve on; 0 takes a free one", is_for_serving=True

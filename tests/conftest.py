@@ -8,6 +8,7 @@ import itertools
 import shutil
 import sqlite3
 import sys
+import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,12 @@ def sql(app, statement, *parameters):
     """Run one statement on the test's database file, beside the service, and return the rows."""
     with closing(sqlite3.connect(app.config["DATABASE"])) as db, db:
         return db.execute(statement, parameters).fetchall()
+
+
+def store_delivery(app, id, webhook="wh-sync-notify", made_at=None, body="{}", tenant="ws-demo"):
+    """Store a delivery that waits for a webhook, as if a change had made it, now if no time is given."""
+    columns = "INSERT INTO deliveries (tenant, id, webhook_id, event, body, made_at) VALUES (?, ?, ?, 'entity.created', ?, ?)"
+    sql(app, columns, tenant, id, webhook, body, time.time() if made_at is None else made_at)
 
 
 def shape(answer):
@@ -144,11 +151,17 @@ def app(session_app, template, tokens, tmp_path):
 
 @pytest.fixture
 def run(app):
-    """Return a function that runs a command on the test's database and returns its result."""
+    """Return a function that runs a command on the test's database and returns its result.
+
+    The line that names the database is taken off; test_database_of_commands.py is about it.
+    """
 
     def invoke(*arguments, stdin=None):
         result = app.test_cli_runner().invoke(args=arguments, input=stdin)
         database.close_db()
+        line = f"Database: {app.config['DATABASE']}\n".encode()
+        result.stderr_bytes = result.stderr_bytes.removeprefix(line)
+        result.output_bytes = result.output_bytes.removeprefix(line)
         return result
 
     return invoke

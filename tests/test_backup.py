@@ -15,7 +15,7 @@ from conftest import Caller, replace_everywhere
 
 import app as service
 from sigma import database, settings
-from sigma.cli import backup
+from sigma.cli import backup, files
 
 KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
 OLD = sorted((Path(__file__).parent / "data").iterdir())
@@ -316,7 +316,7 @@ BAD = {
     "of another program": (foreign, "{file} is not a database of Sigma PIM"),
     "empty": (Path.touch, "{file} is not a database of Sigma PIM"),
     "text": (lambda file: file.write_text("Dear diary, " * 500), "{file} cannot be read: file is not a database"),
-    "missing": (lambda file: None, "{file} cannot be read: unable to open database file"),
+    "missing": (lambda file: None, "{file} cannot be read: there is no such file"),
     "a folder": (Path.mkdir, "{file} cannot be read: "),
     "damaged": (damaged, "{file} is damaged: "),
     "inconsistent": (inconsistent, "{file} is damaged: row 1 of audit_log refers to a row of workspaces that is missing"),
@@ -338,7 +338,7 @@ def test_what_is_no_good_backup_is_refused_and_changes_nothing(path, run, tmp_pa
 
 def test_a_database_that_no_command_can_open_is_moved_away_first(path, run, copy):
     path.write_bytes(b"\xff" * 4096)
-    with pytest.raises(settings.StartError, match="cannot be used"):
+    with pytest.raises(settings.StartError, match="is no SQLite database"):
         service.create_app({"DATABASE": str(path)})
     path.rename(f"{path}.damaged")
     app = service.create_app({"DATABASE": str(path)})
@@ -384,7 +384,7 @@ def test_a_restore_that_fails_changes_nothing(path, run, copy, admin, monkeypatc
     def flush(file):
         raise OSError(28, "No space left on device", str(file))
 
-    replace_everywhere(monkeypatch, backup, "sync_to_disk", flush)
+    replace_everywhere(monkeypatch, files, "sync_to_disk", flush)
     result = run("restore", str(copy), "--yes")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "No space left on device" in result.stderr
@@ -399,7 +399,7 @@ def test_a_restore_waits_for_a_write_and_gives_up_on_one_that_does_not_end(path,
         writer.execute("BEGIN IMMEDIATE")
         result = run("restore", str(copy), "--yes")
         assert result.exit_code == 1
-        assert result.stderr.endswith("Error: The database does not answer; try again\n")
+        assert result.stderr == f"Error: {path} is locked: another process has kept it for 5 seconds or more; try again later\n"
         writer.execute("COMMIT")
     assert rows(path, "SELECT count(*) FROM workspaces") == [(3,)]
     assert listing(path) == names

@@ -338,7 +338,7 @@ def test_a_byte_order_mark_is_passed_over(admin, error):
     [
         (b"", "body: expected a JSON object, got nothing"),
         (codecs.BOM_UTF8, "body: expected a JSON object, got nothing"),
-        (b" \r\n\t", "body: expected JSON, got nothing but blanks"),
+        (b" \r\n\t", "body: expected JSON, got only blanks"),
         (b"name=Cap&price=5", "body: expected JSON, got text that begins with 'n'"),
         (b'\'{"name":"Cap"}\'', "body: expected JSON, got text that begins with '''"),
         (b"<xml/>", "body: expected JSON, got text that begins with '<'"),

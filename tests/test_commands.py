@@ -709,7 +709,7 @@ def test_a_key_of_another_workspace_is_not_there(app, run, stranger, command):
     database.close_db()
     for unknown in (id, "apikey-nobody", ""):
         message = refused(run, app, "keys", command, unknown, "--workspace", "ws-demo", stdin="y\n")
-        assert message == f"Error: Api key '{unknown}' not found\n"
+        assert message == f"Error: API key '{unknown}' not found\n"
 
 
 # -- flask users
@@ -891,7 +891,8 @@ def test_a_write_that_does_not_end_is_waited_for_and_then_told(app, run, monkeyp
         assert run("workspace", "list").exit_code == 0
         result = run("users", "remove", "editor@sigma.io")
     assert result.exit_code == 1
-    assert result.stderr.endswith("Error: The database does not answer; try again\n")
+    told = f"{app.config['DATABASE']} is locked: another process has kept it for 5 seconds or more; try again later"
+    assert result.stderr == f"Error: {told}\n"
 
 
 # -- flask serve

@@ -200,11 +200,16 @@ def test_the_openapi_document_tells_the_permissions_and_the_demos_logins(app):
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_readmes_pictures_are_there_and_small():
-    pictures = re.findall(r"!\[[^\]]{20,}\]\((docs/pictures/[a-z]+\.webp)\)", README)
-    assert sorted(pictures) == [f"docs/pictures/{path.name}" for path in sorted((ROOT / "docs/pictures").iterdir())]
-    assert len(pictures) == 3
-    assert [path for path in pictures if (ROOT / path).stat().st_size > 150_000] == []
+def test_the_pictures_of_the_texts_are_there_and_small():
+    texts = {ROOT / "README.md", *(ROOT / "docs").glob("*.md")}
+    shown = [
+        (text.parent / path).resolve()
+        for text in texts
+        for path in re.findall(r"!\[[^\]]{20,}\]\(((?:docs/)?pictures/[a-z]+\.webp)\)", text.read_text(encoding="utf-8"))
+    ]
+    assert sorted(shown) == sorted((ROOT / "docs/pictures").iterdir())
+    assert len(shown) == 4
+    assert [path for path in shown if path.stat().st_size > 150_000] == []
 
 
 # The story

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from sigma import database
 from sigma.http import stamps
 
 CHECKS = [
-    *("file permissions", "integrity", "journal mode", "disk space", "demo data", "administrators"),
+    *("database", "workspaces", "file permissions", "integrity", "journal mode", "disk space", "demo data", "administrators"),
     *("well-known secrets", "unused keys", "unused permissions", "proxies"),
 ]
 
@@ -34,6 +35,12 @@ def change(path, *statements):
             db.execute(statement)
 
 
+def all_is_well(path):
+    """What the doctor says when it finds nothing; it names the database first."""
+    lines = [f"ok       {name}\n" for name in CHECKS[1:]]
+    return f"ok       database: {path}, schema version {database.SCHEMA_VERSION}\n{''.join(lines)}"
+
+
 def found(run, name):
     """Return what the doctor finds; check that it is the one thing that is wrong, and what the exit code says."""
     result = run("doctor", "--json")
@@ -46,9 +53,19 @@ def found(run, name):
 def test_all_is_well_with_a_new_database(path, run):
     result = run("doctor")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "".join(f"ok       {name}\n" for name in CHECKS)
-    told = [{"check": name, "result": "ok", "findings": []} for name in CHECKS]
+    assert result.stdout == all_is_well(path)
+    found = {"database": [f"{path}, schema version {database.SCHEMA_VERSION}"]}
+    told = [{"check": name, "result": "ok", "findings": found.get(name, [])} for name in CHECKS]
     assert json.loads(run("doctor", "--json").stdout) == told
+
+
+def test_a_database_without_a_workspace_is_a_problem_and_the_doctor_says_how_to_make_one(path, run):
+    change(path, "DELETE FROM workspaces")
+    told = "there is none, so nobody can sign in: flask workspace create ID --name NAME --email EMAIL"
+    results = {item["check"]: item for item in json.loads(run("doctor", "--json").stdout)}
+    assert results["workspaces"] == {"check": "workspaces", "result": "problem", "findings": [told]}
+    result = run("doctor")
+    assert (result.exit_code, f"problem  workspaces: {told}" in result.stdout.splitlines()) == (1, True)
 
 
 def test_each_check_is_a_line_that_begins_with_what_it_says(path, run, app):
@@ -57,16 +74,17 @@ def test_each_check_is_a_line_that_begins_with_what_it_says(path, run, app):
     result = run("doctor")
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
-    assert lines[1] == (
+    assert lines[0].startswith(f"ok       database: {path}")
+    assert lines[3] == (
         "problem  integrity: the trigger entity_moved is missing: restore a backup;"
         " the view referrers is missing: restore a backup"
     )
-    assert lines[7] == (
+    assert lines[9] == (
         "note     unused keys: key 'apikey-sync-prod' of 'ws-demo' was not used for 90 days:"
         " flask keys deactivate apikey-sync-prod --workspace ws-demo"
     )
-    assert [line for index, line in enumerate(lines) if index not in (1, 7)] == [
-        f"ok       {name}" for name in CHECKS if name not in ("integrity", "unused keys")
+    assert [line for index, line in enumerate(lines) if index not in (0, 3, 9)] == [
+        f"ok       {name}" for name in CHECKS if name not in ("database", "integrity", "unused keys")
     ]
 
 
@@ -157,7 +175,7 @@ def test_only_keys_that_are_active_and_were_not_used_for_90_days_are_told(path, 
     (finding,) = found(run, "unused keys")
     assert finding.startswith("key 'apikey-export-staging' of 'ws-demo' was not used for 90 days: flask keys deactivate ")
     run("keys", "deactivate", "apikey-export-staging")
-    assert run("doctor").stdout == "".join(f"ok       {name}\n" for name in CHECKS)
+    assert run("doctor").stdout == all_is_well(path)
 
 
 def test_only_permissions_that_a_key_in_use_never_used_in_90_days_are_told(path, run, make_key, admin):

@@ -13,7 +13,7 @@ from contextlib import closing
 import pytest
 
 from sigma import database
-from sigma.http import bodies, errors
+from sigma.http import errors
 from sigma.http.strict_json import is_same
 from sigma.resources import exports
 
@@ -435,7 +435,6 @@ def test_whoever_goes_away_ends_it_and_leaves_nothing_open(shop, many, monkeypat
     parts.close()
     assert len(made) == 2
     assert not database._thread.connection.in_transaction
-    assert bodies.waiting_threads == {}
     assert shop.patch("/records/ent-00/values/sold", {"value": True}).status_code == 200
 
 
@@ -443,7 +442,6 @@ def test_an_answer_of_which_nothing_is_read_leaves_nothing_open(shop, many):
     answer = open_export(shop)
     del answer
     gc.collect()
-    assert bodies.waiting_threads == {}
     assert shop.get("/records").json["total"] == 40
 
 
@@ -494,7 +492,6 @@ def test_an_export_that_fails_on_the_way_is_not_taken_for_a_whole_one(shop, many
         assert "_id: _id expects the id of a record" in shop.post("/import/execute", body).json["errors"][0]["message"]
     assert "failed after its first part" in caplog.text
     assert "disk I/O error" in caplog.text
-    assert bodies.waiting_threads == {}
 
 
 def test_a_part_that_fails_leaves_no_read_open_which_would_keep_sqlite_from_its_log(app, shop, many, monkeypatch):

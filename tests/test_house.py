@@ -27,6 +27,7 @@ LONGEST = {"app.py": 200}  # lines of a module; all others may have 300
 READS_ENVIRONMENT = {
     "sigma/settings.py": "reads every setting",
     "sigma/cli/server.py": "passes the environment on to the server's processes",
+    "sigma/cli/start.py": "passes the environment on to the service that it starts",
     "sigma/cli/story.py": "passes it on to the service that it starts; NO_COLOR is of the terminal, not of the service",
 }
 WORDS = {  # names that must not come back, and what is said in their place

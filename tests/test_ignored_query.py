@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import EXAMPLE_KEY
+from conftest import EXAMPLE_KEY, store_delivery
 from test_access import OPERATIONS, OUTSIDE_THE_API, each
 
 HEADER = "X-Sigma-Ignored-Query"
@@ -19,6 +19,11 @@ KNOWN = {
         **{"workspace": "ws-demo", "key": "apikey-sync-prod", "status": "4xx", "method": "GET", "path": "records"},
         **{"after": "request-1", "limit": "5"},
     },
+    "/standin/deliveries": {
+        **{"workspace": "ws-demo", "webhookId": "wh-sync-notify", "state": "pending", "event": "entity.created", **PAGE},
+    },
+    "/standin/deliveries/:id": {"workspace": "ws-demo"},
+    "/standin/webhooks": {"workspace": "ws-demo"},
     "/export": {"format": "json", "schemaId": "schema-apparel", "catalogId": "cat-webshop", "scope": "{}"},
 }
 GETS = [operation for operation in OPERATIONS + OUTSIDE_THE_API if operation.method == "GET"]
@@ -27,6 +32,7 @@ EXISTING = {
     **{"option-lists": "ol-colors", "workflows": "wf-standard", "roles": "role-editor", "catalogs": "cat-webshop"},
     **{"categories": "cat-men", "variants": "var-cw-s", "saved-queries": "sq-cheap-caps"},
     **{"keys": "apikey-sync-prod", "requests": "request-1", "console": "style.css", "workspaces": "ws-demo"},
+    **{"deliveries": "dlv-1", "webhooks": "wh-sync-notify"},
 }
 
 
@@ -41,6 +47,7 @@ def url_of(operation, exists=True):
 def test_each_parameter_that_a_get_reads_is_known_and_no_other_is(operation, app, admin):
     known, client = KNOWN.get(operation.path, {}), app.test_client()
     admin.get("/roles", headers={"X-Request-Id": EXISTING["requests"]})
+    store_delivery(app, EXISTING["deliveries"])
     for query, told in [
         ({}, None),
         (known, None),

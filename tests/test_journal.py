@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import EXAMPLE_KEY, Caller, replace_everywhere, sql
+from conftest import EXAMPLE_KEY, PASSWORD, Caller, replace_everywhere, sql
 
 import app as service
 from sigma import database
@@ -79,7 +79,7 @@ def test_an_entry_says_all_of_a_request_and_its_answer(make_key, entry_of):
     }
 
 
-def test_a_refusal_says_what_was_needed_and_held(make_key, editor, stranger, anonymous, entry_of):
+def test_a_refusal_says_what_was_needed_and_held(make_key, editor, tester, anonymous, entry_of):
     reader, everything = make_key("read"), make_key()
     cases = [
         (reader.delete(RECORD), "api-key", "delete-data", ["read"]),
@@ -98,8 +98,8 @@ def test_a_refusal_says_what_was_needed_and_held(make_key, editor, stranger, ano
         assert (entry["status"], entry["code"], entry["step"]) == (403, "PERMISSION_DENIED", "permission")
         assert entry["message"] == answer.json["message"]
         assert (entry["caller"]["kind"], entry["needed"], entry["held"]) == (kind, needed, held)
-    entry = entry_of(stranger.get("/records"))
-    assert (entry["workspace"], entry["caller"]) == ("ws-other", {"kind": "user", "id": "user-admin", "name": "Administrator"})
+    entry = entry_of(tester.get("/records"))
+    assert (entry["workspace"], entry["caller"]) == (tester.id, {"kind": "user", "id": "user-admin", "name": "Administrator"})
     assert (entry["needed"], entry["held"], entry["step"]) == ("session", "role-admin", None)
     entry = entry_of(anonymous.get("/records"))
     assert [entry[name] for name in ("workspace", "caller", "needed", "held")] == [None, None, "read", None]
@@ -148,7 +148,9 @@ STEPS = [  # who, method, path, options, status, step
     ("admin", "POST", "/schemas", {"json": SCHEMA}, 409, "conflict"),
     ("admin", "DELETE", "/schemas/schema-apparel", {}, 409, "conflict"),
     ("admin", "POST", f"{RECORD}/transition", {"json": {"toStateId": "state-published"}}, 422, "transition"),
-    ("admin", "GET", "/channels", {}, 501, "server"),
+    ("admin", "GET", "/channels", {}, 501, "missing"),
+    ("key", "POST", "/change-sets/cs-1/apply", {"data": b"{"}, 501, "missing"),
+    ("anonymous", "GET", "/channels", {}, 401, "credential"),
     ("admin", "GET", "/records", {}, 200, None),
     ("admin", "HEAD", "/records", {}, 200, None),
     ("admin", "POST", "/roles", {"json": {"id": "role-new", "name": "New"}}, 201, None),
@@ -207,7 +209,7 @@ def test_while_the_database_does_not_answer_requests_are_kept_all_the_same(app, 
 
 
 def test_every_code_of_an_error_has_a_step():
-    steps = journal_module.STEPS.keys() | {"NOT_FOUND", "INTERNAL_ERROR", "NOT_IMPLEMENTED", "UNAVAILABLE"}
+    steps = journal_module.STEPS.keys() | {"NOT_FOUND", "INTERNAL_ERROR", "UNAVAILABLE"}
     assert steps == errors.ERRORS.keys()
 
 
@@ -232,7 +234,14 @@ def test_the_last_requests_to_the_api_are_kept_newest_first(app, admin, standin,
 
 
 @pytest.fixture
-def seven(admin, make_key, stranger, anonymous, standin):
+def tester(app, standin):
+    """Return the administrator of a workspace for tests, with the workspace's id."""
+    made = standin("POST", "/workspaces", {"content": "empty"}).json
+    return Caller(app, {"Authorization": f"Bearer {made['admin']['token']}"}, made["id"])
+
+
+@pytest.fixture
+def seven(admin, make_key, tester, anonymous, standin):
     """Make seven requests, and return the key that sent some of them."""
     key = make_key("read")
     standin("DELETE", "/requests")
@@ -240,7 +249,7 @@ def seven(admin, make_key, stranger, anonymous, standin):
     key.get("/records/ent-none")
     key.delete("/records/ent-none")
     admin.get("/records/ent-other")
-    stranger.get("/roles")
+    tester.get("/roles")
     anonymous.get("/roles")
     anonymous.post("/nowhere", {})
     return key
@@ -251,7 +260,7 @@ def seven(admin, make_key, stranger, anonymous, standin):
     [
         ("", "0123456"),
         ("workspace=ws-demo", "0123"),
-        ("workspace=ws-other", "4"),
+        ("workspace={tester}", "4"),
         ("workspace=ws-none", ""),
         ("key={key}", "012"),
         ("key=user-admin", ""),
@@ -271,10 +280,10 @@ def seven(admin, make_key, stranger, anonymous, standin):
         ("surprise=1", "0123456"),
     ],
 )
-def test_filters_choose_entries(seven, journal, query, expected):
+def test_filters_choose_entries(seven, tester, journal, query, expected):
     entries = journal()
     places = {entry["id"]: len(entries) - 1 - place for place, entry in enumerate(entries)}
-    chosen = journal(f"?{query.format(key=seven.id)}")
+    chosen = journal(f"?{query.format(key=seven.id, tester=tester.id)}")
     assert "".join(str(places[entry["id"]]) for entry in reversed(chosen)) == expected
     assert [entry for entry in entries if entry in chosen] == chosen
 
@@ -487,6 +496,40 @@ def test_in_a_deployment_nothing_is_kept(deployment, stranger):
     assert stranger.get("/records").status_code == 200
     assert stranger.get("/nowhere").status_code == 404
     assert len(deployment.extensions["journal"].entries) == 0
+
+
+def test_of_a_workspace_that_is_neither_the_demo_nor_for_tests_nothing_is_kept(
+    app, standin, stranger, make_key, admin, anonymous, journal, error, monkeypatch
+):
+    """Whoever reads the journal needs no credential; and bodies, names and refusals would tell what a company has there."""
+    theirs, gone = make_key("read", by=stranger), make_key("read", by=stranger)
+    assert stranger.post(f"/api-keys/{gone.id}/deactivate").status_code == 200
+    standin("DELETE", "/requests")
+    answers = [
+        stranger.get("/roles"),
+        stranger.post("/roles", {"id": "x"}),
+        stranger.get("/records/none"),
+        theirs.get("/roles"),
+    ]
+    answers += [theirs.delete("/records/none"), theirs.get("/channels"), gone.get("/roles"), theirs.post("/roles", data=b"{")]
+    answers += [anonymous.post("/auth/login", {"email": "admin@other.example", "password": PASSWORD})]
+    assert [answer.status_code for answer in answers] == [200, 400, 404, 200, 403, 501, 401, 403, 200]
+    for answer in answers:
+        error(standin("GET", f"/requests/{answer.headers['X-Request-Id']}"), 404)
+    assert journal() == journal("?workspace=ws-other") == []
+    admin.get("/roles")
+    anonymous.get("/roles")
+    assert [entry["workspace"] for entry in journal()] == [None, "ws-demo"]
+    # Nor is it kept while the database cannot say what kind of workspace it is.
+    wait_until_it_looks_again(app)
+
+    def fail(*_):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_module, "fetch_one", fail)
+        assert theirs.get("/roles").status_code == 200
+    assert len(journal()) == 2
 
 
 def test_it_begins_with_the_demo_and_goes_with_it(app, admin, standin, journal, error):

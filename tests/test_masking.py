@@ -1,6 +1,7 @@
 """Masking: what is secret in a body, a query or a path is unreadable, wherever and however it is written; all else stays."""
 
 import json
+import re
 import time
 from urllib.parse import quote
 
@@ -120,6 +121,33 @@ def test_wherever_a_body_is_cut_off_no_part_of_a_secret_is_left(cut):
         assert len(masked) <= MOST
         assert not any(secret[start : start + 12] in masked for start in range(14, len(secret) - 12))
         assert masked.endswith("…") or len(text) <= MOST
+
+
+def test_what_comes_after_a_secret_in_a_long_body_is_shown_as_far_as_it_goes():
+    items = [{"id": f"webhook-{number}", "name": "API key, token, secret", "secret": "hunter2"} for number in range(400)]
+    text = json.dumps(items)
+    masked = mask_body(text)
+    assert 9_000 < len(masked) <= MOST
+    assert masked.endswith("…")
+    shown = json.dumps({**items[100], "secret": HIDDEN}, ensure_ascii=False)
+    assert f", {shown}, " in masked
+    assert "hunter2" not in masked
+    # Cut off within a secret, or no JSON at all: as ever nothing is left after its name.
+    for body in ('{"x": 1, "secret": {"a": ["' + "hunter2, " * 2000, '[{"secret": "hunt"er2"}, 5' + ", 5" * 5000):
+        assert re.search("hunt|er2", mask_body(body)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("password=two words\nnext line", f"password={HIDDEN}\nnext line"),
+        ("A_TOKEN =\n hunter2\r\nB=1", f"A_TOKEN ={HIDDEN}\r\nB=1"),
+        ("secret=a&b=c\nd", f"secret={HIDDEN}&b=c\nd"),
+    ],
+)
+def test_of_a_text_of_several_lines_the_other_lines_are_shown(text, masked):
+    assert masking.mask_text(text) == masked
+    assert json.loads(mask_body(json.dumps({"note": text}))) == {"note": masked}
 
 
 def test_a_long_body_is_shortened_and_says_so():

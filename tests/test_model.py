@@ -660,7 +660,7 @@ NAMED = {  # what has a name: a body that lacks only that
 def test_a_name_comes_back_as_it_was_given(name, admin):
     for path, body in NAMED.items():
         made = make(admin, path, {**body, "name": name})
-        assert made["name"] == name
+        assert made["name"] == (name.strip() if path == "/api-keys" else name)  # a key's: without the blanks around it
         if path in [noun.path for noun in NOUNS]:
             assert admin.get(f"{path}/new").json == made
 

@@ -48,7 +48,8 @@ OPERATIONS = {
     "Webhooks": "list_webhooks create_webhook get_webhook replace_webhook delete_webhook",
     "Stand-in": "get_caller list_key_ledgers list_test_workspaces create_test_workspace get_workspace_seed"
     " delete_test_workspace reset_demo list_requests get_request clear_requests"
-    " list_key_faults replace_key_faults delete_key_faults",
+    " list_key_faults replace_key_faults delete_key_faults"
+    " list_webhook_health list_deliveries get_delivery resend_delivery run_deliveries",
 }
 
 # What answers may lack, and what may be null in them; everything else is always there and never null.

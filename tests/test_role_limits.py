@@ -148,7 +148,7 @@ SILENT = {  # what answers no values of records, whoever asks
     *(("POST", "/api-keys"), ("POST", "/api-keys/:id/deactivate"), ("DELETE", "/api-keys/:id")),
     *(
         (method, f"/{kind}{id}")
-        for kind in ("schemas", "attributes", "dimensions", "option-lists", "workflows", "roles", "catalogs")
+        for kind in ("schemas", "attributes", "dimensions", "option-lists", "workflows", "roles", "catalogs", "webhooks")
         for method, id in (("GET", ""), ("GET", "/:id"), ("POST", ""), ("PUT", "/:id"), ("DELETE", "/:id"))
     ),
     *(("GET", "/schemas/:id/attributes"), ("POST", "/dimensions/scope-matrix"), ("POST", "/roles/:id/resolve")),
@@ -274,7 +274,7 @@ def test_completeness_counts_what_is_hidden_and_does_not_name_it(editor, admin, 
         message = error(editor.post("/records/ent-part/transition", {"toStateId": "state-ready"}), 422)
         assert message == (
             f"Transition 'tr-ready' needs completeness 100, it is {score};"
-            f" missing: {', '.join(missing) or 'what your role does not show'}"
+            f" missing: {', '.join(missing) or 'attributes that your role hides'}"
         )
         assert editor.get("/records/ent-part/transitions").json == []
 
@@ -971,3 +971,40 @@ def test_levels(level, alias, of, shows):
     assert level.visible({alias: [], "b": []}) == (
         {alias: [], "b": []} if shows else {"b": []} if not level.hides or "b" in level.attributes else {}
     )
+
+
+def test_what_webhooks_were_sent_is_shown_without_what_is_hidden(editor, admin, limit, app):
+    url = {"name": "All", "url": "http://127.0.0.1:9/", "events": ["entity.updated", "entity.deleted", "variant.updated"]}
+    assert admin.post("/webhooks", url).status_code == 201
+    for path in (RECORD, VARIANT):
+        assert admin.put(path, {"values": {ALIAS: [{"scope": {}, "value": f"{SECRET} again"}]}}).status_code == 200
+    assert admin.delete(RECORD).status_code == 204
+    limit(**HIDDEN)
+
+    def deliveries(caller):
+        return app.test_client().get("/standin/deliveries", headers=caller.headers)
+
+    assert deliveries(admin).text.count(f"{SECRET} again") == 3
+    answer = deliveries(editor)
+    assert (answer.status_code, answer.json["total"], SECRET in answer.text) == (200, 3, False)
+    (item,) = [item for item in answer.json["items"] if item["event"] == "entity.updated"]
+    assert item["body"]["data"]["values"]["title"] == TITLE["title"]
+    one = app.test_client().get(f"/standin/deliveries/{item['deliveryId']}", headers=editor.headers)
+    assert one.json == item
+
+
+def test_completeness_does_not_tell_which_option_a_hidden_value_names(editor, admin, limit):
+    """Else who may manage option lists deletes one option after another, and sees for which one the score falls."""
+    color = admin.get("/attributes/attr-color").json
+    validation = {**color.get("validation", {}), "required": True}
+    assert admin.put("/attributes/attr-color", {**color, "validation": validation}).status_code == 200
+    path = "/records/ent-coastal-wb/completeness"
+    before, as_admin = editor.get(path).json["score"], admin.get(path).json["score"]
+    assert before == as_admin
+    limit(**levels("schema-apparel", color="hidden"))
+    options = admin.get("/option-lists/ol-colors").json
+    for option in options["values"]:
+        answer = editor.delete(f"/option-lists/ol-colors/values/{option['id']}")
+        assert answer.status_code == 204, answer.json
+        assert editor.get(path).json["score"] == before
+    assert admin.get(path).json["score"] < as_admin

@@ -37,7 +37,7 @@ def test_a_saved_query_is_answered_as_it_was_sent_with_who_saved_it_and_when(adm
     assert list(answer.json) == ["id", "name", "query", "createdAt", "createdBy"]
     assert re.fullmatch("sq-[0-9a-f]{16}", answer.json["id"])
     assert re.fullmatch(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z", answer.json["createdAt"])
-    assert (answer.json["name"], answer.json["query"], answer.json["createdBy"]) == ("  Mine ", EVERY_MEMBER, "user-editor")
+    assert (answer.json["name"], answer.json["query"], answer.json["createdBy"]) == ("Mine", EVERY_MEMBER, "user-editor")
     assert admin.get(f"/saved-queries/{answer.json['id']}").data == answer.data
 
 

@@ -15,6 +15,14 @@ from test_house import ROOT, TREES
 EXCEPTIONS = {
     "SELECT tenant, id, sessions_from FROM users": "compares all users of two databases",
     "SELECT count(*), ifnull(sum(records), 0) FROM workspace_totals": "counts what a whole database holds",
+    "SELECT tenant, id FROM webhooks": "looks after all webhooks of a database",
+    "SELECT tenant, id, next_at, last_at, leased_until FROM (SELECT w.tenant, w.id, w.leased_until,"
+    " (SELECT min(d.next_at) FROM deliveries d WHERE d.tenant = w.tenant AND d.webhook_id = w.id AND d.state = 'pending')"
+    " AS next_at,"
+    " (SELECT max(d.next_at) FROM deliveries d WHERE d.tenant = w.tenant AND d.webhook_id = w.id AND d.state = 'pending')"
+    " AS last_at FROM webhooks w WHERE w.is_active) WHERE next_at IS NOT NULL ORDER BY leased_until": (
+        "finds out for whom something waits"
+    ),
     "SELECT tenant, id, name, permissions, ifnull(last_used_at, ''), permission_use, is_active,"
     " EXISTS (SELECT 1 FROM key_faults f WHERE f.tenant = k.tenant AND f.key_id = k.id) FROM api_keys k WHERE hash = ?": (
         "finds out whose key it is"

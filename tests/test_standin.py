@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 
 import pytest
-from conftest import replace_everywhere
+from conftest import replace_everywhere, store_delivery
 from test_access import DEMO, OUTSIDE_THE_API
 from test_openapi import operations, problems, responses, success
 from test_workspaces import everything
@@ -182,15 +182,25 @@ def test_the_document_says_how_each_of_them_is_called_and_refuses(document):
         ("PUT", "/keys/{id}/faults"): ([], sorted(["200", "400", "403", "404", "409", "415", *common])),
         ("DELETE", "/keys/{id}/faults"): ([], sorted(["204", "403", "404", *common])),
         ("GET", "/requests/{id}"): ([], sorted(["200", "403", "404", "409", *common])),
+        **{
+            operation: ([{"session": []}, {}], sorted(["200", "400", "401", "403", "404", *common]))
+            for operation in (
+                *(("GET", "/webhooks"), ("GET", "/deliveries"), ("GET", "/deliveries/{id}")),
+                *(("POST", "/deliveries/{id}/redeliver"), ("POST", "/deliveries/run")),
+            )
+        },
     }
     for method, path, operation in operations(document, below="/standin"):
         assert operation["tags"] == ["Stand-in"]
         assert ("demo workspace" in operation["description"]) == (path not in ("/whoami", "/keys")), (method, path)
         for _, response in responses(document, operation):
-            assert ("X-Sigma-Required-Permission" in response["headers"]) == (path == "/keys")
+            assert ("X-Sigma-Required-Permission" in response["headers"]) == (
+                path in ("/keys", "/webhooks") or "deliveries" in path
+            )
 
 
-def test_what_the_document_gives_as_examples_is_accepted_and_answered_like_that(document, standin, admin):
+def test_what_the_document_gives_as_examples_is_accepted_and_answered_like_that(app, document, standin, admin):
+    store_delivery(app, "dlv-5f0c9d3b7a1e2468")
     for method, path, operation in operations(document, below="/standin"):
         if method != "DELETE":
             ids = {

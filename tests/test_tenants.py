@@ -111,7 +111,7 @@ FOREIGN_PATHS = [
 ]
 
 KINDS = {  # how a 404 calls what is missing, by what stands before its id in the path
-    **{"api-keys": "Api key", "schemas": "Schema", "attributes": "Attribute", "dimensions": "Dimension", "roles": "Role"},
+    **{"api-keys": "API key", "schemas": "Schema", "attributes": "Attribute", "dimensions": "Dimension", "roles": "Role"},
     **{"option-lists": "Option list", "workflows": "Workflow", "catalogs": "Catalog", "categories": "Category"},
     **{"records": "Record", "variants": "Variant", "saved-queries": "Saved query"},
     "webhooks": "Webhook",

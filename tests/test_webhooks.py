@@ -129,7 +129,7 @@ def test_what_was_read_can_be_put_back(admin, hook, stored_secret):
 def test_bullets_are_no_secret_where_there_is_none_to_keep(admin, stored, error):
     assert admin.post("/webhooks", {**HOOK, "id": "wh-bare"}).status_code == 201
     before = stored()
-    expected = f"secret: Expected the secret itself; there is none that {BULLETS} could keep"
+    expected = f"secret: Expected the secret itself, because there is none that {BULLETS} could keep"
     assert error(admin.post("/webhooks", {**HOOK, "secret": BULLETS}), 400) == expected
     assert error(admin.put("/webhooks/wh-bare", {**HOOK, "secret": BULLETS}), 400) == expected
     assert stored() == before

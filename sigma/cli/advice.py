@@ -13,7 +13,7 @@ from flask import current_app, g
 from flask.cli import with_appcontext
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
-from sigma.cli.console import Output, format_table, printable, prints_output, workspace_option
+from sigma.cli.console import Output, format_table, printable, prints_output, prints_plainly, workspace_option
 from sigma.database import fetch_one
 from sigma.http.access import Access, Kind
 from sigma.http.errors import ApiError, get_or_404
@@ -114,14 +114,14 @@ def _find_need(line: str) -> dict[str, str | None]:
         return need | {"problem": error.message}
     if access.kind is Kind.PERMISSION:
         return need | {"permission": access.permission}
-    return need | {"problem" if access.kind in (Kind.SESSION, Kind.NOT_BUILT) else "remark": access.in_words}
+    return need | {"problem" if access.is_for_sessions or access.kind is Kind.NOT_BUILT else "remark": access.in_words}
 
 
 @click.command("needs")
 @with_appcontext
 @click.argument("routes", nargs=-1, metavar="[ROUTE]...")
 @click.option("--file", type=click.File(encoding="utf-8"), help="A file with a route in each line, or -; # begins a comment.")
-@prints_output
+@prints_plainly
 def list_needs(routes: tuple[str, ...], file: TextIO | None) -> Output:
     """Say which permissions a key needs to call these routes, each a method and a path. The exit code is 1 if none will do.
 

@@ -1,12 +1,10 @@
 """`flask backup` and `flask restore`: copies of the database, made and put back while the service runs."""
 
 import math
-import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +13,19 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from sigma.cli.console import Output, confirm, format_table, prints_output, yes_option
+from sigma.cli.console import (
+    Output,
+    confirm,
+    database_problem,
+    format_table,
+    make_database,
+    name_database,
+    prints_output,
+    prints_plainly,
+    yes_option,
+)
+from sigma.cli.files import atomic_file
 from sigma.database import APPLICATION_ID, SCHEMA_VERSION, connect, execute, get_db, make_tables, migrate, pragma
-from sigma.http.errors import database_unavailable
 
 PAGES_PER_STEP = 16  # of a restore; fewer than an empty database has, so that there is a moment before the last step
 
@@ -72,27 +80,6 @@ def _is_database(file: Path) -> bool:
     return any(file.exists() and file.samefile(part) for part in database_files())
 
 
-def sync_to_disk(path: Path) -> None:
-    """Wait until a file's contents, or the names in a folder, are on disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a file to write, which only its owner can open; it appears at the path when it is complete and on disk."""
-    with tempfile.TemporaryDirectory(prefix=f"{path.name}.part-", dir=path.parent) as folder:
-        part = Path(folder) / path.name
-        part.touch(0o600)
-        yield part
-        sync_to_disk(part)
-        part.replace(path)
-        sync_to_disk(path.parent)
-
-
 def copy_database(source: sqlite3.Connection, copy: sqlite3.Connection) -> None:
     """Copy what a database holds at this moment, while others go on writing to it."""
     source.backup(copy)
@@ -114,7 +101,7 @@ def backup(file: Path, force: bool) -> Output:
         raise click.ClickException(f"{file} is the database itself, or not a regular file")
     if file.exists() and not force:
         raise click.ClickException(f"{file} exists already; use --force to replace it")
-    with _atomic_file(file) as part, closing(connect(str(part))) as copy:
+    with atomic_file(file) as part, closing(connect(str(part))) as copy:
         copy_database(get_db(), copy)
         _require_intact(copy, path)
         totals = _count_totals(copy)
@@ -184,9 +171,9 @@ def _replace_database(new: sqlite3.Connection, kept: Path) -> None:
 
     def keep(status: int, *_: int) -> None:
         if status == sqlite3.SQLITE_BUSY:  # after the busy timeout
-            raise database_unavailable("another write does not end")
+            raise click.ClickException(database_problem("SQLITE_BUSY"))
         if not kept.exists():
-            with _atomic_file(kept) as part, closing(connect(str(part))) as copy:
+            with atomic_file(kept) as part, closing(connect(str(part))) as copy:
                 copy_database(get_db(), copy)
 
     with closing(connect(current_app.config["DATABASE"])) as live:
@@ -199,17 +186,19 @@ def _replace_database(new: sqlite3.Connection, kept: Path) -> None:
 @with_appcontext
 @click.argument("file", type=click.Path(path_type=Path))
 @yes_option
-@prints_output
+@prints_plainly
 def restore(file: Path, yes: bool) -> Output:
     """Replace the database's contents by a backup, and keep the old ones in a file. The service can go on meanwhile.
 
     Example: flask restore /backup/acme.db
     """
-    path, file = Path(current_app.config["DATABASE"]), file.resolve()  # a link has other neighbours than the backup itself
+    path, file = Path(name_database()), file.resolve()  # a link has other neighbours than the backup itself
     if _is_database(file):
         raise click.ClickException(f"{file} is the database itself")
-    if file.exists() and not file.is_file():
-        raise click.ClickException(f"{file} cannot be read: it is not a regular file")
+    if not file.is_file():
+        reason = "it is not a regular file" if file.exists() else "there is no such file"
+        raise click.ClickException(f"{file} cannot be read: {reason}")
+    make_database()
     kept = path.with_name(f"{path.name}.before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
     with (
         tempfile.TemporaryDirectory(prefix=f"{path.name}.part-", dir=path.parent) as folder,

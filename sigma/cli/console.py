@@ -1,6 +1,10 @@
-"""What the commands share: options, questions, output and errors."""
+"""What the commands share: the database, options, questions, output and errors."""
 
+import codecs
+import contextlib
 import functools
+import json
+import os
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable
@@ -8,12 +12,13 @@ from typing import Any, NamedTuple
 
 import click
 import marshmallow as ma
+from flask import current_app
+from flask.cli import FlaskGroup
 
-from sigma.database import execute, fetch_one
+from sigma.database import BUSY_TIMEOUT, execute, fetch_one, prepare_database
 from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import act_as
 from sigma.http.errors import ApiError, get_or_404, raise_for_problems, translate_database_error
-from sigma.http.strict_json import to_json
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
@@ -26,26 +31,133 @@ class Output(NamedTuple):
     exit_code: int = 0
 
 
-def prints_output(command: Callable[..., Output]) -> Callable[..., None]:
+def runs_command() -> bool:
+    """Return whether a command of `flask` is starting: it makes no database, unless it is one that does. `flask run` serves."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.info_name != "run" and isinstance(context.find_root().command, FlaskGroup)
+
+
+def name_database() -> str:
+    """Say, beside the output for people, which database a command acts on, and return its path."""
+    path: str = current_app.config["DATABASE"]
+    if not click.get_current_context().params.get("as_json"):
+        click.echo(f"Database: {printable(path)}", err=True)
+    return path
+
+
+def make_database() -> None:
+    """Make the database if there is none. Raises StartError."""
+    if not os.path.exists(path := current_app.config["DATABASE"]):
+        prepare_database(path)
+
+
+def require_database() -> None:
+    """Raise click.ClickException if there is no database."""
+    if not os.path.exists(path := current_app.config["DATABASE"]):
+        raise click.ClickException(
+            f"There is no database at {printable(path)}: make one with `flask workspace create`, or with `flask demo`,"
+            " or name another in SIGMA_DATABASE"
+        )
+
+
+DATABASE_PROBLEMS = {  # what keeps SQLite from working, by its own name for it
+    "SQLITE_BUSY": f"is locked: another process has kept it for {BUSY_TIMEOUT} seconds or more; try again later",
+    "SQLITE_FULL": "cannot grow, because the disk is full: make room, and try again",
+    "SQLITE_READONLY": "cannot be written to: run the command as the user who owns it",
+    "SQLITE_CANTOPEN": "cannot be opened: run the command as the user who owns it",
+    "SQLITE_CORRUPT": "is damaged: `flask doctor` says how, and `flask restore` puts a backup in its place",
+    "SQLITE_NOTADB": "is damaged: `flask restore` puts a backup in its place",
+}
+
+
+def database_problem(name: str) -> str:
+    """Say what keeps SQLite from using the database, by its own name for it."""
+    return f"{printable(current_app.config['DATABASE'])} {DATABASE_PROBLEMS[name]}"
+
+
+def describe_database_error(error: sqlite3.Error) -> str:
+    """Return what keeps a command from using the database, in one sentence. What is a fault of ours is raised again."""
+    name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])  # there are longer ones, as SQLITE_BUSY_SNAPSHOT
+    if name in DATABASE_PROBLEMS:
+        return database_problem(name)
+    return str(translate_database_error(error).description)
+
+
+def require_stdout() -> None:
+    """Raise ValueError if the process was started without standard output: what is written then goes nowhere."""
+    if sys.__stdout__ is None:
+        raise ValueError("it is closed")
+
+
+def drop_stdout() -> None:
+    """Let nothing more be written to standard output: what nobody takes would be tried again when the process ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write_output(text: str) -> None:
+    """Write a text, if it is not empty, to standard output. Raises click.ClickException if nobody takes it."""
+    try:
+        require_stdout()
+        click.echo(text, nl=bool(text))
+    except (OSError, ValueError) as error:
+        drop_stdout()
+        raise click.ClickException(f"Standard output does not take the result: {error}") from None
+
+
+def _stdout_encoding() -> str:
+    return codecs.lookup(getattr(sys.stdout, "encoding", None) or "utf-8").name
+
+
+def encodable(text: str) -> str:
+    """Return a text as far as the encoding of standard output can show it."""
+    encoding = _stdout_encoding()
+    return text.encode(encoding, "replace").decode(encoding)
+
+
+def json_text(data: Any, indent: int | None = None) -> str:
+    """Return JSON for standard output: in UTF-8, which JSON is always in, or in ASCII, which is a part of it."""
+    separators = (",", ":") if indent is None else None
+    return json.dumps(data, ensure_ascii=_stdout_encoding() != "utf-8", indent=indent, separators=separators)
+
+
+def _run(command: Callable[..., Output], **arguments: Any) -> Output:
+    try:
+        return command(**arguments)
+    except sqlite3.Error as error:
+        raise click.ClickException(describe_database_error(error)) from None
+    except ApiError as error:
+        raise click.ClickException(str(error.description)) from None
+    except OSError as error:
+        told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        raise click.ClickException(told) from None
+    except UnicodeError:
+        raise click.ClickException("Expected text in UTF-8") from None
+
+
+def prints_plainly(command: Callable[..., Output]) -> Callable[..., None]:
     """Print what a command returns, and report an expected error in one line, with exit code 1."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
     @functools.wraps(command)
     def run(as_json: bool, **arguments: Any) -> None:
-        try:
-            output = command(**arguments)
-        except sqlite3.Error as error:
-            raise click.ClickException(str(translate_database_error(error).description)) from None
-        except ApiError as error:
-            raise click.ClickException(str(error.description)) from None
-        except OSError as error:
-            raise click.ClickException(str(error)) from None
-        except UnicodeError:
-            raise click.ClickException("Expected text in UTF-8") from None
-        click.echo(to_json(output.data) if as_json else output.text)
+        output = _run(command, **arguments)
+        write_output(json_text(output.data) if as_json else encodable(output.text))
         sys.exit(output.exit_code)
 
     return run
+
+
+def prints_output(command: Callable[..., Output]) -> Callable[..., None]:
+    """Do as prints_plainly() does, for a command that acts on a database: there must be one, and people are told which."""
+
+    @functools.wraps(command)
+    def run(**arguments: Any) -> Output:
+        require_database()
+        name_database()
+        return command(**arguments)
+
+    return prints_plainly(run)
 
 
 def resolve_workspace(id: str | None) -> str:

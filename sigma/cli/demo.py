@@ -1,19 +1,50 @@
 """`flask demo`: the demo workspace."""
 
+from typing import Any
+
 import click
 from flask.cli import with_appcontext
 
+from sigma.cli.console import Output, make_database, name_database, prints_plainly
+from sigma.cli.seeds import mistakes_named, read_seed_file
 from sigma.database import fetch_one, transaction
-from sigma.standin.demo import insert_demo, read_demo
+from sigma.http.strict_json import to_json
+from sigma.standin.demo import complete_own_seed, digest_seed, insert_demo, keep_own_seed, own_digest, read_demo
+
+
+def insert_demo_if_empty(seed: dict[str, Any] | None = None, digest: str = "") -> bool:
+    """Make the demo workspace if the database is empty, and return whether it was. Raises click.ClickException."""
+    with transaction():
+        if not fetch_one("SELECT 1 FROM workspaces"):
+            keep_own_seed(seed, digest)
+            insert_demo(read_demo(), living={})
+            return True
+        is_same = own_digest() == digest and fetch_one("SELECT 1 FROM workspaces WHERE is_demo")
+    if seed is not None and not is_same:
+        raise click.ClickException(
+            "The database holds something else already, and the seed was not loaded: run `make reset`, which moves it away,"
+            " or name another in SIGMA_DATABASE"
+        )
+    return False
 
 
 @click.command("demo")
 @with_appcontext
-def make_demo() -> None:
+@click.option("--seed", "file", metavar="FILE", help="A seed, to be held in place of the documentation's examples.")
+@prints_plainly
+def make_demo(file: str | None) -> Output:
     """Create the demo workspace, if the database is empty.
 
-    Example: flask demo
+    Example: flask demo --seed products.seed.json
     """
-    with transaction():
-        if not fetch_one("SELECT 1 FROM workspaces"):
-            insert_demo(read_demo(), living={})
+    seed, digest = None, ""
+    if file is not None:
+        given = read_seed_file(file)
+        with mistakes_named(file):
+            seed, digest = complete_own_seed(given), digest_seed(to_json(given))
+    path = name_database()
+    make_database()
+    with mistakes_named(file or ""):
+        is_made = insert_demo_if_empty(seed, digest)
+    text = f"Made the demo workspace{f' from {file}' if file else ''}." if is_made else ""
+    return Output({"database": path, "made": is_made}, text)

@@ -11,7 +11,7 @@ from flask.cli import with_appcontext
 from werkzeug.security import check_password_hash
 
 from sigma.cli.backup import database_files, find_damage, find_missing_parts
-from sigma.cli.console import Output, prints_output
+from sigma.cli.console import Output, prints_plainly, require_database
 from sigma.database import execute, fetch_one, get_db, pragma
 from sigma.http.credentials import hash_key
 from sigma.http.loopback import holds_demo, is_loopback
@@ -22,11 +22,20 @@ from sigma.standin.demo import read_demo
 
 
 class Check(NamedTuple):
-    """A check: its name, how severe its findings are ("problem" or "note"), and the function that yields them."""
+    """A check: its name, how severe its findings are ("problem", "note" or "ok"), and the function that yields them."""
 
     name: str
     severity: str
     find: Callable[[], Iterator[str]]
+
+
+def _describe_database() -> Iterator[str]:
+    yield f"{current_app.config['DATABASE']}, schema version {pragma(get_db(), 'user_version')}"
+
+
+def _find_no_workspace() -> Iterator[str]:
+    if not fetch_one("SELECT 1 FROM workspaces"):
+        yield "there is none, so nobody can sign in: flask workspace create ID --name NAME --email EMAIL"
 
 
 def _find_exposed_files() -> Iterator[str]:
@@ -122,6 +131,8 @@ def _find_undeclared_proxy() -> Iterator[str]:
 
 
 CHECKS = [
+    Check("database", "ok", _describe_database),
+    Check("workspaces", "problem", _find_no_workspace),
     Check("file permissions", "problem", _find_exposed_files),
     Check("integrity", "problem", _find_corruption),
     Check("journal mode", "problem", _find_journal_mode),
@@ -150,12 +161,13 @@ def _format_result(result: dict[str, Any]) -> str:
 
 @click.command("doctor")
 @with_appcontext
-@prints_output
+@prints_plainly
 def doctor() -> Output:
     """Check the database and the settings, and say what to do about each problem. The exit code is 1 if there is one.
 
     Example: SIGMA_HOST=0.0.0.0 flask doctor
     """
+    require_database()
     results = [_run_check(check) for check in CHECKS]
     has_problem = any(result["result"] == "problem" for result in results)
     return Output(results, "\n".join(map(_format_result, results)), int(has_problem))

@@ -3,20 +3,27 @@
 import functools
 import http.client
 import json
+import sys
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Any, NamedTuple
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from sigma.cli.server import reserve_port, run_server
+from sigma.cli.console import make_database
+from sigma.cli.running import registered
+from sigma.cli.server import end_with_starter, reserve_port, run_server
+from sigma.cli.temporary import temporary_demo
 from sigma.database import close_db, fetch_one
 from sigma.http.loopback import holds_demo, is_loopback
 from sigma.http.strict_json import to_json
-from sigma.settings import StartError, read_setting
+from sigma.settings import ROOT, StartError, read_setting
 from sigma.standin.demo import read_demo
+
+FLASK = [sys.executable, "-m", "flask", "--app", str(ROOT / "app.py")]  # for commands in a process of their own
 
 
 def require_private_demo(host: str) -> None:
@@ -73,17 +80,39 @@ def _announce_when_ready(url: str) -> None:
     click.echo(f"Ready        {url}")
 
 
+def _format_url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _local_url(host: str, port: int) -> str:
+    """Return where programs on this machine find what is served on an address, also on all of them."""
+    return _format_url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 (it is compared)
+
+
 @click.command("serve")
+@click.option(
+    "--temporary",
+    is_flag=True,
+    help="Serve a new demo workspace, and remove the database at the end; SIGMA_DATABASE says where, and must hold nothing.",
+)
+@click.option(
+    "--until-eof", is_flag=True, help="End when standard input does, as it does with the program that started this one."
+)
 @with_appcontext
-def serve() -> None:
+def serve(temporary: bool, until_eof: bool) -> None:
     """Serve on SIGMA_HOST and SIGMA_PORT with SIGMA_WORKERS processes, and print `Ready <url>` when the service answers.
 
     Example: SIGMA_PORT=9000 flask serve
     """
-    host, port, workers = (read_setting(name, current_app.config) for name in ("HOST", "PORT", "WORKERS"))
-    require_private_demo(host)
-    with reserve_port(host, port) as port:
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        print_banner(url)
-        close_db()  # SQLite's connections must not be forked
-        run_server(host, port, workers, current_app.config["DATABASE"], functools.partial(_announce_when_ready, url))
+    config = current_app.config
+    host, port, workers = (read_setting(name, config) for name in ("HOST", "PORT", "WORKERS"))
+    with temporary_demo() if temporary else nullcontext():
+        if until_eof:
+            threading.Thread(target=end_with_starter, daemon=True).start()
+        make_database()
+        require_private_demo(host)
+        with reserve_port(host, port) as port, registered(config["DATABASE"], _local_url(host, port)):
+            url = _format_url(host, port)
+            print_banner(url)
+            close_db()  # SQLite's connections must not be forked
+            run_server(host, port, workers, config["DATABASE"], functools.partial(_announce_when_ready, url))

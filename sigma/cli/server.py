@@ -1,23 +1,30 @@
 """The server program, granian, and the worker processes that it runs: all that knows which one it is."""
 
 import gc
+import io
 import logging
 import os
+import select
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import granian.server.mp
+import granian.wsgi
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
+from sigma.database import close_db
 from sigma.http.app import LogFormatter
-from sigma.http.bodies import CLIENT_TIMEOUT, waiting_threads
+from sigma.http.waiting import AFTERWARDS, CLIENT_TIMEOUT, DONE, PLACES, LeaveWorker, waiting_threads
 from sigma.settings import ROOT, StartError
 
+MAX_APART = 64  # calls that wait at once, each in a thread of its own
 STOP_TIMEOUT = 8  # seconds for requests in flight: more than a write waits, less than Docker does before it kills
 
 LOG = {  # what the server itself has to say goes into the service's log, and looks like the rest of it
@@ -82,6 +89,54 @@ def run_server(host: str, port: int, workers: int, database: str, announce: Call
     threading.Thread(target=announce_when_started, daemon=True).start()
     gc.freeze()  # what the workers share with this process then stays shared: four take 92 MB in all, not 130
     server.serve()
+
+
+def end_with_starter() -> None:
+    """Tell this process to stop when its standard input ends, or the process that started it. Runs in a thread.
+
+    Either may be late: the input ends only when all have closed it who have it open, forks of the starter among them; and
+    a starter that ends before this process looks who it is, is never seen to end.
+    """
+    starter = os.getppid()
+    while os.getppid() == starter:
+        if select.select([0], [], [], 1)[0] and not os.read(0, 65536):
+            break
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def let_calls_leave() -> None:
+    """Let a call of the application that has to wait leave the worker's one thread, and be answered from one of its own.
+
+    granian takes an answer from any thread, at any time, by the object that it makes for each call; that is no documented
+    part of it. So it is pinned, and tests/torture/test_waiting_served.py shows whether this holds. What is documented costs
+    more: a second thread a third of all calls, its asynchronous interface a fifth (GET, 16 connections; of one two fifths).
+    """
+    setattr(granian.server.mp, "_wsgi_call_wrap", _wrap_application)  # noqa: B010 (to a type checker, it has no such name)
+
+
+def _wrap_application(application: Any, *options: Any) -> Callable[[Any, dict[str, Any]], None]:
+    """Return what granian calls for each request, with the object that takes the answer, and the environment."""
+    call, places = granian.wsgi._callback_wrapper(application, *options), threading.Semaphore(MAX_APART)
+
+    def call_apart(protocol: Any, environ: dict[str, Any]) -> None:
+        try:
+            call(protocol, environ)
+        finally:
+            close_db()
+            places.release()
+
+    def call_on_worker(protocol: Any, environ: dict[str, Any]) -> None:
+        environ[PLACES], environ[AFTERWARDS] = places, []
+        try:
+            call(protocol, environ)
+            for act in environ[AFTERWARDS]:
+                act()
+        except LeaveWorker as left:
+            del environ[PLACES]
+            environ[DONE], environ["wsgi.input"] = left.done, io.BytesIO(left.body)
+            threading.Thread(target=call_apart, args=(protocol, environ), daemon=True).start()
+
+    return call_on_worker
 
 
 def watch_worker(parent: int, log: logging.Logger) -> None:

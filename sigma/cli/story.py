@@ -1,9 +1,10 @@
-"""`flask play` and `make demo`: the story of an API key, played in the terminal beside the console, on a service of its own.
+"""`flask play` and `make demo`: the story of an API key and of a webhook, played in the terminal beside the console.
 
-Two processes serve one database, each on a port of its own. So what is done in one is seen to count in the other, and the
-console's journal, which only a process alone can keep, is there all the same: that of the first one.
+It has a service of its own: two processes serve one database, each on a port of its own. So what is done in one is seen to
+count in the other, and the console's journal, which only a process alone can keep, is there all the same: that of the first.
 """
 
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from typing import Any
 import click
 
 from sigma.cli.integration import Integration, describe_status, wait_for
-from sigma.cli.serve import send_request
+from sigma.cli.receiver import SECRET, Receiver, receiving
+from sigma.cli.serve import FLASK, send_request
 from sigma.cli.server import STOP_TIMEOUT
 from sigma.cli.stage import Stage
 from sigma.http.errors import CODES, ERRORS
@@ -85,9 +87,6 @@ def temporary_folder() -> Iterator[Path]:
                 shutil.rmtree(folder)
 
 
-FLASK = [sys.executable, "-m", "flask", "--app", "app"]
-
-
 def make_environment(database: Path, port: str) -> dict[str, str]:
     """Return the environment of a process that serves a database on a port: without settings of another service."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("SIGMA_")}
@@ -136,19 +135,29 @@ def demo_servers() -> Iterator[tuple[dict[str, str], "subprocess.Popen[bytes]"]]
     port = choose_port()
     with temporary_folder() as folder:
         environment = make_environment(folder / "demo.db", port)
-        if subprocess.run([*FLASK, "demo"], cwd=ROOT, env=environment, check=False).returncode:  # noqa: S603
-            sys.exit(1)  # it has printed why
+        options: dict[str, Any] = {"cwd": ROOT, "env": environment, "stderr": subprocess.PIPE, "text": True}
+        made = subprocess.run([*FLASK, "demo"], check=False, **options)  # noqa: S603 (it is ours)
+        if made.returncode:
+            click.echo(made.stderr, nl=False, err=True)
+            sys.exit(1)
         with demo_server(folder, "A", port) as (first, server), demo_server(folder, "B", "0") as (second, _):
             yield {"A": first, "B": second}, server
 
 
+def format_member(name: str, value: Any) -> str:
+    """Return a member's value in one line; of attempts only what was answered."""
+    return ", ".join(str(attempt["status"]) for attempt in value) if name == "attempts" else to_json(value).strip('"')
+
+
 def format_response(body: Any, members: list[str]) -> list[str]:
     """Return lines that show these members of a body, or of each of its items; of an error, the message."""
+    if members and "items" in body:
+        body = body["items"]
     if isinstance(body, list):
         return ["   ".join(format_response(item, members)) for item in body]
     if body is None:
         return []
-    return [f"{name}: " + to_json(body[name]).strip('"') for name in members] or [body["message"]]
+    return [f"{name}: {format_member(name, body[name])}" for name in members] or [body["message"]]
 
 
 def explain_status(status: int) -> str:
@@ -160,25 +169,30 @@ def explain_status(status: int) -> str:
 class Story:
     """The story of demo.json, as far as it has been played: whose credentials are known, and which ids."""
 
-    def __init__(self, urls: dict[str, str], pause: float, waits_for_enter: bool):
-        self.urls, self.integration = urls, Integration(list(urls.values()), 0.1 if pause else 0.02)
+    def __init__(self, urls: dict[str, str], receiver: Receiver, pause: float, waits_for_enter: bool):
+        self.urls, self.receiver, self.integration = urls, receiver, Integration(list(urls.values()), 0.1 if pause else 0.02)
         self.stage = Stage(self.integration.describe, pause, waits_for_enter)
-        self.ids, self.headers = dict[str, str](), {"nobody": dict[str, str]()}
+        self.ids, self.headers = {"receiver": receiver.url, "secret": SECRET}, {"nobody": dict[str, str]()}
 
-    def find_path(self, path: str) -> str:
-        """Return the path of a step with the ids in place of the names in braces."""
-        return re.sub(r"{([^}]+)}", lambda name: self.ids[name[1]], path)
+    def fill_in(self, step: dict[str, Any]) -> dict[str, Any]:
+        """Return a step with what is known by now in place of names in braces."""
+        return json.loads(re.sub(r"{([a-z ]+)}", lambda name: self.ids.get(name[1], name[0]), to_json(step)))
+
+    def await_effects(self, step: dict[str, Any]) -> list[Callable[[], bool]]:
+        """Return what tells whether each thing has come to be that a step's request brings about."""
+        awaited = [self.integration.gets(**step["integrationGets"])] if "integrationGets" in step else []
+        return [*awaited, self.receiver.gets(step["receiverAnswers"])] if "receiverAnswers" in step else awaited
 
     def play_step(self, step: dict[str, Any]) -> None:
         """Send a step's request and show it with its response. Raises ClickException for another status than the story's."""
+        step, show = self.fill_in(step), self.stage.show
         method, path = step["request"].split(" ", 1)
-        path, show = self.find_path(path), self.stage.show
         show(f"\n{step['caption']}", bold=True)
         show(f"    {step['by']}: {method} {path}" + (f"\n    {to_json(step['body'])}" if "body" in step else ""))
         self.stage.wait(self.stage.pause / 2)
         if step.get("stopsIntegration"):
             self.integration.stop()
-        awaited = [self.integration.gets(**step["integrationGets"])] if "integrationGets" in step else []
+        awaited, came = self.await_effects(step), len(self.receiver.taken)
         url = self.urls[step.get("process", "A")]
         status, body, _ = send_request(url, method, path, self.headers[step["by"]], step.get("body"))
         if status != step["status"]:
@@ -191,7 +205,10 @@ class Story:
         if "integration" in step:
             awaited.append(self.integration.use(self.headers[step["integration"]]))
         if not all(wait_for(is_so, self.stage.wait) for is_so in awaited):
-            raise click.ClickException(f"The integration was not answered as it should be. {self.integration.describe()}")
+            raise click.ClickException(f"What should have followed did not. {self.integration.describe()}")
+        for taken in self.receiver.taken[came:]:
+            show(f"    {taken.describe()}", fg="green" if taken.status < 400 else "red")
+            self.ids["delivery"] = taken.id
         self.stage.wait(self.stage.pause / 2)
 
     def remember(self, name: str, body: dict[str, Any]) -> None:
@@ -232,7 +249,7 @@ def print_places(urls: dict[str, str]) -> None:
 @click.option("--fast", is_flag=True, help="The same, and make no pauses.")
 @click.option("--exit", "exits", is_flag=True, help="Stop the service after the story; otherwise it runs until Ctrl-C.")
 def play(auto: bool, fast: bool, exits: bool) -> None:
-    """Show in the terminal, beside the console, what becomes of an API key. Uses a demo workspace of its own.
+    """Show in the terminal, beside the console, what becomes of an API key and a webhook. Uses a demo workspace of its own.
 
     Example: flask play --auto
     """
@@ -241,9 +258,9 @@ def play(auto: bool, fast: bool, exits: bool) -> None:
     for number in STOPPING[1:]:  # by raising SystemExit, they clean up as well
         signal.signal(number, lambda *_: sys.exit(1))
     click.echo("Starting the service, with a demo workspace of its own …")
-    with demo_servers() as (urls, server):
+    with demo_servers() as (urls, server), receiving() as receiver:
         print_places(urls)
-        story = Story(urls, 0 if fast else 2, waits_for_enter=not auto and not fast)
+        story = Story(urls, receiver, 0 if fast else 2, waits_for_enter=not auto and not fast)
         try:
             story.play()
         finally:

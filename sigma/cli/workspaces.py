@@ -5,7 +5,17 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from sigma.cli.console import Output, format_table, prints_output, resolve_workspace, validate_body, yes_option
+from sigma.cli.console import (
+    Output,
+    format_table,
+    make_database,
+    name_database,
+    prints_output,
+    prints_plainly,
+    resolve_workspace,
+    validate_body,
+    yes_option,
+)
 from sigma.cli.users import conflicts_reported, read_password, validate_user
 from sigma.database import execute, fetch_one
 from sigma.http.credentials import act_as
@@ -51,15 +61,17 @@ def list_workspaces() -> Output:
 @click.option("--name", required=True, help="The workspace's name.")
 @click.option("--email", required=True, help="The email of its first administrator.")
 @click.option("--user-name", default="Administrator", show_default=True, help="The administrator's name.")
-@prints_output
+@prints_plainly
 def create_workspace(id: str, name: str, email: str, user_name: str) -> Output:
     """Create a workspace and its first administrator. Asks for the password, or reads it from standard input.
 
     Example: flask workspace create acme --name "Acme" --email admin@acme.example
     """
+    name_database()
     workspace = validate_body(TenantBody(), {"id": id, "name": name, "users": []})
     user = validate_user({**ADMINISTRATOR, "email": email, "name": user_name})
     password = read_password()
+    make_database()
     with conflicts_reported(id=id, email=email):
         execute("INSERT INTO workspaces (id, name, created_at) VALUES (?, ?, ?)", id, name, utc_now())
         act_as(id, user["id"])

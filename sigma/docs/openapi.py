@@ -11,7 +11,7 @@ from flask_smorest import Api, Blueprint
 from flask_smorest.spec import FlaskPlugin
 
 from sigma.docs.addresses import service_url
-from sigma.docs.plugin import ServicePlugin, error_response
+from sigma.docs.plugin import ServicePlugin, describe_error
 from sigma.http.access import public
 from sigma.http.errors import ERRORS, ErrorResponseBody
 from sigma.http.ignored_query import HEADER
@@ -55,7 +55,7 @@ def _add_components(components: Components, examples: dict[str, Any]) -> None:
     for name, (description, schema) in HEADERS.items():
         components.header(name, {"description": description, "required": True, "schema": {"type": "string", **schema}})
     for code, message in examples["refusals"].items():
-        components.response(code, error_response(code, message, ["X-Request-Id", "X-Sigma-Required-Permission"]), lazy=True)
+        components.response(code, describe_error(code, message, ["X-Request-Id", "X-Sigma-Required-Permission"]), lazy=True)
 
 
 def _make_document(blueprints: list[Blueprint], examples: dict[str, Any]) -> dict[str, Any]:

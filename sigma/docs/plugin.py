@@ -13,7 +13,7 @@ from sigma.http.fields import with_article
 from sigma.http.strict_json import to_json
 
 
-def error_response(code: str, message: str, headers: list[str]) -> dict[str, Any]:
+def describe_error(code: str, message: str, headers: list[str]) -> dict[str, Any]:
     """Return the description of an error; apispec replaces the names of headers and schemas by references."""
     names = {name: name for name in (*headers, ERRORS[code].header) if name}
     content = {"application/json": {"schema": "ErrorResponse", "example": {"error": code, "message": message}}}
@@ -25,8 +25,8 @@ def _error_codes(access: Access, path: str, operation: dict[str, Any]) -> list[s
     shared = {
         "VALIDATION_ERROR": "requestBody" in operation or "parameters" in operation,
         "UNAUTHORIZED": access.needs_credential,
-        "PERMISSION_DENIED": access.kind in (Kind.PERMISSION, Kind.SESSION, Kind.DEMO),
-        "NOT_FOUND": "{" in path or access.kind is Kind.DEMO,
+        "PERMISSION_DENIED": access.announced is not None or access.kind is Kind.DEMO,
+        "NOT_FOUND": "{" in path or access.kind in (Kind.DEMO, Kind.SESSION_OR_DEMO),
         "UNSUPPORTED_MEDIA_TYPE": "requestBody" in operation,
     }
     declared = operation["responses"].values()
@@ -67,17 +67,18 @@ class ServicePlugin(MarshmallowPlugin):
         text, said = operation.get("summary", id).removesuffix("."), self.said["operations"].get(id, {})
         headers = ["X-Request-Id"] + ["X-Sigma-Required-Permission"] * (access.announced is not None)
         status = min(operation["responses"], key=str)  # the success; for errors, flask-smorest has defaults, which go
-        schemes = ["apiKey"] * (access.kind is not Kind.SESSION) + ["session"] if access.needs_credential else []
+        schemes = ["apiKey"] * (not access.is_for_sessions) + ["session"] if access.needs_credential else []
+        nobody: list[dict[str, Any]] = [{}] * (access.kind is Kind.SESSION_OR_DEMO)
         responses = {status: operation["responses"][status] | {"headers": {name: name for name in headers}}}
         for code in _error_codes(access, path, operation):  # where the permission is announced, a code has one meaning
-            error = error_response(code, said.get(code) or self.said["refusals"].get(code, ERRORS[code].meaning), headers)
+            error = describe_error(code, said.get(code) or self.said["refusals"].get(code, ERRORS[code].meaning), headers)
             responses[ERRORS[code].status] = code if access.announced else error
         operation |= {
             "operationId": id,
             "summary": re.split("[,;:.]", text)[0] + ".",
             "description": f"{text}.{more}\n\n{access.in_words}",
             "x-required-permission": access.requirement,
-            "security": [{scheme: []} for scheme in schemes],
+            "security": [{scheme: []} for scheme in schemes] + nobody,
             "responses": responses,
         }
         self.add_examples(operation, responses[status], said)

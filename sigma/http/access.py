@@ -18,11 +18,13 @@ class Kind(StrEnum):
     PERMISSION = "permission"  # API keys that hold the permission, and users whose role has the flag
     SESSION = "session"  # users whose role has the flag, and no API key, whatever it holds
     CREDENTIAL = "credential"  # every API key and every user
+    SESSION_OR_DEMO = "session-or-demo"  # as SESSION; or as DEMO, if the query names a workspace and there is no credential
     DEMO = "demo"  # programs on this machine, without a credential; the route is there only beside the demo workspace
     NOT_BUILT = "not-built"  # nobody: Sigma PIM documents the route, and this service does not have it
 
 
 _NEEDS_NO_CREDENTIAL = {Kind.PUBLIC, Kind.DEMO}
+_SESSIONS = (Kind.SESSION, Kind.SESSION_OR_DEMO)
 
 
 class Access(NamedTuple):
@@ -30,7 +32,7 @@ class Access(NamedTuple):
 
     kind: Kind
     permission: str | None = None  # of PERMISSION: what an API key needs
-    flag: str | None = None  # of PERMISSION and SESSION: what the role of a user needs; None: any user will do
+    flag: str | None = None  # of PERMISSION and the sessions: what the role of a user needs; None: any user will do
     feature: str | None = None  # of NOT_BUILT: what Sigma PIM documents there
 
     @property
@@ -39,14 +41,19 @@ class Access(NamedTuple):
         return self.kind not in _NEEDS_NO_CREDENTIAL
 
     @property
+    def is_for_sessions(self) -> bool:
+        """Whether a credential must be a session, and no API key will do."""
+        return self.kind in _SESSIONS
+
+    @property
     def announced(self) -> str | None:
         """What answers say in X-Sigma-Required-Permission; None where they do not have it."""
-        return self.permission or ("session" if self.kind is Kind.SESSION else None)
+        return self.permission or ("session" if self.is_for_sessions else None)
 
     @property
     def requirement(self) -> str:
         """What an API key needs, in one word: the permission, or the kind of a route for which no permission counts."""
-        return self.permission or self.kind.value
+        return self.announced or self.kind.value
 
     @property
     def in_words(self) -> str:
@@ -61,7 +68,8 @@ class Access(NamedTuple):
             return f"Sigma PIM documents {self.feature}; this stand-in does not have it."
         key = f"An API key needs `{self.permission}`" if self.permission else "No API key may call it"
         user = f"a signed-in user needs a role with `{self.flag}`" if self.flag else "any signed-in user may call it"
-        return f"{key}; {user}."
+        more = " Beside the demo workspace `?workspace=` does for a credential, but not for web pages of other origins."
+        return f"{key}; {user}.{more if self.kind is Kind.SESSION_OR_DEMO else ''}"
 
 
 def declare(access: Access) -> Callable[[View], View]:
@@ -84,6 +92,11 @@ def session_only(flag: str | None = None) -> Callable[[View], View]:
     return declare(Access(Kind.SESSION, flag=flag))
 
 
+def session_or_demo(flag: str) -> Callable[[View], View]:
+    """Admit users whose role has the flag, and beside the demo whoever names one of its workspaces, without a credential."""
+    return declare(Access(Kind.SESSION_OR_DEMO, flag=flag))
+
+
 public = declare(Access(Kind.PUBLIC))
 any_credential = declare(Access(Kind.CREDENTIAL))
 demo_only = declare(Access(Kind.DEMO))
@@ -94,11 +107,19 @@ def documented_only(feature: str) -> Callable[[View], View]:
     return declare(Access(Kind.NOT_BUILT, feature=feature))
 
 
+ANY_METHOD = ("*",)
+
+
 class Route(Rule):
     """A path with its methods, who may call it and what queries it knows; bind_access() puts that here, from its view."""
 
     access: Access
     query_names: frozenset[str] | None  # the parameters of its query string; None: nobody gets as far as that
+
+    def __init__(self, *arguments: Any, **options: Any):
+        if options.get("methods") == set(ANY_METHOD):  # Flask has no other way to ask for a rule of all methods
+            options["methods"] = None
+        super().__init__(*arguments, **options)
 
     @property
     def template(self) -> str:

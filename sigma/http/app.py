@@ -121,16 +121,17 @@ class Service(Flask):
         for hook in reversed(self.after_request_funcs[None]):
             response = hook(response)
         asked: ApiRequest = request._get_current_object()  # type: ignore[attr-defined]
-        asked.took, known = 1000 * (time.perf_counter() - asked.began), g._get_current_object().__dict__
-        headers, rule = response.headers, asked.url_rule
+        headers, rule, known = response.headers, asked.url_rule, g._get_current_object().__dict__
+        if "fault_delay" in known:
+            headers.add("X-Sigma-Fault", "1")
+            time.sleep(known["fault_delay"])
+        asked.took = 1000 * (time.perf_counter() - asked.began)
         headers.add("X-Request-Id", asked.id)
         headers.add("X-Content-Type-Options", "nosniff")
         if rule is not None and (announced := rule.access.announced):
             headers.add("X-Sigma-Required-Permission", announced)
         if rule is not None and asked.environ.get("QUERY_STRING") and (ignored := ignored_query(asked)):
             headers.add(HEADER, ignored)
-        if "has_fault" in known:
-            headers.add("X-Sigma-Fault", "1")
         if self.config["REQUEST_LOG"]:
             log_request(asked, response.status_code, known)
         self.record(asked, response, known)  # type: ignore[arg-type]  # all responses are of response_class

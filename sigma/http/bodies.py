@@ -1,10 +1,7 @@
-"""Reading and checking the body of a request, and waiting for clients."""
+"""Reading and checking the body of a request."""
 
 import codecs
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import marshmallow as ma
@@ -15,6 +12,7 @@ from sigma.http.body_headers import check_body_headers
 from sigma.http.errors import MAX_BODY, ApiError, raise_for_problems
 from sigma.http.masking import is_secret
 from sigma.http.strict_json import JSON_TYPES, format_value, parse_json
+from sigma.http.waiting import waiting_for_client
 
 _MISSING = object()
 
@@ -58,25 +56,10 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
             yield from flatten_messages(inner, value, path)
 
 
-CLIENT_TIMEOUT = 10  # seconds that a worker waits for its client; then it is replaced
-waiting_threads: dict[int, tuple[float, str]] = {}  # by thread: since when it waits for its client, and in which request
-
-
-@contextmanager
-def waiting_for_client(request_id: str) -> Iterator[None]:
-    """Let the thread that watches the worker know that this one waits for a client, to send more or to take what is there."""
-    thread = threading.get_ident()
-    waiting_threads[thread] = time.monotonic(), request_id
-    try:
-        yield
-    finally:
-        waiting_threads.pop(thread, None)  # of a response that is given up, the thread may have gone on to the next request
-
-
 def read_body(schema: ma.Schema) -> Any:
     """Return the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
     asked = request._get_current_object()  # type: ignore[attr-defined]
-    with waiting_for_client(asked.id):
+    with waiting_for_client(asked):
         asked.body = data = asked.get_data()
     if len(data) < min(asked.content_length or 0, MAX_BODY):
         raise ApiError(400, f"body: expected {asked.content_length} bytes, got {len(data)}")

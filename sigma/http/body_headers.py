@@ -15,7 +15,7 @@ DIGESTS = {"md5": "md5", "sha": "sha1", "sha-256": "sha256", "sha-512": "sha512"
 
 
 def _one_of(expected: str, *values: str) -> Expectation:
-    """Return the expectation of a header whose values, with commas between them, say nothing but what is so anyway."""
+    """Return the expectation of a header that lists no other values than these."""
     return lambda value, _: None if all(one.strip().lower() in values for one in value.split(",")) else expected
 
 

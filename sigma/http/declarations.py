@@ -14,7 +14,7 @@ from sigma.http.ignored_query import query_names
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.settings import StartError
 
-BESIDE_THE_API = (Kind.CREDENTIAL, Kind.DEMO)  # the kinds that the contract of the API does not know
+BESIDE_THE_API = (Kind.CREDENTIAL, Kind.SESSION_OR_DEMO, Kind.DEMO)  # the kinds that the contract of the API does not know
 
 
 def _describe_rule(rule: Rule, view: View) -> str:

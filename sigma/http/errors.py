@@ -64,9 +64,15 @@ def raise_for_problems(problems: Iterable[str], opening: str = "") -> None:
         raise ApiError(400, opening + "; ".join(first[:MAX_PROBLEMS]) + ("; and more" if len(first) > MAX_PROBLEMS else ""))
 
 
+def noun(kind: str) -> str:
+    """Return a kind of thing in words: option list, API key."""
+    return kind.replace("-", " ").replace("api ", "API ")
+
+
 def not_found_error(kind: str, id: str) -> ApiError:
     """Return the 404 that names the type and the id."""
-    return ApiError(404, f"{kind.replace('-', ' ').capitalize()} '{id}' not found")
+    name = noun(kind)
+    return ApiError(404, f"{name[0].upper()}{name[1:]} '{id}' not found")
 
 
 def get_or_404(row: Any, kind: str, id: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from sigma.http.errors import MAX_PROBLEMS
+from sigma.http.errors import MAX_PROBLEMS, noun
 
 
 class Body(ma.Schema):
@@ -87,8 +87,8 @@ class Items(fields.List):
 
 
 def with_article(kind: str) -> str:
-    """Return a kind of thing in words: an option list."""
-    return f"{'an' if kind[0] in 'aeio' else 'a'} {kind.replace('-', ' ')}"
+    """Return a kind of thing in words, with an article: an option list."""
+    return f"{'an' if kind[0] in 'aeio' else 'a'} {noun(kind)}"
 
 
 class Reference(fields.String):
@@ -99,13 +99,29 @@ class Reference(fields.String):
         self.kind = kind
 
 
-def string_field(description: str, required: bool = True, longest: int = 200, example: Any = ma.missing) -> fields.String:
+class _Trimmed(fields.String):
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return super()._deserialize(value, *args, **kwargs).strip()
+
+
+def string_field(
+    description: str,
+    required: bool = True,
+    longest: int = 200,
+    example: Any = ma.missing,
+    kind: type[fields.String] = fields.String,
+) -> fields.String:
     """A string; one that is required must not be blank, one that is not may be null."""
     rules: list[Any] = [validate.Length(max=longest, error="Expected at most {max} characters")]
     if required:
         rules.append(validate.Regexp(r"^[\s\S]*\S", error="Expected at least one character that is not blank"))
     metadata = described(description, example)
-    return fields.String(required=required, allow_none=not required, validate=rules, metadata=metadata)
+    return kind(required=required, allow_none=not required, validate=rules, metadata=metadata)
+
+
+def name_field(description: str) -> fields.String:
+    """A name for people, which is stored without the blanks around it."""
+    return string_field(description, kind=_Trimmed)
 
 
 def id_field(description: str, required: bool = True, example: Any = ma.missing) -> fields.String:

@@ -6,9 +6,10 @@ from typing import Any
 from flask import Response, current_app, g, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
+from sigma.database import fetch_one
 from sigma.http.access import Access, Kind
 from sigma.http.credentials import Caller, authenticate
-from sigma.http.errors import MAX_BODY, ApiError, error_response
+from sigma.http.errors import MAX_BODY, ApiError, error_response, not_found_error
 from sigma.http.ledger import record_refusal, touch_key
 from sigma.http.loopback import holds_demo, require_local_caller
 
@@ -67,6 +68,24 @@ def _admit_known(access: Access, asked: Any) -> None:
         current_app.inject_fault(caller)  # type: ignore[attr-defined]
 
 
+def _admit_known_or_named(access: Access, asked: Any) -> None:
+    """Let a request in by its credential, or beside the demo, when it has none, into the workspace that its query names.
+
+    Raises ApiError for a workspace that is not the caller's, or neither the demo's nor one for tests.
+    """
+    named = asked.args.get("workspace")
+    has_credential = "HTTP_X_SIGMA_APIKEY" in asked.environ or "HTTP_AUTHORIZATION" in asked.environ
+    if has_credential or named is None or not holds_demo():
+        _admit_known(access, asked)
+        if named not in (None, g.tenant):
+            raise not_found_error("workspace", named)
+        return
+    require_local_caller()
+    if not fetch_one("SELECT 1 FROM workspaces WHERE id = ? AND (is_demo OR is_disposable)", named):
+        raise not_found_error("workspace", named)
+    g.tenant = named
+
+
 def _admit_beside_demo(access: Access, asked: Any) -> None:
     if not holds_demo():
         raise NotFound
@@ -77,6 +96,7 @@ ADMISSIONS: dict[Kind, Callable[[Access, Any], None]] = {  # each raises ApiErro
     Kind.PUBLIC: lambda access, asked: None,
     Kind.PERMISSION: _admit_known,
     Kind.SESSION: _admit_known,
+    Kind.SESSION_OR_DEMO: _admit_known_or_named,
     Kind.CREDENTIAL: _admit_known,
     Kind.DEMO: _admit_beside_demo,
     Kind.NOT_BUILT: _admit_known,

@@ -184,7 +184,7 @@ def _syntax_problem(error: json.JSONDecodeError) -> str:
         return f"expected JSON: {error}"
     if after:
         return f"expected JSON, got text that begins with {format_value(after[0])}"
-    return "expected JSON, got text that ends too early" if before else "expected JSON, got nothing but blanks"
+    return "expected JSON, got text that ends too early" if before else "expected JSON, got only blanks"
 
 
 def _explain(error: ValueError | RecursionError, data: bytes) -> str:

@@ -11,7 +11,7 @@ from sigma.http.access import session_only
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.credentials import hash_key, make_raw_key
 from sigma.http.errors import get_or_404, not_found_error
-from sigma.http.fields import Body, Flag, Items, enum_field, id_field, string_field, timestamp_field
+from sigma.http.fields import Body, Flag, Items, enum_field, id_field, name_field, timestamp_field
 from sigma.http.responses import NO_STORE
 from sigma.http.stamps import random_id, utc_now
 from sigma.http.strict_json import to_json
@@ -29,7 +29,7 @@ class ApiKeyBody(Body):
     """An API key as it is listed; its hash is never shown."""
 
     id = id_field("The key's id")
-    name = string_field("Human-readable name for the key")
+    name = name_field("Human-readable name for the key")
     rawKey = fields.String(required=True, metadata={"description": "The secret; it cannot be retrieved again"})
     permissions = Items(
         permission_field(),

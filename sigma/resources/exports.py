@@ -12,10 +12,10 @@ from flask import Flask, Response, current_app, g, request
 
 from sigma.database import execute, snapshot
 from sigma.http.access import requires
-from sigma.http.bodies import waiting_for_client
 from sigma.http.errors import ApiError, raise_for_problems
 from sigma.http.paging import query_parameter
 from sigma.http.strict_json import format_value, parse_json, to_json
+from sigma.http.waiting import leave_worker
 from sigma.resources.cells import Cells, cells_of
 from sigma.resources.dimensions import unknown_segments
 from sigma.resources.role_limits import caller_levels, hidden_catalogs
@@ -169,7 +169,7 @@ def _fetch_attributes(schema_id: str | None) -> dict[str, dict[str, AttributeRul
     }
 
 
-def _read_export(query: Mapping[str, str]) -> Export:
+def read_export(query: Mapping[str, str]) -> Export:
     """Return the export that a query string asks for. Raises ApiError 400."""
     format = query.get("format", "json")
     if format not in CONTENT_TYPES:
@@ -195,8 +195,7 @@ def _send_parts(app: Flask, asked: Any, export: Export, part: bytes, last: int |
     """
     try:
         while True:
-            with waiting_for_client(asked.id):
-                yield part
+            yield part
             if last is None:
                 return
             with app.app_context():
@@ -229,8 +228,9 @@ def export_records() -> Response:
 
     It is sent in parts. One that fails on the way ends with a line that says so, and is not valid JSON or strict CSV.
     """
+    leave_worker()  # a client takes its time
     with snapshot():
-        export = _read_export(request.args)
+        export = read_export(request.args)
         part, last = export.part(0)
     data: Any = part
     if last is not None:

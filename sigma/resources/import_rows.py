@@ -2,7 +2,8 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sigma.http.errors import MAX_BODY, ApiError
@@ -15,7 +16,7 @@ from sigma.resources.records import full_message, places_left, store_record
 from sigma.resources.rules import SchemaRules
 from sigma.resources.transfer import ID
 from sigma.resources.unique_values import claims, find_holder, name_holder
-from sigma.resources.value_checks import begin_row, expectation
+from sigma.resources.value_checks import begin_import, begin_row, expectation
 from sigma.resources.writes import locked_attributes, save_changes
 
 # Characters of stored records that the rows of one import may name, each as often as it is named: the worst of them cost
@@ -28,6 +29,26 @@ class Owner(NamedTuple):
 
     id: str
     name: str  # that messages have
+
+
+class Source(NamedTuple):
+    """How messages name where rows come from."""
+
+    row: str  # what a row's number counts
+    field: str  # what says which column is which attribute
+    link: str  # what stands between that and the name of a column
+
+
+BODY, FILE = Source("row", "columnMapping", "."), Source("line", "--map", " ")
+
+
+@dataclass
+class Earlier:
+    """What the good rows before have done, as far as the database does not tell."""
+
+    given: MutableMapping[str, dict[str, Any]] = field(default_factory=dict)  # by id and alias: values that a preview changed
+    owners: MutableMapping[bytes, Owner | None] = field(default_factory=dict)  # of the unique values that were brought or taken
+    created: int = 0  # records that a preview would have made
 
 
 class Row(NamedTuple):
@@ -64,11 +85,18 @@ class Batch:
     """The rows of one import, each judged as if the good ones before it were stored.
 
     That is so whether they are or not: a preview says what the import would, writes nothing and keeps nobody from writing.
-    What is kept from row to row is bounded by the body, whatever the records hold.
+    What is kept from row to row is bounded by the body, whatever the records hold; of a file, Earlier may keep it on disk.
     """
 
-    def __init__(self, rules: SchemaRules, mapping: dict[str, str], stores: bool):
-        self.rules, self.stores = rules, stores
+    def __init__(
+        self,
+        rules: SchemaRules,
+        mapping: dict[str, str],
+        stores: bool,
+        source: Source = BODY,
+        earlier: Earlier | None = None,
+    ):
+        self.rules, self.stores, self.source, self.earlier = rules, stores, source, earlier or Earlier()
         self.columns = {alias: column for column, alias in mapping.items()}
         mapped = {alias: attribute for alias, attribute in rules.attributes.items() if alias in self.columns}
         self.cells = {self.columns[alias]: cells_of(attribute) for alias, attribute in mapped.items()}  # by column
@@ -76,9 +104,19 @@ class Batch:
         required = [alias for alias, attribute in rules.attributes.items() if attribute.is_required]
         self.required = [alias for alias in required if alias in mapped]
         self.unmapped = [alias for alias in required if alias not in mapped]
-        self.places, self.read = places_left(), 0
-        self.given: dict[str, dict[str, Any]] = {}  # by id and alias, the values that good rows of a preview have changed
-        self.owners: dict[bytes, Owner | None] = {}  # of the unique values that good rows have brought or taken
+        self.places, self.read = places_left() - self.earlier.created, 0
+
+    def add(self, number: int, cells: dict[str, Any], most: int) -> Row:
+        """Return a row with at most so many of its problems; one that has none is stored, or counts for those that come."""
+        row = self.judge(number, cells, most)
+        if not row.problems:
+            self.accept(row)
+        return row
+
+    def begin_body(self) -> None:
+        """Let the rows that come cost as much as those of a whole body: whoever runs a command keeps nobody else waiting."""
+        self.read = 0
+        begin_import()
 
     def judge(self, number: int, cells: dict[str, Any], most: int) -> Row:
         """Return a row with what it would store, and with at most so many of its problems."""
@@ -121,7 +159,8 @@ class Batch:
             raise ValueError(f"a record of schema '{schema}', got {format_value(id)} of '{record.schema_id}'")
         values = record.body["values"]
         changed = {
-            alias: _with_value_everywhere(values.get(alias, []), value) for alias, value in self.given.get(id, {}).items()
+            alias: _with_value_everywhere(values.get(alias, []), value)
+            for alias, value in self.earlier.given.get(id, {}).items()
         }
         return record._replace(body={**record.body, "values": {**values, **changed}})
 
@@ -160,7 +199,7 @@ class Batch:
                 came = format_value(row.cells[column]) if column in row.cells else "nothing"
                 yield f"{column[:100]}: {expectation(alias, f'a value, got {came}')}"
         for alias in self.unmapped:
-            yield f"columnMapping: {expectation(alias, 'a value, and no column is mapped to it')}"
+            yield f"{self.source.field}: {expectation(alias, 'a value, and no column is mapped to it')}"
 
     def obstacles(self, row: Row, change: dict[str, Any]) -> Iterator[str]:
         """Yield what keeps one attribute from changing so."""
@@ -179,23 +218,25 @@ class Batch:
 
     def owner_of(self, alias: str, claim: tuple[str, str]) -> Owner | None:
         """Return who has a unique value by now."""
-        if (key := _digest(alias, claim)) in self.owners:
-            return self.owners[key]
+        if (key := _digest(alias, claim)) in self.earlier.owners:
+            return self.earlier.owners[key]
         id = find_holder(alias, *claim)
         return Owner(id, name_holder(alias, id)) if id else None
 
     def accept(self, row: Row) -> None:
         """Store a row in which nothing was found wrong, or judge the rows that come as if it were stored."""
         for change in row.changes:
-            for member, owner in (("oldValue", None), ("newValue", Owner(row.record_id, f"row {row.number}"))):
+            for member, owner in (("oldValue", None), ("newValue", Owner(row.record_id, f"{self.source.row} {row.number}"))):
                 if claim := self.claim(change["attribute"], change[member]):
-                    self.owners[_digest(change["attribute"], claim)] = owner
+                    self.earlier.owners[_digest(change["attribute"], claim)] = owner
         self.places -= row.creates
         if self.stores:
             self.store(row)
-        elif row.record and row.changes:
+            return
+        self.earlier.created += row.creates
+        if row.record and row.changes:
             changed = {change["attribute"]: change["newValue"] for change in row.changes}
-            self.given[row.record_id] = self.given.get(row.record_id, {}) | changed
+            self.earlier.given[row.record_id] = self.earlier.given.get(row.record_id, {}) | changed
 
     def store(self, row: Row) -> None:
         """Store what a row creates or changes."""

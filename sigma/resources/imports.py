@@ -1,6 +1,6 @@
 """Import: the rows of a table that create and update records, tried or carried out."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import marshmallow as ma
@@ -22,7 +22,7 @@ from sigma.http.errors import (
 from sigma.http.fields import Body, Flag, Items, Reference, described, dict_field, enum_field
 from sigma.http.responses import json_response
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.import_rows import Batch
+from sigma.resources.import_rows import BODY, Batch, Source
 from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.transfer import ID, blueprint
@@ -117,18 +117,30 @@ class ImportResultBody(Body):
     errors = Items(fields.Nested(RowErrorBody), "The rows that were left out", required=True)
 
 
-def _mapping_problems(rules: SchemaRules, mapping: dict[str, str], rows: list[dict[str, Any]]) -> Iterator[str]:
-    columns: dict[str, str] = {}
-    present = set[str]().union(*rows)
+def _mapping_problems(
+    rules: SchemaRules, mapping: dict[str, str], columns: Container[str] | None, source: Source
+) -> Iterator[str]:
+    mapped: dict[str, str] = {}
     for column, alias in mapping.items():
-        path = f"columnMapping.{column[:100]}"
+        path = f"{source.field}{source.link}{column[:100]}"
         if alias != ID and alias not in rules.attributes:
             yield f"{path}: schema '{rules.schema['id']}' has no attribute {format_value(alias)}"
-        elif alias in columns:
-            yield f"{path}: expected one column for '{alias}', which '{columns[alias][:100]}' is mapped to already"
-        elif rows and column not in present:
+        elif alias in mapped:
+            yield f"{path}: expected one column for '{alias}', which '{mapped[alias][:100]}' is mapped to already"
+        elif columns is not None and column not in columns:
             yield f"{path}: expected a column that at least one row has"
-        columns.setdefault(alias, column)
+        mapped.setdefault(alias, column)
+
+
+def require_mapping(rules: SchemaRules, mapping: dict[str, str], columns: Container[str] | None, source: Source = BODY) -> None:
+    """Raise ApiError 400 or 403 for a mapping that names what is not there, or that the caller may not write.
+
+    Takes the columns that rows have, where there are rows.
+    """
+    raise_for_problems(_mapping_problems(rules, mapping, columns, source))
+    levels = caller_levels(rules.schema["id"])
+    for column, alias in mapping.items():
+        levels.require_write([alias], f"{source.field}{source.link}{column[:100]}")
 
 
 def import_rows(body: dict[str, Any], stores: bool) -> list[tuple[str, list[str]]]:
@@ -136,20 +148,14 @@ def import_rows(body: dict[str, Any], stores: bool) -> list[tuple[str, list[str]
 
     Raises ApiError 400 or 403.
     """
-    rules, mapping = schema_rules(body["schemaId"]), body["columnMapping"]
-    raise_for_problems(_mapping_problems(rules, mapping, body["rows"]))
-    levels = caller_levels(body["schemaId"])
-    for column, alias in mapping.items():
-        levels.require_write([alias], f"columnMapping.{column[:100]}")
+    rows, rules, mapping = body["rows"], schema_rules(body["schemaId"]), body["columnMapping"]
+    require_mapping(rules, mapping, set[str]().union(*rows) if rows else None)
     batch, bad_rows = Batch(rules, mapping, stores), 0
     outcomes: list[tuple[str, list[str]]] = []
-    for number, cells in enumerate(body["rows"]):
+    for number, cells in enumerate(rows):
         is_one_of_many = bad_rows >= MANY_BAD_ROWS
-        row = batch.judge(number, cells, most=1 if is_one_of_many else MAX_PROBLEMS)
-        if row.problems:
-            bad_rows += 1
-        else:
-            batch.accept(row)
+        row = batch.add(number, cells, most=1 if is_one_of_many else MAX_PROBLEMS)
+        bad_rows += bool(row.problems)
         problems = [redact_keys(problem)[: SHORTENED if is_one_of_many else None] for problem in row.problems]
         outcomes.append(("create" if row.creates else "update", problems))
     return outcomes

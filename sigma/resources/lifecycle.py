@@ -1,26 +1,24 @@
-"""The lifecycle of records: transitions, completeness, history."""
+"""The lifecycle of records: transitions and completeness."""
 
-import json
-from collections.abc import Iterable, Iterator
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response, g
 from marshmallow import fields
 
-from sigma.database import execute, fetch_one, snapshot, transaction
+from sigma.database import execute, snapshot, transaction
 from sigma.http.access import requires
-from sigma.http.errors import MAX_PROBLEMS, ApiError, not_found_error
-from sigma.http.fields import Body, Items, described, dict_field, enum_field, id_field, string_field, timestamp_field
-from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
-from sigma.http.responses import join_texts, json_page, json_response
+from sigma.http.errors import MAX_PROBLEMS, ApiError
+from sigma.http.fields import Body, Items, described, string_field
+from sigma.http.responses import json_response
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.entities import Entity, entity_response, find_schema, load_record, record_exists
+from sigma.resources.entities import Entity, entity_response, load_record
 from sigma.resources.history import log_change
 from sigma.resources.records import ProductRecordBody, blueprint
-from sigma.resources.role_limits import Levels, caller_levels, hides_attributes
+from sigma.resources.role_limits import Levels, caller_levels
 from sigma.resources.roles import has_every_flag
 from sigma.resources.rules import SchemaRules, schema_rules
+from sigma.resources.values import is_empty
 from sigma.resources.workflows import TransitionBody
 
 
@@ -50,36 +48,22 @@ class CompletenessBody(CompletenessOfStateBody):
     states = Items(fields.Nested(CompletenessOfStateBody), "The same for every state of the workflow", required=True)
 
 
-class ChangeBody(Body):
-    """One value that changed."""
-
-    attribute = fields.String(required=True, metadata=described("Alias, or lifecycleStateId", "price"))
-    scope = dict_field(
-        "Where: segment ids by dimension id", "Scope", fields.String(), required=True, example={"dim-market": "seg-dk"}
-    )
-    oldValue = fields.Raw(required=True, allow_none=True, metadata=described("What it was; null if there was none", 949))
-    newValue = fields.Raw(required=True, allow_none=True, metadata=described("What it became; null if it was removed", 969))
-
-
-class AuditEntryBody(Body):
-    """One change to a record or variant."""
-
-    id = id_field("The entry's id", example="audit-2f6c1d0b9a8e7453")
-    entityId = string_field("Id of the record or variant", example="ent-coastal-wb")
-    action = enum_field("What was done", ["create", "update", "delete", "transition"], "AuditAction", example="update")
-    userId = string_field("Id of the user or API key that did it", example="apikey-sync-prod")
-    timestamp = timestamp_field("When it was done")
-    changes = Items(fields.Nested(ChangeBody), "The values that it changed", required=True)
-
-
 def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | None, levels: Levels) -> dict[str, Any]:
-    """Return how much of what a state requires these values have; attributes that are hidden count, but are not named."""
+    """Return how much of what a state requires these values have; attributes that are hidden count, but are not named.
+
+    A hidden value that names an option or a record counts whether that is still there or not: to delete them one after
+    another would tell which one it names.
+    """
     by_state = rules.states[state_id].required if state_id in rules.states else ()
     filled: list[str] = []
     missing: list[str] = []
     for alias, rule in rules.attributes.items():
         if alias in by_state or rule.is_required:
-            has_value = any(map(rule.is_filled_by, values.get(alias, [])))
+            entries = values.get(alias, [])
+            if levels.shows(alias):
+                has_value = any(map(rule.is_filled_by, entries))
+            else:
+                has_value = any(not is_empty(entry["value"]) for entry in entries)
             (filled if has_value else missing).append(alias)
     required = len(filled) + len(missing)
     score = 100 * len(filled) // required if required else 100
@@ -102,7 +86,7 @@ def blocked_reason(transition: dict[str, Any], report: dict[str, Any]) -> str | 
         return f"Transition '{transition['id']}' {problem}"
     if report["score"] < needed:
         missing = ", ".join(report["missing"][:MAX_PROBLEMS]) + (" and more" if len(report["missing"]) > MAX_PROBLEMS else "")
-        missing = missing or "what your role does not show"
+        missing = missing or "attributes that your role hides"
         return f"Transition '{transition['id']}' needs completeness {needed}, it is {report['score']}; missing: {missing}"
     return None
 
@@ -171,45 +155,3 @@ def get_record_completeness(id: str) -> Response:
         report = completeness(rules, values, record.state_id, levels)
         states = [completeness(rules, values, state, levels) for state in rules.states]
     return json_response(to_json({"entityId": id, **report, "states": states}))
-
-
-def _count_present_entries(id: str) -> int:
-    """Return how many entries of the history under an id are of the record that has it now; the older ones are of others."""
-    sql = (
-        "SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ? AND seq >="
-        " (SELECT max(seq) FROM audit_log WHERE tenant = ? AND record_id = ?"
-        " AND json_extract(body, '$.action') = 'create' AND json_extract(body, '$.entityId') = record_id)"
-    )
-    count: int = fetch_one(sql, g.tenant, id, g.tenant, id)[0] if record_exists(id) else 0
-    return count
-
-
-def _visible_entries(bodies: Iterable[tuple[bytes]], id: str, offset: int) -> Iterator[tuple[bytes]]:
-    """Yield entries of the history under an id, newest first, without the changes that the caller's role hides.
-
-    The first one is at this place of them all. Of what schema a record was that is gone, nothing says any more.
-    """
-    present, levels, levels_before = _count_present_entries(id), caller_levels(find_schema(id)), caller_levels(None)
-    for place, entry in enumerate(json.loads(b"[" + join_texts(bodies) + b"]"), offset):
-        shows = (levels if place < present else levels_before).shows
-        if entry["action"] != "transition":
-            entry["changes"] = [change for change in entry["changes"] if shows(change["attribute"])]
-        yield (to_json(entry).encode(),)
-
-
-@blueprint.get("/records/<id>/audit-log")
-@requires("read")
-@blueprint.doc(parameters=PAGE_PARAMETERS)
-@blueprint.ready_response(200, page_of(AuditEntryBody))
-def list_record_changes(id: str) -> Response:
-    """List what was done to a record and its variants, page by page, newest first; also after it is gone."""
-    offset, limit = page_bounds(request.args)
-    sql = "SELECT CAST(body AS BLOB) FROM audit_log WHERE tenant = ? AND record_id = ? ORDER BY seq DESC LIMIT ? OFFSET ?"
-    with snapshot():
-        (total,) = fetch_one("SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ?", g.tenant, id)
-        if not total:
-            raise not_found_error("record", id)
-        entries: Iterable[tuple[bytes]] = execute(sql, g.tenant, id, limit, offset)
-        if hides_attributes():
-            entries = _visible_entries(entries, id, offset)
-        return json_page(entries, total, offset, limit)

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from sigma.http.access import documented_only
-from sigma.http.app import METHODS
+from sigma.http.access import ANY_METHOD, documented_only
 from sigma.http.blueprint import ApiBlueprint
 
 blueprint = ApiBlueprint("Not built", "What the real service has, and this one has not.")
@@ -16,9 +15,9 @@ NOT_BUILT = {  # by the path that all its paths are below of
 
 
 def _add_refusal(path: str, feature: str) -> None:
-    for rule in (path, f"{path}/<path:rest>"):
+    for place, rule in enumerate((path, f"{path}/", f"{path}/<path:rest>")):
 
-        @blueprint.route(rule, methods=METHODS, endpoint=rule.strip("/").replace("/", "_"))
+        @blueprint.route(rule, methods=ANY_METHOD, endpoint=f"{path.strip('/')}_{place}")
         @documented_only(f"{path}, {feature}")
         def do_nothing(**_: Any) -> None:
             """Do nothing: the guard lets nobody through to this."""

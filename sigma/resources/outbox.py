@@ -6,9 +6,10 @@ from typing import Any
 
 from flask import g
 
-from sigma.database import execute, get_db
+from sigma.database import call_when_stored, execute, get_db
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import to_json
+from sigma.resources.sender import wake_sender
 
 EVENTS = {
     "entity.created": "A record was made",
@@ -51,9 +52,10 @@ def enqueue(action: str, entity: dict[str, Any], text: str, at: str, changes: li
     webhooks = execute(sql, g.tenant, event).fetchall()
     if not webhooks:
         return
+    call_when_stored(wake_sender)
     told, now = ",".join(_parts(event, entity, text, at, changes)), time.time()
     deliveries = ((random_id("dlv"), webhook) for (webhook,) in webhooks)
     get_db().executemany(
-        "INSERT INTO deliveries (tenant, id, webhook_id, event, body, made_at, next_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        ((g.tenant, id, webhook, event, f'{{"deliveryId":"{id}",{told}}}', now, now) for id, webhook in deliveries),
+        "INSERT INTO deliveries (tenant, id, webhook_id, event, body, made_at) VALUES (?, ?, ?, ?, ?, ?)",
+        ((g.tenant, id, webhook, event, f'{{"deliveryId":"{id}",{told}}}', now) for id, webhook in deliveries),
     )

@@ -69,7 +69,6 @@ def hides_attributes() -> bool:
 
 
 def _aliases_of(ids: Iterable[str]) -> dict[str, str]:
-    """Return the aliases of those of these attributes that exist, by id."""
     sql = (
         "SELECT id, alias FROM model_objects WHERE tenant = ? AND kind = 'attribute' AND id IN (SELECT value FROM json_each(?))"
     )

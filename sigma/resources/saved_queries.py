@@ -10,7 +10,7 @@ from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import requires, session_only
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import get_or_404, not_found_error
-from sigma.http.fields import Body, id_field, string_field, timestamp_field
+from sigma.http.fields import Body, id_field, name_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
 from sigma.http.responses import json_list, json_response
 from sigma.http.stamps import random_id, utc_now
@@ -27,7 +27,7 @@ class SavedQueryBody(Body):
     """A search with a name."""
 
     id = id_field("The saved query's id")
-    name = string_field("Human-readable name")
+    name = name_field("Human-readable name")
     query = fields.Nested(SearchBody, required=True, metadata={"description": "The search, as it is sent to /search"})
     createdAt = timestamp_field("When it was saved")
     createdBy = string_field("Id of the user that saved it", example="user-admin")

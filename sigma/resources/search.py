@@ -34,8 +34,7 @@ class SearchBody(PageRequestBody):
     criteriaOperator = enum_field(
         "Whether all criteria are to be met (and), or one (or); and when absent",
         ["and", "or"],
-        "CriteriaOperator",
-        "and",
+        example="and",
         required=False,
         allow_none=True,
     )

@@ -4,6 +4,7 @@ import hashlib
 import ipaddress
 import math
 import re
+import threading
 import time
 from typing import Any
 
@@ -19,8 +20,9 @@ from sigma.http.blueprint import ApiBlueprint
 from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import jwt_secret, unauthorized
 from sigma.http.errors import ApiError, raise_for_problems
-from sigma.http.fields import Body, Items, id_field, string_field
+from sigma.http.fields import Body, Items, id_field, name_field, string_field
 from sigma.http.responses import NO_STORE
+from sigma.http.waiting import leave_worker
 from sigma.resources.users import UserBody, fetch_users, user_summary
 
 blueprint = ApiBlueprint("Authentication", "The sessions of people; integrations use API keys.")
@@ -33,6 +35,9 @@ HASHING = "scrypt:32768:8:1"
 # Checked in place of a hash that does not exist, so that an unknown email takes as long as a wrong password. It is no
 # password's.
 NO_PASSWORD = f"{HASHING}${'0' * 16}${'0' * 128}"
+
+
+_hashing = threading.RLock()  # one after another: each takes 32 MB and a processor
 
 
 def hash_password(password: str) -> str:
@@ -68,7 +73,7 @@ class TenantBody(Body):
     """A workspace and the users who may sign in to it."""
 
     id = id_field("The workspace's id")
-    name = string_field("The workspace's name")
+    name = name_field("The workspace's name")
     users = Items(fields.Nested(UserBody), "Who may sign in", required=True)
 
 
@@ -145,18 +150,20 @@ def list_tenants() -> list[dict[str, Any]]:
 @blueprint.errors("UNAUTHORIZED", "RATE_LIMITED")
 def login(credentials: dict[str, str]) -> Any:
     """Sign in with email and password; after ten failures within a minute, 429 until the minute is over."""
+    leave_worker()  # to check a password is slow on purpose
     email, password = credentials["email"], credentials["password"]
     address = address_of_caller()
     pair, alone = (hashlib.sha256(text.encode()).digest() for text in (f"{email.lower()} {address}", address))
     limits = {pair: FAILURES_OF_EMAIL, alone: FAILURES_OF_ADDRESS}
     _raise_if_throttled(limits)
     row = fetch_one("SELECT tenant, id, email, name, role_id, sessions_from, password_hash FROM users WHERE email = ?", email)
-    is_right = check_password_hash(row[6] if row else NO_PASSWORD, password) and row is not None
+    with _hashing:
+        is_right = check_password_hash(row[6] if row else NO_PASSWORD, password) and row is not None
     record_login_attempt(limits, pair, is_right)
     if not is_right:
         raise unauthorized("Wrong email or password")
-    tenant, *user, sessions_from, _ = row
-    return make_session(tenant, user_summary(user), sessions_from), 200, NO_STORE
+    g.tenant, *user, sessions_from, _ = row
+    return make_session(g.tenant, user_summary(user), sessions_from), 200, NO_STORE
 
 
 @blueprint.post("/auth/refresh")

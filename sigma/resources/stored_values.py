@@ -108,7 +108,6 @@ def _claim_stored_values(alias: str, kind: str) -> None:
 
 
 def _require_kept_alias(old: dict[str, Any], alias: str) -> None:
-    """Raise ApiError 409 when records would lose the values that they hold under an attribute's old alias."""
     with closing(_find_holders(old["alias"])) as holders:
         if old["alias"] != alias and next(holders, None) is not None:
             raise ApiError(409, f"alias: records hold values under '{old['alias']}', which would be lost")

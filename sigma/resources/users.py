@@ -8,7 +8,7 @@ from typing import Any
 from flask import g
 
 from sigma.database import execute
-from sigma.http.fields import Body, Reference, id_field, string_field
+from sigma.http.fields import Body, Reference, id_field, name_field, string_field
 from sigma.permissions import ROLE_FLAGS
 from sigma.resources.model import store_object
 from sigma.resources.roles import RoleBody
@@ -19,7 +19,7 @@ class UserBody(Body):
 
     id = id_field("The user's id")
     email = string_field("The email people sign in with")
-    name = string_field("The person's name")
+    name = name_field("The person's name")
     roleId = Reference("role", required=True)
 
 

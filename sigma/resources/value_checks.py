@@ -61,6 +61,11 @@ def begin_row() -> None:
     g.matched = 0
 
 
+def begin_import() -> None:
+    """Let the rows that come have as many steps of patterns as one import."""
+    g.match_steps = 0
+
+
 def _pattern_problem(alias: str, pattern: str, compiled: Any, value: str) -> str | None:
     g.matched = matched = g.get("matched", 0) + len(value)
     g.match_steps = steps = g.get("match_steps", 0) + len(value) * compiled.programsize

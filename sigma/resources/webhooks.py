@@ -1,33 +1,29 @@
 """Webhooks: who is told of which changes, and where."""
 
-import ipaddress
-import re
+import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Response, g
 from marshmallow import fields, validate
 
-from sigma.database import execute, fetch_one, transaction
+from sigma.database import call_when_stored, execute, fetch_one, transaction
 from sigma.http.access import session_only
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, get_or_404, not_found_error, raise_for_problems
-from sigma.http.fields import Body, Flag, Items, described, enum_field, id_field, string_field, unique_items
+from sigma.http.fields import Body, Flag, Items, described, enum_field, id_field, name_field, string_field, unique_items
 from sigma.http.masking import MASK
 from sigma.http.responses import json_list, json_response
 from sigma.http.stamps import random_id
-from sigma.http.strict_json import format_value, to_json
+from sigma.http.strict_json import to_json
 from sigma.resources.model import check_path_id
 from sigma.resources.outbox import EVENTS
+from sigma.resources.sender import wake_sender
+from sigma.resources.webhook_addresses import URL_PATTERN, check_webhook_url, url_problem
 
 blueprint = ApiBlueprint("Webhooks", "Who is told of changes to records and variants, and where.")
 
 MAX_WEBHOOKS = 50  # of a workspace: each may take a delivery of every write
-
-# Nothing that two readers of URLs could take for different hosts: no user, no backslash, no blank, only ASCII.
-_HOST = r"(([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|\[[0-9A-Fa-f:.]+\])"
-_URL = rf"^[Hh][Tt][Tt][Pp][Ss]?://{_HOST}(:[0-9]{{1,5}})?([/?][!$-\[\]-~]*)?$"
 
 
 def secret_field(description: str) -> fields.String:
@@ -40,12 +36,12 @@ class WebhookBody(Body):
     """A receiver of events."""
 
     id = id_field("The webhook's id")
-    name = string_field("Human-readable name")
+    name = name_field("Human-readable name")
     description = string_field("What it is for", required=False, longest=10_000)
     url = fields.String(
         required=True,
         validate=validate.Length(max=2000, error="Expected at most {max} characters"),
-        metadata=described("Where events are sent: http or https", pattern=_URL),
+        metadata=described("Where events are sent: http or https", pattern=URL_PATTERN),
     )
     events = Items(
         enum_field("An event", EVENTS, "WebhookEvent", meanings=EVENTS),
@@ -64,29 +60,12 @@ class WebhookRequestBody(WebhookBody):
     secret = secret_field(f"Signs what is sent, and is never shown; {MASK} keeps the one that is there")
 
 
-def _has_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        if ":" in (host := parts.hostname or ""):
-            ipaddress.IPv6Address(host)
-        return parts.port != 0
-    except ValueError:
-        return False
-
-
-def _url_problems(url: str, field: str) -> Iterator[str]:
-    came = "" if "@" in url else f", got {format_value(url)}"  # no password is repeated
-    if not re.fullmatch(_URL.removesuffix("$"), url):
-        yield f"{field}: Expected an http or https URL with a host, in ASCII, without user and fragment{came}"
-    elif not _has_address(url):
-        yield f"{field}: Expected a URL with the name or IP address of a host, and a port from 1 to 65535{came}"
-
-
 def webhook_problems(webhook: dict[str, Any], path: str = "") -> Iterator[str]:
     """Yield what is wrong with a webhook that is to be stored, at a path of a body."""
-    yield from _url_problems(webhook["url"], f"{path}url")
+    if problem := url_problem(webhook["url"]):
+        yield f"{path}url: {problem}"
     if webhook.get("secret") == MASK:
-        yield f"{path}secret: Expected the secret itself; there is none that {MASK} could keep"
+        yield f"{path}secret: Expected the secret itself, because there is none that {MASK} could keep"
 
 
 def webhook_row(webhook: dict[str, Any]) -> tuple[str, str | None]:
@@ -139,6 +118,7 @@ def create_webhook(body: dict[str, Any]) -> Response:
     """Create a webhook: from now on it is sent the events that it asks for."""
     webhook = {"id": random_id("wh"), **body}
     raise_for_problems(webhook_problems(webhook))
+    check_webhook_url(webhook["url"])
     with transaction():
         return json_response(_insert_webhook(webhook), 201)
 
@@ -161,7 +141,10 @@ def replace_webhook(body: dict[str, Any], id: str) -> Response:
     What waits is sent to the new URL, signed with the new secret.
     """
     webhook = check_path_id(body, id)
+    if json.loads(_fetch_webhook(id)[0])["url"] != webhook["url"]:  # one that stays may have become a forbidden one
+        check_webhook_url(webhook["url"])
     with transaction():
+        call_when_stored(wake_sender)  # if it was paused, what waits is due
         return json_response(_replace_webhook(webhook))
 
 

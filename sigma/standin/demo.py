@@ -1,6 +1,7 @@
 """The demo workspace as it is at first, from demo.json."""
 
 import functools
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,16 @@ import marshmallow as ma
 from flask import g
 from marshmallow import fields
 
-from sigma.database import execute
+from sigma.database import execute, fetch_one
 from sigma.http.credentials import acting_as, hash_key
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import to_json
 from sigma.resources.model import MODEL
-from sigma.resources.sessions import hash_password
-from sigma.resources.users import insert_user, next_sessions_from
+from sigma.resources.sessions import NO_PASSWORD, hash_password
+from sigma.resources.users import ADMINISTRATOR, insert_user, next_sessions_from
 from sigma.standin.content import Rows, fetch_rows, insert_rows
 from sigma.standin.seeding import insert_seed
-from sigma.standin.seeds import SeedBody, SeedUserBody, read_seed
+from sigma.standin.seeds import SeedBody, SeedUserBody, add_administrator, read_seed
 
 DEMO_FILE = Path(__file__).with_name("demo.json")
 
@@ -78,12 +79,56 @@ def read_examples() -> dict[str, Any]:
     }
 
 
-_prepared: list[Rows] = []  # what the demo holds, once this process has stored it
+_prepared: dict[str, Rows] = {}  # what the demo holds, by its seed's digest, once this process has stored it
 
 
 def demo_users(demo: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the demo's users as a seed has them."""
-    return [{name: user[name] for name in SeedUserBody().fields} for user in demo["users"]]
+    own = own_digest()
+    return _own_users(own) if own else [{name: user[name] for name in SeedUserBody().fields} for user in demo["users"]]
+
+
+def own_digest() -> str:
+    """Return the digest of the seed that the demo workspace was made from in place of demo.json; "" if there is none."""
+    row = fetch_one("SELECT value FROM settings WHERE name = 'demo_seed_digest'")
+    return row[0] if row else ""
+
+
+def digest_seed(text: str) -> str:
+    """Return what tells a seed's text from another."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_own_seed() -> dict[str, Any]:
+    (text,) = fetch_one("SELECT value FROM settings WHERE name = 'demo_seed'")
+    seed: dict[str, Any] = json.loads(text)
+    return seed
+
+
+@functools.lru_cache(maxsize=4)
+def _own_users(_digest: str) -> list[dict[str, Any]]:
+    """Return the users of the demo workspace's own seed, which may be large and is not read for each test's workspace."""
+    users: list[dict[str, Any]] = _read_own_seed()["users"]
+    return users
+
+
+def complete_own_seed(given: Any) -> dict[str, Any]:
+    """Return a seed to make the demo workspace from: checked, and with the administrator who is documented.
+
+    Raises ApiError 400, naming paths in the seed.
+    """
+    seed = read_seed(given)
+    if all(user["id"] != ADMINISTRATOR["id"] for user in seed["users"]):
+        add_administrator(seed)
+    return seed
+
+
+def keep_own_seed(seed: dict[str, Any] | None, digest: str = "") -> None:
+    """Remember from which seed the demo workspace is made, to make it so again; None: from demo.json."""
+    execute("DELETE FROM settings WHERE name IN ('demo_seed', 'demo_seed_digest')")
+    if seed is not None:
+        sql = "INSERT INTO settings (name, value) VALUES ('demo_seed', ?), ('demo_seed_digest', ?)"
+        execute(sql, to_json(seed), digest)
 
 
 def insert_demo_content(demo: dict[str, Any]) -> None:
@@ -91,12 +136,25 @@ def insert_demo_content(demo: dict[str, Any]) -> None:
 
     Only the first time it is checked: a test suite makes a workspace for each of its tests, and rows take much less time.
     """
-    if _prepared:
-        insert_rows(_prepared[0])
+    digest = own_digest()
+    if digest in _prepared:
+        insert_rows(_prepared[digest])
         return
-    seed = {name: demo[name] for name in SeedBody().fields}
-    insert_seed(read_seed({**seed, "users": demo_users(demo)}))
-    _prepared.append(fetch_rows(g.tenant))
+    seed = _read_own_seed() if digest else {name: demo[name] for name in SeedBody().fields} | {"users": demo_users(demo)}
+    insert_seed(read_seed(seed))
+    _prepared[digest] = fetch_rows(g.tenant)
+
+
+def own_emails(users: list[dict[str, Any]], domain: str) -> dict[str, str]:
+    """Return for each user, by id, an email that is made of the id."""
+    emails, names = {}, set[str]()
+    for user in users:
+        name = user["id"].removeprefix("user-")
+        while name.lower() in names:
+            name += "-2"
+        names.add(name.lower())
+        emails[user["id"]] = f"{name}@{domain}"
+    return emails
 
 
 hash_demo_password = functools.cache(hash_password)  # slow on purpose, and everybody knows these
@@ -113,6 +171,17 @@ def insert_demo_keys(demo: dict[str, Any]) -> None:
         )
 
 
+def insert_demo_users(demo: dict[str, Any], living: dict[str, int]) -> None:
+    """Store the users of the demo workspace: those that are documented, and others, who cannot sign in by password."""
+    documented, users = {user["id"]: user for user in demo["users"]}, demo_users(demo)
+    emails = own_emails(users, f"{g.tenant}.example")
+    for user in users:
+        known = documented.get(user["id"], {})
+        sessions_from = living[user["id"]] if user["id"] in living else next_sessions_from()
+        password_hash = hash_demo_password(known["password"]) if known else NO_PASSWORD
+        insert_user({**user, "email": known.get("email", emails[user["id"]])}, password_hash, sessions_from)
+
+
 def insert_demo(demo: dict[str, Any], living: dict[str, int]) -> None:
     """Store the demo workspace as it is at first: its content, its users and its documented keys.
 
@@ -123,7 +192,5 @@ def insert_demo(demo: dict[str, Any], living: dict[str, int]) -> None:
     execute(sql, id, demo["workspace"]["name"], utc_now())
     with acting_as(id, demo["users"][0]["id"]):
         insert_demo_content(demo)
-        for user in demo["users"]:
-            sessions_from = living[user["id"]] if user["id"] in living else next_sessions_from()
-            insert_user(user, hash_demo_password(user["password"]), sessions_from)
+        insert_demo_users(demo, living)
         insert_demo_keys(demo)

@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +10,12 @@ from flask import current_app, g, request
 from marshmallow import fields, validate
 
 from sigma.database import execute, fetch_one, get_db, transaction
-from sigma.http.access import demo_only, list_api_routes
+from sigma.http.access import Access, Kind, demo_only, list_api_routes
 from sigma.http.credentials import Caller, unauthorized
 from sigma.http.errors import ApiError, get_or_404, raise_for_problems
 from sigma.http.fields import Body, Number, bound_field, described
 from sigma.http.strict_json import format_value, to_json
+from sigma.http.waiting import leave_worker, once
 from sigma.standin.blueprint import blueprint
 
 STATUSES = (401, 403, 404, 409, 422, 429, 500, 503)
@@ -59,19 +59,33 @@ def _route_shape(text: str) -> str:
     return f"{method} {re.sub(r'/({[^/]+}|:[^/]+|<[^/]+>)(?=/|$)', '/*', path.removeprefix('/api/v1'))}"
 
 
-def _known_routes() -> dict[str, str]:
-    """Return the routes of the API by their shape, as a rule names them."""
-    named = (f"{method} {route.template.removeprefix('/api/v1')}" for method, route in list_api_routes(current_app))
-    return {_route_shape(name): name for name in named}
+def _known_routes() -> dict[str, tuple[str, Access]]:
+    named = (
+        (f"{method} {route.template.removeprefix('/api/v1')}", route.access) for method, route in list_api_routes(current_app)
+    )
+    return {_route_shape(name): (name, access) for name, access in named}
 
 
-def _rule_problems(rules: list[dict[str, Any]], routes: dict[str, str]) -> Iterator[str]:
+def _route_problem(on: str, routes: dict[str, tuple[str, Access]]) -> str | None:
+    method, space, path = on.partition(" ")
+    name, access = routes.get(_route_shape(method.upper() + space + path), (None, None))
+    if access is None:
+        expected = "the method and path of a route of the API, such as 'PUT /records/{id}'"
+    elif method != method.upper():
+        expected = f"the method in capital letters: '{name}'"
+    elif access.kind is not Kind.PERMISSION:
+        expected = "a route that API keys may call"
+    else:
+        return None
+    return f"Expected {expected}, got {format_value(on)}"
+
+
+def _rule_problems(rules: list[dict[str, Any]], routes: dict[str, tuple[str, Access]]) -> Iterator[str]:
     if len(rules) > MAX_RULES:
         yield f"body: Expected at most {MAX_RULES} items, got {len(rules)}"
     for index, rule in enumerate(rules[:MAX_RULES]):
-        if "on" in rule and _route_shape(rule["on"]) not in routes:
-            expected = "Expected the method and path of a route of the API, such as 'PUT /records/{id}'"
-            yield f"[{index}].on: {expected}, got {format_value(rule['on'])}"
+        if "on" in rule and (problem := _route_problem(rule["on"], routes)):
+            yield f"[{index}].on: {problem}"
         if not {"status", "delayMs"} & rule.keys():
             yield f"[{index}]: Expected `status` or `delayMs`, or both"
         if "retryAfter" in rule and rule.get("status") not in WAITING:
@@ -118,11 +132,12 @@ def inject_fault(caller: Caller) -> None:
     """Delay or refuse a call, if a fault of its key says so. Raises ApiError."""
     route: Any = request.url_rule
     method = "GET" if request.method == "HEAD" else request.method
-    fault = _count_call(caller, f"{method} {route.template.removeprefix('/api/v1')}")
+    fault = once("fault", lambda: _count_call(caller, f"{method} {route.template.removeprefix('/api/v1')}"))
     if fault is None:
         return
-    g.has_fault = True
-    time.sleep(fault.get("delayMs", 0) / 1000)
+    g.fault_delay = fault.get("delayMs", 0) / 1000  # by which the answer is held back
+    if g.fault_delay:
+        leave_worker()
     if status := fault.get("status"):
         g.is_fault = True
         message = f"A fault of API key '{caller.id}', set by PUT /standin/keys/{caller.id}/faults, refused this call"
@@ -148,7 +163,7 @@ def replace_key_faults(rules: list[dict[str, Any]], id: str) -> list[dict[str, A
     """Replace the faults of an API key: calls that are delayed or refused although the key may make them. Counts begin anew."""
     routes = _known_routes()
     raise_for_problems(_rule_problems(rules, routes))
-    named = [rule | ({"on": routes[_route_shape(rule["on"])]} if "on" in rule else {}) for rule in rules]
+    named = [rule | ({"on": routes[_route_shape(rule["on"])][0]} if "on" in rule else {}) for rule in rules]
     with transaction():
         tenant, is_active = _find_key(id)
         if not is_active:

@@ -11,8 +11,8 @@ from sigma.http.date_times import read_instant
 from sigma.http.errors import raise_for_problems
 from sigma.http.fields import Body, Flag, Items, described, id_field, string_field
 from sigma.http.stamps import random_id
+from sigma.resources.audit_log import AuditEntryBody
 from sigma.resources.categories import CategoryRequestBody
-from sigma.resources.lifecycle import AuditEntryBody
 from sigma.resources.model import MODEL
 from sigma.resources.records import ProductRecordBody
 from sigma.resources.saved_queries import SavedQueryBody
@@ -194,10 +194,15 @@ def _complete(seed: dict[str, Any]) -> None:
         for body in bodies:
             body.setdefault("id", random_id(prefix))
     if not seed["users"]:
-        seed["users"].append(ADMINISTRATOR)
-        role_id = ADMINISTRATOR["roleId"]
-        if ("role", role_id) not in ((kind, body["id"]) for kind, body in seed["model"]):
-            seed["model"].append(["role", administrator_role(role_id)])
+        add_administrator(seed)
+
+
+def add_administrator(seed: dict[str, Any]) -> None:
+    """Add an administrator to a seed, and the role, if it has none with its id."""
+    seed["users"].append(ADMINISTRATOR)
+    role_id = ADMINISTRATOR["roleId"]
+    if ("role", role_id) not in ((kind, body["id"]) for kind, body in seed["model"]):
+        seed["model"].append(["role", administrator_role(role_id)])
 
 
 def read_seed(value: Any) -> dict[str, Any]:

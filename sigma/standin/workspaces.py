@@ -20,7 +20,7 @@ from sigma.resources.sessions import NO_PASSWORD, SessionBody, make_session
 from sigma.resources.users import fetch_users, insert_user
 from sigma.standin.blueprint import blueprint
 from sigma.standin.content import fetch_rows, insert_rows, pause_webhooks
-from sigma.standin.demo import demo_users, insert_demo, insert_demo_content, read_demo
+from sigma.standin.demo import demo_users, insert_demo, insert_demo_content, own_emails, read_demo
 from sigma.standin.seeding import insert_seed, make_seed
 from sigma.standin.seeds import SeedBody, read_seed
 from sigma.standin.whoami import WorkspaceBody
@@ -118,13 +118,9 @@ def raise_if_too_many() -> None:
 
 def insert_test_users(users: list[dict[str, Any]]) -> dict[str, Any]:
     """Store users, who cannot sign in by password, with emails of the workspace's own; return their sessions by id."""
-    sessions, taken = {}, set[str]()
+    sessions, emails = {}, own_emails(users, f"{g.tenant}.example")
     for user in users:
-        name = user["id"].removeprefix("user-")
-        while name.lower() in taken:
-            name += "-2"
-        taken.add(name.lower())
-        known = {"id": user["id"], "email": f"{name}@{g.tenant}.example", "name": user["name"], "roleId": user["roleId"]}
+        known = {"id": user["id"], "email": emails[user["id"]], "name": user["name"], "roleId": user["roleId"]}
         insert_user(known, NO_PASSWORD, 0)  # there is no older token: the workspace's id is new for good
         sessions[user["id"]] = make_session(g.tenant, known, 0)
     return sessions

@@ -5,7 +5,8 @@ import shutil
 import time
 
 from browser import chromium
-from processes import EXAMPLE_KEY, ROOT, serving
+from processes import EXAMPLE_KEY, ROOT, serving, wait_until
+from receivers import receiving
 from test_console_in_a_browser import Console
 
 FOLDER = ROOT / "docs/pictures"
@@ -40,6 +41,18 @@ def make_history(server):
     server.request("GET", "/records", {"X-Sigma-ApiKey": old["rawKey"]})
 
 
+def send_to_webhooks(server, taking, failing):
+    """Let one webhook have all that changes, and another fail at the last change."""
+    events = ["entity.created", "entity.updated", "entity.deleted"]
+    search = {"id": "wh-search", "name": "Search index", "url": failing.url, "events": events, "secret": "a secret"}
+    server.manage("POST", "/webhooks", search)
+    server.manage("POST", "/webhooks", {"id": "wh-tills", "name": "Tills", "url": taking.url, "events": events})
+    for record, value in (("ent-coastal-wb", 1199), ("ent-trail-cap", 229), ("ent-coastal-wb", 1149), ("ent-trail-cap", 199)):
+        server.manage("PATCH", f"/records/{record}/values/price", {"scope": {"dim-market": "seg-se"}, "value": value})
+        time.sleep(0.12)
+    assert wait_until(lambda: len(taking.requests) == len(failing.requests) == 4)
+
+
 def take(console, name):
     """Store what the browser shows."""
     time.sleep(2)  # new rows are marked for a second
@@ -64,3 +77,8 @@ def test_the_pictures_are_made(template, tokens, tmp_path):
         take(console, "requests")
         console.go("#/records/ent-coastal-wb", "Coastal Windbreaker")
         take(console, "record")
+        with receiving() as taking, receiving(204, 204, 204, 503) as failing:
+            send_to_webhooks(server, taking, failing)
+            console.go("#/webhooks/wh-search", "Search index").all(".journal a")[0].click()
+            console.text(".delivery h2")
+            take(console, "webhook")

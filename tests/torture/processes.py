@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -15,9 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import app as service
 
 ROOT = Path(service.__file__).parent
+sys.path.insert(0, str(ROOT / "docs" / "testing"))  # where sigma_standin.py is
 FLASK = str(Path(sys.executable).with_name("flask"))
 EXAMPLE_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
 START_TIMEOUT, SOON = 60, 20  # seconds that a busy machine may take to start the service, and for what takes none
@@ -34,6 +38,28 @@ def flask(database, *arguments, timeout=START_TIMEOUT, stdin=None, **settings):
     command, given = [FLASK, "--app", "app", *arguments], environment(database, **settings)
     options = {"cwd": ROOT, "env": given, "input": stdin, "timeout": timeout}
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def program(name, why):
+    """Return the path of a program, or skip the test and say that it needs it."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    found = shutil.which(name, path=path)  # those from PyPI first
+    if found is None:
+        pytest.skip(f"{why} needs {name}, which is not on this machine")
+    return found
+
+
+def run_group(command, folder, variables, timeout=120):
+    """Run a program that must succeed in a group of its own, without a terminal, and return what it prints."""
+    options = {"cwd": folder, "env": variables, "stdin": subprocess.DEVNULL, "text": True, "start_new_session": True}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options) as process:
+        try:
+            told, _ = process.communicate(timeout=timeout)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    assert process.returncode == 0, told
+    return told
 
 
 def wait_until(is_so, seconds=SOON):

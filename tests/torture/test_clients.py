@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import ROOT, environment, flask, serving
+from processes import ROOT, environment
+from sigma_standin import Standin
 from test_openapi import OPERATIONS
 
 REDOCLY, SPECTRAL = "@redocly/cli@2.77.0", "@stoplight/spectral-cli@6.16.3"
@@ -57,12 +58,10 @@ def document(session_app, tmp_path):
 
 
 @pytest.fixture
-def url(tmp_path):
+def url():
     """The address of a server of its own, with the demo workspace."""
-    database = tmp_path / "sigma.db"
-    assert flask(database, "demo").returncode == 0
-    with serving(database) as server:
-        yield f"http://127.0.0.1:{server.port}"
+    with Standin(ROOT) as standin:
+        yield standin.url.removesuffix("/api/v1")
 
 
 PRINT_DOCUMENT = f"""

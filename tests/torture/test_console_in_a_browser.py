@@ -1,5 +1,7 @@
 """The console in a real browser: what people do in it, what they see and hear, and what no data can make it do."""
 
+import hashlib
+import hmac
 import json
 import shutil
 import subprocess
@@ -15,7 +17,8 @@ from urllib.request import Request, urlopen
 import pytest
 from browser import Page, chromium, host
 from conftest import PASSWORD
-from processes import EXAMPLE_KEY, flask, send, serving
+from processes import EXAMPLE_KEY, flask, send, serving, wait_until
+from receivers import receiving
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from test_clients import install_from_npm
@@ -414,6 +417,240 @@ def test_records_are_shown_in_a_language_with_their_history_and_variants(console
     console.wait(lambda: "Review" in console.text(".cards .lifecycle"))
 
 
+# Webhooks
+
+
+def subscribe(server, receiver, id="wh-shop", name="Shop", events=("entity.updated",), **more):
+    """Make a webhook for a receiver."""
+    return server.manage("POST", "/webhooks", {"id": id, "name": name, "url": receiver.url, "events": [*events], **more})
+
+
+def set_price(server, value, record="ent-coastal-wb"):
+    server.manage("PATCH", f"/records/{record}/values/price", {"scope": {"dim-market": "seg-se"}, "value": value})
+
+
+def signed(request, secret):
+    """Return whether a delivery has the signature of a secret."""
+    return request.headers["x-sigma-signature"] == hmac.new(secret.encode(), request.body, hashlib.sha256).hexdigest()
+
+
+def test_a_webhook_is_made_told_of_changes_changed_paused_and_deleted(console, server):
+    with receiving() as receiver:
+        console.enter().go("#/webhooks", "Webhooks")
+        assert [row.split("\n")[0] for row in console.rows()] == ["Lifecycle to Slack", "Sync notification"]
+        console.click("#new-webhook")
+        console.fill("dialog input[name=name]", "Shop")
+        console.fill("dialog input[name=url]", receiver.url)
+        console.click("dialog [type=submit]")
+        assert console.text("dialog .problem") == "Choose at least one event."
+        console.click("[id='on-entity.updated']")
+        console.click("#make-secret")
+        secret = console.find("dialog input[name=secret]").get_property("value")
+        assert secret.startswith("whsec_")
+        console.click("dialog [type=submit]")
+        console.at("Shop")
+        assert console.text(".deliveries .panel h2") == "Nothing was sent yet"
+        began = time.monotonic()
+        set_price(server, 1201)
+        console.wait(lambda: "Delivered" in console.row("entity.updated").text)
+        assert time.monotonic() - began < 3
+        assert signed(receiver.requests[0], secret)
+        assert secret not in console.browser.page_source
+
+        console.click("#change")
+        console.wait(lambda: console.find("dialog input[name=secret]").get_property("value") == "••••••••")
+        console.fill("dialog input[name=name]", "Shop in Malmö")
+        console.fill("dialog input[name=description]", "Fetches anew what changed")
+        console.click("[id='on-entity.created']")
+        console.click("dialog [type=submit]")
+        console.at("Shop in Malmö")
+        (made,) = (webhook for webhook in server.manage("GET", "/webhooks") if webhook["url"] == receiver.url)
+        assert made == {
+            **{"id": made["id"], "name": "Shop in Malmö", "description": "Fetches anew what changed", "url": receiver.url},
+            **{"events": ["entity.created", "entity.updated"], "secret": "••••••••", "active": True},
+        }
+        set_price(server, 1202)
+        console.wait(lambda: len(console.rows()) == 2)
+        assert signed(receiver.requests[1], secret)
+
+        console.click("#pause-webhook")
+        console.said("“Shop in Malmö” is paused")
+        assert server.manage("GET", f"/webhooks/{made['id']}") == {**made, "active": False}
+        set_price(server, 1203)
+        console.go("#/webhooks", "Webhooks")
+        console.wait(lambda: "Paused" in console.row("Shop in Malmö").text)
+        console.click(f"#act-{made['id']}")
+        console.wait(lambda: "Active" in console.row("Shop in Malmö").text)
+        assert server.manage("GET", f"/webhooks/{made['id']}") == made
+        set_price(server, 1204)
+        assert wait_until(lambda: len(receiver.requests) == 3)
+        assert signed(receiver.requests[2], secret)
+        console.row("Shop in Malmö").find_element("css selector", "a").click()
+        console.at("Shop in Malmö")
+        console.click("#delete")
+        assert "goes for good" in console.text("dialog")
+        console.confirm("Delete")
+        console.at("Webhooks")
+        assert len(console.rows()) == len(server.manage("GET", "/webhooks")) == 2
+    assert console.messages() == []
+
+
+def test_a_secret_is_removed_by_an_empty_field(console, server):
+    with receiving() as receiver:
+        subscribe(server, receiver, secret="nobody's business", active=False)
+        console.enter().go("#/webhooks/wh-shop", "Shop")
+        console.wait(lambda: "with a secret" in console.find(".facts").text)
+        console.click("#change")
+        console.fill("dialog input[name=secret]", "")
+        console.click("dialog [type=submit]")
+        console.wait(lambda: "with a secret" not in console.find(".facts").text)
+        assert "secret" not in server.manage("GET", "/webhooks/wh-shop")
+
+
+def test_a_failing_webhook_stands_out_on_the_first_page_until_what_it_missed_is_sent_again(console, server):
+    with receiving(500, 200) as receiver:
+        subscribe(server, receiver)
+        console.enter()
+        assert not console.find(".failing-bar").is_displayed()
+        began = time.monotonic()
+        set_price(server, 1301)
+        console.wait(lambda: console.find(".failing-bar").is_displayed())
+        assert time.monotonic() - began < 3
+        assert console.text(".failing-bar .text").startswith("Shop fails: Expected a status from 200 to 299, got 500, ")
+        assert console.find(".side a[href='#/webhooks']").get_attribute("textContent") == "Webhooks1 failing"
+        console.said("1 webhook fails.")
+        console.click(".failing-bar a")
+        console.at("Shop")
+        assert "Failing" in console.text(".facts")
+        row = console.row("entity.updated")
+        for text in ("entity.updated\nent-coastal-wb\nExpected a status from 200 to 299, got 500\n", "Next try in"):
+            assert text in row.text
+        row.find_element("css selector", "a").click()
+        assert console.text(".delivery h2") == "entity.updated"
+        assert len(console.all(".attempts tbody tr")) == 1
+        (sent,) = receiver.requests
+        assert json.loads(console.text(".delivery pre")) == json.loads(sent.body)
+        assert '\n  "event": "entity.updated",\n' in console.text(".delivery pre")
+        console.click("#send-again")
+        console.wait(lambda: "Delivered" in console.text(".delivery .outcome"))
+        assert [attempt.text.split()[1] for attempt in console.all(".attempts tbody tr")] == ["200", "500"]
+        assert [request.body for request in receiver.requests] == [sent.body] * 2
+        console.wait(lambda: "Active" in console.text(".facts"))
+        console.go("#/keys", "API keys")
+        console.wait(lambda: not console.find(".failing-bar").is_displayed())
+        assert not console.find(".side .badge").is_displayed()
+
+
+def test_a_receiver_that_is_not_there_is_told_and_all_that_waits_is_sent_at_once(console, server):
+    with receiving() as receiver:
+        url = receiver.url
+    subscribe(server, receiver=type("Gone", (), {"url": url}), events=("entity.updated", "entity.created"))
+    for value in (1401, 1402):
+        set_price(server, value)
+    console.enter().go("#/webhooks", "Webhooks")
+    console.wait(lambda: "Failing" in console.row("Shop").text)
+    assert console.row("Shop").find_element("css selector", ".status").get_attribute("textContent").endswith("no answer")
+    assert "failing" in console.row("Shop").get_attribute("class")
+    console.click("#send-all")
+    console.said("Sent: 2 to be tried again")
+    with receiving() as receiver:
+        webhook = server.manage("GET", "/webhooks/wh-shop")
+        server.manage("PUT", "/webhooks/wh-shop", {**webhook, "url": receiver.url})
+        console.click("#send-all")
+        console.said("Sent: 2 delivered")
+        console.wait(lambda: "Active" in console.row("Shop").text)
+        assert len(receiver.requests) == 2
+        console.click("#send-all")
+        console.said("Nothing waits to be sent")
+
+
+def test_deliveries_are_filtered_and_older_ones_come_on_demand(console, server):
+    with receiving(500, 200) as receiver:
+        subscribe(server, receiver, events=("entity.updated", "entity.created"))
+        server.manage("POST", "/records", {"id": "ent-filtered", "schemaId": "schema-apparel", "values": {}})
+        assert wait_until(lambda: len(receiver.requests) == 1)
+        for value in range(59):
+            set_price(server, 1500 + value)
+        assert wait_until(lambda: len(receiver.requests) == 60)
+        console.enter().go("#/webhooks/wh-shop", "Shop")
+        console.wait(lambda: console.text(".amount") == "the newest 50 of 60 deliveries")
+        console.click("#more")
+        console.wait(lambda: console.text(".amount") == "60 deliveries")
+        assert "entity.created" in console.rows()[-1]
+        assert not console.all("#more")
+        console.choose("select[aria-label=State]", "Waiting")
+        console.wait(lambda: console.text(".amount") == "1 delivery")
+        assert "ent-filtered" in console.rows()[0]
+        console.choose("select[aria-label=Event]", "entity.updated")
+        console.wait(lambda: console.all(".deliveries .panel.empty"))
+        assert console.text(".deliveries .panel.empty h2") == "None like this"
+        console.choose("select[aria-label=State]", "Delivered")
+        console.wait(lambda: console.text(".amount") == "the newest 50 of 59 deliveries")
+        assert console.browser.current_url.endswith("#/webhooks/wh-shop?state=delivered&event=entity.updated")
+        console.all(".journal a")[0].click()
+        console.text(".delivery h2")
+        assert console.browser.current_url.endswith("?state=delivered&event=entity.updated")
+        set_price(server, 1600)
+        console.wait(lambda: console.text(".amount") == "the newest 50 of 60 deliveries")
+        console.said("1 new delivery")
+        console.click("#close-delivery")
+        console.wait(lambda: not console.all(".delivery"))
+
+
+def test_a_webhook_or_a_delivery_that_is_gone_is_told(console, server):
+    with receiving() as receiver:
+        subscribe(server, receiver)
+        console.enter().go("#/webhooks/wh-shop/dlv-nowhere", "Shop")
+        assert console.text(".request h2") == "This delivery is not kept"
+        assert server.request("DELETE", "/webhooks/wh-shop", server.authorization)[0] == 204
+        console.at("This webhook is gone")
+        console.go("#/webhooks/wh-nowhere", "This cannot be shown")
+        assert "There is no webhook with the id wh-nowhere" in console.text(".panel.error")
+
+
+def test_who_may_not_change_webhooks_sees_them_and_is_told_why_there_is_no_more(console, server):
+    with receiving(500) as receiver:
+        subscribe(server, receiver)
+        set_price(server, 1701)
+        console.enter(user=1, place="#/webhooks").at("Webhooks")
+        assert console.text(".advice").startswith("Your role role-editor may not change webhooks, nor see what they were sent")
+        assert "canManageSchemas" in console.text(".advice")
+        assert "entity.updated" in console.row("Shop").text
+        assert console.all("main .button, main tbody a") == []
+        console.go("#/webhooks/wh-shop", "Shop")
+        assert "canManageSchemas" in console.text(".advice")
+        assert console.all("main .button") == []
+        assert not console.find(".failing-bar").is_displayed()
+        asked = {urlsplit(url).path for url in console.requests()}
+        assert not [path for path in asked if path.startswith(("/standin/webhooks", "/standin/deliveries"))]
+    assert console.messages() == []
+
+
+def test_with_the_keyboard_alone_a_webhook_is_made_and_a_delivery_sent_again(console, server):
+    with receiving(503, 503, 200) as receiver:
+        console.enter().go("#/webhooks", "Webhooks")
+        console.tab_to("New webhook")
+        console.press(Keys.ENTER)
+        console.wait(lambda: console.all("dialog"))
+        console.press("By keyboard", Keys.TAB, receiver.url, Keys.TAB, Keys.TAB, Keys.TAB, Keys.SPACE, Keys.ENTER)
+        console.at("By keyboard")
+        assert console.run("return document.activeElement.tagName") == "H1"
+        for value in (1801, 1802):
+            set_price(server, value)
+        console.wait(lambda: len(console.all(".journal .status.refused")) == 2)
+        console.tab_to("entity.updated")
+        console.press(Keys.ARROW_DOWN, Keys.ENTER)
+        console.text(".delivery h2")
+        assert console.run("return document.activeElement.tagName") == "H2"
+        older = console.text(".delivery pre")
+        assert '"value": 1801' in older
+        console.tab_to("Send again")
+        console.press(Keys.ENTER)
+        console.wait(lambda: "Delivered" in console.text(".delivery .outcome"))
+        assert json.loads(receiver.requests[-1].body) == json.loads(older)
+        assert console.run("return document.activeElement.id") == "send-again"
+
+
 # What data and circumstances can do
 
 
@@ -461,6 +698,8 @@ VALUES = {"title-x": HOSTILE, "pick-x": "val-x", "many-x": [HOSTILE], "tree-x": 
 def plant(server):
     """Store markup in every text that the console shows, and send requests with some."""
     server.manage("POST", "/api-keys", {"name": HOSTILE, "permissions": ["read"]})
+    webhook = {"id": "wh-x", "name": HOSTILE, "description": HOSTILE, "url": "http://127.0.0.1:1/<img/src=x>"}
+    server.manage("POST", "/webhooks", {**webhook, "events": ["entity.created", "variant.created"]})
     for noun, bodies in MODEL.items():
         for body in bodies:
             server.manage("POST", f"/{noun}", body)
@@ -485,6 +724,8 @@ def test_markup_in_data_is_text_everywhere(console, server):
         ("#/records?schema=schema-x", "Records"),
         ("#/records/ent-x", HOSTILE),
         ("#/records/ent-x/variants/var-x", HOSTILE),
+        ("#/webhooks", "Webhooks"),
+        ("#/webhooks/wh-x", HOSTILE),
         ("#/requests?own=1", "Requests"),
         ("#/records/%3Cimg%20src=x%3E", "This cannot be shown"),
     ):
@@ -580,6 +821,8 @@ def test_with_several_workers_it_says_why_there_are_no_requests_and_which_settin
     with serving(tmp_path / "sigma.db", WORKERS="2") as server:
         console = Console(browser, f"http://127.0.0.1:{server.port}").enter(place="#/requests")
         assert "SIGMA_WORKERS=1" in console.text(".panel.error")
+        console.go("#/webhooks/wh-sync-notify", "Sync notification")
+        assert console.text(".deliveries .panel h2") == "Nothing was sent yet"
 
 
 def test_under_another_name_it_says_why_there_are_no_requests_and_which_setting_helps(browser, server):
@@ -589,6 +832,9 @@ def test_under_another_name_it_says_why_there_are_no_requests_and_which_setting_
     console.click("#reset")
     console.click("dialog .danger")
     assert "Host: expected localhost" in console.text("dialog .problem")
+    console.press(Keys.ESCAPE)
+    console.go("#/webhooks/wh-sync-notify", "Sync notification")
+    assert console.text(".deliveries .panel h2") == "Nothing was sent yet"
 
 
 def test_in_a_deployment_there_is_no_demo_and_it_says_so(browser, tmp_path):
@@ -604,6 +850,13 @@ def test_in_a_deployment_there_is_no_demo_and_it_says_so(browser, tmp_path):
         assert "only beside the demo workspace" in console.text(".panel.error")
         console.go("#/records", "Records")
         assert console.text("main .panel h2") == "No schema yet"
+        console.go("#/webhooks", "Webhooks")
+        console.click("main .panel .button")
+        console.fill("dialog input[name=name]", "Inside")
+        console.fill("dialog input[name=url]", "http://127.0.0.1:1/hook")
+        console.click("[id='on-entity.created']")
+        console.click("dialog [type=submit]")
+        assert "127.0.0.1" in console.text("dialog .problem")
 
 
 # For everybody
@@ -624,10 +877,23 @@ axe.run(document, {resultTypes: ["violations"], ...options}).then(
 """
 
 
+def fail_and_succeed(server):
+    """Let one webhook fail, and two deliveries of another succeed."""
+    with receiving() as receiver:
+        subscribe(server, receiver, id="wh-taken", name="Taken")
+        subscribe(
+            server, receiver=type("Gone", (), {"url": "http://127.0.0.1:1/"}), id="wh-failing", name="Failing", secret="s"
+        )
+        for value in (1901, 1902):
+            set_price(server, value)
+        assert wait_until(lambda: len(receiver.requests) == 2)
+
+
 @pytest.mark.parametrize(("scheme", "options"), [("light", {}), ("dark", {"runOnly": ["color-contrast"]})])
 def test_axe_finds_nothing(console, server, axe, scheme, options):
     console.emulate("prefers-color-scheme", scheme)
     server.request("DELETE", "/records/ent-trail-cap", READER)
+    fail_and_succeed(server)
     console.open()
     found = {}
 
@@ -637,6 +903,7 @@ def test_axe_finds_nothing(console, server, axe, scheme, options):
 
     look("sign in")
     console.enter()
+    console.wait(lambda: console.find(".failing-bar").is_displayed())
     look("keys")
     console.click("#new-key")
     look("new key")
@@ -646,12 +913,22 @@ def test_axe_finds_nothing(console, server, axe, scheme, options):
         ("#/records", "Records"),
         ("#/records/ent-coastal-wb", "Coastal Windbreaker"),
         ("#/webhooks", "Webhooks"),
+        ("#/webhooks/wh-failing", "Failing"),
         ("#/requests", "Requests"),
     ):
         look(console.go(place, heading).browser.current_url)
     console.click(".journal a")
     console.text(".request h2")
     look("request")
+    console.go("#/webhooks/wh-failing", "Failing")
+    console.all(".journal a")[0].click()
+    console.text(".delivery h2")
+    look("delivery")
+    console.click("#close-delivery")
+    console.click("#change")
+    console.wait(lambda: console.all("dialog"))
+    look("change of a webhook")
+    console.press(Keys.ESCAPE)
     console.click("#story")
     look("story")
     console.click("#reset")

@@ -8,14 +8,15 @@ on this machine, such as Java, is skipped and says so.
 import json
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import openapi_generator_cli
 import pytest
-from processes import serving
+from processes import ROOT, program
 from proxy import proxying
+from sigma_standin import Standin
 from test_clients import install_from_npm, run
 
 JAR = Path(openapi_generator_cli.__file__).with_name("openapi-generator.jar")
@@ -38,33 +39,24 @@ COMPILER = {
 NO_TESTS = "apiTests=false,modelTests=false,apiDocs=false,modelDocs=false"
 
 
-def program(name, why):
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{why} needs {name}, which is not on this machine")
-    return found
+@pytest.fixture(scope="module")
+def port():
+    """The port of a server of its own behind a proxy, with the demo workspace."""
+    with Standin(ROOT, SIGMA_PROXIES="1") as standin:
+        yield urlsplit(standin.url).port
 
 
 @pytest.fixture(scope="module")
-def server(template, tmp_path_factory):
-    """A server of its own behind a proxy, with the demo workspace."""
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(template, folder / "sigma.db")
-    with serving(folder / "sigma.db", SIGMA_PROXIES="1") as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def proxy(server):
+def proxy(port):
     """The address of the service below a path, which nobody tells it: openapi-generator knows where it read the document."""
-    with proxying(server.port) as (url, _):
+    with proxying(port) as (url, _):
         yield url
 
 
 @pytest.fixture(scope="module")
-def telling_proxy(server):
+def telling_proxy(port):
     """The same, and the service is told: orval takes addresses as they are."""
-    with proxying(server.port, X_Forwarded_Prefix="/pim") as (url, _):
+    with proxying(port, X_Forwarded_Prefix="/pim") as (url, _):
         yield url
 
 

@@ -30,7 +30,7 @@ from processes import (
 )
 
 from sigma.cli.server import STOP_TIMEOUT
-from sigma.http.bodies import CLIENT_TIMEOUT
+from sigma.http.waiting import CLIENT_TIMEOUT
 
 KEY = {"X-Sigma-ApiKey": EXAMPLE_KEY}
 BODY = b'{"id": "ent-slow", "schemaId": "schema-apparel", "values": {}}'

@@ -8,16 +8,16 @@ import shutil
 import socket
 import sqlite3
 import time
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from processes import SOON, START_TIMEOUT, is_up, listeners, serving, wait_until
+from processes import SOON, is_up, serving, wait_until
 
-from sigma.http.bodies import CLIENT_TIMEOUT
+from sigma.http.waiting import CLIENT_TIMEOUT
 
 RECORDS = 30_000
-KEPT_WAITING = "kept this worker waiting for its client for 10 seconds: this worker ends"
+AT_ONCE = 0.1  # seconds that an answer may take while others take theirs slowly
 
 
 def fill(path):
@@ -62,21 +62,28 @@ def peak_of(pid):
     return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))[1]) / 1024
 
 
-def test_who_takes_nothing_costs_one_worker_ten_seconds(database, tokens):
-    with serving(database, token=tokens["admin@sigma.io"], WORKERS="2") as server:
-        assert wait_until(lambda: listeners(server.port) == 2, START_TIMEOUT)
-        before, begun, received = server.workers(), time.monotonic(), 0
-        with ask_slowly(server) as stalled:
-            assert wait_until(lambda: set(server.workers()) != set(before), CLIENT_TIMEOUT + SOON)
-            assert time.monotonic() - begun >= CLIENT_TIMEOUT
-            with suppress(ConnectionResetError):
-                while data := stalled.recv(1 << 20):
-                    received += len(data)
-        assert received < RECORDS * 2000
-        assert wait_until(lambda: listeners(server.port) == 2, START_TIMEOUT)
-        assert len(set(server.workers()) & set(before)) == 1  # the other one goes on
-        assert all(is_up(server.port) for _ in range(20))
-        assert server.log.read_text(encoding="utf-8").count(KEPT_WAITING) == 1
+def check_others_go_on(server):
+    """Check that others are answered at once: the fastest of three, because the machine may be busy with something else."""
+    took = []
+    for _ in range(3):
+        begun = time.monotonic()
+        assert is_up(server.port)
+        assert server.request("GET", "/roles", server.authorization)[0] == 200
+        took.append(time.monotonic() - begun)
+    assert min(took) < AT_ONCE
+
+
+def test_who_takes_nothing_holds_up_nobody_and_gets_all_of_it_in_the_end(server):
+    before, received = server.workers(), 0
+    with ExitStack() as stack:
+        stalled = [stack.enter_context(ask_slowly(server)) for _ in range(5)]
+        for _ in range(CLIENT_TIMEOUT):
+            time.sleep(1)
+            check_others_go_on(server)
+        while data := stalled[0].recv(1 << 20):
+            received += len(data)
+    assert received > RECORDS * 2000
+    assert server.workers() == before
 
 
 def test_who_leaves_ends_it_at_once(server):
@@ -84,12 +91,10 @@ def test_who_leaves_ends_it_at_once(server):
     for _ in range(5):
         with ask_slowly(server) as client:
             assert client.recv(1000).startswith(b"HTTP/1.0 200 ")
-        begun = time.monotonic()
-        assert is_up(server.port)
-        assert time.monotonic() - begun < CLIENT_TIMEOUT / 2
-    time.sleep(CLIENT_TIMEOUT + 2)  # whoever is gone is not waited for
+        check_others_go_on(server)
+    (worker,) = before
+    assert wait_until(lambda: len(list(Path(f"/proc/{worker}/task").iterdir())) < 10)  # no thread goes on with it
     assert server.workers() == before
-    assert server.request("GET", "/roles", server.authorization)[0] == 200
 
 
 def test_who_takes_it_slowly_gets_all_of_it_in_bounded_memory(server):
@@ -101,6 +106,7 @@ def test_who_takes_it_slowly_gets_all_of_it_in_bounded_memory(server):
         while data := slow.recv(1 << 16):
             received.append(data)
             if time.monotonic() - began < 2 * CLIENT_TIMEOUT:
+                check_others_go_on(server)
                 time.sleep(len(data) / 1_000_000)
     lines = list(csv.reader(io.StringIO(b"".join(received).partition(b"\r\n\r\n")[2].decode(), newline=""), strict=True))
     assert len(lines) == 1 + 47 + RECORDS

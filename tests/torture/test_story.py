@@ -1,4 +1,4 @@
-"""The story of a key, told in the terminal: it goes as it is told, and leaves nothing behind, however it ends."""
+"""The story of a key and a webhook, told in the terminal: it goes as it is told, and leaves nothing behind, however it ends."""
 
 import functools
 import json
@@ -23,6 +23,7 @@ STATUSES = [  # a line for each act
     *(200, 401, 401, 200, 200),
     *(403, 403, 200),
     *(200, 200),
+    *(201, 200, 200, 200, 200, 200),
     *(204, 401, 200),
 ]
 
@@ -99,7 +100,7 @@ def test_the_story_goes_as_it_is_told(folder):
         "401": "UNAUTHORIZED: There is no credential, or it is not accepted.",
         "403": "PERMISSION_DENIED: The caller may not do this.",
     }
-    assert re.findall(r"^([1-6])\. ", done.stdout, re.MULTILINE) == list("123456")
+    assert re.findall(r"^([1-7])\. ", done.stdout, re.MULTILINE) == list("1234567")
     requests, failed = re.search(r"The integration sent (\d+) requests; (\d+) failed\.", done.stdout).groups()
     assert int(requests) >= 4
     assert failed == "0"
@@ -107,6 +108,12 @@ def test_the_story_goes_as_it_is_told(folder):
     for part in ("'update-data'; the key holds: read", "deleted: true", "hits: 2", '"update-data":{"count":1,'):
         assert part in done.stdout
     assert done.stdout.count("it has been deactivated") == 2  # in both processes
+    came = re.findall(r"^    Receiver: entity\.updated of ent-coastal-wb, (.+); it answers (\d+)$", done.stdout, re.MULTILINE)
+    assert came == [
+        *(("signature good", "204"), ("signature good", "503")),
+        *(("the same bytes once more", "204"), ("the same bytes once more", "204")),
+    ]
+    assert "state: delivered   attempts: 503, 204\n" in done.stdout  # the retry: nobody waits for it
     for sign in ("\x1b", "\r", "Press Enter"):
         assert sign not in done.stdout
 

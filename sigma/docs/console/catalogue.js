@@ -1,4 +1,4 @@
-// What the service says of itself in its OpenAPI document: permissions, routes, and the demo's logins.
+// What the service says of itself in its OpenAPI document: permissions, events, routes, and the demo's logins.
 
 import { send } from "./api.js";
 
@@ -20,14 +20,19 @@ async function load() {
       .filter(([, member]) => member.operationId)
       .map(([method, operation]) => describeRoute(path, method, operation)),
   );
-  const { enum: names, "x-enumDescriptions": sentences } = body.components.schemas.Permission;
+  const { Permission, WebhookEvent } = body.components.schemas;
   return {
-    permissions: names.map((name) => ({ name, sentence: sentences[name] })),
+    permissions: describeNames(Permission),
+    events: describeNames(WebhookEvent),
     routes: routes.filter((route) => route.path.startsWith("/api/v1/")),
     logins: new Map(
       body.components.securitySchemes.session["x-logins"].map(({ email, password }) => [email, password]),
     ),
   };
+}
+
+function describeNames({ enum: names, "x-enumDescriptions": sentences }) {
+  return names.map((name) => ({ name, sentence: sentences[name] }));
 }
 
 function describeRoute(path, method, operation) {

@@ -47,8 +47,20 @@ export function ago(iso) {
   return h("time", { datetime: iso, title: exactTime(iso), "data-ago": true }, relativeTime(iso));
 }
 
+/** Return in how long something is due; refreshTimes() keeps it right. */
+export function due(iso) {
+  return h("time", { datetime: iso, title: exactTime(iso), "data-due": true }, timeLeft(iso));
+}
+
+function timeLeft(iso, now = Date.now()) {
+  const seconds = Math.ceil((Date.parse(iso) - now) / 1000);
+  if (seconds <= 0) return "now";
+  return seconds < 2 * MINUTE ? `in ${seconds} s` : `in ${Math.ceil(seconds / MINUTE)} min`;
+}
+
 export function refreshTimes() {
   for (const time of document.querySelectorAll("time[data-ago]")) time.textContent = relativeTime(time.dateTime);
+  for (const time of document.querySelectorAll("time[data-due]")) time.textContent = timeLeft(time.dateTime);
 }
 
 export function number(value) {
@@ -56,8 +68,8 @@ export function number(value) {
 }
 
 /** Return a number of things in words: 1 record, 1,204 records. */
-export function count(amount, noun) {
-  return `${number(amount)} ${noun}${amount === 1 ? "" : "s"}`;
+export function count(amount, noun, plural = `${noun}s`) {
+  return `${number(amount)} ${amount === 1 ? noun : plural}`;
 }
 
 export function milliseconds(value) {

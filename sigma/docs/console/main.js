@@ -4,6 +4,7 @@ import { events } from "./api.js";
 import { demoBar } from "./demo.js";
 import { closeDialogs } from "./dialog.js";
 import { button, data, h, icon, replace } from "./dom.js";
+import { watchFailing } from "./failing.js";
 import { refreshTimes } from "./format.js";
 import { showKeys } from "./keys.js";
 import { announce, notify } from "./notices.js";
@@ -19,10 +20,12 @@ const VIEWS = { keys: showKeys, requests: showRequests, records: showRecords, we
 const NAMES = { keys: "Keys", requests: "Requests", records: "Records", webhooks: "Webhooks" };
 const app = document.getElementById("app");
 let router = null;
+let leaving = null; // aborted when nobody is signed in any more
 
 function askWho(reason) {
   router?.stop();
   router = null;
+  leaving?.abort();
   closeDialogs();
   closeStory();
   signOut();
@@ -36,10 +39,17 @@ function open() {
     h("a", { href: `#/${view}`, "data-view": view }, icon(view), name),
   );
   const main = h("main", { id: "main", tabindex: "-1" });
-  const page = h("div", { class: "page" }, session.isDemo && demoBar(showAgain), outageBar(), main);
+  const failing = h("div", { class: "failing-bar", role: "region", "aria-label": "Failing webhooks", hidden: true });
+  const page = h("div", { class: "page" }, session.isDemo && demoBar(showAgain), outageBar(), failing, main);
   replace(app, skipLink(main), h("div", { class: "frame" }, side(links), page));
   router = new Router(VIEWS, main, (view) => markCurrent(links, view));
   router.show();
+  leaving = new AbortController();
+  watchFailing(
+    failing,
+    links.find(({ dataset }) => dataset.view === "webhooks"),
+    leaving.signal,
+  );
 }
 
 const showAgain = () => router?.show({ isAgain: true });

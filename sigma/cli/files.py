@@ -1,0 +1,66 @@
+"""Files that commands write: whole or not at all, on disk, or standard output."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from sigma.cli.console import drop_stdout, printable, require_stdout
+
+
+def sync_to_disk(path: Path) -> None:
+    """Wait until a file's contents, or the names in a folder, are on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a file to write, which only its owner can open; it appears at the path when it is complete and on disk."""
+    with tempfile.TemporaryDirectory(prefix=f"{path.name}.part-", dir=path.parent) as folder:
+        part = Path(folder) / path.name
+        part.touch(0o600)
+        yield part
+        sync_to_disk(part)
+        part.replace(path)
+        sync_to_disk(path.parent)
+
+
+def require_new_file(file: str, force: bool) -> None:
+    """Raise click.ClickException for a path where a command cannot write a file, or may not replace the one that is there."""
+    path, told = Path(file), printable(file)
+    if file == "-" or not os.path.lexists(path):
+        return
+    if not path.is_file():
+        raise click.ClickException(f"{told} is not a regular file; - is standard output")
+    if not force:
+        raise click.ClickException(f"{told} exists already; use --force to replace it")
+
+
+def _write_to_stdout(parts: Iterable[bytes]) -> None:
+    try:
+        require_stdout()
+        sys.stdout.buffer.writelines(parts)
+        sys.stdout.buffer.flush()
+    except (OSError, ValueError) as error:
+        drop_stdout()
+        raise click.ClickException(f"Standard output does not take the result: {error}") from None
+
+
+def write_file(file: str, parts: Iterable[bytes]) -> None:
+    """Write parts to a new file, or to standard output for -; a file is there only when it is whole.
+
+    Raises click.ClickException or OSError.
+    """
+    if file == "-":
+        _write_to_stdout(parts)
+        return
+    with atomic_file(Path(file).resolve()) as part, part.open("wb") as stream:
+        stream.writelines(parts)

@@ -1,0 +1,196 @@
+"""`flask import`: records from a file, as large as it may be, by the rules of POST /import/execute."""
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+from flask import g
+from flask.cli import with_appcontext
+
+from sigma.cli.columns import Columns, find_schema_id, list_names, read_mappings
+from sigma.cli.console import Output, describe_database_error, prints_output, workspace_option
+from sigma.cli.disk_dict import DiskDict
+from sigma.cli.import_report import ErrorFile, Progress, Report
+from sigma.cli.interrupts import Interrupts
+from sigma.cli.json_rows import RowFileError
+from sigma.cli.row_files import ERROR, Layout, Row, RowFile, layout_options
+from sigma.database import snapshot, transaction
+from sigma.http.errors import MAX_BODY, MAX_PROBLEMS, ApiError
+from sigma.resources.import_rows import FILE, Batch, Earlier, Owner
+from sigma.resources.imports import require_mapping
+from sigma.resources.rules import schema_rules
+
+BATCH = 500  # rows of one transaction, which others' writes wait for: tens of milliseconds
+# Seconds between two transactions. Who waits looks ten times a second whether it is its turn: without a pause some waited for
+# more than three seconds beside an import of 100,000 rows, and after five they would be refused.
+PAUSE = 0.02
+
+
+@dataclass
+class FileImport:
+    """An import of a file: what is wanted, and what has come of it."""
+
+    schema_id: str
+    columns: Columns
+    is_dry_run: bool
+    earlier: Earlier | None  # of a dry run: what its rows would have done
+    created: int = 0
+    updated: int = 0
+    failed: int = 0
+    next_line: int = 0  # from which on nothing was done
+    seen: dict[str, None] = field(default_factory=dict)  # columns
+
+    @property
+    def done(self) -> int:
+        """How many rows were looked at."""
+        return self.created + self.updated + self.failed
+
+    def add(self, rows: list[Row]) -> list[tuple[Row, list[str]]]:
+        """Store the good ones of some rows, in one transaction, and return the others with what is wrong with them."""
+        with snapshot() if self.is_dry_run else transaction():
+            outcomes = list(self._judge(rows))
+        bad = [(row, problems) for row, _, problems in outcomes if problems]
+        self.failed += len(bad)
+        self.created += sum(creates and not problems for _, creates, problems in outcomes)
+        self.updated += sum(not creates and not problems for _, creates, problems in outcomes)
+        return bad
+
+    def _judge(self, rows: list[Row]) -> Iterator[tuple[Row, bool, list[str]]]:
+        rules = schema_rules(self.schema_id)
+        mapping = self.columns.map_columns(self.seen)
+        require_mapping(rules, mapping, self.seen, FILE)
+        batch = Batch(rules, mapping, not self.is_dry_run, FILE, self.earlier)
+        for row in rows:
+            if row.problem:
+                yield row, False, [row.problem]
+            else:
+                batch.begin_body()
+                judged = batch.add(row.line, row.cells, MAX_PROBLEMS)
+                yield row, judged.creates, list(judged.problems)
+
+    def see(self, columns: Iterable[str]) -> list[str]:
+        """Take notice of columns, and return those that are new and that nothing is imported from."""
+        new = [column for column in dict.fromkeys(columns) if column not in self.seen]
+        self.seen |= dict.fromkeys(new)
+        mapping = self.columns.map_columns(self.seen)
+        return [column for column in new if column not in mapping and column not in self.columns.given]
+
+
+def _make_batches(file: RowFile, from_line: int) -> Iterator[list[Row]]:
+    """Yield the rows of a file in parts that fit into memory. Raises RowFileError after those before a broken line."""
+    batch, begun, problem = list[Row](), file.characters, None
+    try:
+        for row in file.rows():
+            if row.line < from_line:
+                begun = file.characters
+                continue
+            batch.append(row)
+            if len(batch) >= BATCH or file.characters - begun >= MAX_BODY:
+                yield batch
+                batch, begun = [], file.characters
+    except RowFileError as error:
+        problem = error
+    if batch:
+        yield batch
+    if problem:
+        raise problem
+
+
+def _import_batches(work: FileImport, file: RowFile, report: Report, interrupts: Interrupts, from_line: int) -> None:
+    for batch in _make_batches(file, from_line):
+        work.next_line = batch[0].line
+        unmapped = work.see(file.columns or (column for row in batch for column in row.cells))
+        work.columns.require_some(work.columns.map_columns(work.seen), work.seen)
+        if unmapped := [column for column in unmapped if column.strip() and column != ERROR]:
+            report.say(f"Not imported, because no attribute has such a name: {list_names(unmapped)}; see --map")
+        with interrupts.held():
+            for row, problems in work.add(batch):
+                report.fail(row, problems)
+            work.next_line = batch[-1].line + 1
+            if report.errors:
+                report.errors.flush()
+        if not work.is_dry_run:
+            time.sleep(PAUSE)
+        report.progress.show(file.done(), f"{work.done:,} rows, {work.failed:,} failed")
+
+
+def _earlier_on_disk() -> Earlier:
+    return Earlier(DiskDict[str, dict[str, Any]](dict), DiskDict[bytes, Owner | None](lambda pair: pair and Owner(*pair)))
+
+
+def _explain_stop(error: BaseException, file: RowFile) -> str:
+    match error:
+        case RowFileError():
+            return error.in_file(file.name)
+        case ApiError():
+            return error.message
+        case sqlite3.Error():
+            return describe_database_error(error)
+        case KeyboardInterrupt():
+            return "Stopped"
+        case OSError(filename=name, strerror=reason) if name and reason:
+            return f"{name}: {reason}"
+    return str(error)
+
+
+def _run_import(work: FileImport, file: RowFile, errors: ErrorFile | None, from_line: int) -> str | None:
+    """Import a file, and return what has stopped that before its end, if anything has."""
+    interrupts, report = Interrupts(), Report(file, errors, Progress())
+    try:
+        with interrupts.handled():
+            _import_batches(work, file, report, interrupts, from_line)
+    except (RowFileError, ApiError, sqlite3.Error, OSError, KeyboardInterrupt) as error:
+        return _explain_stop(error, file)
+    finally:
+        report.finish()
+        if errors:
+            errors.close()
+    return None
+
+
+def _describe(work: FileImport, stop: str | None, errors: str | None) -> str:
+    verb = "Would create" if work.is_dry_run else "Created"
+    told = f"{verb} {work.created:,}, update{'' if work.is_dry_run else 'd'} {work.updated:,}"
+    told += f"; {work.failed:,} row{'s' * (work.failed != 1)} failed." if work.failed else "."
+    if errors and work.failed:
+        told += f" Mend those in {errors}, and import that."
+    if stop is not None and work.next_line:
+        told += f" Nothing was done from line {work.next_line} on: go on with --from-line {work.next_line}."
+    return told
+
+
+@click.command("import")
+@with_appcontext
+@click.argument("file")
+@click.option("--schema", "schema", metavar="ID", required=True, help="The schema whose records the rows are.")
+@click.option("--map", "maps", metavar="COLUMN=ALIAS", multiple=True, help="What a column is; _id: records' ids; nothing: no.")
+@click.option("--dry-run", is_flag=True, help="Say what would become of each row, and store nothing.")
+@click.option("--errors", metavar="FILE", help="A new file for the rows that fail, to be mended and imported again.")
+@click.option("--from-line", type=click.IntRange(1), default=1, help="Pass over the rows before this line.")
+@click.option("--format", type=click.Choice(["csv", "json"]), help="What FILE is; otherwise its ending says so.")
+@layout_options
+@prints_output
+@workspace_option
+def import_file(file: str, schema: str, maps: tuple[str, ...], **options: Any) -> Output:
+    """Create and update records from the rows of FILE, or - for standard input. Rows that fail are left out and told.
+
+    Columns with the name of an attribute need no --map. The exit code is 1 if a row fails, or the import stops.
+
+    Example: flask import products.csv --schema schema-apparel --map "Item no.=sku" --errors mend.csv
+    """
+    columns, is_dry_run = Columns(schema_id := find_schema_id(schema), read_mappings(maps)), options["dry_run"]
+    work = FileImport(schema_id, columns, is_dry_run, _earlier_on_disk() if is_dry_run else None)
+    rows = RowFile(file, Layout(options["format"], options["delimiter"], options["encoding"]))
+    try:
+        errors = ErrorFile(options["errors"], rows) if options["errors"] else None
+        stop = _run_import(work, rows, errors, options["from_line"])
+    finally:
+        rows.close()
+    if stop is not None:
+        click.echo(f"Error: {stop}", err=True)
+    data = {"workspace": g.tenant, "schemaId": schema_id, "dryRun": is_dry_run, "created": work.created}
+    data |= {"updated": work.updated, "failed": work.failed, "stopped": stop, "nextLine": work.next_line if stop else None}
+    return Output(data, _describe(work, stop, options["errors"]), int(bool(stop or work.failed)))

@@ -1,0 +1,118 @@
+"""What an import says while it runs: how far it is, the rows that fail, and a file with them to be mended."""
+
+import contextlib
+import csv
+import io
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sigma.cli.console import printable
+from sigma.cli.row_files import ERROR, Row, RowFile
+from sigma.http.errors import redact_keys
+from sigma.http.strict_json import to_json
+
+MOST_LINES = 100  # about rows that fail; of those that come after them their number is told
+PAUSE = 0.1  # seconds between two pictures of the progress
+
+
+class Progress:
+    """A line on a terminal that says how far an import is; elsewhere nothing."""
+
+    def __init__(self) -> None:
+        self.is_on = sys.stderr is not None and sys.stderr.isatty()
+        self.width, self.next = 0, 0.0
+
+    def show(self, done: float | None, text: str) -> None:
+        """Show which part is done, where that is known, and a text."""
+        if not self.is_on or time.monotonic() < self.next:
+            return
+        self.next = time.monotonic() + PAUSE
+        bar = f"{done:4.0%} [{'#' * int(20 * done):<20}] " if done is not None else ""
+        line = f"{bar}{text}"[: shutil.get_terminal_size().columns - 1]
+        self._write(f"\r{line.ljust(self.width)}")
+        self.width = len(line)
+
+    def clear(self) -> None:
+        """Take the line away, for other output."""
+        if self.width:
+            self._write(f"\r{' ' * self.width}\r")
+            self.width = 0
+
+    @staticmethod
+    def _write(text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            click.echo(text, err=True, nl=False)
+
+
+class ErrorFile:
+    """The rows that failed, each with the reason before its cells; it can be mended and imported again."""
+
+    def __init__(self, path: str, rows: RowFile):
+        self.path, self.rows, self.count = Path(path), rows, 0
+        try:
+            self.binary = self.path.open("xb")
+        except FileExistsError:
+            raise click.ClickException(f"{printable(path)} exists already: remove it, or name another file") from None
+        self.is_csv = rows.format == "csv"
+        self.text = io.TextIOWrapper(self.binary, "utf-8-sig" if self.is_csv else "utf-8", newline="")  # the mark is for Excel
+
+    def add(self, row: Row, problems: list[str]) -> None:
+        """Write a row that failed."""
+        reason = "; ".join(problems)
+        if not self.is_csv:
+            self.text.write(f"{to_json({ERROR: reason, **row.cells})}\n")
+        else:
+            if not self.count:
+                self._write_cells(ERROR, self.rows.columns)
+            self._write_cells(reason, row.source)
+        self.count += 1
+
+    def _write_cells(self, reason: str, cells: list[str]) -> None:
+        columns = self.rows.columns
+        before = columns.index(ERROR) if ERROR in columns else None  # why it failed in the import before
+        kept = (cell for place, cell in enumerate(cells) if place != before)
+        csv.writer(self.text, delimiter=self.rows.delimiter or ",").writerow([reason, *kept])
+
+    def flush(self) -> None:
+        """Let what was written reach the file."""
+        self.text.flush()
+
+    def close(self) -> None:
+        """Close the file, and remove it if it has no row."""
+        self.text.close()
+        if not self.count:
+            self.path.unlink()
+
+
+class Report:
+    """What an import says of rows that fail: a line for each thing that is wrong, on standard error, and the file."""
+
+    def __init__(self, rows: RowFile, errors: ErrorFile | None, progress: Progress):
+        self.rows, self.errors, self.progress, self.lines = rows, errors, progress, 0
+
+    def fail(self, row: Row, problems: list[str]) -> None:
+        """Say what is wrong with a row."""
+        for problem in problems:
+            self.lines += 1
+            if self.lines <= MOST_LINES:
+                self.say(f"{self.rows.name}:{row.line}: {printable(redact_keys(problem))}")
+        if self.errors:
+            self.errors.add(row, problems)
+
+    def say(self, text: Any) -> None:
+        """Say something beside the result; that nobody hears it keeps no row from being imported."""
+        self.progress.clear()
+        with contextlib.suppress(OSError, ValueError):
+            click.echo(text, err=True)
+
+    def finish(self) -> None:
+        """Say how many lines were left out."""
+        self.progress.clear()
+        if self.lines > MOST_LINES:
+            kept = f"{self.errors.path} has all of them" if self.errors else "--errors FILE keeps all of them"
+            self.say(f"and {self.lines - MOST_LINES:,} more; {kept}")

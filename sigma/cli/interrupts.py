@@ -1,0 +1,45 @@
+"""Ctrl-C and SIGTERM for a command that works in steps: a step that has begun ends first, and is counted."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """What becomes of the signals: KeyboardInterrupt at once, or at the end of a step."""
+
+    def __init__(self) -> None:
+        self.is_held = self.came = False
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handle the signals in the block."""
+        if threading.current_thread() is not threading.main_thread():  # which alone can
+            yield
+            return
+        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let the block end before a signal counts. Raises KeyboardInterrupt."""
+        self.is_held = True
+        try:
+            yield
+        finally:
+            self.is_held = False
+        if self.came:
+            raise KeyboardInterrupt
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        self.came = True
+        if not self.is_held:
+            raise KeyboardInterrupt

@@ -1,0 +1,216 @@
+"""Files of rows for an import: CSV and JSON, in whatever encoding, read row by row."""
+
+import codecs
+import contextlib
+import csv
+import io
+import itertools
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from sigma.cli.console import printable
+from sigma.cli.json_rows import Pieces, RowFileError, read_values
+from sigma.http.strict_json import format_value
+
+PIECE = 64 * 1024  # characters that are read of a line at once
+MAX_LINE = 4 * 1024 * 1024  # characters of a line or cell; memory is bounded by it, whatever the file holds
+ERROR = "_error"  # the column of a file of rows that failed, where the reason stands; an import passes over it
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
+FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
+MARKS = [  # the first of them that a file begins with decides; that of UTF-32 begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+]
+OTHER_FILES = {b"PK\x03\x04": "a spreadsheet or an archive: save it as CSV", b"\x1f\x8b": "compressed: unpack it"}
+UNDECODED = re.compile("[\udc80-\udcff]")  # what errors="surrogateescape" makes of a byte that means nothing
+
+
+class Row(NamedTuple):
+    """A row of a file."""
+
+    line: int  # on which it begins, from 1
+    cells: dict[str, Any]  # by column; of a CSV file without a column that has no name
+    source: Any  # as it stands in the file: a list of cells, or an object by column
+    problem: str = ""  # what keeps it from being a row, if anything does
+
+
+class Layout(NamedTuple):
+    """What is said of a file; what is not is found in it."""
+
+    format: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+
+
+def find_format(file: str, given: str | None = None) -> str:
+    """Return a file's format. Raises click.UsageError."""
+    format = given or FORMATS.get(Path(file).suffix.lower()) or ("csv" if file == "-" else None)
+    if format is None:
+        raise click.UsageError(f"{printable(file)} has none of the endings {', '.join(FORMATS)}: say --format csv or json")
+    return format
+
+
+class RowFile:
+    """A file of rows that is being read."""
+
+    def __init__(self, file: str, layout: Layout):
+        self.name, self.format = printable(file), find_format(file, layout.format)
+        self.columns: list[str] = []  # of a CSV file
+        self.delimiter = layout.delimiter and DELIMITERS.get(layout.delimiter, layout.delimiter)
+        self.line, self.characters = 0, 0  # read so far
+        self.is_stdin = file == "-"
+        self.size = None if self.is_stdin else Path(file).stat().st_size  # bytes
+        raw: Any = sys.stdin.buffer if self.is_stdin else Path(file).open("rb", 0)  # noqa: SIM115 (see close)
+        self.binary = io.BufferedReader(raw, PIECE)
+        try:
+            self.encoding = self._find_encoding(layout.encoding)
+            self.text = io.TextIOWrapper(self.binary, self.encoding, errors="surrogateescape", newline="")
+        except BaseException:
+            self._release(self.binary.detach())
+            raise
+
+    def _release(self, raw: Any) -> None:
+        if not self.is_stdin:
+            raw.close()
+
+    def close(self) -> None:
+        """Close the file; standard input stays open."""
+        self._release(self.text.detach().detach())
+
+    def done(self) -> float | None:
+        """Return which part of the file was read, where its size is known."""
+        return self.binary.tell() / self.size if self.size else None
+
+    def _find_encoding(self, given: str | None) -> str:
+        start = self.binary.peek(4)[:4]
+        for mark, kind in OTHER_FILES.items():
+            if start.startswith(mark):
+                raise click.ClickException(f"{self.name} is {kind}")
+        return next((encoding for mark, encoding in MARKS if start.startswith(mark)), given or "utf-8")
+
+    def _pieces(self, most: int) -> Pieces:
+        """Yield lines, or parts of at most so many characters. Raises RowFileError for text in another encoding."""
+        ends = True
+        try:
+            while piece := self.text.readline(most):
+                self.line += ends
+                self.characters += len(piece)
+                ends = piece.endswith(("\n", "\r"))
+                if not piece.isascii() and (wrong := UNDECODED.search(piece)):
+                    raise self._encoding_error(f"byte 0x{ord(wrong[0]) - 0xDC00:02X}")
+                if self.line == 1 and "\0" in piece:  # further on it is a character like others
+                    raise RowFileError("expected no zero bytes; of UTF-16 without a mark say --encoding utf-16-le", self.line)
+                yield self.line, piece
+        except UnicodeError:
+            self.line += 1
+            raise self._encoding_error("something that") from None
+
+    def _encoding_error(self, what: str) -> RowFileError:
+        hint = "say --encoding windows-1252 of a file from Windows" if self.encoding == "utf-8" else "say another --encoding"
+        return RowFileError(f"{what} is not {self.encoding.upper()}: {hint}, or save it as UTF-8", self.line)
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows. Raises RowFileError where the file is broken, so that what comes after cannot be trusted."""
+        return self._json_rows() if self.format == "json" else self._csv_rows()
+
+    def _json_rows(self) -> Iterator[Row]:
+        for line, value in read_values(self._pieces(PIECE), MAX_LINE):
+            if not isinstance(value, dict):
+                raise RowFileError(f"expected an object of cells by column, got {format_value(value)}", line)
+            yield Row(line, {name: cell for name, cell in value.items() if name != ERROR}, value)
+
+    def _csv_rows(self) -> Iterator[Row]:
+        with _long_cells():
+            records = self._records(self._lines())
+            _, self.columns = next(records, (1, []))
+            self._require_columns()
+            for line, cells in records:
+                yield self._csv_row(line, cells)
+
+    def _lines(self) -> Iterator[str]:
+        for number, line in self._pieces(MAX_LINE):
+            if len(line) == MAX_LINE:
+                raise RowFileError(f"expected at most {MAX_LINE} characters in a line", number)
+            yield line
+
+    def _records(self, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+        """Yield the lists of cells, each with the line on which it begins; blank lines are none."""
+        first = next(lines, "")
+        self.delimiter = self.delimiter or _find_delimiter(first)
+        reader = csv.reader(itertools.chain([first], lines), delimiter=self.delimiter, strict=True)
+        while True:
+            line = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise RowFileError(_csv_problem(error, self.delimiter), line) from None
+            if cells:
+                yield line, cells
+
+    def _require_columns(self) -> None:
+        names = [name for name in self.columns if name.strip()]
+        if not names:
+            raise RowFileError("expected a line with the names of columns", 1)
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise RowFileError(f"expected columns with different names, got '{printable(twice)[:100]}' twice", 1)
+
+    def _csv_row(self, line: int, cells: list[str]) -> Row:
+        if any(cells[len(self.columns) :]):
+            most, came = (count - (ERROR in self.columns) for count in (len(self.columns), len(cells)))
+            return Row(line, {}, cells, f"expected at most {most} cells, as there are columns, got {came}")
+        named = zip(self.columns, cells, strict=False)
+        return Row(line, {name: cell for name, cell in named if name.strip() and name != ERROR}, cells)
+
+
+def _find_delimiter(line: str) -> str:
+    """Return which delimiter a line with names of columns has most of, outside of quotation marks."""
+    bare = re.sub('"[^"]*"?', "", line)
+    return max(DELIMITERS.values(), key=bare.count)
+
+
+def _csv_problem(error: csv.Error, delimiter: str) -> str:
+    text = str(error)
+    if "expected after" in text:
+        name = next((name for name, sign in DELIMITERS.items() if sign == delimiter), f"'{delimiter}'")
+        return f"expected a {name} after the quotation mark that ends a cell; one inside of a cell is written twice"
+    return "a quotation mark opens a cell, and none ends it"
+
+
+@contextlib.contextmanager
+def _long_cells() -> Iterator[None]:
+    """Let cells be as long as values may be; the limit is one of the whole process."""
+    before = csv.field_size_limit(MAX_LINE)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _check_encoding(_context: click.Context, _parameter: click.Parameter, name: str | None) -> str | None:
+    with contextlib.suppress(LookupError, ValueError):
+        if name is None or "a".encode(name):  # which only encodings of text can do
+            return name
+    raise click.BadParameter(f"'{name}' is no encoding of text; windows-1252 and utf-16-le are")
+
+
+def _check_delimiter(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    if text is None or text in DELIMITERS or (len(text) == 1 and text not in '"\r\n '):
+        return text
+    raise click.BadParameter(f"expected {', '.join(DELIMITERS)} or a character, got '{text}'")
+
+
+def layout_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how a file is written, where it does not say that itself."""
+    told = "Of a file that is not UTF-8 and has no mark, as windows-1252."
+    command = click.option("--encoding", callback=_check_encoding, help=told)(command)
+    return click.option("--delimiter", callback=_check_delimiter, help="Of CSV: comma, semicolon, tab or a character.")(command)

@@ -1,0 +1,94 @@
+"""`flask schema guess`: a schema for the rows of a file, as a seed to look over and to load."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from sigma.cli.columns import plain_name
+from sigma.cli.console import Output, format_table, json_text, prints_plainly
+from sigma.cli.files import require_new_file, write_file
+from sigma.cli.guesses import ColumnGuess, assign_slugs, slug
+from sigma.cli.import_report import Progress
+from sigma.cli.json_rows import RowFileError
+from sigma.cli.row_files import ERROR, Layout, RowFile, layout_options
+from sigma.resources.transfer import ID
+
+
+@click.group("schema", cls=AppGroup)
+def schema_commands() -> None:
+    """Make schemas."""
+
+
+def _guess_columns(file: RowFile) -> list[ColumnGuess]:
+    guesses: dict[str, ColumnGuess] = {}
+    progress = Progress()
+    for count, row in enumerate(file.rows()):
+        guesses = guesses or _begin_guesses(file.columns)
+        for column, cell in row.cells.items():
+            if column in guesses:
+                guesses[column].look(cell)
+        progress.show(file.done(), f"{count:,} rows")
+    progress.clear()
+    return list((guesses or _begin_guesses(file.columns)).values())
+
+
+def _begin_guesses(columns: list[str]) -> dict[str, ColumnGuess]:
+    """Return a guess for each column that has a name. Raises RowFileError for names that an import cannot tell apart."""
+    named = [column for column in columns if column.strip() and column not in (ID, ERROR)]
+    plain = [plain_name(column) for column in named]
+    if twice := next((column for column in named if plain.count(plain_name(column)) > 1), None):
+        raise RowFileError(f"expected columns with different names, got '{twice}' twice, or nearly so", 1)
+    aliases = assign_slugs(named, "column", plain_name)
+    return {column: ColumnGuess(column, alias) for column, alias in aliases.items()}
+
+
+def _make_seed(guesses: list[ColumnGuess], name: str) -> dict[str, Any]:
+    alias = slug(name) or "records"
+    objects = [made for guess in guesses for made in guess.make_objects()]
+    group = {"id": "grp-main", "name": name, "sortOrder": 0, "attributeIds": [f"attr-{guess.alias}" for guess in guesses]}
+    schema = {"id": f"schema-{alias}", "alias": alias, "name": name, "variantEnabled": False, "attributeGroups": [group]}
+    return {"model": [*objects, ["schema", schema]]}
+
+
+def _describe(guesses: list[ColumnGuess], seed: dict[str, Any], file: str, output: str | None) -> str:
+    rows = (
+        (guess.name, guess.alias, guess.kind, str(guess.filled), str(len(guess.values)) if guess.values else "many")
+        for guess in guesses
+    )
+    table = format_table(("COLUMN", "ATTRIBUTE", "TYPE", "FILLED", "DIFFERENT"), *rows)
+    seed_file, schema = output or "SEED", seed["model"][-1][1]["id"]
+    commands = ["flask", "demo", "--seed", seed_file], ["flask", "import", file, "--schema", schema]
+    return "\n".join([table, "", "Look it over, and then, with a new database:", *map(shlex.join, commands)])
+
+
+@schema_commands.command("guess")
+@click.argument("file")
+@click.option("--name", help="The schema's name; otherwise that of FILE.")
+@click.option("--output", metavar="SEED", help="A new file for the seed; otherwise it is printed.")
+@layout_options
+@prints_plainly
+def guess_schema(file: str, name: str | None, output: str | None, delimiter: str | None, encoding: str | None) -> Output:
+    """Guess from the cells of a CSV file which attributes its columns are, and make a seed with a schema of them.
+
+    Example: flask schema guess products.csv --output products.seed.json
+    """
+    if output is not None:
+        require_new_file(output, force=False)
+    rows = RowFile(file, Layout("csv", delimiter, encoding))
+    try:
+        guesses = _guess_columns(rows)
+    except RowFileError as error:
+        raise click.ClickException(error.in_file(rows.name)) from None
+    finally:
+        rows.close()
+    seed = _make_seed(guesses, name or Path(file).stem.replace("-", " ").replace("_", " ").strip().capitalize() or "Records")
+    told = _describe(guesses, seed, file, output)
+    if output is None:
+        click.echo(told, err=True)
+        return Output(seed, json_text(seed, indent=2))
+    write_file(output, [json.dumps(seed, ensure_ascii=False, indent=2).encode(), b"\n"])
+    return Output(seed, told)

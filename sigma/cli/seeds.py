@@ -1,0 +1,108 @@
+"""`flask seed`: what a workspace holds, as a file, and whether such a file can be loaded."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from flask import current_app, g
+from flask.cli import AppGroup
+
+from sigma.cli.console import Output, printable, prints_output, prints_plainly, workspace_option
+from sigma.cli.files import require_new_file, write_file
+from sigma.database import close_db, execute, prepare_database, transaction
+from sigma.http.credentials import acting_as
+from sigma.http.errors import ApiError
+from sigma.http.stamps import utc_now
+from sigma.http.strict_json import parse_json, to_json
+from sigma.standin.seeding import insert_seed, make_seed
+from sigma.standin.seeds import read_seed
+
+
+@click.group("seed", cls=AppGroup)
+def seed_commands() -> None:
+    """Write what a workspace holds to a file, and check such files."""
+
+
+def read_seed_file(file: str) -> Any:
+    """Return what a file of JSON says; - is standard input. Raises click.ClickException or OSError."""
+    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    try:
+        return parse_json(data.removeprefix(b"\xef\xbb\xbf"))
+    except ValueError as error:
+        raise click.ClickException(f"{printable(file)}: {error}") from None
+
+
+@contextmanager
+def mistakes_named(file: str) -> Iterator[None]:
+    """Run the block, and raise click.ClickException with a line for each mistake that it finds in a file."""
+    try:
+        yield
+    except ApiError as error:
+        raise click.ClickException(f"{printable(file)}: {error.message}".replace("; ", f"\n{printable(file)}: ")) from None
+
+
+@contextmanager
+def _scratch_database() -> Iterator[None]:
+    """Let the block act on a database of its own, which is gone afterwards."""
+    config = current_app.config
+    path = config["DATABASE"]
+    with tempfile.TemporaryDirectory(prefix="sigma-") as folder:
+        config["DATABASE"] = os.path.join(folder, "scratch.db")
+        try:
+            prepare_database(config["DATABASE"])
+            yield
+        finally:
+            close_db()
+            config["DATABASE"] = path
+
+
+def _load_seed(seed: dict[str, Any]) -> None:
+    """Load a seed into a workspace that is gone afterwards. Raises ApiError 400."""
+    with _scratch_database(), transaction():
+        execute("INSERT INTO workspaces (id, name, created_at) VALUES ('ws-check', 'Check', ?)", utc_now())
+        with acting_as("ws-check", "command-line"):
+            insert_seed(seed)
+
+
+def _count_parts(seed: dict[str, Any]) -> str:
+    counts = {name: len(seed[name]) for name in ("model", "records", "variants", "categories")}
+    counts = {"objects of the model": counts.pop("model"), **counts}
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+@seed_commands.command("export")
+@click.argument("file")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@prints_output
+@workspace_option
+def export_seed(file: str, force: bool) -> Output:
+    """Write what a workspace holds to FILE, or - for standard output: without emails, passwords and API keys.
+
+    Example: flask seed export acme.seed.json --workspace acme
+    """
+    require_new_file(file, force)
+    seed = make_seed(g.tenant)
+    write_file(file, [to_json(seed).encode(), b"\n"])
+    counts = {name: len(part) for name, part in seed.items()}
+    return Output({"file": file, **counts}, "" if file == "-" else f"{file} holds {_count_parts(seed)}.")
+
+
+@seed_commands.command("check")
+@click.argument("file")
+@prints_plainly
+def check_seed(file: str) -> Output:
+    """Say whether the seed in FILE can be loaded, or what is wrong with it. It needs no database.
+
+    Example: flask seed check acme.seed.json
+    """
+    given = read_seed_file(file)
+    with mistakes_named(file):
+        seed = read_seed(given)
+        _load_seed(seed)
+    counts = {name: len(part) for name, part in seed.items()}
+    return Output({"file": file, **counts}, f"{file} can be loaded: {_count_parts(seed)}.")

@@ -1,0 +1,91 @@
+"""`flask webhooks`: webhooks, what they were sent, and sending it again or at once."""
+
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from sigma.cli.console import Output, format_table, prints_output, workspace_option
+from sigma.http.paging import DEFAULT_LIMIT, MAX_LIMIT
+from sigma.resources.deliveries import STATES, fetch_deliveries, redeliver, send_all_waiting
+from sigma.resources.outbox import EVENTS
+from sigma.resources.webhook_health import fetch_webhook_health, is_failing
+
+
+@click.group("webhooks", cls=AppGroup)
+def webhook_commands() -> None:
+    """Look at webhooks and what they were sent, and send it again."""
+
+
+def _state_of(webhook: dict[str, Any]) -> str:
+    return "failing" if is_failing(webhook) else "active" if webhook["active"] else "paused"
+
+
+@webhook_commands.command("list")
+@prints_output
+@workspace_option
+def list_webhooks() -> Output:
+    """List the webhooks of a workspace, oldest first, with how many deliveries wait, were taken or have failed.
+
+    One is failing when its latest attempt was in vain.
+
+    Example: flask webhooks list --workspace acme
+    """
+    webhooks = fetch_webhook_health()
+    rows = ((w["id"], w["name"], w["url"], _state_of(w), *map(str, w["deliveries"].values())) for w in webhooks)
+    return Output(webhooks, format_table(("ID", "NAME", "URL", "", *map(str.upper, STATES)), *rows))
+
+
+def _delivery_row(delivery: dict[str, Any]) -> tuple[str, ...]:
+    attempts = delivery["attempts"]
+    last = attempts[-1] if attempts else {"at": "", "status": None, "error": None}
+    came = last["error"] or str(last["status"] or "")
+    named = (delivery["deliveryId"], delivery["webhookId"], delivery["event"], delivery["body"]["entityId"], delivery["state"])
+    return *map(str, named), str(len(attempts)), str(last["at"]), came, delivery["nextAt"] or ""
+
+
+def _table_of_deliveries(deliveries: list[dict[str, Any]]) -> str:
+    titles = ("ID", "WEBHOOK", "EVENT", "RECORD", "STATE", "ATTEMPTS", "LAST", "ANSWER", "NEXT")
+    return format_table(titles, *map(_delivery_row, deliveries))
+
+
+@webhook_commands.command("deliveries")
+@click.option("--webhook", metavar="ID", help="Only of this webhook.")
+@click.option("--state", type=click.Choice(list(STATES)), help="Only in this state.")
+@click.option("--event", type=click.Choice(list(EVENTS)), help="Only of this event.")
+@click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=DEFAULT_LIMIT, show_default=True, help="How many at most.")
+@prints_output
+@workspace_option
+def list_deliveries(webhook: str | None, state: str | None, event: str | None, limit: int) -> Output:
+    """List what the webhooks of a workspace were sent, newest first.
+
+    Example: flask webhooks deliveries --state failed
+    """
+    wanted = {"webhookId": webhook, "state": state, "event": event}
+    deliveries, _ = fetch_deliveries({name: text for name, text in wanted.items() if text is not None}, 0, limit)
+    return Output(deliveries, _table_of_deliveries(deliveries))
+
+
+@webhook_commands.command("run")
+@prints_output
+@workspace_option
+def run_waiting() -> Output:
+    """Send all that waits in a workspace now, also what waits for its time.
+
+    Example: flask webhooks run --workspace acme
+    """
+    run = send_all_waiting()
+    counted = ", ".join(f"{run[state]} {state}" for state in ("delivered", "pending", "failed"))
+    return Output(run, "\n".join([f"Sent: {counted}.", *([_table_of_deliveries(run["items"])] if run["items"] else [])]))
+
+
+@webhook_commands.command("redeliver")
+@click.argument("id")
+@prints_output
+@workspace_option
+def redeliver_delivery(id: str) -> Output:
+    """Let a delivery be sent again, whatever came of it; the service does so at once, `flask webhooks run` without one.
+
+    Example: flask webhooks redeliver dlv-0123456789abcdef
+    """
+    return Output(redeliver(id), f"Delivery '{id}' waits to be sent again.")

@@ -1,0 +1,69 @@
+"""Waiting for clients without holding up others: in a thread of its own, where the server has one for that."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from flask import request
+
+# In the WSGI environment of a call on a worker's one thread: how many calls may still leave for a thread of their own.
+PLACES = "sigma.places"
+AFTERWARDS = "sigma.afterwards"  # there, too: what is to be done when the answer has been sent
+DONE = "sigma.done"  # what a call has done that it does not do again when it begins anew
+
+Result = TypeVar("Result")
+
+
+class LeaveWorker(BaseException):
+    """Ends a call of the application, which the server then makes again, in a thread of its own.
+
+    It is no Exception, so that no handler of errors takes it for one. Takes what has been done once, and the body.
+    """
+
+    def __init__(self, done: dict[str, Any], body: bytes):
+        super().__init__()
+        self.done, self.body = done, body
+
+
+def leave_worker() -> None:
+    """Go on where this request may wait, for a client or another server, and holds up nobody.
+
+    The request begins anew in a thread of its own, where this returns. So it is called before anything is changed, and
+    outside of transactions; what must not be done twice is done by once(). Where the server has no such threads, or all of
+    them are taken, this returns at once, and what waits holds up who comes after it.
+    """
+    asked: Any = request._get_current_object()  # type: ignore[attr-defined]
+    places = asked.environ.get(PLACES)
+    if places is None:
+        return
+    if asked.body is None:  # granian 2.8 lets it be read only here
+        with waiting_for_client(asked):
+            asked.body = asked.get_data()
+    if places.acquire(blocking=False):
+        raise LeaveWorker(asked.environ.get(DONE, {}), asked.body)
+
+
+def once(name: str, act: Callable[[], Result]) -> Result:
+    """Return what `act` returns, which is called once for a request, also if that begins anew."""
+    done = request.environ.setdefault(DONE, {})
+    if name not in done:
+        done[name] = act()
+    result: Result = done[name]
+    return result
+
+
+CLIENT_TIMEOUT = 10  # seconds that a worker waits for its client; then it is replaced
+waiting_threads: dict[int, tuple[float, str]] = {}  # by thread: since when it waits for its client, and in which request
+
+
+@contextmanager
+def waiting_for_client(asked: Any) -> Iterator[None]:
+    """Let the thread that watches the worker know that the worker's one thread waits for a client, to send more."""
+    if PLACES in asked.environ:
+        waiting_threads[threading.get_ident()] = time.monotonic(), asked.id
+    try:
+        yield
+    finally:
+        waiting_threads.pop(threading.get_ident(), None)

@@ -1,0 +1,82 @@
+"""The audit log of records: what was done to each and to its variants, by whom and when."""
+
+import json
+from collections.abc import Iterable, Iterator
+
+from flask import Response, g, request
+from marshmallow import fields
+
+from sigma.database import execute, fetch_one, snapshot
+from sigma.http.access import requires
+from sigma.http.errors import not_found_error
+from sigma.http.fields import Body, Items, described, dict_field, enum_field, id_field, string_field, timestamp_field
+from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
+from sigma.http.responses import join_texts, json_page
+from sigma.http.strict_json import to_json
+from sigma.resources.entities import find_schema, record_exists
+from sigma.resources.records import blueprint
+from sigma.resources.role_limits import caller_levels, hides_attributes
+
+
+class ChangeBody(Body):
+    """One value that changed."""
+
+    attribute = fields.String(required=True, metadata=described("Alias, or lifecycleStateId", "price"))
+    scope = dict_field(
+        "Where: segment ids by dimension id", "Scope", fields.String(), required=True, example={"dim-market": "seg-dk"}
+    )
+    oldValue = fields.Raw(required=True, allow_none=True, metadata=described("What it was; null if there was none", 949))
+    newValue = fields.Raw(required=True, allow_none=True, metadata=described("What it became; null if it was removed", 969))
+
+
+class AuditEntryBody(Body):
+    """One change to a record or variant."""
+
+    id = id_field("The entry's id", example="audit-2f6c1d0b9a8e7453")
+    entityId = string_field("Id of the record or variant", example="ent-coastal-wb")
+    action = enum_field("What was done", ["create", "update", "delete", "transition"], "AuditAction", example="update")
+    userId = string_field("Id of the user or API key that did it", example="apikey-sync-prod")
+    timestamp = timestamp_field("When it was done")
+    changes = Items(fields.Nested(ChangeBody), "The values that it changed", required=True)
+
+
+def _count_present_entries(id: str) -> int:
+    """Return how many entries of the history under an id are of the record that has it now; the older ones are of others."""
+    sql = (
+        "SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ? AND seq >="
+        " (SELECT max(seq) FROM audit_log WHERE tenant = ? AND record_id = ?"
+        " AND json_extract(body, '$.action') = 'create' AND json_extract(body, '$.entityId') = record_id)"
+    )
+    count: int = fetch_one(sql, g.tenant, id, g.tenant, id)[0] if record_exists(id) else 0
+    return count
+
+
+def _visible_entries(bodies: Iterable[tuple[bytes]], id: str, offset: int) -> Iterator[tuple[bytes]]:
+    """Yield entries of the history under an id, newest first, without the changes that the caller's role hides.
+
+    The first one is at this place of them all. Of what schema a record was that is gone, nothing says any more.
+    """
+    present, levels, levels_before = _count_present_entries(id), caller_levels(find_schema(id)), caller_levels(None)
+    for place, entry in enumerate(json.loads(b"[" + join_texts(bodies) + b"]"), offset):
+        shows = (levels if place < present else levels_before).shows
+        if entry["action"] != "transition":
+            entry["changes"] = [change for change in entry["changes"] if shows(change["attribute"])]
+        yield (to_json(entry).encode(),)
+
+
+@blueprint.get("/records/<id>/audit-log")
+@requires("read")
+@blueprint.doc(parameters=PAGE_PARAMETERS)
+@blueprint.ready_response(200, page_of(AuditEntryBody))
+def list_record_changes(id: str) -> Response:
+    """List what was done to a record and its variants, page by page, newest first; also after it is gone."""
+    offset, limit = page_bounds(request.args)
+    sql = "SELECT CAST(body AS BLOB) FROM audit_log WHERE tenant = ? AND record_id = ? ORDER BY seq DESC LIMIT ? OFFSET ?"
+    with snapshot():
+        (total,) = fetch_one("SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ?", g.tenant, id)
+        if not total:
+            raise not_found_error("record", id)
+        entries: Iterable[tuple[bytes]] = execute(sql, g.tenant, id, limit, offset)
+        if hides_attributes():
+            entries = _visible_entries(entries, id, offset)
+        return json_page(entries, total, offset, limit)

@@ -1,0 +1,127 @@
+"""The senders of one process: threads that send what waits, woken by its own writes and looking for those of others."""
+
+import queue
+import sqlite3
+import threading
+import time
+
+from flask import Flask, current_app
+
+from sigma.database import close_db, execute, fetch_one, transaction
+from sigma.resources.sending import clock, drop_old_deliveries, fetch_webhooks_in_turn, send_waiting
+from sigma.resources.webhook_calls import TIMEOUT
+
+MAX_SENDERS = 64  # threads: so many receivers may be slow at once before others wait; a workspace has at most 50
+POLL_INTERVAL = 0.5  # seconds in which a write of another process is noticed
+TIDY_INTERVAL = 3600  # seconds in which what is too old goes, also of webhooks that are sent nothing
+LOCK_TIMEOUT = 20_000  # milliseconds that a sender waits for other writes: what was sent should be known
+
+
+class Sender:
+    """A thread that finds the webhooks for which something is due, and others that send it, side by side."""
+
+    def __init__(self, app: Flask):
+        self.app = app
+        self.woken, self.stopping = threading.Event(), threading.Event()
+        self.turns: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+        self.busy: set[tuple[str, str]] = set()  # the webhooks that have a turn in this process
+        self.threads: list[threading.Thread] = []
+        self.version, self.next_due, self.tidied_at = -1, 0.0, -float("inf")
+        # The process ends only when this thread has, and so what is under way gets its time.
+        self.dispatcher = threading.Thread(target=self._dispatch, name="webhooks", daemon=False)
+
+    def start(self) -> None:
+        """Send from now on, until the main thread ends."""
+        self.dispatcher.start()
+        threading.Thread(target=self._stop_in_the_end, name="webhooks-end", daemon=True).start()
+
+    def wake(self) -> None:
+        """Look at once for what waits."""
+        self.version = -1
+        self.woken.set()
+
+    def stop(self) -> None:
+        """Begin no more calls, and wait for those under way; what is interrupted after that is sent again by others."""
+        self.stopping.set()
+        self.woken.set()
+
+    def _stop_in_the_end(self) -> None:
+        threading.main_thread().join()
+        self.stop()
+
+    def _dispatch(self) -> None:
+        with self.app.app_context():
+            while not self.stopping.is_set():
+                try:
+                    pause = self._hand_out()
+                except sqlite3.Error as error:
+                    self.app.logger.error("Webhooks wait, because the database does not answer: %s", error)
+                    close_db()
+                    pause = 2 * POLL_INTERVAL
+                self.woken.wait(pause)
+                self.woken.clear()
+            close_db()
+        until = time.monotonic() + TIMEOUT
+        while self.busy and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def _hand_out(self) -> float:
+        """Give a turn to each webhook for which something is due, and return after how many seconds to look again.
+
+        While nothing is stored in the database and nothing gets due, looking takes a few microseconds.
+        """
+        now, (version,) = clock(), fetch_one("PRAGMA data_version")
+        if version != self.version or not now < self.next_due <= now + POLL_INTERVAL + TIDY_INTERVAL:
+            self.version, self.next_due = version, now + TIDY_INTERVAL
+            for tenant, id, due, leased_until in fetch_webhooks_in_turn():
+                if (tenant, id) in self.busy:
+                    continue
+                if max(due, leased_until) > now:
+                    self.next_due = min(self.next_due, max(due, leased_until))
+                elif len(self.busy) < MAX_SENDERS:
+                    self._give_turn(tenant, id)
+        if time.monotonic() - self.tidied_at > TIDY_INTERVAL:
+            self._tidy()
+        return max(0.0, min(POLL_INTERVAL, self.next_due - now))
+
+    def _give_turn(self, tenant: str, id: str) -> None:
+        self.busy.add((tenant, id))
+        if len(self.threads) < len(self.busy):
+            self.threads.append(threading.Thread(target=self._work, name="webhook-sender", daemon=True))
+            self.threads[-1].start()
+        self.turns.put((tenant, id))
+
+    def _work(self) -> None:
+        while True:
+            turn = self.turns.get()
+            try:
+                with self.app.app_context():
+                    # What power loss undoes is sent again; the deliveries themselves are on disk with their changes.
+                    execute("PRAGMA synchronous = NORMAL")
+                    execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT}")
+                    send_waiting(*turn, self.stopping.is_set)
+            except Exception:
+                self.app.logger.exception("Sending for webhook %s in workspace %s failed", turn[1], turn[0])
+                close_db()
+                self.stopping.wait(1)
+            finally:
+                self.busy.discard(turn)
+                self.wake()
+
+    def _tidy(self) -> None:
+        self.tidied_at = time.monotonic()
+        for tenant, id in execute("SELECT tenant, id FROM webhooks").fetchall():
+            with transaction():
+                drop_old_deliveries(tenant, id)
+
+
+def get_sender() -> Sender | None:
+    """Return the sender of this process; None where the application is not one of the server's workers."""
+    sender: Sender | None = current_app.extensions.get("sender")
+    return sender
+
+
+def wake_sender() -> None:
+    """Let what is stored be sent at once, where this process sends."""
+    if sender := get_sender():
+        sender.wake()

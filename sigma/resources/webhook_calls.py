@@ -1,0 +1,207 @@
+"""One call of a webhook: what is sent, how it is signed, and what the receiver says, within five seconds in all."""
+
+import functools
+import hashlib
+import hmac
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Any, NamedTuple
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import TimeoutError as UrllibTimeoutError
+from urllib3.response import HTTPResponse
+
+from sigma.resources.webhook_addresses import ForbiddenHostError, find_addresses, read_url
+
+TIMEOUT = 5  # seconds for a call in all: name, connection, request and answer
+MAX_ANSWER = 64 * 1024  # bytes of an answer's body that are read, and thrown away
+USER_AGENT = "Sigma-PIM-embedded"
+
+_ERRORS = (OSError, HTTPError, http.client.HTTPException, ValueError)
+
+
+class Outcome(NamedTuple):
+    """What came of a call."""
+
+    status: int | None  # None: there was no answer
+    error: str | None  # None: the receiver has it
+    is_final: bool = False  # whether it is useless to try again
+
+
+def sign(secret: str, body: bytes) -> str:
+    """Return the signature of a body: HMAC-SHA256 of its bytes, in hexadecimal."""
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def make_headers(event: str, delivery_id: str, secret: str | None, body: bytes) -> dict[str, str]:
+    """Return the headers of a delivery."""
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": USER_AGENT,
+        "X-Sigma-Event": event,
+        "X-Sigma-Delivery": delivery_id,
+    }
+    return headers if secret is None else {**headers, "X-Sigma-Signature": sign(secret, body)}
+
+
+@functools.cache
+def _tls_context() -> ssl.SSLContext:
+    return ssl.create_default_context()  # what it trusts is the system's, or SSL_CERT_FILE
+
+
+class _Cutter:
+    """Ends calls whose time is up, whatever they are doing, from a thread of its own.
+
+    A socket's own timeout is for each time something comes, and a receiver may send a byte again and again. A timer for
+    each call would take longer than all the rest of it.
+    """
+
+    def __init__(self) -> None:
+        self.calls: dict[object, tuple[float, socket.socket]] = {}
+        self.has_calls, self.lock = threading.Event(), threading.Lock()
+        self.thread: threading.Thread | None = None
+
+    def _run(self) -> None:
+        while self.has_calls.wait():
+            time.sleep(0.05)
+            for call, (deadline, sock) in list(self.calls.items()):
+                if time.monotonic() >= deadline and self.calls.pop(call, None) is not None:
+                    self._cut(sock)
+            self.has_calls.clear()
+            if self.calls:
+                self.has_calls.set()
+
+    def _cut(self, sock: socket.socket) -> None:
+        # Of a TLS socket its own shutdown() would change what is being read; one that has ended has nothing to cut.
+        with suppress(OSError):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    @contextmanager
+    def cutting(self, sock: socket.socket, deadline: float) -> Iterator[None]:
+        """End whatever the block does with a socket when its time is up."""
+        with self.lock:
+            if self.thread is None:
+                self.thread = threading.Thread(target=self._run, name="webhook-deadlines", daemon=True)
+                self.thread.start()
+        call = object()
+        self.calls[call] = deadline, sock
+        self.has_calls.set()
+        try:
+            yield
+        finally:
+            self.calls.pop(call, None)
+
+
+_cutter = _Cutter()
+
+
+def _describe_failure(error: Exception) -> str:
+    """Return in plain words why a call got no answer; nothing that the receiver sent is in it."""
+    is_new = isinstance(error, NewConnectionError)
+    cause = error.__cause__ if is_new else error
+    if isinstance(error, TimeoutError | UrllibTimeoutError) and not is_new:
+        return f"No answer within {TIMEOUT} seconds"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"The receiver's certificate was not accepted: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError):
+        return f"There was no secure connection: {cause.reason}"
+    if isinstance(cause, ConnectionRefusedError):
+        return "The connection was refused"
+    if is_new:
+        return f"There was no connection: {getattr(cause, 'strerror', None) or 'it failed'}"
+    if isinstance(error, ConnectionError):
+        return "The receiver closed the connection without an answer"
+    if isinstance(error, OSError):
+        return str(error.strerror or error)
+    return "The answer was no HTTP that can be read"
+
+
+class Receiver:
+    """The receiver of one webhook, with the connection that is kept from one call to the next one."""
+
+    def __init__(self, url: str):
+        self.url, self.target = url, read_url(url)
+        self.connection: HTTPConnection | None = None
+
+    def close(self) -> None:
+        """Close the connection; the next call makes a new one, with the addresses that the name has then."""
+        if self.connection is not None:
+            self.connection.close()
+        self.connection = None
+
+    def _open(self, address: str, seconds: float) -> None:
+        target, options = self.target, {"port": self.target.port, "timeout": seconds}
+        if target.is_secure:
+            name = {"server_hostname": target.host, "ssl_context": _tls_context()}
+            self.connection = HTTPSConnection(address, **options, **name)  # type: ignore[arg-type]
+        else:
+            self.connection = HTTPConnection(address, **options)  # type: ignore[arg-type]
+        self.connection.connect()
+
+    def _connect(self, deadline: float) -> None:
+        """Connect to one of the addresses that were judged: the name is looked up only here, and only once."""
+        addresses = find_addresses(self.target, deadline - time.monotonic())
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            try:
+                return self._open(address, max(0.001, (deadline - time.monotonic()) / left))
+            except _ERRORS:
+                self.close()
+                if left == 1:
+                    raise
+        raise OSError(f"The host '{self.target.host}' has no address")
+
+    def _exchange(self, headers: dict[str, str], body: bytes, deadline: float) -> int:
+        """Send the request on the open connection, and return the status of the answer, which decides alone."""
+        connection: Any = self.connection
+        connection.timeout = max(0.001, deadline - time.monotonic())
+        with _cutter.cutting(connection.sock, deadline):
+            options = {"preload_content": False, "decode_content": False}
+            connection.request("POST", self.target.path, body, {"Host": self.target.authority, **headers}, **options)
+            with closing(connection.getresponse()) as response:
+                if time.monotonic() >= deadline:  # what was cut off looks like an end of the headers
+                    raise TimeoutError
+                if not _read_to_end(response) or time.monotonic() >= deadline:
+                    self.close()
+                return int(response.status)
+
+    def _post(self, headers: dict[str, str], body: bytes, deadline: float) -> int:
+        if self.connection is not None and self.connection.is_connected:
+            try:
+                return self._exchange(headers, body, deadline)
+            except ConnectionError:  # a kept connection may be closed at any time; then nobody has read the request
+                if time.monotonic() >= deadline:
+                    raise
+        self.close()
+        self._connect(deadline)
+        return self._exchange(headers, body, deadline)
+
+    def post(self, headers: dict[str, str], body: bytes) -> Outcome:
+        """Send a delivery, and return what came of it, after five seconds at the latest."""
+        deadline = time.monotonic() + TIMEOUT
+        try:
+            status = self._post(headers, body, deadline)
+        except ForbiddenHostError as error:
+            return Outcome(None, str(error), is_final=True)
+        except _ERRORS as error:
+            self.close()
+            is_late = time.monotonic() >= deadline
+            return Outcome(None, _describe_failure(TimeoutError() if is_late else error))
+        if 200 <= status < 300:
+            return Outcome(status, None)
+        more = "; redirects are not followed" if 300 <= status < 400 else ""
+        return Outcome(status, f"Expected a status from 200 to 299, got {status}{more}")
+
+
+def _read_to_end(response: HTTPResponse) -> bool:
+    """Read an answer's body, and return whether that was all of it, so that another can follow on its connection."""
+    try:
+        response.read(MAX_ANSWER)
+    except _ERRORS:
+        return False
+    return response.closed

@@ -1,0 +1,74 @@
+"""How the webhooks of the current workspace do: what was sent to each, and what came of the last attempt."""
+
+import json
+from typing import Any
+
+from flask import g
+from marshmallow import fields
+
+from sigma.database import execute, snapshot
+from sigma.http.fields import Body, described, id_field
+from sigma.resources.deliveries import STATES, AttemptBody
+from sigma.resources.webhooks import WebhookBody
+
+
+class DeliveryCountsBody(Body):
+    """How many of a webhook's deliveries are in each state, of those that are kept."""
+
+    pending = fields.Integer(required=True, metadata=described("How many wait", 1))
+    delivered = fields.Integer(required=True, metadata=described("How many the receiver has", 12))
+    failed = fields.Integer(required=True, metadata=described("How many are not tried any more", 0))
+
+
+class LastAttemptBody(AttemptBody):
+    """The latest call of a webhook's receiver."""
+
+    deliveryId = id_field("Id of the delivery", example="dlv-5f0c9d3b7a1e2468")
+
+
+class WebhookHealthBody(WebhookBody):
+    """A webhook as it is listed, and how it does."""
+
+    deliveries = fields.Nested(
+        DeliveryCountsBody, required=True, metadata=described("How many deliveries are kept of it, by state")
+    )
+    lastAttempt = fields.Nested(
+        LastAttemptBody,
+        required=True,
+        allow_none=True,
+        metadata=described("The latest attempt, which says whether the receiver fails now; null when there was none"),
+    )
+
+
+def _count_states() -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    sql = "SELECT webhook_id, state, count(*) FROM deliveries WHERE tenant = ? GROUP BY webhook_id, state"
+    for webhook, state, count in execute(sql, g.tenant):
+        counts.setdefault(webhook, dict.fromkeys(STATES, 0))[state] = count
+    return counts
+
+
+def _last_attempts() -> dict[str, dict[str, Any]]:
+    sql = (  # of an aggregate with max(), SQLite takes the other columns from the row that has it
+        "SELECT d.webhook_id, max(a.at), a.status, a.ms, a.error, d.id FROM deliveries d"
+        " JOIN delivery_attempts a ON a.tenant = d.tenant AND a.delivery_id = d.id WHERE d.tenant = ? GROUP BY d.webhook_id"
+    )
+    names = ("at", "status", "ms", "error", "deliveryId")
+    return {webhook: dict(zip(names, attempt, strict=True)) for webhook, *attempt in execute(sql, g.tenant)}
+
+
+def fetch_webhook_health() -> list[dict[str, Any]]:
+    """Return all webhooks of the workspace with what became of their deliveries, oldest first."""
+    with snapshot():
+        counts, attempts = _count_states(), _last_attempts()
+        bodies = execute("SELECT body FROM webhooks WHERE tenant = ? ORDER BY seq", g.tenant).fetchall()
+    none = dict.fromkeys(STATES, 0)
+    return [
+        {**webhook, "deliveries": counts.get(webhook["id"], none), "lastAttempt": attempts.get(webhook["id"])}
+        for webhook in (json.loads(body) for (body,) in bodies)
+    ]
+
+
+def is_failing(webhook: dict[str, Any]) -> bool:
+    """Return whether the latest attempt of an active webhook was in vain."""
+    return webhook["active"] and webhook["lastAttempt"] is not None and webhook["lastAttempt"]["error"] is not None

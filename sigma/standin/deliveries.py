@@ -1,0 +1,102 @@
+"""The routes of deliveries: how webhooks do, what they were sent, and sending it again or at once."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from flask import request
+
+from sigma.http.access import session_or_demo
+from sigma.http.errors import ApiError
+from sigma.http.paging import DEFAULT_LIMIT, MAX_OFFSET, page_of, query_number, query_parameter
+from sigma.http.strict_json import format_value
+from sigma.http.waiting import leave_worker
+from sigma.resources.deliveries import (
+    MAX_SHOWN,
+    STATES,
+    DeliveryBody,
+    RunBody,
+    fetch_deliveries,
+    find_delivery,
+    redeliver,
+    send_all_waiting,
+)
+from sigma.resources.outbox import EVENTS
+from sigma.resources.webhook_health import WebhookHealthBody, fetch_webhook_health
+from sigma.standin.blueprint import blueprint
+
+WORKSPACE = query_parameter("workspace", "The demo workspace, or one for tests, beside the demo and without a credential")
+
+
+def _read_choice(query: Mapping[str, str], name: str, choices: Collection[str]) -> str | None:
+    text = query.get(name)
+    if text is not None and text not in choices:
+        raise ApiError(400, f"{name}: expected one of {', '.join(choices)}, got {format_value(text)}")
+    return text
+
+
+@blueprint.get("/webhooks")
+@session_or_demo("canManageSchemas")
+@blueprint.doc(parameters=[WORKSPACE])
+@blueprint.response(200, WebhookHealthBody(many=True))
+def list_webhook_health() -> list[dict[str, Any]]:
+    """List all webhooks, oldest first, each with how many deliveries it has in each state, and its latest attempt."""
+    return fetch_webhook_health()
+
+
+@blueprint.get("/deliveries")
+@session_or_demo("canManageSchemas")
+@blueprint.doc(
+    parameters=[
+        WORKSPACE,
+        query_parameter("webhookId", "Only of this webhook"),
+        query_parameter("state", "Only in this state", type="string", enum=list(STATES)),
+        query_parameter("event", "Only of this event", type="string", enum=list(EVENTS)),
+        query_parameter("offset", "How many to pass over", type="integer", minimum=0, maximum=MAX_OFFSET, default=0),
+        query_parameter(
+            "limit", "How many to answer at most", type="integer", minimum=1, maximum=MAX_SHOWN, default=DEFAULT_LIMIT
+        ),
+    ]
+)
+@blueprint.response(200, page_of(DeliveryBody))
+def list_deliveries() -> Any:
+    """List what webhooks were sent, newest first, each with its attempts."""
+    chosen = {"state": _read_choice(request.args, "state", STATES), "event": _read_choice(request.args, "event", EVENTS)}
+    chosen["webhookId"] = request.args.get("webhookId")
+    offset = query_number(request.args, "offset", 0, 0, MAX_OFFSET)
+    limit = query_number(request.args, "limit", DEFAULT_LIMIT, 1, MAX_SHOWN)
+    items, total = fetch_deliveries({name: text for name, text in chosen.items() if text is not None}, offset, limit)
+    return {"items": items, "total": total, "offset": offset, "limit": limit}
+
+
+@blueprint.get("/deliveries/<id>")
+@session_or_demo("canManageSchemas")
+@blueprint.doc(parameters=[WORKSPACE])
+@blueprint.response(200, DeliveryBody)
+def get_delivery(id: str) -> Any:
+    """Get one delivery with its attempts."""
+    return find_delivery(id)
+
+
+@blueprint.post("/deliveries/<id>/redeliver")
+@session_or_demo("canManageSchemas")
+@blueprint.doc(parameters=[WORKSPACE])
+@blueprint.response(200, DeliveryBody)
+def resend_delivery(id: str) -> Any:
+    """Send a delivery again, the same bytes under the same id, whatever came of it before.
+
+    It is sent at once by the service's senders, or by the next run; the answer has it as it waits for that.
+    """
+    return redeliver(id)
+
+
+@blueprint.post("/deliveries/run")
+@session_or_demo("canManageSchemas")
+@blueprint.doc(parameters=[WORKSPACE])
+@blueprint.response(200, RunBody)
+def run_deliveries() -> Any:
+    """Send all that waits now, also what waits for its time, and say when it is done what came of it.
+
+    Each delivery is tried once. What waits for an inactive webhook stays. After a minute it answers with what is so far.
+    """
+    leave_worker()  # receivers may call back
+    return send_all_waiting()

@@ -1,0 +1,179 @@
+"""Which database a command acts on: it is named, never made by the way, and what keeps it from being used is one sentence."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from conftest import replace_everywhere
+from test_database import flask
+from test_house import commands
+
+from sigma import database
+
+USES = {  # each command that needs a database which is there
+    "flask keys list": [],
+    "flask keys create": ["--name", "Key", "--permission", "read"],
+    "flask keys deactivate": ["apikey-sync-prod"],
+    "flask keys delete": ["apikey-sync-prod", "--yes"],
+    "flask keys advise": ["apikey-sync-prod"],
+    "flask users list": [],
+    "flask users add": ["ann@acme.example", "--name", "Ann", "--role", "role-admin"],
+    "flask users password": ["editor@sigma.io"],
+    "flask users role": ["editor@sigma.io", "role-admin"],
+    "flask users remove": ["editor@sigma.io"],
+    "flask workspace list": [],
+    "flask workspace delete": ["ws-other", "--yes"],
+    "flask backup": ["copy.db"],
+    "flask import": ["rows.csv", "--schema", "schema-apparel"],
+    "flask export": ["out.csv", "--schema", "schema-apparel"],
+    "flask seed export": ["out.json"],
+    "flask webhooks list": [],
+    "flask webhooks deliveries": [],
+    "flask webhooks redeliver": ["dlv-1"],
+    "flask webhooks run": [],
+    "flask doctor": [],
+}
+MAKES = {"flask demo", "flask serve", "flask start", "flask workspace create", "flask restore"}
+NEEDS_NONE = {
+    "flask status",
+    "flask stop",
+    "flask env",
+    "flask keys needs",
+    "flask seed check",
+    "flask schema guess",
+    "flask play",
+}
+
+
+def test_each_command_uses_a_database_makes_one_or_needs_none():
+    assert set(USES) | MAKES | NEEDS_NONE == set(commands())
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working folder, with rows for an import in it."""
+    monkeypatch.chdir(tmp_path)
+    Path("rows.csv").write_text("sku,product-name\nXX-001,Hat\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", USES)
+def test_a_database_that_is_not_there_is_named_and_not_made(app, run, folder, command):
+    app.config["DATABASE"] = missing = str(folder / "missing.db")
+    result = run(*command.split()[1:], *USES[command], stdin="a long enough password\n")
+    assert (result.exit_code, result.stdout) == (1, "")
+    told = "make one with `flask workspace create`, or with `flask demo`, or name another in SIGMA_DATABASE"
+    assert result.stderr == f"Error: There is no database at {missing}: {told}\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["rows.csv", "sigma.db"]
+
+
+@pytest.mark.parametrize("command", USES)
+def test_people_are_told_on_standard_error_which_database_it_is(app, folder, command):
+    arguments = [*command.split()[1:], *USES[command]]
+    if command.split()[1] in ("keys", "import", "export", "seed", "webhooks") or command in (
+        "flask users list",
+        "flask users add",
+    ):
+        arguments += ["--workspace", "ws-demo"]
+    result = app.test_cli_runner().invoke(args=arguments, input="a long enough password\n")
+    database.close_db()
+    line = f"Database: {app.config['DATABASE']}\n"
+    if command == "flask doctor":
+        assert result.stdout.startswith(f"ok       database: {app.config['DATABASE']}, ")
+    else:
+        assert result.exit_code == (command == "flask webhooks redeliver"), result.output
+        assert result.stderr.startswith(line)
+        assert line not in result.stdout
+
+
+def test_programs_that_read_json_are_told_nothing_beside_it(run):
+    result = run("keys", "list", "--workspace", "ws-demo", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_from_a_shell_a_command_makes_no_database_and_one_that_is_to_make_it_does(tmp_path):
+    path = tmp_path / "new.db"
+    for words in (["keys", "list"], ["routes"]):
+        result = flask(*words, SIGMA_DATABASE=str(path))
+        assert (result.returncode, path.exists()) == (int(words == ["keys", "list"]), False), result.stderr
+    result = flask("demo", SIGMA_DATABASE=str(path))
+    assert (result.returncode, result.stdout) == (0, "Made the demo workspace.\n")
+    assert result.stderr == f"Database: {path}\n"
+    assert flask("users", "list", SIGMA_DATABASE=str(path)).stdout.splitlines()[1].split()[:2] == [
+        "user-admin",
+        "admin@sigma.io",
+    ]
+
+
+def test_a_new_workspace_and_a_restore_make_the_database(app, run, folder):
+    app.config["DATABASE"] = made = str(folder / "made.db")
+    new = ["workspace", "create", "acme", "--name", "Acme", "--email", "ann@acme.example"]
+    assert run(*new, stdin="short\n").exit_code == 1
+    assert not Path(made).exists()
+    assert run(*new, stdin="a long enough password\n").exit_code == 0
+    assert run("backup", "copy.db").exit_code == 0
+    app.config["DATABASE"] = restored = str(folder / "restored.db")
+    assert run("restore", "missing.db", "--yes").stderr == f"Error: {folder}/missing.db cannot be read: there is no such file\n"
+    assert not Path(restored).exists()
+    assert run("restore", "copy.db", "--yes").exit_code == 0
+    assert "acme" in run("workspace", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        ("SQLITE_BUSY", "is locked: another process has kept it for 5 seconds or more; try again later"),
+        ("SQLITE_FULL", "cannot grow, because the disk is full: make room, and try again"),
+        ("SQLITE_READONLY", "cannot be written to: run the command as the user who owns it"),
+        ("SQLITE_READONLY_CANTINIT", "cannot be written to: run the command as the user who owns it"),
+        ("SQLITE_CANTOPEN", "cannot be opened: run the command as the user who owns it"),
+        ("SQLITE_CORRUPT", "is damaged: `flask doctor` says how, and `flask restore` puts a backup in its place"),
+        ("SQLITE_NOTADB", "is damaged: `flask restore` puts a backup in its place"),
+    ],
+)
+def test_what_keeps_a_command_from_using_the_database_is_one_sentence(app, run, monkeypatch, problem, told):
+    def fail(*_):
+        error = sqlite3.OperationalError("as SQLite says it")
+        error.sqlite_errorname = problem
+        raise error
+
+    replace_everywhere(monkeypatch, database, "fetch_one", fail)
+    result = run("keys", "list", "--workspace", "ws-demo")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {app.config['DATABASE']} {told}\n")
+
+
+def test_a_file_that_is_not_ours_one_of_a_newer_release_and_a_locked_one_are_one_sentence_each(template, tmp_path):
+    text, newer, foreign = (tmp_path / name for name in ("text.db", "newer.db", "foreign.db"))
+    text.write_text("Dear diary, " * 500, encoding="utf-8")
+    for path, change in ((newer, "PRAGMA user_version = 99"), (foreign, "PRAGMA application_id = 7")):
+        shutil.copy(template, path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute(change)
+    told = {
+        text: f"{text} is no SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place.",
+        newer: f"{newer} has schema version 99, and this release reads version {database.SCHEMA_VERSION}: use the release that"
+        " made it or a newer one, or name another file in SIGMA_DATABASE.",
+        foreign: f"{foreign} is a database of another program: name another file in SIGMA_DATABASE.",
+    }
+    for path, sentence in told.items():
+        before = path.read_bytes()
+        result = flask("users", "list", SIGMA_DATABASE=str(path))
+        assert (result.returncode, result.stdout, result.stderr) == (1, "", f"Error: {sentence}\n")
+        assert path.read_bytes() == before
+
+
+def test_a_database_that_another_process_keeps_for_itself_is_told(template, tmp_path, monkeypatch):
+    path = tmp_path / "locked.db"
+    shutil.copy(template, path)
+    monkeypatch.setattr("sigma.database.BUSY_TIMEOUT", 0)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(database.StartError) as raised:
+            database.prepare_database(str(path))
+    assert raised.value.message == (
+        f"The database {path} is locked by another process: end that one, or try again when it has ended."
+    )

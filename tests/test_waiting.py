@@ -1,0 +1,91 @@
+"""Requests that wait: they leave the thread that serves all, if the server has others, and begin anew with what they had."""
+
+import io
+import threading
+
+import pytest
+
+from sigma.http.waiting import AFTERWARDS, DONE, PLACES, LeaveWorker
+
+RECORD = {"id": "ent-new", "schemaId": "schema-apparel", "values": {}}
+
+
+@pytest.fixture
+def key(make_key):
+    return make_key("read", "update-data")
+
+
+@pytest.fixture
+def faults(app, key):
+    """Give the key faults, and return how often each has fired."""
+
+    def set_faults(*rules):
+        path = f"/standin/keys/{key.id}/faults"
+        answer = app.test_client().put(path, json=list(rules)) if rules else app.test_client().get(path)
+        assert answer.status_code == 200, answer.json
+        return [rule["hits"] for rule in answer.json]
+
+    return set_faults
+
+
+@pytest.fixture
+def worker():
+    """The environment of a call on a worker's one thread, when one call may leave it."""
+    return {PLACES: threading.Semaphore(1), AFTERWARDS: []}
+
+
+def test_a_delayed_call_leaves_before_it_changes_anything_and_counts_once(admin, key, faults, worker):
+    faults({"on": "POST /records", "delayMs": 1, "times": 1})
+    with pytest.raises(LeaveWorker) as left:
+        key.post("/records", RECORD, environ_overrides=worker)
+    assert admin.get("/records/ent-new").status_code == 404
+    body = left.value.body
+    again = {DONE: left.value.done, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+    answer = key.post("/records", content_type="application/json", environ_overrides=again)
+    assert (answer.status_code, answer.headers["X-Sigma-Fault"], answer.json["id"]) == (201, "1", "ent-new")
+    assert faults() == [1]
+    assert "X-Sigma-Fault" not in key.post("/records", RECORD | {"id": "ent-next"}).headers
+
+
+def test_what_does_not_wait_stays(key, faults, worker):
+    faults({"on": "GET /roles", "status": 503}, {"on": "GET /schemas", "delayMs": 0})
+    assert key.get("/roles", environ_overrides=worker).status_code == 503
+    assert key.get("/schemas", environ_overrides=worker).headers["X-Sigma-Fault"] == "1"
+    assert key.post("/records", RECORD, environ_overrides=worker).status_code == 201
+
+
+def test_an_export_and_a_login_leave(key, anonymous, worker):
+    with pytest.raises(LeaveWorker):
+        key.get("/export", environ_overrides=worker)
+    worker[PLACES].release()
+    with pytest.raises(LeaveWorker):
+        anonymous.post("/auth/login", {"email": "admin@sigma.io", "password": "admin"}, environ_overrides=worker)
+
+
+def test_a_call_that_would_leave_and_finds_no_place_stays(key, worker):
+    assert worker[PLACES].acquire(blocking=False)
+    assert key.get("/export", environ_overrides=worker).status_code == 200
+
+
+def test_whoever_may_not_export_is_told_without_leaving(anonymous, make_key, worker):
+    for caller, status in ((anonymous, 401), (make_key("update-data"), 403)):
+        assert caller.get("/export", environ_overrides=worker).status_code == status
+
+
+def send_unread(caller, worker):
+    """Send a body that is refused unread; return the answer, and how much of the body was read then."""
+    body = io.BytesIO(b'{"note": 1}')
+    environ = {**worker, "wsgi.input": body, "CONTENT_LENGTH": "11"}
+    return caller.post("/records", content_type="application/json", environ_overrides=environ), body.tell()
+
+
+@pytest.mark.parametrize(("permissions", "status"), [(["read"], 403), (None, 401)])
+def test_the_journal_reads_a_body_that_was_refused_unread_when_the_answer_has_been_sent(
+    app, anonymous, make_key, worker, permissions, status
+):
+    answer, taken = send_unread(make_key(*permissions) if permissions else anonymous, worker)
+    assert (answer.status_code, taken) == (status, 0)
+    (read,) = worker[AFTERWARDS]
+    read()
+    entry = app.test_client().get(f"/standin/requests/{answer.headers['X-Request-Id']}").json
+    assert entry["requestBody"] == '{"note": 1}'

@@ -1,0 +1,166 @@
+"""Requests that wait, for a time, a body or a reader: they hold up nobody who is served by the same worker."""
+
+import json
+import shutil
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+
+import pytest
+from processes import EXAMPLE_KEY, SOON, is_up, serving
+
+from sigma.http.waiting import CLIENT_TIMEOUT
+
+KEY = {"X-Sigma-ApiKey": EXAMPLE_KEY}
+AT_ONCE = 0.1  # seconds that an answer may take while others wait
+
+
+@pytest.fixture
+def server(template, tmp_path, tokens):
+    """The service with a single worker and the demo, and so with the journal."""
+    database = shutil.copy(template, tmp_path / "sigma.db")
+    with serving(database, token=tokens["admin@sigma.io"], WORKERS="1") as server:
+        yield server
+
+
+@contextmanager
+def same_worker(server):
+    """Check that the worker outlives what happens in the block."""
+    before = server.workers()
+    yield
+    assert server.workers() == before
+    assert "this worker ends" not in server.log.read_text(encoding="utf-8")
+
+
+def seconds(act):
+    """Return how long a call takes: the fastest of three, because the machine may be busy with something else."""
+    took = []
+    for _ in range(3):
+        begun = time.monotonic()
+        assert act()
+        took.append(time.monotonic() - begun)
+    return min(took)
+
+
+def check_others_go_on(server):
+    """Check that callers without a credential, with a key and with a session are answered, and that writes are made."""
+    record = {"schemaId": "schema-apparel", "values": {}}
+    for act in (
+        lambda: is_up(server.port),
+        lambda: server.request("GET", "/records/ent-coastal-wb", KEY)[0] == 200,
+        lambda: server.request("GET", "/roles", server.authorization)[0] == 200,
+        lambda: server.request("POST", "/records", KEY, record)[0] == 201,
+    ):
+        assert seconds(act) < AT_ONCE
+
+
+def standin(server, method, path, body=None):
+    with server.connect() as connection:
+        data = None if body is None else json.dumps(body)
+        connection.request(method, f"/standin{path}", data, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+        return answer.status, json.loads(text) if text else None
+
+
+@contextmanager
+def half_a_request(server, path, came, length=500, headers=""):
+    """Send a request with the beginning of a body, and keep the connection open during the block, for the rest."""
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=CLIENT_TIMEOUT + SOON)) as client:
+        head = f"POST /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}"
+        client.sendall(f"{head}Content-Length: {length}\r\n\r\n{came}".encode())
+        yield client
+
+
+def receive(client):
+    """Return the status and the body of an answer."""
+    received = b""
+    while b"\r\n\r\n" not in received or not received.endswith(b"}"):
+        data = client.recv(65536).rstrip(b"\n")
+        assert data, received
+        received += data
+    return int(received.split()[1]), json.loads(received.partition(b"\r\n\r\n")[2])
+
+
+def entries(server, status):
+    """Return the journal's entries with this status, newest first."""
+    found = standin(server, "GET", "/requests")[1]
+    return [entry for entry in found if entry["status"] == status]
+
+
+def test_a_delay_holds_up_nobody_but_its_caller(server):
+    made, headers = server.make_key("read", "update-data")
+    rules = [{"on": "POST /records", "delayMs": 5000}, {"on": "GET /roles", "delayMs": 5000, "status": 503}]
+    assert standin(server, "PUT", f"/keys/{made['id']}/faults", rules)[0] == 200
+    calls = [("POST", "/records", {"id": f"ent-{n}", "schemaId": "schema-apparel", "values": {}}) for n in range(3)]
+    calls.append(("GET", "/roles", None))
+    with same_worker(server), ThreadPoolExecutor(4) as pool:
+        begun = time.monotonic()
+        answers = [pool.submit(server.call, method, path, body, headers) for method, path, body in calls]
+        time.sleep(0.5)
+        check_others_go_on(server)
+        assert server.request("GET", "/records/ent-0", KEY)[0] == 200  # it is made; only its answer is late
+        assert not any(answer.done() for answer in answers)
+        done = [answer.result() for answer in answers]
+        assert 5 <= time.monotonic() - begun < 8
+    assert [(status, head["X-Sigma-Fault"]) for status, head, _ in done] == [(201, "1")] * 3 + [(503, "1")]
+    hits = [rule["hits"] for rule in standin(server, "GET", f"/keys/{made['id']}/faults")[1]]
+    assert hits == [3, 1]  # each call counts once, though it began anew
+    assert sum(entry["ms"] >= 5000 for entry in entries(server, 201)) == 3
+    assert [entry["step"] for entry in entries(server, 503)] == ["fault"]
+
+
+@pytest.mark.parametrize(("path", "status"), [("/records", 401), ("/nowhere", 404)])
+def test_half_a_body_that_is_refused_is_answered_at_once_and_kept_as_far_as_it_came(server, path, status):
+    with same_worker(server):
+        with half_a_request(server, path, '{"note": "ha') as client:
+            begun = time.monotonic()
+            assert receive(client)[0] == status
+            assert time.monotonic() - begun < AT_ONCE
+        check_others_go_on(server)  # when that client is gone, or has sent the rest
+        (entry,) = entries(server, status)
+        assert (entry["path"], entry["requestBody"]) == (f"/api/v1{path}", '{"note": "ha')
+
+
+def test_the_body_of_a_request_that_is_refused_to_a_key_is_there_for_who_asks_next(server):
+    _, headers = server.make_key("read")
+    for number in range(50):
+        assert server.call("POST", "/records", {"number": number}, headers)[0] == 403
+        assert entries(server, 403)[0]["requestBody"] == f'{{"number": {number}}}'
+
+
+def test_half_a_body_of_a_key_is_refused_before_it_is_waited_for(server):
+    made, _ = server.make_key("read")
+    key = f"X-Sigma-ApiKey: {made['rawKey']}\r\n"
+    with same_worker(server), half_a_request(server, "/records", '{"note": "ha', length=15, headers=key) as client:
+        begun = time.monotonic()
+        assert receive(client)[0] == 403
+        assert time.monotonic() - begun < AT_ONCE
+        client.sendall(b'"}\n')
+        assert entries(server, 403)[0]["requestBody"] == '{"note": "ha"}\n'
+
+
+def test_logins_hold_up_nobody(server):
+    wrong = {"email": "nobody@sigma.io", "password": "wrong"}
+    with same_worker(server), ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(server.call, "POST", "/auth/login", wrong) for _ in range(8)]
+        assert seconds(lambda: is_up(server.port)) < AT_ONCE
+        assert [answer.result()[0] for answer in answers] == [401] * 8
+
+
+def test_a_delayed_call_has_its_body_and_one_that_is_cut_off_is_refused(server):
+    made, headers = server.make_key("update-data")
+    assert standin(server, "PUT", f"/keys/{made['id']}/faults", [{"delayMs": 300}])[0] == 200
+    with same_worker(server):
+        for chunked in (False, True):
+            body = {"id": f"ent-{chunked}", "schemaId": "schema-apparel", "values": {}}
+            status, head, record = server.call("POST", "/records", body, headers, chunked)
+            assert (status, head["X-Sigma-Fault"], record["id"]) == (201, "1", body["id"])
+        key = f"X-Sigma-ApiKey: {made['rawKey']}\r\n"
+        with half_a_request(server, "/records", "{", headers=key) as client:
+            client.shutdown(socket.SHUT_WR)
+            with suppress(AssertionError, ConnectionResetError):
+                assert receive(client)[0] == 400
+        assert server.call("POST", "/records", {"a": "x" * 2_000_000}, headers)[0] == 413
+    assert entries(server, 201)[0]["ms"] >= 300
