@@ -1,16 +1,22 @@
-"""Twenty times: kill -9 in the middle of writing, start again, and find every write that was acknowledged."""
+"""Many times: kill -9 in the middle of writing, start again, and find every write that was acknowledged, and what it sends."""
 
 import http.client
 import itertools
 import json
+import os
 import random
+import sqlite3
 import threading
 import time
+from contextlib import closing
 
 import pytest
+from conftest import Caller
 from processes import check_file, serving
 
-ROUNDS, WRITERS = 20, 4
+ROUNDS, WRITERS = int(os.environ.get("KILLS", "20")), 4
+LATEST = 300  # changes that are held against what they send; of older deliveries the service may keep none
+EVENTS = ("entity.created", "entity.updated", "entity.deleted")
 
 
 def steps(server, headers, prefix):
@@ -83,6 +89,22 @@ def check_promises(server, headers, promises):
             assert promise or "deactivated" in answer["message"]
 
 
+def check_outbox(database):
+    """Check that each of the latest changes has its delivery, and each of the latest deliveries its change, in one order."""
+    history = (
+        "SELECT json_extract(body, '$.entityId'), json_extract(body, '$.action') || 'd', json_extract(body, '$.timestamp')"
+        " FROM audit_log WHERE json_extract(body, '$.entityId') GLOB 'e[0-9]*' ORDER BY seq DESC LIMIT ?"
+    )
+    outbox = (
+        "SELECT json_extract(body, '$.entityId'), substr(event, 8), json_extract(body, '$.timestamp')"
+        " FROM deliveries ORDER BY seq DESC LIMIT ?"
+    )
+    with closing(sqlite3.connect(database)) as db:
+        changes, deliveries = (db.execute(query, (LATEST,)).fetchall() for query in (history, outbox))
+    assert deliveries == changes
+    return len(changes)
+
+
 @pytest.fixture
 def headers(app, tokens):
     return {"Authorization": f"Bearer {tokens['admin@sigma.io']}"}
@@ -90,12 +112,16 @@ def headers(app, tokens):
 
 def test_what_was_acknowledged_survives_kill_9(app, headers):
     database, chance, promises, kept = app.config["DATABASE"], random.Random(9), {}, {}
+    webhook = {"name": "All", "url": "http://127.0.0.1:9/", "events": list(EVENTS)}
+    assert Caller(app, headers).post("/webhooks", webhook).status_code == 201
     for number in range(ROUNDS):
         with serving(database, WORKERS="2") as server:
             check_file(database)  # only now: it is the service that has to mend what the kill left
+            check_outbox(database)
             check_promises(server, headers, promises)
             promises = write_until_killed(server, headers, number, delay=chance.uniform(0, 0.3))
             kept |= promises
     with serving(database, WORKERS="2") as server:
         check_file(database)
+        assert check_outbox(database) >= min(LATEST, ROUNDS * WRITERS)
         check_promises(server, headers, kept)
