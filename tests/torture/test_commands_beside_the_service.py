@@ -238,7 +238,7 @@ def test_a_huge_workspace_with_long_chains_is_deleted_at_once_while_another_is_s
         while process.poll() is None:
             statuses.add(server.request("GET", "/roles", other)[0])
             statuses.add(server.request("GET", "/records?limit=1", KEY)[0])
-        assert process.communicate() == ("Workspace 'ws-demo' deleted.\n", "")
+        assert process.communicate() == ("Workspace 'ws-demo' deleted.\n", f"Database: {database}\n")
         assert process.returncode == 0
         assert statuses <= {200, 401}
         assert server.request("GET", "/records?limit=1", KEY)[0] == 401

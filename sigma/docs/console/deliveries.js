@@ -12,7 +12,7 @@ import { go, link, note } from "./router.js";
 import { answerOf, deliveryState, subjectOf } from "./webhook-facts.js";
 
 const FIRST = 50; // that are asked for before somebody wants more
-const MOST = 1000; // that one page of the service may have
+const MOST = 100; // that one page of the service may have
 const STATES = [
   ["", "Any state"],
   ["pending", "Waiting"],
