@@ -299,6 +299,7 @@ CREATE INDEX deliveries_webhook_idx ON deliveries (tenant, webhook_id);
 CREATE INDEX deliveries_next_idx ON deliveries (tenant, webhook_id, next_at) WHERE state = 'pending';
 
 CREATE TABLE delivery_attempts (
+    seq          INTEGER PRIMARY KEY,                                     -- the order in which they were made
     tenant       TEXT    NOT NULL,
     delivery_id  TEXT    NOT NULL,
     number       INTEGER NOT NULL CHECK (number >= 1),
@@ -306,6 +307,6 @@ CREATE TABLE delivery_attempts (
     status       INTEGER,                                                 -- null: there was no answer
     ms           REAL    NOT NULL,
     error        TEXT,                                                    -- null: it was taken
-    PRIMARY KEY (tenant, delivery_id, number),
+    UNIQUE (tenant, delivery_id, number),
     FOREIGN KEY (tenant, delivery_id) REFERENCES deliveries (tenant, id) ON DELETE CASCADE
-) STRICT, WITHOUT ROWID;
+) STRICT;

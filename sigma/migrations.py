@@ -157,6 +157,7 @@ MIGRATIONS = {
         CREATE INDEX deliveries_webhook_idx ON deliveries (tenant, webhook_id);
         CREATE INDEX deliveries_next_idx ON deliveries (tenant, webhook_id, next_at) WHERE state = 'pending';
         CREATE TABLE delivery_attempts (
+            seq          INTEGER PRIMARY KEY,
             tenant       TEXT    NOT NULL,
             delivery_id  TEXT    NOT NULL,
             number       INTEGER NOT NULL CHECK (number >= 1),
@@ -164,9 +165,9 @@ MIGRATIONS = {
             status       INTEGER,
             ms           REAL    NOT NULL,
             error        TEXT,
-            PRIMARY KEY (tenant, delivery_id, number),
+            UNIQUE (tenant, delivery_id, number),
             FOREIGN KEY (tenant, delivery_id) REFERENCES deliveries (tenant, id) ON DELETE CASCADE
-        ) STRICT, WITHOUT ROWID;
+        ) STRICT;
         PRAGMA user_version = 9;
     """,
 }

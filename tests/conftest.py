@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from receivers import receiving
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -225,6 +226,27 @@ def make_key(app, admin):
 def key(make_key):
     """Return a caller with a key that holds every permission."""
     return make_key()
+
+
+@pytest.fixture
+def receiver():
+    """Yield a receiver of webhooks that takes what comes."""
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def subscribe(admin):
+    """Return a function that makes a webhook for a receiver, and a record of which it is told for each id."""
+
+    def make(receiver, *records, id="wh-one", **more):
+        body = {"id": id, "name": "One", "url": receiver.url, "events": ["entity.created"], **more}
+        answer = admin.post("/webhooks", body)
+        assert answer.status_code == 201, answer.text
+        for record in records:
+            assert admin.post("/records", {"id": record, "schemaId": "schema-apparel", "values": {}}).status_code == 201
+
+    return make
 
 
 @pytest.fixture

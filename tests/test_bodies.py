@@ -158,6 +158,26 @@ def test_another_content_type_is_415_and_is_told_which_one_is_right(admin, error
         assert (content_type or "nothing").partition(";")[0] in message
 
 
+@pytest.mark.parametrize(
+    ("sent", "connection"),
+    [
+        ({"data": b"x" * 10_000}, None),
+        ({"data": b"x" * 10_001}, "close"),
+        ({"environ_overrides": {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}}, "close"),
+        ({}, None),
+    ],
+    ids=["short", "long", "chunked", "none"],
+)
+def test_who_is_refused_before_a_long_body_is_read_is_told_that_the_connection_ends(make_key, sent, connection):
+    answer = make_key("read").post("/schemas", **sent)
+    assert (answer.status_code, answer.headers.get("Connection")) == (403, connection)
+
+
+def test_who_is_refused_because_of_a_body_goes_on(key):
+    answer = key.post("/schemas", data=b"x" * 10_001, content_type="application/json")
+    assert (answer.status_code, answer.headers.get("Connection")) == (400, None)
+
+
 @each_body
 def test_a_body_over_one_mebibyte_is_413_however_it_is_sent(admin, error, operation):
     error(send(admin, operation, b" " * (MIB + 1)), 413)

@@ -12,25 +12,6 @@ RECORD = {"schemaId": "schema-apparel", "values": {}}
 
 
 @pytest.fixture
-def receiver():
-    with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def subscribe(admin):
-    """Return a function that makes a webhook for a receiver, and a record of which it is told for each id."""
-
-    def make(receiver, *records, id="wh-one", **more):
-        body = {"id": id, "name": "One", "url": receiver.url, "events": ["entity.created"], **more}
-        assert admin.post("/webhooks", body).status_code == 201
-        for record in records:
-            assert admin.post("/records", {"id": record, **RECORD}).status_code == 201
-
-    return make
-
-
-@pytest.fixture
 def beside_the_demo(standin):
     """Return a function that calls a route of deliveries without a credential."""
 

@@ -262,6 +262,10 @@ def test_names_are_those_of_the_field():
     assert list(word_problems(TREES)) == []
 
 
+def test_nothing_waits_for_a_hook_that_the_service_does_not_call():
+    assert [path for path, tree in TREES.items() if "after_this_request" in ast.dump(tree)] == []
+
+
 def test_nothing_reads_the_environment_but_the_settings():
     assert list(environment_problems(TREES)) == []
 

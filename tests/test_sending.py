@@ -48,24 +48,6 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def receiver():
-    with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def subscribe(admin):
-    """Return a function that makes a webhook for a receiver."""
-
-    def make(receiver, id="wh-one", **more):
-        body = {"id": id, "name": "One", "url": receiver.url, "events": ["entity.created"], **more}
-        answer = admin.post("/webhooks", body)
-        assert answer.status_code == 201, answer.text
-
-    return make
-
-
-@pytest.fixture
 def change(admin):
     """Return a function that makes records, and with each what is sent."""
     numbers = itertools.count()
@@ -477,7 +459,7 @@ def test_receivers_that_never_answer_hold_up_no_other(running, subscribe, change
     over = threading.Event()
     with receiving(lambda connection: over.wait(5)) as slow:
         for number in range(8):
-            subscribe(slow, f"wh-slow-{number}")
+            subscribe(slow, id=f"wh-slow-{number}")
         subscribe(receiver)
         change(10)
         wait_for(lambda: len(receiver.requests) == 10, 0.9)

@@ -310,7 +310,7 @@ def test_an_inactive_webhook_is_sent_nothing_new_and_keeps_what_waits(admin, wai
 
 def test_deleting_a_webhook_drops_what_waits_for_it_and_for_no_other(app, admin, waiting):
     ((id,),) = sql(app, "SELECT id FROM deliveries WHERE webhook_id = 'wh-one'")
-    sql(app, "INSERT INTO delivery_attempts VALUES ('ws-demo', ?, 1, '2026-01-01T00:00:00.000Z', 500, 1.5, 'no')", id)
+    sql(app, "INSERT INTO delivery_attempts VALUES (NULL, 'ws-demo', ?, 1, '2026-01-01T00:00:00.000Z', 500, 1.5, 'no')", id)
     assert admin.delete("/webhooks/wh-one").status_code == 204
     assert waiting() == {"wh-two": 1}
     assert sql(app, "SELECT count(*) FROM delivery_attempts") == [(0,)]

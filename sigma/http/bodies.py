@@ -56,6 +56,18 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
             yield from flatten_messages(inner, value, path)
 
 
+MAX_UNREAD = 10_000  # bytes of a body that a server reads to its end although nobody wants it
+
+
+def leaves_body_unread(asked: Any) -> bool:
+    """Return whether a request is answered before its body was read, which may be a long one.
+
+    The server ends such a connection, and a client that was not told would send its next request on it.
+    """
+    environ = asked.environ
+    return asked.body is None and ("HTTP_TRANSFER_ENCODING" in environ or (asked.content_length or 0) > MAX_UNREAD)
+
+
 def read_body(schema: ma.Schema) -> Any:
     """Return the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
     asked = request._get_current_object()  # type: ignore[attr-defined]

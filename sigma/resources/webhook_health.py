@@ -50,11 +50,11 @@ def _count_states() -> dict[str, dict[str, int]]:
 
 def _last_attempts() -> dict[str, dict[str, Any]]:
     sql = (  # of an aggregate with max(), SQLite takes the other columns from the row that has it
-        "SELECT d.webhook_id, max(a.at), a.status, a.ms, a.error, d.id FROM deliveries d"
+        "SELECT d.webhook_id, max(a.seq), a.at, a.status, a.ms, a.error, d.id FROM deliveries d"
         " JOIN delivery_attempts a ON a.tenant = d.tenant AND a.delivery_id = d.id WHERE d.tenant = ? GROUP BY d.webhook_id"
     )
     names = ("at", "status", "ms", "error", "deliveryId")
-    return {webhook: dict(zip(names, attempt, strict=True)) for webhook, *attempt in execute(sql, g.tenant)}
+    return {webhook: dict(zip(names, attempt, strict=True)) for webhook, _, *attempt in execute(sql, g.tenant)}
 
 
 def fetch_webhook_health() -> list[dict[str, Any]]:
