@@ -1,35 +1,39 @@
-# Each target installs what it needs into .venv. That takes Python 3.11 or newer, and nothing else.
+# Each verb installs what it needs into .venv. That takes Python 3.11 or newer, and nothing else.
 
 PYTHON ?= python3
 BIN := .venv/bin
+FLASK := $(BIN)/python -m flask --app app
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run serve install start stop demo test check torture bench routes dist reset clean help
 .DELETE_ON_ERROR:
 
-run: .venv/installed                    # serve the demo workspace; it is created if there is no database yet, SEED=FILE from a seed
-	@$(BIN)/flask --app app demo $(if $(SEED),--seed "$(SEED)")
-	@$(BIN)/flask --app app serve
+run: .venv/installed                    # serve the demo workspace, made if there is no database; SEED=FILE from a seed
+	@$(FLASK) demo --quiet $(if $(SEED),--seed "$(SEED)")
+	@$(FLASK) serve
 
 serve: .venv/installed                  # serve the database as it is; the README lists the settings
-	@$(BIN)/flask --app app serve
+	@$(FLASK) serve
 
-install: .venv/installed                # install what it needs into .venv, as the other targets do before they begin
+install: .venv/installed                # install what it needs, as the other verbs do before they begin
 
-start: .venv/installed                  # like run, in the background: returns when the service answers
-	@$(BIN)/flask --app app demo
-	@$(BIN)/flask --app app start
+start: .venv/installed                  # do as run does, in the background, and return when the service answers
+	@$(FLASK) demo --quiet $(if $(SEED),--seed "$(SEED)")
+	@$(FLASK) start
 
 stop: .venv/installed                   # stop what start, run or serve has started
-	@$(BIN)/flask --app app stop
+	@$(FLASK) stop
 
-demo: .venv/installed                   # tell an audience the life of an API key, beside the console; ARGS="--auto" waits for nobody, ARGS="--fast --exit" makes no pauses
-	@exec $(BIN)/python -c "from sigma.cli.story import play; play()" $(ARGS)
+# An option is on, unless it is empty, 0 or no.
+option = $(if $(filter-out 0 no,$($(1))),$(2))
+demo: .venv/installed                   # tell the life of an API key; AUTO=1 waits for nobody, FAST=1 nor pauses, EXIT=1 ends then
+	@exec $(BIN)/python -c "from sigma.cli.story import play; play()" \
+	  $(call option,AUTO,--auto) $(call option,FAST,--fast) $(call option,EXIT,--exit) $(ARGS)
 
 # The tests commit thousands of times. In memory, if there is room, no commit waits for a disk.
 MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 500000 { print "TMPDIR=/dev/shm" }')
 
-test: .venv/installed-tests             # run the tests, in random order and in parallel
+test: .venv/installed-tests             # run the tests
 	$(MEMORY) $(BIN)/python -m pytest -n auto
 
 check: .venv/installed-tests            # check style, types, and the requirements for known vulnerabilities
@@ -38,47 +42,54 @@ check: .venv/installed-tests            # check style, types, and the requiremen
 	$(BIN)/mypy app.py sigma
 	$(BIN)/python tests/audit.py
 
-torture: .venv/installed-torture        # run the tests that take minutes: fuzzing, kill -9, generated clients, a browser
+torture: .venv/installed-torture        # run the tests that take minutes: fuzzing, kill -9, clients, a browser
 	$(BIN)/python -m pytest tests/torture -n auto -rs
 
 ROWS ?= inprocess sizes searching sockets starting workspaces locks
 PEERS := .venv-bench/installed-python .venv-bench/installed-node
-bench: .venv/installed $(if $(filter sockets,$(ROWS)),$(PEERS))  # measure the speed, compared to others; ROWS="inprocess locks" measures a part
+bench: .venv/installed $(if $(filter sockets,$(ROWS)),$(PEERS))  # measure the speed; ROWS="inprocess locks" measures a part
 	@$(BIN)/python tests/bench/bench.py $(ROWS)
 
 routes: .venv/installed                 # list the routes
-	@$(BIN)/flask --app app routes
+	@$(FLASK) routes
 
 dist: .venv/installed                   # build sigma-pim.pyz, one file with everything but Python in it
 	@$(BIN)/python -c "from sigma.cli.dist import make_dist; make_dist()" sigma-pim.pyz
 
-reset:                                  # move sigma.db away, so that `make run` starts afresh; stop the service first
-	@if [ -e sigma.db ]; then folder=old-sigma.db-$$(date +%Y%m%d-%H%M%S); mkdir $$folder && mv -v sigma.db* $$folder/; fi
+reset:                                  # move the database away, so that run starts afresh
+	$(FIND_PYTHON)
+	@$(if $(wildcard .venv/installed),$(BIN)/python,"$(PYTHON)") -m sigma.cli.reset
 
 clean:                                  # remove what was installed
 	rm -rf .venv .venv-bench
 
-help:                                   # list the targets
+help:                                   # list the verbs
 	@awk -F ':.*# ' '/^[a-z]+:.*# / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
-.venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv .venv
+FIND_PYTHON = @command -v "$(PYTHON)" >/dev/null || { echo 'Error: There is no $(PYTHON). $(HOW)' >&2; exit 1; }
+HOW := Install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3
 
-.venv/installed: requirements.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
-	@touch $@
+# What has been installed and does not run any more, as when its Python is gone, is installed anew.
+GONE := $(shell [ ! -e .venv/installed ] || .venv/bin/python -c 'import click' 2>/dev/null || echo installed-anew)
+.PHONY: $(GONE)
+
+define INSTALL
+$(FIND_PYTHON)
+@"$(PYTHON)" sigma/cli/install.py $<
+@touch $@
+endef
+
+.venv/installed: requirements.txt $(GONE)
+	$(INSTALL)
 
 .venv/installed-tests: tests/requirements.txt .venv/installed
-	$(BIN)/python -m pip install --quiet --requirement tests/requirements.txt
-	@touch $@
+	$(INSTALL)
 
 .venv/installed-torture: tests/torture/requirements.txt .venv/installed-tests
-	$(BIN)/python -m pip install --quiet --requirement tests/torture/requirements.txt
-	@touch $@
+	$(INSTALL)
 
 # The benchmark compares the service to these. Where one cannot be installed, the benchmark prints why.
-.venv-bench/installed-python: tests/bench/requirements.txt | .venv/bin/python
+.venv-bench/installed-python: tests/bench/requirements.txt | .venv/installed
 	$(BIN)/python -m venv .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --requirement $< >.venv-bench/python.log 2>&1 && touch $@ || cat .venv-bench/python.log
 

@@ -6,23 +6,27 @@ Start it with `make run`, or from Python with `create_app({"DATABASE": "sigma.db
 import gc
 import os
 import signal
+import sys
 import threading
+from importlib.util import find_spec
 from typing import Any
 
-import click
+if __name__ == "__main__" or ("flask.cli" in sys.modules and not find_spec("granian")):
+    sys.exit("Run `make run` in this folder: it installs what the service needs, and serves it.")
+
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from sigma.cli import COMMANDS
+from sigma.cli.commands import COMMANDS
 from sigma.cli.console import runs_command
-from sigma.cli.serve import require_private_demo
+from sigma.cli.serve import require_no_other_server
 from sigma.cli.server import let_calls_leave, watch_worker
 from sigma.database import prepare_database
 from sigma.docs.console import console
 from sigma.docs.openapi import document_view
 from sigma.docs.pages import pages
 from sigma.http.app import Service, set_up_log
-from sigma.http.cors import allow_origins, require_listed_origins
+from sigma.http.cors import allow_origins
 from sigma.http.declarations import bind_access, require_no_other_hooks
 from sigma.http.errors import register_error_handlers
 from sigma.http.guard import guard
@@ -71,6 +75,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
 
     Takes settings by name, which win over the environment. Raises StartError. For a command it makes no database.
     """
+    require_no_other_server()
     app = Service(__name__, static_folder=None)
     app.config.update(read_settings(config or {}), PROVIDE_AUTOMATIC_OPTIONS=False)
     app.json.sort_keys, app.json.ensure_ascii = False, False  # type: ignore[attr-defined]
@@ -89,11 +94,6 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     bind_access(app, MODEL)
     require_no_other_hooks(app)
 
-    context = click.get_current_context(silent=True)
-    if context is not None and context.info_name == "run":  # `flask run --host …`
-        with app.app_context():
-            require_private_demo(context.params["host"])
-            require_listed_origins()
     return app
 
 

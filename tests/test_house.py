@@ -14,7 +14,7 @@ import pytest
 
 import app as service
 from sigma import settings
-from sigma.cli import COMMANDS
+from sigma.cli.commands import COMMANDS
 
 ROOT = Path(service.__file__).parent
 FILES = [ROOT / "app.py", *sorted((ROOT / "sigma").rglob("*.py"))]
@@ -29,7 +29,10 @@ READS_ENVIRONMENT = {
     "sigma/cli/unpack.py": "runs before there is a service, and finds the user's cache folder",
     "sigma/cli/server.py": "passes the environment on to the server's processes",
     "sigma/cli/start.py": "passes the environment on to the service that it starts",
-    "sigma/cli/story.py": "passes it on to the service that it starts; NO_COLOR is of the terminal, not of the service",
+    "sigma/cli/story.py": "passes the environment on to the service that it starts",
+    "sigma/cli/install.py": "passes the environment on to pip",
+    "sigma/cli/reset.py": "runs also where nothing is installed, and asks which database is meant",
+    "sigma/cli/terminal.py": "asks the terminal whether it shows colours, and what one types for a command",
 }
 WORDS = {  # names that must not come back, and what is said in their place
     **{"answer": "json_response", "answer_list": "json_list", "answer_page": "json_page"},

@@ -13,7 +13,8 @@ from flask import current_app, g
 from flask.cli import with_appcontext
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
-from sigma.cli.console import Output, format_table, printable, prints_output, prints_plainly, workspace_option
+from sigma.cli.console import Output, prints_output, prints_plainly, workspace_option
+from sigma.cli.terminal import Command, format_table, printable
 from sigma.database import fetch_one
 from sigma.http.access import Access, Kind
 from sigma.http.errors import ApiError, get_or_404
@@ -58,7 +59,7 @@ def advise(key: dict[str, Any]) -> tuple[str, str | None]:
     return "A key that holds only what this one used:", _create_command(key["name"], used, *where)
 
 
-@click.command("advise")
+@click.command("advise", cls=Command)
 @with_appcontext
 @click.argument("id")
 @prints_output
@@ -117,7 +118,7 @@ def _find_need(line: str) -> dict[str, str | None]:
     return need | {"problem" if access.is_for_sessions or access.kind is Kind.NOT_BUILT else "remark": access.in_words}
 
 
-@click.command("needs")
+@click.command("needs", cls=Command)
 @with_appcontext
 @click.argument("routes", nargs=-1, metavar="[ROUTE]...")
 @click.option("--file", type=click.File(encoding="utf-8"), help="A file with a route in each line, or -; # begins a comment.")

@@ -17,7 +17,6 @@ from sigma.cli.console import (
     Output,
     confirm,
     database_problem,
-    format_table,
     make_database,
     name_database,
     prints_output,
@@ -25,6 +24,7 @@ from sigma.cli.console import (
     yes_option,
 )
 from sigma.cli.files import atomic_file
+from sigma.cli.terminal import Command, format_table, note
 from sigma.database import APPLICATION_ID, SCHEMA_VERSION, connect, execute, get_db, make_tables, migrate, pragma
 
 PAGES_PER_STEP = 16  # of a restore; fewer than an empty database has, so that there is a moment before the last step
@@ -86,7 +86,7 @@ def copy_database(source: sqlite3.Connection, copy: sqlite3.Connection) -> None:
     copy.execute("PRAGMA journal_mode = DELETE")  # one file, without neighbours
 
 
-@click.command("backup")
+@click.command("backup", cls=Command)
 @with_appcontext
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
@@ -182,7 +182,7 @@ def _replace_database(new: sqlite3.Connection, kept: Path) -> None:
         live.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-@click.command("restore")
+@click.command("restore", cls=Command)
 @with_appcontext
 @click.argument("file", type=click.Path(path_type=Path))
 @yes_option
@@ -207,8 +207,8 @@ def restore(file: Path, yes: bool) -> Output:
         _stage_backup(file, new)
         totals, keys = _count_totals(new), _find_reaccepted_keys(new)
         if keys:
-            click.echo("These API keys are refused now, and will be accepted again:", err=True)
-            click.echo(format_table(("WORKSPACE", "ID", "NAME"), *(key.values() for key in keys)), err=True)
+            note("These API keys are refused now, and will be accepted again:")
+            note(format_table(("WORKSPACE", "ID", "NAME"), *(key.values() for key in keys)))
         confirm(f"Replace what {path} holds ({_count_totals(get_db())}) by {file} ({totals})?", yes)
         _keep_ended_sessions(new)
         _replace_database(new, kept)

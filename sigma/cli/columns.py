@@ -8,7 +8,7 @@ from typing import Any
 import click
 from flask import g
 
-from sigma.cli.console import printable
+from sigma.cli.terminal import printable
 from sigma.database import execute, fetch_one
 from sigma.http.strict_json import format_value
 from sigma.resources.model import fetch_attribute_texts, load_object

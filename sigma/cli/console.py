@@ -1,14 +1,11 @@
-"""What the commands share: the database, options, questions, output and errors."""
+"""What the commands share: the database, options, questions, results and errors."""
 
-import codecs
-import contextlib
 import functools
 import json
 import os
-import re
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import click
@@ -16,6 +13,7 @@ import marshmallow as ma
 from flask import current_app
 from flask.cli import FlaskGroup
 
+from sigma.cli.terminal import name_program, note, printable, stream_encoding, write_output
 from sigma.database import BUSY_TIMEOUT, execute, fetch_one, prepare_database
 from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import act_as
@@ -33,16 +31,16 @@ class Output(NamedTuple):
 
 
 def runs_command() -> bool:
-    """Return whether a command of `flask` is starting: it makes no database, unless it is one that does. `flask run` serves."""
+    """Return whether a command of `flask` is starting: it makes no database, unless it is one that does."""
     context = click.get_current_context(silent=True)
-    return context is not None and context.info_name != "run" and isinstance(context.find_root().command, FlaskGroup)
+    return context is not None and isinstance(context.find_root().command, FlaskGroup)
 
 
 def name_database() -> str:
     """Say, beside the output for people, which database a command acts on, and return its path."""
     path: str = current_app.config["DATABASE"]
     if not click.get_current_context().params.get("as_json"):
-        click.echo(f"Database: {printable(path)}", err=True)
+        note(f"Database: {printable(path)}")
     return path
 
 
@@ -84,42 +82,10 @@ def describe_database_error(error: sqlite3.Error) -> str:
     return str(translate_database_error(error).description)
 
 
-def require_stdout() -> None:
-    """Raise ValueError if the process was started without standard output: what is written then goes nowhere."""
-    if sys.__stdout__ is None:
-        raise ValueError("it is closed")
-
-
-def drop_stdout() -> None:
-    """Let nothing more be written to standard output: what nobody takes would be tried again when the process ends."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def write_output(text: str) -> None:
-    """Write a text, if it is not empty, to standard output. Raises click.ClickException if nobody takes it."""
-    try:
-        require_stdout()
-        click.echo(text, nl=bool(text))
-    except (OSError, ValueError) as error:
-        drop_stdout()
-        raise click.ClickException(f"Standard output does not take the result: {error}") from None
-
-
-def _stdout_encoding() -> str:
-    return codecs.lookup(getattr(sys.stdout, "encoding", None) or "utf-8").name
-
-
-def encodable(text: str) -> str:
-    """Return a text as far as the encoding of standard output can show it."""
-    encoding = _stdout_encoding()
-    return text.encode(encoding, "replace").decode(encoding)
-
-
 def json_text(data: Any, indent: int | None = None) -> str:
     """Return JSON for standard output: in UTF-8, which JSON is always in, or in ASCII, which is a part of it."""
     separators = (",", ":") if indent is None else None
-    return json.dumps(data, ensure_ascii=_stdout_encoding() != "utf-8", indent=indent, separators=separators)
+    return json.dumps(data, ensure_ascii=stream_encoding() != "utf-8", indent=indent, separators=separators)
 
 
 def _run(command: Callable[..., Output], **arguments: Any) -> Output:
@@ -136,12 +102,6 @@ def _run(command: Callable[..., Output], **arguments: Any) -> Output:
         raise click.ClickException("Expected text in UTF-8") from None
 
 
-def name_program(text: str) -> str:
-    """Return a text in which commands are written as one types them here: with `sigma-pim.pyz` in place of `flask`, if so."""
-    program = click.get_current_context().find_root().info_name or ""
-    return re.sub(r"(?<![\w-])flask (?=[a-z]+)", f"python3 {program} ", text) if program.endswith(".pyz") else text
-
-
 def prints_plainly(command: Callable[..., Output]) -> Callable[..., None]:
     """Print what a command returns, and report an expected error in one line, with exit code 1."""
 
@@ -149,7 +109,7 @@ def prints_plainly(command: Callable[..., Output]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(as_json: bool, **arguments: Any) -> None:
         output = _run(command, **arguments)
-        write_output(json_text(output.data) if as_json else encodable(name_program(output.text)))
+        write_output(json_text(output.data) if as_json else name_program(output.text))
         sys.exit(output.exit_code)
 
     return run
@@ -198,18 +158,6 @@ def confirm(question: str, yes: bool) -> None:
     """Ask, unless --yes was given, and raise click.Abort for any answer but yes."""
     if not yes:
         click.confirm(question, abort=True, err=True)
-
-
-def printable(text: str) -> str:
-    """Return a text without the control characters that a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def format_table(*rows: Iterable[str]) -> str:
-    """Return rows as aligned columns."""
-    cells = [list(map(printable, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
 
 
 def validate_body(schema: ma.Schema, body: dict[str, Any]) -> dict[str, Any]:

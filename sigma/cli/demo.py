@@ -3,10 +3,12 @@
 from typing import Any
 
 import click
+from flask import current_app
 from flask.cli import with_appcontext
 
 from sigma.cli.console import Output, make_database, name_database, prints_plainly
 from sigma.cli.seeds import mistakes_named, read_seed_file
+from sigma.cli.terminal import Command
 from sigma.database import fetch_one, transaction
 from sigma.http.strict_json import to_json
 from sigma.standin.demo import complete_own_seed, digest_seed, insert_demo, keep_own_seed, own_digest, read_demo
@@ -22,17 +24,18 @@ def insert_demo_if_empty(seed: dict[str, Any] | None = None, digest: str = "") -
         is_same = own_digest() == digest and fetch_one("SELECT 1 FROM workspaces WHERE is_demo")
     if seed is not None and not is_same:
         raise click.ClickException(
-            "The database holds something else already, and the seed was not loaded: run `make reset`, which moves it away,"
-            " or name another in SIGMA_DATABASE"
+            "The database holds something else already, and the seed was not loaded: name another file in SIGMA_DATABASE, or"
+            " move this one away, as `make reset` does"
         )
     return False
 
 
-@click.command("demo")
+@click.command("demo", cls=Command)
 @with_appcontext
+@click.option("--quiet", is_flag=True, help="Print nothing, unless it fails.")
 @click.option("--seed", "file", metavar="FILE", help="A seed, to be held in place of the documentation's examples.")
 @prints_plainly
-def make_demo(file: str | None) -> Output:
+def make_demo(file: str | None, quiet: bool) -> Output:
     """Create the demo workspace, if the database is empty.
 
     Example: flask demo --seed products.seed.json
@@ -42,9 +45,9 @@ def make_demo(file: str | None) -> Output:
         given = read_seed_file(file)
         with mistakes_named(file):
             seed, digest = complete_own_seed(given), digest_seed(to_json(given))
-    path = name_database()
+    path = current_app.config["DATABASE"] if quiet else name_database()
     make_database()
     with mistakes_named(file or ""):
         is_made = insert_demo_if_empty(seed, digest)
-    text = f"Made the demo workspace{f' from {file}' if file else ''}." if is_made else ""
+    text = f"Made the demo workspace{f' from {file}' if file else ''}." if is_made and not quiet else ""
     return Output({"database": path, "made": is_made}, text)

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from sigma.cli import unpack
+from sigma.cli.terminal import Command, write_output
 from sigma.settings import ROOT
 
 SHEBANG = b"#!/usr/bin/env python3\n"
@@ -67,10 +68,10 @@ def build_archive(target: Path) -> None:
     part.replace(target)
 
 
-@click.command("dist")
+@click.command("dist", cls=Command)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def make_dist(file: Path) -> None:
     """Build FILE, which serves wherever there is the Python that builds it."""
     build_archive(file)
     python = unpack.describe_python()
-    click.echo(f"{file}  {file.stat().st_size / 1e6:.1f} MB, for Python {python['python']} ({python['interface']})")
+    write_output(f"{file}  {file.stat().st_size / 1e6:.1f} MB, for Python {python['python']} ({python['interface']})")

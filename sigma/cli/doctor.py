@@ -12,6 +12,7 @@ from werkzeug.security import check_password_hash
 
 from sigma.cli.backup import database_files, find_damage, find_missing_parts
 from sigma.cli.console import Output, prints_plainly, require_database
+from sigma.cli.terminal import Command
 from sigma.database import execute, fetch_one, get_db, pragma
 from sigma.http.cors import require_listed_origins
 from sigma.http.credentials import hash_key
@@ -168,7 +169,7 @@ def _format_result(result: dict[str, Any]) -> str:
     return f"{result['result']:<8} {result['check']}{findings}"
 
 
-@click.command("doctor")
+@click.command("doctor", cls=Command)
 @with_appcontext
 @prints_plainly
 def doctor() -> Output:

@@ -9,8 +9,9 @@ import click
 from flask.cli import with_appcontext
 
 from sigma.cli.columns import find_schema_id
-from sigma.cli.console import Output, printable, prints_output, workspace_option
+from sigma.cli.console import Output, prints_output, workspace_option
 from sigma.cli.files import require_new_file, write_file
+from sigma.cli.terminal import Command, printable
 from sigma.database import snapshot
 from sigma.resources.exports import CONTENT_TYPES, Export, read_export
 from sigma.resources.model import load_object
@@ -33,7 +34,7 @@ def _parts(export: Export, counts: list[int]) -> Iterator[bytes]:
         yield part
 
 
-@click.command("export")
+@click.command("export", cls=Command)
 @with_appcontext
 @click.argument("file")
 @click.option("--schema", "schema", metavar="ID", required=True, help="The schema whose records are wanted.")

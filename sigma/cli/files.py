@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from sigma.cli.console import drop_stdout, printable, require_stdout
+from sigma.cli.terminal import drop_stdout, printable, require_stdout
 
 
 def sync_to_disk(path: Path) -> None:

@@ -17,6 +17,7 @@ from sigma.cli.import_report import ErrorFile, Progress, Report
 from sigma.cli.interrupts import Interrupts
 from sigma.cli.json_rows import RowFileError
 from sigma.cli.row_files import ERROR, Layout, Row, RowFile, layout_options
+from sigma.cli.terminal import Command, name_program, note
 from sigma.database import snapshot, transaction
 from sigma.http.errors import MAX_BODY, MAX_PROBLEMS, ApiError
 from sigma.resources.import_rows import FILE, Batch, Earlier, Owner
@@ -162,7 +163,7 @@ def _describe(work: FileImport, stop: str | None, errors: str | None) -> str:
     return told
 
 
-@click.command("import")
+@click.command("import", cls=Command)
 @with_appcontext
 @click.argument("file")
 @click.option("--schema", "schema", metavar="ID", required=True, help="The schema whose records the rows are.")
@@ -190,7 +191,7 @@ def import_file(file: str, schema: str, maps: tuple[str, ...], **options: Any) -
     finally:
         rows.close()
     if stop is not None:
-        click.echo(f"Error: {stop}", err=True)
+        note(name_program(f"Error: {stop}"))
     data = {"workspace": g.tenant, "schemaId": schema_id, "dryRun": is_dry_run, "created": work.created}
     data |= {"updated": work.updated, "failed": work.failed, "stopped": stop, "nextLine": work.next_line if stop else None}
     return Output(data, _describe(work, stop, options["errors"]), int(bool(stop or work.failed)))

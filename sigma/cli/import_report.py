@@ -1,6 +1,5 @@
 """What an import says while it runs: how far it is, the rows that fail, and a file with them to be mended."""
 
-import contextlib
 import csv
 import io
 import shutil
@@ -11,8 +10,8 @@ from typing import Any
 
 import click
 
-from sigma.cli.console import printable
 from sigma.cli.row_files import ERROR, Row, RowFile
+from sigma.cli.terminal import note, printable
 from sigma.http.errors import redact_keys
 from sigma.http.strict_json import to_json
 
@@ -45,8 +44,7 @@ class Progress:
 
     @staticmethod
     def _write(text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            click.echo(text, err=True, nl=False)
+        note(text, nl=False)
 
 
 class ErrorFile:
@@ -107,8 +105,7 @@ class Report:
     def say(self, text: Any) -> None:
         """Say something beside the result; that nobody hears it keeps no row from being imported."""
         self.progress.clear()
-        with contextlib.suppress(OSError, ValueError):
-            click.echo(text, err=True)
+        note(str(text))
 
     def finish(self) -> None:
         """Say how many lines were left out."""

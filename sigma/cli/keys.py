@@ -4,17 +4,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-from flask.cli import AppGroup
 
 from sigma.cli.advice import advise_key, list_needs
-from sigma.cli.console import Output, confirm, format_table, prints_output, validate_body, workspace_option, yes_option
+from sigma.cli.console import Output, confirm, prints_output, validate_body, workspace_option, yes_option
+from sigma.cli.terminal import Group, format_table
 from sigma.database import transaction
 from sigma.permissions import PERMISSIONS
 from sigma.resources.api_keys import ApiKeyRequestBody, deactivate_stored_key, delete_stored_key, fetch_api_keys, insert_api_key
 from sigma.resources.ledger import fetch_ledgers
 
 
-@click.group("keys", cls=AppGroup)
+@click.group("keys", cls=Group)
 def key_commands() -> None:
     """Manage API keys."""
 

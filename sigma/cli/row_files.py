@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from sigma.cli.console import printable
 from sigma.cli.json_rows import Pieces, RowFileError, read_values
+from sigma.cli.terminal import printable
 from sigma.http.strict_json import format_value
 
 PIECE = 64 * 1024  # characters that are read of a line at once

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import click
-from flask.cli import AppGroup
 
 from sigma.cli.columns import plain_name
-from sigma.cli.console import Output, format_table, json_text, prints_plainly
+from sigma.cli.console import Output, json_text, prints_plainly
 from sigma.cli.files import require_new_file, write_file
 from sigma.cli.guesses import ColumnGuess, assign_slugs, slug
 from sigma.cli.import_report import Progress
 from sigma.cli.json_rows import RowFileError
 from sigma.cli.row_files import ERROR, Layout, RowFile, layout_options
+from sigma.cli.terminal import Group, format_table, name_program, note
 from sigma.resources.transfer import ID
 
 
-@click.group("schema", cls=AppGroup)
+@click.group("schema", cls=Group)
 def schema_commands() -> None:
     """Make schemas."""
 
@@ -88,7 +88,7 @@ def guess_schema(file: str, name: str | None, output: str | None, delimiter: str
     seed = _make_seed(guesses, name or Path(file).stem.replace("-", " ").replace("_", " ").strip().capitalize() or "Records")
     told = _describe(guesses, seed, file, output)
     if output is None:
-        click.echo(told, err=True)
+        note(name_program(told))
         return Output(seed, json_text(seed, indent=2))
     write_file(output, [json.dumps(seed, ensure_ascii=False, indent=2).encode(), b"\n"])
     return Output(seed, told)

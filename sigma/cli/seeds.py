@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 from flask import current_app, g
-from flask.cli import AppGroup
 
-from sigma.cli.console import Output, printable, prints_output, prints_plainly, workspace_option
+from sigma.cli.console import Output, prints_output, prints_plainly, workspace_option
 from sigma.cli.files import require_new_file, write_file
+from sigma.cli.terminal import Group, printable
 from sigma.database import close_db, execute, prepare_database, transaction
 from sigma.http.credentials import acting_as
 from sigma.http.errors import ApiError
@@ -23,7 +23,7 @@ from sigma.standin.seeding import insert_seed, make_seed
 from sigma.standin.seeds import read_seed
 
 
-@click.group("seed", cls=AppGroup)
+@click.group("seed", cls=Group)
 def seed_commands() -> None:
     """Write what a workspace holds to a file, and check such files."""
 

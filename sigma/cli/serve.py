@@ -12,14 +12,16 @@ from typing import Any, NamedTuple
 
 import click
 from flask import current_app
-from flask.cli import with_appcontext
+from flask.cli import run_command, with_appcontext
 
-from sigma.cli.console import make_database, name_program
-from sigma.cli.running import registered
+from sigma.cli.console import make_database
+from sigma.cli.running import find_running, registered
 from sigma.cli.server import end_with_starter, reserve_port, run_server
 from sigma.cli.temporary import temporary_demo
-from sigma.database import close_db, fetch_one
+from sigma.cli.terminal import Command, name_program, say
+from sigma.database import close_db, execute, fetch_one
 from sigma.http.cors import require_listed_origins
+from sigma.http.credentials import hash_key
 from sigma.http.loopback import holds_demo, is_loopback
 from sigma.http.strict_json import to_json
 from sigma.settings import ROOT, StartError, read_setting
@@ -37,6 +39,13 @@ def require_private_demo(host: str) -> None:
         f"{config['DATABASE']} holds the demo workspace, whose passwords and keys are public, and others can reach {host}."
         " Serve another database (SIGMA_DATABASE), or on 127.0.0.1, or set SIGMA_ALLOW_PUBLIC_DEMO=1."
     )
+
+
+def require_no_other_server() -> None:
+    """Raise StartError for `flask run`: Flask's own server sends no webhooks, and shows nothing of how the service behaves."""
+    context = click.get_current_context(silent=True)
+    if context is not None and context.command is run_command:
+        raise StartError(name_program("`flask run` is not for this service: use `flask serve`, or `make run` for the demo."))
 
 
 class Answer(NamedTuple):
@@ -59,19 +68,34 @@ def send_request(url: str, method: str, path: str, headers: dict[str, str], body
         return Answer()
 
 
+def _describe_demo_key(url: str) -> str:
+    """Return lines with the first of the demo's API keys that is still good, and with something to try it on."""
+    sql = "SELECT k.hash FROM workspaces w JOIN api_keys k ON k.tenant = w.id WHERE w.is_demo AND k.is_active"
+    good = {hash for (hash,) in execute(sql)}
+    key = next((key for key in read_demo()["apiKeys"] if hash_key(key["rawKey"]) in good), None)
+    if key is None:
+        return "Demo key     deactivated; Reset, in the console, makes it good again"
+    header = f"X-Sigma-ApiKey: {key['rawKey']}"
+    return (
+        f"Demo key     {header}  ({', '.join(key['permissions'])})\n"
+        f'Try first    curl -s "{url}/api/v1/records?limit=1" -H "{header}"'
+    )
+
+
 def print_banner(url: str) -> None:
     """Print where everything is, and how to begin."""
-    click.echo(f"Sigma PIM    {url}/api/v1")
+    say(f"Sigma PIM    {url}/api/v1")
     if current_app.config["CONSOLE"]:
-        click.echo(f"Console      {url}/console")
-    click.echo(f"Docs         {url}/docs\nDatabase     {current_app.config['DATABASE']}")
+        say(f"Console      {url}/console")
+    say(f"Docs         {url}/docs\nDatabase     {current_app.config['DATABASE']}")
     if holds_demo():
-        demo = read_demo()
-        user, key = demo["users"][0], demo["apiKeys"][0]
-        click.echo(f"Demo login   {user['email']} / {user['password']}")
-        click.echo(f"Demo key     X-Sigma-ApiKey: {key['rawKey']}  ({', '.join(key['permissions'])})")
+        user = read_demo()["users"][0]
+        say(f"Demo login   {user['email']} / {user['password']}")
+        say(_describe_demo_key(url))
     elif not fetch_one("SELECT 1 FROM workspaces"):
-        click.echo(name_program("There is no workspace yet: run `flask workspace create`"))
+        say(name_program("There is no workspace yet: run `flask workspace create`"))
+    is_watched = sys.stdout is not None and sys.stdout.isatty()
+    say(f"Stop         {'Ctrl-C' if is_watched else name_program('`flask stop`')}")
 
 
 def _announce_when_ready(url: str) -> None:
@@ -79,7 +103,7 @@ def _announce_when_ready(url: str) -> None:
     while send_request(url, "GET", "/api/v1/healthz", {}).status != 200:
         time.sleep(pause)
         pause = min(1, pause * 1.1)
-    click.echo(f"Ready        {url}")
+    say(f"Ready        {url}")
 
 
 def _format_url(host: str, port: int) -> str:
@@ -91,7 +115,14 @@ def _local_url(host: str, port: int) -> str:
     return _format_url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 (it is compared)
 
 
-@click.command("serve")
+def _require_no_twin(host: str, port: int) -> None:
+    """Raise StartError if a service runs already on this database and at this address."""
+    running = find_running(current_app.config["DATABASE"])
+    if running and running.url == _local_url(host, port):
+        raise StartError(f"It runs already, at {running.url} (process {running.pid}): `flask stop` stops it.")
+
+
+@click.command("serve", cls=Command)
 @click.option(
     "--temporary",
     is_flag=True,
@@ -115,6 +146,7 @@ def serve(temporary: bool, until_eof: bool) -> None:
         make_database()
         require_private_demo(host)
         require_listed_origins()
+        _require_no_twin(host, port)
         with reserve_port(host, port) as port, registered(config["DATABASE"], _local_url(host, port)):
             url = _format_url(host, port)
             print_banner(url)

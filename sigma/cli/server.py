@@ -1,5 +1,6 @@
 """The server program, granian, and the worker processes that it runs: all that knows which one it is."""
 
+import errno
 import gc
 import io
 import logging
@@ -19,6 +20,7 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
+from sigma.cli.ports import describe_holder, find_free_port
 from sigma.database import close_db
 from sigma.http.app import LogFormatter
 from sigma.http.waiting import AFTERWARDS, CLIENT_TIMEOUT, DONE, PLACES, LeaveWorker, waiting_threads
@@ -34,6 +36,13 @@ LOG = {  # what the server itself has to say goes into the service's log, and lo
 }
 
 
+def _explain_port(host: str, port: int, error: OSError) -> str:
+    if error.errno != errno.EADDRINUSE:
+        return f"Cannot serve on {host}, port {port}: {error.strerror}. Choose others with SIGMA_HOST and SIGMA_PORT."
+    holder, free = describe_holder(port) or "another program", find_free_port(host, port)
+    return f"Port {port} of {host} is taken by {holder}: end that, or choose another, SIGMA_PORT={free or 0}."
+
+
 @contextmanager
 def reserve_port(host: str, port: int) -> Iterator[int]:
     """Keep a port for the server during the block, and yield it; 0 becomes a free one.
@@ -45,9 +54,7 @@ def reserve_port(host: str, port: int) -> Iterator[int]:
         try:
             reserved.bind((host, port))
         except OSError as error:
-            raise StartError(
-                f"Cannot serve on {host}, port {port}: {error.strerror}. Choose others with SIGMA_HOST and SIGMA_PORT."
-            ) from None
+            raise StartError(_explain_port(host, port, error)) from None
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # only from now on, for the workers' sockets
         yield reserved.getsockname()[1]
 

@@ -5,8 +5,9 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
-import click
+from sigma.cli.terminal import write_text
 
 
 class Stage:
@@ -22,14 +23,14 @@ class Stage:
         width = shutil.get_terminal_size().columns - 1
         line = line[:width]
         if self.is_live and line != self.line:
-            click.echo(f"\r{line.ljust(min(width, len(self.line)))}", nl=False)  # no escapes: also without colour
+            write_text(f"\r{line.ljust(min(width, len(self.line)))}", nl=False)  # no escapes: also without colour
             self.line = line
 
-    def show(self, text: str = "", **style: object) -> None:
+    def show(self, text: str = "", **style: Any) -> None:
         """Show lines that stay, above the one that is drawn again."""
         self._draw("")
-        click.echo("\r" * self.is_live, nl=False)
-        click.secho(text, **style)  # type: ignore[arg-type]
+        write_text("\r" * self.is_live, nl=False)
+        write_text(text, **style)
 
     def wait(self, seconds: float) -> None:
         """Wait, and draw the line meanwhile."""

@@ -18,6 +18,7 @@ from sigma.cli.console import Output, make_database, prints_plainly
 from sigma.cli.running import Running, find_running, is_registered, log_path
 from sigma.cli.serve import FLASK, send_request
 from sigma.cli.server import STOP_TIMEOUT
+from sigma.cli.terminal import Command, note, write_output
 from sigma.database import close_db
 from sigma.http.loopback import holds_demo
 from sigma.settings import ROOT
@@ -91,7 +92,7 @@ def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-@click.command("start")
+@click.command("start", cls=Command)
 @with_appcontext
 @prints_plainly
 def start() -> Output:
@@ -113,7 +114,7 @@ def start() -> Output:
     return output._replace(text=("It runs already\n" if is_there else "") + output.text + "\nStop it with `flask stop`")
 
 
-@click.command("status")
+@click.command("status", cls=Command)
 @with_appcontext
 @prints_plainly
 def status() -> Output:
@@ -130,7 +131,7 @@ def _send_signal(running: Running, number: int) -> None:
         os.kill(running.pid, number)
 
 
-@click.command("stop")
+@click.command("stop", cls=Command)
 @with_appcontext
 @prints_plainly
 def stop() -> Output:
@@ -157,11 +158,11 @@ def _find_demo_key(url: str) -> str | None:
     key: str = read_demo()["apiKeys"][0]["rawKey"]
     if send_request(url, "GET", "/standin/whoami", {"X-Sigma-ApiKey": key}).status == 200:
         return key
-    click.echo("The demo's API key is refused. POST /standin/reset makes it good again.", err=True)
+    note("The demo's API key is refused. POST /standin/reset makes it good again.")
     return None
 
 
-@click.command("env")
+@click.command("env", cls=Command)
 @click.option("--unset", is_flag=True, help="Print what takes the variables away again.")
 @with_appcontext
 def env(unset: bool) -> None:
@@ -170,11 +171,11 @@ def env(unset: bool) -> None:
     Example: eval "$(flask env)"
     """
     if unset:
-        click.echo("unset SIGMA_API_URL SIGMA_API_KEY")
+        write_output("unset SIGMA_API_URL SIGMA_API_KEY")
         return
     running = _find_answering()
     if running is None:
         raise click.ClickException(f"No service answers on {_database()}: start it with `flask start`")
-    click.echo(f"export SIGMA_API_URL={shlex.quote(f'{running.url}/api/v1')}")
+    write_output(f"export SIGMA_API_URL={shlex.quote(f'{running.url}/api/v1')}")
     if key := _find_demo_key(running.url):
-        click.echo(f"export SIGMA_API_KEY={shlex.quote(key)}")
+        write_output(f"export SIGMA_API_KEY={shlex.quote(key)}")

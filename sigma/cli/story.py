@@ -9,23 +9,24 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
 from sigma.cli.integration import Integration, describe_status, wait_for
+from sigma.cli.ports import is_held
 from sigma.cli.receiver import SECRET, Receiver, receiving
 from sigma.cli.serve import FLASK, send_request
 from sigma.cli.server import STOP_TIMEOUT
 from sigma.cli.stage import Stage
+from sigma.cli.terminal import Command, note, write_text
 from sigma.http.errors import CODES, ERRORS
 from sigma.http.strict_json import to_json
 from sigma.settings import ROOT, StartError
@@ -34,24 +35,11 @@ from sigma.standin.demo import read_demo
 PORT = "8080"  # unless a setting names another
 
 
-def is_held(port: str) -> bool:
-    """Return whether another program has a port of this machine."""
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        return False
-    with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", int(port)))
-        except OSError:
-            return True
-    return False
-
-
 def choose_port() -> str:
     """Return the port to serve on: that of the settings, or any other when it is held."""
     port = os.environ.get("SIGMA_PORT") or os.environ.get("PORT") or PORT
-    if is_held(port):
-        click.echo(f"Port {port} is held by another program; taking another.")
+    if port.isdecimal() and 0 < int(port) < 65536 and is_held(int(port)):
+        write_text(f"Port {port} is held by another program; taking another.")
         return "0"
     return port
 
@@ -138,7 +126,7 @@ def demo_servers() -> Iterator[tuple[dict[str, str], "subprocess.Popen[bytes]"]]
         options: dict[str, Any] = {"cwd": ROOT, "env": environment, "stderr": subprocess.PIPE, "text": True}
         made = subprocess.run([*FLASK, "demo"], check=False, **options)  # noqa: S603 (it is ours)
         if made.returncode:
-            click.echo(made.stderr, nl=False, err=True)
+            note(made.stderr, nl=False)
             sys.exit(1)
         with demo_server(folder, "A", port) as (first, server), demo_server(folder, "B", "0") as (second, _):
             yield {"A": first, "B": second}, server
@@ -236,15 +224,15 @@ class Story:
 def print_places(urls: dict[str, str]) -> None:
     """Print where everything is, and how to begin."""
     logins = ", ".join(f"{user['email']} / {user['password']}" for user in read_demo()["users"])
-    click.secho(f"\nConsole      {urls['A']}/console", bold=True)
-    click.echo(f"Sigma PIM    {urls['A']}/api/v1\nDocs         {urls['A']}/docs\nLogins       {logins}")
-    click.echo(
+    write_text(f"\nConsole      {urls['A']}/console", bold=True)
+    write_text(f"Sigma PIM    {urls['A']}/api/v1\nDocs         {urls['A']}/docs\nLogins       {logins}")
+    write_text(
         f"Processes    A is {urls['A']}, B is {urls['B']}, on one database; the console's requests are those of A\n"
         "Stop         Ctrl-C"
     )
 
 
-@click.command("play")
+@click.command("play", cls=Command)
 @click.option("--auto", is_flag=True, help="Go from act to act without waiting for Enter.")
 @click.option("--fast", is_flag=True, help="The same, and make no pauses.")
 @click.option("--exit", "exits", is_flag=True, help="Stop the service after the story; otherwise it runs until Ctrl-C.")
@@ -253,11 +241,9 @@ def play(auto: bool, fast: bool, exits: bool) -> None:
 
     Example: flask play --auto
     """
-    if os.environ.get("NO_COLOR"):
-        click.get_current_context().color = False
     for number in STOPPING[1:]:  # by raising SystemExit, they clean up as well
         signal.signal(number, lambda *_: sys.exit(1))
-    click.echo("Starting the service, with a demo workspace of its own …")
+    write_text("Starting the service, with a demo workspace of its own …")
     with demo_servers() as (urls, server), receiving() as receiver:
         print_places(urls)
         story = Story(urls, receiver, 0 if fast else 2, waits_for_enter=not auto and not fast)
@@ -267,5 +253,5 @@ def play(auto: bool, fast: bool, exits: bool) -> None:
             story.integration.stop()
         if sys.stdout.isatty() and not exits:
             with suppress(KeyboardInterrupt):  # from the moment that the words are there
-                click.echo("\nThe service goes on for the console and the docs, until Ctrl-C.")
+                write_text("\nThe service goes on for the console and the docs, until Ctrl-C.")
                 server.wait()

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import click
 from flask import g
-from flask.cli import AppGroup
 
-from sigma.cli.console import Output, format_table, prints_output, validate_body, workspace_option
+from sigma.cli.console import Output, prints_output, validate_body, workspace_option
+from sigma.cli.terminal import Group, format_table
 from sigma.database import execute, fetch_one, transaction
 from sigma.http.credentials import act_as
 from sigma.http.errors import ApiError, conflict_message, get_or_404
@@ -78,7 +78,7 @@ def _resolve_user(email: str) -> dict[str, str]:
     return user_summary(user)
 
 
-@click.group("users", cls=AppGroup)
+@click.group("users", cls=Group)
 def user_commands() -> None:
     """Manage the people who may sign in."""
 

@@ -3,16 +3,16 @@
 from typing import Any
 
 import click
-from flask.cli import AppGroup
 
-from sigma.cli.console import Output, format_table, prints_output, workspace_option
+from sigma.cli.console import Output, prints_output, workspace_option
+from sigma.cli.terminal import Group, format_table
 from sigma.http.paging import DEFAULT_LIMIT, MAX_LIMIT
 from sigma.resources.deliveries import STATES, fetch_deliveries, redeliver, send_all_waiting
 from sigma.resources.outbox import EVENTS
 from sigma.resources.webhook_health import fetch_webhook_health, is_failing
 
 
-@click.group("webhooks", cls=AppGroup)
+@click.group("webhooks", cls=Group)
 def webhook_commands() -> None:
     """Look at webhooks and what they were sent, and send it again."""
 

@@ -3,11 +3,9 @@
 from typing import Any
 
 import click
-from flask.cli import AppGroup
 
 from sigma.cli.console import (
     Output,
-    format_table,
     make_database,
     name_database,
     prints_output,
@@ -16,6 +14,7 @@ from sigma.cli.console import (
     validate_body,
     yes_option,
 )
+from sigma.cli.terminal import Group, format_table
 from sigma.cli.users import conflicts_reported, read_password, validate_user
 from sigma.database import execute, fetch_one
 from sigma.http.credentials import act_as
@@ -36,7 +35,7 @@ def fetch_workspaces() -> list[dict[str, Any]]:
     ]
 
 
-@click.group("workspace", cls=AppGroup)
+@click.group("workspace", cls=Group)
 def workspace_commands() -> None:
     """Manage workspaces."""
 

@@ -15,7 +15,8 @@ import click
 import pytest
 from processes import EXAMPLE_KEY, ROOT, SOON, START_TIMEOUT, starting, wait_until
 
-from sigma.cli import COMMANDS, dist, unpack
+from sigma.cli import dist, unpack
+from sigma.cli.commands import COMMANDS
 
 KEY = {"X-Sigma-ApiKey": EXAMPLE_KEY}
 

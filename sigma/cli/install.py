@@ -1,0 +1,214 @@
+"""What `make` runs first: it makes the folder .venv, installs what a requirements file lists, and says how far it is.
+
+It runs before anything is installed, with whatever Python there is, so it uses nothing but that. Whatever ends it halfway, the
+next run begins anew.
+"""
+
+import contextlib
+import fcntl
+import importlib.util
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+OLDEST = (3, 11)
+NEEDED = 100_000_000  # bytes: what is installed, and what pip unpacks beside it
+FOLDER = Path(".venv")  # of the project's folder, where make runs its recipes
+PYTHON = FOLDER / "bin" / "python"
+UNFINISHED = FOLDER / "unfinished"  # there as long as something is being installed
+STEP = re.compile(r"(Collecting|Processing|Requirement already satisfied:) +(\S+)")
+INDEX = (
+    "name another package index, PIP_INDEX_URL=https://<host>/simple, or a folder that `pip download -r requirements.txt`"
+    " has filled where there is one, PIP_NO_INDEX=1 PIP_FIND_LINKS=<folder>; then run make again"
+)
+ROOM = "make room there (TMPDIR names the folder for temporary files), and run make again"
+REASONS = [  # why pip fails: what it prints then, and what to tell; the first one counts
+    (r"No space left on device|Disk quota exceeded", f"The disk is full: {ROOM}"),
+    (r"CERTIFICATE_VERIFY_FAILED|SSLError", "The package index has a certificate that is not trusted: name yours in PIP_CERT"),
+    (r"ProxyError|Proxy Authentication", "The proxy does not let pip through: set HTTPS_PROXY=http://<user>:<password>@<host>"),
+    (
+        r"Retrying \(|ConnectionError|Max retries|timed out",
+        f"The package index does not answer: connect to a network, or {INDEX}",
+    ),
+    (r"from versions: none|\b40[134] Client Error", f"The package index does not have what is needed: {INDEX}"),
+    (
+        r"requirement (\S+) \(from versions: ",
+        "The package index has no {0} for this Python: name another Python, make PYTHON=/path/to/python3, or " + INDEX,
+    ),
+    (r"Permission denied|Read-only file system", "A file cannot be written: run make as the user who owns the folder"),
+]
+
+
+def fail(text: str) -> None:
+    """Say in one sentence why nothing is installed, and end. Raises SystemExit."""
+    sys.exit(f"Error: {text}.")
+
+
+def say(text: str) -> None:
+    """Print a text; that nobody takes it keeps nothing from being installed."""
+    with contextlib.suppress(OSError, AttributeError):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def _require_python() -> None:
+    if sys.version_info < OLDEST:
+        names = (f"python3.{minor}" for minor in range(OLDEST[1], 30))
+        found = next(filter(shutil.which, names), "/path/to/python3")
+        here = ".".join(map(str, sys.version_info[:3]))
+        fail(f"Python 3.{OLDEST[1]} or newer is needed, and {sys.executable} is {here}: name one, make PYTHON={found}")
+    version = "{}.{}".format(*sys.version_info)
+    for module in ("venv", "ensurepip"):
+        if importlib.util.find_spec(module) is None:
+            fail(
+                f"{sys.executable} has no module {module}: install it (on Debian and Ubuntu: apt install"
+                f" python{version}-venv), or name another Python, make PYTHON=/path/to/python3"
+            )
+
+
+def _require_room() -> None:
+    if not os.access(".", os.W_OK):
+        fail(f"{os.getcwd()} cannot be written to: run make as the user who owns it, or in a copy of your own")
+    free = shutil.disk_usage(".").free
+    if free < NEEDED:
+        fail(f"The disk is full: {NEEDED // 10**6} MB are needed in {os.getcwd()}, {free // 10**6} MB are free; {ROOM}")
+
+
+def _pip_runs() -> bool:
+    if (UNFINISHED.exists() and not FOLDER.is_symlink()) or not PYTHON.exists():
+        return False
+    command = [str(PYTHON), "-I", "-m", "pip", "--version"]
+    ended = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)  # noqa: S603 (it is ours)
+    return ended.returncode == 0
+
+
+def _make_folder() -> None:
+    """Make the folder with a Python and pip in it, in place of one that is broken."""
+    _require_python()
+    if FOLDER.is_symlink():
+        fail(f"{FOLDER} is a link to {os.readlink(str(FOLDER))}, where no pip runs: remove it, and run make again")
+    if FOLDER.exists():
+        shutil.rmtree(str(FOLDER))
+    FOLDER.mkdir()
+    UNFINISHED.touch()
+    command = [sys.executable, "-I", "-m", "venv", str(FOLDER)]
+    made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)  # noqa: S603 (it is ours)
+    if made.returncode:
+        _explain(made.stdout.decode(errors="replace").splitlines())
+
+
+def _explain(lines: list) -> None:
+    """Say why what printed these lines has failed, and end. Raises SystemExit."""
+    for pattern, reason in REASONS:
+        match = re.search(pattern, "\n".join(lines))
+        if match:
+            fail(reason.format(*match.groups()))
+    fail("\n".join([*lines[-15:], "Installing has failed; its last lines are above"]))
+
+
+class Progress:
+    """How far pip is: on a terminal one line that is drawn again and again, elsewhere a line for each package."""
+
+    def __init__(self, total: int):
+        self.total, self.doing, self.width = total, "", 0
+        self.seen: set = set()
+        self.begun, self.is_live = time.monotonic(), sys.stdout is not None and sys.stdout.isatty()
+
+    def follow(self, line: str) -> None:
+        """Take notice of a line that pip prints."""
+        step = STEP.match(line)
+        if step:
+            name = re.split(r"[=<>!~\[]|-\d", os.path.basename(step.group(2)))[0]
+            self.seen.add(name)
+            self.begin(f"{len(self.seen)} of {max(self.total, len(self.seen))}: {name}")
+        elif "Retrying (" in line:
+            self.begin("no answer from the package index: trying again (Ctrl-C ends it)")
+        elif line.startswith("Installing collected packages"):
+            self.begin("putting them in their places")
+
+    def begin(self, doing: str) -> None:
+        """Say what is done now, if it is not what was done before."""
+        if doing != self.doing and not self.is_live:
+            say(f"  {doing}\n")
+        self.doing = doing
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw the line, on a terminal."""
+        if self.is_live:
+            self._replace_line(f"  {time.monotonic() - self.begun:.0f} s  {self.doing}")
+
+    def _replace_line(self, line: str) -> None:
+        line = line[: shutil.get_terminal_size().columns - 1]
+        say(f"\r{line.ljust(self.width)}\r{line}")
+        self.width = len(line)
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self.is_live:
+            self._replace_line("")
+
+
+def _run_pip(requirements: str, progress: Progress) -> None:
+    """Let pip install what a file lists. Raises SystemExit if it cannot."""
+    ours = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_ROOT_USER_ACTION": "ignore", "PIP_USER": "0"}
+    ours.update(PIP_PROGRESS_BAR="off", PIP_QUIET="0", PIP_VERBOSE="0", PIP_NO_COLOR="1")  # its lines are read here
+    command = [str(PYTHON), "-I", "-u", "-m", "pip", "install", "--requirement", requirements]
+    environment, pipe = {**os.environ, **ours}, subprocess.PIPE
+    process = subprocess.Popen(command, env=environment, stdout=pipe, stderr=subprocess.STDOUT)  # noqa: S603 (it is ours)
+    lines, rest, output = [], b"", process.stdout.fileno()  # type: ignore[union-attr]
+    while True:
+        while not select.select([output], [], [], 1)[0]:
+            progress.draw()
+        part = os.read(output, 65536)
+        if not part:
+            break
+        *whole, rest = (rest + part).split(b"\n")
+        for line in whole:
+            lines.append(line.decode(errors="replace").rstrip())
+            progress.follow(lines[-1].strip())
+    progress.end()
+    if process.wait():
+        _explain(lines)
+
+
+def install(requirements: str) -> None:
+    """Install what a file lists. Raises SystemExit, or OSError."""
+    text = Path(requirements).read_text(encoding="utf-8")
+    progress = Progress(len(re.findall("^[A-Za-z]", text, re.MULTILINE)))
+    if not _pip_runs():
+        _require_python()
+    _require_room()
+    say(f"Installing {progress.total} packages into {os.path.abspath(str(FOLDER))}, which usually takes less than a minute:\n")
+    turn = os.open(".", os.O_RDONLY)
+    fcntl.flock(turn, fcntl.LOCK_EX)  # of two that begin at once, one waits
+    progress.begin("making the folder, with a Python and pip in it")
+    if not _pip_runs():
+        _make_folder()
+    UNFINISHED.touch()
+    _run_pip(requirements, progress)
+    UNFINISHED.unlink()
+    say(f"Installed in {time.monotonic() - progress.begun:.0f} s.\n\n")
+
+
+def main() -> None:
+    """Install what the files on the command line list."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        for requirements in sys.argv[1:]:
+            install(requirements)
+    except OSError as error:
+        _explain([str(error)])
+    except KeyboardInterrupt:
+        sys.exit("\nStopped; the next make begins anew.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Who has a port of this machine, and which one is free."""
+
+import os
+import socket
+from contextlib import closing, suppress
+from pathlib import Path
+
+LISTENS = "0A"  # the state of a socket in /proc/net/tcp
+SHOWN = 80  # characters of a command line
+
+
+def is_held(port: int, host: str = "127.0.0.1") -> bool:
+    """Return whether another program has a port, or nobody may have it."""
+    with closing(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
+
+
+def find_free_port(host: str, port: int) -> int | None:
+    """Return the next port after one that is free, if one of the next few is."""
+    return next((other for other in range(port + 1, min(port + 100, 65536)) if not is_held(other, host)), None)
+
+
+def _find_sockets(port: int) -> set[str]:
+    """Return the names under which Linux has the sockets that listen on a port among the files of their processes."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with suppress(OSError):
+            for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == LISTENS and int(fields[1].rpartition(":")[2], 16) == port:
+                    found.add(f"socket:[{fields[9]}]")
+    return found
+
+
+def _has_one(process: Path, sockets: set[str]) -> bool:
+    for file in (process / "fd").iterdir():
+        with suppress(OSError):
+            if os.readlink(file) in sockets:
+                return True
+    return False
+
+
+def describe_holder(port: int) -> str:
+    """Return which process listens on a port, where Linux says it and it is not another user's; else no text."""
+    if sockets := _find_sockets(port):
+        for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
+            with suppress(OSError):
+                if _has_one(process, sockets):
+                    words = (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ").strip()
+                    return f"process {process.name} ({words[:SHOWN]})"
+    return ""
