@@ -20,6 +20,7 @@ from sigma.cli.server import end_with_starter, reserve_port, run_server
 from sigma.cli.temporary import temporary_demo
 from sigma.cli.terminal import Command, name_program, say
 from sigma.database import close_db, execute, fetch_one
+from sigma.http.app import OWN_REQUEST
 from sigma.http.cors import require_listed_origins
 from sigma.http.credentials import hash_key
 from sigma.http.loopback import holds_demo, is_loopback
@@ -100,7 +101,7 @@ def print_banner(url: str) -> None:
 
 def _announce_when_ready(url: str) -> None:
     pause = 0.02
-    while send_request(url, "GET", "/api/v1/healthz", {}).status != 200:
+    while send_request(url, "GET", "/api/v1/healthz", {"X-Request-Id": OWN_REQUEST}).status != 200:
         time.sleep(pause)
         pause = min(1, pause * 1.1)
     say(f"Ready        {url}")

@@ -34,7 +34,7 @@ def write_text(text: str, nl: bool = True, **style: Any) -> None:
     """Write a text to standard output. Raises click.ClickException if nobody takes it."""
     try:
         require_stdout()
-        click.secho(encodable(text), nl=nl, **style)
+        click.echo(click.style(encodable(text), **style) if style else encodable(text), nl=nl)
     except (OSError, ValueError) as error:
         drop_stdout()
         raise click.ClickException(f"Standard output does not take the result: {error}") from None

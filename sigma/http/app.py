@@ -25,6 +25,7 @@ from sigma.http.responses import ReadyResponse
 from sigma.http.stamps import format_time, utc_now
 
 NOBODY = Caller("-", "-")
+OWN_REQUEST = os.urandom(8).hex()  # the id of those by which the service asks itself whether it answers, in all its processes
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -136,7 +137,7 @@ class Service(Flask):
             headers.add("X-Sigma-Required-Permission", announced)
         if rule is not None and asked.environ.get("QUERY_STRING") and (ignored := ignored_query(asked)):
             headers.add(HEADER, ignored)
-        if self.config["REQUEST_LOG"]:
+        if self.config["REQUEST_LOG"] and asked.id != OWN_REQUEST:
             log_request(asked, response.status_code, known)
         self.record(asked, response, known)  # type: ignore[arg-type]  # all responses are of response_class
         return response
