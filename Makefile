@@ -66,8 +66,8 @@ clean:                                  # remove what was installed
 help:                                   # list the verbs
 	@awk -F ':.*# ' '/^[a-z]+:.*# / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
-FIND_PYTHON = @command -v "$(PYTHON)" >/dev/null || { echo 'Error: There is no $(PYTHON). $(HOW)' >&2; exit 1; }
-HOW := Install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3
+FIND_PYTHON = @command -v "$(PYTHON)" >/dev/null || { echo 'Error: There is no $(PYTHON): $(HOW)' >&2; exit 1; }
+HOW := install Python 3.11 or newer, or name it, make PYTHON=/path/to/python3.
 
 # What has been installed and does not run any more, as when its Python is gone, is installed anew.
 GONE := $(shell [ ! -e .venv/installed ] || .venv/bin/python -c 'import click' 2>/dev/null || echo installed-anew)

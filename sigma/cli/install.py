@@ -56,10 +56,17 @@ def say(text: str) -> None:
         sys.stdout.flush()
 
 
+def _runs(program: str) -> bool:
+    """Return whether a program is there and is a Python that runs."""
+    with contextlib.suppress(OSError):
+        return subprocess.run([program, "-c", ""], stderr=subprocess.DEVNULL, check=False).returncode == 0  # noqa: S603
+    return False
+
+
 def _require_python() -> None:
     if sys.version_info < OLDEST:
         names = (f"python3.{minor}" for minor in range(OLDEST[1], 30))
-        found = next(filter(shutil.which, names), "/path/to/python3")
+        found = next(filter(_runs, names), "/path/to/python3")
         here = ".".join(map(str, sys.version_info[:3]))
         fail(f"Python 3.{OLDEST[1]} or newer is needed, and {sys.executable} is {here}: name one, make PYTHON={found}")
     version = "{}.{}".format(*sys.version_info)
