@@ -4,13 +4,17 @@ import sys
 
 from flask.cli import FlaskGroup, ScriptInfo
 
-from sigma.cli.terminal import find_program
+from sigma.cli.terminal import Command, find_program
 from sigma.settings import ROOT
 
 WITHOUT_A_COMMAND = (["demo", "--quiet"], ["serve"])
 
 
-commands = FlaskGroup(help="Sigma PIM, embedded. Without a command: serve the demo workspace, made if there is none.")
+class Carried(Command, FlaskGroup):
+    """All commands."""
+
+
+commands = Carried(help="Sigma PIM, embedded. Without a command: serve the demo workspace, made if there is none.")
 
 
 def run_command(arguments: list[str], info: ScriptInfo) -> None:

@@ -42,7 +42,8 @@ def write_text(text: str, nl: bool = True, **style: Any) -> None:
 
 def write_output(text: str) -> None:
     """Write a text, if it is not empty, to standard output. Raises click.ClickException if nobody takes it."""
-    write_text(text, nl=bool(text))
+    if text:
+        write_text(text)
 
 
 def say(text: str) -> None:
@@ -127,17 +128,9 @@ def shows_colour() -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _takes_stdout() -> bool:
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        return False
-    return True
-
-
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Run the block; what keeps it from printing, and what it says itself, becomes a click.ClickException in plain words."""
+    """Run the block, and let whatever it says be shown by every terminal, with commands as one types them here."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -146,11 +139,12 @@ def plain_errors() -> Iterator[None]:
     except click.ClickException as error:
         error.message = encodable(name_program(error.message), sys.stderr)  # type: ignore[misc]
         raise
-    except OSError as error:
-        if sys.stdout is None or _takes_stdout():
-            raise
-        drop_stdout()
-        raise click.ClickException(f"Standard output does not take the result: {error}") from None
+
+
+def _show_help(ctx: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    if is_wanted and not ctx.resilient_parsing:
+        write_text(ctx.get_help())
+        ctx.exit()
 
 
 class Command(click.Command):
@@ -171,11 +165,12 @@ class Command(click.Command):
         with plain_errors():
             return super().invoke(ctx)
 
-    def get_help(self, ctx: click.Context) -> str:
-        """Return the help, as far as the terminal can show it. Raises click.ClickException."""
-        if sys.__stdout__ is None:
-            raise click.ClickException("Standard output does not take the result: it is closed")
-        return encodable(super().get_help(ctx))
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return the option --help."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _show_help
+        return option
 
     def get_short_help_str(self, limit: int = 45) -> str:
         """Return the line for lists of commands."""
