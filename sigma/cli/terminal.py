@@ -108,7 +108,7 @@ def find_program() -> str | None:
     """Return what one types here before the name of a command, or None where a program calls it."""
     script, context = Path(sys.argv[0]), click.get_current_context(silent=True)
     if script.suffix == ".pyz":
-        return shlex.join([os.path.basename(sys.orig_argv[0]), sys.argv[0]])
+        return shlex.join([sys.orig_argv[0], sys.argv[0]])
     is_flask = script.name == "flask" or script.parts[-2:] == ("flask", "__main__.py")
     return _name_flask() if context and is_flask else None
 

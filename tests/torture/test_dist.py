@@ -39,6 +39,7 @@ class Carried:
         self.file, self.here, self.home = file, folder / "here", folder / "home"
         self.here.mkdir(exist_ok=True)
         self.home.mkdir(exist_ok=True)
+        self.typed = f"{sys.executable} {file}"
         self.unpacked = self.home / ".cache" / "sigma-pim"
 
     def settings(self, **settings):
@@ -138,21 +139,21 @@ def test_it_takes_every_command(carried):
     for words in listed:
         done = carried.run(*words, "--help")
         assert (done.returncode, done.stderr) == (0, ""), words
-        assert done.stdout.startswith(f"Usage: sigma-pim.pyz {' '.join(words)}")
+        assert done.stdout.startswith(f"Usage: {carried.typed} {' '.join(words)}")
 
 
 def test_commands_do_what_they_do_elsewhere_and_call_themselves_as_one_calls_them_here(carried):
     done = carried.run("keys", "list")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"Error: There is no database at {carried.here}/sigma.db: ")
-    assert "`python3 sigma-pim.pyz workspace create`" in done.stderr
+    assert f"`{carried.typed} workspace create`" in done.stderr
     assert "flask" not in done.stderr
     arguments = ("workspace", "create", "acme", "--name", "Acme", "--email", "ann@acme.example")
     assert carried.run(*arguments, stdin="correct horse battery\n").returncode == 0
     made = json.loads(carried.run("keys", "create", "--name", "Feed", "--permission", "read", "--json").stdout)
     assert [key["id"] for key in json.loads(carried.run("keys", "list", "--json").stdout)] == [made["id"]]
     advised = carried.run("keys", "advise", made["id"]).stdout
-    assert f"python3 sigma-pim.pyz keys deactivate {made['id']}" in advised
+    assert f"{carried.typed} keys deactivate {made['id']}" in advised
     assert carried.run("keys", "list", "--nonsense").returncode == 2
     assert carried.run("backup", "copy.db").returncode == 0
     assert (carried.here / "copy.db").is_file()
@@ -163,7 +164,7 @@ def test_it_starts_in_the_background_and_stops(carried):
     try:
         started = carried.run("start", PORT="0")
         assert started.returncode == 0, started.stderr
-        assert "`python3 sigma-pim.pyz stop`" in started.stdout
+        assert f"`{carried.typed} stop`" in started.stdout
         assert carried.run("status").returncode == 0
     finally:
         assert carried.run("stop").returncode == 0
