@@ -101,7 +101,7 @@ def test_the_example_of_the_readme(project, monkeypatch):
 def test_the_lines_for_shells(home, name):
     """Pasted as a block, twice in a row, and found in the README as well."""
     short = next(block for block in blocks(ROOT / "README.md", "sh") if "make start" in block)
-    (long, _) = blocks(RECIPES / "shell.md", "sh")
+    (long,) = blocks(RECIPES / "shell.md", "sh")
     (home.parent / "project").mkdir()
     for script, folder in ((short, home), (short, home), (long, home.parent / "project")):
         told = shell(script, folder, program(name, "this test"), "-eu", "-c")
