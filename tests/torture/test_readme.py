@@ -174,11 +174,11 @@ TYPED = {  # what a command asks for
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_deployment_is_made_as_the_readme_says(tmp_path, shell):
-    script = block("sh", "workspace create").replace("/srv/sigma", str(tmp_path)).replace("make serve", "")
-    script = script.replace("$PWD/.venv/bin", str(Path(FLASK).parent))
-    done = run_lines(shell, script, ROOT, input="correct horse battery\n")
-    assert (done.returncode, done.stderr) == (0, f"Database: {tmp_path}/acme.db\n")
-    app = service.create_app({"DATABASE": str(tmp_path / "acme.db")})
+    script = block("sh", "workspace create").replace("$PWD/.venv/bin", str(Path(FLASK).parent))
+    settings = {**environment(tmp_path / "unused.db"), "HOME": str(tmp_path)}
+    done = run_lines(shell, script, ROOT, input="correct horse battery\n", env=settings)
+    assert (done.returncode, done.stderr) == (0, f"Database: {tmp_path}/sigma/acme.db\n")
+    app = service.create_app({"DATABASE": str(tmp_path / "sigma/acme.db")})
     answer = app.test_client().post(
         "/api/v1/auth/login", json={"email": "admin@acme.example", "password": "correct horse battery"}
     )
