@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,12 @@ HASHING = sessions.HASHING  # as it is served
 EXAMPLE_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"  # of the published page; the demo workspace has it
 
 
+@cache
+def client_of(app):
+    """Return the one client of an app; it keeps no cookies, because the service sets none."""
+    return app.test_client(use_cookies=False)
+
+
 @dataclass
 class Caller:
     """A client of the API with one credential, or none; `id` and `raw_key` are those of its API key."""
@@ -44,9 +51,8 @@ class Caller:
         """Send a request to a path below /api/v1, with a JSON body unless it is None."""
         if json is not None:
             options["json"] = json
-        return self.app.test_client().open(
-            f"/api/v1{path}", method=method, headers={**self.headers, **(headers or {})}, **options
-        )
+        headers = {**self.headers, **(headers or {})}
+        return client_of(self.app).open(f"/api/v1{path}", method=method, headers=headers, **options)
 
     def get(self, path, **options):
         return self.request("GET", path, **options)
@@ -138,11 +144,33 @@ def tokens(session_app):
     return {email: answer.json["token"] for email, answer in answers.items()}
 
 
+@pytest.fixture(scope="session")
+def prepare(session_app, template, tokens, tmp_path_factory):
+    """Return a function that makes a template of a module's own: the common one, and what a function adds as a caller."""
+
+    def make(add, email="admin@sigma.io"):
+        path, common = tmp_path_factory.mktemp("prepared") / "template.db", session_app.config["DATABASE"]
+        shutil.copy(template, path)
+        session_app.config["DATABASE"] = str(path)
+        add(Caller(session_app, {"Authorization": f"Bearer {tokens[email]}"}))
+        database.close_db()  # which writes all of it to the file, because nobody else has it open
+        session_app.config["DATABASE"] = common
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def initial_database(template):
+    """Return the path of the database of which each test gets a copy; a module whose tests share more has its own."""
+    return template
+
+
 @pytest.fixture
-def app(session_app, template, tokens, tmp_path):
-    """Yield the app, on a copy of the template that belongs to this test alone."""
+def app(session_app, initial_database, tokens, tmp_path):
+    """Yield the app, on a copy of the module's template that belongs to this test alone."""
     path = tmp_path / "sigma.db"
-    shutil.copy(template, path)
+    shutil.copy(initial_database, path)
     before = dict(session_app.config)
     session_app.config["DATABASE"] = str(path)
     session_app.extensions["journal"].clear()
@@ -280,7 +308,7 @@ def standin(app):
     def send(method, path, json=None, **options):
         if json is not None:
             options["json"] = json
-        return app.test_client().open(f"/standin{path}", method=method, **options)
+        return client_of(app).open(f"/standin{path}", method=method, **options)
 
     return send
 
