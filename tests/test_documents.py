@@ -64,10 +64,16 @@ TOLD = [  # the status of each step, and what its answer has in it
 ]
 
 
+def need(*programs):
+    """Skip the test, and say why, if one of these programs is not on this machine."""
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"this test needs {program}, which is not on this machine")
+
+
 def paste(shell, script):
     """Paste lines into an interactive shell, and return what it prints."""
-    if shutil.which(shell) is None:
-        pytest.skip(f"this test needs {shell}, which is not on this machine")
+    need(shell, "curl")
     command = [shell, *SHELLS[shell]]
     done = subprocess.run(command, input=script, capture_output=True, text=True, check=False, timeout=60)
     assert "curl: " not in done.stderr, done.stderr
@@ -100,6 +106,7 @@ def test_the_story_ends_as_the_readme_shows(app, address, shell):
 
 def test_without_a_service_the_story_says_so(app):
     """It tells nothing of answers that it has not got."""
+    need("bash", "curl")
     story = block("sh", "The administrator signs in").replace(":8080", ":9")
     done = subprocess.run(["bash", "-c", story], capture_output=True, text=True, check=False, timeout=60)
     assert done.stderr.count("curl: (7)") == len(TOLD) == done.stdout.count("000  \n")
@@ -225,8 +232,7 @@ def test_no_line_of_a_block_is_taken_for_the_answer_to_a_question():
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_each_block_for_shells_can_be_read_by_both(shell):
-    if shutil.which(shell) is None:
-        pytest.skip(f"this test needs {shell}, which is not on this machine")
+    need(shell)
     scripts = [text for document in DOCUMENTS for language, text in blocks(document) if language == "sh"]
     done = subprocess.run([shell, "-n"], input="\n".join(scripts), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
