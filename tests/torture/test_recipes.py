@@ -186,18 +186,19 @@ def test_playwright(project, home):
     told = shell(script, project, CI="1", DEBUG="pw:webserver")
     assert "1 passed" in told
     assert not is_registered(str(home / "playwright.db"))
-    shell(script, project, CI="1")  # with the database of the first time
+    shell(script, project, name="zsh" if shutil.which("zsh") else "bash", CI="1")  # with the database of the first time
 
 
 # -- Java
 
 
-def test_java(project, temporary):
+@in_both_shells
+def test_java(project, temporary, name):
     program("java", "this test")
     (source,) = blocks(RECIPES / "java.md", "java")
     (script,) = blocks(RECIPES / "java.md", "sh")
     (project / "SigmaStandin.java").write_text(source)
-    told = shell(script, project, JAVA_TOOL_OPTIONS=f"-Djava.io.tmpdir={temporary}")
+    told = shell(script, project, name=name, JAVA_TOOL_OPTIONS=f"-Djava.io.tmpdir={temporary}")
     assert f'{{"id":"{RECORD}",' in told
     assert no_temporary_database_is_left(temporary)
 
