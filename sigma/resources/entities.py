@@ -147,7 +147,11 @@ def list_entities(is_variant: int, filters: Iterable[ListFilter]) -> Response:
     asked = [wanted for wanted in filters if wanted.name in query]
     statements = _list_statements(is_variant, *asked)
     which = [g.tenant, *(query[wanted.name] for wanted in asked)]
+    first, rest = 0, offset
     with snapshot():
-        (total,) = fetch_one(statements.total, *which)
-        first, rest = _pass_over(offset, execute(statements.counts, *which)) if offset >= BUCKET_SIZE else (0, offset)
+        if offset < BUCKET_SIZE:
+            (total,) = fetch_one(statements.total, *which)
+        else:
+            counts = execute(statements.counts, *which).fetchall()
+            total, (first, rest) = sum(count for _, count in counts), _pass_over(offset, counts)
         return entity_page(execute(statements.page, *which, *which, first, rest, limit), total, offset, limit)
