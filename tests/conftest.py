@@ -8,14 +8,17 @@ import itertools
 import shutil
 import sqlite3
 import sys
+import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from receivers import receiving
+from werkzeug.serving import make_server
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -27,6 +30,12 @@ ALL_PERMISSIONS = ("read", "update-data", "delete-data", "update-model", "delete
 PASSWORD = "correct horse battery staple"  # of admin@other.example
 HASHING = sessions.HASHING  # as it is served
 EXAMPLE_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"  # of the published page; the demo workspace has it
+
+
+@cache
+def client_of(app):
+    """Return the one client of an app; it keeps no cookies, because the service sets none."""
+    return app.test_client(use_cookies=False)
 
 
 @dataclass
@@ -42,9 +51,8 @@ class Caller:
         """Send a request to a path below /api/v1, with a JSON body unless it is None."""
         if json is not None:
             options["json"] = json
-        return self.app.test_client().open(
-            f"/api/v1{path}", method=method, headers={**self.headers, **(headers or {})}, **options
-        )
+        headers = {**self.headers, **(headers or {})}
+        return client_of(self.app).open(f"/api/v1{path}", method=method, headers=headers, **options)
 
     def get(self, path, **options):
         return self.request("GET", path, **options)
@@ -136,11 +144,33 @@ def tokens(session_app):
     return {email: answer.json["token"] for email, answer in answers.items()}
 
 
+@pytest.fixture(scope="session")
+def prepare(session_app, template, tokens, tmp_path_factory):
+    """Return a function that makes a template of a module's own: the common one, and what a function adds as a caller."""
+
+    def make(add, email="admin@sigma.io"):
+        path, common = tmp_path_factory.mktemp("prepared") / "template.db", session_app.config["DATABASE"]
+        shutil.copy(template, path)
+        session_app.config["DATABASE"] = str(path)
+        add(Caller(session_app, {"Authorization": f"Bearer {tokens[email]}"}))
+        database.close_db()  # which writes all of it to the file, because nobody else has it open
+        session_app.config["DATABASE"] = common
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def initial_database(template):
+    """Return the path of the database of which each test gets a copy; a module whose tests share more has its own."""
+    return template
+
+
 @pytest.fixture
-def app(session_app, template, tokens, tmp_path):
-    """Yield the app, on a copy of the template that belongs to this test alone."""
+def app(session_app, initial_database, tokens, tmp_path):
+    """Yield the app, on a copy of the module's template that belongs to this test alone."""
     path = tmp_path / "sigma.db"
-    shutil.copy(template, path)
+    shutil.copy(initial_database, path)
     before = dict(session_app.config)
     session_app.config["DATABASE"] = str(path)
     session_app.extensions["journal"].clear()
@@ -148,6 +178,28 @@ def app(session_app, template, tokens, tmp_path):
     database.close_db()
     session_app.config.clear()
     session_app.config.update(before)
+
+
+@pytest.fixture
+def address(app, monkeypatch):
+    """Yield the address at which the app is served, by one thread, as long as the test takes."""
+    monkeypatch.setattr("werkzeug.serving.WSGIRequestHandler.log", lambda *_: None)
+    app.config["REQUEST_LOG"] = False
+
+    class Closing:  # each request closes its thread's connection, so that nothing outlives the test
+        def __call__(self, environ, respond):
+            try:
+                return app(environ, respond)
+            finally:
+                database.close_db()
+
+    server = make_server("127.0.0.1", 0, Closing())
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture
@@ -256,7 +308,7 @@ def standin(app):
     def send(method, path, json=None, **options):
         if json is not None:
             options["json"] = json
-        return app.test_client().open(f"/standin{path}", method=method, **options)
+        return client_of(app).open(f"/standin{path}", method=method, **options)
 
     return send
 

@@ -3,6 +3,7 @@
 from urllib.parse import urljoin
 
 import pytest
+from flask import url_for
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
@@ -112,3 +113,11 @@ def test_within_another_application_the_path_below_which_it_is_mounted_counts(ap
     assert client.get("/pim/openapi.json").json["servers"][0]["url"] == "http://localhost/pim"
     assert client.get("/pim/").json["health"] == "http://localhost/pim/healthz"
     assert client.get("/pim/", headers={"Accept": "text/html"}).headers["Location"] == "/pim/console"
+
+
+def test_the_url_of_a_route_can_be_built(app):
+    with app.test_request_context():
+        assert (
+            url_for("Records.set_record_value", id="ent-ä", attribute="a b", n=1)
+            == "/api/v1/records/ent-%C3%A4/values/a%20b?n=1"
+        )

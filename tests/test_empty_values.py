@@ -54,15 +54,24 @@ TABLE = [*((*pair, True) for pair in EMPTY), *((*pair, False) for pair in FILLED
 each_value = pytest.mark.parametrize(("alias", "value", "is_empty"), TABLE, ids=lambda value: repr(value)[:30])
 
 
-@pytest.fixture
-def shop(admin):
-    """The administrator, beside the schema `schema-thing`, all of whose attributes are required and unique."""
+def add_schema(admin):
+    """Add the schema `schema-thing`, all of whose attributes are required and unique."""
     for alias, fields in ATTRIBUTES.items():
         body = {"id": f"attr-x-{alias}", "alias": f"x-{alias}", "name": alias, "validation": {"required": True, "unique": True}}
         assert admin.post("/attributes", {**body, **fields}).status_code == 201
     group = {"id": "g", "name": "All", "attributeIds": [f"attr-x-{alias}" for alias in ATTRIBUTES]}
     schema = {"id": "schema-thing", "alias": "thing", "name": "Thing", "variantEnabled": False, "attributeGroups": [group]}
     assert admin.post("/schemas", schema).status_code == 201
+
+
+@pytest.fixture(scope="module")
+def initial_database(prepare):
+    return prepare(add_schema)
+
+
+@pytest.fixture
+def shop(admin):
+    """Return the administrator, beside the schema `schema-thing`."""
     return admin
 
 

@@ -66,9 +66,8 @@ def make_schema(caller, name, aliases, groups=1):
     assert caller.post("/schemas", schema).status_code == 201
 
 
-@pytest.fixture
-def shop(stranger):
-    """The administrator of a workspace with the schema `schema-thing`, which has attributes of every type."""
+def add_schema(stranger):
+    """Add the schema `schema-thing`, which has attributes of every type."""
     bodies = [
         dimension("language", "en", "da", "no"),
         dimension("market", "here", "there"),
@@ -81,6 +80,16 @@ def shop(stranger):
         answer = stranger.post(path, body)
         assert answer.status_code == 201, answer.json
     make_schema(stranger, "thing", ATTRIBUTES)
+
+
+@pytest.fixture(scope="module")
+def initial_database(prepare):
+    return prepare(add_schema, "admin@other.example")
+
+
+@pytest.fixture
+def shop(stranger):
+    """Return the administrator of the workspace with `schema-thing`."""
     return stranger
 
 
@@ -202,6 +211,7 @@ def test_what_a_records_schema_does_not_have_any_more_is_not_exported(shop, make
 
 
 def test_a_workspace_without_schemas_exports_nothing(stranger):
+    assert stranger.delete("/schemas/schema-thing").status_code == 204
     assert export(stranger) == []
     assert export_csv(stranger) == [["_id"]]
 

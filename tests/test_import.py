@@ -54,9 +54,8 @@ def make_schema(caller, name, attributes):
     assert caller.post("/schemas", {**schema, "attributeGroups": [group]}).status_code == 201
 
 
-@pytest.fixture
-def shop(stranger):
-    """The administrator of a workspace with the schema `schema-thing`, which has attributes of every type."""
+def add_schema(stranger):
+    """Add the schema `schema-thing`, which has attributes of every type."""
     attributes = [
         ("/attributes", {"id": f"attr-{alias}", "alias": alias, "name": alias, **more}) for alias, more in ATTRIBUTES.items()
     ]
@@ -64,6 +63,16 @@ def shop(stranger):
         answer = stranger.post(path, body)
         assert answer.status_code == 201, answer.json
     make_schema(stranger, "thing", [f"attr-{alias}" for alias in ATTRIBUTES])
+
+
+@pytest.fixture(scope="module")
+def initial_database(prepare):
+    return prepare(add_schema, "admin@other.example")
+
+
+@pytest.fixture
+def shop(stranger):
+    """Return the administrator of the workspace with `schema-thing`."""
     return stranger
 
 
@@ -439,9 +448,10 @@ def test_a_preview_stores_nothing(app, shop, make, make_key):
 
 
 @pytest.fixture
-def statements():
+def statements(shop):
     """The statements that the database is asked to run from now on, each by its first words."""
     said = []
+    shop.get("/schemas")  # opens the connection
     database._thread.connection.set_trace_callback(lambda text: said.append(" ".join(text.split()[:2])))
     yield said
     database._thread.connection.set_trace_callback(None)

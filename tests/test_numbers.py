@@ -57,9 +57,8 @@ def test_what_the_tables_say_of_numbers_is_so():
     assert not any(Fraction(text) == Fraction(repr(float(text)).replace("inf", "0")) for text in REFUSED)
 
 
-@pytest.fixture
-def shop(admin):
-    """The administrator, beside a schema with attributes for numbers, a record of it and a variant of that."""
+def add_numbers(admin):
+    """Add a schema with attributes for numbers, a record of it and a variant of that."""
     for alias, more in {
         "amount": {"type": "number"},
         "amounts": {"type": "number", "multiple": True},
@@ -71,6 +70,16 @@ def shop(admin):
     assert admin.post("/schemas", schema).status_code == 201
     assert admin.post("/records", {"id": "ent-n", "schemaId": "schema-n", "values": {}}).status_code == 201
     assert admin.post("/records/ent-n/variants", {"id": "var-n"}).status_code == 201
+
+
+@pytest.fixture(scope="module")
+def initial_database(prepare):
+    return prepare(add_numbers)
+
+
+@pytest.fixture
+def shop(admin):
+    """Return the administrator, beside the schema, its record and the variant."""
     return admin
 
 

@@ -30,9 +30,8 @@ def ids(answer):
     return [item["id"] for item in answer.json["items"]]
 
 
-@pytest.fixture
-def tools(admin):
-    """Two schemas that share the attributes `title`, `weight` and `note`: one with a workflow, one without."""
+def add_tools(admin):
+    """Add two schemas that share the attributes `title`, `weight` and `note`: one with a workflow, one without."""
     for alias, kind in (("title", "text"), ("weight", "number"), ("note", "text")):
         dimensions = ["dim-language"] if alias == "note" else []
         attribute = {"id": f"attr-{alias}", "alias": alias, "name": alias, "type": kind, "dimensionIds": dimensions}
@@ -47,8 +46,13 @@ def tools(admin):
         assert admin.post("/schemas", {**schema, **more}).status_code == 201
 
 
+@pytest.fixture(scope="module")
+def initial_database(prepare):
+    return prepare(add_tools)
+
+
 @pytest.fixture
-def make(admin, tools):
+def make(admin):
     """Create a record, by the administrator unless told otherwise."""
 
     def make(id=None, schema="schema-tool", by=admin, **values):
@@ -197,7 +201,7 @@ def test_totals_follow_creating_moving_and_deleting(admin, make):
 # Create
 
 
-def test_a_record_is_answered_whole_and_begins_in_the_default_state(admin, tools):
+def test_a_record_is_answered_whole_and_begins_in_the_default_state(admin):
     values = {"title": everywhere("Saw"), "note": [{"scope": {"dim-language": "seg-da"}, "value": "Sav"}]}
     answer = admin.post("/records", {"id": "ent-saw", "schemaId": "schema-tool", "values": values})
     assert answer.status_code == 201
@@ -230,12 +234,12 @@ def test_ids_are_made_for_records_that_come_without(admin, make):
         assert admin.get(f"/records/{id}").json["id"] == id
 
 
-def test_a_scope_that_is_left_out_is_everywhere(admin, tools):
+def test_a_scope_that_is_left_out_is_everywhere(admin):
     answer = admin.post("/records", {"schemaId": "schema-tool", "values": {"title": [{"value": "Saw"}]}})
     assert answer.json["values"] == {"title": everywhere("Saw")}
 
 
-def test_an_attribute_without_values_is_not_kept(admin, tools):
+def test_an_attribute_without_values_is_not_kept(admin):
     values = {"title": [], "weight": everywhere(1)}
     assert admin.post("/records", {"schemaId": "schema-tool", "values": values}).json["values"] == {"weight": everywhere(1)}
 
@@ -284,7 +288,7 @@ def test_timestamps_are_now_and_only_the_second_moves(admin, make):
         pytest.param({"values": {"length": everywhere(1)}}, "values.length", id="unknown alias"),
     ],
 )
-def test_a_record_that_cannot_be_made_is_refused_by_the_name_of_the_field(admin, tools, error, change, path):
+def test_a_record_that_cannot_be_made_is_refused_by_the_name_of_the_field(admin, error, change, path):
     before = admin.get("/records").json
     body = {"schemaId": "schema-tool", "values": {}, **change}
     assert error(admin.post("/records", body), 400).startswith(f"{path}: ")
@@ -292,7 +296,7 @@ def test_a_record_that_cannot_be_made_is_refused_by_the_name_of_the_field(admin,
 
 
 @pytest.mark.parametrize("left_out", ["schemaId", "values"])
-def test_what_a_record_needs_cannot_be_left_out(admin, tools, error, left_out):
+def test_what_a_record_needs_cannot_be_left_out(admin, error, left_out):
     body = {"schemaId": "schema-tool", "values": {}}
     del body[left_out]
     assert error(admin.post("/records", body), 400).startswith(f"{left_out}: ")
@@ -315,7 +319,7 @@ def test_a_body_that_is_no_json_object_is_refused(admin, error, method, path):
     assert admin.get("/records").json == before
 
 
-def test_another_workspaces_schema_is_an_unknown_one(stranger, tools, error):
+def test_another_workspaces_schema_is_an_unknown_one(stranger, error):
     message = error(stranger.post("/records", {"schemaId": "schema-tool", "values": {}}), 400)
     assert message == error(stranger.post("/records", {"schemaId": "schema-none", "values": {}}), 400).replace("none", "tool")
     assert stranger.get("/records").json["total"] == 0

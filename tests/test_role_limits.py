@@ -7,8 +7,6 @@ next request on. Records, attributes and catalogs are this file's own. Nothing h
 import ast
 import json
 import re
-import sqlite3
-from contextlib import closing
 
 import pytest
 from conftest import sql
@@ -62,37 +60,30 @@ RECORD, VARIANT = "/records/ent-part", "/records/ent-part/variants/var-part"
 HIDDEN = levels(margin_note="hidden", marks="hidden", cost="hidden")
 
 
+@pytest.fixture(scope="module")
+def initial_database(prepare):
+    return prepare(make_parts)
+
+
 @pytest.fixture
 def limit(admin):
     """Return a function that puts limits on the editor's role."""
-
-    def put(**members):
-        answer = admin.put("/roles/role-editor", role(**members))
-        assert answer.status_code == 200, answer.json
-
-    return put
+    return lambda **members: put_limits(admin, **members)
 
 
-@pytest.fixture(autouse=True)
-def parts(app, admin, limit, tmp_path_factory):
-    """Give the test a database with what make_parts() makes; it is made once in a run, because it takes longer than most."""
-    prepared = tmp_path_factory.getbasetemp() / "parts.db"
-    if not prepared.exists():
-        make_parts(admin, limit)
-        with closing(sqlite3.connect(app.config["DATABASE"])) as db, closing(sqlite3.connect(prepared)) as copy:
-            db.backup(copy)
-    with closing(sqlite3.connect(prepared)) as copy, closing(sqlite3.connect(app.config["DATABASE"])) as db:
-        copy.backup(db)
+def put_limits(admin, **members):
+    answer = admin.put("/roles/role-editor", role(**members))
+    assert answer.status_code == 200, answer.json
 
 
-def make_parts(admin, limit):
+def make_parts(admin):
     """Make two schemas with the same attributes, a record of each, a variant of the first, categories and a saved query."""
 
     def post(path, body):
         answer = admin.post(path, body)
         assert answer.status_code in (201, 204), answer.json
 
-    limit()
+    put_limits(admin)
     for alias, members in ATTRIBUTES.items():
         post("/attributes", {"id": f"attr-{alias}-x", "alias": alias, "name": alias, **members})
     states = {"defaultStateId": "state-rough", "states": STATES, "transitions": [READY]}

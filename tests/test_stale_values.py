@@ -95,9 +95,8 @@ WAYS = {
 each_way = pytest.mark.parametrize("way", WAYS)
 
 
-@pytest.fixture
-def shop(stranger):
-    """The administrator of a workspace with the model, and two records of it."""
+def add_model(stranger):
+    """Add the model, and two records of it."""
     options = [{"id": f"val-{name}", "alias": name, "label": name.title()} for name in ("old", "new")]
     segments = [{"id": f"seg-{name}", "alias": name, "name": name} for name in ("dk", "no")]
     market = {"id": "dim-market", "alias": "market", "name": "M", "defaultSegmentId": "seg-dk", "segments": segments}
@@ -111,6 +110,16 @@ def shop(stranger):
     ):
         answer = stranger.post(path, body)
         assert answer.status_code == 201, answer.json
+
+
+@pytest.fixture(scope="module")
+def initial_database(prepare):
+    return prepare(add_model, "admin@other.example")
+
+
+@pytest.fixture
+def shop(stranger):
+    """Return the administrator of a workspace with the model, and two records of it."""
     return stranger
 
 

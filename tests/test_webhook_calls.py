@@ -11,7 +11,7 @@ from receivers import read_request, receiving
 
 from sigma.resources import webhook_calls
 
-SECONDS = 0.3
+SECONDS = 0.2
 CERTIFICATE = Path(__file__).parent / "receiver.test.pem"
 
 
@@ -49,7 +49,7 @@ def wait(connection):
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
-LATE, NO_HTTP = "No answer within 0.3 seconds", "The answer was no HTTP that can be read"
+LATE, NO_HTTP = "No answer within 0.2 seconds", "The answer was no HTTP that can be read"
 CLOSED = "The receiver closed the connection without an answer"
 HOSTILE = {
     "never answers": (wait, (None, LATE)),

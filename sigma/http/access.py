@@ -121,6 +121,12 @@ class Route(Rule):
             options["methods"] = None
         super().__init__(*arguments, **options)
 
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        # Werkzeug compiles two functions for each rule that build its URL. Here nothing asks for one: made only when something
+        # does, they no longer take 6 % of a start.
+        compile_builder = super()._compile_builder
+        return lambda rule, **values: compile_builder(append_unknown).__get__(rule, None)(**values)
+
     @property
     def template(self) -> str:
         """The path as the OpenAPI document writes it."""
