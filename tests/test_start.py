@@ -311,6 +311,46 @@ def test_what_serves_says_where_this_machine_finds_it(app, run, path, served, ho
     assert not running.is_registered(path)
 
 
+GOOD = "UPDATE api_keys SET deactivated_at = created_at WHERE tenant = 'ws-demo' AND id {}"
+HEADER = "X-Sigma-ApiKey: "
+SECOND_KEY = "sigma_sk_live_abc123def456ghi789"
+
+
+@pytest.mark.parametrize(
+    ("off", "told"),
+    [
+        ("= ''", f"{HEADER}{EXAMPLE_KEY}  (read, update-data)"),
+        ("= 'apikey-sync-prod'", f"{HEADER}{SECOND_KEY}  (read)"),
+        ("LIKE '%'", "deactivated; Reset, in the console, makes it good again"),
+    ],
+)
+def test_what_serves_tells_a_key_that_is_good_and_what_to_try_first(app, run, served, off, told):
+    sql(app, GOOD.format(off))
+    app.config.update(HOST="127.0.0.1", PORT=8123)
+    lines = dict(line.split(maxsplit=1) for line in run("serve").stdout.replace("Demo ", "Demo-").splitlines())
+    assert lines["Demo-login"] == "admin@sigma.io / admin"
+    assert lines["Demo-key"] == told
+    assert lines["Stop"] == "`flask stop`"
+    shown = [line for line in run("serve").stdout.splitlines() if line.startswith("Try first    ")]
+    if told.startswith(HEADER):
+        header = told.partition("  ")[0]
+        url = "http://127.0.0.1:8123/api/v1/records?limit=1"
+        assert [shlex.split(line)[2:] for line in shown] == [["curl", "-s", url, "-H", header]]
+        answer = app.test_client().get(url, headers=dict([header.split(": ")]))
+        assert (answer.status_code, answer.json["total"]) == (200, 47)
+    else:
+        assert shown == []
+
+
+def test_a_second_service_at_the_same_address_is_told_how_to_stop_the_first(app, run, path, served):
+    app.config.update(HOST="127.0.0.1", PORT=8123)
+    with running.registered(path, "http://127.0.0.1:8123"):
+        result = run("serve")
+    assert (result.exit_code, served) == (1, [])
+    told = f"It runs already, at http://127.0.0.1:8123 (process {os.getpid()}): `flask stop` stops it."
+    assert result.stderr == f"Error: {told}\n"
+
+
 @pytest.fixture
 def restore_sigterm():
     before = signal.getsignal(signal.SIGTERM)
