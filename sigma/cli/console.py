@@ -17,6 +17,7 @@ from flask import current_app
 from flask.cli import FlaskGroup
 
 from sigma.database import BUSY_TIMEOUT, execute, fetch_one, prepare_database
+from sigma.files import unwritable_reason
 from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import act_as
 from sigma.http.errors import ApiError, get_or_404, raise_for_problems, translate_database_error
@@ -64,6 +65,7 @@ def require_database() -> None:
 DATABASE_PROBLEMS = {  # what keeps SQLite from working, by its own name for it
     "SQLITE_BUSY": f"is locked: another process has kept it for {BUSY_TIMEOUT} seconds or more; try again later",
     "SQLITE_FULL": "cannot grow, because the disk is full: make room, and try again",
+    "SQLITE_IOERR": "cannot be read or written: the disk fails, or it is full, or files may not be as large",
     "SQLITE_READONLY": "cannot be written to: run the command as the user who owns it",
     "SQLITE_CANTOPEN": "cannot be opened: run the command as the user who owns it",
     "SQLITE_CORRUPT": "is damaged: `flask doctor` says how, and `flask restore` puts a backup in its place",
@@ -73,7 +75,9 @@ DATABASE_PROBLEMS = {  # what keeps SQLite from working, by its own name for it
 
 def database_problem(name: str) -> str:
     """Say what keeps SQLite from using the database, by its own name for it."""
-    return f"{printable(current_app.config['DATABASE'])} {DATABASE_PROBLEMS[name]}"
+    path = current_app.config["DATABASE"]
+    reason = unwritable_reason(path) if name in ("SQLITE_READONLY", "SQLITE_CANTOPEN") else None
+    return f"{printable(path)} {DATABASE_PROBLEMS[name]}{f': {reason}' if reason else ''}"
 
 
 def describe_database_error(error: sqlite3.Error) -> str:

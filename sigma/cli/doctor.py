@@ -13,6 +13,7 @@ from werkzeug.security import check_password_hash
 from sigma.cli.backup import database_files, find_damage, find_missing_parts
 from sigma.cli.console import Output, prints_plainly, require_database
 from sigma.database import execute, fetch_one, get_db, pragma
+from sigma.files import unwritable_reason
 from sigma.http.cors import require_listed_origins
 from sigma.http.credentials import hash_key
 from sigma.http.loopback import holds_demo, is_loopback
@@ -39,7 +40,9 @@ def _find_no_workspace() -> Iterator[str]:
         yield "there is none, so nobody can sign in: flask workspace create ID --name NAME --email EMAIL"
 
 
-def _find_exposed_files() -> Iterator[str]:
+def _find_wrong_modes() -> Iterator[str]:
+    if reason := unwritable_reason(current_app.config["DATABASE"]):
+        yield f"{reason}: run the service as the owner, or change the owner or the mode"
     files = database_files()
     for file in files:
         if file.stat().st_mode & 0o077:
@@ -141,7 +144,7 @@ def _find_any_origin() -> Iterator[str]:
 CHECKS = [
     Check("database", "ok", _describe_database),
     Check("workspaces", "problem", _find_no_workspace),
-    Check("file permissions", "problem", _find_exposed_files),
+    Check("file permissions", "problem", _find_wrong_modes),
     Check("integrity", "problem", _find_corruption),
     Check("journal mode", "problem", _find_journal_mode),
     Check("disk space", "problem", _find_full_disk),

@@ -18,7 +18,7 @@ from sigma.cli.console import make_database, name_program
 from sigma.cli.running import registered
 from sigma.cli.server import end_with_starter, reserve_port, run_server
 from sigma.cli.temporary import temporary_demo
-from sigma.database import close_db, fetch_one
+from sigma.database import close_db, fetch_one, require_writable
 from sigma.http.cors import require_listed_origins
 from sigma.http.loopback import holds_demo, is_loopback
 from sigma.http.strict_json import to_json
@@ -113,6 +113,7 @@ def serve(temporary: bool, until_eof: bool) -> None:
         if until_eof:
             threading.Thread(target=end_with_starter, daemon=True).start()
         make_database()
+        require_writable(config["DATABASE"])
         require_private_demo(host)
         require_listed_origins()
         with reserve_port(host, port) as port, registered(config["DATABASE"], _local_url(host, port)):
