@@ -21,6 +21,7 @@ from sigma.files import unwritable_reason
 from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import act_as
 from sigma.http.errors import ApiError, get_or_404, raise_for_problems, translate_database_error
+from sigma.settings import unknown_variables
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
@@ -39,11 +40,18 @@ def runs_command() -> bool:
     return context is not None and context.info_name != "run" and isinstance(context.find_root().command, FlaskGroup)
 
 
+def warn_of_unknown_variables() -> None:
+    """Say, beside the output, which variables look like settings and are none."""
+    for told in unknown_variables():
+        click.echo(f"Warning: {printable(told)}", err=True)
+
+
 def name_database() -> str:
     """Say, beside the output for people, which database a command acts on, and return its path."""
     path: str = current_app.config["DATABASE"]
     if not click.get_current_context().params.get("as_json"):
         click.echo(f"Database: {printable(path)}", err=True)
+        warn_of_unknown_variables()
     return path
 
 

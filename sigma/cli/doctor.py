@@ -19,7 +19,7 @@ from sigma.http.credentials import hash_key
 from sigma.http.loopback import holds_demo, is_loopback
 from sigma.http.stamps import utc_now
 from sigma.resources.roles import ADMINISTRATORS
-from sigma.settings import StartError, read_setting
+from sigma.settings import StartError, read_setting, unknown_variables
 from sigma.standin.demo import read_demo
 
 
@@ -141,6 +141,10 @@ def _find_any_origin() -> Iterator[str]:
         yield error.message
 
 
+def _find_unknown_variables() -> Iterator[str]:
+    yield from unknown_variables()
+
+
 CHECKS = [
     Check("database", "ok", _describe_database),
     Check("workspaces", "problem", _find_no_workspace),
@@ -155,6 +159,7 @@ CHECKS = [
     Check("unused keys", "note", _find_unused_keys),
     Check("unused permissions", "note", _find_unused_permissions),
     Check("proxies", "note", _find_undeclared_proxy),
+    Check("settings", "note", _find_unknown_variables),
 ]
 
 

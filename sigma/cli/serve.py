@@ -14,7 +14,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from sigma.cli.console import make_database, name_program
+from sigma.cli.console import make_database, name_program, warn_of_unknown_variables
 from sigma.cli.running import registered
 from sigma.cli.server import end_with_starter, reserve_port, run_server
 from sigma.cli.temporary import temporary_demo
@@ -113,6 +113,7 @@ def serve(temporary: bool, until_eof: bool) -> None:
         if until_eof:
             threading.Thread(target=end_with_starter, daemon=True).start()
         make_database()
+        warn_of_unknown_variables()
         require_writable(config["DATABASE"])
         require_private_demo(host)
         require_listed_origins()
