@@ -201,13 +201,13 @@ INVISIBLE = {  # what editors, env files and web pages leave in a value, and how
 def test_what_cannot_be_seen_in_or_around_a_value_is_refused_in_every_setting_and_told(tmp_path, monkeypatch, name):
     variable, good = SETTINGS[name][0], SETTINGS[name][1].format(tmp=tmp_path)
     for pattern, told in INVISIBLE.items():
-        value, told = pattern.format(good), told.format(end=len(good) + 1)
+        value, expected = pattern.format(good), told.format(end=len(good) + 1)
         for source, given in ((variable, {}), (name, {name: value})):
             with monkeypatch.context() as patch:
                 patch.setenv(variable, value)
                 with pytest.raises(settings.StartError) as refused:
                     settings.read_setting(name, given)
-            assert refused.value.message == f"{source}: {told}", repr(value)
+            assert refused.value.message == f"{source}: {expected}", repr(value)
             assert SECRET not in refused.value.message
 
 

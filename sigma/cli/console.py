@@ -8,7 +8,7 @@ import os
 import re
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import click
@@ -27,11 +27,15 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmati
 
 
 class Output(NamedTuple):
-    """The result of a command: data for programs (with --json), text for people, and the exit code."""
+    """The result of a command: data for programs (with --json), text for people, and the exit code.
+
+    What only the output shows, and nobody sees when that fails, is undone by a function that returns what it did.
+    """
 
     data: Any
     text: str
     exit_code: int = 0
+    undo: Callable[[], str] | None = None
 
 
 def runs_command() -> bool:
@@ -154,14 +158,38 @@ def name_program(text: str) -> str:
     return re.sub(r"(?<![\w-])flask (?=[a-z]+)", f"python3 {program} ", text) if program.endswith(".pyz") else text
 
 
+def _require_stdout_open() -> None:
+    """Raise click.ClickException before anything is done if there is nobody to tell."""
+    try:
+        require_stdout()
+    except ValueError as error:
+        raise click.ClickException(f"Standard output does not take the result: {error}; nothing was done") from None
+
+
+@contextlib.contextmanager
+def _undone_if_unseen(output: Output) -> Iterator[None]:
+    """Undo what a command did, if the block cannot show it and nobody could use it; else say that it is done."""
+    try:
+        yield
+    except BaseException as error:
+        told = "What the command does is done"
+        if output.undo is not None:
+            told = _run(lambda: Output(None, output.undo() if output.undo else "")).text
+        if isinstance(error, click.ClickException):
+            raise click.ClickException(f"{error.message}. {told}") from None
+        raise
+
+
 def prints_plainly(command: Callable[..., Output]) -> Callable[..., None]:
     """Print what a command returns, and report an expected error in one line, with exit code 1."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
     @functools.wraps(command)
     def run(as_json: bool, **arguments: Any) -> None:
+        _require_stdout_open()
         output = _run(command, **arguments)
-        write_output(json_text(output.data) if as_json else encodable(name_program(output.text)))
+        with _undone_if_unseen(output):
+            write_output(json_text(output.data) if as_json else encodable(name_program(output.text)))
         sys.exit(output.exit_code)
 
     return run
