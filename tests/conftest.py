@@ -8,6 +8,7 @@ import itertools
 import shutil
 import sqlite3
 import sys
+import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 from receivers import receiving
+from werkzeug.serving import make_server
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -176,6 +178,28 @@ def app(session_app, initial_database, tokens, tmp_path):
     database.close_db()
     session_app.config.clear()
     session_app.config.update(before)
+
+
+@pytest.fixture
+def address(app, monkeypatch):
+    """Yield the address at which the app is served, by one thread, as long as the test takes."""
+    monkeypatch.setattr("werkzeug.serving.WSGIRequestHandler.log", lambda *_: None)
+    app.config["REQUEST_LOG"] = False
+
+    class Closing:  # each request closes its thread's connection, so that nothing outlives the test
+        def __call__(self, environ, respond):
+            try:
+                return app(environ, respond)
+            finally:
+                database.close_db()
+
+    server = make_server("127.0.0.1", 0, Closing())
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture

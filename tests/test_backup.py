@@ -197,6 +197,19 @@ def test_a_restore_brings_back_all_that_was_there_and_keeps_what_is_replaced(pat
     assert content(path) == late
 
 
+def test_what_webhooks_had_pending_is_sent_again_after_a_restore(run, subscribe, receiver, tmp_path):
+    subscribe(receiver, "ent-one")
+    file = tmp_path / "copy.db"
+    assert run("backup", str(file)).exit_code == 0
+    assert run("webhooks", "run", "--workspace", "ws-demo").exit_code == 0
+    assert run("webhooks", "run", "--workspace", "ws-demo").exit_code == 0  # nothing waits any more
+    assert len(receiver.requests) == 1
+    assert run("restore", str(file), "--yes").exit_code == 0
+    assert run("webhooks", "run", "--workspace", "ws-demo").exit_code == 0
+    first, again = receiver.requests
+    assert (again.id, again.body) == (first.id, first.body)
+
+
 def test_a_restore_is_asked_about(path, run, copy, admin):
     assert admin.delete("/records/ent-coastal-wb").status_code == 204
     database.close_db()

@@ -1,9 +1,7 @@
 """The console: what is served, under which policy, and of what its files are made. What it does is tried in a browser."""
 
-import itertools
 import json
 import re
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -215,40 +213,7 @@ def test_the_pictures_of_the_texts_are_there_and_small():
 # The story
 
 
-def readme_commands():
-    """Yield the words of each command of the README's story."""
-    block = re.search(r"## Five minutes.*?```sh\n(.*?)```", README, re.DOTALL)[1]
-    pending = ""
-    for line in block.splitlines():
-        pending += line.removesuffix("\\") + "\n"
-        if line.endswith("\\") or line.startswith("#"):
-            pending = "" if line.startswith("#") else pending
-            continue
-        try:
-            words = shlex.split(pending)
-        except ValueError:  # a quoted text goes on in the next line
-            continue
-        yield words
-        pending = ""
-
-
-def readme_requests():
-    """Yield who sends what in the README's story, after the administrator has signed in."""
-    for words in readme_commands():
-        if not words or words[0] != "curl":
-            continue
-        options = dict(itertools.pairwise(words))
-        body = json.loads(options["-d"]) if "-d" in options else None
-        method = options.get("-X", "POST" if body else "GET")
-        path = next(word for word in words if word.startswith("$URL")).removeprefix("$URL").replace("$ID", "{key}")
-        yield "key" if "X-Sigma-ApiKey: $KEY" in words else "administrator", f"{method} {path}", body
-
-
 STORY = json.loads(TEXTS["story.json"])
-
-
-def test_the_story_is_the_readmes():
-    assert [(step["by"], step["request"], step.get("body")) for step in STORY] == list(readme_requests())
 
 
 def test_the_story_comes_out_as_it_is_told(app, admin):

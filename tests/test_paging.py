@@ -1,8 +1,10 @@
 """The query strings of lists, and the pages that they answer."""
 
 import itertools
+import json
 
 import pytest
+from conftest import sql
 
 from sigma.http import errors, paging
 
@@ -81,6 +83,56 @@ def test_a_filter_that_matches_nothing_gives_an_empty_list(key, text):
     for path, name in (("/records", "schemaId"), ("/records", "lifecycleStateId"), ("/variants", "schemaId")):
         answer = key.get(path, query_string={name: text})
         assert (answer.status_code, answer.json) == (200, {"items": [], "total": 0, "offset": 0, "limit": 50})
+
+
+# Deep in a list
+
+
+def multiply(app, schema, count, state=None):
+    """Store as many records of a schema as an import would take long for; they get their numbers in one go."""
+    body = {"lifecycleStateId": state, "schemaId": schema} if state else {"schemaId": schema}
+    statement = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+        " INSERT INTO entities (tenant, schema_id, body)"
+        " SELECT 'ws-demo', ?, json_set(?, '$.id', 'ent-' || ? || '-' || i, '$.values', json('{}')) FROM n"
+    )
+    sql(app, statement, count, schema, json.dumps(body), f"{schema}{state or ''}")
+
+
+@pytest.fixture
+def crowd(app, admin):
+    """Store 12,000 records of two schemas and three states; some are taken out again, and some change their state."""
+    assert admin.post("/schemas", {"id": "schema-b", "alias": "b", "name": "B", "variantEnabled": False}).status_code == 201
+    multiply(app, "schema-apparel", 5000, "state-draft")
+    multiply(app, "schema-b", 3000)
+    multiply(app, "schema-apparel", 4000, "state-review")
+    sql(app, "DELETE FROM entities WHERE seq BETWEEN 4000 AND 4200 OR seq BETWEEN 8192 AND 8300")
+    sql(app, "DELETE FROM entities WHERE seq % 7 = 0 AND id LIKE 'ent-schema-apparel%'")
+    moved = "UPDATE entities SET body = json_set(body, '$.lifecycleStateId', 'state-published') WHERE seq % 5 = 0"
+    sql(app, f"{moved} AND id LIKE 'ent-schema-apparel%'")
+
+
+@pytest.mark.parametrize(
+    ("query", "condition"),
+    [
+        ({}, "1"),
+        ({"schemaId": "schema-apparel"}, "schema_id = 'schema-apparel'"),
+        ({"schemaId": "schema-b"}, "schema_id = 'schema-b'"),
+        ({"lifecycleStateId": "state-published"}, "state_id = 'state-published'"),
+        ({"schemaId": "schema-apparel", "lifecycleStateId": "state-review"}, "state_id = 'state-review'"),
+    ],
+)
+def test_a_page_holds_the_same_however_deep_it_begins(query, condition, app, key, crowd):
+    ids = [
+        id
+        for (id,) in sql(
+            app, f"SELECT id FROM entities WHERE tenant = 'ws-demo' AND is_variant = 0 AND {condition} ORDER BY seq"
+        )
+    ]
+    assert len(ids) > 1000
+    for offset in (0, 1, 4094, 4095, 4096, 4097, 5000, 8191, 8192, 9000, len(ids) - 3, len(ids), len(ids) + 5000):
+        page = key.get("/records", query_string={**query, "offset": offset, "limit": 7}).json
+        assert (page["total"], [record["id"] for record in page["items"]]) == (len(ids), ids[offset : offset + 7]), offset
 
 
 # The reader

@@ -7,13 +7,11 @@ import signal
 import stat
 import subprocess
 import sys
-import threading
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from conftest import EXAMPLE_KEY, sql
-from werkzeug.serving import make_server
 
 from sigma import database
 from sigma.cli import running, serve, start
@@ -43,26 +41,10 @@ def state(path):
 
 
 @pytest.fixture
-def url(app, path, monkeypatch):
+def url(path, address):
     """The address of a service that answers, and is registered for the database."""
-    monkeypatch.setattr("werkzeug.serving.WSGIRequestHandler.log", lambda *_: None)
-    app.config["REQUEST_LOG"] = False
-
-    class Closing:  # each request closes its thread's connection, so that nothing outlives the test
-        def __call__(self, environ, respond):
-            try:
-                return app(environ, respond)
-            finally:
-                database.close_db()
-
-    server = make_server("127.0.0.1", 0, Closing())
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    with running.registered(path, address := f"http://127.0.0.1:{server.server_port}"):
+    with running.registered(path, address):
         yield address
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture

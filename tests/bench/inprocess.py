@@ -2,15 +2,17 @@
 
 import json
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from measuring import Figure, alternate, ratio, seconds_each
+from measuring import Figure, MissingError, alternate, ratio, seconds_each
 from peers import bare_flask
 from wsgi import credentials, database, make_record, make_service, new_record, post_record, request
 
+MEMORY = Path("/dev/shm")
 # Calls in one batch, so that all batches of a round take about as long: a busy machine then disturbs them alike.
 READS = {"bare": 20, "get": 14, "unknown": 14, "list": 8}
 # What waits for the disk has longer batches, in which SQLite moves its log into the database at least once.
@@ -55,27 +57,37 @@ def commit(db: sqlite3.Connection, text: str) -> None:
     db.execute("COMMIT")
 
 
-def measure_writes(app: Any, db: sqlite3.Connection, rounds: int) -> dict[str, Figure]:
-    """Return the figures of a record that is made, and what of it is the disk's part."""
-    bare, text = request(bare_flask.create_app(), "/records/ent-rain-hat", key=None), make_record(app).decode()
-    batches = {
-        "bare": lambda: seconds_each([bare] * WRITES["bare"]),
-        "post": lambda: seconds_each([post_record(app, new_record()) for _ in range(WRITES["post"])]),
-        "commit": lambda: seconds_each([lambda: commit(db, text)] * WRITES["commit"]),
-    }
-    seconds = alternate(batches, rounds)
+def measure_writes(folder: Path, rounds: int) -> dict[str, Figure]:
+    """Return how long a record takes that is made in a database in this folder, and what is the disk's part of it."""
+    app, bare = make_service(folder / "written.db"), request(bare_flask.create_app(), "/records/ent-rain-hat", key=None)
+    text = make_record(app).decode()
+    with closing(open_plain_database(folder / "plain.db")) as db:
+        batches = {
+            "bare": lambda: seconds_each([bare] * WRITES["bare"]),
+            "post": lambda: seconds_each([post_record(app, new_record()) for _ in range(WRITES["post"])]),
+            "commit": lambda: seconds_each([lambda: commit(db, text)] * WRITES["commit"]),
+        }
+        seconds = alternate(batches, rounds)
+        database.close_db()
     own = [post - plain for post, plain in zip(seconds["post"], seconds["commit"], strict=True)]
     return {
         "post": ratio(seconds["post"], seconds["bare"]),
+        "post-to-commit": ratio(seconds["post"], seconds["commit"]),
         "commit": ratio(seconds["commit"], seconds["bare"]),
         "post-without-commit": ratio(own, seconds["bare"]),
     }
 
 
-def measure(folder: Path, rounds: int) -> dict[str, Figure]:
+def measure_in_memory(rounds: int) -> Figure | MissingError:
+    """Return how long a record takes that is made where no commit waits for a disk."""
+    if not MEMORY.is_dir():
+        return MissingError(f"there is no {MEMORY} here")
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=MEMORY) as folder:
+        return measure_writes(Path(folder), rounds)["post"]
+
+
+def measure(folder: Path, rounds: int) -> dict[str, Figure | MissingError]:
     """Return this part's figures."""
-    with closing(open_plain_database(folder / "plain.db")) as db:
-        app = make_service(folder / "service.db")
-        figures = measure_reads(app, 10 * rounds) | measure_writes(app, db, rounds)
-        database.close_db()
-    return figures
+    figures = measure_reads(make_service(folder / "service.db"), 10 * rounds)
+    database.close_db()
+    return {**figures, **measure_writes(folder, rounds), "post-in-memory": measure_in_memory(rounds)}

@@ -7,7 +7,9 @@ It knows an answer by its length once it has read the first one, so that it cost
 import re
 import selectors
 import socket
+import statistics
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 TIMEOUT = 10  # seconds
@@ -18,24 +20,41 @@ class LoadError(Exception):
 
 
 class Target(NamedTuple):
-    """What is asked for, and where."""
+    """What is asked for, and where; with a function that returns a new body each time, it is what is posted."""
 
     port: int
     path: str
     headers: dict[str, str]
+    make_body: Callable[[], bytes] | None = None
 
-    def request(self) -> bytes:
-        """Return the request as it is sent."""
+    def requests(self) -> Callable[[], bytes]:
+        """Return a function that returns the next request as it is sent."""
         headers = {"Host": f"127.0.0.1:{self.port}", "User-Agent": "bench", "Accept": "*/*", **self.headers}
-        lines = [f"GET {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        return "\r\n".join(lines).encode()
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        if self.make_body is None:
+            request = "\r\n".join([f"GET {self.path} HTTP/1.1", *lines, "", ""]).encode()
+            return lambda: request
+        head, make_body = "\r\n".join([f"POST {self.path} HTTP/1.1", *lines, "Content-Type: application/json"]), self.make_body
+
+        def request_with_body() -> bytes:
+            body = make_body()
+            return f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+        return request_with_body
+
+
+class Load(NamedTuple):
+    """How long an answer takes on average, and how many times as long as half of them the slowest in a hundred take."""
+
+    each: float
+    tail: float
 
 
 class Client:
     """One connection, or one after the other where the server closes them, with at most one request on its way."""
 
     def __init__(self, target: Target, selector: selectors.BaseSelector):
-        self.target, self.selector, self.request = target, selector, target.request()
+        self.target, self.selector, self.next_request = target, selector, target.requests()
         self.received, self.length, self.closes = b"", 0, False
         self.connect()
         self.send()
@@ -56,10 +75,12 @@ class Client:
         if self.closes:
             self.close()
             self.connect()
-        self.socket.sendall(self.request)
+        request = self.next_request()
+        self.sent_at = time.perf_counter()
+        self.socket.sendall(request)
 
     def receive(self) -> bool:
-        """Read what has come, and answer whether that completes an answer. Raises LoadError for an answer that is not 200."""
+        """Read what has come, and answer whether that completes an answer. Raises LoadError for a refusal."""
         data = self.socket.recv(65536)
         if not data:
             raise LoadError(f"Port {self.target.port} closed a connection in the middle of an answer")
@@ -68,7 +89,7 @@ class Client:
             if not self.is_complete():
                 return False
             self.received = b""
-        if not data.startswith(b"HTTP/1.1 200 "):
+        if not data.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 201 ")):
             raise LoadError(f"{self.target.path} was answered {data[:300]!r}")
         return True
 
@@ -93,16 +114,16 @@ def answered(selector: selectors.BaseSelector) -> list[Client]:
     return [key.data for key, _ in ready if key.data.receive()]
 
 
-def seconds_each_answer(target: Target, connections: int, seconds: float) -> float:
-    """Return how long one answer takes on average, when so many connections ask for so long. Raises LoadError."""
+def put_load(target: Target, connections: int, seconds: float) -> Load:
+    """Return how quickly a server answers when so many connections ask for so long. Raises LoadError."""
     with selectors.DefaultSelector() as selector:
         clients = {Client(target, selector) for _ in range(connections)}
         try:
-            answers, begun = 0, time.perf_counter()
+            took, begun = [], time.perf_counter()
             while (elapsed := time.perf_counter() - begun) < seconds:
                 for client in answered(selector):
+                    took.append(time.perf_counter() - client.sent_at)
                     client.send()
-                    answers += 1
             while clients:  # what is still on its way is no part of this measurement, nor of the next one
                 for client in answered(selector):
                     clients.remove(client)
@@ -110,4 +131,4 @@ def seconds_each_answer(target: Target, connections: int, seconds: float) -> flo
         finally:
             for client in clients:
                 client.close()
-    return elapsed / answers
+    return Load(elapsed / len(took), statistics.quantiles(took, n=100)[98] / statistics.median(took))

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 MOST_SECONDS = 60
+Measured = TypeVar("Measured")
 
 
 class Figure(NamedTuple):
@@ -23,7 +24,7 @@ class MissingError(Exception):
     """A peer cannot be installed or started here."""
 
 
-def alternate(batches: Mapping[Any, Callable[[], float]], rounds: int) -> dict[Any, list[float]]:
+def alternate(batches: Mapping[Any, Callable[[], Measured]], rounds: int) -> dict[Any, list[Measured]]:
     """Return what each batch measured in each round; every round begins with another one, and one round is for warming up.
 
     There are fewer rounds, though never fewer than three, where they would take more than a minute.
@@ -40,14 +41,18 @@ def alternate(batches: Mapping[Any, Callable[[], float]], rounds: int) -> dict[A
     return measured
 
 
+def median(values: list[float]) -> Figure:
+    """Return the median, with the range of the middle half."""
+    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+    return Figure(middle, f"{short(low)} to {short(high)}")
+
+
 def ratio(ours: list[float], theirs: list[float]) -> Figure:
     """Return ours ÷ theirs, with the range of the middle half of the rounds.
 
     It is the median of each round's own ratio: the machine's speed changes from round to round, and cancels out.
     """
-    ratios = [mine / yours for mine, yours in zip(ours, theirs, strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-    return Figure(middle, f"{short(low)} to {short(high)}")
+    return median([mine / yours for mine, yours in zip(ours, theirs, strict=True)])
 
 
 def short(number: float) -> str:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 from load import Target
 from measuring import MissingError
-from wsgi import KEY
+from wsgi import KEY, new_record
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE.parents[1] / ".venv-bench"
@@ -23,11 +24,19 @@ STARTING = 30  # seconds that a server may take to start
 
 
 class Command(NamedTuple):
-    """How a server is started, and what it is asked for then."""
+    """How a server is started, what it is asked for then, and what is posted to it, if it takes anything."""
 
     arguments: list[str]
     environment: dict[str, str]
     target: Target
+    writing: Target | None = None
+
+
+class Server(NamedTuple):
+    """A server that runs: what it is asked for, and what is posted to it."""
+
+    reading: Target
+    writing: Target | None
 
 
 def free_port() -> int:
@@ -95,12 +104,17 @@ def end(process: subprocess.Popen) -> None:
 # == The service, and bare Flask on the same server ==
 
 
+def new_body() -> bytes:
+    """Return the body of a record that nobody has yet, with an EAN that nobody has."""
+    return json.dumps(new_record()).encode()
+
+
 def flask_serve(database: Path, path: str, workers: int = 1) -> Command:
     """Return how people start the service."""
-    port = free_port()
+    port, key = free_port(), {"X-Sigma-ApiKey": KEY}
     arguments = [sys.executable, "-m", "flask", "--app", "app", "serve"]
     environment = {**os.environ, "SIGMA_DATABASE": str(database), "PORT": str(port), "WORKERS": str(workers)}
-    return Command(arguments, environment, Target(port, path, {"X-Sigma-ApiKey": KEY}))
+    return Command(arguments, environment, Target(port, path, key), Target(port, "/api/v1/records", key, new_body))
 
 
 def bare_flask() -> Command:
@@ -141,10 +155,15 @@ def prepare_python_peer(name: str, folder: Path) -> tuple[dict[str, str], str]:
     """Let a peer make its database; answer its environment and a key."""
     environment = {**os.environ, "BENCH_FOLDER": str(folder), "PYTHONPATH": str(HERE / "peers")}
     arguments = [installed("bin/python", "python.log"), str(HERE / "peers" / f"{name}.py")]
+    return environment, run_preparation(arguments, environment)
+
+
+def run_preparation(arguments: list[str], environment: dict[str, str]) -> str:
+    """Run what makes a peer's database, and return what it prints. Raises MissingError when it fails."""
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise MissingError(f"its database could not be made: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")
-    return environment, done.stdout.strip()
+    return done.stdout.strip()
 
 
 def django_rest(folder: Path, id: str) -> Command:
@@ -155,12 +174,45 @@ def django_rest(folder: Path, id: str) -> Command:
     return Command(arguments, environment, Target(port, f"/records/{id}", {"Authorization": f"Api-Key {key}"}))
 
 
-def fastapi_sqlite(folder: Path, id: str) -> Command:
+def fastapi_sqlite(folder: Path, id: str, application: str = "app") -> Command:
     """Return how to start FastAPI, on one uvicorn worker with its fast event loop and parser, without a log."""
     program, port = installed("bin/uvicorn", "python.log"), free_port()
     environment, key = prepare_python_peer("fastapi_sqlite", folder)
     options = ["--port", str(port), "--loop", "uvloop", "--http", "httptools", "--no-access-log"]
-    return Command([program, *options, "fastapi_sqlite:app"], environment, Target(port, f"/records/{id}", {"X-Api-Key": key}))
+    reading = Target(port, f"/records/{id}", {"X-Api-Key": key})
+    writing = Target(port, "/records", {"X-Api-Key": key}, new_body)
+    return Command([program, *options, f"fastapi_sqlite:{application}"], environment, reading, writing)
+
+
+def fastapi_threads(folder: Path, id: str) -> Command:
+    """Return how to start FastAPI with plain endpoints, which it calls in threads; a folder of its own has its database."""
+    own = folder / "threads"
+    own.mkdir()
+    shutil.copy(folder / "record.json", own)
+    return fastapi_sqlite(own, id, "threads")
+
+
+def pocketbase(folder: Path, id: str) -> Command:
+    """Return how to start PocketBase, whose record has an id of its own."""
+    program, port = installed("bin/pocketbase", "pocketbase.log"), free_port()
+    environment = {**os.environ, "BENCH_FOLDER": str(folder), "PYTHONPATH": str(HERE / "peers")}
+    own = folder / "pocketbase"
+    arguments = [sys.executable, str(HERE / "peers" / "pocketbase.py"), program, str(port)]
+    key, own_id = run_preparation(arguments, environment).split()
+    options = [f"--http=127.0.0.1:{port}", f"--dir={own}/data", f"--hooksDir={own}/hooks"]
+    path, headers = "/api/collections/records/records", {"X-Api-Key": key}
+    return Command(
+        [program, "serve", *options],
+        environment,
+        Target(port, f"{path}/{own_id}", headers),
+        Target(port, path, headers, pocket_body),
+    )
+
+
+def pocket_body() -> bytes:
+    """Return the body of a record that nobody has yet, as PocketBase takes it: it gives the id."""
+    record = new_record()
+    return json.dumps({**record, "id": "", "ean": record["values"]["ean"][0]["value"]}).encode()
 
 
 def json_server(folder: Path, id: str) -> Command:
@@ -176,14 +228,21 @@ def json_server(folder: Path, id: str) -> Command:
 PEER_COMMANDS: dict[str, Callable[[Path, str], Command]] = {
     "django": django_rest,
     "fastapi": fastapi_sqlite,
+    "fastapi-threads": fastapi_threads,
+    "pocketbase": pocketbase,
     "json-server": json_server,
 }
 
 
-def start_peer(name: str, folder: Path, id: str, stack: ExitStack) -> Target:
+def start(command: Command, stack: ExitStack, log: Path | None = None) -> Server:
+    """Start a server, which ends with the stack. Raises RuntimeError when it does not start."""
+    return Server(stack.enter_context(running(command, log)), command.writing)
+
+
+def start_peer(name: str, folder: Path, id: str, stack: ExitStack) -> Server:
     """Start a peer, which ends with the stack. Raises MissingError when it cannot be started."""
     command, log = PEER_COMMANDS[name](folder, id), folder / f"{name}.log"
     try:
-        return stack.enter_context(running(command, log))
+        return start(command, stack, log)
     except (OSError, RuntimeError) as error:
         raise MissingError(f"not started: {error}; {what_went_wrong(log)}") from error

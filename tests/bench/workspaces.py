@@ -1,13 +1,12 @@
 """How long a test waits for a workspace of its own: in milliseconds, which mean something on a quiet machine only."""
 
 import json
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from measuring import Figure, alternate, short
+from measuring import Figure, alternate, median
 from wsgi import database, make_service, request
 
 
@@ -34,8 +33,4 @@ def measure(folder: Path, rounds: int) -> dict[str, Figure]:
     requests = {name: make_workspace(app, content) for name, content in contents.items()}
     measured = alternate({name: lambda name=name: milliseconds(app, requests[name]) for name in contents}, rounds)
     database.close_db()
-    figures = {}
-    for name, taken in measured.items():
-        low, middle, high = statistics.quantiles(taken, n=4) if len(taken) > 1 else taken * 3
-        figures[name] = Figure(middle, f"{short(low)} to {short(high)}")
-    return figures
+    return {name: median(taken) for name, taken in measured.items()}

@@ -1,4 +1,4 @@
-"""Makes the README's pictures of the console anew: `.venv/bin/python -m pytest tests/torture/pictures.py`."""
+"""Makes the pictures of the console for docs/ anew: `.venv/bin/python -m pytest tests/torture/pictures.py`."""
 
 import base64
 import shutil

@@ -320,13 +320,13 @@ def workspaces(database):
 def test_the_page_leads_from_the_first_start_over_an_upgrade_and_back(tmp_path, shell):
     if not shutil.which(shell):
         pytest.skip(f"there is no {shell}")
-    install, upgrade, way_back = re.findall(r"^```bash\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    install, begin, upgrade, way_back = re.findall(r"^```bash\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
     function = install[install.index("sigma() {") : install.index("\n}\n") + 3]
     machine = Machine(tmp_path, shell)
     dist.build_archive(machine.downloads / "sigma-pim.pyz")
     old = (machine.downloads / "sigma-pim.pyz").read_bytes()
     try:
-        told = machine.run(install)
+        told = machine.run(install) + machine.run(function, begin)
         assert "Workspace 'acme' created" in told
         assert "problem" not in told
         assert is_up(machine.port)

@@ -4,13 +4,14 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
-from processes import EXAMPLE_KEY, FLASK, ROOT, environment, flask, serving, wait_until
+from processes import EXAMPLE_KEY, FLASK, ROOT, environment, flask, program, serving, wait_until
 from test_readme import block
 
 ROWS = 100_000
@@ -168,19 +169,39 @@ def test_a_terminal_that_cannot_show_a_letter_gets_another_and_programs_get_all_
     assert run("seed", "check", str(file)).returncode == 1
 
 
-def test_the_readme_takes_a_file_to_a_workspace(tmp_path):
+def run_block(shell, script, folder):
+    """Run lines of a shell in a folder that is like a checkout, and return what they print."""
     for path in ROOT.iterdir():
-        if path.name in ("app.py", "sigma", "schema.sql", ".venv"):
-            (tmp_path / path.name).symlink_to(path)
-    script = block("sh", "flask schema guess products.csv --output products.seed.json  # a schema")
+        if path.name in ("app.py", "sigma", "schema.sql", ".venv") and not (folder / path.name).exists():
+            (folder / path.name).symlink_to(path)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SIGMA_")}
-    done = subprocess.run(
-        ["bash", "-euc", script], cwd=tmp_path, env=inherited, capture_output=True, text=True, check=False, timeout=120
-    )
+    command = [program(shell, "this test"), "-euc", script]
+    done = subprocess.run(command, cwd=folder, env=inherited, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Created 2, updated 0.\n") == 1
-    assert [line.partition(",")[2] for line in done.stdout.splitlines()[-3:]] == [
-        "name,price,colour",
-        "Rain Hat,19.5,Red",
-        "Cap,25,",
-    ]
+    return done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_readme_takes_a_file_to_a_workspace(tmp_path, shell):
+    told = run_block(shell, block("sh", "printf 'Name;Price"), tmp_path)
+    assert told.count("Created 2, updated 0.\n") == 1
+    exported = ["name,price,colour", "Rain Hat,19.5,Red", "Cap,25,"]
+    assert [line.partition(",")[2] for line in told.splitlines()[-3:]] == exported
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_docs_take_a_file_to_a_workspace_and_back(tmp_path, shell):
+    beginning = "export PATH=$PWD/.venv/bin:$PATH SIGMA_DATABASE=$PWD/mine.db\n"
+    (tmp_path / "products.csv").write_text("Name;Price\nRain Hat;19.50\nCap;25\n", encoding="utf-8")
+    run_block(shell, beginning + block("sh", "flask seed check products.seed.json"), tmp_path)
+    run_block(shell, beginning + "flask demo --seed products.seed.json", tmp_path)
+    dry, real, mended = block("sh", "--dry-run").splitlines()
+    told = run_block(shell, f"{beginning}{dry}\n{real}", tmp_path)
+    assert re.findall(r"^.*reated? 2, updated? 0", told, re.MULTILINE | re.IGNORECASE) != [], told
+    shutil.copy(tmp_path / "products.csv", tmp_path / "mend.csv")
+    assert "Created 2" in run_block(shell, beginning + mended, tmp_path)
+    (tmp_path / "products.csv").unlink()
+    told = run_block(shell, beginning + block("sh", "flask seed export").replace("schema-apparel", "schema-products"), tmp_path)
+    assert (tmp_path / "products.csv").read_text(encoding="utf-8").count("Cap") == 2
+    assert '"Cap"' in told
+    assert len(json.loads((tmp_path / "acme.seed.json").read_text(encoding="utf-8"))["records"]) == 4

@@ -23,6 +23,7 @@ RECIPES = ROOT / "docs" / "testing"
 PLAYWRIGHT = "@playwright/test@1.65.1"
 KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
 RECORD = "ent-coastal-wb"
+in_both_shells = pytest.mark.parametrize("name", ["bash", "zsh"])
 
 
 def blocks(document, language):
@@ -62,9 +63,10 @@ def variables(**more):
     return {**inherited, "SIGMA_PORT": "0", "PATH": beside, **more}
 
 
-def shell(script, folder, *command, **more):
+def shell(script, folder, *command, name="bash", **more):
     """Run lines of a shell as a block, and return what they print."""
-    return run_group([*(command or ("bash", "-eu", "-o", "pipefail", "-c")), script], folder, variables(**more))
+    command = command or (program(name, "this test"), "-eu", "-o", "pipefail", "-c")
+    return run_group([*command, script], folder, variables(**more))
 
 
 def no_temporary_database_is_left(folder):
@@ -97,14 +99,14 @@ def test_the_example_of_the_readme(project, monkeypatch):
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("name", ["bash", "zsh"])
+@in_both_shells
 def test_the_lines_for_shells(home, name):
     """Pasted as a block, twice in a row, and found in the README as well."""
     short = next(block for block in blocks(ROOT / "README.md", "sh") if "make start" in block)
-    (long, _) = blocks(RECIPES / "shell.md", "sh")
+    (long,) = blocks(RECIPES / "shell.md", "sh")
     (home.parent / "project").mkdir()
     for script, folder in ((short, home), (short, home), (long, home.parent / "project")):
-        told = shell(script, folder, program(name, "this test"), "-eu", "-c")
+        told = shell(script, folder, name=name)
         assert f'{{"id":"{RECORD}",' in told
         assert told.splitlines()[-1] == f"Stopped: nothing runs on {home}/sigma.db any more"
         assert (home / "sigma.db.log").exists()
@@ -113,18 +115,19 @@ def test_the_lines_for_shells(home, name):
 # -- pytest
 
 
-def test_pytest(project, temporary):
+@in_both_shells
+def test_pytest(project, temporary, name):
     conftest, tests, more = blocks(RECIPES / "pytest.md", "python")
     (project / "conftest.py").write_text(conftest)
     (project / "test_prices.py").write_text(tests)
     (project / "test_empty.py").write_text("import requests\n" + more)
     (script,) = blocks(RECIPES / "pytest.md", "sh")
     settings = {"TMPDIR": str(temporary), "PYTEST_ADDOPTS": "-p no:cacheprovider -W error"}
-    told = shell(script, project, **settings)
+    told = shell(script, project, name=name, **settings)
     assert re.findall(r"(\d+) passed", told) == ["3", "3"]
     (project / "conftest.py").unlink()
     as_a_plugin = re.search("`(python -m pytest -p .*?)`", (RECIPES / "pytest.md").read_text())[1]
-    told = shell(as_a_plugin, project, SIGMA_STANDIN="../sigma-pim-embedded", **settings)
+    told = shell(as_a_plugin, project, name=name, SIGMA_STANDIN="../sigma-pim-embedded", **settings)
     assert re.findall(r"(\d+) passed", told) == ["3"]
     assert no_temporary_database_is_left(temporary)
 
@@ -132,12 +135,13 @@ def test_pytest(project, temporary):
 # -- Node
 
 
-def test_node(project, temporary):
+@in_both_shells
+def test_node(project, temporary, name):
     program("node", "this test")
     (tests,) = blocks(RECIPES / "node.md", "js")
     (script,) = blocks(RECIPES / "node.md", "sh")
     (project / "prices.test.mjs").write_text(tests)
-    told = shell(script, project, TMPDIR=str(temporary))
+    told = shell(script, project, name=name, TMPDIR=str(temporary))
     assert re.findall(r"^\S+ (pass|fail) (\d+)$", told, re.MULTILINE) == [("pass", "2"), ("fail", "0")]
     assert no_temporary_database_is_left(temporary)
 
@@ -145,22 +149,24 @@ def test_node(project, temporary):
 # -- Webhooks
 
 
-def test_webhooks_with_pytest(project, temporary):
+@in_both_shells
+def test_webhooks_with_pytest(project, temporary, name):
     conftest, tests = blocks(RECIPES / "webhooks.md", "python")
     (project / "conftest.py").write_text(conftest)
     (project / "test_webhooks.py").write_text(tests)
     script, _ = blocks(RECIPES / "webhooks.md", "sh")
-    told = shell(script * 3, project, TMPDIR=str(temporary), PYTEST_ADDOPTS="-p no:cacheprovider -W error")
+    told = shell(script * 3, project, name=name, TMPDIR=str(temporary), PYTEST_ADDOPTS="-p no:cacheprovider -W error")
     assert re.findall(r"(\d+) passed", told) == ["2", "2", "2"]
     assert no_temporary_database_is_left(temporary)
 
 
-def test_webhooks_with_node(project, temporary):
+@in_both_shells
+def test_webhooks_with_node(project, temporary, name):
     program("node", "this test")
     (tests,) = blocks(RECIPES / "webhooks.md", "js")
     _, script = blocks(RECIPES / "webhooks.md", "sh")
     (project / "webhooks.test.mjs").write_text(tests)
-    told = shell(script * 3, project, TMPDIR=str(temporary))
+    told = shell(script * 3, project, name=name, TMPDIR=str(temporary))
     assert re.findall(r"^\S+ (pass|fail) (\d+)$", told, re.MULTILINE) == [("pass", "2"), ("fail", "0")] * 3
     assert no_temporary_database_is_left(temporary)
 
@@ -180,18 +186,19 @@ def test_playwright(project, home):
     told = shell(script, project, CI="1", DEBUG="pw:webserver")
     assert "1 passed" in told
     assert not is_registered(str(home / "playwright.db"))
-    shell(script, project, CI="1")  # with the database of the first time
+    shell(script, project, name="zsh" if shutil.which("zsh") else "bash", CI="1")  # with the database of the first time
 
 
 # -- Java
 
 
-def test_java(project, temporary):
+@in_both_shells
+def test_java(project, temporary, name):
     program("java", "this test")
     (source,) = blocks(RECIPES / "java.md", "java")
     (script,) = blocks(RECIPES / "java.md", "sh")
     (project / "SigmaStandin.java").write_text(source)
-    told = shell(script, project, JAVA_TOOL_OPTIONS=f"-Djava.io.tmpdir={temporary}")
+    told = shell(script, project, name=name, JAVA_TOOL_OPTIONS=f"-Djava.io.tmpdir={temporary}")
     assert f'{{"id":"{RECORD}",' in told
     assert no_temporary_database_is_left(temporary)
 

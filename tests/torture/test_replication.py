@@ -1,4 +1,4 @@
-"""The README's replication off the machine: the disk is lost while the service writes, and comes back from the replica."""
+"""Replication off the machine: the disk is lost while the service writes, and comes back from the replica."""
 
 import os
 import shutil
@@ -14,21 +14,22 @@ from json import JSONDecodeError
 from pathlib import Path
 
 import pytest
-from processes import ROOT, START_TIMEOUT, check_file, serving, wait_until
+from processes import ROOT, START_TIMEOUT, check_file, program, serving, wait_until
 from test_commands_beside_the_service import run
 from test_kill import WRITERS, steps
 from test_readme import block
 
 RECIPE = ROOT / "docs/deploy/litestream.yml"
 SECONDS = 6  # of writing before the disk is lost
-AT_RISK = 2  # seconds; what the README says
+AT_RISK = 2  # seconds; what the docs say
 SLACK = 3  # more, on a machine as busy as one that runs tests
 
 
 class Setup:
-    """What the README says, done in a folder of the test's own."""
+    """What the docs say, done in a folder of the test's own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, shell):
+        self.command = [program(shell, "this test"), "-eu", "-c"]
         self.folder, self.disk, self.elsewhere = folder, folder / "disk", folder / "elsewhere"
         self.database = self.disk / "acme.db"
         self.disk.mkdir()
@@ -40,10 +41,10 @@ class Setup:
 
     @contextmanager
     def replicating(self):
-        """Run the README's command until the block ends; begin the block when there is a replica."""
+        """Run the docs' command until the block ends; begin the block when there is a replica."""
         with (self.folder / "litestream.log").open("a") as log:
             process = subprocess.Popen(
-                ["bash", "-eu", "-c", block("sh", "litestream replicate")],
+                [*self.command, block("sh", "litestream replicate")],
                 **{"cwd": self.folder, "env": self.environment, "stdout": log, "stderr": log, "start_new_session": True},
             )
         try:
@@ -53,12 +54,12 @@ class Setup:
             kill(process)
 
     def lose_and_restore(self):
-        """Lose the disk, run the README's command, and check what it brings back."""
+        """Lose the disk, run the docs' command, and check what it brings back."""
         shutil.rmtree(self.disk)
         self.disk.mkdir()
         script = self.localized(block("sh", "litestream restore"))
         done = subprocess.run(
-            ["bash", "-eu", "-c", script], check=False, cwd=self.folder, env=self.environment, capture_output=True, text=True
+            [*self.command, script], check=False, cwd=self.folder, env=self.environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr + self.log()
         check_file(self.database)
@@ -146,9 +147,9 @@ def check_restored(server, headers, lost_at, logs):
     return kept
 
 
-@pytest.fixture
-def setup(template, tmp_path):
-    setup = Setup(tmp_path)
+@pytest.fixture(params=["bash", "zsh"])
+def setup(request, template, tmp_path):
+    setup = Setup(tmp_path, request.param)
     shutil.copy(template, setup.database)
     return setup
 

@@ -1,4 +1,4 @@
-// The README's story, played step by step against this service, for an audience that watches it in the other views.
+// The life of a key, longer than in the README: played step by step, for an audience that watches it in the other views.
 
 import { bearer, send } from "./api.js";
 import { button, data, h, icon, replace } from "./dom.js";
