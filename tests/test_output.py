@@ -1,5 +1,6 @@
 """Output that fails: what a command has done by then, what becomes of a secret that nobody saw, and what the exit code says."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,13 @@ def test_a_key_whose_maker_was_interrupted_before_it_was_shown_is_not_left_in_fo
 
     before = keys(app)
     replace_everywhere(monkeypatch, console, "write_output", interrupt)
+    assert run(*CREATE).exit_code == 1
+    assert keys(app) == before
+
+
+def test_a_key_whose_maker_is_told_to_end_while_nobody_reads_is_not_left_in_force(app, run, monkeypatch):
+    before = keys(app)
+    replace_everywhere(monkeypatch, console, "write_output", lambda _: signal.raise_signal(signal.SIGTERM))
     assert run(*CREATE).exit_code == 1
     assert keys(app) == before
 

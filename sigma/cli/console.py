@@ -16,6 +16,7 @@ import marshmallow as ma
 from flask import current_app
 from flask.cli import FlaskGroup
 
+from sigma.cli.interrupts import Interrupts
 from sigma.database import BUSY_TIMEOUT, execute, fetch_one, prepare_database
 from sigma.files import unwritable_reason
 from sigma.http.bodies import flatten_messages
@@ -170,7 +171,8 @@ def _require_stdout_open() -> None:
 def _undone_if_unseen(output: Output) -> Iterator[None]:
     """Undo what a command did, if the block cannot show it and nobody could use it; else say that it is done."""
     try:
-        yield
+        with Interrupts().handled() if output.undo else contextlib.nullcontext():  # it may be told to end while nobody reads
+            yield
     except BaseException as error:
         told = "What the command does is done"
         if output.undo is not None:
