@@ -21,7 +21,7 @@ from sigma.cli.commands import COMMANDS
 from sigma.cli.console import runs_command
 from sigma.cli.serve import require_no_other_server
 from sigma.cli.server import let_calls_leave, watch_worker
-from sigma.database import prepare_database
+from sigma.database import prepare_database, require_writable
 from sigma.docs.console import console
 from sigma.docs.openapi import document_view
 from sigma.docs.pages import pages
@@ -84,6 +84,8 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, app.config["PROXIES"], 0, 0)  # type: ignore[method-assign]
     if os.path.exists(app.config["DATABASE"]) or not runs_command():
         prepare_database(app.config["DATABASE"])
+    if not runs_command():
+        require_writable(app.config["DATABASE"])
     set_up_log(app)
     app.extensions["journal"] = journal = Journal()
     app.record, app.inject_fault = journal.record, faults.inject_fault

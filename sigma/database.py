@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import current_app
 
+from sigma.files import Connection, LogLostError, forget_log, remember_file, remember_log, require_same_file, unwritable_reason
 from sigma.migrations import MIGRATIONS
 from sigma.settings import ROOT, StartError
 
@@ -23,12 +24,11 @@ class ThreadState(threading.local):
     """The connection that each thread keeps, the path it is open on, and what is called when its transaction is stored."""
 
     path: str | None = None
-    connection: sqlite3.Connection
+    connection: Connection
     when_stored: Callable[[], None] | None = None
 
 
 _thread = ThreadState()
-_files: dict[str, tuple[int, int]] = {}  # which file each path meant when this process prepared it
 
 
 SqlFunction = Callable[..., Any]
@@ -48,34 +48,9 @@ def sql_function(deterministic: bool) -> Callable[[SqlFunction], SqlFunction]:
     return decorator
 
 
-class DatabaseMovedError(sqlite3.OperationalError):
-    """The database was removed or replaced while in use."""
-
-    sqlite_errorname = "SQLITE_READONLY_DBMOVED"  # SQLite's own name for it; in WAL mode it does not look
-
-
-def _identify_file(path: str) -> tuple[int, int]:
-    """Return which file is at a path: device and inode. Raises DatabaseMovedError if there is none."""
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise DatabaseMovedError(f"{path}: {error.strerror}") from error
-    return status.st_dev, status.st_ino
-
-
-def require_same_file(path: str) -> None:
-    """Raise DatabaseMovedError unless the file at a path is the one that this process prepared.
-
-    SQLite would go on writing to a file that was removed or replaced, and lose what was acknowledged.
-    """
-    file = _identify_file(path)
-    if _files.setdefault(path, file) != file:
-        raise DatabaseMovedError(f"{path} was replaced while in use; put it back, or start the service again")
-
-
-def connect(path: str) -> sqlite3.Connection:
+def connect(path: str) -> Connection:
     """Open a database file. Every commit is on disk before it is acknowledged (synchronous=FULL)."""
-    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, cached_statements=256)
+    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, cached_statements=256, factory=Connection)
     try:
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = FULL")
@@ -91,12 +66,16 @@ def connect(path: str) -> sqlite3.Connection:
 def _open_db(path: str) -> None:
     close_db()
     require_same_file(path)
-    _thread.connection, _thread.path = connect(path), path
+    connection = connect(path)
+    connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    remember_log(path, connection)
+    _thread.connection, _thread.path = connection, path
 
 
 def close_db() -> None:
     """Close this thread's connection, if it has one."""
     if _thread.path is not None:
+        forget_log(_thread.path, _thread.connection)
         _thread.connection.close()
     _thread.path = None
 
@@ -125,6 +104,13 @@ def call_when_stored(function: Callable[[], None]) -> None:
     _thread.when_stored = function
 
 
+def _save_log(db: sqlite3.Connection) -> None:
+    """Move what a log of writes holds that was removed into the database, unless another process has made a new one."""
+    path = current_app.config["DATABASE"]
+    if not os.path.exists(f"{path}-wal"):
+        db.execute("PRAGMA wal_checkpoint(FULL)")
+
+
 @contextmanager
 def transaction() -> Iterator[None]:
     """Run the block as one transaction: all of it is stored, or nothing.
@@ -139,9 +125,11 @@ def transaction() -> Iterator[None]:
         yield
         require_same_file(current_app.config["DATABASE"])
         db.execute("COMMIT")
-    except BaseException:
+    except BaseException as error:
         if db.in_transaction:  # SQLite has already rolled back after some failures, a full disk among them
             db.execute("ROLLBACK")
+        if isinstance(error, LogLostError):
+            _save_log(db)
         raise
     if _thread.when_stored:
         _thread.when_stored()
@@ -238,7 +226,18 @@ def _unusable_message(path: str, error: Exception, is_locked: bool) -> str:
         return f"The database {path} is locked by another process: end that one, or try again when it has ended."
     if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
         return f"{path} is no SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place."
-    return f"The database {path} cannot be used: {error}; mend it, or name another in SIGMA_DATABASE."
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+        return f"The disk of the database {path} is full: make room, or name another database in SIGMA_DATABASE."
+    reason = unwritable_reason(path) or error
+    return f"The database {path} cannot be used: {reason}; mend it, or name another in SIGMA_DATABASE."
+
+
+def require_writable(path: str) -> None:
+    """Raise StartError unless this process may write the database: what only reads it may go without."""
+    if reason := unwritable_reason(path):
+        raise StartError(
+            f"The database {path} cannot be written to: {reason}; run it as the owner, or change the owner or the mode."
+        )
 
 
 def prepare_database(path: str) -> None:
@@ -269,4 +268,4 @@ def prepare_database(path: str) -> None:
         )
     if _thread.path == path:  # this thread may be open on a file that was here before
         close_db()
-    _files[path] = _identify_file(path)
+    remember_file(path)

@@ -1,8 +1,10 @@
 """Every setting: where it comes from, how it is read, and what it means."""
 
+import difflib
 import ipaddress
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST_NAME = r"([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
 ANY_ORIGIN = "*"
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+# Variables of the recipes, and those that Kubernetes sets for a Service named sigma.
+NOT_SETTINGS = r"SIGMA_(API_URL|API_KEY|STANDIN|SITE|UPSTREAM|TOKEN)|SIGMA_(PORT_.*|(.*_)?SERVICE_(HOST|PORT).*)"
+QUOTES, TYPOGRAPHIC_QUOTES = "\"'`", "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
+CONTROLS = {"\t": "tab", "\n": "line feed", "\r": "carriage return", " ": "space"}
 
 
 class StartError(click.ClickException):
@@ -139,20 +147,55 @@ def setting_text(value: Any) -> str:
     raise ValueError(f"expected text or a number, got {type(value).__name__}")
 
 
+def _describe_character(letter: str) -> str:
+    name = CONTROLS.get(letter) or unicodedata.name(letter, "unnamed").lower()
+    return f"U+{ord(letter):04X} ({'a byte that is not UTF-8' if 0xDC80 <= ord(letter) <= 0xDCFF else name})"
+
+
+def require_plain(text: str) -> None:
+    """Raise ValueError for what editors and env files leave in or around a value, where nobody sees it."""
+    for place, letter in enumerate(text, 1):
+        if not letter.isprintable():
+            raise ValueError(f"expected characters that can be seen, got {_describe_character(letter)} as character {place}")
+    is_quoted = len(text) > 1 and text[0] in QUOTES and text[-1] in QUOTES
+    for where, letter in (("beginning", text[0]), ("end", text[-1])):
+        if letter == " " or letter in TYPOGRAPHIC_QUOTES or is_quoted:
+            kind = "space" if letter == " " else "quotation mark"
+            raise ValueError(f"expected no {kind} at the {where}, got {_describe_character(letter)}")
+
+
+def _hint(variable: str, text: str) -> str:
+    if text.startswith("tcp://"):
+        return f"; Kubernetes sets {variable} for a Service: say enableServiceLinks: false, or give the Service another name"
+    if not variable.startswith("SIGMA_"):
+        return f"; if {variable} is another program's, set SIGMA_{variable}, which counts before it"
+    return ""
+
+
+def unknown_variables() -> list[str]:
+    """Return a sentence for each SIGMA_ variable that is no setting, with the one that may be meant."""
+    known = [setting.variables[0] for setting in SETTINGS.values()]
+    likely = sorted(name for name in os.environ if name.upper().startswith("SIGMA_") and name not in known)
+    unknown = [name for name in likely if not re.fullmatch(NOT_SETTINGS, name)]
+    near = {name: difflib.get_close_matches(name.upper().removeprefix("SIGMA_"), SETTINGS, 1) for name in unknown}
+    return [f"{name} is no setting" + (f"; is SIGMA_{near[name][0]} meant?" if near[name] else "") for name in unknown]
+
+
 def read_setting(name: str, given: Mapping[str, Any]) -> Any:
     """Return a setting's value: what a program gives for it, else what the environment says, else its default.
 
     None and an empty text say nothing. Raises StartError for a value that cannot be read.
     """
     setting, value = SETTINGS[name], given.get(name)
-    sources = [(name, int(value) if setting.read is yes_or_no and isinstance(value, bool) else value)]
-    sources += [(variable, os.environ.get(variable)) for variable in setting.variables]
-    for source, said in sources:
+    sources = [(name, int(value) if setting.read is yes_or_no and isinstance(value, bool) else value, False)]
+    sources += [(variable, os.environ.get(variable), True) for variable in setting.variables]
+    for source, said, is_variable in sources:
         try:
             if text := setting_text(said):
+                require_plain(text)
                 return setting.read(text)
         except ValueError as error:
-            raise StartError(f"{source}: {error}") from None
+            raise StartError(f"{source}: {error}{_hint(source, str(said)) if is_variable else ''}") from None
     return setting.default
 
 

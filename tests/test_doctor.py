@@ -15,7 +15,7 @@ from sigma.http import stamps
 
 CHECKS = [
     *("database", "workspaces", "file permissions", "integrity", "journal mode", "disk space", "demo data", "administrators"),
-    *("web pages", "well-known secrets", "unused keys", "unused permissions", "proxies"),
+    *("web pages", "well-known secrets", "unused keys", "unused permissions", "proxies", "settings"),
 ]
 
 

@@ -133,8 +133,21 @@ def test_a_use_after_a_second_is_written_for_that_permission_alone(app, ledger, 
     assert told["update-data"] == long_ago
 
 
-def test_no_time_goes_backwards_when_a_clock_does(app, ledger, make_key):
-    reader, later = make_key("read", "update-data"), seconds_ago(-3600)
+@pytest.mark.parametrize("ahead", [3600, 366 * 86400], ids=["an hour", "a year"])
+def test_a_clock_that_is_set_back_keeps_no_use_and_no_refusal_from_being_recorded(app, ledger, make_key, ahead):
+    reader, later, before = make_key("read", "update-data"), seconds_ago(-ahead), text_of(datetime.now(UTC))
+    store_use(app, reader.id, {"read": later})
+    sql(app, "UPDATE api_keys SET refused = json_object('delete-data', json_object('count', 1, 'lastAt', ?))", later)
+    for method, path in (("GET", "/roles"), ("POST", "/records"), ("DELETE", RECORD)):
+        reader.request(method, path)
+    told = ledger(reader.id)
+    times = [told["lastUsedAt"], *told["permissionUse"].values(), told["refused"]["delete-data"]["lastAt"]]
+    assert (len(times), told["refused"]["delete-data"]["count"]) == (4, 2)
+    assert all(is_now(time, before) for time in times)
+
+
+def test_of_two_processes_the_later_time_stays(app, ledger, make_key):
+    reader, later = make_key("read", "update-data"), seconds_ago(-0.9)
     store_use(app, reader.id, {"read": later})
     sql(app, "UPDATE api_keys SET refused = json_object('delete-data', json_object('count', 1, 'lastAt', ?))", later)
     for method, path in (("GET", "/roles"), ("POST", "/records"), ("DELETE", RECORD)):

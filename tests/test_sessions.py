@@ -262,7 +262,7 @@ FORGERIES = {
         ]
     ),
     "expired": lambda secret: sign(claims_of(ADMIN, issued=-DAY - 1), secret),
-    "issued-in-an-hour": lambda secret: sign(claims_of(ADMIN, issued=3600), secret),
+    "issued-in-three-hours": lambda secret: sign(claims_of(ADMIN, issued=3 * 3600), secret),
     **{f"no-{name}": lambda secret, name=name: sign(without(GOOD, name), secret) for name in GOOD},
     **{f"{name}-null": lambda secret, name=name: sign({**GOOD, name: None}, secret) for name in GOOD},
     **{f"{name}-array": lambda secret, name=name: sign({**GOOD, name: [GOOD[name]]}, secret) for name in GOOD},

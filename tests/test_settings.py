@@ -29,7 +29,7 @@ SETTINGS = {
     ),
     "CORS_ORIGINS": (
         "SIGMA_CORS_ORIGINS",
-        " HTTP://LocalHost:5173,https://shop.test:443",
+        "HTTP://LocalHost:5173, https://shop.test:443",
         ("http://localhost:5173", "https://shop.test"),
         (),
     ),
@@ -162,9 +162,11 @@ def test_what_only_serving_needs_is_judged_only_there(tmp_path):
     assert (result.returncode, "Error" in result.stderr) == (0, False)
     result = flask("serve", **environment)
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == "Error: HOST: expected an IP address or localhost, got 'x86_64-conda-linux-gnu'\n"
+    other = "if {0} is another program's, set SIGMA_{0}, which counts before it\n"
+    told = "Error: HOST: expected an IP address or localhost, got 'x86_64-conda-linux-gnu'; "
+    assert result.stderr == told + other.format("HOST")
     result = flask("serve", **environment, SIGMA_HOST="127.0.0.1")
-    assert result.stderr == "Error: PORT: expected a whole number from 0 to 65535, got 'none'\n"
+    assert result.stderr == "Error: PORT: expected a whole number from 0 to 65535, got 'none'; " + other.format("PORT")
 
 
 @pytest.mark.parametrize("variable", [variable for variable, *_ in SETTINGS.values()])
@@ -173,6 +175,85 @@ def test_an_empty_variable_is_like_none(monkeypatch, variable):
     assert {name: settings.read_setting(name, {}) for name in SETTINGS} == {
         name: default for name, (*_, default) in SETTINGS.items()
     }
+
+
+INVISIBLE = {  # what editors, env files and web pages leave in a value, and how it is told
+    "\ufeff{}": "expected characters that can be seen, got U+FEFF (zero width no-break space) as character 1",
+    "{}\r": "expected characters that can be seen, got U+000D (carriage return) as character {end}",
+    "{}\n": "expected characters that can be seen, got U+000A (line feed) as character {end}",
+    "{}\t": "expected characters that can be seen, got U+0009 (tab) as character {end}",
+    "{}\xa0": "expected characters that can be seen, got U+00A0 (no-break space) as character {end}",
+    "{}\u200b": "expected characters that can be seen, got U+200B (zero width space) as character {end}",
+    "{}\u202e": "expected characters that can be seen, got U+202E (right-to-left override) as character {end}",
+    "{}\udce9": "expected characters that can be seen, got U+DCE9 (a byte that is not UTF-8) as character {end}",
+    "{} ": "expected no space at the end, got U+0020 (space)",
+    " {}": "expected no space at the beginning, got U+0020 (space)",
+    " ": "expected no space at the beginning, got U+0020 (space)",
+    '"{}"': "expected no quotation mark at the beginning, got U+0022 (quotation mark)",
+    "'{}'": "expected no quotation mark at the beginning, got U+0027 (apostrophe)",
+    "`{}`": "expected no quotation mark at the beginning, got U+0060 (grave accent)",
+    "\u201c{}\u201d": "expected no quotation mark at the beginning, got U+201C (left double quotation mark)",
+    "{}\u2019": "expected no quotation mark at the end, got U+2019 (right single quotation mark)",
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_what_cannot_be_seen_in_or_around_a_value_is_refused_in_every_setting_and_told(tmp_path, monkeypatch, name):
+    variable, good = SETTINGS[name][0], SETTINGS[name][1].format(tmp=tmp_path)
+    for pattern, told in INVISIBLE.items():
+        value, expected = pattern.format(good), told.format(end=len(good) + 1)
+        for source, given in ((variable, {}), (name, {name: value})):
+            with monkeypatch.context() as patch:
+                patch.setenv(variable, value)
+                with pytest.raises(settings.StartError) as refused:
+                    settings.read_setting(name, given)
+            assert refused.value.message == f"{source}: {expected}", repr(value)
+            assert SECRET not in refused.value.message
+
+
+def test_quotes_and_spaces_within_a_value_are_its_own(tmp_path, monkeypatch):
+    path = str(tmp_path / "Ann's \u201cnew\u201d data.db")
+    monkeypatch.setenv("SIGMA_DATABASE", path)
+    monkeypatch.setenv("SIGMA_JWT_SECRET", f"{SECRET}'")
+    assert settings.read_setting("DATABASE", {}) == path
+    assert settings.read_setting("JWT_SECRET", {}) == f"{SECRET}'"
+
+
+def test_what_kubernetes_sets_for_a_service_is_told(monkeypatch):
+    monkeypatch.setenv("SIGMA_PORT", "tcp://10.0.0.1:8080")
+    with pytest.raises(settings.StartError) as refused:
+        settings.read_setting("PORT", {})
+    assert refused.value.message == (
+        "SIGMA_PORT: expected a whole number from 0 to 65535, got 'tcp://10.0.0.1:8080';"
+        " Kubernetes sets SIGMA_PORT for a Service: say enableServiceLinks: false, or give the Service another name"
+    )
+
+
+def test_a_variable_that_looks_like_a_setting_and_is_none_is_warned_of_with_the_nearest_one(app, monkeypatch):
+    for variable in ("SIGMA_API_URL", "SIGMA_API_KEY", "SIGMA_PORT_8080_TCP_ADDR", "SIGMA_SERVICE_HOST", "SIGMA_HOST"):
+        monkeypatch.setenv(variable, "x")
+    assert settings.unknown_variables() == []
+    for variable in ("SIGMA_DATABSE", "sigma_port", "SIGMA_XYLOPHONE"):
+        monkeypatch.setenv(variable, "x")
+    told = [
+        "SIGMA_DATABSE is no setting; is SIGMA_DATABASE meant?",
+        "SIGMA_XYLOPHONE is no setting",
+        "sigma_port is no setting; is SIGMA_PORT meant?",
+    ]
+    assert settings.unknown_variables() == told
+    result = app.test_cli_runner().invoke(args=["keys", "list", "--workspace", "ws-demo"])
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[1:] == [f"Warning: {line}" for line in told]
+    result = app.test_cli_runner().invoke(args=["keys", "list", "--workspace", "ws-demo", "--json"])
+    assert result.stderr == ""
+
+
+def test_what_serves_warns_of_an_unknown_variable(tmp_path):
+    result = flask(
+        "serve", SIGMA_DATABASE=str(tmp_path / "new.db"), SIGMA_HOSTS="0.0.0.0", SIGMA_HOST="192.0.2.1", SIGMA_PORT="0"
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[0] == "Warning: SIGMA_HOSTS is no setting; is SIGMA_HOST meant?"
 
 
 def test_a_relative_path_means_the_directory_one_started_in(tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ from sigma.cli.console import (
     prints_plainly,
     yes_option,
 )
-from sigma.cli.files import atomic_file
+from sigma.cli.files import atomic_file, is_write_failure
 from sigma.cli.terminal import Command, format_table, note
 from sigma.database import APPLICATION_ID, SCHEMA_VERSION, connect, execute, get_db, make_tables, migrate, pragma
 
@@ -127,6 +127,9 @@ def _stage_backup(file: Path, copy: sqlite3.Connection) -> None:
             copy.execute(f"PRAGMA page_size = {size}")
             copy.execute("VACUUM")
     except sqlite3.Error as error:
+        if is_write_failure(error):
+            told = f"There is no room beside {current_app.config['DATABASE']} for a copy of {file}: {error}"
+            raise click.ClickException(told) from None
         raise click.ClickException(f"{file} cannot be read: {error}") from None
     version = pragma(copy, "user_version")
     if version != SCHEMA_VERSION:

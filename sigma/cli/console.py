@@ -1,11 +1,12 @@
 """What the commands share: the database, options, questions, results and errors."""
 
+import contextlib
 import functools
 import json
 import os
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import click
@@ -13,21 +14,28 @@ import marshmallow as ma
 from flask import current_app
 from flask.cli import FlaskGroup
 
-from sigma.cli.terminal import name_program, note, printable, stream_encoding, write_output
+from sigma.cli.interrupts import Interrupts
+from sigma.cli.terminal import name_program, note, printable, require_stdout, stream_encoding, write_output
 from sigma.database import BUSY_TIMEOUT, execute, fetch_one, prepare_database
+from sigma.files import unwritable_reason
 from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import act_as
 from sigma.http.errors import ApiError, get_or_404, raise_for_problems, translate_database_error
+from sigma.settings import unknown_variables
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 class Output(NamedTuple):
-    """The result of a command: data for programs (with --json), text for people, and the exit code."""
+    """The result of a command: data for programs (with --json), text for people, and the exit code.
+
+    What only the output shows, and nobody sees when that fails, is undone by a function that returns what it did.
+    """
 
     data: Any
     text: str
     exit_code: int = 0
+    undo: Callable[[], str] | None = None
 
 
 def runs_command() -> bool:
@@ -36,11 +44,18 @@ def runs_command() -> bool:
     return context is not None and isinstance(context.find_root().command, FlaskGroup)
 
 
+def warn_of_unknown_variables() -> None:
+    """Say, beside the output, which variables look like settings and are none."""
+    for told in unknown_variables():
+        note(f"Warning: {printable(told)}")
+
+
 def name_database() -> str:
     """Say, beside the output for people, which database a command acts on, and return its path."""
     path: str = current_app.config["DATABASE"]
     if not click.get_current_context().params.get("as_json"):
         note(f"Database: {printable(path)}")
+        warn_of_unknown_variables()
     return path
 
 
@@ -62,6 +77,7 @@ def require_database() -> None:
 DATABASE_PROBLEMS = {  # what keeps SQLite from working, by its own name for it
     "SQLITE_BUSY": f"is locked: another process has kept it for {BUSY_TIMEOUT} seconds or more; try again later",
     "SQLITE_FULL": "cannot grow, because the disk is full: make room, and try again",
+    "SQLITE_IOERR": "cannot be read or written: the disk fails, or it is full, or files may not be as large",
     "SQLITE_READONLY": "cannot be written to: run the command as the user who owns it",
     "SQLITE_CANTOPEN": "cannot be opened: run the command as the user who owns it",
     "SQLITE_CORRUPT": "is damaged: `flask doctor` says how, and `flask restore` puts a backup in its place",
@@ -71,7 +87,9 @@ DATABASE_PROBLEMS = {  # what keeps SQLite from working, by its own name for it
 
 def database_problem(name: str) -> str:
     """Say what keeps SQLite from using the database, by its own name for it."""
-    return f"{printable(current_app.config['DATABASE'])} {DATABASE_PROBLEMS[name]}"
+    path = current_app.config["DATABASE"]
+    reason = unwritable_reason(path) if name in ("SQLITE_READONLY", "SQLITE_CANTOPEN") else None
+    return f"{printable(path)} {DATABASE_PROBLEMS[name]}{f': {reason}' if reason else ''}"
 
 
 def describe_database_error(error: sqlite3.Error) -> str:
@@ -102,14 +120,39 @@ def _run(command: Callable[..., Output], **arguments: Any) -> Output:
         raise click.ClickException("Expected text in UTF-8") from None
 
 
+def _require_stdout_open() -> None:
+    """Raise click.ClickException before anything is done if there is nobody to tell."""
+    try:
+        require_stdout()
+    except ValueError as error:
+        raise click.ClickException(f"Standard output does not take the result: {error}; nothing was done") from None
+
+
+@contextlib.contextmanager
+def _undone_if_unseen(output: Output) -> Iterator[None]:
+    """Undo what a command did, if the block cannot show it and nobody could use it; else say that it is done."""
+    try:
+        with Interrupts().handled() if output.undo else contextlib.nullcontext():  # it may be told to end while nobody reads
+            yield
+    except BaseException as error:
+        told = "What the command does is done"
+        if output.undo is not None:
+            told = _run(lambda: Output(None, output.undo() if output.undo else "")).text
+        if isinstance(error, click.ClickException):
+            raise click.ClickException(f"{error.message}. {told}") from None
+        raise
+
+
 def prints_plainly(command: Callable[..., Output]) -> Callable[..., None]:
     """Print what a command returns, and report an expected error in one line, with exit code 1."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
     @functools.wraps(command)
     def run(as_json: bool, **arguments: Any) -> None:
+        _require_stdout_open()
         output = _run(command, **arguments)
-        write_output(json_text(output.data) if as_json else name_program(output.text))
+        with _undone_if_unseen(output):
+            write_output(json_text(output.data) if as_json else name_program(output.text))
         sys.exit(output.exit_code)
 
     return run

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from sigma.cli import unpack
+from sigma.cli.files import atomic_file
 from sigma.cli.terminal import Command, write_output
 from sigma.settings import ROOT
 
@@ -56,22 +57,24 @@ def build_archive(target: Path) -> None:
         digest.update(b"%s\0%d\0%s" % (name.encode(), len(content), content))
     made_for = {**unpack.describe_python(), "build": digest.hexdigest()[:16]}
     files[unpack.MADE_FOR] = json.dumps(made_for).encode()
-    part = target.with_name(f"{target.name}.part")
-    with part.open("wb") as output:
-        output.write(SHEBANG)
-        with zipfile.ZipFile(output, "w") as archive:
-            for name, content in files.items():
-                info = zipfile.ZipInfo(name, THE_SAME_MOMENT)
-                info.external_attr = 0o644 << 16
-                archive.writestr(info, content, zipfile.ZIP_DEFLATED, 9)
-    part.chmod(0o755)
-    part.replace(target)
+    with atomic_file(target.resolve()) as part:
+        with part.open("wb") as output:
+            output.write(SHEBANG)
+            with zipfile.ZipFile(output, "w") as archive:
+                for name, content in files.items():
+                    info = zipfile.ZipInfo(name, THE_SAME_MOMENT)
+                    info.external_attr = 0o644 << 16
+                    archive.writestr(info, content, zipfile.ZIP_DEFLATED, 9)
+        part.chmod(0o755)
 
 
 @click.command("dist", cls=Command)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def make_dist(file: Path) -> None:
     """Build FILE, which serves wherever there is the Python that builds it."""
-    build_archive(file)
+    try:
+        build_archive(file)
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
     python = unpack.describe_python()
     write_output(f"{file}  {file.stat().st_size / 1e6:.1f} MB, for Python {python['python']} ({python['interface']})")

@@ -14,12 +14,13 @@ from sigma.cli.backup import database_files, find_damage, find_missing_parts
 from sigma.cli.console import Output, prints_plainly, require_database
 from sigma.cli.terminal import Command
 from sigma.database import execute, fetch_one, get_db, pragma
+from sigma.files import unwritable_reason
 from sigma.http.cors import require_listed_origins
 from sigma.http.credentials import hash_key
 from sigma.http.loopback import holds_demo, is_loopback
 from sigma.http.stamps import utc_now
 from sigma.resources.roles import ADMINISTRATORS
-from sigma.settings import StartError, read_setting
+from sigma.settings import StartError, read_setting, unknown_variables
 from sigma.standin.demo import read_demo
 
 
@@ -40,7 +41,9 @@ def _find_no_workspace() -> Iterator[str]:
         yield "there is none, so nobody can sign in: flask workspace create ID --name NAME --email EMAIL"
 
 
-def _find_exposed_files() -> Iterator[str]:
+def _find_wrong_modes() -> Iterator[str]:
+    if reason := unwritable_reason(current_app.config["DATABASE"]):
+        yield f"{reason}: run the service as the owner, or change the owner or the mode"
     files = database_files()
     for file in files:
         if file.stat().st_mode & 0o077:
@@ -139,10 +142,14 @@ def _find_any_origin() -> Iterator[str]:
         yield error.message
 
 
+def _find_unknown_variables() -> Iterator[str]:
+    yield from unknown_variables()
+
+
 CHECKS = [
     Check("database", "ok", _describe_database),
     Check("workspaces", "problem", _find_no_workspace),
-    Check("file permissions", "problem", _find_exposed_files),
+    Check("file permissions", "problem", _find_wrong_modes),
     Check("integrity", "problem", _find_corruption),
     Check("journal mode", "problem", _find_journal_mode),
     Check("disk space", "problem", _find_full_disk),
@@ -153,6 +160,7 @@ CHECKS = [
     Check("unused keys", "note", _find_unused_keys),
     Check("unused permissions", "note", _find_unused_permissions),
     Check("proxies", "note", _find_undeclared_proxy),
+    Check("settings", "note", _find_unknown_variables),
 ]
 
 

@@ -1,6 +1,9 @@
 """Files that commands write: whole or not at all, on disk, or standard output."""
 
+import errno
 import os
+import re
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -23,14 +26,31 @@ def sync_to_disk(path: Path) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a file to write, which only its owner can open; it appears at the path when it is complete and on disk."""
-    with tempfile.TemporaryDirectory(prefix=f"{path.name}.part-", dir=path.parent) as folder:
-        part = Path(folder) / path.name
-        part.touch(0o600)
-        yield part
-        sync_to_disk(part)
-        part.replace(path)
-        sync_to_disk(path.parent)
+    """Yield a file to write, which only its owner can open; it appears at the path when it is complete and on disk.
+
+    Raises OSError that names the path, also for a disk that gets full.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"{path.name}.part-", dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            part.touch(0o600)
+            yield part
+            sync_to_disk(part)
+            part.replace(path)
+            sync_to_disk(path.parent)
+    except sqlite3.OperationalError as error:
+        if not is_write_failure(error):
+            raise
+        raise OSError(errno.EIO, str(error), str(path)) from None
+    except OSError as error:
+        if error.filename is not None and ".part-" not in str(error.filename):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def is_write_failure(error: sqlite3.Error) -> bool:
+    """Return whether a file could not be written, because the disk is full, or it fails, or there is a limit."""
+    return re.fullmatch("SQLITE_(FULL|IOERR(_(WRITE|FSYNC|TRUNCATE))?)", getattr(error, "sqlite_errorname", "")) is not None
 
 
 def require_new_file(file: str, force: bool) -> None:

@@ -65,7 +65,13 @@ def create_key(name: str, permissions: tuple[str, ...]) -> Output:
     body = validate_body(ApiKeyRequestBody(), {"name": name, "permissions": list(permissions)})
     with transaction():
         key = insert_api_key(body)
-    return Output(key, f"Key '{key['id']}' created ({', '.join(key['permissions'])}). It is shown only now:\n{key['rawKey']}")
+
+    def undo() -> str:
+        delete_stored_key(key["id"])
+        return f"Key '{key['id']}' is deleted again, because nobody has seen it"
+
+    text = f"Key '{key['id']}' created ({', '.join(key['permissions'])}). It is shown only now:\n{key['rawKey']}"
+    return Output(key, text, undo=undo)
 
 
 @key_commands.command("deactivate")

@@ -14,12 +14,12 @@ import click
 from flask import current_app
 from flask.cli import run_command, with_appcontext
 
-from sigma.cli.console import make_database
+from sigma.cli.console import make_database, warn_of_unknown_variables
 from sigma.cli.running import find_running, registered
 from sigma.cli.server import end_with_starter, reserve_port, run_server
 from sigma.cli.temporary import temporary_demo
 from sigma.cli.terminal import Command, name_program, say
-from sigma.database import close_db, execute, fetch_one
+from sigma.database import close_db, execute, fetch_one, require_writable
 from sigma.http.app import OWN_REQUEST
 from sigma.http.cors import require_listed_origins
 from sigma.http.credentials import hash_key
@@ -145,6 +145,8 @@ def serve(temporary: bool, until_eof: bool) -> None:
         if until_eof:
             threading.Thread(target=end_with_starter, daemon=True).start()
         make_database()
+        warn_of_unknown_variables()
+        require_writable(config["DATABASE"])
         require_private_demo(host)
         require_listed_origins()
         _require_no_twin(host, port)

@@ -18,6 +18,9 @@ from sigma.database import fetch_one
 from sigma.http.credential_hints import JWT, KEY, TOKEN, other_kind, what_to_send
 from sigma.http.errors import ApiError
 
+SESSION_LASTS = 24 * 3600  # seconds
+CLOCK_STEP = 2 * 3600  # seconds by which the clock may have been set back since a session began, and the session still counts
+
 
 class Caller(NamedTuple):
     """Whoever presented a good credential: an API key, or a signed-in user."""
@@ -133,7 +136,7 @@ def _invalid_token(reason: str) -> ApiError:
 
 def _decode_token(token: str) -> dict[str, Any]:
     names = ("userId", "workspaceId", "roleId")
-    # _authenticate_token() judges the time of issue, because it knows from when on the user's sessions count.
+    # _authenticate_token() judges the times, because it knows from when on the user's sessions count.
     options: Any = {"require": [*names, "iat", "exp"], "verify_iat": False}
     try:
         claims: dict[str, Any] = jwt.decode(token, jwt_secret(), algorithms=["HS256"], options=options)
@@ -160,8 +163,8 @@ def _authenticate_token(token: str) -> Caller:
     id, email, name, role_id, sessions_from, role = row
     if claims["iat"] < sessions_from:  # from before a new password, or of another user who had the same ids
         raise _invalid_token(f"its session has ended; {AGAIN}")
-    if claims["iat"] > max(time.time(), sessions_from):
-        raise _invalid_token(f"it is not of this service; {AGAIN}")
+    if claims["exp"] > time.time() + SESSION_LASTS + CLOCK_STEP:  # or it would last for as long as the clock was ahead
+        raise _invalid_token(f"it was made when the clock here was ahead; {AGAIN}")
     user = {"id": id, "email": email, "name": name, "roleId": role_id}
     return Caller(claims["workspaceId"], id, name, user=user, role=json.loads(role), sessions_from=sessions_from)
 

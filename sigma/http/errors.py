@@ -12,7 +12,8 @@ from flask import Flask, Response, current_app, g, request
 from marshmallow import fields, validate
 from werkzeug.exceptions import HTTPException
 
-from sigma.database import close_db, fetch_one
+from sigma.database import SCHEMA_VERSION, close_db, fetch_one
+from sigma.files import unwritable_reason
 from sigma.http.responses import ReadyResponse
 from sigma.http.strict_json import format_value, to_json
 
@@ -113,9 +114,11 @@ def translate_database_error(error: sqlite3.Error | JSONDecodeError) -> ApiError
         raise error
     if _is_damage(error):
         close_db()  # its connection would remember the damage when the file has been mended
-    elif name == "SQLITE_ERROR":
+    elif name == "SQLITE_ERROR" and fetch_one("PRAGMA user_version") == (SCHEMA_VERSION,):  # else it is empty, or another's
         raise error
-    return database_unavailable(error)  # locked, full, damaged, gone
+    is_denied = name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
+    reason = unwritable_reason(current_app.config["DATABASE"]) if is_denied else None
+    return database_unavailable(f"{error}{f': {reason}' if reason else ''}")  # locked, full, damaged, gone
 
 
 class ErrorResponseBody(ma.Schema):

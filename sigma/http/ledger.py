@@ -12,15 +12,22 @@ from sigma.database import BUSY_TIMEOUT, execute
 from sigma.http.credentials import Caller
 from sigma.http.stamps import utc_now
 
-USE_KEY = "UPDATE api_keys SET last_used_at = ? WHERE tenant = ? AND id = ? AND ifnull(last_used_at, '') < ?"
+# ?1 is now, ?2 a second from now, ?3 a path, ?4 and ?5 whose it is, ?6 a second ago. A time later than ?2 is from before the
+# clock was set back, and gives way to the time of now; one that is only a little later is another process's.
+USE_KEY = (
+    "UPDATE api_keys SET last_used_at = ?1 WHERE tenant = ?4 AND id = ?5 AND ifnull(last_used_at, '') NOT BETWEEN ?6 AND ?2"
+)
 USE_PERMISSION = (
-    "UPDATE api_keys SET last_used_at = max(ifnull(last_used_at, ''), ?), permission_use = json_set(permission_use, ?, ?)"
-    " WHERE tenant = ? AND id = ? AND ifnull(json_extract(permission_use, ?), '') < ?"
+    "UPDATE api_keys SET last_used_at = iif(last_used_at BETWEEN ?1 AND ?2, last_used_at, ?1),"
+    " permission_use = json_set(permission_use, ?3, ?1)"
+    " WHERE tenant = ?4 AND id = ?5 AND ifnull(json_extract(permission_use, ?3), '') NOT BETWEEN ?6 AND ?2"
 )
 COUNT_REFUSAL = (
-    "UPDATE api_keys SET last_used_at = max(ifnull(last_used_at, ''), ?), refused = json_set(refused, ?, json_object("
-    "'count', ifnull(json_extract(refused, ?), 0) + 1, 'lastAt', max(ifnull(json_extract(refused, ?), ''), ?)))"
-    " WHERE tenant = ? AND id = ?"
+    "UPDATE api_keys SET last_used_at = iif(last_used_at BETWEEN ?1 AND ?2, last_used_at, ?1),"
+    " refused = json_set(refused, ?3, json_object("
+    "'count', ifnull(json_extract(refused, ?3 || '.count'), 0) + 1, 'lastAt', iif("
+    "json_extract(refused, ?3 || '.lastAt') BETWEEN ?1 AND ?2, json_extract(refused, ?3 || '.lastAt'), ?1)))"
+    " WHERE tenant = ?4 AND id = ?5"
 )
 
 
@@ -39,23 +46,23 @@ def _failure_logged(caller: Caller) -> Iterator[None]:
         current_app.logger.error("The use of API key %s was not recorded: %s", caller.id, error)
 
 
+def _parameters(caller: Caller, permission: str) -> tuple[str, ...]:
+    return utc_now(), utc_now(seconds_ago=-1), f'$."{permission}"', caller.tenant, caller.id
+
+
 def touch_key(caller: Caller, permission: str) -> None:
     """Record that a key uses a permission now, unless that has been recorded within the last second.
 
     To write on every call would cost more than all the rest. A long write elsewhere does not keep a read waiting.
     """
-    stale = utc_now(seconds_ago=1)
+    stale, ahead = utc_now(seconds_ago=1), utc_now(seconds_ago=-1)
     is_held = permission in caller.permissions  # not so where any key will do
-    if (_parse_use(caller.permission_use).get(permission, "") if is_held else caller.last_used_at) >= stale:
+    if stale <= (_parse_use(caller.permission_use).get(permission, "") if is_held else caller.last_used_at) <= ahead:
         return
-    now, path, whose = utc_now(), f'$."{permission}"', (caller.tenant, caller.id)
     with _failure_logged(caller):
         execute("PRAGMA busy_timeout = 250")
         try:
-            if is_held:
-                execute(USE_PERMISSION, now, path, now, *whose, path, stale)
-            else:
-                execute(USE_KEY, now, *whose, stale)
+            execute(USE_PERMISSION if is_held else USE_KEY, *_parameters(caller, permission), stale)
         finally:
             execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
 
@@ -67,11 +74,11 @@ def record_refusal(caller: Caller, permission: str) -> None:
     waits for the disk. Otherwise a client that goes on trying would keep the database locked most of the time: it left
     another process 4 writes a second, where now there are 97 of 117.
     """
-    now, path = utc_now(), f'$."{permission}"'
-    is_first = caller.last_used_at[:19] < now[:19]
+    parameters = _parameters(caller, permission)
+    is_first = caller.last_used_at[:19] != parameters[0][:19]
     with _failure_logged(caller):
         execute(f"PRAGMA synchronous = {'FULL' if is_first else 'NORMAL'}")
         try:
-            execute(COUNT_REFUSAL, now, path, f"{path}.count", f"{path}.lastAt", now, caller.tenant, caller.id)
+            execute(COUNT_REFUSAL, *parameters)
         finally:
             execute("PRAGMA synchronous = FULL")

@@ -2,7 +2,8 @@
 
 from flask import current_app
 
-from sigma.database import SCHEMA_VERSION, fetch_one, require_same_file
+from sigma.database import SCHEMA_VERSION, fetch_one
+from sigma.files import require_same_file
 from sigma.http.access import public
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import database_unavailable

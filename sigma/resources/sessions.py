@@ -18,12 +18,12 @@ from sigma.database import execute, fetch_one, get_db, snapshot, transaction
 from sigma.http.access import public, session_only
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.bodies import flatten_messages
-from sigma.http.credentials import jwt_secret, unauthorized
+from sigma.http.credentials import CLOCK_STEP, SESSION_LASTS, jwt_secret, unauthorized
 from sigma.http.errors import ApiError, raise_for_problems
 from sigma.http.fields import Body, Items, id_field, name_field, string_field
 from sigma.http.responses import NO_STORE
 from sigma.http.waiting import leave_worker
-from sigma.resources.users import UserBody, fetch_users, user_summary
+from sigma.resources.users import UserBody, fetch_users, remember_session, user_summary
 
 blueprint = ApiBlueprint("Authentication", "The sessions of people; integrations use API keys.")
 
@@ -78,14 +78,19 @@ class TenantBody(Body):
 
 
 def make_session(tenant: str, user: dict[str, str], sessions_from: int) -> dict[str, Any]:
-    """Make a session token for a user, from when the request came: a password that was changed meanwhile ends it, too."""
-    now = max(math.floor(request.came_at), sessions_from)  # type: ignore[attr-defined]
+    """Make a session token for a user, from when the request came: a password that was changed meanwhile ends it, too.
+
+    It ends by the clock of now, also for a user whose sessions count only from later on, because the clock was ahead then.
+    """
+    now: int = math.floor(request.came_at)  # type: ignore[attr-defined]
+    begins = max(now, sessions_from)
+    remember_session(begins)
     claims = {
         "userId": user["id"],
         "workspaceId": tenant,
         "roleId": user["roleId"],
-        "iat": now,
-        "exp": now + 24 * 3600,
+        "iat": begins,
+        "exp": min(begins, now + CLOCK_STEP) + SESSION_LASTS,
     }
     return {"token": jwt.encode(claims, jwt_secret(), algorithm="HS256"), "user": user}
 

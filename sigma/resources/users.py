@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import g
 
-from sigma.database import execute
+from sigma.database import execute, fetch_one
 from sigma.http.fields import Body, Reference, id_field, name_field, string_field
 from sigma.permissions import ROLE_FLAGS
 from sigma.resources.model import store_object
@@ -37,7 +37,7 @@ def fetch_users(tenant: str) -> list[dict[str, str]]:
 def next_sessions_from() -> int:
     """Return the second from which sessions count for a user who is new, or has a new password.
 
-    It is later than the time of every token there is, because each new user and each new password get a later one. So a
+    It is later than the time of every token there is, whatever the clock says: the last one is remembered. So a
     token of a user who is gone never fits another user with the same ids. Who signs in before that second has begun gets a
     token that says it was issued in it.
     """
@@ -47,6 +47,17 @@ def next_sessions_from() -> int:
     )
     ((second,),) = execute(sql, math.floor(time.time())).fetchall()
     return int(second)
+
+
+def remember_session(begins: int) -> None:
+    """Remember when a session begins, so that a later password ends it, also when the clock is set back in between."""
+    if begins <= int((fetch_one("SELECT value FROM settings WHERE name = 'sessions_from'") or [0])[0]):
+        return
+    execute(
+        "INSERT INTO settings (name, value) VALUES ('sessions_from', ?1)"
+        " ON CONFLICT (name) DO UPDATE SET value = ?1 WHERE CAST(value AS INTEGER) < ?1",
+        begins,
+    )
 
 
 def insert_user(user: dict[str, str], password_hash: str, sessions_from: int) -> None:

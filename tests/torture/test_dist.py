@@ -1,6 +1,7 @@
 """`make dist`: the one file to carry, in folders and homes of every kind, as somebody uses it who has nothing but Python."""
 
 import ast
+import errno
 import importlib
 import json
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from processes import EXAMPLE_KEY, ROOT, SOON, START_TIMEOUT, starting, wait_until
 
 from sigma.cli import dist, unpack
@@ -341,6 +343,20 @@ def test_one_and_the_same_is_built_of_the_same_files(built, tmp_path):
     dist.build_archive(tmp_path / "again.pyz")
     assert (tmp_path / "again.pyz").read_bytes() == built.read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["again.pyz"]
+
+
+def test_a_disk_that_is_full_leaves_what_was_there(tmp_path, monkeypatch):
+    target = tmp_path / "sigma-pim.pyz"
+    target.write_bytes(b"the one of before")
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "writestr", raise_no_room)
+        result = CliRunner().invoke(dist.make_dist, [str(target)])
+    assert (result.exit_code, result.output) == (1, f"Error: {target}: No space left on device\n")
+    assert (os.listdir(tmp_path), target.read_bytes()) == (["sigma-pim.pyz"], b"the one of before")
+
+
+def raise_no_room(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_what_is_in_it(built):

@@ -269,3 +269,62 @@ def test_a_disk_that_cannot_be_written_is_unavailable_until_it_can(template, tok
             admin.post("/catalogs", {"id": "c", "alias": "c", "name": "C"}),
         ]
         assert {answer.status_code for answer in answers} == {200, 201}
+
+
+def test_a_start_on_a_disk_that_is_mounted_read_only_says_so_with_owner_mode_and_user(template, tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with mounted(folder):
+        database = shutil.copy(template, folder / "sigma.db")
+        remount(folder, "ro")
+        try:
+            refused = [flask(database, command) for command in ("serve", "doctor")]
+        finally:
+            remount(folder, "rw")
+        for result in refused:
+            check_refusal(result, database)
+            assert f"{database} belongs to root:root and has mode " in result.stderr
+            assert ", this process runs as root, and it is on a file system that is mounted read-only" in result.stderr
+
+
+@pytest.mark.parametrize("ends", [("-wal", "-shm"), ("-wal",)], ids=" and ".join)
+def test_what_was_acknowledged_stays_when_the_log_of_writes_is_removed_and_nothing_more_is(template, tokens, tmp_path, ends):
+    database = tmp_path / "disk" / "sigma.db"
+    database.parent.mkdir()
+    shutil.copy(template, database)
+    with service_on(database, tokens, tmp_path / "server.log") as client:
+        assert client.write(20) == 1
+        for end in ends:
+            database.with_name(f"sigma.db{end}").unlink()
+        assert client.write(4) == 0
+        assert client.call("GET", "/healthz") is None
+        acknowledged, refused = client.acknowledged, client.refused
+    with service_on(database, tokens, tmp_path / "server.log") as client:
+        client.number, client.acknowledged, client.refused = 1000, acknowledged, refused
+        client.check()
+    check_file(database)
+
+
+def test_what_finds_no_room_is_told_leaves_nothing_and_works_when_there_is_room(template, tmp_path):
+    folder, database = tmp_path / "disk", tmp_path / "sigma.db"
+    folder.mkdir()
+    shutil.copy(template, database)
+    commands = {
+        "copy.db": ["backup"],
+        "seed.json": ["seed", "export", "--workspace", "ws-demo"],
+        "records.csv": ["export", "--schema", "schema-apparel", "--workspace", "ws-demo"],
+    }
+    with mounted(folder):
+        for name, words in commands.items():
+            for room in (0, 1, 50):
+                fill(folder)
+                os.truncate(folder / "ballast", os.stat(folder / "ballast").st_size - room * PAGE)
+                result = flask(database, *words, str(folder / name))
+                if result.returncode == 0:  # it fits
+                    (folder / name).unlink()
+                else:
+                    assert result.stderr.splitlines()[-1].startswith(f"Error: {folder / name}: ")
+                    assert (result.returncode, result.stdout, os.listdir(folder)) == (1, "", ["ballast"])
+                (folder / "ballast").unlink()
+            assert flask(database, *words, str(folder / name)).returncode == 0
+            (folder / name).unlink()

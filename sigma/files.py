@@ -1,0 +1,121 @@
+"""The files of a database: whether this process may write them, and whether they are still those that it opened."""
+
+import grp
+import os
+import pwd
+import sqlite3
+import stat
+import threading
+import weakref
+
+FileId = tuple[int, int]  # device and inode
+
+_files: dict[str, FileId] = {}  # which file each path meant when this process prepared it
+_logs: dict[str, FileId] = {}  # and which one its log of writes was when the first of the connections was opened
+_users: dict[str, "weakref.WeakSet[Connection]"] = {}  # the connections that are open on each path
+_opening = threading.Lock()
+
+
+def _user(id: int) -> str:
+    """Return the name of a user; in a container there may be none."""
+    try:
+        return pwd.getpwuid(id).pw_name
+    except KeyError:
+        return str(id)
+
+
+def _group(id: int) -> str:
+    try:
+        return grp.getgrgid(id).gr_name
+    except KeyError:
+        return str(id)
+
+
+def _describe(file: str) -> str:
+    status = os.stat(file)
+    owner, mode = f"{_user(status.st_uid)}:{_group(status.st_gid)}", stat.S_IMODE(status.st_mode)
+    told = f"{file} belongs to {owner} and has mode {mode:o}, this process runs as {_user(os.geteuid())}"
+    if os.statvfs(file).f_flag & os.ST_RDONLY:
+        return f"{told}, and it is on a file system that is mounted read-only"
+    return told
+
+
+def unwritable_reason(path: str) -> str | None:
+    """Return the first of a database's files, or their folder, that this process may not read and write, and whose it is.
+
+    None if it may, as far as the system says before it is tried.
+    """
+    path = os.path.realpath(path)
+    folder, effective = os.path.dirname(path), os.access in os.supports_effective_ids
+    for file in (path, f"{path}-wal", f"{path}-shm", f"{path}-journal", folder):
+        wanted = os.R_OK | os.W_OK | (os.X_OK if file == folder else 0)  # SQLite makes and removes files beside it
+        if os.path.exists(file) and not os.access(file, wanted, effective_ids=effective):
+            return _describe(file)
+    return None
+
+
+class Connection(sqlite3.Connection):
+    """A connection that is forgotten when the thread is gone that had it."""
+
+
+class DatabaseMovedError(sqlite3.OperationalError):
+    """The database was removed or replaced while in use."""
+
+    sqlite_errorname = "SQLITE_READONLY_DBMOVED"  # SQLite's own name for it; in WAL mode it does not look
+
+
+class LogLostError(DatabaseMovedError):
+    """The log of writes beside the database was."""
+
+
+def _identify(path: str) -> FileId:
+    """Return which file is at a path. Raises DatabaseMovedError if there is none."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise DatabaseMovedError(f"{path}: {error.strerror}") from error
+    return status.st_dev, status.st_ino
+
+
+def _identify_log(path: str) -> FileId | None:
+    try:
+        return _identify(f"{path}-wal")
+    except DatabaseMovedError:
+        return None
+
+
+def remember_file(path: str) -> None:
+    """Let the file at a path be the one that is meant from now on. Raises DatabaseMovedError if there is none."""
+    _files[path] = _identify(path)
+
+
+def require_same_file(path: str) -> None:
+    """Raise DatabaseMovedError unless the file at a path is the one that this process prepared, and its log the one in use.
+
+    SQLite would go on writing to a file that was removed or replaced, and lose what was acknowledged.
+    """
+    file = _identify(path)
+    if _files.setdefault(path, file) != file:
+        raise DatabaseMovedError(f"{path} was replaced while in use; put it back, or start the service again")
+    if path in _logs and _users[path] and _identify_log(path) != _logs[path]:
+        raise LogLostError(f"{path}-wal was removed or replaced while in use; start the service again")
+
+
+def remember_log(path: str, connection: Connection) -> None:
+    """Note that a connection is open on a path, after its first read, by which it has the log of writes open, too.
+
+    SQLite removes the log only with the last connection that has it open.
+    """
+    with _opening:
+        users = _users.setdefault(path, weakref.WeakSet())
+        if not users:
+            _logs.pop(path, None)
+            if log := _identify_log(path):
+                _logs[path] = log
+        users.add(connection)
+
+
+def forget_log(path: str, connection: Connection) -> None:
+    """Note that a connection is about to be closed."""
+    with _opening:
+        _users.get(path, weakref.WeakSet()).discard(connection)
