@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from flask import Flask
+from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sigma.cli import COMMANDS
@@ -26,6 +27,7 @@ from sigma.http.cors import allow_origins, require_listed_origins
 from sigma.http.declarations import bind_access, require_no_other_hooks
 from sigma.http.errors import register_error_handlers
 from sigma.http.guard import guard
+from sigma.http.unknown_paths import refuse_unknown_path
 from sigma.resources import (
     api_keys,
     attributes,
@@ -100,6 +102,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
 def add_routes(app: Flask) -> None:
     """Add everything that answers a request, and what turns exceptions into answers."""
     register_error_handlers(app)
+    app.register_error_handler(NotFound, refuse_unknown_path)
     allow_origins(app)
     blueprints = list(dict.fromkeys(module.blueprint for module in API + STANDIN))  # some modules share one
     for blueprint in [*blueprints, not_built.blueprint]:
