@@ -5,6 +5,7 @@ Tests talk HTTP to the app as it is served: nothing here, or anywhere, switches 
 
 import gc
 import itertools
+import re
 import shutil
 import sqlite3
 import sys
@@ -80,6 +81,11 @@ def store_delivery(app, id, webhook="wh-sync-notify", made_at=None, body="{}", t
     """Store a delivery that waits for a webhook, as if a change had made it, now if no time is given."""
     columns = "INSERT INTO deliveries (tenant, id, webhook_id, event, body, made_at) VALUES (?, ?, ?, 'entity.created', ?, ?)"
     sql(app, columns, tenant, id, webhook, body, time.time() if made_at is None else made_at)
+
+
+def without_hint(message):
+    """Return a message without what it says in brackets of which names there are, or how a value is sent; see test_hints.py."""
+    return re.sub(r" \((?:there (?:is|are)|its (?:id|alias) is|send) [^()]*\)", "", message)
 
 
 def shape(answer):

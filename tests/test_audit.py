@@ -429,7 +429,7 @@ def test_what_the_schema_lost_may_be_put_back_and_taken_away_but_not_changed(adm
     assert admin.put(held, {"values": values}).data == before[0]
     assert admin.patch(f"{held}/values/pages", {"value": 1}).data == before[0]
     assert stored(held, admin) == before
-    told = "schema 'schema-book' has no attribute with this alias"
+    told = "schema 'schema-book' has no attribute with this alias (there are none)"
     assert error(admin.put(held, {"values": {"pages": everywhere(2)}}), 400) == f"values.pages: {told}"
     assert error(admin.put(held, {"values": {"pages": [*everywhere(1), {"scope": DANISH, "value": 1}]}}), 400)
     error(admin.patch(f"{held}/values/pages", {"value": 2}), 404)

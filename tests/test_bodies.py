@@ -466,6 +466,7 @@ def test_where_no_body_is_read_nobody_asks_what_headers_say_of_it(admin, operati
 def test_a_wrong_type_of_value_is_told_in_the_published_words(key, error):
     body = {"schemaId": "schema-apparel", "values": {"price": [{"scope": {}, "value": "free"}]}}
     message = "values.price[0].value: Attribute 'price' expects type 'number', got 'string'"
+    message += " (send a number without quotes, such as 129.99)"
     assert error(key.post("/records", body), 400) == message
 
 
@@ -484,7 +485,7 @@ def test_very_many_problems_make_no_very_long_message(admin, error):
 
 def test_the_name_of_a_member_is_not_repeated_at_any_length(admin, error):
     assert error(admin.post("/catalogs", {"id": "c", "alias": "c", "name": "C", "x" * 100_000: 1}), 400) == (
-        f"{'x' * 100}: Unknown field"
+        f"{'x' * 100}: Unknown field (there are 'alias', 'description', 'id', 'name')"
     )
 
 
@@ -551,7 +552,11 @@ def test_a_message_says_what_came_or_how_much(value, message, actual):
         ({"name": ["Field may not be null."]}, {"name": None}, ["name: Expected a value, got null"]),
         ({"name": ["Not a valid string."]}, {"name": ["a"]}, ["name: Expected a string, got 'array'"]),
         ({"many": ["Not a valid list."]}, {"many": 1}, ["many: Expected an array, got 1"]),
-        ({"whole": ["Not a valid integer."]}, {"whole": "1"}, ["whole: Expected a whole number, got '1'"]),
+        (
+            {"whole": ["Not a valid integer."]},
+            {"whole": "1"},
+            ["whole: Expected a whole number, got '1' (send 1 without quotes)"],
+        ),
         ({"map": ["Not a valid mapping type."]}, {"map": []}, ["map: Expected an object, got 'array'"]),
         ({"extra": ["Unknown field"]}, {"extra": 5}, ["extra: Unknown field"]),
         ({"_schema": ["Expected an object"]}, ["a"], ["body: Expected an object, got 'array'"]),

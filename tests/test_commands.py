@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pytest
-from conftest import ALL_PERMISSIONS, Caller, replace_everywhere, sql
+from conftest import ALL_PERMISSIONS, Caller, replace_everywhere, sql, without_hint
 from test_house import commands
 
 import app as service
@@ -756,7 +756,7 @@ def test_a_new_user_can_sign_in_and_do_what_the_role_allows(app, run, error):
     ids=["role", "password", "email", "email taken", "name"],
 )
 def test_a_user_is_refused_in_plain_words(app, run, arguments, stdin, told):
-    assert refused(run, app, *arguments, stdin=f"{stdin}\n") == f"Error: {told}\n"
+    assert without_hint(refused(run, app, *arguments, stdin=f"{stdin}\n")) == f"Error: {told}\n"
 
 
 def test_a_new_password_takes_the_place_of_the_old(app, run, error):
@@ -839,7 +839,7 @@ def test_a_role_of_another_workspace_cannot_be_given(app, run, stranger):
     assert stranger.post("/roles", {"id": "role-theirs", "name": "Theirs"}).status_code == 201
     database.close_db()
     message = refused(run, app, "users", "role", "editor@sigma.io", "role-theirs")
-    assert message == "Error: role: role 'role-theirs' does not exist\n"
+    assert message == "Error: role: role 'role-theirs' does not exist (there are 'role-editor', 'role-admin')\n"
 
 
 def test_a_removed_user_is_signed_out_at_once(app, run, editor, error):

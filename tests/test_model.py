@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 import pytest
+from conftest import without_hint
 
 NOWHERE = "no-such-thing"
 
@@ -561,7 +562,7 @@ def test_a_key_with_the_permissions_of_the_table_does_what_a_session_does(noun, 
 def test_an_unknown_member_deeper_down_is_named_with_its_path(noun, place, admin, error, stored):
     before = stored()
     message = error(admin.post(noun.path, changed(noun.full, f"{place}.colour", "red")), 400)
-    assert message == f"{place}.colour: Unknown field"
+    assert without_hint(message) == f"{place}.colour: Unknown field"
     assert stored() == before
 
 
@@ -625,7 +626,7 @@ def test_a_wrong_value_is_named_with_what_was_expected_and_what_came(noun, path,
     for answer in (admin.post(noun.path, bad), admin.put(noun.url, bad)):  # what is malformed is so before it is missing
         message = error(answer, 400)
         assert message.startswith(f"{path}: ")
-        assert message.endswith(f"got {shown(value)}")
+        assert without_hint(message).endswith(f"got {shown(value)}")
         assert any(word in message for word in expected.split("|"))
     assert stored() == before
 
@@ -708,7 +709,7 @@ def test_what_is_referred_to_must_exist(noun, path, target, admin, stranger, err
             admin.post(noun.path, changed(named(noun.full, "second"), path, id)),
             admin.put(noun.url, changed(noun.full, path, id)),
         ):
-            assert error(answer, 400) == f"{path}: {target.kind.lower()} '{id}' does not exist"
+            assert without_hint(error(answer, 400)) == f"{path}: {target.kind.lower()} '{id}' does not exist"
     assert stored() == before
 
 

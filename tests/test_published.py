@@ -639,7 +639,8 @@ SENTENCES = [  # a call, its status and code, the whole message; what stands bef
     (
         send("/records", TYPED),
         *(400, "VALIDATION_ERROR"),
-        "values.price[0].value: Attribute 'price' expects type 'number', got 'string'",
+        "values.price[0].value: Attribute 'price' expects type 'number', got 'string'"
+        " (send a number without quotes, such as 129.99)",
     ),
     (
         send("/records", MATCHED),
@@ -649,7 +650,8 @@ SENTENCES = [  # a call, its status and code, the whole message; what stands bef
     (
         send("/records", MATCHED["values"]["sku"][0] | {"schemaId": "schema-apparel", "values": {}}),
         *(400, "VALIDATION_ERROR"),
-        "scope: Unknown field; value: Unknown field",
+        "scope: Unknown field (there are 'schemaId', 'values', 'id'); "
+        "value: Unknown field (there are 'values', 'schemaId', 'id')",
     ),
     (get("/records/ent-lost"), 404, "NOT_FOUND", "Record 'ent-lost' not found"),
 ]

@@ -648,7 +648,7 @@ def test_a_transition_and_a_deletion_change_no_attribute(editor, admin, limit, e
 def test_an_alias_that_the_schema_does_not_have_is_told_as_ever(editor, limit, error):
     limit(**HIDDEN)
     message = error(editor.put(RECORD, {"values": {"marginal": []}}), 400)
-    assert message == "values.marginal: schema 'schema-part' has no attribute with this alias"
+    assert message == "values.marginal: schema 'schema-part' has no attribute with this alias (there are 'title', 'code')"
     error(editor.patch(f"{RECORD}/values/marginal", {"value": 1}), 404)
 
 

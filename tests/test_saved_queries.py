@@ -169,7 +169,7 @@ def test_a_query_is_checked_again_when_it_is_run(admin, save, error):
     admin.delete("/attributes/attr-new")
     assert error(admin.post(path), 400).startswith("query.criteria[0].attribute: no attribute has the alias 'new'")
     admin.delete("/schemas/schema-new")
-    assert error(admin.post(path), 400) == "query.schemaId: schema 'schema-new' does not exist"
+    assert error(admin.post(path), 400) == "query.schemaId: schema 'schema-new' does not exist (there is 'schema-apparel')"
     assert admin.get(path.removesuffix("/execute")).json == saved
 
 

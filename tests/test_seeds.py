@@ -494,7 +494,7 @@ def test_many_faults_are_named_at_once(standin, error):
     seed["records"][0]["values"]["price"][0]["value"] = seed["records"][1]["values"]["title"][0]["value"] = True
     assert error(standin("POST", "/workspaces", {"content": seed}), 400) == (
         "records[0].values.price[0].value: Attribute 'price' expects type 'number', got 'boolean';"
-        " records[1].values.title[0].value: Attribute 'title' expects type 'text', got 'boolean'"
+        " records[1].values.title[0].value: Attribute 'title' expects type 'text', got 'boolean' (send \"true\", in quotes)"
     )
 
 

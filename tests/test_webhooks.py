@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from conftest import sql
+from conftest import sql, without_hint
 
 BULLETS = "••••••••"
 SECRET = "nobody-but-the-receiver-knows-this"
@@ -190,9 +190,9 @@ WRONG = [
 @pytest.mark.parametrize(("part", "message"), WRONG, ids=range(len(WRONG)))
 def test_what_is_wrong_is_named_and_changes_nothing(admin, hook, stored, error, part, message):
     before = stored()
-    assert error(admin.post("/webhooks", {**HOOK, **part}), 400) == message
+    assert without_hint(error(admin.post("/webhooks", {**HOOK, **part}), 400)) == message
     if "id" not in part:
-        assert error(admin.put("/webhooks/wh-shop", {**HOOK, **part}), 400) == message
+        assert without_hint(error(admin.put("/webhooks/wh-shop", {**HOOK, **part}), 400)) == message
     assert stored() == before
 
 
@@ -247,7 +247,7 @@ def test_no_key_may_see_or_touch_one_and_an_editor_only_see(key, editor, stored,
         assert error(key.request(method, path, body), 403).startswith("This route needs a signed-in user, not a key")
         if method != "GET":
             message = error(editor.request(method, path, body), 403)
-            assert message == "This route needs a role with canManageSchemas; yours is 'role-editor'"
+            assert message.startswith("This route needs a role with canManageSchemas; yours is 'role-editor'; ")
     assert stored() == before
 
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from sigma.http.body_headers import check_body_headers
 from sigma.http.errors import MAX_BODY, ApiError, raise_for_problems
 from sigma.http.masking import is_secret
-from sigma.http.strict_json import JSON_TYPES, format_value, parse_json
+from sigma.http.strict_json import JSON_TYPES, format_value, parse_json, without_quotes
 from sigma.http.waiting import waiting_for_client
 
 _MISSING = object()
@@ -42,8 +42,12 @@ def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]
                 yield from flatten_messages(message, value, path)
                 continue
             actual = "" if value is _MISSING else describe_actual(value, message, is_secret(path.rpartition(".")[2]))
-            came = f", got {actual}" if actual and not message.startswith("Unknown") else ""
-            yield f"{path or 'body'}: {EXPECTATIONS.get(message, message)}{came}"
+            came, expected = f", got {actual}" if actual else "", EXPECTATIONS.get(message, message)
+            if expected.startswith("Unknown"):
+                came = ""
+            elif isinstance(value, str) and expected.startswith(("Expected a number", "Expected a whole number")):
+                came += without_quotes(value)
+            yield f"{path or 'body'}: {expected}{came}"
         return
     # In the order of the body: marshmallow tells of the members that it does not know in any order.
     places = {name: place for place, name in enumerate(value)} if isinstance(value, dict) else {}

@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl
 
 KEY, TOKEN = "API key", "session token"
 PLACES = {KEY: "X-Sigma-ApiKey: <key>", TOKEN: "Authorization: Bearer <token>"}
+BOTH_WAYS = f"send {PLACES[KEY]}, or {PLACES[TOKEN]}"
+SIGN_IN = f"sign in at /api/v1/auth/login and send {PLACES[TOKEN]}, because keys are never enough for this route"
 JWT = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 HEADERS = {  # of other services, and what they have there
@@ -64,4 +66,4 @@ def what_to_send(environ: dict[str, Any]) -> str:
     """Say how a credential is sent, to a caller who sent none where it belongs."""
     for place, kind in _misplaced_credentials(environ):
         return f"{place} has what looks like {_with_place(kind)}"
-    return f"send {PLACES[KEY]}, or {PLACES[TOKEN]}"
+    return BOTH_WAYS

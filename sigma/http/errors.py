@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import marshmallow as ma
 from flask import Flask, Response, current_app, g, request
 from marshmallow import fields, validate
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from sigma.database import SCHEMA_VERSION, close_db, fetch_one
 from sigma.files import unwritable_reason
@@ -86,7 +86,8 @@ def get_or_404(row: Any, kind: str, id: str) -> Any:
 def database_unavailable(reason: object) -> ApiError:
     """Log why the database does not answer, and return the 503."""
     current_app.logger.error("The database does not answer: %s", reason)
-    return ApiError(503, "The database does not answer; try again", headers={"Retry-After": "1"})
+    message = "The database does not answer; try again. Its operator finds why in the log, and with `flask doctor`"
+    return ApiError(503, message, headers={"Retry-After": "1"})
 
 
 def conflict_message(error: Exception, body: dict[str, Any]) -> str:
@@ -158,8 +159,8 @@ def handle_http_exception(error: HTTPException) -> Response:
         return error_response(error)
     status = error.code or 500
     message = MESSAGES.get(status, error.description or "")
-    if status == 404:
-        message = f"There is no {request.path} here; /docs lists every path"
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        message = f"This path has no such method; it has {', '.join(sorted(error.valid_methods))}"
     headers = {name: value for name, value in error.get_headers(request.environ) if name != "Content-Type"}
     return error_response(ApiError(status, message, CODES.get(status) or error.name.upper().replace(" ", "_"), headers))
 

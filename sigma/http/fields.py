@@ -7,6 +7,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from sigma.http.errors import MAX_PROBLEMS, noun
+from sigma.http.nearest import what_there_is
 
 
 class Body(ma.Schema):
@@ -20,6 +21,14 @@ class Body(ma.Schema):
     def __deepcopy__(self, memo: Any) -> "Body":
         """Return itself: nobody changes a body's description, and flask-smorest copies each some ten times while starting."""
         return self
+
+    def handle_error(self, error: ma.ValidationError, data: Any, *, many: bool, **_: Any) -> None:
+        """Name, with each member that a body does not have, some that it has."""
+        messages: Any = error.messages
+        for found in messages.values() if many else [messages]:
+            for name, told in found.items() if isinstance(found, dict) else ():
+                if told == ["Unknown field"]:
+                    found[name] = [f"Unknown field{what_there_is(name, self.fields)}"]
 
     @ma.post_load
     def drop_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:

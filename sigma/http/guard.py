@@ -9,10 +9,20 @@ from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 from sigma.database import fetch_one
 from sigma.http.access import Access, Kind
 from sigma.http.cors import answer_preflight
-from sigma.http.credentials import Caller, authenticate
+from sigma.http.credential_hints import BOTH_WAYS, SIGN_IN
+from sigma.http.credentials import AGAIN, Caller, authenticate
 from sigma.http.errors import MAX_BODY, ApiError, error_response, not_found_error
 from sigma.http.ledger import record_refusal, touch_key
 from sigma.http.loopback import holds_demo, require_local_caller
+
+
+def _for_people(error: ApiError) -> ApiError:
+    """Return the 401 of a route that only people may call: how they sign in."""
+    if error.message.endswith(BOTH_WAYS):  # of which one does not do here
+        error.message = error.message.removesuffix(BOTH_WAYS) + SIGN_IN
+    elif AGAIN not in error.message:
+        error.message += f"; {SIGN_IN}"
+    return error
 
 
 def _check_permitted(caller: Caller, access: Access) -> None:
@@ -23,11 +33,13 @@ def _check_permitted(caller: Caller, access: Access) -> None:
         return
     if not caller.is_key:
         if access.flag is not None and not caller.role_says(access.flag):
-            raise ApiError(403, f"This route needs a role with {access.flag}; yours is '{caller.role_says('id')}'")
+            role = caller.role_says("id")
+            advice = f"who manages roles changes it with PUT /api/v1/roles/{role}, or gives you another with `flask users role`"
+            raise ApiError(403, f"This route needs a role with {access.flag}; yours is '{role}'; {advice}")
     elif access.permission not in caller.permissions:
         held = ", ".join(caller.permissions)
         if access.permission is None:
-            needed = "a signed-in user, not a key: POST /api/v1/auth/login"
+            needed = "a signed-in user, not a key, whatever it holds: sign in with POST /api/v1/auth/login"
             raise ApiError(403, f"This route needs {needed}; the key holds: {held}")
         advice = "make a key that holds it, with POST /api/v1/api-keys"
         raise ApiError(403, f"This route needs permission '{access.permission}'; the key holds: {held}; {advice}")
@@ -59,7 +71,10 @@ def _check_key(caller: Caller, access: Access) -> None:
 def _admit_known(access: Access, asked: Any) -> None:
     """Find out who is calling, and in which workspace. Raises ApiError for who is not known or may not call the route."""
     context = g._get_current_object()
-    context.caller = caller = authenticate(asked.environ)
+    try:
+        context.caller = caller = authenticate(asked.environ)
+    except ApiError as error:
+        raise _for_people(error) if access.is_for_sessions else error from None
     context.tenant = caller.tenant
     if caller.is_key:
         _check_key(caller, access)

@@ -3,6 +3,7 @@
 import codecs
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
@@ -29,6 +30,12 @@ def format_value(value: Any) -> str:
     """Return how a message shows a value: as it is when that is short, else by its type."""
     text = to_json(value) if not isinstance(value, list | dict) else ""
     return text.replace('"', "'") if 0 < len(text) <= 60 else f"'{JSON_TYPES[type(value)]}'"
+
+
+def without_quotes(text: str) -> str:
+    """Return the end of a message about a text in place of a number: how the number in it is sent; "" if there is none."""
+    number = text.strip()
+    return f" (send {number} without quotes)" if re.fullmatch(r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?", number) else ""
 
 
 def _shared_number(text: str) -> int | float:

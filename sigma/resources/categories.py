@@ -10,6 +10,7 @@ from sigma.http.access import requires, session_only
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, not_found_error
 from sigma.http.fields import Body, Number, described, id_field, string_field
+from sigma.http.nearest import what_there_is
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
 from sigma.http.responses import json_list, json_response
 from sigma.http.stamps import random_id
@@ -76,7 +77,9 @@ def _make_category_text(body: dict[str, Any], id: str, catalog_id: str) -> str:
         raise ApiError(400, f"catalogId: expected '{catalog_id}', got {format_value(body['catalogId'])}")
     parent, sql = body["parentId"], "SELECT 1 FROM categories WHERE tenant = ? AND catalog_id = ? AND id = ?"
     if parent is not None and not fetch_one(sql, g.tenant, catalog_id, parent):
-        raise ApiError(400, f"parentId: category '{parent}' does not exist in catalog '{catalog_id}'")
+        ids = [id for (id,) in execute("SELECT id FROM categories WHERE tenant = ? AND catalog_id = ?", g.tenant, catalog_id)]
+        told = f"does not exist in catalog '{catalog_id}'{what_there_is(parent, ids)}"
+        raise ApiError(400, f"parentId: category '{parent}' {told}")
     return to_json({"id": id, "catalogId": catalog_id, **body})
 
 

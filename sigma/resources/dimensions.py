@@ -14,9 +14,10 @@ from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Flag, Items, Reference, id_field, references, string_field, unique_items
+from sigma.http.nearest import some_of, what_there_is
 from sigma.http.responses import json_response
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.model import ModelBody, add_model_routes, exists, load_object, require_existing
+from sigma.resources.model import ModelBody, add_model_routes, exists, hint_at_id, load_object, require_existing
 
 blueprint = ApiBlueprint("Dimensions", "What values differ by, such as language or market.")
 
@@ -44,8 +45,9 @@ class DimensionBody(ModelBody):
         """The id is not the one that the path of the scope matrix takes; the default is one of the segments."""
         if data.get("id") == "scope-matrix":
             raise ma.ValidationError("Expected another id: this one is reserved", "id")
-        if data["defaultSegmentId"] not in [segment["id"] for segment in data["segments"]]:
-            raise ma.ValidationError("Expected the id of one of the segments", "defaultSegmentId")
+        default, ids = data["defaultSegmentId"], [segment["id"] for segment in data["segments"]]
+        if default not in ids:
+            raise ma.ValidationError(f"Expected the id of one of the segments: {some_of(default, ids)}", "defaultSegmentId")
 
     @ma.post_load
     def mark_default(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -77,9 +79,10 @@ def unknown_segments(
     """Yield what a scope names that is not there, by the path of the scope."""
     for dimension, segment in scope.items():
         if (segments := segments_of(dimension)) is None:
-            yield f"{path}: dimension {format_value(dimension)} does not exist"
+            yield f"{path}: dimension {format_value(dimension)} does not exist{hint_at_id('dimension', dimension)}"
         elif segment not in segments:
-            yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {format_value(segment)}"
+            told = f"{format_value(segment)}{what_there_is(segment, segments)}"
+            yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {told}"
 
 
 class ScopeMatrixBody(Body):

@@ -124,7 +124,7 @@ def _mapping_problems(
     for column, alias in mapping.items():
         path = f"{source.field}{source.link}{column[:100]}"
         if alias != ID and alias not in rules.attributes:
-            yield f"{path}: schema '{rules.schema['id']}' has no attribute {format_value(alias)}"
+            yield f"{path}: schema '{rules.schema['id']}' has no attribute {format_value(alias)}{rules.hint_at_alias(alias)}"
         elif alias in mapped:
             yield f"{path}: expected one column for '{alias}', which '{mapped[alias][:100]}' is mapped to already"
         elif columns is not None and column not in columns:

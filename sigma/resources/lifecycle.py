@@ -9,6 +9,7 @@ from sigma.database import execute, snapshot, transaction
 from sigma.http.access import requires
 from sigma.http.errors import MAX_PROBLEMS, ApiError
 from sigma.http.fields import Body, Items, described, string_field
+from sigma.http.nearest import what_there_is
 from sigma.http.responses import json_response
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import format_value, to_json
@@ -121,7 +122,8 @@ def transition(id: str, to_state: str) -> str:
     if rules.workflow is None:
         raise ApiError(422, f"Schema '{record.schema_id}' has no workflow, and so no transitions")
     if to_state not in rules.states:
-        raise ApiError(400, f"toStateId: workflow '{rules.workflow['id']}' has no state {format_value(to_state)}")
+        told = f"{format_value(to_state)}{what_there_is(to_state, [state['id'] for state in rules.workflow['states']])}"
+        raise ApiError(400, f"toStateId: workflow '{rules.workflow['id']}' has no state {told}")
     ends = (record.state_id, to_state)
     transitions = [possible for possible in rules.transitions if (possible["fromStateId"], possible["toStateId"]) == ends]
     report, first = completeness(rules, record.body["values"], record.state_id, caller_levels(record.schema_id)), None
@@ -130,7 +132,8 @@ def transition(id: str, to_state: str) -> str:
         if problem is None:
             return set_state(record, to_state)
         first = first or problem
-    raise ApiError(422, first or f"No transition leads from '{record.state_id}' to '{to_state}'")
+    ways = dict.fromkeys(way["toStateId"] for way in rules.transitions if way["fromStateId"] == record.state_id)
+    raise ApiError(422, first or f"No transition leads from '{record.state_id}' to '{to_state}'{what_there_is(to_state, ways)}")
 
 
 @blueprint.post("/records/<id>/transition")

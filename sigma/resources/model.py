@@ -1,7 +1,7 @@
 """What the nouns of the model share."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from flask import Response, g
@@ -11,6 +11,7 @@ from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, get_or_404, not_found_error, raise_for_problems
 from sigma.http.fields import Body, references, with_article
+from sigma.http.nearest import MAX_COMPARED, what_there_is
 from sigma.http.responses import json_list, json_response
 from sigma.http.strict_json import format_value, to_json
 
@@ -40,10 +41,26 @@ def exists(kind: str, id: str) -> bool:
     return fetch_one("SELECT 1 FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id) is not None
 
 
+def hint_at_id(kind: str, name: str, ids: Collection[str] | None = None) -> str:
+    """Return the end of a message about an id that does not exist: that of the object with this alias, or which ids there are.
+
+    These may be named; without any, those of the kind that the caller's role shows.
+    """
+    if ids is None:
+        sql = "SELECT id FROM model_objects WHERE tenant = ? AND kind = ? ORDER BY seq LIMIT ?"
+        hidden = MODEL[kind].hidden_ids()
+        ids = [id for (id,) in execute(sql, g.tenant, kind, MAX_COMPARED) if id not in hidden]
+    sql = "SELECT id FROM model_objects WHERE tenant = ? AND kind = ? AND alias = ?"
+    row = fetch_one(sql, g.tenant, kind, name)
+    return f" (its id is '{row[0]}')" if row and row[0] in ids else what_there_is(name, ids)
+
+
 def require_existing(links: Iterable[tuple[str, str, str]]) -> None:
     """Raise ApiError 400, naming the fields, unless everything that these references name exists."""
     raise_for_problems(
-        f"{field}: {kind.replace('-', ' ')} '{id}' does not exist" for field, kind, id in links if not exists(kind, id)
+        f"{field}: {kind.replace('-', ' ')} '{id}' does not exist{hint_at_id(kind, id)}"
+        for field, kind, id in links
+        if not exists(kind, id)
     )
 
 

@@ -12,6 +12,7 @@ from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, not_found_error
 from sigma.http.fields import Body, Flag, Items, Number, id_field, string_field, unique_items
+from sigma.http.nearest import what_there_is
 from sigma.http.responses import json_response
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.model import ModelBody, add_model_routes, check_path_id, load_object, store_object
@@ -50,7 +51,7 @@ def parent_problems(values: list[dict[str, Any]], hierarchical: bool) -> dict[in
         if parent is not None and not hierarchical:
             problems[index] = "Expected none, because the list is not hierarchical"
         elif parent is not None and parent not in ids:
-            problems[index] = "Expected the id of another value of the list"
+            problems[index] = f"Expected the id of another value of the list{what_there_is(parent, ids)}"
         elif value["id"] not in rooted:
             problems[index] = "Expected a value that is not below this one"
     return problems

@@ -14,8 +14,15 @@ from sigma.http.fields import Body, Flag, Items, Reference, dict_field, enum_fie
 from sigma.http.responses import json_response
 from sigma.http.strict_json import to_json
 from sigma.permissions import ROLE_FLAGS
-from sigma.resources.model import ModelBody, add_model_routes, fetch_attribute_texts, load_object, require_existing
-from sigma.resources.role_limits import LEVELS, read_levels
+from sigma.resources.model import (
+    ModelBody,
+    add_model_routes,
+    fetch_attribute_texts,
+    hint_at_id,
+    load_object,
+    require_existing,
+)
+from sigma.resources.role_limits import LEVELS, caller_levels, read_levels
 
 blueprint = ApiBlueprint("Roles", "What people may do.")
 
@@ -110,8 +117,10 @@ def resolve_role(body: dict[str, Any], id: str) -> Response:
         levels = read_levels(role["schemaPermissions"], schema_id)
     aliases = {attribute["id"]: attribute["alias"] for attribute in attributes}
     wanted = body.get("attributeIds", list(aliases))
+    shown = caller_levels(schema_id)
+    known = [id for id, alias in aliases.items() if shown.shows(alias)]
     raise_for_problems(
-        f"attributeIds[{index}]: schema '{schema_id}' has no attribute '{attribute}'"
+        f"attributeIds[{index}]: schema '{schema_id}' has no attribute '{attribute}'{hint_at_id('attribute', attribute, known)}"
         for index, attribute in enumerate(wanted)
         if attribute not in aliases
     )

@@ -9,9 +9,11 @@ from flask import g
 
 from sigma.database import fetch_one, snapshot
 from sigma.http.errors import get_or_404
+from sigma.http.nearest import what_there_is
 from sigma.http.strict_json import JSON_TYPES, format_value, to_json
-from sigma.resources.model import fetch_attribute_texts, load_object, require_existing
-from sigma.resources.value_checks import ATTRIBUTE_TYPES, expectation, find_target, value_checks
+from sigma.resources.model import fetch_attribute_texts, hint_at_id, load_object, require_existing
+from sigma.resources.role_limits import caller_levels
+from sigma.resources.value_checks import ATTRIBUTE_TYPES, expectation, find_target, value_checks, what_to_send
 from sigma.resources.values import ScopeKey, Scopes, by_scope, is_empty, scope_key
 
 
@@ -41,7 +43,8 @@ class AttributeRules(NamedTuple):
     def single_problem(self, value: Any) -> str | None:
         """Say what is wrong with a value, or with one of several, or None."""
         if type(value) not in self.types:  # isinstance() would take true for a number
-            return expectation(self.alias, f"type '{self.kind}', got '{JSON_TYPES[type(value)]}'")
+            told = f"type '{self.kind}', got '{JSON_TYPES[type(value)]}'"
+            return expectation(self.alias, told + what_to_send(self.kind, value))
         for check in self.checks:
             if problem := check(value):
                 return problem
@@ -50,7 +53,7 @@ class AttributeRules(NamedTuple):
     def is_filled_by(self, entry: dict[str, Any]) -> bool:
         """Return whether a scoped value counts as one: it is not empty, and its scope and what it names are there."""
         value = entry["value"]
-        if is_empty(value) or any(self.scope_problems(entry["scope"], "")):
+        if is_empty(value) or not self.has_scope(entry["scope"]):
             return False
         names = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
         return self.has_target is None or self.has_target(names)
@@ -71,13 +74,19 @@ class AttributeRules(NamedTuple):
                 yield f"{path}: expected one value per scope, got more for {to_json(scope, sort_keys=True)}"
             seen.add(key)
 
+    def has_scope(self, scope: dict[str, str]) -> bool:
+        """Return whether the attribute has the dimensions of a scope, and these its segments."""
+        return all(segment in self.dimensions.get(dimension, ()) for dimension, segment in scope.items())
+
     def scope_problems(self, scope: dict[str, str], path: str) -> Iterator[str]:
         """Yield what is wrong with a scope."""
         for dimension, segment in scope.items():
             if dimension not in self.dimensions:
-                yield f"{path}: attribute '{self.alias}' has no dimension {format_value(dimension)}"
-            elif segment not in self.dimensions[dimension]:
-                yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {format_value(segment)}"
+                hint = hint_at_id("dimension", dimension, self.dimensions)
+                yield f"{path}: attribute '{self.alias}' has no dimension {format_value(dimension)}{hint}"
+            elif segment not in (segments := self.dimensions[dimension]):
+                told = f"{format_value(segment)}{what_there_is(segment, segments)}"
+                yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {told}"
 
 
 def option_names(list_id: str | None) -> set[str]:
@@ -136,7 +145,16 @@ class SchemaRules(NamedTuple):
 
     def unknown_alias(self, alias: str) -> str:
         """Say that the schema does not have an attribute."""
-        return f"values.{alias[:100]}: schema '{self.schema['id']}' has no attribute with this alias"
+        return f"values.{alias[:100]}: schema '{self.schema['id']}' has no attribute with this alias{self.hint_at_alias(alias)}"
+
+    def hint_at_alias(self, name: str) -> str:
+        """Return the end of a message about an alias that the schema does not have: that of the attribute with this id, or
+        which aliases there are; none that the caller's role hides.
+        """
+        levels = caller_levels(self.schema["id"])
+        shown = [alias for alias in self.attributes if levels.shows(alias)]
+        alias = _attribute_alias(name)
+        return f" (its alias is '{alias}')" if alias in shown else what_there_is(name, shown)
 
 
 def _attribute_alias(name: str) -> str:

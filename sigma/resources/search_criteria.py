@@ -15,12 +15,14 @@ import marshmallow as ma
 from flask import g
 from marshmallow import fields
 
-from sigma.database import fetch_one
+from sigma.database import execute, fetch_one
 from sigma.http.errors import raise_for_problems
 from sigma.http.fields import Body, dict_field, enum_field
+from sigma.http.nearest import what_there_is
 from sigma.http.strict_json import format_value
 from sigma.resources.dimensions import find_segments, unknown_segments
 from sigma.resources.model import load_object
+from sigma.resources.role_limits import caller_levels
 from sigma.resources.search_forms import (
     EQUAL_FORMS,
     ORDERED_FORMS,
@@ -205,6 +207,14 @@ def _comparison_problem(criterion: dict[str, Any], attribute: dict[str, Any]) ->
     return None
 
 
+def _hint_at_alias(name: str) -> str:
+    """Return the end of a message about an alias that no attribute has; it names none that the caller's role hides anywhere."""
+    levels = caller_levels(None)
+    sql = "SELECT id, alias FROM model_objects WHERE tenant = ? AND kind = 'attribute'"
+    shown = {id: alias for id, alias in execute(sql, g.tenant) if levels.shows(alias)}
+    return f" (its alias is '{shown[name]}')" if name in shown else what_there_is(name, shown.values())
+
+
 def _criteria_problems(criteria: list[dict[str, Any]], attributes: dict[str, Any], path: str) -> Iterator[str]:
     """Yield what is wrong with criteria on these attributes, of which one that does not exist is None."""
     segments_of = functools.cache(find_segments)
@@ -212,7 +222,7 @@ def _criteria_problems(criteria: list[dict[str, Any]], attributes: dict[str, Any
         here, name = f"{path}criteria[{index}]", named_in(criterion)
         attribute = attributes[criterion[name]]
         if attribute is None:
-            yield f"{here}.{name}: no attribute has the alias {format_value(criterion[name])}"
+            yield f"{here}.{name}: no attribute has the alias {format_value(criterion[name])}{_hint_at_alias(criterion[name])}"
         elif problem := _comparison_problem(criterion, attribute):
             yield f"{here}.{problem}"
         yield from unknown_segments(criterion.get("scope", {}), f"{here}.scope", segments_of)

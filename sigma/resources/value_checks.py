@@ -10,7 +10,8 @@ import re2
 from flask import g
 
 from sigma.http.date_times import read_instant
-from sigma.http.strict_json import MAX_DEPTH, exact, format_value, has_levels
+from sigma.http.nearest import what_there_is
+from sigma.http.strict_json import MAX_DEPTH, exact, format_value, has_levels, to_json, without_quotes
 from sigma.resources.entities import any_record_exists, record_exists
 
 ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # and what their values are in JSON
@@ -46,6 +47,17 @@ MAX_STEPS = MAX_MATCHED * 8_192
 def expectation(alias: str, expected: str) -> str:
     """Say what an attribute expects."""
     return f"Attribute '{alias}' expects {expected}"
+
+
+def what_to_send(kind: str, value: Any) -> str:
+    """Return the end of a message about a value of the wrong type: how it is sent, if all that is wrong are its quotes."""
+    if kind == "number" and isinstance(value, str):
+        return without_quotes(value) or " (send a number without quotes, such as 129.99)"
+    if kind == "boolean" and isinstance(value, str) and value.lower() in ("true", "false"):
+        return f" (send {value.lower()} without quotes)"
+    if ATTRIBUTE_TYPES[kind] == (str,) and type(value) in (int, float, bool):
+        return f' (send "{to_json(value)}", in quotes)' if kind == "text" else ""
+    return ""
 
 
 # Of a complex value, however it comes: a record is read and put back, where its values are a few levels further down.
@@ -92,7 +104,9 @@ def _datetime_problem(alias: str, value: str) -> str | None:
 def _option_problem(alias: str, list_id: str, options: set[str], value: str) -> str | None:
     if value in options:
         return None
-    return expectation(alias, f"the id or alias of a value of '{list_id}', got {format_value(value)}")
+    return expectation(
+        alias, f"the id or alias of a value of '{list_id}', got {format_value(value)}{what_there_is(value, options)}"
+    )
 
 
 def _relation_problem(alias: str, value: str) -> str | None:

@@ -7,6 +7,7 @@ import marshmallow as ma
 from marshmallow import fields
 
 from sigma.http.fields import Body, Items, described, dict_field
+from sigma.http.nearest import what_there_is
 
 
 class ScopedValueBody(Body):
@@ -79,7 +80,9 @@ class Values(fields.Dict):
         if not isinstance(scope, dict):
             return {"scope": ["Expected an object"]}
         segments = {dimension: ["Not a valid string."] for dimension in scope if not isinstance(scope[dimension], str)}
-        return {name: ["Unknown field"] for name in entry.keys() - {"scope", "value"}} or {"scope": segments}
+        known = ("scope", "value")
+        unknown: Any = {name: [f"Unknown field{what_there_is(name, known)}"] for name in entry if name not in known}
+        return unknown or {"scope": segments}
 
 
 class ValuesBody(Body):

@@ -1,5 +1,6 @@
 """Workflows: the states that records go through."""
 
+from collections.abc import Collection
 from typing import Any
 
 import marshmallow as ma
@@ -11,6 +12,7 @@ from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Items, Number, Reference, aliases_field, id_field, string_field, unique_items
+from sigma.http.nearest import some_of
 from sigma.resources.model import ModelBody, add_model_routes
 
 blueprint = ApiBlueprint("Workflows", "The states that records go through, and the ways between them.")
@@ -42,6 +44,10 @@ class TransitionBody(Body):
     )
 
 
+def _expected_state(id: str, states: Collection[str]) -> str:
+    return f"Expected the id of one of the states: {some_of(id, states)}"
+
+
 class WorkflowBody(ModelBody):
     """The states that the records of a schema go through."""
 
@@ -58,13 +64,13 @@ class WorkflowBody(ModelBody):
     @ma.validates_schema
     def check_states(self, data: dict[str, Any], **_: Any) -> None:
         """The default state and both ends of every transition are among the states."""
-        states, message = {state["id"] for state in data["states"]}, ["Expected the id of one of the states"]
+        states = {state["id"]: None for state in data["states"]}
         if data["defaultStateId"] not in states:
-            raise ma.ValidationError({"defaultStateId": message})
+            raise ma.ValidationError({"defaultStateId": [_expected_state(data["defaultStateId"], states)]})
         for index, transition in enumerate(data["transitions"]):
             for end in ("fromStateId", "toStateId"):
                 if transition[end] not in states:
-                    raise ma.ValidationError({"transitions": {index: {end: message}}})
+                    raise ma.ValidationError({"transitions": {index: {end: [_expected_state(transition[end], states)]}}})
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         """A state that records are in stays."""

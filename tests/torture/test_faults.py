@@ -24,7 +24,10 @@ READS = (
     *("/records", "/records/ent-coastal-wb", "/records/ent-coastal-wb/audit-log", "/records/ent-coastal-wb/completeness"),
     *("/records/ent-coastal-wb/variants", "/schemas", "/schemas/schema-apparel/attributes", "/catalogs/cat-webshop/tree"),
 )
-UNAVAILABLE = {"error": "UNAVAILABLE", "message": "The database does not answer; try again"}
+UNAVAILABLE = {
+    "error": "UNAVAILABLE",
+    "message": "The database does not answer; try again. Its operator finds why in the log, and with `flask doctor`",
+}
 PAGE = 4096
 
 

@@ -1,0 +1,79 @@
+"""Paths that do not exist: the 404 names the nearest one that does."""
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from flask import Response, current_app, request
+from werkzeug.exceptions import NotFound
+
+from sigma.http.access import Kind, Route
+from sigma.http.errors import ApiError, error_response
+from sigma.http.loopback import holds_demo
+
+MAX_PATH, MAX_PARTS = 300, 10  # characters and parts of a path that is looked at
+SAFE_ID = re.compile("[A-Za-z0-9_-]{1,64}")  # what a message repeats of a path
+
+
+def _known_routes(path: str) -> list[list[str]]:
+    """Return the parts of each route that may be named: of those beside the demo alone, only where it is."""
+    hidden = {Kind.NOT_BUILT} if path.startswith("/standin") and holds_demo() else {Kind.NOT_BUILT, Kind.DEMO}
+    routes: Iterator[Route] = current_app.url_map.iter_rules()  # type: ignore[assignment]
+    return [route.rule.split("/")[1:] for route in routes if route.access.kind not in hidden and ":" not in route.rule]
+
+
+def _readings(path: str) -> Iterator[list[str]]:
+    """Yield the parts of a path, without empty ones, as it is and as one of the API."""
+    parts = [part for part in path.split("/") if part]
+    if len(parts) > MAX_PARTS:
+        return
+    yield parts
+    rest = list(parts)
+    while rest and re.fullmatch("api|v[0-9]+", rest[0], re.IGNORECASE):
+        del rest[0]
+    yield ["api", "v1", *rest]
+
+
+def _distance(route: list[str], parts: list[str], near: dict[str, list[str]]) -> float | None:
+    """Return how far the parts of a path are from a route; None: too far. An id may be anything, a word is one that is near."""
+    if len(route) != len(parts):
+        return None
+    distance = 0.0
+    for word, part in zip(route, parts, strict=True):
+        if word.startswith("<"):
+            distance += 0.1
+        elif word not in near[part]:
+            return None
+        else:
+            distance += near[part].index(word) + (word != part)
+    return distance
+
+
+def _filled_in(route: list[str], parts: list[str]) -> str:
+    """Return a route with the ids of a path in it, as far as they are such as people give."""
+    pairs = zip(route, parts, strict=True)
+    filled = (
+        word if not word.startswith("<") else part if SAFE_ID.fullmatch(part) else f"{{{word[1:-1]}}}" for word, part in pairs
+    )
+    return "/" + "/".join(filled)
+
+
+def nearest_path(path: str) -> str | None:
+    """Return the path that exists and is most like one that does not; None if none is like it."""
+    routes = _known_routes(path)
+    words = sorted({word for route in routes for word in route if not word.startswith("<")})
+    found = []
+    for place, parts in enumerate(_readings(path[:MAX_PATH])):
+        near = {part: get_close_matches(part.lower(), words, 3, 0.7) for part in parts}
+        distances = ((_distance(route, parts, near), route) for route in routes)
+        found += [(distance, place, route, parts) for distance, route in distances if distance is not None]
+    if not found:
+        return None
+    *_, route, parts = min(found)
+    return _filled_in(route, parts)
+
+
+def refuse_unknown_path(_: NotFound) -> Response:
+    """Return the 404 of a path that does not exist."""
+    hint = f"; the nearest path is {nearest}" if (nearest := nearest_path(request.path)) else ""
+    return error_response(ApiError(404, f"There is no {request.path} here{hint}; /docs lists every path"))

@@ -1,0 +1,196 @@
+"""Errors that teach: what to do instead, which names there are, the path that was meant; never what a caller may not see."""
+
+import time
+
+import pytest
+
+from sigma.http import nearest
+
+# Paths
+
+
+PATHS = {
+    "/record": "/api/v1/records",
+    "/recordss": "/api/v1/records",
+    "/records": "/api/v1/records",
+    "/Records": "/api/v1/records",
+    "/api/v1/records/": "/api/v1/records",
+    "/api/v1//records": "/api/v1/records",
+    "/api/records": "/api/v1/records",
+    "/v1/records/ent-1": "/api/v1/records/ent-1",
+    "/api/v2/records/ent-1/": "/api/v1/records/ent-1",
+    "/api/v1/recrods/ent-1/variant": "/api/v1/records/ent-1/variants",
+    "/api/v1/option-list/ol-colors/value/val-red": "/api/v1/option-lists/ol-colors/values/val-red",
+    "/api/v1/record/<b>": "/api/v1/records/{id}",
+    "/apikeys": "/api/v1/api-keys",
+    "/doc": "/docs",
+    "/openapi": "/openapi.json",
+    "/standin/request": "/standin/requests",
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_that_does_not_exist_is_told_the_nearest_one_that_does(app, error, path):
+    message = error(app.test_client().get("/", environ_overrides={"PATH_INFO": path}), 404)
+    assert message == f"There is no {path} here; the nearest path is {PATHS[path]}; /docs lists every path"
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/nothing", "/api/v1/records/a/b", "/x" * 400, "/" + "records" * 1000, "/channel", "/docs/foo"]
+)
+def test_a_path_that_is_like_no_other_is_only_told_where_all_are(app, error, path):
+    assert error(app.test_client().get(path), 404) == f"There is no {path} here; /docs lists every path"
+
+
+def test_every_path_is_found_from_one_with_a_letter_too_many_and_a_slash_at_its_end(app, error):
+    for rule in app.url_map.iter_rules():
+        if len(rule.rule) < 4 or ":" in rule.rule or rule.access.kind == "not-built":
+            continue
+        path = rule.rule.replace("<", "").replace(">", "")
+        for wrong in (f"{path}/", *([f"{path}x"] if not rule.rule.endswith(">") else [])):
+            answer = app.test_client().get(wrong)
+            if answer.status_code == 401:  # with a letter more, it is an id
+                continue
+            message = error(answer, 404)
+            assert f"; the nearest path is {path};" in message, wrong
+
+
+def test_what_is_beside_the_demo_alone_is_not_named_in_a_deployment(deployment, error):
+    message = error(deployment.test_client().get("/standin/request"), 404)
+    assert message == "There is no /standin/request here; /docs lists every path"
+
+
+def test_a_method_that_a_path_does_not_have_is_told_those_it_has(app, key, error):
+    for rule in app.url_map.iter_rules():
+        if rule.methods is not None and ":" not in rule.rule:
+            path = rule.rule.replace("<", "").replace(">", "")
+            answer = app.test_client().open(path, method="PROPFIND", headers=key.headers)
+            names = answer.headers["Allow"].split(", ")
+            assert error(answer, 405) == f"This path has no such method; it has {', '.join(sorted(names))}"
+            assert rule.methods <= {*names}
+
+
+# Who may call
+
+
+def test_on_each_route_for_people_a_401_says_how_they_sign_in(app, anonymous, error):
+    sign_in = (
+        "sign in at /api/v1/auth/login and send Authorization: Bearer <token>, because keys are never enough for this route"
+    )
+    seen = 0
+    for rule in app.url_map.iter_rules():
+        if rule.access.kind == "session" and rule.rule.startswith("/api/v1"):
+            method = sorted(rule.methods - {"HEAD", "OPTIONS"})[0]
+            path = rule.rule.removeprefix("/api/v1").replace("<", "").replace(">", "")
+            assert error(anonymous.request(method, path), 401) == f"Missing authentication: {sign_in}"
+            wrong = error(anonymous.request(method, path, headers={"X-Sigma-ApiKey": "x"}), 401)
+            assert wrong.startswith("Invalid API key: ")
+            assert wrong.endswith(f"; {sign_in}")
+            seen += 1
+    assert seen > 10
+
+
+def test_a_user_without_a_flag_is_told_which_role_it_is_and_how_that_changes(editor, error):
+    assert error(editor.get("/api-keys"), 403) == (
+        "This route needs a role with canManageRoles; yours is 'role-editor'; who manages roles changes it with"
+        " PUT /api/v1/roles/role-editor, or gives you another with `flask users role`"
+    )
+
+
+# Names in a body
+
+RECORD = "/records/ent-coastal-wb"
+
+
+def put(alias, value, scope=None):
+    return "PUT", RECORD, {"values": {alias: [{"scope": scope or {}, "value": value}]}}
+
+
+TAUGHT = [
+    (put("prize", 1), "values.prize: schema 'schema-apparel' has no attribute with this alias (there are 'price', "),
+    (
+        put("attr-price", 1),
+        "values.attr-price: schema 'schema-apparel' has no attribute with this alias (its alias is 'price')",
+    ),
+    (put("color", "navi"), "the id or alias of a value of 'ol-colors', got 'navi' (there are 'navy', 'val-navy', "),
+    (put("product-name", "X", {"language": "seg-en"}), "has no dimension 'language' (its id is 'dim-language')"),
+    (put("product-name", "X", {"dim-language": "seg-fr"}), "a segment of 'dim-language', got 'seg-fr' (there are 'seg-"),
+    (put("price", "129.99", {"dim-market": "seg-dk"}), "type 'number', got 'string' (send 129.99 without quotes)"),
+    (put("waterproof", "True"), "type 'boolean', got 'string' (send true without quotes)"),
+    (("POST", f"{RECORD}/transition", {"toStateId": "state-reviews"}), "no state 'state-reviews' (there are 'state-review', "),
+    (("POST", "/records", {"schemaId": "schema-aparel", "values": {}}), "does not exist (there is 'schema-apparel')"),
+    (("POST", "/records", {"schema": "schema-apparel", "values": {}}), "schema: Unknown field (there are 'schemaId', "),
+    (
+        ("POST", "/search", {"criteria": [{"attribute": "prize", "operator": "isEmpty"}]}),
+        "no attribute has the alias 'prize' (there are 'price', ",
+    ),
+    (
+        ("POST", "/search", {"criteria": [{"attribute": "price", "operator": "isEmpty", "scope": {"market": "x"}}]}),
+        "dimension 'market' does not exist (its id is 'dim-market')",
+    ),
+    (("POST", "/dimensions/scope-matrix", {"dimensionIds": ["market"]}), "does not exist (its id is 'dim-market')"),
+    (
+        ("POST", "/roles/role-admin/resolve", {"schemaId": "schema-apparel", "attributeIds": ["price"]}),
+        "has no attribute 'price' (its id is 'attr-price')",
+    ),
+    (("POST", "/catalogs/cat-webshop/categories", {"alias": "a", "name": "A", "parentId": "no"}), "'cat-webshop' (there are "),
+]
+
+
+@pytest.mark.parametrize(("request_", "told"), TAUGHT, ids=[told[:60] for _, told in TAUGHT])
+def test_who_names_what_is_not_there_is_told_what_is_and_nothing_changes(admin, stored, error, request_, told):
+    method, path, body = request_
+    before = stored()
+    message = error(admin.request(method, path, json=body), 400)
+    assert told in message
+    assert message.partition("(there are ")[2].count("', '") < 5
+    assert stored() == before
+
+
+def test_what_a_role_hides_is_not_named(admin, editor, error):
+    role = admin.get("/roles/role-editor").json
+    role["schemaPermissions"] = [{"schemaId": "schema-apparel", "attributePermissions": {"price": "hidden"}}]
+    criteria = {"criteria": [{"attribute": "prize", "operator": "isEmpty"}]}
+    for asked in (put("prize", 1), ("POST", "/search", criteria)):
+        method, path, body = asked
+        assert "'price'" in error(editor.request(method, path, json=body), 400)
+        assert admin.put("/roles/role-editor", role).status_code == 200
+        message = error(editor.request(method, path, json=body), 400)
+        assert "there are" in message
+        assert "price" not in message
+        assert admin.put("/roles/role-editor", {**role, "schemaPermissions": []}).status_code == 200
+
+
+# Which names are near
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "near"),
+    [
+        ("yelow", ["blue", "green", "yellow"], ["yellow"]),
+        ("PRICE", ["prize", "price"], ["price"]),
+        ("", ["b", "a"], ["a"]),
+        ("x", [], []),
+    ],
+)
+def test_the_nearest_name_comes_first(name, known, near):
+    assert nearest.nearest(name, known, 1) == near
+
+
+def test_at_most_five_names_are_shown(app):
+    with app.app_context():
+        assert (
+            nearest.what_there_is("a3", [f"a{n}" for n in range(9)]) == " (there are 'a3', 'a0', 'a1', 'a2', 'a4' and 4 more)"
+        )
+        assert nearest.what_there_is("a", ["b"]) == " (there is 'b')"
+        assert nearest.what_there_is("a", []) == " (there are none)"
+        assert nearest.what_there_is(5, ["b"]) == ""
+
+
+def test_many_mistakes_about_a_long_list_end_in_messages_without_names(app):
+    known = [f"value-{n}" for n in range(60_000)]
+    with app.app_context():
+        began = time.process_time()
+        told = [nearest.what_there_is("x" * 100_000, known) for _ in range(1000)]
+        assert time.process_time() - began < 5
+    assert [bool(text) for text in told] == [True, *[False] * 999]
