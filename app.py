@@ -24,6 +24,7 @@ from sigma.cli.serve import require_no_other_server
 from sigma.cli.server import let_calls_leave, watch_worker
 from sigma.database import prepare_database, require_writable
 from sigma.docs.console import console
+from sigma.docs.llms import llms_view
 from sigma.docs.openapi import document_view
 from sigma.docs.pages import pages
 from sigma.http.app import Service, set_up_log
@@ -114,6 +115,7 @@ def add_routes(app: Flask) -> None:
         app.register_blueprint(console)
     app.add_url_rule("/healthz", "healthz", health.get_health)
     app.add_url_rule("/openapi.json", "openapi", document_view(blueprints, read_examples))
+    app.add_url_rule("/llms.txt", "llms", llms_view(blueprints, read_examples))
 
 
 def create_worker_app() -> Flask:

@@ -7,7 +7,10 @@ from flask import url_for
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
-PATHS = {"api": "api/v1", "docs": "docs", "openapi": "openapi.json", "health": "healthz", "console": "console"}
+PATHS = {
+    **{"api": "api/v1", "docs": "docs", "openapi": "openapi.json"},
+    **{"llms": "llms.txt", "health": "healthz", "console": "console"},
+}
 
 # What a request says, behind how many proxies, and the address that it was sent to; None where the service cannot be sure.
 ADDRESSES = {
@@ -95,8 +98,9 @@ def test_relative_addresses_work_where_they_are_read(app):
     told = client.get("/", headers={"Via": "1.1 edge"}).json
     below = {name: urljoin("https://shop.example/pim/", path) for name, path in told.items()}
     assert below == {name: f"https://shop.example/pim/{path}" for name, path in PATHS.items()}
-    for name in ("docs", "openapi", "health"):
-        assert client.get(urljoin("/", told[name])).status_code == 200
+    for name in ("docs", "openapi", "llms", "health"):
+        with client.get(urljoin("/", told[name])) as answer:
+            assert answer.status_code == 200
 
 
 def test_the_document_is_made_once_and_each_reader_gets_their_own_address(app):

@@ -11,7 +11,7 @@ from conftest import Caller
 
 import app as service
 from sigma.cli.serve import print_banner
-from sigma.docs.console import CONSOLE_FOLDER
+from sigma.docs.files import CONSOLE_FOLDER
 
 ROOT = Path(service.__file__).parent
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -40,7 +40,7 @@ def test_the_page_is_there_for_everybody_and_loads_files_of_its_own_only(app):
     page = get(app, "/console")
     assert (page.status_code, page.content_type) == (200, "text/html; charset=utf-8")
     loaded = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="([^"]+)"', page.text)
-    assert sorted(loaded) == ["console/icon.svg", "console/main.js", "console/style.css"]
+    assert sorted(loaded) == ["console/icon.svg", "console/main.js", "console/style.css", "console/theme.css"]
     assert not re.search(r"<style|\son[a-z]+=|\sstyle=|<script[^>]*>[^<]", page.text)
 
 
@@ -100,7 +100,10 @@ def test_the_front_page_sends_a_browser_to_the_console_also_below_a_prefix(app, 
 def test_the_front_page_tells_a_program_where_things_are(app, accept):
     answer = get(app, "/", headers={"Accept": accept} if accept else {})
     assert (answer.status_code, answer.content_type, answer.headers["Vary"]) == (200, "application/json", "Accept")
-    paths = {"api": "api/v1", "docs": "docs", "openapi": "openapi.json", "health": "healthz", "console": "console"}
+    paths = {
+        **{"api": "api/v1", "docs": "docs", "openapi": "openapi.json"},
+        **{"llms": "llms.txt", "health": "healthz", "console": "console"},
+    }
     assert answer.json == {name: f"http://localhost/{path}" for name, path in paths.items()}
     for name in ("docs", "openapi", "health", "console"):
         assert get(app, answer.json[name]).status_code == 200

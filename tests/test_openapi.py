@@ -234,6 +234,10 @@ def test_every_operation_says_who_may_call_it(document):
             needed, f"An API key needs `{needed}`; "
         )
         assert told in operation["description"], (method, path)
+        flag = re.search("a role with `([A-Za-z]+)`", operation["description"])
+        assert operation.get("x-required-flag") == (flag and flag[1])
+        need = "people only" if needed == "session" else needed
+        assert operation["x-access"] == (f"{need}: {flag[1]}" if flag else need)
 
 
 def test_the_permission_that_an_operation_announces_is_the_one_it_asks_for(document, anonymous):
@@ -697,7 +701,8 @@ class Tags(HTMLParser):
 
 def test_the_docs_load_files_of_this_host_only(app):
     client = app.test_client()
-    page = client.get("/docs")
+    with client.get("/docs") as page:
+        page.get_data()
     assert (page.status_code, page.content_type) == (200, "text/html; charset=utf-8")
     tags = Tags(page.text)
     assert tags.inline == []
@@ -709,29 +714,39 @@ def test_the_docs_load_files_of_this_host_only(app):
     assert "://" not in page.text
 
 
-def test_the_docs_start_with_this_services_document(app):
-    script = app.test_client().get("/docs/start.js")
-    assert script.content_type.startswith("text/javascript")
-    assert "://" not in script.text
-    assert '"openapi.json"' in script.text
-    assert "validatorUrl: null" in script.text  # its default is a page on the internet
+def test_the_scripts_of_the_docs_start_with_this_services_document_and_name_no_other_host(app):
+    client = app.test_client()
+    for name in sorted(pages.DOCS_FILES):
+        with client.get(f"/docs/{name}") as script:
+            if not name.startswith("swagger-ui"):
+                assert "://" not in script.text.replace('"http://www.w3.org/2000/svg"', ""), name
+    with client.get("/docs/main.js") as script:
+        assert 'fetch("openapi.json")' in script.text
+    with client.get("/docs/operations.js") as script:
+        assert "validatorUrl: null" in script.text  # its default is a page on the internet
 
 
 def test_the_browser_is_told_to_load_nothing_from_elsewhere_nor_inline(app):
-    policy = app.test_client().get("/docs").headers["Content-Security-Policy"]
+    with app.test_client().get("/docs") as page:
+        policy = page.headers["Content-Security-Policy"]
     assert policy.split("; ") == [
         *("default-src 'self'", "img-src 'self' data:", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'")
     ]
 
 
-def test_of_the_files_of_swagger_ui_those_are_served_that_the_docs_load(app):
+def test_of_the_folders_of_files_those_are_served_that_the_docs_load(app):
     client = app.test_client()
-    loaded = {file.removeprefix("docs/") for file in Tags(client.get("/docs").text).files}
+    with client.get("/docs") as page:
+        loaded = {file.removeprefix("docs/") for file in Tags(page.text).files if file.startswith("docs/")}
+    for name in ("main.js", "operations.js", "routes.js", "session.js", "tabs.js"):
+        with client.get(f"/docs/{name}") as script:
+            loaded |= set(re.findall(r'^import .* from "\./([a-z]+\.js)";$', script.text, re.MULTILINE))
     served = set()
-    for file in pages.DOCS_FOLDER.iterdir():
-        with client.get(f"/docs/{file.name}") as answer:
-            served |= {file.name} if answer.status_code == 200 else set()
-    assert served == loaded - {"start.js"}
+    for folder in (pages.SWAGGER_FOLDER, pages.DOCS_FOLDER, pages.CONSOLE_FOLDER):
+        for file in folder.iterdir():
+            with client.get(f"/docs/{file.name}") as answer:
+                served |= {file.name} if answer.status_code == 200 else set()
+    assert served == loaded
 
 
 def test_a_browser_loads_a_file_of_the_docs_once_and_then_asks_whether_it_changed(app):

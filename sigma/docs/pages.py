@@ -4,49 +4,23 @@ from pathlib import Path
 from typing import Any
 
 import flask_swagger_ui
-from flask import Blueprint, Response, current_app, redirect, request, send_from_directory
+from flask import Blueprint, Response, current_app, redirect, request
 
 from sigma.docs.addresses import path_prefix, service_url
+from sigma.docs.files import CONSOLE_FOLDER, send_page_file
 from sigma.http.access import public
 from sigma.http.responses import NO_STORE, json_response
 from sigma.http.strict_json import to_json
 
-DOCS_FOLDER = Path(flask_swagger_ui.__file__).parent / "dist"
-DOCS_FILES = ("swagger-ui.css", "index.css", "favicon-32x32.png", "swagger-ui-bundle.js")  # the folder has more, unused here
-
-DOCS_PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Sigma PIM API</title>
-<link rel="stylesheet" href="docs/swagger-ui.css"><link rel="stylesheet" href="docs/index.css">
-<link rel="icon" href="docs/favicon-32x32.png"></head>
-<body><div id="swagger-ui"></div><script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body>
-</html>
-"""
-
-# The browser knows the service's address, whatever proxies do or do not say of it, so requests go there.
-# Without `validatorUrl: null`, some layouts show a badge that calls another host. The list of schemas is closed, because it
-# is as long as that of the operations. Deep links stay off: Swagger UI logs a warning for each `_` in an operation's name.
-DOCS_SCRIPT = """\
-const here = new URL(".", location.href).href;
-const servers = [{url: here.replace(/\\/$/, ""), description: "Where this page is"}];
-SwaggerUIBundle({
-  url: "openapi.json", dom_id: "#swagger-ui", validatorUrl: null, defaultModelsExpandDepth: 0,
-  responseInterceptor: (answer) => {
-    if (answer.url === here + "openapi.json") answer.text = JSON.stringify({...JSON.parse(answer.text), servers});
-    return answer;
-  },
-});
-"""
-
-PAGE_POLICY = "; ".join(
-    (
-        "default-src 'self'",  # load from and send to this host only; no inline script or style
-        "img-src 'self' data:",  # Swagger UI's style sheet has its icons as data: URLs
-        *("base-uri 'none'", "form-action 'none'"),  # default-src does not cover these two, and the page needs neither
-        "frame-ancestors 'none'",  # no other page can frame this one and trick its user into clicking `Execute`
-    )
-)
-
+DOCS_FOLDER = Path(__file__).with_name("reference")
+SWAGGER_FOLDER = Path(flask_swagger_ui.__file__).parent / "dist"
+DOCS_FILES = {  # what the page loads, by name; the folders have more, unused here
+    **dict.fromkeys(("swagger-ui.css", "swagger-ui-bundle.js"), SWAGGER_FOLDER),
+    **dict.fromkeys(("theme.css", "icon.svg", "dom.js"), CONSOLE_FOLDER),
+    **dict.fromkeys(
+        ("style.css", "swagger.css", "main.js", "operations.js", "routes.js", "session.js", "tabs.js"), DOCS_FOLDER
+    ),
+}
 
 pages = Blueprint("pages", __name__)
 
@@ -61,7 +35,7 @@ def show_index() -> Any:
     """
     is_browser = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
     prefix, url = path_prefix(), service_url()
-    paths = {"api": "api/v1", "docs": "docs", "openapi": "openapi.json", "health": "healthz"}
+    paths = {"api": "api/v1", "docs": "docs", "openapi": "openapi.json", "llms": "llms.txt", "health": "healthz"}
     if current_app.config["CONSOLE"]:
         paths["console"] = "console"
     page = paths.get("console", "docs")
@@ -74,21 +48,12 @@ def show_index() -> Any:
 @pages.get("/docs")
 @public
 def show_docs() -> Response:
-    """Return the page of the interactive docs; its files came with the requirements."""
-    page = current_app.response_class(DOCS_PAGE, mimetype="text/html")
-    page.headers["Content-Security-Policy"] = PAGE_POLICY
-    return page
+    """Return the page of the interactive docs."""
+    return send_page_file(DOCS_FOLDER, "page.html")
 
 
-@pages.get("/docs/start.js")
-@public
-def show_docs_script() -> Response:
-    """Return the script that starts the docs."""
-    return current_app.response_class(DOCS_SCRIPT, mimetype="text/javascript")
-
-
-@pages.get(f"/docs/<any({str(DOCS_FILES)[1:-1]}):file>")
+@pages.get(f"/docs/<any({str(tuple(DOCS_FILES))[1:-1]}):file>")
 @public
 def send_docs_file(file: str) -> Response:
-    """Return a file that the docs load; browsers keep it, and ask each time whether it has changed."""
-    return send_from_directory(DOCS_FOLDER, file)
+    """Return a file that the docs load."""
+    return send_page_file(DOCS_FILES[file], file)

@@ -78,6 +78,8 @@ class ServicePlugin(MarshmallowPlugin):
             "summary": re.split("[,;:.]", text)[0] + ".",
             "description": f"{text}.{more}\n\n{access.in_words}",
             "x-required-permission": access.requirement,
+            **({"x-required-flag": access.flag} if access.flag else {}),
+            "x-access": access.in_short,
             "security": [{scheme: []} for scheme in schemes] + nobody,
             "responses": responses,
         }

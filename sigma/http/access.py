@@ -56,6 +56,16 @@ class Access(NamedTuple):
         return self.announced or self.kind.value
 
     @property
+    def in_short(self) -> str:
+        """What it takes to call the route, in few words: what a key needs, and behind it the flag of a person's role."""
+        if self.kind is Kind.CREDENTIAL:
+            return "any key or person"
+        if self.kind is Kind.DEMO:
+            return "demo only"
+        key = "people only" if self.is_for_sessions else self.requirement
+        return f"{key}: {self.flag}" if self.flag else key
+
+    @property
     def in_words(self) -> str:
         """What it takes to call the route."""
         if self.kind is Kind.PUBLIC:
@@ -130,12 +140,17 @@ class Route(Rule):
     @property
     def template(self) -> str:
         """The path as the OpenAPI document writes it."""
-        return re.sub("<([a-z_]+)>", r"{\1}", self.rule)
+        return re.sub("<(?:[^<>]*:)?([a-z_]+)>", r"{\1}", self.rule)
+
+
+def list_built_routes(app: Flask) -> Iterator[tuple[str, Any]]:
+    """Yield each method and Route that there is, by path, but for those that are not built."""
+    for route in app.url_map.iter_rules():
+        if route.access.kind is not Kind.NOT_BUILT:  # type: ignore[attr-defined]
+            for method in sorted((route.methods or set()) - {"HEAD", "OPTIONS"}):
+                yield method, route
 
 
 def list_api_routes(app: Flask) -> Iterator[tuple[str, Any]]:
     """Yield each method and Route of the API, but for those that are not built."""
-    for route in app.url_map.iter_rules():
-        if route.rule.startswith("/api/") and route.access.kind is not Kind.NOT_BUILT:  # type: ignore[attr-defined]
-            for method in sorted((route.methods or set()) - {"HEAD", "OPTIONS"}):
-                yield method, route
+    return ((method, route) for method, route in list_built_routes(app) if route.rule.startswith("/api/"))

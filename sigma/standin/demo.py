@@ -44,8 +44,8 @@ def read_examples() -> dict[str, Any]:
     """Return what the OpenAPI document takes its examples from.
 
     These are ids by kind, the alias of an attribute among them; objects by the class that describes them; what single
-    operations are sent, answer or refuse; the messages of errors, by their code; the users' logins; and credentials, by
-    the document's name.
+    operations are sent, answer or refuse; the messages of errors, by their code; the keys and the users' logins; and
+    credentials, by the document's name.
     """
     demo = read_demo()
     examples, key, user = demo["examples"], demo["apiKeys"][0], demo["users"][0]
@@ -71,6 +71,7 @@ def read_examples() -> dict[str, Any]:
         **examples,
         "ids": ids,
         "objects": objects,
+        "keys": [{member: key[member] for member in ("rawKey", "permissions")} for key in demo["apiKeys"]],
         "logins": [{member: user[member] for member in ("email", "password")} for user in demo["users"]],
         "credentials": {
             "apiKey": f"the demo workspace has `{key['rawKey']}` ({', '.join(key['permissions'])})",

@@ -19,6 +19,7 @@ class Docs(Page):
     def open(self, query=""):
         self.load(f"{self.url}/docs{query}")
         self.text(".opblock-tag")
+        self.text("#session p")
         return self
 
     def authorize(self, scheme, value):
@@ -75,7 +76,9 @@ def test_under_whatever_name_the_docs_show_all_and_ask_nobody_else(browser, serv
     assert docs.execute("get_health") == (200, {"status": "ok"})
     requests = docs.requests()
     assert {host(url) for url in requests} == {host(docs.url)}
-    assert {"/docs", "/docs/swagger-ui.css", "/openapi.json", "/api/v1/healthz"} <= {urlsplit(url).path for url in requests}
+    assert {"/docs", "/docs/swagger-ui.css", "/docs/main.js", "/openapi.json", "/api/v1/healthz"} <= {
+        urlsplit(url).path for url in requests
+    }
     assert docs.messages() == []
 
 
@@ -90,7 +93,6 @@ def test_below_a_path_that_a_proxy_takes_off_the_docs_reach_the_service(browser,
         assert docs.execute("get_record", id="ent-coastal-wb")[0] == 200
         assert {asked.startswith(f"{url}/") for asked in docs.requests()} == {True}
         assert "/pim/api/v1/records/ent-coastal-wb" in paths
-        assert docs.text(".info .link") == "openapi.json"
         assert docs.messages() == []
         browser.get(f"{url}/")
         assert browser.current_url == f"{url}/console"
@@ -98,7 +100,7 @@ def test_below_a_path_that_a_proxy_takes_off_the_docs_reach_the_service(browser,
 
 def test_a_link_cannot_make_the_page_show_another_document(docs):
     docs.open("?url=http://elsewhere.test/openapi.json&configUrl=http://elsewhere.test/config.json")
-    assert docs.text(".info .title").startswith("Sigma PIM API")
+    assert docs.text(".masthead h1") == "Sigma PIM API"
     assert {host(url) for url in docs.requests()} == {host(docs.url)}
     assert docs.messages() == []
 
@@ -170,3 +172,64 @@ def test_the_browser_keeps_no_credential(docs):
     assert docs.all(".auth-wrapper > .authorize.locked")
     assert docs.run("return [localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
     assert docs.open().all(".auth-wrapper > .authorize.unlocked")
+
+
+def test_a_demo_user_signs_in_with_one_click_and_stays_signed_in_after_a_reload(docs, browser):
+    docs.open().click("#session .button")
+    docs.wait(lambda: docs.all("#sign-out"))
+    browser.refresh()
+    docs.wait(lambda: docs.all("#sign-out"))
+    assert "Admin User" in docs.text("#session p")
+    status, caller = docs.execute("get_caller")
+    assert (status, caller["user"]["email"]) == (200, "admin@sigma.io")
+    assert docs.run("return [localStorage.length, document.cookie]") == [0, ""]
+    docs.click("#sign-out")
+    docs.wait(lambda: len(docs.all("#session .user")) == 2)
+    assert docs.run("return sessionStorage.length") == 0
+    assert docs.all(".auth-wrapper > .authorize.unlocked")
+    assert docs.messages() == []
+
+
+def test_a_session_that_is_over_is_forgotten(docs):
+    docs.open().run("sessionStorage.setItem('sigma-docs-session', JSON.stringify({token: 'x', user: {name: 'Nobody'}}))")
+    docs.open()
+    assert len(docs.all("#session .user")) == 2
+    assert docs.run("return sessionStorage.length") == 0
+
+
+def test_each_operation_has_what_it_needs_beside_its_path(docs):
+    docs.open()
+    needs = {
+        "get_health": "public",
+        "list_api_keys": "people only: canManageRoles",
+        "create_record": "update-data",
+        "create_schema": "update-model: canManageSchemas",
+        "get_caller": "any key or person",
+        "reset_demo": "demo only",
+    }
+    assert {name: docs.text(f".opblock[id$='-{name}'] .need") for name in needs} == needs
+    assert len(docs.all(".opblock .need")) == len(docs.all(".opblock"))
+
+
+def test_the_routes_are_a_table_that_a_text_filters_and_that_the_keyboard_reaches(docs, browser):
+    docs.open().find("#tab-operations").send_keys(Keys.ARROW_RIGHT)
+    docs.wait(lambda: docs.find("#tab-routes").get_attribute("aria-selected") == "true")
+    assert browser.switch_to.active_element.get_attribute("id") == "tab-routes"
+    assert not docs.find("#view-operations").is_displayed()
+    assert len(docs.all("#routes tbody tr")) == len(" ".join(OPERATIONS.values()).split())
+    box = docs.find("#routes input")
+    box.send_keys("delete-data RECORDS {variant_id}")
+    docs.wait(lambda: len(docs.all("#routes tbody tr")) == 1)
+    row = [cell.text for cell in docs.all("#routes tbody tr > *")]
+    path = "/api/v1/records/{id}/variants/{variant_id}"
+    assert row == ["DELETE", path, row[2], "delete-data", "any role"]
+    assert docs.find("#routes [role=status]").text == "1 of 110 routes"
+    docs.find("#routes tbody a").send_keys(Keys.ENTER)
+    docs.wait(lambda: docs.find(".opblock[id$='-delete_variant']").get_attribute("class").endswith("is-open"))
+    assert docs.find("#view-operations").is_displayed()
+    browser.back()
+    docs.wait(lambda: docs.find("#view-routes").is_displayed())
+    box.clear()
+    box.send_keys("nothing-like-this")
+    assert docs.text("#routes .nothing") == "No route has all of these words."
+    assert docs.messages() == []
