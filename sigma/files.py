@@ -17,7 +17,6 @@ _opening = threading.Lock()
 
 
 def _user(id: int) -> str:
-    """Return the name of a user; in a container there may be none."""
     try:
         return pwd.getpwuid(id).pw_name
     except KeyError:

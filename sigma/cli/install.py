@@ -57,7 +57,6 @@ def say(text: str) -> None:
 
 
 def _runs(program: str) -> bool:
-    """Return whether a program is there and is a Python that runs."""
     with contextlib.suppress(OSError):
         return subprocess.run([program, "-c", ""], stderr=subprocess.DEVNULL, check=False).returncode == 0  # noqa: S603
     return False
@@ -95,7 +94,6 @@ def _pip_runs() -> bool:
 
 
 def _make_folder() -> None:
-    """Make the folder with a Python and pip in it, in place of one that is broken."""
     _require_python()
     if FOLDER.is_symlink():
         fail(f"{FOLDER} is a link to {os.readlink(str(FOLDER))}, where no pip runs: remove it, and run make again")
@@ -110,7 +108,6 @@ def _make_folder() -> None:
 
 
 def _explain(lines: list) -> None:
-    """Say why what printed these lines has failed, and end. Raises SystemExit."""
     for pattern, reason in REASONS:
         match = re.search(pattern, "\n".join(lines))
         if match:
