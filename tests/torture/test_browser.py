@@ -10,6 +10,7 @@ from processes import EXAMPLE_KEY, serving
 from proxy import proxying
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from test_clients import install_from_npm
 from test_openapi import OPERATIONS
 
 
@@ -233,3 +234,65 @@ def test_the_routes_are_a_table_that_a_text_filters_and_that_the_keyboard_reache
     box.send_keys("nothing-like-this")
     assert docs.text("#routes .nothing") == "No route has all of these words."
     assert docs.messages() == []
+
+
+# For everybody
+
+AXE = "axe-core@4.14.1"
+RUN_AXE = """
+const [context, done] = arguments;
+axe.run(context, {resultTypes: ["violations"]}).then(
+  ({violations}) => done(violations.map(({id, nodes}) => `${id}: ${nodes.map(({html}) => html)}`)));
+"""
+# Swagger UI's own: it shows code in boxes that scroll and cannot be told to be reached by Tab; browsers do that by themselves.
+CONTEXT = {"exclude": [["pre.microlight"]]}
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory):
+    """Return the source of axe-core, which finds what keeps people out."""
+    folder = tmp_path_factory.mktemp("axe")
+    install_from_npm(folder, AXE)
+    return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def emulate(docs, browser):
+    """Return a function that sets what the browser's user prefers and how wide the window is; both are as before at the end."""
+
+    def set_up(scheme, width):
+        preferred = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": preferred})
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    browser.set_script_timeout(120)
+    yield set_up
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 400)])
+def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(docs, axe, emulate, scheme, width):
+    emulate(scheme, width)
+    docs.open()
+    found = {}
+
+    def look(name):
+        docs.run(axe)
+        found[name] = docs.browser.execute_async_script(RUN_AXE, CONTEXT)
+        if docs.run("return document.documentElement.scrollWidth > innerWidth"):
+            found[name].append("it scrolls sideways")
+
+    look("operations")
+    docs.execute("compute_scope_matrix")
+    docs.click(".about summary")
+    look("an operation that was tried, and what stands above all")
+    docs.click("#tab-routes")
+    docs.text("#routes tbody")
+    look("routes")
+    docs.find("#routes input").send_keys("nothing-like-this")
+    docs.text("#routes .nothing")
+    look("no route")
+    assert {name: problems for name, problems in found.items() if problems} == {}
+    assert len(found) == 4

@@ -14,10 +14,33 @@ export function showOperations(spec) {
       dom_id: "#swagger-ui",
       validatorUrl: null,
       defaultModelsExpandDepth: 0,
-      plugins: [() => ({ wrapComponents: { OperationSummaryPath: withNeed, InfoContainer: folded } })],
+      layout: "Layout",
+      plugins: [(system) => ({ components: { Layout: layoutOf(system) }, wrapComponents: { OperationSummaryPath: withNeed, TextArea: named } })],
       onComplete: () => resolve({ open: (name) => openOperation(ui, spec, name), authorize: (token) => authorize(ui, token) }),
     });
   });
+}
+
+/** Return what is shown in place of Swagger UI's own layout, whose <main> may stand in no other. */
+function layoutOf(system) {
+  return ({ getComponent }) => {
+    const make = system.React.createElement;
+    const part = (name) => make(getComponent(name, true));
+    return make(
+      "div",
+      { className: "swagger-ui" },
+      make(getComponent("SvgAssets")),
+      make("details", { className: "about" }, make("summary", {}, "Credentials, permissions and errors"), part("InfoContainer")),
+      make("div", { className: "scheme-container" }, make("div", { className: "schemes" }, part("AuthorizeBtnContainer"))),
+      part("errors"),
+      part("operations"),
+      part("Models"),
+    );
+  };
+}
+
+function named(Original, { React }) {
+  return (props) => React.createElement(Original, { "aria-label": "Body of the request", ...props });
 }
 
 function withNeed(Original, { React, specSelectors }) {
@@ -29,16 +52,6 @@ function withNeed(Original, { React, specSelectors }) {
     const badge = need && React.createElement("span", { className: "need", "data-need": need }, need);
     return React.createElement(React.Fragment, {}, React.createElement(Original, props), badge);
   };
-}
-
-function folded(Original, { React }) {
-  return (props) =>
-    React.createElement(
-      "details",
-      { className: "about" },
-      React.createElement("summary", {}, "Credentials, permissions and errors"),
-      React.createElement(Original, props),
-    );
 }
 
 function authorize(ui, token) {
