@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flask import current_app
+from flask import current_app, g
 
 from sigma.migrations import MIGRATIONS
 from sigma.settings import ROOT, StartError
@@ -125,17 +125,25 @@ def call_when_stored(function: Callable[[], None]) -> None:
     _thread.when_stored = function
 
 
+def confirm_in_transaction(function: Callable[[], None]) -> None:
+    """Call a function in the next transaction of this request, before anything else; what it raises ends the transaction."""
+    g.confirm = function
+
+
 @contextmanager
 def transaction() -> Iterator[None]:
     """Run the block as one transaction: all of it is stored, or nothing.
 
     It takes the write lock first (BEGIN IMMEDIATE), so that what the block reads stays true until it commits, and
-    waiting for another writer happens here, under the busy timeout, and nowhere else.
+    waiting for another writer happens here, under the busy timeout, and nowhere else. What the block may do can have
+    changed while it waited: the first one of a request looks again, by what confirm_in_transaction() was given.
     """
     db = get_db()
     db.execute("BEGIN IMMEDIATE")
     _thread.when_stored = None
     try:
+        if confirm := g.pop("confirm", None):
+            confirm()
         yield
         require_same_file(current_app.config["DATABASE"])
         db.execute("COMMIT")
