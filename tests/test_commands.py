@@ -789,7 +789,8 @@ def test_a_session_that_begins_while_a_new_password_is_being_stored_ends_too(app
     def store_slowly(statement, *parameters):
         if statement.startswith("UPDATE users SET password_hash") and not stored:
             time.sleep(1)
-            stored.append(session.post("/auth/refresh").json["token"])
+            with ThreadPoolExecutor(1) as pool:
+                stored.append(pool.submit(session.post, "/auth/refresh").result().json["token"])
         return execute(statement, *parameters)
 
     replace_everywhere(monkeypatch, database, "execute", store_slowly)
@@ -1007,6 +1008,16 @@ def test_demo_data_is_served_to_others_when_that_is_asked_for(app, run, servers)
     app.config.update(HOST="0.0.0.0", ALLOW_PUBLIC_DEMO=True)
     assert run("serve").exit_code == 0
     assert servers[0].host == "0.0.0.0"
+
+
+@pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "http://127.0.0.1:8123"), ("::", "http://[::1]:8123")])
+def test_the_address_that_is_printed_can_be_opened_where_all_addresses_are_served(app, run, servers, monkeypatch, host, url):
+    app.config.update(HOST=host, PORT=8123, ALLOW_PUBLIC_DEMO=True)
+    monkeypatch.setattr(serve, "reserve_port", lambda _, port: nullcontext(port))
+    printed = run("serve").output
+    assert servers[0].host == host
+    assert f"Console      {url}/console\n" in printed
+    assert host not in printed.replace(url, "")
 
 
 @pytest.mark.parametrize("host", OPEN[:3])

@@ -609,6 +609,7 @@ WRONG = [
         ("name", "", "character"),
         ("name", " \t ", "blank"),
         ("name", "\u2028", "blank"),
+        ("name", "\u200b\ufeff", "can be seen"),
         ("name", "é" * 201, "at most 200 characters"),
         *([] if noun is ROLE else [("alias", 5, "string"), ("alias", None, "null"), ("alias", "two words", "letters")]),
         *noun.wrong,
@@ -653,7 +654,7 @@ NAMED = {  # what has a name: a body that lacks only that
 @pytest.mark.parametrize(
     "name",
     [
-        *("\0", "a\0b", "\0a", " \0 ", "\ufeff", "\u200b", "\U0001f600", "é" * 200),
+        *("a\0b", "\0a", "a \0", "\ufeffa", "a\u200b", "\u202ea", "caf\xe9", "cafe\u0301", "\U0001f600" * 200, "é" * 200),
         'Ål "quoted" \\ back/slash <b>&amp;</b> </script> \u2028 \t \n 日本 \U0001f600',
     ],
     ids=ascii,

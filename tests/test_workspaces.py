@@ -268,7 +268,7 @@ def test_what_is_under_way_when_its_workspace_is_removed_is_refused(app, standin
         return caller
 
     replace_everywhere(monkeypatch, credentials, "authenticate", remove_after)
-    error(ours.post("/roles", {"id": "role-late", "name": "Late"}), 404)
+    error(ours.post("/roles", {"id": "role-late", "name": "Late"}), 401)
 
 
 # The demo as it was at first
