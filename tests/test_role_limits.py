@@ -11,6 +11,7 @@ import re
 import pytest
 from conftest import sql
 from flask import g
+from nouns import LISTS
 from test_access import OPERATIONS, shape
 from test_house import TREES
 
@@ -139,7 +140,7 @@ SILENT = {  # what answers no values of records, whoever asks
     *(("POST", "/api-keys"), ("POST", "/api-keys/:id/deactivate"), ("DELETE", "/api-keys/:id")),
     *(
         (method, f"/{kind}{id}")
-        for kind in ("schemas", "attributes", "dimensions", "option-lists", "workflows", "roles", "catalogs", "webhooks")
+        for kind in (*LISTS, "webhooks")
         for method, id in (("GET", ""), ("GET", "/:id"), ("POST", ""), ("PUT", "/:id"), ("DELETE", "/:id"))
     ),
     *(("GET", "/schemas/:id/attributes"), ("POST", "/dimensions/scope-matrix"), ("POST", "/roles/:id/resolve")),
