@@ -10,8 +10,8 @@ from typing import Any
 
 from flask import g
 
-from sigma.database import execute
-from sigma.http.errors import ApiError, not_found_error, raise_for_problems
+from sigma.database import execute, fetch_one
+from sigma.http.errors import ApiError, holder_named, name_of, not_found_error, raise_for_problems
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import to_json
 from sigma.resources.entities import Entity
@@ -42,10 +42,16 @@ def check_new_values(rules: SchemaRules, values: dict[str, Any]) -> None:
     raise_for_problems(rules.values_problems(values))
 
 
+def _name_entity(id: str) -> str:
+    (record,) = fetch_one("SELECT record_id FROM entities WHERE tenant = ? AND id = ?", g.tenant, id)
+    return name_of("record", id) if record is None else f"{name_of('variant', id)} of {name_of('record', record)}"
+
+
 def store_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
     """Store a new record or variant without a history, and return its text. Raises ApiError 409."""
     body = to_json(entity)
-    execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
+    with holder_named(lambda _: _name_entity(entity["id"])):
+        execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
     for alias, entries in entity["values"].items():
         if rules.attributes[alias].is_unique:
             claim_values(entity["id"], alias, rules.attributes[alias].kind, entries)
