@@ -747,7 +747,11 @@ def test_a_new_user_can_sign_in_and_do_what_the_role_allows(app, run, error):
         ([*ADD, "role-nobody"], PASSWORD, "role: role 'role-nobody' does not exist"),
         ([*ADD, "role-editor"], "short", "The password: expected at least 8 characters"),
         (["users", "add", "eve", *ADD[3:], "role-editor"], PASSWORD, "email: expected an address, got 'eve'"),
-        (["users", "add", "Admin@Sigma.io", *ADD[3:], "role-editor"], PASSWORD, "email: 'Admin@Sigma.io' is already taken"),
+        (
+            ["users", "add", "Admin@Sigma.io", *ADD[3:], "role-editor"],
+            PASSWORD,
+            "email: 'Admin@Sigma.io' is already taken by user 'user-admin' of workspace 'ws-demo'",
+        ),
         (
             [*ADD[:4], " ", *ADD[5:], "role-editor"],
             PASSWORD,

@@ -8,7 +8,7 @@ from flask import Response, current_app, g, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from sigma.database import confirm_in_transaction, fetch_one
-from sigma.http.access import Access, Kind
+from sigma.http.access import Access, Kind, role_advice
 from sigma.http.cors import answer_preflight
 from sigma.http.credential_hints import BOTH_WAYS, SIGN_IN
 from sigma.http.credentials import AGAIN, Caller, authenticate
@@ -37,8 +37,7 @@ def _check_permitted(caller: Caller, access: Access) -> None:
     if not caller.is_key:
         if access.flag is not None and not caller.role_says(access.flag):
             role = caller.role_says("id")
-            advice = f"who manages roles changes it with PUT /api/v1/roles/{role}, or gives you another with `flask users role`"
-            raise ApiError(403, f"This route needs a role with {access.flag}; yours is '{role}'; {advice}")
+            raise ApiError(403, f"This route needs a role with {access.flag}; yours is '{role}'; {role_advice(role)}")
     elif access.permission not in caller.permissions:
         held = ", ".join(caller.permissions)
         if access.permission is None:
