@@ -205,10 +205,8 @@ def test_what_the_document_gives_as_examples_is_accepted_and_answered_like_that(
     store_delivery(app, "dlv-5f0c9d3b7a1e2468")
     for method, path, operation in operations(document, below="/standin"):
         if method != "DELETE":
-            ids = {
-                parameter["name"]: parameter["example"]
-                for parameter in document["paths"][f"/standin{path}"].get("parameters", [])
-            }
+            parameters = document["paths"][f"/standin{path}"].get("parameters", []) + operation.get("parameters", [])
+            ids = {parameter["name"]: parameter["example"] for parameter in parameters if parameter["in"] == "path"}
             admin.get("/records", headers={"X-Request-Id": ids.get("id", "")})
             sent = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
             answer = standin(method, path.format(**ids), sent, headers=admin.headers)
