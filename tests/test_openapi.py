@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 from conftest import ALL_PERMISSIONS, replace_everywhere
+from nouns import ATTRIBUTE, CATALOG, DEMO_IDS, DIMENSION, NOUNS, OPTION_LIST, ROLE, SCHEMA, WORKFLOW
 from openapi_schema_validator import OAS30Validator, oas30_format_checker
 from openapi_spec_validator import validate
 
@@ -27,18 +28,17 @@ OPERATIONS = {
     "Health": "get_health",
     "Authentication": "list_tenants login refresh_session",
     "API Keys": "list_api_keys create_api_key deactivate_api_key delete_api_key",
-    "Schemas": "list_schemas create_schema get_schema replace_schema delete_schema",
-    "Attributes": "list_attributes create_attribute get_attribute replace_attribute delete_attribute list_schema_attributes",
-    "Dimensions": "list_dimensions create_dimension get_dimension replace_dimension delete_dimension compute_scope_matrix",
-    "Option Lists": "list_option_lists create_option_list get_option_list replace_option_list delete_option_list"
-    " create_option_value replace_option_value delete_option_value",
-    "Workflows": "list_workflows create_workflow get_workflow replace_workflow delete_workflow",
-    "Roles": "list_roles create_role get_role replace_role delete_role resolve_role",
+    "Schemas": SCHEMA.operation_ids,
+    "Attributes": f"{ATTRIBUTE.operation_ids} list_schema_attributes",
+    "Dimensions": f"{DIMENSION.operation_ids} compute_scope_matrix",
+    "Option Lists": f"{OPTION_LIST.operation_ids} create_option_value replace_option_value delete_option_value",
+    "Workflows": WORKFLOW.operation_ids,
+    "Roles": f"{ROLE.operation_ids} resolve_role",
     "Records": "list_records create_record get_record replace_record_values delete_record set_record_value"
     " list_record_transitions transition_record get_record_completeness list_record_changes",
     "Variants": "list_variants list_record_variants create_variant get_variant replace_variant_values delete_variant"
     " resolve_variant set_variant_value",
-    "Catalogs": "list_catalogs create_catalog get_catalog replace_catalog delete_catalog get_catalog_tree",
+    "Catalogs": f"{CATALOG.operation_ids} get_catalog_tree",
     "Categories": "create_category get_category replace_category delete_category list_category_records assign_record"
     " unassign_record list_record_categories",
     "Search": "search_records search_full_text search_text",
@@ -53,13 +53,14 @@ OPERATIONS = {
 
 # What answers may lack, and what may be null in them; everything else is always there and never null.
 MAY_BE_ABSENT = {
-    *("ApiKey.deactivatedAt", "ProductSchema.description", "ProductSchema.icon", "ProductSchema.workflowId"),
+    *(member for noun in NOUNS for member in noun.members_that_may_be_absent),
+    "ApiKey.deactivatedAt",
     *(f"Validation.{rule}" for rule in ("required", "maxLength", "min", "max", "pattern", "unique")),
-    *("AttributeGuard.value", "ProductAttribute.optionListId", "OptionValue.color", "OptionValue.parentId"),
+    *("AttributeGuard.value", "OptionValue.color", "OptionValue.parentId"),
     *("Search.criteriaOperator", "Search.criteria", "Search.schemaId", "Search.offset", "Search.limit"),
     *(f"Criterion.{member}" for member in ("attribute", "attributeAlias", "value", "scope")),
-    *("State.color", "Transition.name", "Workflow.description", "Role.description"),
-    *("Catalog.description", "Category.description", "CategoryNode.description", "Webhook.description", "Webhook.secret"),
+    *("State.color", "Transition.name"),
+    *("Category.description", "CategoryNode.description", "Webhook.description", "Webhook.secret"),
 }
 MAY_BE_NULL = {
     *("ApiKey.lastUsedAt", "ProductRecord.lifecycleStateId", "Category.parentId", "CategoryNode.parentId"),
@@ -68,13 +69,7 @@ MAY_BE_NULL = {
 
 # The ids that stand for a path's placeholders, by what stands before them in the path.
 EXAMPLES = {
-    "schemas": "schema-apparel",
-    "attributes": "attr-sku",
-    "dimensions": "dim-market",
-    "option-lists": "ol-categories",
-    "workflows": "wf-standard",
-    "roles": "role-editor",
-    "catalogs": "cat-webshop",
+    **DEMO_IDS,
     "categories": "cat-men-windbreakers",
     "records": "ent-coastal-wb",
     "variants": "var-cw-s",
