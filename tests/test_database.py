@@ -417,3 +417,16 @@ def test_a_stored_text_that_is_no_json_is_damage(app, make_key, error):
         database.execute("PRAGMA ignore_check_constraints = ON")
         database.execute("UPDATE api_keys SET permissions = '[\"read' WHERE tenant = 'ws-demo' AND id = ?", key.id)
     error(key.get("/records"), 503)
+
+
+def test_a_thread_of_which_there_may_be_many_keeps_little_of_the_database_in_memory(app):
+    def cache_size(prepare):
+        prepare()
+        with app.app_context():
+            (size,) = database.fetch_one("PRAGMA cache_size")
+            database.close_db()
+        return size
+
+    for prepare, size in ((database.use_small_cache, -2000), (lambda: None, -32000)):
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            assert thread.submit(cache_size, prepare).result() == size
