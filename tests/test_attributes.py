@@ -412,7 +412,7 @@ def test_values_that_another_attribute_has_left_under_the_alias_stay_as_they_are
 def test_a_taken_alias_is_told_as_such_whatever_records_hold_under_it(admin, error):
     define(admin, attribute(), ["blue"])
     message = error(admin.post("/attributes", attribute("number", id="attr-y")), 409)
-    assert message == "alias: 'x' is already taken in this workspace"
+    assert message == "alias: 'x' is already taken in this workspace by attribute 'attr-x'"
 
 
 def test_a_unique_attribute_of_another_type_claims_its_values_as_that_type(admin, error):

@@ -161,6 +161,98 @@ def test_what_a_role_hides_is_not_named(admin, editor, error):
         assert admin.put("/roles/role-editor", {**role, "schemaPermissions": []}).status_code == 200
 
 
+# What is taken
+
+
+TAKEN = {  # what is sent to a path, and who has it already
+    "schema": (
+        "/schemas",
+        {"id": "s", "alias": "apparel", "name": "S", "variantEnabled": False},
+        "alias: 'apparel'",
+        "schema 'schema-apparel'",
+    ),
+    "attribute": (
+        "/attributes",
+        {"id": "attr-sku", "alias": "a", "name": "A", "type": "text"},
+        "id: 'attr-sku'",
+        "attribute 'attr-sku'",
+    ),
+    "list": ("/option-lists", {"id": "o", "alias": "colors", "name": "O"}, "alias: 'colors'", "option list 'ol-colors'"),
+    "role": ("/roles", {"id": "role-editor", "name": "R"}, "id: 'role-editor'", "role 'role-editor'"),
+    "catalog": ("/catalogs", {"id": "c", "alias": "webshop", "name": "C"}, "alias: 'webshop'", "catalog 'cat-webshop'"),
+    "record": (
+        "/records",
+        {"id": "ent-coastal-wb", "schemaId": "schema-apparel", "values": {}},
+        "id: 'ent-coastal-wb'",
+        "record 'ent-coastal-wb'",
+    ),
+    "of a variant": (
+        "/records",
+        {"id": "var-cw-s", "schemaId": "schema-apparel", "values": {}},
+        "id: 'var-cw-s'",
+        "variant 'var-cw-s' of record 'ent-coastal-wb'",
+    ),
+    "variant": (
+        "/records/ent-coastal-wb/variants",
+        {"id": "ent-coastal-wb", "values": {}},
+        "id: 'ent-coastal-wb'",
+        "record 'ent-coastal-wb'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_an_id_or_alias_that_is_taken_is_told_with_its_holder(admin, stored, error, name):
+    path, body, told, holder = TAKEN[name]
+    before = stored()
+    assert error(admin.post(path, body), 409) == f"{told} is already taken in this workspace by {holder}"
+    assert stored() == before
+
+
+def test_an_alias_that_a_change_would_take_is_told_with_its_holder(admin, stored, error):
+    body = {**admin.get("/catalogs/cat-webshop").json, "alias": "marketplace"}
+    before = stored()
+    taken = "alias: 'marketplace' is already taken in this workspace by catalog 'cat-marketplace'"
+    assert error(admin.put("/catalogs/cat-webshop", body), 409) == taken
+    assert stored() == before
+
+
+def test_a_value_of_an_option_list_that_is_taken_is_told_with_its_holder(admin, stored, error):
+    before = stored()
+    message = error(admin.post("/option-lists/ol-colors/values", {"id": "v", "alias": "navy", "label": "N"}), 409)
+    assert message == "alias: 'navy' is already taken in option list 'ol-colors' by option value 'val-navy'"
+    assert stored() == before
+
+
+def test_a_category_saved_query_and_webhook_that_are_there_are_told_by_kind_and_id(admin, stored, error):
+    category = {"id": "cat-x", "alias": "x", "name": "X"}
+    query = {"id": "sq-x", "name": "X", "query": {"criteria": []}}
+    webhook = {"id": "wh-x", "name": "X", "url": "http://127.0.0.1:9000/x", "events": ["entity.created"]}
+    for path, body, holder in (
+        ("/catalogs/cat-webshop/categories", category, "category 'cat-x' of catalog 'cat-webshop'"),
+        ("/saved-queries", query, "saved query 'sq-x'"),
+        ("/webhooks", webhook, "webhook 'wh-x'"),
+    ):
+        assert admin.post(path, body).status_code == 201
+        before = stored()
+        message = error(admin.post(path, {**body, "name": "Other"}), 409)
+        assert message == f"id: '{body['id']}' is already taken in this workspace by {holder}"
+        assert stored() == before
+
+
+def test_a_holder_that_a_role_does_not_show_is_not_named(admin, error):
+    """Neither a catalog nor a category in it."""
+    assert admin.post("/catalogs/cat-marketplace/categories", {"id": "cat-x", "alias": "x", "name": "X"}).status_code == 201
+    role = admin.get("/roles/role-admin").json
+    role["catalogPermissions"] = [{"catalogId": "cat-marketplace", "canView": False, "canAssign": False}]
+    assert admin.put("/roles/role-admin", role).status_code == 200
+    catalog = {"id": "c", "alias": "marketplace", "name": "C"}
+    assert error(admin.post("/catalogs", catalog), 409) == "alias: 'marketplace' is already taken in this workspace"
+    category = {"id": "cat-x", "alias": "x", "name": "X"}
+    message = error(admin.post("/catalogs/cat-webshop/categories", category), 409)
+    assert message == "id: 'cat-x' is already taken in this workspace"
+
+
 # Which names are near
 
 

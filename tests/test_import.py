@@ -348,7 +348,7 @@ def test_what_a_records_state_makes_read_only_is_wrong_when_it_would_change(shop
     make("cap", sku="AA-1")
     assert shop.post("/records/ent-cap/transition", {"toStateId": "fixed"}).status_code == 200
     wrong = both(shop, {"Ref": "ent-cap", "SKU": "AA-2"}, {"Ref": "ent-cap", "SKU": "AA-1", "Name": "Hat"})
-    assert wrong == {0: "SKU: Attribute 'sku' is read-only in state 'fixed', got 'AA-2'"}
+    assert wrong == {0: "SKU: Attribute 'sku' is read-only in state 'fixed' (no transition makes it writable), got 'AA-2'"}
     assert kept(shop, "ent-cap") == {"name": everywhere("Hat"), "sku": everywhere("AA-1")}
 
 
@@ -493,7 +493,7 @@ def test_a_workspace_that_is_full_takes_no_more_rows_that_make_records(app, shop
     make("cap")
     app.config["RECORD_LIMIT"] = 3
     rows = [{"Name": "A"}, {"Name": "B", "Price": "no"}, {"Ref": "ent-cap", "Price": "5"}, *({"Name": name} for name in "CDE")]
-    full = "This workspace may hold 3 records, and does"
+    full = "This workspace may hold 3 records, and does; SIGMA_RECORD_LIMIT sets how many"
     wrong = both(shop, *rows)
     assert wrong == {1: "Price: Attribute 'price' expects type 'number', got 'no'", 4: full, 5: full}
     assert len(things(shop)) == 3

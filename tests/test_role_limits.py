@@ -11,6 +11,7 @@ import re
 import pytest
 from conftest import sql
 from flask import g
+from nouns import LISTS
 from test_access import OPERATIONS, shape
 from test_house import TREES
 
@@ -139,7 +140,7 @@ SILENT = {  # what answers no values of records, whoever asks
     *(("POST", "/api-keys"), ("POST", "/api-keys/:id/deactivate"), ("DELETE", "/api-keys/:id")),
     *(
         (method, f"/{kind}{id}")
-        for kind in ("schemas", "attributes", "dimensions", "option-lists", "workflows", "roles", "catalogs", "webhooks")
+        for kind in (*LISTS, "webhooks")
         for method, id in (("GET", ""), ("GET", "/:id"), ("POST", ""), ("PUT", "/:id"), ("DELETE", "/:id"))
     ),
     *(("GET", "/schemas/:id/attributes"), ("POST", "/dimensions/scope-matrix"), ("POST", "/roles/:id/resolve")),
@@ -397,7 +398,8 @@ def criteria(alias, operator="isNotEmpty", **members):
     }
 
 
-REFUSED = f"criteria[1].attribute: attribute '{ALIAS}' of schema 'schema-part' is 'hidden' for role 'role-editor'"
+ADVICE = "; who manages roles changes it with PUT /api/v1/roles/role-editor, or gives you another with `flask users role`"
+REFUSED = f"criteria[1].attribute: attribute '{ALIAS}' of schema 'schema-part' is 'hidden' for role 'role-editor'{ADVICE}"
 BY_WHAT = {operator: {"value": SECRET} for operator in ("equals", "notEquals", "contains")} | {"isEmpty": {}, "isNotEmpty": {}}
 
 
@@ -545,7 +547,7 @@ def test_what_a_role_may_not_write_is_refused_and_nothing_is_stored(
     before = stored()
     field = "columnMapping.Note" if path.startswith("/import/") else f"values.{ALIAS}"
     message = error(editor.request(method, path, json=body), 403)
-    assert message == f"{field}: attribute '{ALIAS}' is '{level}' for role 'role-editor', not 'write'"
+    assert message == f"{field}: attribute '{ALIAS}' is '{level}' for role 'role-editor', not 'write'{ADVICE}"
     assert stored() == before
 
 
@@ -613,7 +615,7 @@ def test_a_hidden_attribute_is_not_listed_in_what_is_sent_not_even_without_value
     for method, path in (("POST", "/records"), ("POST", f"{RECORD}/variants"), ("PUT", RECORD), ("PUT", VARIANT)):
         body = {"values": {ALIAS: []}, **({"schemaId": "schema-part"} if path == "/records" else {})}
         message = error(editor.request(method, path, json=body), 403)
-        assert message == f"values.{ALIAS}: attribute '{ALIAS}' is 'hidden' for role 'role-editor', not 'write'"
+        assert message == f"values.{ALIAS}: attribute '{ALIAS}' is 'hidden' for role 'role-editor', not 'write'{ADVICE}"
     assert stored() == before
     assert editor.post("/records", {"schemaId": "schema-part", "values": {"cost": []}}).status_code == 201
 
@@ -740,7 +742,9 @@ def test_what_may_only_be_read_is_not_cleared_by_way_of_the_schema(name, editor,
     limit(**levels(**{name: "read"}))
     take_out(editor, NOTE_ID)
     for answer in (editor.put(RECORD, {"values": {ALIAS: []}}), editor.patch(f"{RECORD}/values/{ALIAS}", {"value": None})):
-        assert error(answer, 403) == f"values.{ALIAS}: attribute '{ALIAS}' is 'read' for role 'role-editor', not 'write'"
+        assert (
+            error(answer, 403) == f"values.{ALIAS}: attribute '{ALIAS}' is 'read' for role 'role-editor', not 'write'{ADVICE}"
+        )
     assert admin.get(RECORD).json["values"][ALIAS] == NOTE[ALIAS]
     assert editor.get(RECORD).json["values"][ALIAS] == NOTE[ALIAS]
 
@@ -861,7 +865,7 @@ def test_a_catalog_is_as_the_role_says(limits, place, method, path, body, status
     answer = editor.request(method, path, json=body)
     assert answer.status_code == statuses[place], answer.json
     if answer.status_code == 403:
-        expected = "Role 'role-editor' may not assign records in catalog 'cat-marketplace': canAssign is false"
+        expected = "Role 'role-editor' may not assign records in catalog 'cat-marketplace': canAssign is false" + ADVICE
         assert answer.json["message"] == expected
     if answer.status_code == 404:
         nowhere = path.replace("cat-marketplace", "nowhere").replace("cat-shut", "nowhere")

@@ -52,7 +52,7 @@ def test_an_id_is_the_callers_to_choose_once(admin, save, error):
     first = save(CAPS, id="sq-mine")
     assert first["id"] == "sq-mine"
     message = error(admin.post("/saved-queries", {"id": "sq-mine", "name": "Again", "query": {}}), 409)
-    assert message == "id: 'sq-mine' is already taken in this workspace"
+    assert message == "id: 'sq-mine' is already taken in this workspace by saved query 'sq-mine'"
     assert admin.get("/saved-queries/sq-mine").json == first
     assert admin.delete("/saved-queries/sq-mine").status_code == 204
     assert save({}, id="sq-mine")["query"] == {}

@@ -76,7 +76,7 @@ def test_webhooks_are_listed_in_order_of_creation_for_whoever_is_signed_in(admin
 def test_an_id_is_the_callers_to_choose_once(admin, stored, hook, error):
     before = stored()
     message = error(admin.post("/webhooks", {**HOOK, "id": "wh-shop", "secret": "other"}), 409)
-    assert message == "id: 'wh-shop' is already taken in this workspace"
+    assert message == "id: 'wh-shop' is already taken in this workspace by webhook 'wh-shop'"
     assert stored() == before
     assert admin.delete("/webhooks/wh-shop").status_code == 204
     assert admin.post("/webhooks", {**HOOK, "id": "wh-shop"}).status_code == 201

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 from flask import g
@@ -14,7 +15,7 @@ from sigma.cli.console import Output, prints_output, validate_body, workspace_op
 from sigma.cli.terminal import Group, format_table
 from sigma.database import execute, fetch_one, transaction
 from sigma.http.credentials import act_as
-from sigma.http.errors import ApiError, conflict_message, get_or_404
+from sigma.http.errors import ApiError, conflict_message, get_or_404, name_of
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value
 from sigma.resources.model import require_existing
@@ -51,6 +52,10 @@ def read_password() -> str:
     return password
 
 
+def _fetch_user(email: str) -> Any:
+    return fetch_one("SELECT tenant, id, email, name, role_id FROM users WHERE email = ?", email)
+
+
 @contextmanager
 def conflicts_reported(**body: str) -> Iterator[None]:
     """Run the block as one transaction. Raises ApiError 409 if an id or email of the body is already taken."""
@@ -58,7 +63,9 @@ def conflicts_reported(**body: str) -> Iterator[None]:
         with transaction():
             yield
     except sqlite3.IntegrityError as error:
-        raise ApiError(409, conflict_message(error, body)) from None
+        told, row = conflict_message(error, body), _fetch_user(body["email"])
+        holder = f" by {name_of('user', row[1])} of {name_of('workspace', row[0])}" if row and told.startswith("email") else ""
+        raise ApiError(409, f"{told}{holder}") from None
 
 
 @contextmanager
@@ -72,8 +79,7 @@ def _administrator_kept(force: bool) -> Iterator[None]:
 
 
 def _resolve_user(email: str) -> dict[str, str]:
-    row = fetch_one("SELECT tenant, id, email, name, role_id FROM users WHERE email = ?", email)
-    tenant, *user = get_or_404(row, "user", email)
+    tenant, *user = get_or_404(_fetch_user(email), "user", email)
     act_as(tenant, "command-line")
     return user_summary(user)
 

@@ -117,6 +117,11 @@ def documented_only(feature: str) -> Callable[[View], View]:
     return declare(Access(Kind.NOT_BUILT, feature=feature))
 
 
+def role_advice(role: str) -> str:
+    """Return how what a role does not allow is changed, for the end of a 403."""
+    return f"who manages roles changes it with PUT /api/v1/roles/{role}, or gives you another with `flask users role`"
+
+
 ANY_METHOD = ("*",)
 
 

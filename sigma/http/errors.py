@@ -3,7 +3,8 @@
 import itertools
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from json import JSONDecodeError
 from typing import Any, NamedTuple
 
@@ -90,13 +91,39 @@ def database_unavailable(reason: object) -> ApiError:
     return ApiError(503, message, headers={"Retry-After": "1"})
 
 
+CONFLICTS = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
+
+
+def _refused_field(error: Exception) -> str:
+    return str(error).rpartition(".")[2]
+
+
 def conflict_message(error: Exception, body: dict[str, Any]) -> str:
     """Return which member of a body a UNIQUE constraint refused: every key ends in the field it guards.
 
     "UNIQUE constraint failed: model_objects.tenant, model_objects.kind, model_objects.alias" is about alias.
     """
-    field = str(error).rpartition(".")[2]
+    field = _refused_field(error)
     return f"{field}: {format_value(body.get(field))} is already taken"
+
+
+@contextmanager
+def holder_named(find: Callable[[str], str | None]) -> Iterator[None]:
+    """Run the block; the 409 of what a UNIQUE constraint refuses in it ends with who has it.
+
+    That is what find() returns, which takes the field; None: somebody whom the caller does not see.
+    """
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        if error.sqlite_errorname in CONFLICTS and (holder := find(_refused_field(error))):
+            error.add_note(f" by {holder}")
+        raise
+
+
+def name_of(kind: str, id: str) -> str:
+    """Return how a message names a thing: schema 'schema-apparel'."""
+    return f"{noun(kind)} {format_value(id)}"
 
 
 def _is_damage(error: Exception) -> bool:
@@ -107,8 +134,9 @@ def _is_damage(error: Exception) -> bool:
 def translate_database_error(error: sqlite3.Error | JSONDecodeError) -> ApiError:
     """Return what a client is told of a database error. What is a fault of ours is raised again, and becomes a 500."""
     name = getattr(error, "sqlite_errorname", "")
-    if name in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"):
-        return ApiError(409, f"{conflict_message(error, g.get('body', {}))} in this workspace")
+    if name in CONFLICTS:
+        holder = "".join(getattr(error, "__notes__", ()))
+        return ApiError(409, f"{conflict_message(error, g.get('body', {}))} in this workspace{holder}")
     if name == "SQLITE_CONSTRAINT_FOREIGNKEY" and not fetch_one("SELECT 1 FROM workspaces WHERE id = ?", g.get("tenant")):
         return not_found_error("workspace", g.tenant)  # removed since the caller was let in
     if not isinstance(error, sqlite3.OperationalError | JSONDecodeError) and type(error) is not sqlite3.DatabaseError:

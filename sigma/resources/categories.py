@@ -8,7 +8,7 @@ from marshmallow import fields
 from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import requires, session_only
 from sigma.http.blueprint import ApiBlueprint
-from sigma.http.errors import ApiError, not_found_error
+from sigma.http.errors import ApiError, holder_named, name_of, not_found_error
 from sigma.http.fields import Body, Number, described, id_field, string_field
 from sigma.http.nearest import what_there_is
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
@@ -83,11 +83,18 @@ def _make_category_text(body: dict[str, Any], id: str, catalog_id: str) -> str:
     return to_json({"id": id, "catalogId": catalog_id, **body})
 
 
+def _name_category(id: str) -> str | None:
+    (catalog,) = fetch_one("SELECT catalog_id FROM categories WHERE tenant = ? AND id = ?", g.tenant, id)
+    return None if catalog in hidden_catalogs() else f"{name_of('category', id)} of {name_of('catalog', catalog)}"
+
+
 def insert_category(body: dict[str, Any], catalog_id: str) -> str:
     """Store a new category and return its text. Raises ApiError 400, 404 or 409."""
     fetch_object_text("catalog", catalog_id)
-    stored = _make_category_text(body, body.get("id") or random_id("cat"), catalog_id)
-    execute("INSERT INTO categories (tenant, body) VALUES (?, ?)", g.tenant, stored)
+    category_id = body.get("id") or random_id("cat")
+    stored = _make_category_text(body, category_id, catalog_id)
+    with holder_named(lambda _: _name_category(category_id)):
+        execute("INSERT INTO categories (tenant, body) VALUES (?, ?)", g.tenant, stored)
     return stored
 
 

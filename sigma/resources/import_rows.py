@@ -17,7 +17,7 @@ from sigma.resources.rules import SchemaRules
 from sigma.resources.transfer import ID
 from sigma.resources.unique_values import claims, find_holder, name_holder
 from sigma.resources.value_checks import begin_import, begin_row, expectation
-from sigma.resources.writes import locked_attributes, save_changes
+from sigma.resources.writes import locked_attributes, read_only_problem, save_changes
 
 # Characters of stored records that the rows of one import may name, each as often as it is named: the worst of them cost
 # seconds, and a body full of ids whose records have five thousand characters is within that.
@@ -205,7 +205,7 @@ class Batch:
         """Yield what keeps one attribute from changing so."""
         alias, state = change["attribute"], row.record.state_id if row.record else None
         if alias in locked_attributes(self.rules, state):
-            yield f"is read-only in state '{state}'"
+            yield read_only_problem(self.rules, state, alias)
         if claim := self.claim(alias, change["newValue"]):
             owner = self.owner_of(alias, claim)
             if owner and owner.id != row.record_id:

@@ -1,5 +1,6 @@
 """What the nouns of the model share."""
 
+import functools
 import json
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
@@ -9,7 +10,7 @@ from flask import Response, g
 from sigma.database import execute, fetch_one, get_db, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
-from sigma.http.errors import ApiError, get_or_404, not_found_error, raise_for_problems
+from sigma.http.errors import ApiError, get_or_404, holder_named, name_of, not_found_error, raise_for_problems
 from sigma.http.fields import Body, references, with_article
 from sigma.http.nearest import MAX_COMPARED, what_there_is
 from sigma.http.responses import json_list, json_response
@@ -77,17 +78,28 @@ def load_object(kind: str, id: str) -> Any:
     return json.loads(fetch_object_text(kind, id))
 
 
+def _find_holder(kind: str, new: dict[str, Any], field: str) -> str | None:
+    sql = "SELECT id FROM model_objects WHERE tenant = ? AND kind = ? AND CASE ? WHEN 'id' THEN id ELSE alias END = ?"
+    row = fetch_one(sql, g.tenant, kind, field, new[field])
+    return name_of(kind, row[0]) if row and row[0] not in MODEL[kind].hidden_ids() else None
+
+
+def _write_object(kind: str, id: str, body: str, is_new: bool) -> None:
+    if is_new:
+        execute("INSERT INTO model_objects (tenant, kind, body) VALUES (?, ?, ?)", g.tenant, kind, body)
+    else:
+        execute("UPDATE model_objects SET body = ? WHERE tenant = ? AND kind = ? AND id = ?", body, g.tenant, kind, id)
+        execute("DELETE FROM model_references WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id)
+
+
 def store_object(kind: str, new: dict[str, Any], old: dict[str, Any] | None = None) -> str:
     """Store a new model object, or one in place of the old, and return its text. Raises ApiError 400, 403 or 409."""
     id, links = new["id"], list(references(MODEL[kind], new))
     require_existing(link for link in links if link[1:] != (kind, id))
     MODEL[kind].check_change(old, new)
     body = to_json(new)
-    if old is None:
-        execute("INSERT INTO model_objects (tenant, kind, body) VALUES (?, ?, ?)", g.tenant, kind, body)
-    else:
-        execute("UPDATE model_objects SET body = ? WHERE tenant = ? AND kind = ? AND id = ?", body, g.tenant, kind, id)
-        execute("DELETE FROM model_references WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id)
+    with holder_named(functools.partial(_find_holder, kind, new)):
+        _write_object(kind, id, body, is_new=old is None)
     get_db().executemany(
         "INSERT INTO model_references (tenant, kind, id, field, target_kind, target_id) VALUES (?, ?, ?, ?, ?, ?)",
         ((g.tenant, kind, id, *link) for link in links),

@@ -10,7 +10,7 @@ from marshmallow import fields
 from sigma.database import transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
-from sigma.http.errors import ApiError, not_found_error
+from sigma.http.errors import ApiError, name_of, not_found_error
 from sigma.http.fields import Body, Flag, Items, Number, id_field, string_field, unique_items
 from sigma.http.nearest import what_there_is
 from sigma.http.responses import json_response
@@ -99,8 +99,10 @@ def _find_option_value(id: str, value_id: str) -> tuple[dict[str, Any], int]:
 def _store_option_values(old: dict[str, Any], values: list[dict[str, Any]], new: dict[str, Any] | None = None) -> None:
     if new is not None:
         for member in ("id", "alias"):
-            if sum(value[member] == new[member] for value in values) > 1:
-                raise ApiError(409, f"{member}: {format_value(new[member])} is already taken in option list '{old['id']}'")
+            holder = next((value for value in values if value is not new and value[member] == new[member]), None)
+            if holder:
+                told = f"is already taken in option list '{old['id']}' by {name_of('option-value', holder['id'])}"
+                raise ApiError(409, f"{member}: {format_value(new[member])} {told}")
         for problem in parent_problems(values, old["hierarchical"]).values():
             raise ApiError(400, f"parentId: {problem}, got {format_value(new.get('parentId'))}")
     store_object("option-list", {**old, "values": sorted(values, key=lambda value: value["sortOrder"])}, old)

@@ -74,7 +74,7 @@ def places_left() -> float:
 
 def full_message() -> str:
     """Say that the workspace holds as many records as it may."""
-    return f"This workspace may hold {current_app.config['RECORD_LIMIT']} records, and does"
+    return f"This workspace may hold {current_app.config['RECORD_LIMIT']} records, and does; SIGMA_RECORD_LIMIT sets how many"
 
 
 def _raise_if_full() -> None:

@@ -1,7 +1,7 @@
 """What the caller's role allows with the attributes of schemas, and with catalogs.
 
 Only signed-in users have a role: a key is limited by its permissions alone. The role is the one that was read with the
-credential, so that a change of it counts from the next request on, in every process.
+credential, and again in a transaction, so that a change of it counts for every write that is stored after it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from flask import g
 
 from sigma.database import execute
+from sigma.http.access import role_advice
 from sigma.http.errors import ApiError
 from sigma.http.strict_json import to_json
 
@@ -47,7 +48,8 @@ class Levels(NamedTuple):
         for alias in aliases:
             if (level := self.listed.get(alias, "write")) != "write":
                 field, role = path or f"values.{alias}", _caller_role()["id"]
-                raise ApiError(403, f"{field}: attribute '{alias}' is '{level}' for role '{role}', not 'write'")
+                told = f"{field}: attribute '{alias}' is '{level}' for role '{role}', not 'write'"
+                raise ApiError(403, f"{told}; {role_advice(role)}")
 
 
 UNLIMITED = Levels()
@@ -133,7 +135,8 @@ def require_searchable(fields: Mapping[str, str], schema_id: str | None) -> None
         for path, alias in fields.items():
             if alias in levels.attributes and not levels.shows(alias):
                 role = _caller_role()["id"]
-                raise ApiError(403, f"{path}: attribute '{alias}' of schema '{searched}' is 'hidden' for role '{role}'")
+                told = f"{path}: attribute '{alias}' of schema '{searched}' is 'hidden' for role '{role}'"
+                raise ApiError(403, f"{told}; {role_advice(role)}")
 
 
 def _catalog_permissions() -> dict[str, dict[str, Any]]:
@@ -151,4 +154,5 @@ def require_assignable(catalog_id: str) -> None:
     permission = _catalog_permissions().get(catalog_id)
     if permission and not permission["canAssign"]:
         role = _caller_role()["id"]
-        raise ApiError(403, f"Role '{role}' may not assign records in catalog '{catalog_id}': canAssign is false")
+        told = f"Role '{role}' may not assign records in catalog '{catalog_id}': canAssign is false"
+        raise ApiError(403, f"{told}; {role_advice(role)}")

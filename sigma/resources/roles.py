@@ -80,9 +80,8 @@ class RoleBody(ModelBody):
             return
         if new["canManageRoles"] or {role_id for (role_id,) in execute(ADMINISTRATORS, g.tenant)} == {new["id"]}:
             held, switched = ", ".join(g.caller.permissions), "on" if new["canManageRoles"] else "off, for the last who have it"
-            raise ApiError(
-                403, f"canManageRoles: only a signed-in user may turn this {switched}, not a key; the key holds: {held}"
-            )
+            told = f"canManageRoles: only a signed-in user may turn this {switched}, not a key"
+            raise ApiError(403, f"{told}; the key holds: {held}; sign in with POST /api/v1/auth/login")
 
 
 add_model_routes(

@@ -9,7 +9,7 @@ from marshmallow import fields
 from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import requires, session_only
 from sigma.http.blueprint import ApiBlueprint
-from sigma.http.errors import get_or_404, not_found_error
+from sigma.http.errors import get_or_404, holder_named, name_of, not_found_error
 from sigma.http.fields import Body, id_field, name_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
 from sigma.http.responses import json_list, json_response
@@ -52,7 +52,8 @@ def _insert_saved_query(body: dict[str, Any]) -> str:
         "createdBy": g.caller.id,
     }
     stored = to_json(saved)
-    execute("INSERT INTO saved_queries (tenant, body) VALUES (?, ?)", g.tenant, stored)
+    with holder_named(lambda _: name_of("saved-query", saved["id"])):
+        execute("INSERT INTO saved_queries (tenant, body) VALUES (?, ?)", g.tenant, stored)
     return stored
 
 

@@ -56,10 +56,13 @@ class ProductSchemaBody(ModelBody):
             return
         workflow = load_object("workflow", new["workflowId"]) if "workflowId" in new else {"states": []}
         states = [state["id"] for state in workflow["states"]]
-        sql = "SELECT DISTINCT state_id FROM entity_counts WHERE tenant = ? AND schema_id = ? AND total > 0 AND state_id <> ''"
-        for (state,) in execute(sql, g.tenant, new["id"]):
+        sql = (
+            "SELECT state_id, sum(total) FROM entity_counts WHERE tenant = ? AND schema_id = ? AND total > 0 AND state_id <> ''"
+            " GROUP BY state_id"
+        )
+        for state, count in execute(sql, g.tenant, new["id"]):
             if state not in states:
-                raise ApiError(409, f"workflowId: records are in state '{state}', which would not exist any more")
+                raise ApiError(409, f"workflowId: records are in state '{state}' ({count}), which would not exist any more")
         if states:
             self.begin_lifecycle(new["id"], workflow["defaultStateId"])
 

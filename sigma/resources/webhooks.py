@@ -10,7 +10,7 @@ from marshmallow import fields, validate
 from sigma.database import call_when_stored, execute, fetch_one, transaction
 from sigma.http.access import session_only
 from sigma.http.blueprint import ApiBlueprint
-from sigma.http.errors import ApiError, get_or_404, not_found_error, raise_for_problems
+from sigma.http.errors import ApiError, get_or_404, holder_named, name_of, not_found_error, raise_for_problems
 from sigma.http.fields import Body, Flag, Items, described, enum_field, id_field, name_field, string_field, unique_items
 from sigma.http.masking import MASK
 from sigma.http.responses import json_list, json_response
@@ -87,7 +87,8 @@ def _insert_webhook(webhook: dict[str, Any]) -> str:
     if count >= MAX_WEBHOOKS:
         raise ApiError(409, f"This workspace has {count} webhooks, as many as it may have; delete one first")
     text, secret = webhook_row(webhook)
-    execute("INSERT INTO webhooks (tenant, body, secret) VALUES (?, ?, ?)", g.tenant, text, secret)
+    with holder_named(lambda _: name_of("webhook", webhook["id"])):
+        execute("INSERT INTO webhooks (tenant, body, secret) VALUES (?, ?, ?)", g.tenant, text, secret)
     return text
 
 

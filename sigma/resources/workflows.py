@@ -76,13 +76,15 @@ class WorkflowBody(ModelBody):
         """A state that records are in stays."""
         kept = {state["id"] for state in new["states"]}
         sql = (
-            "SELECT sum(c.total) FROM model_references r"
+            "SELECT r.id, sum(c.total) FROM model_references r"
             " JOIN entity_counts c ON c.tenant = r.tenant AND c.is_variant = 0 AND c.schema_id = r.id"
             " WHERE r.tenant = ? AND r.kind = 'schema' AND r.target_kind = 'workflow' AND r.target_id = ? AND c.state_id = ?"
+            " GROUP BY r.id HAVING sum(c.total) > 0 ORDER BY min(r.seq)"
         )
         for state in (old or {"states": []})["states"]:
-            if state["id"] not in kept and fetch_one(sql, g.tenant, new["id"], state["id"])[0]:
-                raise ApiError(409, f"states: '{state['id']}' cannot be taken out, because records are in it")
+            if state["id"] not in kept and (row := fetch_one(sql, g.tenant, new["id"], state["id"])):
+                told = f"because records are in it ({row[1]} of schema '{row[0]}')"
+                raise ApiError(409, f"states: '{state['id']}' cannot be taken out, {told}")
 
 
 add_model_routes(

@@ -10,10 +10,11 @@ from typing import Any
 
 from flask import g
 
-from sigma.database import execute
-from sigma.http.errors import ApiError, not_found_error, raise_for_problems
+from sigma.database import execute, fetch_one
+from sigma.http.errors import ApiError, holder_named, name_of, not_found_error, raise_for_problems
+from sigma.http.nearest import MOST
 from sigma.http.stamps import utc_now
-from sigma.http.strict_json import to_json
+from sigma.http.strict_json import format_value, to_json
 from sigma.resources.entities import Entity
 from sigma.resources.history import log_change, value_changes
 from sigma.resources.role_limits import Levels, caller_levels
@@ -42,10 +43,16 @@ def check_new_values(rules: SchemaRules, values: dict[str, Any]) -> None:
     raise_for_problems(rules.values_problems(values))
 
 
+def _name_entity(id: str) -> str:
+    (record,) = fetch_one("SELECT record_id FROM entities WHERE tenant = ? AND id = ?", g.tenant, id)
+    return name_of("record", id) if record is None else f"{name_of('variant', id)} of {name_of('record', record)}"
+
+
 def store_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
     """Store a new record or variant without a history, and return its text. Raises ApiError 409."""
     body = to_json(entity)
-    execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
+    with holder_named(lambda _: _name_entity(entity["id"])):
+        execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
     for alias, entries in entity["values"].items():
         if rules.attributes[alias].is_unique:
             claim_values(entity["id"], alias, rules.attributes[alias].kind, entries)
@@ -72,11 +79,19 @@ def locked_attributes(rules: SchemaRules, state_id: str | None) -> Container[str
     return rules.states[state_id].read_only if state_id in rules.states else ()
 
 
+def read_only_problem(rules: SchemaRules, state_id: str | None, alias: str) -> str:
+    """Say that an attribute cannot change in a state, and in which it can, of those to which a transition leads from there."""
+    targets = {way["toStateId"] for way in rules.transitions if way["fromStateId"] == state_id}
+    names = [format_value(state) for state in rules.states if state in targets and alias not in locked_attributes(rules, state)]
+    told = f"a transition to {' or '.join(names[:MOST])} makes it writable" if names else "no transition makes it writable"
+    return f"is read-only in state '{state_id}' ({told})"
+
+
 def _require_writable(rules: SchemaRules, state_id: str | None, aliases: Iterable[str]) -> None:
     locked = locked_attributes(rules, state_id)
     for alias in aliases:
         if alias in locked:
-            raise ApiError(403, f"values.{alias}: attribute '{alias}' is read-only in state '{state_id}'")
+            raise ApiError(403, f"values.{alias}: attribute '{alias}' {read_only_problem(rules, state_id, alias)}")
 
 
 def _move_claims(rules: SchemaRules, entity_id: str, values: dict[str, Any], scopes: Scopes) -> None:
