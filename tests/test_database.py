@@ -373,14 +373,16 @@ def test_a_write_into_a_database_that_goes_away_meanwhile_is_not_acknowledged(ap
 
 
 def test_a_read_that_the_disk_fails_is_503_and_the_next_one_works(app, admin, error, monkeypatch):
+    assert admin.patch("/records/ent-coastal-wb/values/price", {"value": 1}).status_code == 200
+
     def fail(*_):
         database.get_db().execute("ROLLBACK")  # as SQLite does by itself when the disk fails
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patch:
         replace_everywhere(patch, responses, "json_page", fail)
-        error(admin.get("/records"), 503)
-    assert admin.get("/records").status_code == 200
+        error(admin.get("/records/ent-coastal-wb/audit-log"), 503)
+    assert admin.get("/records/ent-coastal-wb/audit-log").status_code == 200
 
 
 def test_damage_is_503_until_it_is_mended_and_is_not_remembered(app, admin, error):
