@@ -6,7 +6,7 @@ FLASK := $(BIN)/python -m flask --app app
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE # a later start is quicker by the third that compiling takes
 
-.PHONY: run serve install start stop demo test check torture bench routes dist reset clean help
+.PHONY: run serve install start stop demo test check torture bench soak routes dist reset clean help
 .DELETE_ON_ERROR:
 
 run: .venv/installed                    # serve the demo workspace, made if there is no database; SEED=FILE from a seed
@@ -50,6 +50,9 @@ ROWS ?= inprocess sizes searching sockets starting workspaces locks
 PEERS := .venv-bench/installed-python .venv-bench/installed-node
 bench: .venv/installed $(if $(filter sockets,$(ROWS)),$(PEERS))  # measure the speed; ROWS="inprocess locks" measures a part
 	@$(BIN)/python tests/bench/bench.py $(ROWS)
+
+soak: .venv/installed                   # put a mixed load on the service for MINUTES=60, and say whether it stays flat
+	@$(BIN)/python tests/bench/soak.py $(or $(MINUTES),60)
 
 routes: .venv/installed                 # list the routes
 	@$(FLASK) routes

@@ -373,14 +373,16 @@ def test_a_write_into_a_database_that_goes_away_meanwhile_is_not_acknowledged(ap
 
 
 def test_a_read_that_the_disk_fails_is_503_and_the_next_one_works(app, admin, error, monkeypatch):
+    assert admin.patch("/records/ent-coastal-wb/values/price", {"value": 1}).status_code == 200
+
     def fail(*_):
         database.get_db().execute("ROLLBACK")  # as SQLite does by itself when the disk fails
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patch:
         replace_everywhere(patch, responses, "json_page", fail)
-        error(admin.get("/records"), 503)
-    assert admin.get("/records").status_code == 200
+        error(admin.get("/records/ent-coastal-wb/audit-log"), 503)
+    assert admin.get("/records/ent-coastal-wb/audit-log").status_code == 200
 
 
 def test_damage_is_503_until_it_is_mended_and_is_not_remembered(app, admin, error):
@@ -417,3 +419,16 @@ def test_a_stored_text_that_is_no_json_is_damage(app, make_key, error):
         database.execute("PRAGMA ignore_check_constraints = ON")
         database.execute("UPDATE api_keys SET permissions = '[\"read' WHERE tenant = 'ws-demo' AND id = ?", key.id)
     error(key.get("/records"), 503)
+
+
+def test_a_thread_of_which_there_may_be_many_keeps_little_of_the_database_in_memory(app):
+    def cache_size(prepare):
+        prepare()
+        with app.app_context():
+            (size,) = database.fetch_one("PRAGMA cache_size")
+            database.close_db()
+        return size
+
+    for prepare, size in ((database.use_small_cache, -2000), (lambda: None, -32000)):
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            assert thread.submit(cache_size, prepare).result() == size

@@ -21,7 +21,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
 from sigma.cli.ports import describe_holder, find_free_port
-from sigma.database import close_db
+from sigma.database import close_db, use_small_cache
 from sigma.http.app import LogFormatter
 from sigma.http.waiting import AFTERWARDS, CLIENT_TIMEOUT, DONE, PLACES, LeaveWorker, waiting_threads
 from sigma.settings import ROOT, StartError
@@ -145,6 +145,7 @@ def _wrap_application(application: Any, *options: Any) -> Callable[[Any, dict[st
     call, places = granian.wsgi._callback_wrapper(application, *options), threading.Semaphore(MAX_APART)
 
     def call_apart(protocol: Any, environ: dict[str, Any]) -> None:
+        use_small_cache()
         try:
             call(protocol, environ)
         finally:

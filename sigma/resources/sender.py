@@ -7,7 +7,7 @@ import time
 
 from flask import Flask, current_app
 
-from sigma.database import close_db, execute, fetch_one, transaction
+from sigma.database import close_db, execute, fetch_one, transaction, use_small_cache
 from sigma.resources.sending import clock, drop_old_deliveries, fetch_webhooks_in_turn, send_waiting
 from sigma.resources.webhook_calls import TIMEOUT
 
@@ -92,6 +92,7 @@ class Sender:
         self.turns.put((tenant, id))
 
     def _work(self) -> None:
+        use_small_cache()
         while True:
             turn = self.turns.get()
             try:
