@@ -253,6 +253,68 @@ def test_a_holder_that_a_role_does_not_show_is_not_named(admin, error):
     assert message == "id: 'cat-x' is already taken in this workspace"
 
 
+# Names elsewhere
+
+
+def test_a_cell_that_names_no_option_is_told_the_nearest_ones(admin, stored):
+    asked = {"schemaId": "schema-apparel", "columnMapping": {"Name": "product-name", "Color": "color", "Dry": "waterproof"}}
+    rows = [{"Name": "A", "Color": "Navi", "Dry": "yes"}, {"Name": "B", "Color": "Navy", "Dry": "true"}]
+    before = stored()
+    answer = admin.post("/import/preview", {**asked, "rows": rows})
+    assert answer.status_code == 200, answer.text
+    color, dry = (text for text in answer.json["results"][0]["errors"] if text.startswith(("Color: ", "Dry: ")))
+    told = "Color: Attribute 'color' expects the id, alias or label of an option, got 'Navi' (there are 'Navy', "
+    assert color.startswith(told)
+    assert color.partition("(there are ")[2].count("', '") == 4
+    assert dry == "Dry: Attribute 'waterproof' expects type 'boolean', got 'yes' (write true or false, or 1 or 0)"
+    assert not any(text.startswith(("Color: ", "Dry: ")) for text in answer.json["results"][1]["errors"])
+    assert stored() == before
+
+
+def test_a_number_that_is_written_as_people_do_is_told_how_cells_have_it(admin):
+    asked = {"schemaId": "schema-apparel", "columnMapping": {"Name": "product-name", "Price": "price"}}
+    rows = [{"Name": "A", "Price": price} for price in ("1.299,95", "1 299", "+5", "five")]
+    told = ["; ".join(result["errors"]) for result in admin.post("/import/preview", {**asked, "rows": rows}).json["results"]]
+    hint = " (write digits, with a point before decimals, such as 1299.95)"
+    assert [hint in text for text in told] == [True, True, True, False]
+
+
+def test_the_route_of_a_fault_that_is_none_is_told_the_nearest_that_keys_may_call(app, error):
+    path = "/standin/keys/apikey-sync-prod/faults"
+    answer = app.test_client().put(path, json=[{"on": "PUT /record/{id}", "status": 500}])
+    told = error(answer, 400).partition(", got ")[2]
+    assert told.startswith("'PUT /record/{id}' (there are 'PUT /records/{id}', ")
+    assert told.count("', '") == 4
+    assert app.test_client().get(path).json == []
+
+
+def test_a_seed_that_names_what_is_not_there_is_told_what_is(app, error):
+    seed = app.test_client().get("/standin/workspaces/ws-demo/seed").json
+    seed["records"][0]["schemaId"] = "schema-aparel"
+    message = error(app.test_client().post("/standin/workspaces", json={"content": seed, "keys": []}), 400)
+    assert message == "records[0].schemaId: schema 'schema-aparel' does not exist (there is 'schema-apparel')"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["keys", "list", "--workspace", "demo"], "Workspace 'demo' not found (there are 'ws-demo', 'ws-other')"),
+        (
+            ["export", "-", "--schema", "aparel", "--format", "csv", "--workspace", "ws-demo"],
+            "workspace 'ws-demo' has no schema 'aparel'; there is 'schema-apparel'",
+        ),
+        (
+            ["users", "add", "a@b.example", "--name", "A", "--role", "editor", "--workspace", "ws-demo"],
+            "role 'editor' does not exist (there are 'role-editor', 'role-admin')",
+        ),
+    ],
+)
+def test_a_command_that_names_what_is_not_there_is_told_what_is(app, arguments, told):
+    result = app.test_cli_runner().invoke(args=arguments, input="a long password\n")
+    assert result.exit_code == 1
+    assert told in result.stderr
+
+
 # Which names are near
 
 
