@@ -26,6 +26,11 @@ PATHS = {
     "/doc": "/docs",
     "/openapi": "/openapi.json",
     "/standin/request": "/standin/requests",
+    "/login": "/api/v1/auth/login",
+    "/logn": "/api/v1/auth/login",
+    "/api/v1/login": "/api/v1/auth/login",
+    "/v1/tenants/": "/api/v1/auth/tenants",
+    "/preview": "/api/v1/import/preview",
 }
 
 
@@ -39,7 +44,22 @@ def test_a_path_that_does_not_exist_is_told_the_nearest_one_that_does(app, error
     "path", ["/api/v1/nothing", "/api/v1/records/a/b", "/x" * 400, "/" + "records" * 1000, "/channel", "/docs/foo"]
 )
 def test_a_path_that_is_like_no_other_is_only_told_where_all_are(app, error, path):
-    assert error(app.test_client().get(path), 404) == f"There is no {path} here; /docs lists every path"
+    shown = path if len(path) <= 200 else f"{path[:200]}…"
+    assert error(app.test_client().get(path), 404) == f"There is no {shown} here; /docs lists every path"
+
+
+def test_of_a_very_long_id_a_message_repeats_the_beginning(admin, error):
+    assert error(admin.get(f"/records/{'a' * 5000}"), 404) == f"Record '{'a' * 200}…' not found"
+    assert error(admin.get(f"/records/{'a' * 200}"), 404) == f"Record '{'a' * 200}' not found"
+
+
+@pytest.mark.parametrize("path", ["/standin/request", "/standin/nothing/here", "/standin/requests"])
+def test_what_is_below_standin_is_503_while_the_database_does_not_answer(app, error, tmp_path, path):
+    app.config["DATABASE"] = str(tmp_path / "gone" / "sigma.db")
+    answer = app.test_client().get(path)
+    assert "`flask doctor`" in error(answer, 503)
+    assert answer.headers["Retry-After"] == "1"
+    assert "; the nearest path is /api/v1/records;" in error(app.test_client().get("/record"), 404)
 
 
 def test_every_path_is_found_from_one_with_a_letter_too_many_and_a_slash_at_its_end(app, error):
