@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flask import current_app
+from flask import current_app, g
 
 from sigma.files import Connection, LogLostError, forget_log, remember_file, remember_log, require_same_file, unwritable_reason
 from sigma.migrations import MIGRATIONS
@@ -111,17 +111,25 @@ def _save_log(db: sqlite3.Connection) -> None:
         db.execute("PRAGMA wal_checkpoint(FULL)")
 
 
+def confirm_in_transaction(function: Callable[[], None]) -> None:
+    """Call a function in the next transaction of this request, before anything else; what it raises ends the transaction."""
+    g.confirm = function
+
+
 @contextmanager
 def transaction() -> Iterator[None]:
     """Run the block as one transaction: all of it is stored, or nothing.
 
     It takes the write lock first (BEGIN IMMEDIATE), so that what the block reads stays true until it commits, and
-    waiting for another writer happens here, under the busy timeout, and nowhere else.
+    waiting for another writer happens here, under the busy timeout, and nowhere else. What the block may do can have
+    changed while it waited: the first one of a request looks again, by what confirm_in_transaction() was given.
     """
     db = get_db()
     db.execute("BEGIN IMMEDIATE")
     _thread.when_stored = None
     try:
+        if confirm := g.pop("confirm", None):
+            confirm()
         yield
         require_same_file(current_app.config["DATABASE"])
         db.execute("COMMIT")

@@ -4,7 +4,8 @@ import sqlite3
 
 import pytest
 from conftest import replace_everywhere, sql
-from test_model import ATTRIBUTE, CATALOG, ROLE, SCHEMA, WORKFLOW, each_noun, make
+from nouns import ATTRIBUTE, CATALOG, ROLE, SCHEMA, WORKFLOW, each_noun
+from test_model import make
 
 from sigma.http import responses
 from sigma.resources import history, unique_values

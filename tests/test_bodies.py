@@ -8,16 +8,14 @@ import io
 import json
 import time
 
+import nouns
 import pytest
 from test_access import ALL, call
 
 from sigma.http import bodies
 
 MIB = 1024 * 1024
-LISTS = (
-    *("api-keys", "schemas", "attributes", "dimensions", "option-lists", "workflows", "roles", "catalogs"),
-    *("records", "variants"),
-)
+LISTS = ("api-keys", *nouns.LISTS, "records", "variants")
 
 # Every operation with a body. No path names anything that exists: a malformed request is refused before that is noticed.
 each_body = pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 from conftest import ALL_PERMISSIONS, Caller, replace_everywhere, sql, without_hint
+from nouns import NOUNS, ROLE
 from test_house import commands
 
 import app as service
@@ -175,10 +176,10 @@ def test_the_demo_roles_do_what_their_names_say(admin, editor, error):
 
 def test_the_demo_is_made_as_the_api_would_make_it(app, admin):
     """Each model object can be put back as it was read."""
-    for kind in ("dimensions", "option-lists", "attributes", "roles", "workflows", "schemas", "catalogs"):
-        for noun in admin.get(f"/{kind}").json:
-            answer = admin.put(f"/{kind}/{noun['id']}", noun)
-            assert (answer.status_code, answer.json) == (200, noun)
+    for path in (noun.path for noun in NOUNS):
+        for body in admin.get(path).json:
+            answer = admin.put(f"{path}/{body['id']}", body)
+            assert (answer.status_code, answer.json) == (200, body)
 
 
 # -- flask workspace create
@@ -224,8 +225,8 @@ def test_a_new_workspace_sees_nothing_of_another(app, run):
     assert run(*NEW, stdin=f"{PASSWORD}\n").exit_code == 0
     token = login(app, "ann@acme.example", PASSWORD).json["token"]
     acme = Caller(app, {"Authorization": f"Bearer {token}"})
-    lists = ("api-keys", "schemas", "attributes", "dimensions", "option-lists", "workflows", "catalogs")
-    assert {path: acme.get(f"/{path}").json for path in lists} == {path: [] for path in lists}
+    lists = ("/api-keys", *(noun.path for noun in NOUNS if noun is not ROLE))
+    assert {path: acme.get(path).json for path in lists} == {path: [] for path in lists}
     assert [role["id"] for role in acme.get("/roles").json] == ["role-admin"]
     assert acme.get("/records").json == {"items": [], "total": 0, "offset": 0, "limit": 50}
 
@@ -797,7 +798,8 @@ def test_a_session_that_begins_while_a_new_password_is_being_stored_ends_too(app
     def store_slowly(statement, *parameters):
         if statement.startswith("UPDATE users SET password_hash") and not stored:
             time.sleep(1)
-            stored.append(session.post("/auth/refresh").json["token"])
+            with ThreadPoolExecutor(1) as pool:
+                stored.append(pool.submit(session.post, "/auth/refresh").result().json["token"])
         return execute(statement, *parameters)
 
     replace_everywhere(monkeypatch, database, "execute", store_slowly)
@@ -1015,6 +1017,16 @@ def test_demo_data_is_served_to_others_when_that_is_asked_for(app, run, servers)
     app.config.update(HOST="0.0.0.0", ALLOW_PUBLIC_DEMO=True)
     assert run("serve").exit_code == 0
     assert servers[0].host == "0.0.0.0"
+
+
+@pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "http://127.0.0.1:8123"), ("::", "http://[::1]:8123")])
+def test_the_address_that_is_printed_can_be_opened_where_all_addresses_are_served(app, run, servers, monkeypatch, host, url):
+    app.config.update(HOST=host, PORT=8123, ALLOW_PUBLIC_DEMO=True)
+    monkeypatch.setattr(serve, "reserve_port", lambda _, port: nullcontext(port))
+    printed = run("serve").output
+    assert servers[0].host == host
+    assert f"Console      {url}/console\n" in printed
+    assert host not in printed.replace(url, "")
 
 
 @pytest.mark.parametrize("host", OPEN[:3])

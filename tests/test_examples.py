@@ -1,4 +1,4 @@
-"""The examples in the OpenAPI document, found field by field; test_openapi.py tries them on the service."""
+"""The examples in the OpenAPI document, found field by field; test_examples_as_they_are.py tries them on the service."""
 
 import pytest
 from marshmallow import fields

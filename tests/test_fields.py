@@ -104,9 +104,11 @@ def test_reading_an_array_stops_at_its_first_bad_items_or_at_once_when_it_has_to
 
 def test_a_string_that_is_required_is_not_blank_and_one_that_is_not_may_be_null():
     blank, long = ["Expected at least one character that is not blank"], ["Expected at most 200 characters"]
-    good = ["a", "a" * 200, "\n a", "\0"]
+    good = ["a", "a" * 200, "\n a", "\0.", "\u200b\u0301", "\ue000", "\U0001f600" * 200, "\u202ea"]
     assert load(string_field("It"), *good) == good
     assert load(string_field("It"), "", " \t\n", "\u00a0", "a" * 201) == [blank, blank, blank, long]
+    invisible = ["\0", "\u200b", "\ufeff", "\u202e\u2066", "\u3164", "\u2800", " \u200d\u00ad", "\U000e0041"]
+    assert load(string_field("It"), *invisible) == [["Expected at least one character that can be seen"]] * 8
     assert load(string_field("It"), None) == [["Field may not be null."]]
     assert load(string_field("It", required=False, longest=3), "", "abc", "abcd") == [
         "",

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from conftest import EXAMPLE_KEY, store_delivery
+from nouns import DEMO_IDS
 from test_access import OPERATIONS, OUTSIDE_THE_API, each
 
 HEADER = "X-Sigma-Ignored-Query"
@@ -28,9 +29,8 @@ KNOWN = {
 }
 GETS = [operation for operation in OPERATIONS + OUTSIDE_THE_API if operation.method == "GET"]
 EXISTING = {
-    **{"records": "ent-coastal-wb", "schemas": "schema-apparel", "attributes": "attr-sku", "dimensions": "dim-market"},
-    **{"option-lists": "ol-colors", "workflows": "wf-standard", "roles": "role-editor", "catalogs": "cat-webshop"},
-    **{"categories": "cat-men", "variants": "var-cw-s", "saved-queries": "sq-cheap-caps"},
+    **DEMO_IDS,
+    **{"records": "ent-coastal-wb", "categories": "cat-men", "variants": "var-cw-s", "saved-queries": "sq-cheap-caps"},
     **{"keys": "apikey-sync-prod", "requests": "request-1", "console": "style.css", "workspaces": "ws-demo"},
     **{"deliveries": "dlv-1", "webhooks": "wh-sync-notify"},
 }

@@ -2,10 +2,12 @@
 
 import itertools
 import json
+import sqlite3
 
 import pytest
 from conftest import sql
 
+from sigma import database
 from sigma.http import errors, paging
 
 PAGED = ("/records", "/variants", "/categories/cat-men/entities", "/records/ent-coastal-wb/audit-log")
@@ -130,9 +132,24 @@ def test_a_page_holds_the_same_however_deep_it_begins(query, condition, app, key
         )
     ]
     assert len(ids) > 1000
+    assert key.get("/records").status_code == 200  # opens the connection
+    database._thread.connection.execute("PRAGMA reverse_unordered_selects = ON")  # what has no order comes in another one
     for offset in (0, 1, 4094, 4095, 4096, 4097, 5000, 8191, 8192, 9000, len(ids) - 3, len(ids), len(ids) + 5000):
         page = key.get("/records", query_string={**query, "offset": offset, "limit": 7}).json
         assert (page["total"], [record["id"] for record in page["items"]]) == (len(ids), ids[offset : offset + 7]), offset
+
+
+def test_a_page_with_more_text_than_sqlite_can_join_is_refused_with_what_to_do(key, error):
+    assert key.get("/records?limit=1000").status_code == 200  # opens the connection
+    before = database._thread.connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10_000)
+    try:
+        assert (
+            error(key.get("/records?limit=1000"), 400)
+            == "limit: 1000 of these have more text than one answer may; ask for fewer"
+        )
+        assert len(key.get("/records?limit=2").json["items"]) == 2
+    finally:
+        database._thread.connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, before)
 
 
 # The reader

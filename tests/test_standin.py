@@ -67,7 +67,7 @@ def test_another_machine_is_let_in_only_where_a_setting_names_this_one(app, shar
             assert "this machine" in error(reset(app, path, method, REMOTE_ADDR=address), 403)
         assert reset(shared_app, REMOTE_ADDR=address, HTTP_HOST="pim.test").status_code == 204
         error(reset(shared_app, REMOTE_ADDR=address, HTTP_HOST="another.test"), 403)
-    for address in ("127.0.0.1", "::1"):
+    for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
         assert reset(app, REMOTE_ADDR=address).status_code == 204
         for header in ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA"):
             assert "this machine" in error(reset(app, REMOTE_ADDR=address, **{header: "for=192.0.2.7"}), 403)
@@ -75,6 +75,7 @@ def test_another_machine_is_let_in_only_where_a_setting_names_this_one(app, shar
 
 OURS = [
     *("localhost", "localhost:8080", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:65535", "127.1.2.3:80", "[::1]", "[::1]:8080"),
+    *("[0:0:0:0:0:0:0:1]:8080", "[::ffff:127.0.0.1]", "[::FFFF:7f00:1]:80"),
     *("pim.test", "Pim.Test:9000", "[fd00::1]:80"),
 ]
 
@@ -97,8 +98,9 @@ FOREIGN = [
         "localhost:+80",
         "localhost:\xb2",
     ),
-    *("::1", "[::1", "::1]", "[::1]]", "[::1]8080", "[::1%25lo]", "[::ffff:127.0.0.1]", "[::]", "[localhost]", "[127.0.0.1]"),
-    *("0.0.0.0", "127.1", "2130706433", "0x7f.0.0.1", "1127.0.0.1", "192.168.0.1", "localhost, evil.example", "localhost\n"),
+    *("::1", "[::1", "::1]", "[::1]]", "[::1]8080", "[::1%25lo]", "[::ffff:192.0.2.1]", "[::]", "[localhost]", "[127.0.0.1]"),
+    *("0.0.0.0", "127.1", "2130706433", "0x7f.0.0.1", "1127.0.0.1", "127.0.0.999", "192.168.0.1"),
+    *("localhost, evil.example", "localhost\n"),
 ]
 
 
@@ -203,10 +205,8 @@ def test_what_the_document_gives_as_examples_is_accepted_and_answered_like_that(
     store_delivery(app, "dlv-5f0c9d3b7a1e2468")
     for method, path, operation in operations(document, below="/standin"):
         if method != "DELETE":
-            ids = {
-                parameter["name"]: parameter["example"]
-                for parameter in document["paths"][f"/standin{path}"].get("parameters", [])
-            }
+            parameters = document["paths"][f"/standin{path}"].get("parameters", []) + operation.get("parameters", [])
+            ids = {parameter["name"]: parameter["example"] for parameter in parameters if parameter["in"] == "path"}
             admin.get("/records", headers={"X-Request-Id": ids.get("id", "")})
             sent = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
             answer = standin(method, path.format(**ids), sent, headers=admin.headers)

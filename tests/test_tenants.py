@@ -12,73 +12,52 @@ import time
 from contextlib import closing
 
 import jwt
+import nouns
 import pytest
 from conftest import Caller
+from nouns import NOUNS, ROLE
 
 import app as service
 from sigma import database
 
 SCOPED = {"scope": {}}
 EMPTY_PAGE = {"items": [], "total": 0, "offset": 0, "limit": 50}
-LISTS = [
-    "schemas",
-    "attributes",
-    "dimensions",
-    "option-lists",
-    "workflows",
-    "roles",
-    "catalogs",
-    "api-keys",
-    "records",
-    "variants",
-    "saved-queries",
-    "webhooks",
-]
+LISTS = (*nouns.LISTS, "api-keys", "records", "variants", "saved-queries", "webhooks")
 
 NAMED = {"alias": "renamed", "name": "Renamed"}
-RENAMED_SCHEMA = {**NAMED, "variantEnabled": True, "workflowId": "{wf-standard}", "attributeGroups": []}
 OPTION = {"alias": "renamed", "label": "Renamed"}
-WORKFLOW = {
-    **NAMED,
-    "defaultStateId": "state-draft",
-    "states": [{"id": f"state-{state}", "name": "Renamed"} for state in ("draft", "review", "published")],
-    "transitions": [],
-}
-DIMENSION = {**NAMED, "defaultSegmentId": "seg-en", "segments": [{"id": "seg-en", "alias": "en", "name": "Renamed"}]}
 WEBHOOK = {"name": "Renamed", "url": "http://renamed.example/", "events": ["variant.created"]}
+
+STATES = [{"id": f"state-{state}", "name": "Renamed"} for state in ("draft", "review", "published")]
+REPLACEMENTS = {  # what those of the demo can be replaced with, where that is not the smallest body
+    "attributes": {"alias": "sku", "name": "Renamed", "type": "text"},
+    "schemas": {**NAMED, "variantEnabled": True, "workflowId": "{wf-standard}", "attributeGroups": []},
+    "dimensions": {**NAMED, "defaultSegmentId": "seg-dk", "segments": [{"id": "seg-dk", "alias": "dk", "name": "Renamed"}]},
+    "workflows": {**NAMED, "defaultStateId": "state-draft", "states": STATES, "transitions": []},
+}
+
+
+def common_paths(noun):
+    """Return the rows of FOREIGN_PATHS that every noun of the model has."""
+    path = f"{noun.path}/{{{noun.demo_id}}}"
+    renamed = {name: NAMED.get(name, value) for name, value in noun.minimal.items() if name != "id"}
+    yield "GET", path, None, 200
+    yield "PUT", path, REPLACEMENTS.get(noun.name, renamed), 200
+    yield "DELETE", path, None, 409 if noun.is_used else 204
+
 
 # Every operation with an id in its path: the demo's ids in braces, a body that would do, and what a workspace that has
 # these ids itself is answered.
 FOREIGN_PATHS = [
     ("POST", "/api-keys/{apikey-sync-prod}/deactivate", None, 404),
     ("DELETE", "/api-keys/{apikey-sync-prod}", None, 404),
-    ("GET", "/schemas/{schema-apparel}", None, 200),
+    *(row for noun in NOUNS for row in common_paths(noun)),
     ("GET", "/schemas/{schema-apparel}/attributes", None, 200),
-    ("PUT", "/schemas/{schema-apparel}", RENAMED_SCHEMA, 200),
-    ("DELETE", "/schemas/{schema-apparel}", None, 409),
-    ("GET", "/attributes/{attr-care}", None, 200),
-    ("PUT", "/attributes/{attr-care}", {"alias": "care", "name": "Renamed", "type": "complex"}, 200),
-    ("DELETE", "/attributes/{attr-care}", None, 409),
-    ("GET", "/dimensions/{dim-language}", None, 200),
-    ("PUT", "/dimensions/{dim-language}", DIMENSION, 200),
-    ("DELETE", "/dimensions/{dim-language}", None, 409),
-    ("GET", "/option-lists/{ol-colors}", None, 200),
-    ("PUT", "/option-lists/{ol-colors}", {**NAMED, "values": []}, 200),
-    ("DELETE", "/option-lists/{ol-colors}", None, 409),
     ("POST", "/option-lists/{ol-colors}/values", {"id": "val-new", "alias": "new", "label": "New"}, 201),
     ("PUT", "/option-lists/{ol-colors}/values/{val-red}", OPTION, 200),
     ("DELETE", "/option-lists/{ol-colors}/values/{val-red}", None, 204),
-    ("GET", "/workflows/{wf-standard}", None, 200),
-    ("PUT", "/workflows/{wf-standard}", WORKFLOW, 200),
-    ("DELETE", "/workflows/{wf-standard}", None, 409),
-    ("GET", "/roles/{role-editor}", None, 200),
-    ("PUT", "/roles/{role-editor}", {"name": "Renamed"}, 200),
-    ("DELETE", "/roles/{role-editor}", None, 204),
     ("POST", "/roles/{role-editor}/resolve", {"schemaId": "{schema-apparel}"}, 200),
-    ("GET", "/catalogs/{cat-webshop}", None, 200),
     ("GET", "/catalogs/{cat-webshop}/tree", None, 200),
-    ("PUT", "/catalogs/{cat-webshop}", NAMED, 200),
-    ("DELETE", "/catalogs/{cat-marketplace}", None, 409),
     ("POST", "/catalogs/{cat-webshop}/categories", {"id": "cat-new", **NAMED}, 201),
     ("GET", "/categories/{cat-men}", None, 200),
     ("GET", "/categories/{cat-men-windbreakers}/entities", None, 200),
@@ -111,10 +90,9 @@ FOREIGN_PATHS = [
 ]
 
 KINDS = {  # how a 404 calls what is missing, by what stands before its id in the path
-    **{"api-keys": "API key", "schemas": "Schema", "attributes": "Attribute", "dimensions": "Dimension", "roles": "Role"},
-    **{"option-lists": "Option list", "workflows": "Workflow", "catalogs": "Catalog", "categories": "Category"},
-    **{"records": "Record", "variants": "Variant", "saved-queries": "Saved query"},
-    "webhooks": "Webhook",
+    **{noun.name: noun.kind for noun in NOUNS},
+    **{"api-keys": "API key", "categories": "Category", "records": "Record", "variants": "Variant"},
+    **{"saved-queries": "Saved query", "webhooks": "Webhook"},
 }
 
 # What a workspace with ids of its own puts in those bodies, so that nothing but the path can be at fault.
@@ -164,6 +142,7 @@ OWN = [
     ("/webhooks", {"id": "wh-own", "name": "Own", "url": "http://own.example/", "events": ["entity.created"], "active": False}),
 ]  # fmt: skip
 OWN_IDS = {
+    **{name: [] for name in LISTS},
     "schemas": ["schema-own"],
     "attributes": ["attr-own-name", "attr-own-color", "attr-own-link", "attr-own-list"],
     "dimensions": ["dim-own"],
@@ -171,7 +150,6 @@ OWN_IDS = {
     "workflows": ["wf-own"],
     "roles": ["role-admin", "role-own"],
     "catalogs": ["cat-own"],
-    "api-keys": [],
     "records": ["ent-own"],
     "variants": ["var-own"],
     "saved-queries": ["sq-own"],
@@ -341,11 +319,9 @@ def build(caller, things):
 
 def copy_demo(admin, stranger):
     """Make everything the demo workspace holds, under the same ids, in another one."""
-    for noun in ("dimensions", "option-lists", "attributes"):
-        build(stranger, [(f"/{noun}", body) for body in admin.get(f"/{noun}").json])
-    build(stranger, [("/roles", {"id": "role-editor", "name": "Editor"})])
-    for noun in ("workflows", "schemas", "catalogs"):
-        build(stranger, [(f"/{noun}", body) for body in admin.get(f"/{noun}").json])
+    for noun in NOUNS:  # the role names what comes later
+        bodies = [{"id": "role-editor", "name": "Editor"}] if noun is ROLE else admin.get(noun.path).json
+        build(stranger, [(noun.path, body) for body in bodies])
     assert stranger.put("/roles/role-editor", admin.get("/roles/role-editor").json).status_code == 200
     for body in admin.get("/records").json["items"]:
         build(stranger, [("/records", {name: body[name] for name in ("id", "schemaId", "values")})])
@@ -661,8 +637,8 @@ def test_only_demo_workspaces_are_shown_to_everyone(anonymous):
 
 
 def test_the_same_ids_can_be_used_in_two_workspaces(same, admin, stranger):
-    for noun in ("dimensions", "option-lists", "attributes", "workflows", "schemas", "catalogs"):
-        assert stranger.get(f"/{noun}").json == admin.get(f"/{noun}").json
+    for path in (noun.path for noun in NOUNS if noun is not ROLE):
+        assert stranger.get(path).json == admin.get(path).json
     for path in (
         "/catalogs/cat-webshop/tree",
         "/catalogs/cat-marketplace/tree",

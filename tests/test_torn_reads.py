@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 from conftest import Caller, replace_everywhere
+from nouns import NOUNS, ROLE
 
 from sigma import database
 
@@ -13,10 +14,9 @@ RECORD, VARIANT = "/records/ent-coastal-wb", "/records/ent-coastal-wb/variants/v
 READS = [
     *("/records", "/records?schemaId=schema-apparel&limit=1", RECORD, "/variants", f"{RECORD}/variants", VARIANT),
     *(f"{VARIANT}/resolved", f"{RECORD}/completeness", f"{RECORD}/transitions", f"{RECORD}/audit-log", f"{RECORD}/categories"),
-    *("/schemas", "/schemas/schema-apparel", "/schemas/schema-apparel/attributes", "/attributes", "/attributes/attr-size"),
-    *("/dimensions", "/dimensions/dim-language", "/option-lists", "/option-lists/ol-colors", "/workflows"),
-    *("/workflows/wf-standard", "/roles", "/roles/role-editor", "/catalogs", "/catalogs/cat-webshop"),
-    *("/catalogs/cat-webshop/tree", "/categories/cat-men", "/categories/cat-men/entities", "/api-keys"),
+    *(path for noun in NOUNS for path in (noun.path, noun.demo_url)),
+    *("/schemas/schema-apparel/attributes", "/catalogs/cat-webshop/tree"),
+    *("/categories/cat-men", "/categories/cat-men/entities", "/api-keys"),
     *("/search/text?q=coastal", "/saved-queries", "/saved-queries/sq-cheap-caps", "/webhooks", "/webhooks/wh-sync-notify"),
     *("/export", "/export?format=csv&schemaId=schema-apparel", "/export?catalogId=cat-webshop"),
 ]
@@ -87,9 +87,9 @@ def delete_all(admin):
         call(admin, "PUT", f"/roles/{role['id']}", {**role, "schemaPermissions": [], "catalogPermissions": []})
     for workflow in call(admin, "GET", "/workflows"):
         call(admin, "PUT", f"/workflows/{workflow['id']}", {**workflow, "transitions": []})
-    for kind in ("catalogs", "schemas", "attributes", "option-lists", "dimensions", "workflows"):
-        for item in reversed(call(admin, "GET", f"/{kind}")):  # an attribute may refer to an older one
-            call(admin, "DELETE", f"/{kind}/{item['id']}")
+    for path in (noun.path for noun in reversed(NOUNS) if noun is not ROLE):
+        for item in reversed(call(admin, "GET", path)):  # an attribute may refer to an older one
+            call(admin, "DELETE", f"{path}/{item['id']}")
 
 
 @pytest.fixture(scope="module")

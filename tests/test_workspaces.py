@@ -6,15 +6,15 @@ from contextlib import closing
 
 import pytest
 from conftest import EXAMPLE_KEY, Caller, replace_everywhere, sql
+from nouns import LISTS
 
 from sigma import permissions as permissions_module
 from sigma.http import credentials
 from sigma.resources import sessions as sessions_module
 from sigma.standin import demo as demo_module
 
-MODEL = ("roles", "dimensions", "option-lists", "attributes", "workflows", "schemas", "catalogs")
 PATHS = (
-    *(f"/{noun}" for noun in MODEL),
+    *(f"/{noun}" for noun in LISTS),
     *("/records", "/variants", "/records/ent-coastal-wb/audit-log", "/records/ent-trail-cap/audit-log"),
     *("/records/ent-coastal-wb/variants/var-cw-s-red/resolved", "/records/ent-trail-cap/transitions"),
     *("/records/ent-coastal-wb/categories", "/catalogs/cat-webshop/tree", "/catalogs/cat-marketplace/tree"),
@@ -78,7 +78,7 @@ def contents(app, tenant):
 
 def spoil(app, admin):
     """Change something of every kind in a workspace that holds what the demo does."""
-    bodies = {noun: admin.get(f"/{noun}").json for noun in MODEL}
+    bodies = {noun: admin.get(f"/{noun}").json for noun in LISTS}
     editor = next(role for role in bodies["roles"] if role["id"] == "role-editor")
     answers = [
         admin.put("/roles/role-editor", {**editor, "canManageRoles": True, "catalogPermissions": []}),
@@ -268,7 +268,7 @@ def test_what_is_under_way_when_its_workspace_is_removed_is_refused(app, standin
         return caller
 
     replace_everywhere(monkeypatch, credentials, "authenticate", remove_after)
-    error(ours.post("/roles", {"id": "role-late", "name": "Late"}), 404)
+    error(ours.post("/roles", {"id": "role-late", "name": "Late"}), 401)
 
 
 # The demo as it was at first

@@ -151,7 +151,7 @@ def serve(temporary: bool, until_eof: bool) -> None:
         require_listed_origins()
         _require_no_twin(host, port)
         with reserve_port(host, port) as port, registered(config["DATABASE"], _local_url(host, port)):
-            url = _format_url(host, port)
+            url = _local_url(host, port)
             print_banner(url)
             close_db()  # SQLite's connections must not be forked
             run_server(host, port, workers, config["DATABASE"], functools.partial(_announce_when_ready, url))

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import granian.server.mp
@@ -94,8 +94,27 @@ def run_server(host: str, port: int, workers: int, database: str, announce: Call
         announce()
 
     threading.Thread(target=announce_when_started, daemon=True).start()
+    if os.getpid() == 1:
+        threading.Thread(target=_reap_orphans, args=(server,), daemon=True).start()
     gc.freeze()  # what the workers share with this process then stays shared: four take 92 MB in all, not 130
     server.serve()
+
+
+def _reap_orphans(server: Any) -> None:
+    """Let go of processes that process 1 inherited and that have ended; a health check that is broken off leaves some.
+
+    A worker is for the server to wait for. So is one that it has only just started, and that it does not list yet: hence a
+    process is looked at twice.
+    """
+    seen = 0
+    while True:
+        time.sleep(1)
+        with suppress(ChildProcessError):
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            pid = ended.si_pid if ended and ended.si_pid not in [worker.inner.pid for worker in server.wrks] else 0
+            if pid and pid == seen:
+                os.waitpid(pid, 0)
+            seen = pid
 
 
 def end_with_starter() -> None:

@@ -22,8 +22,9 @@ def describe_error(code: str, message: str, headers: list[str]) -> dict[str, Any
 
 def _error_codes(access: Access, path: str, operation: dict[str, Any]) -> list[str]:
     """Return the codes with which an operation may fail: those that all like it share, and those that its view declares."""
+    in_query = any(parameter["in"] == "query" for parameter in operation.get("parameters", ()))
     shared = {
-        "VALIDATION_ERROR": "requestBody" in operation or "parameters" in operation,
+        "VALIDATION_ERROR": "requestBody" in operation or in_query,
         "UNAUTHORIZED": access.needs_credential,
         "PERMISSION_DENIED": access.announced is not None or access.kind is Kind.DEMO,
         "NOT_FOUND": "{" in path or access.kind in (Kind.DEMO, Kind.SESSION_OR_DEMO),
@@ -53,18 +54,21 @@ class ServicePlugin(MarshmallowPlugin):
         self.converter.add_attribute_function(lambda _, field, ret: self.describe_field(field, ret))
 
     def path_helper(self, path: str, operations: Any, parameters: list[dict[str, Any]], rule: Any, **_: Any) -> None:
-        """Say what stands in the places of a path."""
+        """Say what stands in the places of a path, and what else in the example of this operation."""
+        (operation,) = operations.values()
         ids = self.said["operations"].get(rule.endpoint.partition(".")[2], {}).get("ids", {})
         for (noun, name), parameter in zip(re.findall("([a-z-]+)/{([a-z_]+)}", path), parameters, strict=False):
             kind = re.sub("ies$", "y", noun).removesuffix("s")
             parameter["description"] = "Alias of an attribute" if name == "attribute" else f"Id of {with_article(kind)}"
-            parameter["example"] = ids.get(kind) or self.examples.id("alias" if name == "attribute" else kind)
+            parameter["example"] = self.examples.id("alias" if name == "attribute" else kind)
+            if kind in ids:  # an operation's parameter goes before its path's
+                operation.setdefault("parameters", []).append({**parameter, "example": ids[kind]})
 
     def operation_helper(self, path: str, operations: dict[str, Any], rule: Any, **_: Any) -> None:
         """Say what an operation does, who may call it, how it may fail, and what it is sent and answers."""
         (operation,), access, id = operations.values(), rule.access, rule.endpoint.partition(".")[2]
-        more = f"\n\n{operation['description']}" if "description" in operation else ""
         text, said = operation.get("summary", id).removesuffix("."), self.said["operations"].get(id, {})
+        more = [*filter(None, (operation.get("description"), said.get("note"))), access.in_words]
         headers = ["X-Request-Id"] + ["X-Sigma-Required-Permission"] * (access.announced is not None)
         status = min(operation["responses"], key=str)  # the success; for errors, flask-smorest has defaults, which go
         schemes = ["apiKey"] * (not access.is_for_sessions) + ["session"] if access.needs_credential else []
@@ -76,7 +80,7 @@ class ServicePlugin(MarshmallowPlugin):
         operation |= {
             "operationId": id,
             "summary": re.split("[,;:.]", text)[0] + ".",
-            "description": f"{text}.{more}\n\n{access.in_words}",
+            "description": "\n\n".join([f"{text}.", *more]),
             "x-required-permission": access.requirement,
             **({"x-required-flag": access.flag} if access.flag else {}),
             "x-access": access.in_short,

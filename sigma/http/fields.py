@@ -1,5 +1,6 @@
 """The fields that bodies are described with."""
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -113,6 +114,15 @@ class _Trimmed(fields.String):
         return super()._deserialize(value, *args, **kwargs).strip()
 
 
+UNSEEN = {"Cc", "Cf", "Zs", "Zl", "Zp"}  # categories of Unicode: controls, what only formats, and blanks
+FILLERS = "\u034f\u115f\u1160\u2800\u3164\uffa0"  # letters, marks and symbols that show nothing all the same
+
+
+def _require_visible(text: str) -> None:
+    if all(character in FILLERS or unicodedata.category(character) in UNSEEN for character in text) and text.strip():
+        raise ma.ValidationError("Expected at least one character that can be seen")
+
+
 def string_field(
     description: str,
     required: bool = True,
@@ -124,6 +134,7 @@ def string_field(
     rules: list[Any] = [validate.Length(max=longest, error="Expected at most {max} characters")]
     if required:
         rules.append(validate.Regexp(r"^[\s\S]*\S", error="Expected at least one character that is not blank"))
+        rules.append(_require_visible)
     metadata = described(description, example)
     return kind(required=required, allow_none=not required, validate=rules, metadata=metadata)
 

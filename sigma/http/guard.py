@@ -1,12 +1,13 @@
 """The guard: the one hook that holds every request to what its view declares."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from flask import Response, current_app, g, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
-from sigma.database import fetch_one
+from sigma.database import confirm_in_transaction, fetch_one
 from sigma.http.access import Access, Kind, role_advice
 from sigma.http.cors import answer_preflight
 from sigma.http.credential_hints import BOTH_WAYS, SIGN_IN
@@ -14,6 +15,8 @@ from sigma.http.credentials import AGAIN, Caller, authenticate
 from sigma.http.errors import MAX_BODY, ApiError, error_response, not_found_error
 from sigma.http.ledger import record_refusal, touch_key
 from sigma.http.loopback import holds_demo, require_local_caller
+
+ACTIVE_KEY = "SELECT 1 FROM api_keys WHERE tenant = ? AND id = ? AND is_active"
 
 
 def _for_people(error: ApiError) -> ApiError:
@@ -67,6 +70,19 @@ def _check_key(caller: Caller, access: Access) -> None:
     touch_key(caller, access.requirement)
 
 
+def _confirm_known(access: Access, asked: Any) -> None:
+    """Look again, in a transaction, who is calling: while a client sends its body, and while other writes end, that changes.
+
+    Raises ApiError for a credential that has ended since, and for a role that may not call the route any more. Of a key only
+    whether it is still active is looked at, for nothing else of it changes.
+    """
+    caller = g.caller
+    if caller.is_key and fetch_one(ACTIVE_KEY, caller.tenant, caller.id):
+        return
+    g.caller = authenticate(asked.environ)
+    _check_permitted(g.caller, access)
+
+
 def _admit_known(access: Access, asked: Any) -> None:
     """Find out who is calling, and in which workspace. Raises ApiError for who is not known or may not call the route."""
     context = g._get_current_object()
@@ -81,6 +97,7 @@ def _admit_known(access: Access, asked: Any) -> None:
         _check_permitted(caller, access)
     if caller.has_faults and asked.url_rule.rule.startswith("/api/"):
         current_app.inject_fault(caller)  # type: ignore[attr-defined]
+    confirm_in_transaction(functools.partial(_confirm_known, access, asked))
 
 
 def _admit_known_or_named(access: Access, asked: Any) -> None:

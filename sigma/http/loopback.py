@@ -16,19 +16,24 @@ def holds_demo() -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address."""
+    """Return whether only this machine can reach an address, however it is written.
+
+    What listens on all addresses by IPv6 is reached from 127.0.0.1 as ::ffff:127.0.0.1.
+    """
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _is_our_host(host: str) -> bool:
     """Return whether a Host header has a name that only this machine's own programs use, or that a setting allows."""
     name = re.sub(r":[0-9]{1,5}\Z", "", host.lower())
-    if name in ("localhost", "[::1]", *current_app.config["STANDIN_HOSTS"]):
+    if name in current_app.config["STANDIN_HOSTS"]:
         return True
-    return re.fullmatch(r"127(\.[0-9]{1,3}){3}", name) is not None
+    literal = re.fullmatch(r"\[([0-9a-f:.]+)\]", name)
+    return is_loopback(literal[1]) if literal and ":" in literal[1] else ":" not in name and is_loopback(name)
 
 
 def require_local_caller() -> None:

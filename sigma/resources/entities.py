@@ -5,13 +5,14 @@ Every answer with the values of records or variants goes through here, where tho
 
 import functools
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from flask import Response, g, request
 
 from sigma.database import execute, fetch_one, snapshot
-from sigma.http.errors import get_or_404, not_found_error
+from sigma.http.errors import ApiError, get_or_404, not_found_error
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, query_parameter
 from sigma.http.responses import join_texts, json_list, json_page, json_response
 from sigma.http.strict_json import to_json
@@ -105,27 +106,26 @@ def list_parameters(filters: Iterable[ListFilter]) -> list[dict[str, Any]]:
 
 
 class _ListStatements(NamedTuple):
-    total: str
-    counts: str
     page: str
+    counts: str
 
 
 @functools.cache
 def _list_statements(is_variant: int, *filters: ListFilter) -> _ListStatements:
-    """Return the statements that count and that read what passes these filters of a list of records, or of variants."""
+    """Return the statements that read and that count what passes these filters of a list of records, or of variants."""
     kind = " AND is_variant = 1" if is_variant else " AND is_variant = 0"  # written out: some indexes hold records only
     conditions = kind + "".join(wanted.condition for wanted in filters)
-    # The inner query walks an index alone to where the page begins, so that no body before it is read.
+    # One statement, whose total and page are of one state; joined in SQLite, the texts of 50 records take half as long. The
+    # innermost query walks an index alone to where the page begins, so that no body before it is read.
     page = (
-        f"SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ?{conditions}"  # noqa: S608 (constants only)
+        f"SELECT (SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ?{conditions}),"  # noqa: S608 (constants only)
+        " CAST(group_concat(body) AS BLOB)"
+        f" FROM (SELECT body FROM entities WHERE tenant = ?{conditions}"
         f" AND seq >= (SELECT seq FROM entities WHERE tenant = ?{conditions} AND seq >= ? ORDER BY seq LIMIT 1 OFFSET ?)"
-        " ORDER BY seq LIMIT ?"
+        " ORDER BY seq LIMIT ?)"
     )
-    return _ListStatements(
-        f"SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ?{conditions}",  # noqa: S608 (constants only)
-        f"SELECT bucket, sum(total) FROM entity_counts WHERE tenant = ?{conditions} GROUP BY bucket ORDER BY bucket",  # noqa: S608
-        page,
-    )
+    counts = f"SELECT bucket, sum(total) FROM entity_counts WHERE tenant = ?{conditions} GROUP BY bucket ORDER BY bucket"  # noqa: S608
+    return _ListStatements(page, counts)
 
 
 def _pass_over(offset: int, counts: Iterable[tuple[int, int]]) -> tuple[int, int]:
@@ -141,17 +141,19 @@ def _pass_over(offset: int, counts: Iterable[tuple[int, int]]) -> tuple[int, int
 
 
 def list_entities(is_variant: int, filters: Iterable[ListFilter]) -> Response:
-    """Return one page of the records, or of the variants, that the query string asks for, newest last."""
+    """Return one page of the records, or of the variants, that the query string asks for, newest last. Raises ApiError 400."""
     query = request.args
     offset, limit = page_bounds(query)
     asked = [wanted for wanted in filters if wanted.name in query]
     statements = _list_statements(is_variant, *asked)
     which = [g.tenant, *(query[wanted.name] for wanted in asked)]
-    first, rest = 0, offset
-    with snapshot():
+    try:
         if offset < BUCKET_SIZE:
-            (total,) = fetch_one(statements.total, *which)
+            total, texts = fetch_one(statements.page, *which, *which, *which, 0, offset, limit)
         else:
-            counts = execute(statements.counts, *which).fetchall()
-            total, (first, rest) = sum(count for _, count in counts), _pass_over(offset, counts)
-        return entity_page(execute(statements.page, *which, *which, first, rest, limit), total, offset, limit)
+            with snapshot():
+                first, rest = _pass_over(offset, execute(statements.counts, *which))
+                total, texts = fetch_one(statements.page, *which, *which, *which, first, rest, limit)
+    except sqlite3.DataError:  # a text may have a billion bytes
+        raise ApiError(400, f"limit: {limit} of these have more text than one answer may; ask for fewer") from None
+    return entity_page([(texts,)] if texts else [], total, offset, limit)

@@ -1,7 +1,7 @@
 """What the caller's role allows with the attributes of schemas, and with catalogs.
 
 Only signed-in users have a role: a key is limited by its permissions alone. The role is the one that was read with the
-credential, so that a change of it counts from the next request on, in every process.
+credential, and again in a transaction, so that a change of it counts for every write that is stored after it.
 """
 
 from collections.abc import Iterable, Mapping

@@ -167,6 +167,22 @@ def test_the_image_serves_as_process_1_without_root_and_stops_when_it_is_told_to
         assert "Read-only file system" not in log.read_text()
 
 
+def test_what_process_1_inherits_does_not_stay_as_a_zombie(tmp_path, template):
+    port = free_port()
+    with container(tmp_path, port, template) as (process, log):
+        assert wait_until(lambda: is_up(port) or process.poll() is not None, START_TIMEOUT)
+        first = first_process(process)
+        workers = children(first)
+        for _ in range(3):  # each leaves a child of its own behind
+            subprocess.run(["nsenter", "--target", str(first), "--pid", "sh", "-c", "sleep 0.3 & exit 0"], check=True)
+        assert wait_until(lambda: len(children(first)) > len(workers))
+        assert wait_until(lambda: children(first) == workers)
+        os.kill(workers[0], signal.SIGKILL)  # whom the server itself waits for, or it would not start another
+        assert wait_until(lambda: listeners(port) == 1 and children(first) not in ([], workers), START_TIMEOUT)
+        os.kill(first, signal.SIGTERM)
+        assert process.wait(SOON) == 0, log.read_text()
+
+
 def test_the_image_makes_its_database_and_is_told_to_stop_while_it_starts(tmp_path):
     port = free_port()
     with container(tmp_path, port) as (process, log):

@@ -1,0 +1,190 @@
+"""Races: what another request or command does after a request was let in, and before its own transaction begins."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from conftest import Caller, replace_everywhere, sql
+from test_atomicity import WRITES
+
+from sigma import database
+
+RECORD = {"id": "ent-new", "schemaId": "schema-apparel", "values": {}}
+IMPORT = {
+    "schemaId": "schema-apparel",
+    "columnMapping": {"Name": "product-name", "SKU": "sku", "Size": "size"},
+    "rows": [{"Name": "Parka", "SKU": "ZZ-901", "Size": "L"}],
+}
+MODEL_WRITES = {
+    "attribute": ("POST", "/attributes", {"id": "attr-new", "alias": "new", "name": "New", "type": "text"}),
+    "import": ("POST", "/import/execute", IMPORT),
+}
+SESSION_WRITES = {
+    "API key": ("POST", "/api-keys", {"name": "Kept", "permissions": ["read"]}),
+    "webhook": ("POST", "/webhooks", {"name": "Kept", "url": "http://127.0.0.1:9/", "events": ["entity.created"]}),
+    "saved query": ("POST", "/saved-queries", {"name": "Kept", "query": {"criteria": []}}),
+}
+EVERY_KEYS = {**WRITES, **MODEL_WRITES}
+EVERY_USERS = {**EVERY_KEYS, **SESSION_WRITES}
+
+
+def in_a_thread(act):
+    try:
+        act()
+    finally:
+        database.close_db()
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Return a function that lets something happen just before the next transaction begins."""
+    original = database.transaction
+
+    def arrange(act):
+        happened = []
+
+        def begin():
+            if not happened:
+                happened.append(True)
+                with ThreadPoolExecutor(1) as pool:  # in a thread, because requests within each other would share Flask's `g`
+                    pool.submit(in_a_thread, act).result()
+            return original()
+
+        replace_everywhere(monkeypatch, database, "transaction", begin)
+        return happened
+
+    return arrange
+
+
+def send(caller, write):
+    method, path, body = write
+    return caller.request(method, path, json=body)
+
+
+@pytest.mark.parametrize("way", ["deactivate", "delete"])
+@pytest.mark.parametrize("write", EVERY_KEYS)
+def test_a_key_that_ends_while_its_write_waits_writes_nothing(admin, make_key, error, stored, meanwhile, write, way):
+    key, after = make_key(), []
+
+    def end():
+        answer = admin.post(f"/api-keys/{key.id}/deactivate") if way == "deactivate" else admin.delete(f"/api-keys/{key.id}")
+        assert answer.status_code in (200, 204)
+        after.append(stored())
+
+    happened = meanwhile(end)
+    message = error(send(key, EVERY_KEYS[write]), 401)
+    assert ("deactivated" in message) is (way == "deactivate")
+    assert happened
+    assert [stored()] == after
+
+
+@pytest.mark.parametrize("way", ["new password", "removal"])
+@pytest.mark.parametrize("write", EVERY_USERS)
+def test_a_session_that_ends_while_its_write_waits_writes_nothing(app, admin, error, stored, meanwhile, write, way):
+    after = []
+
+    def end():
+        if way == "removal":
+            sql(app, "DELETE FROM users WHERE tenant = 'ws-demo' AND id = 'user-admin'")
+        else:
+            sql(app, "UPDATE users SET sessions_from = sessions_from + 864000 WHERE tenant = 'ws-demo'")
+        after.append(stored())
+
+    meanwhile(end)
+    error(send(admin, EVERY_USERS[write]), 401)
+    assert [stored()] == after
+
+
+@pytest.fixture
+def change_role(admin):
+    """Return a function that changes the role of the demo's editor."""
+
+    def change(**members):
+        role = admin.get("/roles/role-editor").json
+        answer = admin.put("/roles/role-editor", {**role, **members})
+        assert answer.status_code == 200, answer.json
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"canImport": False}, "This route needs a role with canImport; yours is 'role-editor'"),
+        (
+            {"schemaPermissions": [{"schemaId": "schema-apparel", "attributePermissions": {"size": "read"}}]},
+            "columnMapping.Size: attribute 'size' is 'read' for role 'role-editor', not 'write'",
+        ),
+    ],
+    ids=["may import", "may write an attribute"],
+)
+def test_a_role_that_changes_while_an_import_waits_decides_about_it(editor, error, meanwhile, change_role, members, expected):
+    change_role(canImport=True)
+    before = editor.get("/records").json["total"]
+    meanwhile(lambda: change_role(**members))
+    assert error(editor.post("/import/execute", IMPORT), 403) == expected
+    assert editor.get("/records").json["total"] == before
+
+
+def test_a_role_that_gains_something_while_a_write_waits_counts_too(editor, meanwhile, change_role):
+    limited = [{"schemaId": "schema-apparel", "attributePermissions": {"size": "read"}}]
+    change_role(canImport=True, schemaPermissions=limited)
+    meanwhile(lambda: change_role(schemaPermissions=[]))
+    assert editor.post("/import/execute", IMPORT).json == {"created": 1, "updated": 0, "errors": []}
+
+
+def test_of_two_makers_of_one_id_the_second_is_told_and_changes_nothing(key, admin, error, meanwhile):
+    made = []
+    meanwhile(lambda: made.append(admin.post("/records", {**RECORD, "values": {"size": [{"scope": {}, "value": "S"}]}})))
+    assert error(key.post("/records", RECORD), 409) == "id: 'ent-new' is already taken in this workspace"
+    assert made[0].status_code == 201
+    assert key.get("/records/ent-new").json == made[0].json
+    assert key.get("/records/ent-new/audit-log").json["total"] == 1
+
+
+def test_a_record_that_is_deleted_while_a_write_to_it_waits_is_not_made_again(key, admin, error, meanwhile):
+    meanwhile(lambda: admin.delete("/records/ent-coastal-wb"))
+    assert error(send(key, WRITES["put of a plain value"]), 404) == "Record 'ent-coastal-wb' not found"
+    error(key.get("/records/ent-coastal-wb"), 404)
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_workspace_that_is_deleted_while_a_write_waits_stays_deleted(app, standin, error, stored, meanwhile, write):
+    made = standin("POST", "/workspaces", {"keys": [["read", "update-data", "delete-data"]]}).json
+    key, before = Caller(app, {"X-Sigma-ApiKey": made["keys"][0]["rawKey"]}), []
+
+    def delete():
+        assert standin("DELETE", f"/workspaces/{made['id']}").status_code == 204
+        before.append(stored())
+
+    # That deletion has a transaction of its own, before which nothing more happens.
+    meanwhile(delete)
+    error(send(key, WRITES[write]), 401)
+    assert [stored()] == before
+
+
+def test_a_workspace_that_is_deleted_while_it_is_copied_is_copied_whole_or_refused(standin, error, stored, meanwhile):
+    made = standin("POST", "/workspaces", {}).json
+    before = []
+
+    def delete():
+        assert standin("DELETE", f"/workspaces/{made['id']}").status_code == 204
+        before.append(stored())
+
+    meanwhile(delete)
+    assert "content: Expected demo, empty, the id of" in error(standin("POST", "/workspaces", {"content": made["id"]}), 400)
+    assert [stored()] == before
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_write_that_waits_for_a_reset_is_done_to_the_demo_as_it_was_at_first(admin, standin, error, meanwhile, write):
+    assert admin.post("/records", {**RECORD, "id": "ent-before"}).status_code == 201
+    total = admin.get("/records").json["total"] - 1
+    meanwhile(lambda: standin("POST", "/reset", {}))
+    assert send(admin, WRITES[write]).status_code in (200, 201, 204)
+    error(admin.get("/records/ent-before"), 404)
+    assert admin.get("/records").json["total"] == total + {"create": 1, "delete": -1}.get(write, 0)
+
+
+def test_the_second_of_two_transactions_of_a_request_is_not_held_up(admin, receiver, subscribe, standin):
+    subscribe(receiver, "ent-told")
+    assert standin("POST", "/deliveries/run", headers=admin.headers).status_code == 200
