@@ -1,5 +1,6 @@
 """Errors that teach: what to do instead, which names there are, the path that was meant; never what a caller may not see."""
 
+import re
 import time
 
 import pytest
@@ -333,6 +334,74 @@ def test_a_command_that_names_what_is_not_there_is_told_what_is(app, arguments, 
     result = app.test_cli_runner().invoke(args=arguments, input="a long password\n")
     assert result.exit_code == 1
     assert told in result.stderr
+
+
+# Over every route
+
+
+def routes_of(app):
+    """Return each method and path of the API and of /standin, with 'nowhere' in place of ids."""
+    return [
+        (method, re.sub("<[^>]*>", "nowhere", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+        if rule.rule.startswith(("/api/v1/", "/standin/")) and rule.access.kind != "not-built"
+    ]
+
+
+def send(caller, method, path, **options):
+    return caller.app.test_client().open(path, method=method, headers=caller.headers, **options)
+
+
+def test_on_every_route_a_413_says_how_much_is_taken(app, admin, error):
+    seen = 0
+    for method, path in routes_of(app):
+        answer = send(admin, method, path, data=b" " * (1024 * 1024 + 1), content_type="application/json")
+        message = error(answer, 413)
+        more = "; send fewer rows at a time" if path.startswith("/api/v1/import/") else ""
+        assert message == f"The body is larger than 1048576 bytes{more}", (method, path)
+        seen += 1
+    assert seen > 80
+
+
+def test_on_every_route_a_503_says_what_the_operator_can_look_at_and_when_to_try_again(app, admin, error, tmp_path):
+    app.config["DATABASE"] = str(tmp_path / "gone" / "sigma.db")
+    told = "The database does not answer; try again. Its operator finds why in the log, and with `flask doctor`"
+    bodies = {"/api/v1/auth/login": {"email": "admin@sigma.io", "password": "admin"}}
+    for method, path in routes_of(app):
+        answer = send(admin, method, path, json=bodies.get(path, {}))
+        assert (error(answer, 503), answer.headers["Retry-After"]) == (told, "1"), (method, path)
+
+
+KINDS = {  # what a 404 calls the thing whose id stands behind this part of a path
+    "api-keys": "API key",
+    "attributes": "Attribute",
+    "catalogs": "Catalog",
+    "categories": "Category",
+    "deliveries": "Delivery",
+    "dimensions": "Dimension",
+    "keys": "API key",
+    "option-lists": "Option list",
+    "records": "Record",
+    "requests": "Request",
+    "roles": "Role",
+    "saved-queries": "Saved query",
+    "schemas": "Schema",
+    "webhooks": "Webhook",
+    "workflows": "Workflow",
+    "workspaces": "Workspace",
+}
+
+
+def test_on_every_route_without_a_body_the_404_of_an_id_names_kind_and_id(app, admin, error):
+    """With a body, that is in test_tenants.py."""
+    seen = set()
+    for method, path in routes_of(app):
+        if "nowhere" in path and method in ("GET", "DELETE"):
+            place = path.split("/")[path.split("/").index("nowhere") - 1]
+            assert error(send(admin, method, path), 404) == f"{KINDS[place]} 'nowhere' not found", (method, path)
+            seen.add(place)
+    assert seen == {*KINDS}
 
 
 # Which names are near

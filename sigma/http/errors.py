@@ -90,6 +90,12 @@ def get_or_404(row: Any, kind: str, id: str) -> Any:
     return row
 
 
+def retry_error(status: int, message: str, seconds: int) -> ApiError:
+    """Return the refusal of what may be tried again after some seconds, and says so."""
+    told = f"{message}; try again in {seconds} second{'s' * (seconds != 1)}"
+    return ApiError(status, told, headers={"Retry-After": str(seconds)})
+
+
 def database_unavailable(reason: object) -> ApiError:
     """Log why the database does not answer, and return the 503."""
     current_app.logger.error("The database does not answer: %s", reason)

@@ -12,7 +12,7 @@ from marshmallow import fields, validate
 from sigma.database import execute, fetch_one, get_db, transaction
 from sigma.http.access import Access, Kind, demo_only, list_api_routes
 from sigma.http.credentials import Caller, unauthorized
-from sigma.http.errors import ApiError, get_or_404, raise_for_problems
+from sigma.http.errors import ApiError, get_or_404, raise_for_problems, retry_error
 from sigma.http.fields import Body, Number, bound_field, described
 from sigma.http.nearest import what_there_is
 from sigma.http.strict_json import format_value, to_json
@@ -146,7 +146,9 @@ def inject_fault(caller: Caller) -> None:
         message = f"A fault of API key '{caller.id}', set by PUT /standin/keys/{caller.id}/faults, refused this call"
         if status == 401:
             raise unauthorized(message)
-        raise ApiError(status, message, headers={"Retry-After": str(fault.get("retryAfter", 1))} if status in WAITING else None)
+        if status not in WAITING:
+            raise ApiError(status, message)
+        raise retry_error(status, message, fault.get("retryAfter", 1))
 
 
 @blueprint.get("/keys/<id>/faults")
