@@ -261,6 +261,45 @@ def test_a_category_saved_query_and_webhook_that_are_there_are_told_by_kind_and_
         assert stored() == before
 
 
+def test_a_state_that_records_are_in_is_told_with_how_many_and_of_which_schema(admin, stored, error):
+    total = admin.get("/records?lifecycleStateId=state-draft&limit=1").json["total"]
+    workflow = admin.get("/workflows/wf-standard").json
+    states = [state for state in workflow["states"] if state["id"] != "state-draft"]
+    changed = {**workflow, "states": states, "defaultStateId": states[0]["id"], "transitions": []}
+    before = stored()
+    message = error(admin.put("/workflows/wf-standard", changed), 409)
+    told = f"because records are in it ({total} of schema 'schema-apparel')"
+    assert message == f"states: 'state-draft' cannot be taken out, {told}"
+    schema = {name: value for name, value in admin.get("/schemas/schema-apparel").json.items() if name != "workflowId"}
+    message = error(admin.put("/schemas/schema-apparel", schema), 409)
+    assert f"workflowId: records are in state 'state-draft' ({total}), which would not exist any more" == message
+    assert stored() == before
+
+
+def test_an_alias_under_which_values_are_stored_is_told_with_the_first_record(admin, stored, error):
+    attribute = {**admin.get("/attributes/attr-sku").json, "alias": "other"}
+    first = admin.get("/records?limit=1").json["items"][0]["id"]
+    before = stored()
+    message = error(admin.put("/attributes/attr-sku", attribute), 409)
+    lost = "alias: records hold values under 'sku', which would be lost"
+    assert message == f"{lost}; the first is '{first}'"
+    assert stored() == before
+    role = admin.get("/roles/role-admin").json
+    role["schemaPermissions"] = [{"schemaId": "schema-apparel", "attributePermissions": {"price": "hidden"}}]
+    assert admin.put("/roles/role-admin", role).status_code == 200
+    before = stored()
+    assert error(admin.put("/attributes/attr-sku", attribute), 409) == lost
+    assert stored() == before
+
+
+def test_a_full_workspace_is_told_with_the_setting(app, admin, stored, error):
+    app.config["RECORD_LIMIT"] = 1
+    before = stored()
+    message = error(admin.post("/records", {"schemaId": "schema-apparel", "values": {}}), 403, "LIMIT_EXCEEDED")
+    assert message == "This workspace may hold 1 records, and does; SIGMA_RECORD_LIMIT sets how many"
+    assert stored() == before
+
+
 def test_a_holder_that_a_role_does_not_show_is_not_named(admin, error):
     """Neither a catalog nor a category in it."""
     assert admin.post("/catalogs/cat-marketplace/categories", {"id": "cat-x", "alias": "x", "name": "X"}).status_code == 201
