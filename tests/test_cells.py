@@ -4,6 +4,7 @@ import json
 import random
 
 import pytest
+from flask import Flask
 
 from sigma.resources import cells
 from sigma.resources.rules import attribute_rules
@@ -12,11 +13,18 @@ OPTIONS = {"val-red": "val-red", "red": "val-red", "val-blue": "val-blue", "blue
 LABELS = {"Red": ["val-red"], "Blue": ["val-blue"], "blue": ["val-red"], "Dark": ["val-red", "val-blue"]}
 
 
+@pytest.fixture(autouse=True)
+def context():
+    """A request's, in which the names that it looks through are counted."""
+    with Flask("cells").app_context():
+        yield
+
+
 def cells_of(kind, multiple=False, **validation):
     """The cells of an attribute `thing` of this type."""
     attribute = {"alias": "thing", "type": kind, "multiple": multiple, "inheritable": True, "dimensionIds": []}
     rules = attribute_rules({**attribute, "validation": validation, "optionListId": "ol-x"}, set(OPTIONS), {})
-    return cells.Cells(rules, OPTIONS, LABELS)
+    return cells.Cells(rules, OPTIONS, LABELS, ["Red", "Blue"])
 
 
 # Several in one cell

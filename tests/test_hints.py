@@ -1,5 +1,6 @@
 """Errors that teach: what to do instead, which names there are, the path that was meant; never what a caller may not see."""
 
+import re
 import time
 
 import pytest
@@ -26,6 +27,11 @@ PATHS = {
     "/doc": "/docs",
     "/openapi": "/openapi.json",
     "/standin/request": "/standin/requests",
+    "/login": "/api/v1/auth/login",
+    "/logn": "/api/v1/auth/login",
+    "/api/v1/login": "/api/v1/auth/login",
+    "/v1/tenants/": "/api/v1/auth/tenants",
+    "/preview": "/api/v1/import/preview",
 }
 
 
@@ -39,7 +45,22 @@ def test_a_path_that_does_not_exist_is_told_the_nearest_one_that_does(app, error
     "path", ["/api/v1/nothing", "/api/v1/records/a/b", "/x" * 400, "/" + "records" * 1000, "/channel", "/docs/foo"]
 )
 def test_a_path_that_is_like_no_other_is_only_told_where_all_are(app, error, path):
-    assert error(app.test_client().get(path), 404) == f"There is no {path} here; /docs lists every path"
+    shown = path if len(path) <= 200 else f"{path[:200]}…"
+    assert error(app.test_client().get(path), 404) == f"There is no {shown} here; /docs lists every path"
+
+
+def test_of_a_very_long_id_a_message_repeats_the_beginning(admin, error):
+    assert error(admin.get(f"/records/{'a' * 5000}"), 404) == f"Record '{'a' * 200}…' not found"
+    assert error(admin.get(f"/records/{'a' * 200}"), 404) == f"Record '{'a' * 200}' not found"
+
+
+@pytest.mark.parametrize("path", ["/standin/request", "/standin/nothing/here", "/standin/requests"])
+def test_what_is_below_standin_is_503_while_the_database_does_not_answer(app, error, tmp_path, path):
+    app.config["DATABASE"] = str(tmp_path / "gone" / "sigma.db")
+    answer = app.test_client().get(path)
+    assert "`flask doctor`" in error(answer, 503)
+    assert answer.headers["Retry-After"] == "1"
+    assert "; the nearest path is /api/v1/records;" in error(app.test_client().get("/record"), 404)
 
 
 def test_every_path_is_found_from_one_with_a_letter_too_many_and_a_slash_at_its_end(app, error):
@@ -240,6 +261,45 @@ def test_a_category_saved_query_and_webhook_that_are_there_are_told_by_kind_and_
         assert stored() == before
 
 
+def test_a_state_that_records_are_in_is_told_with_how_many_and_of_which_schema(admin, stored, error):
+    total = admin.get("/records?lifecycleStateId=state-draft&limit=1").json["total"]
+    workflow = admin.get("/workflows/wf-standard").json
+    states = [state for state in workflow["states"] if state["id"] != "state-draft"]
+    changed = {**workflow, "states": states, "defaultStateId": states[0]["id"], "transitions": []}
+    before = stored()
+    message = error(admin.put("/workflows/wf-standard", changed), 409)
+    told = f"because records are in it ({total} of schema 'schema-apparel')"
+    assert message == f"states: 'state-draft' cannot be taken out, {told}"
+    schema = {name: value for name, value in admin.get("/schemas/schema-apparel").json.items() if name != "workflowId"}
+    message = error(admin.put("/schemas/schema-apparel", schema), 409)
+    assert f"workflowId: records are in state 'state-draft' ({total}), which would not exist any more" == message
+    assert stored() == before
+
+
+def test_an_alias_under_which_values_are_stored_is_told_with_the_first_record(admin, stored, error):
+    attribute = {**admin.get("/attributes/attr-sku").json, "alias": "other"}
+    first = admin.get("/records?limit=1").json["items"][0]["id"]
+    before = stored()
+    message = error(admin.put("/attributes/attr-sku", attribute), 409)
+    lost = "alias: records hold values under 'sku', which would be lost"
+    assert message == f"{lost}; the first is '{first}'"
+    assert stored() == before
+    role = admin.get("/roles/role-admin").json
+    role["schemaPermissions"] = [{"schemaId": "schema-apparel", "attributePermissions": {"price": "hidden"}}]
+    assert admin.put("/roles/role-admin", role).status_code == 200
+    before = stored()
+    assert error(admin.put("/attributes/attr-sku", attribute), 409) == lost
+    assert stored() == before
+
+
+def test_a_full_workspace_is_told_with_the_setting(app, admin, stored, error):
+    app.config["RECORD_LIMIT"] = 1
+    before = stored()
+    message = error(admin.post("/records", {"schemaId": "schema-apparel", "values": {}}), 403, "LIMIT_EXCEEDED")
+    assert message == "This workspace may hold 1 records, and does; SIGMA_RECORD_LIMIT sets how many"
+    assert stored() == before
+
+
 def test_a_holder_that_a_role_does_not_show_is_not_named(admin, error):
     """Neither a catalog nor a category in it."""
     assert admin.post("/catalogs/cat-marketplace/categories", {"id": "cat-x", "alias": "x", "name": "X"}).status_code == 201
@@ -251,6 +311,136 @@ def test_a_holder_that_a_role_does_not_show_is_not_named(admin, error):
     category = {"id": "cat-x", "alias": "x", "name": "X"}
     message = error(admin.post("/catalogs/cat-webshop/categories", category), 409)
     assert message == "id: 'cat-x' is already taken in this workspace"
+
+
+# Names elsewhere
+
+
+def test_a_cell_that_names_no_option_is_told_the_nearest_ones(admin, stored):
+    asked = {"schemaId": "schema-apparel", "columnMapping": {"Name": "product-name", "Color": "color", "Dry": "waterproof"}}
+    rows = [{"Name": "A", "Color": "Navi", "Dry": "yes"}, {"Name": "B", "Color": "Navy", "Dry": "true"}]
+    before = stored()
+    answer = admin.post("/import/preview", {**asked, "rows": rows})
+    assert answer.status_code == 200, answer.text
+    color, dry = (text for text in answer.json["results"][0]["errors"] if text.startswith(("Color: ", "Dry: ")))
+    told = "Color: Attribute 'color' expects the id, alias or label of an option, got 'Navi' (there are 'Navy', "
+    assert color.startswith(told)
+    assert color.partition("(there are ")[2].count("', '") == 4
+    assert dry == "Dry: Attribute 'waterproof' expects type 'boolean', got 'yes' (write true or false, or 1 or 0)"
+    assert not any(text.startswith(("Color: ", "Dry: ")) for text in answer.json["results"][1]["errors"])
+    assert stored() == before
+
+
+def test_a_number_that_is_written_as_people_do_is_told_how_cells_have_it(admin):
+    asked = {"schemaId": "schema-apparel", "columnMapping": {"Name": "product-name", "Price": "price"}}
+    rows = [{"Name": "A", "Price": price} for price in ("1.299,95", "1 299", "+5", "five")]
+    told = ["; ".join(result["errors"]) for result in admin.post("/import/preview", {**asked, "rows": rows}).json["results"]]
+    hint = " (write digits, with a point before decimals, such as 1299.95)"
+    assert [hint in text for text in told] == [True, True, True, False]
+
+
+def test_the_route_of_a_fault_that_is_none_is_told_the_nearest_that_keys_may_call(app, error):
+    path = "/standin/keys/apikey-sync-prod/faults"
+    answer = app.test_client().put(path, json=[{"on": "PUT /record/{id}", "status": 500}])
+    told = error(answer, 400).partition(", got ")[2]
+    assert told.startswith("'PUT /record/{id}' (there are 'PUT /records/{id}', ")
+    assert told.count("', '") == 4
+    assert app.test_client().get(path).json == []
+
+
+def test_a_seed_that_names_what_is_not_there_is_told_what_is(app, error):
+    seed = app.test_client().get("/standin/workspaces/ws-demo/seed").json
+    seed["records"][0]["schemaId"] = "schema-aparel"
+    message = error(app.test_client().post("/standin/workspaces", json={"content": seed, "keys": []}), 400)
+    assert message == "records[0].schemaId: schema 'schema-aparel' does not exist (there is 'schema-apparel')"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["keys", "list", "--workspace", "demo"], "Workspace 'demo' not found (there are 'ws-demo', 'ws-other')"),
+        (
+            ["export", "-", "--schema", "aparel", "--format", "csv", "--workspace", "ws-demo"],
+            "workspace 'ws-demo' has no schema 'aparel'; there is 'schema-apparel'",
+        ),
+        (
+            ["users", "add", "a@b.example", "--name", "A", "--role", "editor", "--workspace", "ws-demo"],
+            "role 'editor' does not exist (there are 'role-editor', 'role-admin')",
+        ),
+    ],
+)
+def test_a_command_that_names_what_is_not_there_is_told_what_is(app, arguments, told):
+    result = app.test_cli_runner().invoke(args=arguments, input="a long password\n")
+    assert result.exit_code == 1
+    assert told in result.stderr
+
+
+# Over every route
+
+
+def routes_of(app):
+    """Return each method and path of the API and of /standin, with 'nowhere' in place of ids."""
+    return [
+        (method, re.sub("<[^>]*>", "nowhere", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+        if rule.rule.startswith(("/api/v1/", "/standin/")) and rule.access.kind != "not-built"
+    ]
+
+
+def send(caller, method, path, **options):
+    return caller.app.test_client().open(path, method=method, headers=caller.headers, **options)
+
+
+def test_on_every_route_a_413_says_how_much_is_taken(app, admin, error):
+    seen = 0
+    for method, path in routes_of(app):
+        answer = send(admin, method, path, data=b" " * (1024 * 1024 + 1), content_type="application/json")
+        message = error(answer, 413)
+        more = "; send fewer rows at a time" if path.startswith("/api/v1/import/") else ""
+        assert message == f"The body is larger than 1048576 bytes{more}", (method, path)
+        seen += 1
+    assert seen > 80
+
+
+def test_on_every_route_a_503_says_what_the_operator_can_look_at_and_when_to_try_again(app, admin, error, tmp_path):
+    app.config["DATABASE"] = str(tmp_path / "gone" / "sigma.db")
+    told = "The database does not answer; try again. Its operator finds why in the log, and with `flask doctor`"
+    bodies = {"/api/v1/auth/login": {"email": "admin@sigma.io", "password": "admin"}}
+    for method, path in routes_of(app):
+        answer = send(admin, method, path, json=bodies.get(path, {}))
+        assert (error(answer, 503), answer.headers["Retry-After"]) == (told, "1"), (method, path)
+
+
+KINDS = {  # what a 404 calls the thing whose id stands behind this part of a path
+    "api-keys": "API key",
+    "attributes": "Attribute",
+    "catalogs": "Catalog",
+    "categories": "Category",
+    "deliveries": "Delivery",
+    "dimensions": "Dimension",
+    "keys": "API key",
+    "option-lists": "Option list",
+    "records": "Record",
+    "requests": "Request",
+    "roles": "Role",
+    "saved-queries": "Saved query",
+    "schemas": "Schema",
+    "webhooks": "Webhook",
+    "workflows": "Workflow",
+    "workspaces": "Workspace",
+}
+
+
+def test_on_every_route_without_a_body_the_404_of_an_id_names_kind_and_id(app, admin, error):
+    """With a body, that is in test_tenants.py."""
+    seen = set()
+    for method, path in routes_of(app):
+        if "nowhere" in path and method in ("GET", "DELETE"):
+            place = path.split("/")[path.split("/").index("nowhere") - 1]
+            assert error(send(admin, method, path), 404) == f"{KINDS[place]} 'nowhere' not found", (method, path)
+            seen.add(place)
+    assert seen == {*KINDS}
 
 
 # Which names are near

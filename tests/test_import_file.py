@@ -267,7 +267,7 @@ def test_a_file_with_no_known_column_is_refused_with_the_names_of_both(load, new
 
 def test_an_unknown_schema_is_told_with_those_that_exist_and_an_alias_will_do(load, new_records):
     result = load(CSV, where=("--schema", "schema-shoes", "--workspace", "ws-demo"))
-    told = "Error: --schema: workspace 'ws-demo' has no schema 'schema-shoes'; there are 'schema-apparel'\n"
+    told = "Error: --schema: workspace 'ws-demo' has no schema 'schema-shoes'; there is 'schema-apparel'\n"
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", told)
     told = "there is none yet: `flask schema guess` makes one from a file\n"
     assert load(CSV, where=("--schema", "schema-shoes", "--workspace", "ws-other")).stderr.endswith(told)
@@ -302,7 +302,8 @@ def test_rows_that_fail_are_left_out_and_told_with_file_line_and_column(load, ne
         r"rows.csv:3: sku: Value for 'sku' does not match pattern '^[A-Z]{2}-\d{3}$', got 'nope'",
         "rows.csv:3: price: Attribute 'price' expects type 'number', got 'x'",
         "rows.csv:4: product-name: Attribute 'product-name' expects a value, got ''",
-        "rows.csv:4: color: Attribute 'color' expects the id, alias or label of an option, got 'Pink'",
+        "rows.csv:4: color: Attribute 'color' expects the id, alias or label of an option, got 'Pink'"
+        " (there are 'Navy', 'Sand', 'Black', 'Green', 'White' and 4 more)",
         "rows.csv:5: expected at most 4 cells, as there are columns, got 5",
     ]
     assert new_records() == [ROW]

@@ -106,13 +106,16 @@ def change_role(admin):
     return change
 
 
+ADVICE = "who manages roles changes it with PUT /api/v1/roles/role-editor, or gives you another with `flask users role`"
+
+
 @pytest.mark.parametrize(
     ("members", "expected"),
     [
-        ({"canImport": False}, "This route needs a role with canImport; yours is 'role-editor'"),
+        ({"canImport": False}, f"This route needs a role with canImport; yours is 'role-editor'; {ADVICE}"),
         (
             {"schemaPermissions": [{"schemaId": "schema-apparel", "attributePermissions": {"size": "read"}}]},
-            "columnMapping.Size: attribute 'size' is 'read' for role 'role-editor', not 'write'",
+            f"columnMapping.Size: attribute 'size' is 'read' for role 'role-editor', not 'write'; {ADVICE}",
         ),
     ],
     ids=["may import", "may write an attribute"],
@@ -135,7 +138,7 @@ def test_a_role_that_gains_something_while_a_write_waits_counts_too(editor, mean
 def test_of_two_makers_of_one_id_the_second_is_told_and_changes_nothing(key, admin, error, meanwhile):
     made = []
     meanwhile(lambda: made.append(admin.post("/records", {**RECORD, "values": {"size": [{"scope": {}, "value": "S"}]}})))
-    assert error(key.post("/records", RECORD), 409) == "id: 'ent-new' is already taken in this workspace"
+    assert error(key.post("/records", RECORD), 409) == "id: 'ent-new' is already taken in this workspace by record 'ent-new'"
     assert made[0].status_code == 201
     assert key.get("/records/ent-new").json == made[0].json
     assert key.get("/records/ent-new/audit-log").json["total"] == 1

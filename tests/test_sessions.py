@@ -362,7 +362,8 @@ def fail(app, caller, times, **login_options):
 
 
 def assert_throttled(answer, error, at_most=60):
-    error(answer, 429)
+    seconds = answer.headers["Retry-After"]
+    assert error(answer, 429) == f"Too many failed logins; try again in {seconds} second{'' if seconds == '1' else 's'}"
     assert 1 <= int(answer.headers["Retry-After"]) <= at_most + 1
 
 

@@ -10,6 +10,7 @@ from flask import g
 
 from sigma.cli.terminal import printable
 from sigma.database import execute, fetch_one
+from sigma.http.nearest import some_of
 from sigma.http.strict_json import format_value
 from sigma.resources.model import fetch_attribute_texts, load_object
 from sigma.resources.transfer import ID
@@ -32,7 +33,11 @@ def find_schema_id(name: str) -> str:
     if row := fetch_one(sql, g.tenant, name):
         return str(row[0])
     ids = [id for (id,) in execute("SELECT id FROM model_objects WHERE tenant = ? AND kind = 'schema' ORDER BY seq", g.tenant)]
-    exist = f"there are {list_names(ids)}" if ids else "there is none yet: `flask schema guess` makes one from a file"
+    exist = (
+        f"there {'is' if len(ids) == 1 else 'are'} {some_of(name, ids)}"
+        if ids
+        else "there is none yet: `flask schema guess` makes one from a file"
+    )
     raise click.ClickException(f"--schema: workspace '{g.tenant}' has no schema {format_value(name)}; {exist}")
 
 

@@ -20,7 +20,8 @@ from sigma.database import BUSY_TIMEOUT, execute, fetch_one, prepare_database
 from sigma.files import unwritable_reason
 from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import act_as
-from sigma.http.errors import ApiError, get_or_404, raise_for_problems, translate_database_error
+from sigma.http.errors import ApiError, not_found_error, raise_for_problems, translate_database_error
+from sigma.http.nearest import MOST, what_there_is
 from sigma.settings import unknown_variables
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -175,13 +176,16 @@ def resolve_workspace(id: str | None) -> str:
 
     Raises ApiError 404, or click.UsageError when a name is needed.
     """
-    if id is not None:
-        return str(get_or_404(fetch_one("SELECT id FROM workspaces WHERE id = ?", id), "workspace", id)[0])
-    ids = [id for (id,) in execute("SELECT id FROM workspaces WHERE NOT is_disposable ORDER BY rowid")]
+    if id is not None and fetch_one("SELECT 1 FROM workspaces WHERE id = ?", id):
+        return id
+    ids = [known for (known,) in execute("SELECT id FROM workspaces WHERE NOT is_disposable ORDER BY rowid")]
     if not ids:
         raise ApiError(404, "There is no workspace yet: run `flask workspace create`")
+    if id is not None:
+        raise ApiError(404, f"{not_found_error('workspace', id).message}{what_there_is(id, ids)}")
     if len(ids) > 1:
-        raise click.UsageError(f"--workspace: expected one of {', '.join(ids)}")
+        more = f" and {len(ids) - MOST} more" if len(ids) > MOST else ""
+        raise click.UsageError(f"--workspace: expected one of {', '.join(ids[:MOST])}{more}")
     return str(ids[0])
 
 

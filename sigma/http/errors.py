@@ -20,6 +20,7 @@ from sigma.http.strict_json import format_value, to_json
 
 MAX_BODY = 1024 * 1024  # bytes
 MAX_PROBLEMS = 20  # that one message names
+MAX_REPEATED = 200  # characters of a path, or of an id in one
 
 
 class ErrorCode(NamedTuple):
@@ -66,6 +67,11 @@ def raise_for_problems(problems: Iterable[str], opening: str = "") -> None:
         raise ApiError(400, opening + "; ".join(first[:MAX_PROBLEMS]) + ("; and more" if len(first) > MAX_PROBLEMS else ""))
 
 
+def shortened(text: str) -> str:
+    """Return what a message repeats of a text that a client chose: its first characters, where there are very many."""
+    return text if len(text) <= MAX_REPEATED else f"{text[:MAX_REPEATED]}…"
+
+
 def noun(kind: str) -> str:
     """Return a kind of thing in words: option list, API key."""
     return kind.replace("-", " ").replace("api ", "API ")
@@ -74,7 +80,7 @@ def noun(kind: str) -> str:
 def not_found_error(kind: str, id: str) -> ApiError:
     """Return the 404 that names the type and the id."""
     name = noun(kind)
-    return ApiError(404, f"{name[0].upper()}{name[1:]} '{id}' not found")
+    return ApiError(404, f"{name[0].upper()}{name[1:]} '{shortened(id)}' not found")
 
 
 def get_or_404(row: Any, kind: str, id: str) -> Any:
@@ -82,6 +88,12 @@ def get_or_404(row: Any, kind: str, id: str) -> Any:
     if row is None:
         raise not_found_error(kind, id)
     return row
+
+
+def retry_error(status: int, message: str, seconds: int) -> ApiError:
+    """Return the refusal of what may be tried again after some seconds, and says so."""
+    told = f"{message}; try again in {seconds} second{'s' * (seconds != 1)}"
+    return ApiError(status, told, headers={"Retry-After": str(seconds)})
 
 
 def database_unavailable(reason: object) -> ApiError:

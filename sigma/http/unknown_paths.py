@@ -1,14 +1,16 @@
 """Paths that do not exist: the 404 names the nearest one that does."""
 
+import functools
 import re
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 
 from flask import Response, current_app, request
 from werkzeug.exceptions import NotFound
 
 from sigma.http.access import Kind, Route
-from sigma.http.errors import ApiError, error_response
+from sigma.http.errors import ApiError, error_response, shortened, translate_database_error
 from sigma.http.loopback import holds_demo
 
 MAX_PATH, MAX_PARTS = 300, 10  # characters and parts of a path that is looked at
@@ -19,7 +21,7 @@ def _known_routes(path: str) -> list[list[str]]:
     """Return the parts of each route that may be named: of those beside the demo alone, only where it is."""
     hidden = {Kind.NOT_BUILT} if path.startswith("/standin") and holds_demo() else {Kind.NOT_BUILT, Kind.DEMO}
     routes: Iterator[Route] = current_app.url_map.iter_rules()  # type: ignore[assignment]
-    return [route.rule.split("/")[1:] for route in routes if route.access.kind not in hidden and ":" not in route.rule]
+    return sorted(route.rule.split("/")[1:] for route in routes if route.access.kind not in hidden and ":" not in route.rule)
 
 
 def _readings(path: str) -> Iterator[list[str]]:
@@ -34,7 +36,15 @@ def _readings(path: str) -> Iterator[list[str]]:
     yield ["api", "v1", *rest]
 
 
-def _distance(route: list[str], parts: list[str], near: dict[str, list[str]]) -> float | None:
+def _tail_readings(rest: list[str], routes: list[list[str]]) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield routes that end in a word, each with the parts of a path put behind what it lacks, where that is no id."""
+    for route in routes if rest else []:
+        lacking = route[: -len(rest)]
+        if not any(word.startswith("<") for word in [*lacking, route[-1]]):
+            yield route, [*lacking, *rest]
+
+
+def _distance(route: list[str], parts: list[str], near: Callable[[str], list[str]]) -> float | None:
     """Return how far the parts of a path are from a route; None: too far. An id may be anything, a word is one that is near."""
     if len(route) != len(parts):
         return None
@@ -42,10 +52,10 @@ def _distance(route: list[str], parts: list[str], near: dict[str, list[str]]) ->
     for word, part in zip(route, parts, strict=True):
         if word.startswith("<"):
             distance += 0.1
-        elif word not in near[part]:
-            return None
-        else:
-            distance += near[part].index(word) + (word != part)
+        elif word != part:
+            if word not in near(part):
+                return None
+            distance += near(part).index(word) + 1
     return distance
 
 
@@ -60,20 +70,23 @@ def _filled_in(route: list[str], parts: list[str]) -> str:
 
 def nearest_path(path: str) -> str | None:
     """Return the path that exists and is most like one that does not; None if none is like it."""
-    routes = _known_routes(path)
+    routes, readings = _known_routes(path), list(_readings(path[:MAX_PATH]))
     words = sorted({word for route in routes for word in route if not word.startswith("<")})
-    found = []
-    for place, parts in enumerate(_readings(path[:MAX_PATH])):
-        near = {part: get_close_matches(part.lower(), words, 3, 0.7) for part in parts}
-        distances = ((_distance(route, parts, near), route) for route in routes)
-        found += [(distance, place, route, parts) for distance, route in distances if distance is not None]
+    near = functools.cache(lambda part: get_close_matches(part.lower(), words, 3, 0.7))
+    pairs = [(route, parts) for parts in readings for route in routes]
+    pairs += [pair for parts in readings[1:] for pair in _tail_readings(parts[2:], routes)]
+    distances = ((_distance(route, parts, near), place) for place, (route, parts) in enumerate(pairs))
+    found = [(distance, place) for distance, place in distances if distance is not None]
     if not found:
         return None
-    *_, route, parts = min(found)
-    return _filled_in(route, parts)
+    return _filled_in(*pairs[min(found)[1]])
 
 
 def refuse_unknown_path(_: NotFound) -> Response:
-    """Return the 404 of a path that does not exist."""
-    hint = f"; the nearest path is {nearest}" if (nearest := nearest_path(request.path)) else ""
-    return error_response(ApiError(404, f"There is no {request.path} here{hint}; /docs lists every path"))
+    """Return the 404 of a path that does not exist, or the 503 if the database does not say which ones do."""
+    try:
+        nearest = nearest_path(request.path)
+    except sqlite3.Error as error:  # Flask does not look for a handler of what another one raises
+        return error_response(translate_database_error(error))
+    hint = f"; the nearest path is {nearest}" if nearest else ""
+    return error_response(ApiError(404, f"There is no {shortened(request.path)} here{hint}; /docs lists every path"))

@@ -1,9 +1,10 @@
 """Cells: how the values of attributes stand in the rows of an import and of an export."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
+from sigma.http.nearest import MOST, what_there_is
 from sigma.http.strict_json import NumberError, format_value, is_same, parse_json, to_json
 from sigma.resources.model import load_object
 from sigma.resources.rules import AttributeRules
@@ -51,12 +52,22 @@ def _read_flag(text: str) -> Any:
 READERS: dict[str, Callable[[str], Any]] = {"number": _read_json, "boolean": _read_flag, "complex": _read_json}
 
 
+def _how_to_write(kind: str, cell: Any) -> str:
+    """Return the end of a message about a cell: how what may be meant is written, or nothing."""
+    if kind == "number" and isinstance(cell, str) and re.fullmatch("[+-]?[0-9.,][0-9.,_' \u00a0]*", cell):
+        return " (write digits, with a point before decimals, such as 1299.95)"
+    if kind == "boolean":
+        return " (write true or false, or 1 or 0)"
+    return ""
+
+
 class Cells(NamedTuple):
     """The cells of one attribute."""
 
     rules: AttributeRules
     option_ids: dict[str, str]  # by id and alias
     labelled: dict[str, list[str]]  # ids of options by label, which several may have
+    names: Collection[str]  # one of each option, for messages
 
     def write(self, value: Any) -> str:
         """Return a value's text; none, or an empty one, is an empty cell."""
@@ -105,7 +116,7 @@ class Cells(NamedTuple):
         except NumberError as error:
             raise self.error(f"{error.expected}, got {format_value(cell)}") from None
         if type(value) not in self.rules.types and not isinstance(cell, list | dict):
-            raise self.error(f"type '{kind}', got {format_value(cell)}")
+            raise self.error(f"type '{kind}', got {format_value(cell)}{_how_to_write(kind, cell)}")
         return value
 
     def read_option(self, name: str) -> str:
@@ -113,9 +124,12 @@ class Cells(NamedTuple):
         if name in self.option_ids:
             return self.option_ids[name]
         ids = self.labelled.get(name, [])
-        if len(ids) != 1:
-            wanted = "an id or alias, because several have this label" if ids else "the id, alias or label of an option"
-            raise self.error(f"{wanted}, got {format_value(name)}")
+        if not ids:
+            told = f"the id, alias or label of an option, got {format_value(name)}"
+            raise self.error(told + what_there_is(name, self.names))
+        if len(ids) > 1:
+            told = f"an id or alias, because several have this label, got {format_value(name)}"
+            raise self.error(f"{told} (it is that of {', '.join(map(format_value, ids[:MOST]))})")
         return ids[0]
 
     def error(self, expected: str) -> ValueError:
@@ -130,4 +144,6 @@ def cells_of(rules: AttributeRules) -> Cells:
     for option in options:
         labelled.setdefault(option["label"], []).append(option["id"])
     ids = {option["id"]: option["id"] for option in options}
-    return Cells(rules, {option["alias"]: option["id"] for option in options} | ids, labelled)
+    ids = {option["alias"]: option["id"] for option in options} | ids
+    names = [option["label"] if len(labelled[option["label"]]) == 1 else option["id"] for option in options]
+    return Cells(rules, ids, labelled, names)

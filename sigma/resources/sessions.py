@@ -19,7 +19,7 @@ from sigma.http.access import public, session_only
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import CLOCK_STEP, SESSION_LASTS, jwt_secret, unauthorized
-from sigma.http.errors import ApiError, raise_for_problems
+from sigma.http.errors import raise_for_problems, retry_error
 from sigma.http.fields import Body, Items, id_field, name_field, string_field
 from sigma.http.responses import NO_STORE
 from sigma.http.waiting import leave_worker
@@ -118,8 +118,7 @@ def _raise_if_throttled(limits: dict[bytes, int]) -> None:
         row = fetch_one(sql, who, now - FAILURES_WINDOW, now, allowed - 1)
         wait = max(wait, row[0] + FAILURES_WINDOW - now if row else 0)
     if wait:
-        seconds = math.ceil(wait)
-        raise ApiError(429, f"Too many failed logins; try again in {seconds} seconds", headers={"Retry-After": str(seconds)})
+        raise retry_error(429, "Too many failed logins", math.ceil(wait))
 
 
 def record_login_attempt(limits: dict[bytes, int], pair: bytes, is_right: bool) -> None:

@@ -110,8 +110,8 @@ def _claim_stored_values(alias: str, kind: str) -> None:
 def _require_kept_alias(old: dict[str, Any], alias: str) -> None:
     with closing(_find_holders(old["alias"])) as holders:
         if old["alias"] != alias and (holder := next(holders, None)):
-            told = f"records hold values under '{old['alias']}', which would be lost; the first is '{holder.id}'"
-            raise ApiError(409, f"alias: {told}")
+            first = "" if hides_attributes() else f"; the first is '{holder.id}'"
+            raise ApiError(409, f"alias: records hold values under '{old['alias']}', which would be lost{first}")
 
 
 def _claimed_as(attribute: dict[str, Any]) -> tuple[str, str, bool]:

@@ -12,8 +12,9 @@ from marshmallow import fields, validate
 from sigma.database import execute, fetch_one, get_db, transaction
 from sigma.http.access import Access, Kind, demo_only, list_api_routes
 from sigma.http.credentials import Caller, unauthorized
-from sigma.http.errors import ApiError, get_or_404, raise_for_problems
+from sigma.http.errors import ApiError, get_or_404, raise_for_problems, retry_error
 from sigma.http.fields import Body, Number, bound_field, described
+from sigma.http.nearest import what_there_is
 from sigma.http.strict_json import format_value, to_json
 from sigma.http.waiting import leave_worker, once
 from sigma.standin.blueprint import blueprint
@@ -69,15 +70,17 @@ def _known_routes() -> dict[str, tuple[str, Access]]:
 def _route_problem(on: str, routes: dict[str, tuple[str, Access]]) -> str | None:
     method, space, path = on.partition(" ")
     name, access = routes.get(_route_shape(method.upper() + space + path), (None, None))
+    hint = ""
     if access is None:
-        expected = "the method and path of a route of the API, such as 'PUT /records/{id}'"
+        names = [known for known, access in routes.values() if access.kind is Kind.PERMISSION]
+        expected, hint = "the method and path of a route of the API, such as 'PUT /records/{id}'", what_there_is(on, names)
     elif method != method.upper():
         expected = f"the method in capital letters: '{name}'"
     elif access.kind is not Kind.PERMISSION:
         expected = "a route that API keys may call"
     else:
         return None
-    return f"Expected {expected}, got {format_value(on)}"
+    return f"Expected {expected}, got {format_value(on)}{hint}"
 
 
 def _rule_problems(rules: list[dict[str, Any]], routes: dict[str, tuple[str, Access]]) -> Iterator[str]:
@@ -143,7 +146,9 @@ def inject_fault(caller: Caller) -> None:
         message = f"A fault of API key '{caller.id}', set by PUT /standin/keys/{caller.id}/faults, refused this call"
         if status == 401:
             raise unauthorized(message)
-        raise ApiError(status, message, headers={"Retry-After": str(fault.get("retryAfter", 1))} if status in WAITING else None)
+        if status not in WAITING:
+            raise ApiError(status, message)
+        raise retry_error(status, message, fault.get("retryAfter", 1))
 
 
 @blueprint.get("/keys/<id>/faults")

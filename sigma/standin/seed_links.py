@@ -1,9 +1,11 @@
 """What a seed says of its own parts: that each is there once, and what it names is there, too."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
+from sigma.http.errors import name_of
 from sigma.http.fields import references
+from sigma.http.nearest import what_there_is
 from sigma.http.strict_json import format_value
 from sigma.resources.model import MODEL
 from sigma.resources.option_lists import descendants
@@ -16,8 +18,8 @@ def paths_of(seed: dict[str, Any], *members: str) -> Bodies:
     return [(f"{member}[{index}]", body) for member in members for index, body in enumerate(seed[member])]
 
 
-def _missing(path: str, noun: str, id: str) -> str:
-    return f"{path}: {noun.replace('-', ' ')} {format_value(id)} does not exist"
+def _missing(path: str, kind: str, id: str, known: Collection[str]) -> str:
+    return f"{path}: {name_of(kind, id)} does not exist{what_there_is(id, known)}"
 
 
 def _repeated(bodies: Iterable[tuple[str, dict[str, Any]]], member: str = "id") -> Iterator[str]:
@@ -37,21 +39,21 @@ def _model_problems(model: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
         for path, body in own:
             for field, target, id in references(MODEL[kind], body, f"{path}."):
                 if (target, id) not in stored:
-                    yield _missing(field, target, id)
+                    yield _missing(field, target, id, [known for kind, known in stored if kind == target])
 
 
 def _role_problems(seed: dict[str, Any]) -> Iterator[str]:
     roles = {body["id"] for kind, body in seed["model"] if kind == "role"}
     for path, user in paths_of(seed, "users"):
         if user["roleId"] not in roles:
-            yield _missing(f"{path}.roleId", "role", user["roleId"])
+            yield _missing(f"{path}.roleId", "role", user["roleId"], roles)
 
 
 def _record_problems(seed: dict[str, Any]) -> Iterator[str]:
     schemas = {body["id"] for kind, body in seed["model"] if kind == "schema"}
     for path, record in paths_of(seed, "records"):
         if record["schemaId"] not in schemas:
-            yield _missing(f"{path}.schemaId", "schema", record["schemaId"])
+            yield _missing(f"{path}.schemaId", "schema", record["schemaId"], schemas)
 
 
 def _variant_problems(seed: dict[str, Any]) -> Iterator[str]:
@@ -61,7 +63,7 @@ def _variant_problems(seed: dict[str, Any]) -> Iterator[str]:
         record = variant["entityId"]
         parent = variant.get("parentId", record)
         if record not in records:
-            yield _missing(f"{path}.entityId", "record", record)
+            yield _missing(f"{path}.entityId", "record", record, records)
         elif places.get(parent, ("", 0))[0] != record:
             expected = f"{format_value(record)} or a variant of it that comes before"
             yield f"{path}.parentId: expected {expected}, got {format_value(parent)}"
@@ -81,11 +83,13 @@ def _category_problems(seed: dict[str, Any]) -> Iterator[str]:
     for index, (catalog, body) in enumerate(seed["categories"]):
         path, parent = f"categories[{index}]", body["parentId"]
         if catalog not in catalogs:
-            yield _missing(f"{path}[0]", "catalog", catalog)
+            yield _missing(f"{path}[0]", "catalog", catalog, catalogs)
         if body.get("catalogId", catalog) != catalog:
             yield f"{path}[1].catalogId: expected {format_value(catalog)}, got {format_value(body['catalogId'])}"
         if parent is not None and places.get(parent) != catalog:
-            yield f"{path}[1].parentId: category {format_value(parent)} does not exist in catalog {format_value(catalog)}"
+            known = [id for id, place in places.items() if place == catalog]
+            told = f"{name_of('category', parent)} does not exist in {name_of('catalog', catalog)}"
+            yield f"{path}[1].parentId: {told}{what_there_is(parent, known)}"
         elif body["id"] not in rooted:
             yield f"{path}[1].parentId: expected a category that is not below this one, got {format_value(parent)}"
 
@@ -95,9 +99,9 @@ def _assignment_problems(seed: dict[str, Any]) -> Iterator[str]:
     records = {record["id"] for record in seed["records"]}
     for path, (category, record) in paths_of(seed, "assignments"):
         if category not in categories:
-            yield _missing(f"{path}[0]", "category", category)
+            yield _missing(f"{path}[0]", "category", category, categories)
         if record not in records:
-            yield _missing(f"{path}[1]", "record", record)
+            yield _missing(f"{path}[1]", "record", record, records)
 
 
 def link_problems(seed: dict[str, Any]) -> Iterator[str]:
