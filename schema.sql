@@ -8,7 +8,7 @@
 -- foreign key: a link across tenants cannot be stored.
 
 PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
-PRAGMA user_version = 10;            -- the version of this schema; sigma/migrations.py brings an older one forward, a newer one is refused
+PRAGMA user_version = 11;            -- the version of this schema; sigma/migrations.py brings an older one forward, a newer one is refused
 
 
 -- Workspaces, users, sessions
@@ -64,12 +64,14 @@ CREATE TABLE api_keys (
     created_at      TEXT NOT NULL,
     last_used_at    TEXT,
     deactivated_at  TEXT,
-    is_active       INTEGER NOT NULL GENERATED ALWAYS AS (deactivated_at IS NULL) VIRTUAL,  -- whether the key is accepted
     permission_use  TEXT NOT NULL DEFAULT '{}' CHECK (json_type(permission_use) = 'object'),  -- when each permission was last used
     refused         TEXT NOT NULL DEFAULT '{}' CHECK (json_type(refused) = 'object'),     -- how often and when last, for each one lacked
     ledger_from     TEXT,                                                 -- since when these two are kept; null: since it was made
     UNIQUE (tenant, id)
 ) STRICT;
+
+CREATE VIEW known_keys AS                                                 -- with whether the key is accepted, which is said only here
+    SELECT *, deactivated_at IS NULL AS is_active FROM api_keys;
 
 CREATE TABLE key_faults (                                                 -- answers of a key that a test wants instead of the real ones
     tenant  TEXT    NOT NULL,
@@ -232,7 +234,7 @@ END;
 CREATE VIEW workspace_totals AS                                           -- how much a workspace holds
     SELECT w.id AS tenant,
         (SELECT ifnull(sum(c.total), 0) FROM entity_counts c WHERE c.tenant = w.id AND c.is_variant = 0) AS records,
-        (SELECT count(*) FROM api_keys k WHERE k.tenant = w.id AND k.is_active) AS active_keys
+        (SELECT count(*) FROM known_keys k WHERE k.tenant = w.id AND k.is_active) AS active_keys
     FROM workspaces w;
 
 CREATE TABLE unique_values (                                              -- a row for each stored value of a `unique` attribute

@@ -214,4 +214,16 @@ MIGRATIONS = {
             FROM workspaces w;
         PRAGMA user_version = 10;
     """,
+    # Whether a key is accepted is not a column's to say, which may depend on nothing but its row.
+    10: """
+        DROP VIEW workspace_totals;
+        ALTER TABLE api_keys DROP COLUMN is_active;
+        CREATE VIEW known_keys AS SELECT *, deactivated_at IS NULL AS is_active FROM api_keys;
+        CREATE VIEW workspace_totals AS
+            SELECT w.id AS tenant,
+                (SELECT ifnull(sum(c.total), 0) FROM entity_counts c WHERE c.tenant = w.id AND c.is_variant = 0) AS records,
+                (SELECT count(*) FROM known_keys k WHERE k.tenant = w.id AND k.is_active) AS active_keys
+            FROM workspaces w;
+        PRAGMA user_version = 11;
+    """,
 }

@@ -18,7 +18,7 @@ from sigma import database, settings
 from sigma.cli import backup, files
 
 KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
-OLD = sorted((Path(__file__).parent / "data").iterdir())
+OLD = sorted((Path(__file__).parent / "data").glob("*.gz"))
 
 
 @pytest.fixture

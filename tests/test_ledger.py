@@ -165,7 +165,7 @@ def test_a_key_in_constant_use_costs_no_statement_more_than_its_look_up(app, key
         database.get_db().set_trace_callback(statements.append)
     assert key.get(RECORD).status_code == 200
     assert [statement.split()[0] for statement in statements] == ["SELECT", "SELECT"]
-    assert ["FROM api_keys" in statement for statement in statements] == [True, False]
+    assert ["FROM known_keys" in statement for statement in statements] == [True, False]
 
 
 # What was lacked

@@ -23,7 +23,7 @@ DONE = f"Error: {REASON}. What the command does is done\n"
 WRITERS = {
     "keys deactivate": (
         ["keys", "deactivate", "apikey-sync-prod", "--workspace", "ws-demo"],
-        "SELECT 1 FROM api_keys WHERE id = 'apikey-sync-prod' AND NOT is_active",
+        "SELECT 1 FROM known_keys WHERE id = 'apikey-sync-prod' AND NOT is_active",
     ),
     "keys delete": (
         ["keys", "delete", "apikey-sync-prod", "--yes", "--workspace", "ws-demo"],

@@ -24,7 +24,7 @@ EXCEPTIONS = {
         "finds out for whom something waits"
     ),
     "SELECT tenant, id, name, permissions, ifnull(last_used_at, ''), permission_use, is_active,"
-    " EXISTS (SELECT 1 FROM key_faults f WHERE f.tenant = k.tenant AND f.key_id = k.id) FROM api_keys k WHERE hash = ?": (
+    " EXISTS (SELECT 1 FROM key_faults f WHERE f.tenant = k.tenant AND f.key_id = k.id) FROM known_keys k WHERE hash = ?": (
         "finds out whose key it is"
     ),
     "SELECT tenant, id, email, name, role_id, sessions_from, password_hash FROM users WHERE email = ?": "finds out whose it is",

@@ -141,7 +141,7 @@ def _stage_backup(file: Path, copy: sqlite3.Connection) -> None:
 def _find_reaccepted_keys(backup: sqlite3.Connection) -> list[dict[str, str]]:
     """Return the API keys that are refused now, and would be accepted after restoring a backup."""
     sql = (
-        "SELECT w.id, k.id, k.name, k.hash FROM workspaces w JOIN api_keys k ON k.tenant = w.id"
+        "SELECT w.id, k.id, k.name, k.hash FROM workspaces w JOIN known_keys k ON k.tenant = w.id"
         " WHERE k.is_active ORDER BY k.seq"
     )
     accepted = set(execute(sql))

@@ -94,7 +94,7 @@ def _find_missing_administrators() -> Iterator[str]:
 def _find_well_known_secrets() -> Iterator[str]:
     demo = read_demo()
     keys = (
-        "SELECT w.id, k.id FROM workspaces w JOIN api_keys k ON k.tenant = w.id"
+        "SELECT w.id, k.id FROM workspaces w JOIN known_keys k ON k.tenant = w.id"
         " WHERE NOT w.is_demo AND k.is_active AND k.hash = ?"
     )
     for key in demo["apiKeys"]:
@@ -111,7 +111,7 @@ def _find_well_known_secrets() -> Iterator[str]:
 
 def _find_unused_keys() -> Iterator[str]:
     sql = (
-        "SELECT w.id, k.id FROM workspaces w JOIN api_keys k ON k.tenant = w.id"
+        "SELECT w.id, k.id FROM workspaces w JOIN known_keys k ON k.tenant = w.id"
         " WHERE k.is_active AND ifnull(k.last_used_at, k.created_at) < ? ORDER BY k.seq"
     )
     for tenant, id in execute(sql, utc_now(90 * 24 * 3600)):
@@ -120,7 +120,7 @@ def _find_unused_keys() -> Iterator[str]:
 
 def _find_unused_permissions() -> Iterator[str]:
     sql = (
-        "SELECT w.id, k.id, held.value FROM workspaces w JOIN api_keys k ON k.tenant = w.id, json_each(k.permissions) held"
+        "SELECT w.id, k.id, held.value FROM workspaces w JOIN known_keys k ON k.tenant = w.id, json_each(k.permissions) held"
         " WHERE k.is_active AND k.last_used_at >= ? AND ifnull(k.ledger_from, k.created_at) < ?"
         " AND held.value NOT IN (SELECT used.key FROM json_each(k.permission_use) used) ORDER BY k.seq, held.key"
     )

@@ -71,7 +71,7 @@ def send_request(url: str, method: str, path: str, headers: dict[str, str], body
 
 def _describe_demo_key(url: str) -> str:
     """Return lines with the first of the demo's API keys that is still good, and with something to try it on."""
-    sql = "SELECT k.hash FROM workspaces w JOIN api_keys k ON k.tenant = w.id WHERE w.is_demo AND k.is_active"
+    sql = "SELECT k.hash FROM workspaces w JOIN known_keys k ON k.tenant = w.id WHERE w.is_demo AND k.is_active"
     good = {hash for (hash,) in execute(sql)}
     key = next((key for key in read_demo()["apiKeys"] if hash_key(key["rawKey"]) in good), None)
     if key is None:

@@ -77,7 +77,7 @@ def _describe_demo(url: str, examples: dict[str, Any]) -> Iterator[str]:
             yield f"- Person: `{login['email']}`, password `{login['password']}`, role `{user[0]}`\n"
     key_id = examples["ids"]["key"]
     for key in examples["keys"]:
-        sql = "SELECT id FROM api_keys WHERE tenant = ? AND hash = ? AND is_active"
+        sql = "SELECT id FROM known_keys WHERE tenant = ? AND hash = ? AND is_active"
         if fetch_one(sql, demo, hash_key(key["rawKey"])) is not None:
             yield f"- API key: `{key['rawKey']}` ({', '.join(key['permissions'])})\n"
     yield DEMO.format(url=url, key=key_id, workspace=demo)

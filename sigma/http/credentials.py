@@ -101,7 +101,7 @@ def authenticate_key(raw_key: str) -> Caller:
     """
     sql = (
         "SELECT tenant, id, name, permissions, ifnull(last_used_at, ''), permission_use, is_active,"
-        " EXISTS (SELECT 1 FROM key_faults f WHERE f.tenant = k.tenant AND f.key_id = k.id) FROM api_keys k WHERE hash = ?"
+        " EXISTS (SELECT 1 FROM key_faults f WHERE f.tenant = k.tenant AND f.key_id = k.id) FROM known_keys k WHERE hash = ?"
     )
     row = fetch_one(sql, hash_key(raw_key))
     if row is None:

@@ -105,31 +105,30 @@ def _dump_key(body: ApiKeyBody, key: dict[str, Any]) -> dict[str, Any]:
 
 def fetch_api_keys() -> list[dict[str, Any]]:
     """Return all API keys of the workspace, oldest first."""
-    sql = f"SELECT {KEY_COLUMNS} FROM api_keys WHERE tenant = ? ORDER BY seq"  # noqa: S608 (constants only)
+    sql = f"SELECT {KEY_COLUMNS} FROM known_keys WHERE tenant = ? ORDER BY seq"  # noqa: S608 (constants only)
     return [key_summary(row) for row in execute(sql, g.tenant)]
+
+
+def _fetch_api_key(id: str) -> dict[str, Any]:
+    sql = f"SELECT {KEY_COLUMNS} FROM known_keys WHERE tenant = ? AND id = ?"  # noqa: S608
+    return key_summary(get_or_404(fetch_one(sql, g.tenant, id), "api-key", id))
 
 
 def insert_api_key(key: dict[str, Any]) -> dict[str, Any]:
     """Store a new API key, and return what the answer says of it, its raw key included; inside a transaction."""
-    raw_key = make_raw_key()
+    id, raw_key = random_id("apikey"), make_raw_key()
     permissions = [permission for permission in PERMISSIONS if permission in key["permissions"]]
-    sql = (
-        "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
-        f" RETURNING {KEY_COLUMNS}"
-    )
-    row = fetch_one(sql, g.tenant, random_id("apikey"), key["name"], hash_key(raw_key), to_json(permissions), utc_now())
-    return _dump_key(CreatedApiKeyBody(), {**key_summary(row), "rawKey": raw_key})
+    sql = "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at) VALUES (?, ?, ?, ?, ?, ?)"
+    execute(sql, g.tenant, id, key["name"], hash_key(raw_key), to_json(permissions), utc_now())
+    return _dump_key(CreatedApiKeyBody(), {**_fetch_api_key(id), "rawKey": raw_key})
 
 
 def deactivate_stored_key(id: str) -> dict[str, Any]:
     """Deactivate an API key, if it is active, and return it without lastUsedAt, as published. Raises ApiError 404."""
-    sql = (
-        "UPDATE api_keys SET deactivated_at = ifnull(deactivated_at, ?) WHERE tenant = ? AND id = ?"  # noqa: S608
-        f" RETURNING {KEY_COLUMNS}"
-    )
-    with transaction():  # RETURNING alone commits only when its rows are read to the end
-        row = fetch_one(sql, utc_now(), g.tenant, id)
-    return _dump_key(DeactivatedApiKeyBody(), key_summary(get_or_404(row, "api-key", id)))
+    sql = "UPDATE api_keys SET deactivated_at = ifnull(deactivated_at, ?) WHERE tenant = ? AND id = ?"
+    with transaction():
+        execute(sql, utc_now(), g.tenant, id)
+        return _dump_key(DeactivatedApiKeyBody(), _fetch_api_key(id))
 
 
 def delete_stored_key(id: str) -> dict[str, bool]:

@@ -55,12 +55,12 @@ def _ledger_summary(row: tuple[Any, ...]) -> dict[str, Any]:
 
 def fetch_ledgers() -> list[dict[str, Any]]:
     """Return all API keys of the workspace with their ledgers, oldest first."""
-    sql = f"SELECT {KEY_COLUMNS}, permission_use, refused FROM api_keys WHERE tenant = ? ORDER BY seq"  # noqa: S608
+    sql = f"SELECT {KEY_COLUMNS}, permission_use, refused FROM known_keys WHERE tenant = ? ORDER BY seq"  # noqa: S608
     return [_ledger_summary(row) for row in execute(sql, g.tenant)]
 
 
 def find_ledger(id: str) -> dict[str, Any] | None:
     """Return an API key with its ledger; None if there is no such key."""
-    sql = f"SELECT {KEY_COLUMNS}, permission_use, refused FROM api_keys WHERE tenant = ? AND id = ?"  # noqa: S608
+    sql = f"SELECT {KEY_COLUMNS}, permission_use, refused FROM known_keys WHERE tenant = ? AND id = ?"  # noqa: S608
     row = fetch_one(sql, g.tenant, id)
     return row and _ledger_summary(row)

@@ -98,7 +98,7 @@ def _rule_problems(rules: list[dict[str, Any]], routes: dict[str, tuple[str, Acc
 def _find_key(id: str) -> tuple[str, bool]:
     """Return the workspace of an API key of the demo or a test, and whether it is active. Raises ApiError 404."""
     row = fetch_one(
-        "SELECT w.id, k.is_active FROM workspaces w JOIN api_keys k ON k.tenant = w.id AND k.id = ?"
+        "SELECT w.id, k.is_active FROM workspaces w JOIN known_keys k ON k.tenant = w.id AND k.id = ?"
         " WHERE w.is_demo OR w.is_disposable ORDER BY w.is_demo DESC",
         id,
     )
