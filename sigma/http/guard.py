@@ -16,7 +16,7 @@ from sigma.http.errors import MAX_BODY, ApiError, error_response, not_found_erro
 from sigma.http.ledger import record_refusal, touch_key
 from sigma.http.loopback import holds_demo, require_local_caller
 
-ACTIVE_KEY = "SELECT 1 FROM api_keys WHERE tenant = ? AND id = ? AND is_active"
+ACTIVE_KEY = "SELECT 1 FROM known_keys WHERE tenant = ? AND id = ? AND is_active"
 
 
 def _for_people(error: ApiError) -> ApiError:

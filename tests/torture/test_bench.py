@@ -7,8 +7,8 @@ from pathlib import Path
 
 BENCH = Path(__file__).resolve().parents[1] / "bench" / "bench.py"
 GOALS = {
-    "inprocess": 4,
-    "sizes": 2,
+    "inprocess": 5,
+    "sizes": 3,
     "searching": 1,
     "starting": 1,
     "workspaces": 1,
