@@ -70,14 +70,19 @@ def test_demo_makes_the_demo_workspace_once(empty, run):
     assert Caller(empty, {"X-Sigma-ApiKey": PUBLISHED_KEY}).get("/records").json["total"] == 47
     database.close_db()
     before = content(empty)
-    assert run("demo").exit_code == 0
+    again = run("demo")
+    assert (again.exit_code, again.stdout) == (0, "The demo workspace is there already; `make reset` puts it aside.\n")
     assert content(empty) == before
 
 
 def test_demo_does_nothing_where_there_is_another_workspace(empty, run):
     assert run(*NEW, stdin=f"{PASSWORD}\n").exit_code == 0
     before = content(empty)
-    assert run("demo").exit_code == 0
+    done = run("demo")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        "There is a workspace already, and the demo is only made in an empty database.\n",
+    )
     assert content(empty) == before
     assert Caller(empty).get("/auth/tenants").json == []
 

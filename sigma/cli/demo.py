@@ -10,6 +10,7 @@ from sigma.cli.console import Output, make_database, name_database, prints_plain
 from sigma.cli.seeds import mistakes_named, read_seed_file
 from sigma.cli.terminal import Command
 from sigma.database import fetch_one, transaction
+from sigma.http.loopback import holds_demo
 from sigma.http.strict_json import to_json
 from sigma.standin.demo import complete_own_seed, digest_seed, insert_demo, keep_own_seed, own_digest, read_demo
 
@@ -49,5 +50,12 @@ def make_demo(file: str | None, quiet: bool) -> Output:
     make_database()
     with mistakes_named(file or ""):
         is_made = insert_demo_if_empty(seed, digest)
-    text = f"Made the demo workspace{f' from {file}' if file else ''}." if is_made and not quiet else ""
-    return Output({"database": path, "made": is_made}, text)
+    return Output({"database": path, "made": is_made}, "" if quiet else _tell(is_made, file))
+
+
+def _tell(is_made: bool, file: str | None) -> str:
+    if is_made:
+        return f"Made the demo workspace{f' from {file}' if file else ''}."
+    if holds_demo():
+        return "The demo workspace is there already; `make reset` puts it aside."
+    return "There is a workspace already, and the demo is only made in an empty database."
