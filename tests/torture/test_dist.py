@@ -107,7 +107,16 @@ def test_it_serves_without_a_network(carried):
     assert done.returncode == 0, done.stderr
 
 
-PAGES = ["/", "/docs", "/docs/start.js", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/favicon-32x32.png"]
+PAGES = [
+    "/",
+    "/docs",
+    "/docs/operations.js",
+    "/docs/theme.css",
+    "/llms.txt",
+    "/docs/swagger-ui.css",
+    "/docs/swagger-ui-bundle.js",
+    "/docs/icon.svg",
+]
 
 
 def test_it_answers_what_a_checkout_answers(carried, template, tmp_path):

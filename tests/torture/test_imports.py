@@ -2,11 +2,11 @@
 
 import json
 
-from test_import import shop, table
+from test_import import initial_database, shop, table
 
 from sigma.http import errors
 
-__all__ = ["shop"]  # a fixture
+__all__ = ["initial_database", "shop"]  # fixtures
 
 
 def test_as_many_rows_are_previewed_as_a_body_can_hold(shop):

@@ -74,10 +74,13 @@ def test_servers_that_start_together_find_ports_of_their_own_and_answer_once_the
         assert len({server.port for server in servers}) == 3
 
 
-def test_a_port_that_is_taken_is_refused_with_the_way_out(server, database):
+def test_a_port_that_is_taken_is_refused_with_the_way_out(server, database, tmp_path):
     done = flask(database, "serve", PORT=str(server.port))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"Error: Cannot serve on 127.0.0.1, port {server.port}: Address already in use.")
+    assert done.stderr.startswith(f"Error: It runs already, at http://127.0.0.1:{server.port} (process ")
+    done = flask(tmp_path / "another.db", "serve", PORT=str(server.port))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"Error: Port {server.port} of 127.0.0.1 is taken by process ")
     assert "SIGMA_PORT" in done.stderr
 
 
