@@ -784,7 +784,7 @@ def test_below_a_path_of_a_proxy_it_works_as_well(browser, console, server):
             console.go(f"#/{view}", {"keys": "API keys"}.get(view, view.capitalize()))
         console.click(".demo-bar a")
         console.browser.switch_to.window(console.browser.window_handles[1])
-        console.text(".info .title")
+        console.text(".opblock-tag")
         console.browser.close()
         console.browser.switch_to.window(console.browser.window_handles[0])
         assert {urlsplit(sent).path.split("/")[1] for sent in console.requests()} == {"pim"}
