@@ -68,9 +68,13 @@ def _open_db(path: str) -> None:
     close_db()
     require_same_file(path)
     connection = connect(path)
-    if _thread.keeps_little:
-        connection.execute("PRAGMA cache_size = -2000")
-    connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    try:
+        if _thread.keeps_little:
+            connection.execute("PRAGMA cache_size = -2000")
+        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
     remember_log(path, connection)
     _thread.connection, _thread.path = connection, path
 

@@ -22,7 +22,7 @@ import app as service
 from sigma import database
 from sigma import permissions as permissions_module
 from sigma.cli import serve, server
-from sigma.resources import sessions
+from sigma.resources import sessions, users
 from sigma.standin import demo
 
 PUBLISHED_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
@@ -71,7 +71,7 @@ def test_demo_makes_the_demo_workspace_once(empty, run):
     database.close_db()
     before = content(empty)
     again = run("demo")
-    assert (again.exit_code, again.stdout) == (0, "The demo workspace is there already; `make reset` puts it aside.\n")
+    assert (again.exit_code, again.stdout) == (0, "The demo workspace is there already.\n")
     assert content(empty) == before
 
 
@@ -797,19 +797,30 @@ def test_a_new_password_ends_every_session_that_began_before_it(app, run, editor
 
 
 def test_a_session_that_begins_while_a_new_password_is_being_stored_ends_too(app, run, error, monkeypatch):
-    session, stored = bearer(app, login(app, "admin@sigma.io", "admin").json["token"]), []
-    execute = database.execute
+    """The request has passed every check with the old password, and waits for the transaction that stores the new one."""
+    session, begun, waits = bearer(app, login(app, "admin@sigma.io", "admin").json["token"]), [], threading.Event()
+    execute, remember_session = database.execute, users.remember_session
+    # As long ago as it would be in a run of an hour: the request then has something to store, too.
+    sql(app, "UPDATE settings SET value = value - 3600 WHERE name = 'sessions_from'")
+
+    def remember(begins):
+        waits.set()
+        remember_session(begins)
 
     def store_slowly(statement, *parameters):
-        if statement.startswith("UPDATE users SET password_hash") and not stored:
+        if statement.startswith("UPDATE users SET password_hash") and not begun:
             time.sleep(1)
-            with ThreadPoolExecutor(1) as pool:
-                stored.append(pool.submit(session.post, "/auth/refresh").result().json["token"])
+            begun.append(pool.submit(session.post, "/auth/refresh"))
+            assert waits.wait(5)
         return execute(statement, *parameters)
 
+    replace_everywhere(monkeypatch, users, "remember_session", remember)
     replace_everywhere(monkeypatch, database, "execute", store_slowly)
-    assert run("users", "password", "admin@sigma.io", stdin=f"{PASSWORD}\n").exit_code == 0
-    error(bearer(app, *stored).get("/roles"), 401)
+    with ThreadPoolExecutor(1) as pool:
+        assert run("users", "password", "admin@sigma.io", stdin=f"{PASSWORD}\n").exit_code == 0
+        late = begun[0].result()
+    assert late.status_code == 200
+    error(bearer(app, late.json["token"]).get("/roles"), 401)
     assert bearer(app, login(app, "admin@sigma.io", PASSWORD).json["token"]).get("/roles").status_code == 200
 
 

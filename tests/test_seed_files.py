@@ -82,7 +82,7 @@ def test_the_same_seed_a_second_time_changes_nothing_and_another_is_refused(run,
     run("demo", "--seed", "books.json")
     before = sql(empty, "SELECT body FROM entities")
     again = run("demo", "--seed", "books.json")
-    told = "The demo workspace is there already; `make reset` puts it aside.\n"
+    told = "The demo workspace is there already.\n"
     assert (again.exit_code, again.stdout, again.stderr) == (0, told, "")
     Path("other.json").write_text(json.dumps({**SEED, "records": []}), encoding="utf-8")
     refused = run("demo", "--seed", "other.json")

@@ -136,9 +136,8 @@ def _undone_if_unseen(output: Output) -> Iterator[None]:
         with Interrupts().handled() if output.undo else contextlib.nullcontext():  # it may be told to end while nobody reads
             yield
     except BaseException as error:
-        told = "What the command does is done"
-        if output.undo is not None:
-            told = _run(lambda: Output(None, output.undo() if output.undo else "")).text
+        undo = output.undo
+        told = "What the command does is done" if undo is None else _run(lambda: Output(None, undo())).text
         if isinstance(error, click.ClickException):
             raise click.ClickException(f"{error.message}. {told}") from None
         raise

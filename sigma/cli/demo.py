@@ -57,5 +57,5 @@ def _tell(is_made: bool, file: str | None) -> str:
     if is_made:
         return f"Made the demo workspace{f' from {file}' if file else ''}."
     if holds_demo():
-        return "The demo workspace is there already; `make reset` puts it aside."
+        return "The demo workspace is there already."
     return "There is a workspace already, and the demo is only made in an empty database."

@@ -148,8 +148,9 @@ class SchemaRules(NamedTuple):
         return f"values.{alias[:100]}: schema '{self.schema['id']}' has no attribute with this alias{self.hint_at_alias(alias)}"
 
     def hint_at_alias(self, name: str) -> str:
-        """Return the end of a message about an alias that the schema does not have: that of the attribute with this id, or
-        which aliases there are; none that the caller's role hides.
+        """Return the end of a message about an alias that the schema does not have: which there are.
+
+        It is the alias of the attribute with this id, if there is one. None is named that the caller's role hides.
         """
         levels = caller_levels(self.schema["id"])
         shown = [alias for alias in self.attributes if levels.shows(alias)]
