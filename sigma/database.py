@@ -126,18 +126,13 @@ def _save_log(db: sqlite3.Connection) -> None:
         db.execute("PRAGMA wal_checkpoint(FULL)")
 
 
-def confirm_in_transaction(function: Callable[[], None]) -> None:
-    """Call a function in the next transaction of this request, before anything else; what it raises ends the transaction."""
-    g.confirm = function
-
-
 @contextmanager
 def transaction() -> Iterator[None]:
     """Run the block as one transaction: all of it is stored, or nothing.
 
     It takes the write lock first (BEGIN IMMEDIATE), so that what the block reads stays true until it commits, and
-    waiting for another writer happens here, under the busy timeout, and nowhere else. What the block may do can have
-    changed while it waited: the first one of a request looks again, by what confirm_in_transaction() was given.
+    waiting for another writer happens here, under the busy timeout, and nowhere else. What the caller may do can have
+    changed meanwhile: the first one of a request calls `g.confirm()`, where the guard has put what looks again.
     """
     db = get_db()
     db.execute("BEGIN IMMEDIATE")

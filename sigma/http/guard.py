@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, current_app, g, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
-from sigma.database import confirm_in_transaction, fetch_one
+from sigma.database import fetch_one
 from sigma.http.access import Access, Kind, role_advice
 from sigma.http.cors import answer_preflight
 from sigma.http.credential_hints import BOTH_WAYS, SIGN_IN
@@ -97,7 +97,7 @@ def _admit_known(access: Access, asked: Any) -> None:
         _check_permitted(caller, access)
     if caller.has_faults and asked.url_rule.rule.startswith("/api/"):
         current_app.inject_fault(caller)  # type: ignore[attr-defined]
-    confirm_in_transaction(functools.partial(_confirm_known, access, asked))
+    context.confirm = functools.partial(_confirm_known, access, asked)  # for transaction()
 
 
 def _admit_known_or_named(access: Access, asked: Any) -> None:

@@ -5,7 +5,7 @@ import secrets
 import time
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def whole_second(seconds: int) -> str:
     """Return a time without its fraction; thousands of requests ask for the same."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
