@@ -120,6 +120,17 @@ def lost(request, monkeypatch):
             yield pipe, "Broken pipe"
 
 
+def what_is_done(name, reason):
+    """The end of the line, as a pattern: what has been done although nobody sees it."""
+    if name == "env":  # which does nothing
+        return ""
+    if reason == "it is closed":
+        return "; nothing was done"
+    if name == "keys create":
+        return r"\. Key 'apikey-[0-9a-f]{16}' is deleted again, because nobody has seen it"
+    return "" if name in AS_A_FILE else r"\. What the command does is done"
+
+
 @pytest.mark.parametrize("name", [name for name, arguments in TRIED.items() if arguments is not None])
 def test_a_command_whose_output_is_lost_says_so_in_one_line(prepared, lost, name):
     output, reason = lost
@@ -129,7 +140,9 @@ def test_a_command_whose_output_is_lost_says_so_in_one_line(prepared, lost, name
     else:
         assert code == 1
         told = errors.splitlines()
-        assert re.match(rf"Error: Standard output does not take the result: .*{reason}(; nothing was done|\. |$)", told[-1])
+        assert re.fullmatch(
+            rf"Error: Standard output does not take the result: .*{reason}{what_is_done(name, reason)}", told[-1]
+        )
         assert [line for line in told if "Error" in line or "Traceback" in line] == told[-1:]
 
 

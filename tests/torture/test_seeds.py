@@ -20,7 +20,8 @@ TYPES = ("text", "number", "boolean", "datetime", "media", "option", "complex")
 SEGMENTS = ("seg-a", "seg-b")
 STATES = ("draft", "done")
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-NAMES = TEXTS.filter(lambda text: any(unicodedata.category(letter)[0] in "NP" for letter in text))  # which all can be seen
+FILLERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that show nothing
+NAMES = TEXTS.filter(lambda text: any(unicodedata.category(letter)[0] in "LNPS" for letter in set(text) - set(FILLERS)))
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,8}", fullmatch=True)
 NUMBERS = st.one_of(st.integers(-(10**20), 10**20), st.floats(allow_nan=False, allow_infinity=False))
 JSON = st.recursive(

@@ -1,7 +1,6 @@
 """What real processes of the commands do with a standard output that takes nothing, or shows little."""
 
 import os
-import re
 import subprocess
 
 import pytest
@@ -36,6 +35,15 @@ def run(line, database, **more):
     return subprocess.run(["bash", "-c", line], check=False, **options)
 
 
+def what_is_done(words, how):
+    """The end of the line: what has been done although nobody sees it."""
+    if words in ("keys create --help", "play --fast"):  # which have done nothing so far
+        return ""
+    if how == "closed":
+        return "; nothing was done"
+    return "" if words.startswith("export - ") else ". What the command does is done"
+
+
 @pytest.mark.parametrize("how", LOST)
 @pytest.mark.parametrize("words", COMMANDS)
 def test_a_command_whose_output_is_lost_ends_with_1_and_a_sentence(database, words, how):
@@ -44,7 +52,7 @@ def test_a_command_whose_output_is_lost_ends_with_1_and_a_sentence(database, wor
     told = [line for line in done.stderr.decode().splitlines() if not line.startswith("Database: ")]
     assert len(told) == 1, told
     assert told[0].startswith("Error: Standard output does not take the result: ")
-    assert re.search(rf"{reason}(; nothing was done|\. What the command does is done|)$", told[0])
+    assert told[0].endswith(reason + what_is_done(words, how))
     assert done.returncode == 1
 
 
