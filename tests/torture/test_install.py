@@ -1,22 +1,18 @@
 """The first minutes: `make` in a fresh copy of the project, with nothing but Python, and where something is missing."""
 
-import fcntl
 import os
-import pty
 import re
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
-import termios
 import time
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from processes import EXAMPLE_KEY, ROOT, SOON, is_up, wait_until
+from terminals import in_terminal
 
 INSTALL_TIMEOUT = 300  # seconds, for an index that is far away and a busy machine
 PRETENDING = """#!/bin/sh
@@ -79,35 +75,6 @@ def pretend(folder, lines):
     return f"PYTHON={program}"
 
 
-@contextmanager
-def in_terminal(folder, *arguments, columns=100, **more):
-    """Run make in a terminal; yield the process, and what reads all that is shown up to some words."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    command = ["make", f"PYTHON={sys.executable}", *arguments]
-    streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
-    process = subprocess.Popen(command, cwd=folder, env=environment(**more), start_new_session=True, **streams)
-    os.close(theirs)
-    shown = b""
-
-    def read(words=b"nothing more"):
-        nonlocal shown
-        while words not in shown:
-            try:
-                shown += os.read(ours, 65536)
-            except OSError:
-                break
-        return shown.decode()
-
-    try:
-        yield process, read
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        os.close(ours)
-
-
 def banner(folder, url):
     header = f"X-Sigma-ApiKey: {EXAMPLE_KEY}"
     return [
@@ -126,7 +93,8 @@ def banner(folder, url):
 def test_the_first_run_says_what_it_does_and_the_second_one_only_where_everything_is(project):
     packages = len(re.findall("^[A-Za-z]", (project / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE))
     for is_first in (True, False):
-        with in_terminal(project, "run", SIGMA_PORT="0") as (process, read):
+        command = ["make", f"PYTHON={sys.executable}", "run"]
+        with in_terminal(command, 100, cwd=project, env=environment(SIGMA_PORT="0")) as (process, read, _):
             url = re.search(r"Docs +(http://127.0.0.1:[0-9]+)/docs", read(b"Ready"))[1]
             lines = read(f"Ready        {url}".encode()).replace("\r\n", "\n").strip().split("\n")
             assert lines[-9:] == banner(project, url)

@@ -2,19 +2,19 @@
 
 import json
 import os
-import pty
 import re
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from processes import EXAMPLE_KEY, FLASK, ROOT, environment, flask, program, serving, starting, wait_until
 from receivers import receiving
+from terminals import in_terminal
 
 import app as service
 from sigma import database as database_module
@@ -49,20 +49,10 @@ def run_lines(shell, script, folder, **options):
 def paste(shell, script, folder):
     """Paste lines as a block into a shell in a terminal, and return all that is shown."""
     options = ["-f", "-i"] if shell == "zsh" else ["--norc", "--noprofile", "-i"]
-    ours, theirs = pty.openpty()
-    streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
-    settings = {**os.environ, "TERM": "xterm"}
-    command = [program(shell, "this test"), *options]
-    process = subprocess.Popen(command, cwd=folder, env=settings, start_new_session=True, **streams)
-    os.close(theirs)
-    threading.Thread(target=os.write, args=(ours, f"{script}\nexit\n".encode()), daemon=True).start()
-    shown = b""
-    with suppress(OSError):  # which is how a terminal says that its shell has ended
-        while part := os.read(ours, 65536):
-            shown += part
-    os.close(ours)
-    process.wait()
-    return shown.decode()
+    command, settings = [program(shell, "this test"), *options], {**os.environ, "TERM": "xterm"}
+    with in_terminal(command, cwd=folder, env=settings) as (_, read, type_text):
+        threading.Thread(target=type_text, args=(f"{script}\nexit\n".encode(),), daemon=True).start()
+        return read()
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -1,20 +1,18 @@
 """The story of a key and a webhook, told in the terminal: it goes as it is told, and leaves nothing behind, however it ends."""
 
-import functools
 import json
 import os
-import pty
 import re
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 from processes import ROOT, SOON, START_TIMEOUT, environment, is_up, wait_until
+from terminals import in_terminal
 
 PLAY = [sys.executable, "-c", "from sigma.cli.story import play; play()"]
 STATUSES = [  # a line for each act
@@ -61,31 +59,9 @@ def play(folder, *arguments, **more):
     return subprocess.run([*PLAY, *arguments], check=False, **options)
 
 
-@contextmanager
 def playing(folder, *arguments, **more):
-    """Play the story in a terminal; yield the process, what reads all that is shown up to some words, and what types."""
-    ours, theirs = pty.openpty()
-    streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
-    process = subprocess.Popen([*PLAY, *arguments], cwd=ROOT, env=settings(folder, **more), start_new_session=True, **streams)
-    os.close(theirs)
-    shown = b""
-
-    def read(words=b"nothing more"):
-        nonlocal shown
-        while words not in shown:
-            try:
-                shown += os.read(ours, 65536)
-            except OSError:  # nobody writes any more
-                break
-        return shown.decode()
-
-    try:
-        yield process, read, functools.partial(os.write, ours)
-    finally:
-        os.close(ours)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    """Play the story in a terminal, as in_terminal() does."""
+    return in_terminal([*PLAY, *arguments], cwd=ROOT, env=settings(folder, **more))
 
 
 def test_the_story_goes_as_it_is_told(folder):
