@@ -1,6 +1,7 @@
 """Connections to the one SQLite file, transactions, and migrations."""
 
 import os
+import re
 import secrets
 import sqlite3
 import threading
@@ -17,6 +18,7 @@ from sigma.settings import ROOT, StartError
 
 SCHEMA_VERSION = max(MIGRATIONS) + 1  # what schema.sql says, too
 APPLICATION_ID = 0x5349474D
+VIEW = re.compile(r"^CREATE VIEW (\w+) .*", re.DOTALL | re.MULTILINE)
 BUSY_TIMEOUT = 5  # seconds that a write waits for another one
 
 
@@ -183,18 +185,27 @@ def pragma(db: sqlite3.Connection, name: str) -> Any:
     return db.execute(f"PRAGMA {name}").fetchone()[0]
 
 
+def _schema_statements() -> Iterator[str]:
+    return _split_statements((ROOT / "schema.sql").read_text(encoding="utf-8"))
+
+
 def make_tables(db: sqlite3.Connection) -> None:
     """Make the tables of an empty database."""
-    for statement in _split_statements((ROOT / "schema.sql").read_text(encoding="utf-8")):
+    for statement in _schema_statements():
         db.execute(statement)
     db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
 
 
 def _run_migrations(db: sqlite3.Connection) -> None:
     """Bring a database forward, version by version. Raises sqlite3.IntegrityError where a row refers to what is not there."""
+    views = {match[1]: match[0] for match in map(VIEW.search, _schema_statements()) if match}
+    for view in views:
+        db.execute(f"DROP VIEW IF EXISTS {view}")
     while script := MIGRATIONS.get(pragma(db, "user_version")):
         for statement in _split_statements(script):
             db.execute(statement)
+    for statement in views.values():
+        db.execute(statement)
     for table, _, parent, _ in db.execute("PRAGMA foreign_key_check"):
         raise sqlite3.IntegrityError(f"a row of {table} refers to a row of {parent} that is not there")
 

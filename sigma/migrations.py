@@ -1,7 +1,8 @@
 """What brings a database of each older version to the next one, in SQL; schema.sql says what the columns mean.
 
 A table is made anew in the steps of https://sqlite.org/lang_altertable.html#otheralter, of which database.migrate() takes
-the first and the last.
+the first and the last. The views of schema.sql are no concern of a step: they are dropped before the first, and made anew after
+the last.
 """
 
 MIGRATIONS = {
@@ -66,12 +67,6 @@ MIGRATIONS = {
         CREATE TRIGGER model_deleted AFTER DELETE ON model_objects BEGIN
             UPDATE workspaces SET model_version = randomblob(16) WHERE id = old.tenant;
         END;
-
-        CREATE VIEW workspace_totals AS
-            SELECT w.id AS tenant,
-                (SELECT ifnull(sum(c.total), 0) FROM entity_counts c WHERE c.tenant = w.id AND c.is_variant = 0) AS records,
-                (SELECT count(*) FROM api_keys k WHERE k.tenant = w.id AND k.is_active) AS active_keys
-            FROM workspaces w;
 
         DELETE FROM unique_values;
         INSERT OR IGNORE INTO unique_values (tenant, attribute, scope, value, entity_id)
@@ -172,7 +167,6 @@ MIGRATIONS = {
     """,
     # Counts are counted anew, by where in the list something stands.
     9: """
-        DROP VIEW workspace_totals;
         DROP TRIGGER entity_inserted;
         DROP TRIGGER entity_deleted;
         DROP TRIGGER entity_moved;
@@ -207,23 +201,13 @@ MIGRATIONS = {
                 VALUES (new.tenant, new.is_variant, new.schema_id, ifnull(new.state_id, ''), new.seq >> 12, 1)
                 ON CONFLICT DO UPDATE SET total = total + 1;
         END;
-        CREATE VIEW workspace_totals AS
-            SELECT w.id AS tenant,
-                (SELECT ifnull(sum(c.total), 0) FROM entity_counts c WHERE c.tenant = w.id AND c.is_variant = 0) AS records,
-                (SELECT count(*) FROM api_keys k WHERE k.tenant = w.id AND k.is_active) AS active_keys
-            FROM workspaces w;
         PRAGMA user_version = 10;
     """,
     # Whether a key is accepted is not a column's to say, which may depend on nothing but its row.
     10: """
-        DROP VIEW workspace_totals;
         ALTER TABLE api_keys DROP COLUMN is_active;
-        CREATE VIEW known_keys AS SELECT *, deactivated_at IS NULL AS is_active FROM api_keys;
-        CREATE VIEW workspace_totals AS
-            SELECT w.id AS tenant,
-                (SELECT ifnull(sum(c.total), 0) FROM entity_counts c WHERE c.tenant = w.id AND c.is_variant = 0) AS records,
-                (SELECT count(*) FROM known_keys k WHERE k.tenant = w.id AND k.is_active) AS active_keys
-            FROM workspaces w;
         PRAGMA user_version = 11;
     """,
+    # Nothing but views.
+    11: "PRAGMA user_version = 12;",
 }

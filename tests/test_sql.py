@@ -32,10 +32,9 @@ EXCEPTIONS = {
 }
 # What else than a constant is put into the text of a statement, and why it may: SQLite takes no parameters there.
 INSERTIONS = {
-    ("sigma/resources/api_keys.py", "KEY_COLUMNS"): "the columns that the code lists there",
-    ("sigma/resources/ledger.py", "KEY_COLUMNS"): "the same columns",
     ("sigma/resources/entities.py", "conditions"): "those that the filters of the lists have, written out beside the lists",
     ("sigma/database.py", "name"): "the name of a pragma, which callers write out",
+    ("sigma/database.py", "view"): "the name of a view, as schema.sql has it",
     ("sigma/cli/backup.py", "size"): "the page size that SQLite itself has told",
 }
 STATEMENT = re.compile(r"\s*(?:\{\} )?(?:SELECT|INSERT|UPDATE|DELETE|WITH|PRAGMA|ALTER|CREATE|DROP|VACUUM)\b")

@@ -251,10 +251,18 @@ def test_a_process_that_is_killed_in_the_middle_leaves_the_database_as_it_was(ol
     assert rows(old, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
 
 
+def test_a_view_of_the_operators_own_outlives_an_upgrade(old):
+    with closing(sqlite3.connect(old)) as db, db:
+        db.execute("CREATE VIEW my_records AS SELECT id FROM entities WHERE is_variant = 0")
+    before = rows(old, "SELECT * FROM my_records ORDER BY id")
+    service.create_app({"DATABASE": str(old)})
+    assert before == rows(old, "SELECT * FROM my_records ORDER BY id") != []
+
+
 def test_an_upgrade_that_fails_leaves_the_database_as_it_was(old, monkeypatch):
     before = old.read_bytes()
     last = max(database.MIGRATIONS)
-    monkeypatch.setitem(database.MIGRATIONS, last, database.MIGRATIONS[last] + "; INSERT INTO no_such_table VALUES (1);")
+    monkeypatch.setitem(database.MIGRATIONS, last, database.MIGRATIONS[last] + "\nINSERT INTO no_such_table VALUES (1);")
     with pytest.raises(settings.StartError, match="no_such_table"):
         service.create_app({"DATABASE": str(old)})
     assert old.read_bytes() == before

@@ -78,22 +78,9 @@ class DeletedBody(Body):
     deleted = Flag("Always true", required=True)
 
 
-KEY_MEMBERS = {  # of a key as it is listed, in this order, and the column that each comes from
-    "id": "id",
-    "name": "name",
-    "permissions": "permissions",
-    "active": "is_active",
-    "createdAt": "created_at",
-    "lastUsedAt": "last_used_at",
-    "deactivatedAt": "deactivated_at",
-}
-KEY_COLUMNS = ", ".join(KEY_MEMBERS.values())
-
-
-def key_summary(row: tuple[Any, ...]) -> dict[str, Any]:
-    """Return a key as the list shows it, from its row of KEY_COLUMNS."""
-    key = dict(zip(KEY_MEMBERS, row, strict=True))
-    key |= {"permissions": json.loads(key["permissions"]), "active": bool(key["active"])}
+def parse_key(body: str) -> dict[str, Any]:
+    """Return a key as the list shows it, from its body in `known_keys`."""
+    key: dict[str, Any] = json.loads(body)
     if key["active"]:
         del key["deactivatedAt"]
     return key
@@ -105,13 +92,14 @@ def _dump_key(body: ApiKeyBody, key: dict[str, Any]) -> dict[str, Any]:
 
 def fetch_api_keys() -> list[dict[str, Any]]:
     """Return all API keys of the workspace, oldest first."""
-    sql = f"SELECT {KEY_COLUMNS} FROM known_keys WHERE tenant = ? ORDER BY seq"  # noqa: S608 (constants only)
-    return [key_summary(row) for row in execute(sql, g.tenant)]
+    sql = "SELECT body FROM known_keys WHERE tenant = ? ORDER BY seq"
+    return [parse_key(body) for (body,) in execute(sql, g.tenant)]
 
 
 def _fetch_api_key(id: str) -> dict[str, Any]:
-    sql = f"SELECT {KEY_COLUMNS} FROM known_keys WHERE tenant = ? AND id = ?"  # noqa: S608
-    return key_summary(get_or_404(fetch_one(sql, g.tenant, id), "api-key", id))
+    sql = "SELECT body FROM known_keys WHERE tenant = ? AND id = ?"
+    (body,) = get_or_404(fetch_one(sql, g.tenant, id), "api-key", id)
+    return parse_key(body)
 
 
 def insert_api_key(key: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from marshmallow import fields
 from sigma.database import execute, fetch_one
 from sigma.http.fields import Body, Items, dict_field, timestamp_field
 from sigma.permissions import PERMISSIONS
-from sigma.resources.api_keys import KEY_COLUMNS, ApiKeyBody, key_summary, permission_field
+from sigma.resources.api_keys import ApiKeyBody, parse_key, permission_field
 
 
 class RefusalBody(Body):
@@ -41,9 +41,8 @@ def _in_published_order(by_permission: dict[str, Any]) -> dict[str, Any]:
     return {name: by_permission[name] for name in (*PERMISSIONS, *by_permission) if name in by_permission}
 
 
-def _ledger_summary(row: tuple[Any, ...]) -> dict[str, Any]:
-    *columns, permission_use, refused = row
-    key, use = key_summary(tuple(columns)), json.loads(permission_use)
+def _ledger_summary(body: str, permission_use: str, refused: str) -> dict[str, Any]:
+    key, use = parse_key(body), json.loads(permission_use)
     unused = [permission for permission in key["permissions"] if permission not in use]
     return {
         **key,
@@ -55,12 +54,12 @@ def _ledger_summary(row: tuple[Any, ...]) -> dict[str, Any]:
 
 def fetch_ledgers() -> list[dict[str, Any]]:
     """Return all API keys of the workspace with their ledgers, oldest first."""
-    sql = f"SELECT {KEY_COLUMNS}, permission_use, refused FROM known_keys WHERE tenant = ? ORDER BY seq"  # noqa: S608
-    return [_ledger_summary(row) for row in execute(sql, g.tenant)]
+    sql = "SELECT body, permission_use, refused FROM known_keys WHERE tenant = ? ORDER BY seq"
+    return [_ledger_summary(*row) for row in execute(sql, g.tenant)]
 
 
 def find_ledger(id: str) -> dict[str, Any] | None:
     """Return an API key with its ledger; None if there is no such key."""
-    sql = f"SELECT {KEY_COLUMNS}, permission_use, refused FROM known_keys WHERE tenant = ? AND id = ?"  # noqa: S608
+    sql = "SELECT body, permission_use, refused FROM known_keys WHERE tenant = ? AND id = ?"
     row = fetch_one(sql, g.tenant, id)
-    return row and _ledger_summary(row)
+    return row and _ledger_summary(*row)
