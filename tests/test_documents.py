@@ -120,6 +120,9 @@ STORY = "tests/test_documents.py::test_the_story_goes_as_it_is_told_also_when_it
 NOT_RUN = ("text", "http", "console")  # the last is for Docker, which is on few machines: test_deploy.py reads its files
 DEPLOYED = "tests/torture/test_deploy.py::test_the_page_leads_from_the_first_start_over_an_upgrade_and_back"
 RESTORED = "tests/torture/test_replication.py::test_a_lost_disk_comes_back_but_for_the_last_moment_and_again_after_that"
+BEGUN_ANEW = (
+    "tests/torture/test_replication.py::test_when_the_service_alone_was_killed_the_replication_that_begins_anew_has_everything"
+)
 BLOCKS = {  # the beginning of each block that can be run, in the order of the document, and the test that runs it
     "README.md": [
         ("make run", "tests/torture/test_readme.py::test_the_service_starts_as_it_is_written"),
@@ -138,14 +141,9 @@ BLOCKS = {  # the beginning of each block that can be run, in the order of the d
         ("sudo systemctl stop", DEPLOYED),
     ],
     "docs/operations.md": [
-        (
-            "umask 077\nlitestream rep",
-            RESTORED,
-        ),
-        (
-            "umask 077\nlitestream res",
-            RESTORED,
-        ),
+        ("umask 077\nlitestream rep", RESTORED),
+        ("umask 077\nlitestream res", RESTORED),
+        ("litestream reset", BEGUN_ANEW),
     ],
     "docs/testing/README.md": [
         ("STANDIN=", "tests/torture/test_readme.py::test_a_seed_is_posted_copied_and_read_as_the_docs_say"),

@@ -31,9 +31,9 @@ class Setup:
     def __init__(self, folder, shell):
         self.command = [program(shell, "this test"), "-eu", "-c"]
         self.folder, self.disk, self.elsewhere = folder, folder / "disk", folder / "elsewhere"
-        self.database = self.disk / "acme.db"
+        self.database, self.settings = self.disk / "acme.db", folder / "litestream.yml"
         self.disk.mkdir()
-        (folder / "litestream.yml").write_text(self.localized(RECIPE.read_text(encoding="utf-8")), encoding="utf-8")
+        self.settings.write_text(self.localized(RECIPE.read_text(encoding="utf-8")), encoding="utf-8")
         self.environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
     def localized(self, text):
@@ -47,8 +47,9 @@ class Setup:
                 [*self.command, block("sh", "litestream replicate")],
                 **{"cwd": self.folder, "env": self.environment, "stdout": log, "stderr": log, "start_new_session": True},
             )
+        replica = Path(self.settings.read_text(encoding="utf-8").rpartition("path: ")[2].strip())
         try:
-            assert wait_until(lambda: [*self.elsewhere.rglob("*.ltx")], START_TIMEOUT), self.log()
+            assert wait_until(lambda: [*replica.rglob("*.ltx")], START_TIMEOUT), self.log()
             yield process
         finally:
             kill(process)
@@ -57,12 +58,22 @@ class Setup:
         """Lose the disk, run the docs' command, and check what it brings back."""
         shutil.rmtree(self.disk)
         self.disk.mkdir()
-        script = self.localized(block("sh", "litestream restore"))
+        self.run("litestream restore")
+        check_file(self.database)
+
+    def begin_anew(self):
+        """Do what the docs say when the service was killed: another path, and the docs' command."""
+        text = self.settings.read_text(encoding="utf-8")
+        self.settings.write_text(text.replace(f"{self.elsewhere}/acme", f"{self.elsewhere}/acme-2"), encoding="utf-8")
+        self.run("litestream reset")
+
+    def run(self, begins):
+        """Run the docs' block that holds these words."""
+        script = self.localized(block("sh", begins))
         done = subprocess.run(
             [*self.command, script], check=False, cwd=self.folder, env=self.environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr + self.log()
-        check_file(self.database)
 
     def log(self):
         return (self.folder / "litestream.log").read_text(encoding="utf-8")
@@ -147,6 +158,12 @@ def check_restored(server, headers, lost_at, logs):
     return kept
 
 
+def check_all_restored(server, headers, logs):
+    """Check that all is there that was acknowledged."""
+    for log in logs:
+        assert count_restored(log, {name: seen(server, headers, name) for _, name, _ in log}) == len(log)
+
+
 @pytest.fixture(params=["bash", "zsh"])
 def setup(request, template, tmp_path):
     setup = Setup(tmp_path, request.param)
@@ -189,10 +206,22 @@ def test_a_backup_that_is_restored_is_replicated_once_the_replication_is_started
             run(setup.database, "restore", str(backup), "--yes")
         with setup.replicating():
             with writing(server, headers, "new") as logs:
-                server.kill()
+                server.process.terminate()
             time.sleep(AT_RISK + SLACK)
     setup.lose_and_restore()
     with serving(setup.database) as server:
         assert server.request("GET", "/records/ent-old", headers)[0] == 404
-        for log in logs:
-            assert count_restored(log, {name: seen(server, headers, name) for _, name, _ in log}) == len(log)
+        check_all_restored(server, headers, logs)
+
+
+def test_when_the_service_alone_was_killed_the_replication_that_begins_anew_has_everything(setup, headers):
+    with setup.replicating(), serving(setup.database) as server, writing(server, headers, "before") as before:
+        server.kill()
+    setup.begin_anew()
+    with serving(setup.database) as server, setup.replicating():
+        with writing(server, headers, "after") as after:
+            server.process.terminate()
+        time.sleep(AT_RISK + SLACK)
+    setup.lose_and_restore()
+    with serving(setup.database) as server:
+        check_all_restored(server, headers, before + after)
