@@ -17,6 +17,7 @@ from conftest import ALL_PERMISSIONS, Caller, sql
 from hypothesis.configuration import set_hypothesis_home_dir
 from schemathesis.config import SchemathesisConfig
 from test_access import ALL, ANY_USER, DEMO, FLAGS, HEADER, OR_DEMO, PUBLIC, shape
+from test_documents import numbers_told
 
 import app as service
 
@@ -24,7 +25,7 @@ import app as service
 set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")
 
 LONG = bool(os.environ.get("LONG"))
-EXAMPLES = 40 if LONG else 8  # for each operation, and each sent by all callers
+USUALLY, AT_LENGTH = 8, 40  # examples of each operation, and each is sent by all callers
 
 CONFIG = SchemathesisConfig.from_dict(
     {
@@ -45,7 +46,7 @@ with tempfile.TemporaryDirectory() as folder:  # for the document alone: each te
     )
 
 fuzzed = hypothesis.settings(
-    max_examples=EXAMPLES,
+    max_examples=AT_LENGTH if LONG else USUALLY,
     deadline=None,
     derandomize=not LONG,
     database=None,
@@ -104,3 +105,8 @@ def test_an_administrator_of_another_workspace_changes_nothing_in_this_one(case,
     answer = case.call_and_validate(headers=stranger.headers, app=app)
     assert rows_of_the_demo(app) == before
     assert answer.status_code < 500
+
+
+def test_the_docs_say_how_many_examples_there_are():
+    everybody = "test_everybody_gets_only_what_is_announced_and_only_who_may_gets_in"
+    assert numbers_told(f"tests/torture/test_fuzz.py::{everybody}") == [USUALLY, AT_LENGTH]
