@@ -25,7 +25,7 @@ import app as service
 set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")
 
 LONG = bool(os.environ.get("LONG"))
-USUALLY, AT_LENGTH = 8, 40  # examples of each operation, and each is sent by all callers
+USUALLY, AT_LENGTH = 8, 150  # examples of each operation, and each is sent by all callers
 
 CONFIG = SchemathesisConfig.from_dict(
     {
