@@ -43,8 +43,8 @@ check: .venv/installed-tests            # check style, types, and the requiremen
 	$(BIN)/mypy app.py sigma
 	$(BIN)/python tests/audit.py
 
-torture: .venv/installed-torture        # run the tests that take minutes: fuzzing, kill -9, clients, a browser
-	$(BIN)/python -m pytest tests/torture -n auto -rs
+torture: .venv/installed-torture        # run the tests that take minutes: fuzzing, kill -9, clients, a browser; LONG=1 fuzzes for ten minutes
+	LONG=$(call option,LONG,1) $(BIN)/python -m pytest tests/torture -n auto -rs
 
 ROWS ?= inprocess sizes searching sockets starting workspaces locks
 PEERS := .venv-bench/installed-python .venv-bench/installed-node

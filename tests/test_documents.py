@@ -8,9 +8,12 @@ import re
 import shutil
 import subprocess
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from conftest import ALL_PERMISSIONS
+from test_access import COMMON_FAULTS, GUARDED
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -321,6 +324,66 @@ def test_each_row_of_what_one_can_rely_on_has_its_proof_or_reason():
 )
 def test_a_row_that_promises_too_much_is_refused(row, problem):
     assert problems(reliance(row)) == [f"Keys: {problem}"]
+
+
+# Licences
+
+
+def licence(package):
+    """Return the licence of an installed package as its own metadata has it: an expression, or the words of a classifier."""
+    about = metadata.metadata(package)
+    classifiers = [line.rpartition(" :: ")[2] for line in about.get_all("Classifier") or [] if line.startswith("License")]
+    return about.get("License-Expression") or about.get("License") or classifiers[0]
+
+
+def test_the_licence_of_each_package_is_the_one_it_says_itself():
+    wanted = re.findall(r"^([\w-]+)==", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    section = DOCUMENTS["docs/operations.md"].split("\n## Packages and licences\n")[1].split("\n## ")[0]
+    told = dict(re.findall(r"^\| `([\w-]+)` \| (.+) \|$", section, re.MULTILINE))
+    assert list(told) == wanted
+    same = {"MIT License": "MIT", "BSD License": "BSD-3-Clause"}  # classifiers do not say which of the BSD licences it is
+    assert {name: same.get(licence(name), licence(name)) for name in wanted} == told
+
+
+# What is promised
+
+
+def promises():
+    """Return the rows of the table of promises: what is promised, how it is tried, and by which tests."""
+    section = DOCUMENTS["docs/operations.md"].split("\n## What is promised, and how it is tried\n")[1]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("| ")]
+    return [row for row in rows if row[0] not in ("---", "what is promised")]
+
+
+def test_each_promise_is_tried_by_tests_that_exist():
+    rows = promises()
+    assert len(rows) > 10
+    assert {len(row) for row in rows} == {3}
+    assert [what for what, _, tests in rows if not TEST.findall(tests) or TEST.sub("", tests).strip()] == []
+    assert [test for *_, tests in rows for test in TEST.findall(tests) if not exists(test)] == []
+
+
+def numbers_told(test):
+    """Return the numbers in the row of the promise that a test tries."""
+    (how,) = (how for _, how, tests in promises() if tests.startswith(f"`{test}`"))
+    return [int(number.replace(",", "")) for number in re.findall(r"(?<![=\w])\d[\d,]*\b(?! *`)", how.replace("kill -9", ""))]
+
+
+def constant(file, name):
+    """Return the first number in what is assigned to a name in a file of tests."""
+    return int(re.search(rf"^{name}\b.*?= \D*(\d+)", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)[1])
+
+
+def test_the_numbers_of_the_promises_are_those_of_the_tests():
+    """Those of the mutants and of the fuzzing are held to them where they are made."""
+    sets = 2 ** len(ALL_PERMISSIONS) - 1
+    matrix = numbers_told("tests/test_access.py::test_a_key_passes_when_it_holds_the_permission_and_only_then")
+    assert matrix == [len(GUARDED), sets, len(GUARDED) * sets]
+    assert numbers_told("tests/test_access.py::test_nobody_passes_with_a_bad_credential") == [len(COMMON_FAULTS)]
+    kill, sent = "tests/torture/test_kill.py", "tests/torture/test_deliveries_served.py"
+    assert numbers_told(f"{kill}::test_what_was_acknowledged_survives_kill_9") == [constant(kill, "ROUNDS")]
+    through = "test_through_kill_9_each_delivery_comes_at_least_once_in_order_and_none_is_lost"
+    assert numbers_told(f"{sent}::{through}") == [constant(sent, "KILLS")]
 
 
 def test_the_readme_counts_what_one_can_rely_on():

@@ -12,7 +12,7 @@ from conftest import EXAMPLE_KEY, PASSWORD, Caller, replace_everywhere, sql
 
 import app as service
 from sigma import database
-from sigma.http import errors, responses
+from sigma.http import errors, masking, responses
 from sigma.resources import exports, sessions
 from sigma.standin import journal as journal_module
 
@@ -487,6 +487,25 @@ def test_the_memory_that_it_takes_is_bounded(app, anonymous):
     for entry in entries:
         for value in (*entry, *entry.refusal):
             assert not isinstance(value, str | bytes) or len(value) <= 10_001
+
+
+def test_what_is_secret_is_masked_once_however_often_the_journal_is_read(admin, anonymous, standin, entry_of, monkeypatch):
+    anonymous.post("/auth/login", {"email": "admin@sigma.io", "password": "wrong, and nobody's business"})
+    admin.get("/records")
+    first, calls = standin("GET", "/requests").data, []
+    replace_everywhere(monkeypatch, masking, "mask_body", lambda *_: calls.append(1) or "")
+    assert standin("GET", "/requests").data == standin("GET", "/requests").data == first
+    assert (HIDDEN in first.decode(), b"nobody" in first, calls) == (True, False, [])
+    assert (entry_of(admin.get("/roles"))["responseBody"], calls) == ("", [1])
+
+
+def test_an_entry_that_is_read_while_its_answer_is_sent_tells_all_of_it_afterwards(admin, journal, monkeypatch):
+    replace_everywhere(monkeypatch, exports, "PART_SIZE", 1)
+    answer = admin.get("/export?format=csv", buffered=False)
+    beginning = journal()[0]["responseBody"] or ""
+    whole = answer.text
+    assert len(beginning) < len(journal()[0]["responseBody"])
+    assert whole.startswith(journal()[0]["responseBody"].rstrip("…"))
 
 
 # Where it is

@@ -1,7 +1,7 @@
 """GET /standin/whoami: whose credential it is, and what it may call."""
 
 import pytest
-from conftest import replace_everywhere
+from conftest import client_of, replace_everywhere
 from test_access import OPERATIONS, PUBLIC, call, shape
 from test_workspaces import everything
 
@@ -82,6 +82,11 @@ def test_asking_changes_nothing_but_the_keys_last_use(app, standin, make_key, ed
     after = everything(app)
     assert before.pop("ws-demo").pop("api_keys") != after.pop("ws-demo").pop("api_keys")
     assert after == before
+
+
+def test_the_document_says_that_every_credential_will_do(anonymous):
+    operation = client_of(anonymous.app).get("/openapi.json").json["paths"]["/standin/whoami"]["get"]
+    assert "Every API key and every signed-in user may call it." in operation["description"]
 
 
 def test_a_credential_that_is_removed_while_it_asks_is_refused(standin, error, monkeypatch):

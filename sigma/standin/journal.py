@@ -59,6 +59,7 @@ class Entry(NamedTuple):
     caller: Caller | None
     request_body: bytes | bytearray | None
     response_body: bytes | bytearray | None
+    described: list[bytes]  # what describe() has returned, once nothing of it changes any more
 
     @property
     def step(self) -> str | None:
@@ -87,7 +88,19 @@ class Entry(NamedTuple):
         return {"workspace": caller.tenant, "caller": who, "needed": self.needed, "held": held}
 
     def describe(self) -> bytes:
-        """Return the JSON text of the entry, with everything secret in it masked."""
+        """Return the JSON text of the entry, with everything secret in it masked.
+
+        It is made once, because the console asks again and again, and goes with the entry.
+        """
+        if self.described:
+            return self.described[0]
+        text = self._make_description()
+        may_grow = bytearray in (type(self.request_body), type(self.response_body))
+        if not may_grow and len(text) <= 4 * MAX_TEXT:  # which bounds the memory, whatever is sent
+            self.described.append(text)
+        return text
+
+    def _make_description(self) -> bytes:
         code, message, _ = self.refusal or (None, None, None)
         is_sent = self.response_body and self.method != "HEAD"
         query = self.query.decode()
@@ -222,6 +235,7 @@ class Journal:
                 "caller": caller,
                 "request_body": body and body[:KEPT],
                 "response_body": response.response[0][:KEPT] if response.is_ready else _keep_beginning(response),  # type: ignore[index]
+                "described": [],
             }
         )
 
