@@ -199,6 +199,11 @@ def read_setting(name: str, given: Mapping[str, Any]) -> Any:
     return setting.default
 
 
+def is_set(name: str, given: Mapping[str, Any]) -> bool:
+    """Return whether a program or the environment says anything of a setting."""
+    return bool(setting_text(given.get(name)) or any(map(os.environ.get, SETTINGS[name].variables)))
+
+
 def read_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the value of each setting but those that only serving needs, unless a program gives them.
 

@@ -1,5 +1,6 @@
 """`make reset`: which database is moved away, with what, and beside what it is not."""
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -68,6 +69,15 @@ def test_a_database_that_is_served_stays_where_it_is(path, capsys):
     assert error.startswith(f"Error: {path} is not moved away, because the service at http://127.0.0.1:8123 (process ")
     assert error.endswith("runs on it: stop it, by Ctrl-C or `make stop`, and run `make reset` again.")
     assert run(capsys)[0] == 0
+
+
+def test_of_several_services_each_is_named(path, capsys):
+    with running.registered(str(path), "http://127.0.0.1:8123"), running.registered(str(path), "http://127.0.0.1:8124"):
+        before = names(path.parent)
+        code, told, error = run(capsys)
+        assert (code, told, names(path.parent)) == (1, "", before)
+    assert re.search(r"the service at http://127.0.0.1:8123 \(process \d+\) and the service at http://127.0.0.1:8124 ", error)
+    assert error.endswith("run on it: stop them, by Ctrl-C or `make stop`, and run `make reset` again.")
 
 
 def test_a_database_that_any_process_has_open_stays_where_it_is(path, capsys):

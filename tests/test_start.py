@@ -52,8 +52,9 @@ def holder(state):
     """Return a function that starts a process which is registered for the database, and does not answer."""
     started = []
 
-    def begin(script):
-        process = subprocess.Popen([sys.executable, "-S", "-c", script, state], stdout=subprocess.PIPE, text=True)
+    def begin(script, number=1):
+        file = state if number == 1 else f"{state}-{number}"
+        process = subprocess.Popen([sys.executable, "-S", "-c", script, file], stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout.readline() == "held\n"
         return process
@@ -93,7 +94,7 @@ def test_nothing_runs_where_there_is_no_database(app, run, tmp_path):
 def test_nothing_runs(run, path, state):
     result = run("status")
     assert (result.exit_code, result.stdout) == (1, f"Nothing runs on {path}: start it with `flask start`\n")
-    nothing = {"answers": False, "url": None, "pid": None, "database": path, "log": None}
+    nothing = {"answers": False, "url": None, "pid": None, "database": path, "log": None, "others": []}
     result = run("status", "--json")
     assert (result.exit_code, json.loads(result.stdout)) == (1, nothing)
     result = run("stop")
@@ -127,7 +128,7 @@ def test_the_status_of_a_service_that_answers(run, path, url):
         ["Database", path],
         ["Log", "where the process that serves prints"],
     ]
-    found = {"answers": True, "url": url, "pid": os.getpid(), "database": path, "log": None}
+    found = {"answers": True, "url": url, "pid": os.getpid(), "database": path, "log": None, "others": []}
     assert json.loads(run("status", "--json").stdout) == found
 
 
@@ -207,7 +208,7 @@ def test_a_service_that_does_not_answer_is_told(run, path, holder, monkeypatch):
 def test_a_service_is_stopped(run, path, holder):
     process = holder(SLEEP)
     result = run("stop")
-    assert (result.exit_code, result.stdout) == (0, f"Stopped: nothing runs on {path} any more\n")
+    assert (result.exit_code, result.stdout) == (0, f"Stopped {URL} (process {process.pid}): nothing runs on {path} any more\n")
     assert process.wait(10) == -signal.SIGTERM
     assert run("status").exit_code == 1
 
@@ -226,6 +227,59 @@ def test_workers_that_a_killed_service_leaves_are_waited_for(run, holder, path):
     assert run("status").exit_code == 1
     assert run("stop").stdout == f"Nothing runs on {path}\n"
     assert not running.is_registered(path)
+
+
+# -- Several services
+
+
+@pytest.fixture
+def both(holder, url, path):
+    """A service that answers, and the process of another on the same database, which does not."""
+    process = holder(SLEEP, 2)
+    return url, process
+
+
+def test_the_status_of_several_services_shows_each(run, path, both):
+    url, process = both
+    result = run("status")
+    assert result.exit_code == 1  # one of them does not answer
+    assert [line.split()[1] for line in result.stdout.splitlines() if line.startswith("Address")] == [url, URL]
+    assert result.stdout.count("It does not answer.") == 1
+    told = json.loads(run("status", "--json").stdout)
+    assert (told["url"], told["answers"]) == (url, True)
+    assert told["others"] == [{"answers": False, "url": URL, "pid": process.pid, "database": path, "log": None}]
+
+
+def test_a_start_beside_several_services_names_each_and_starts_none(run, both, service_is):
+    pids = service_is("")
+    result = run("start")
+    assert result.stdout.startswith(f"It runs already\nAddress      {both[0]}\n")
+    assert f"\nAddress      {URL}\n" in result.stdout
+    assert result.stdout.endswith("Stop them with `flask stop`\n")
+    assert not pids.exists()
+
+
+def test_a_start_at_another_port_that_is_asked_for_starts_one(app, run, url, service_is):
+    app.config["PORT"] = 1
+    pids = service_is("print('Error: It ends.')")
+    result = run("start")
+    assert (result.exit_code, result.stderr, pids.exists()) == (1, "Error: It ends.\n", True)
+
+
+def test_a_shell_is_told_the_address_at_the_port_that_is_asked_for(app, run, path, url, monkeypatch):
+    monkeypatch.setattr(start, "send_request", lambda *_: serve.Answer(200))
+    with running.registered(path, URL):
+        assert run("env").stdout.startswith(f"export SIGMA_API_URL={url}/api/v1\n")
+        app.config["PORT"] = 1
+        assert run("env").stdout.startswith(f"export SIGMA_API_URL={URL}/api/v1\n")
+
+
+def test_a_stop_stops_each_service(run, path, holder):
+    processes = [holder(SLEEP, number) for number in (1, 2)]
+    result = run("stop")
+    names = " and ".join(f"{URL} (process {process.pid})" for process in processes)
+    assert (result.exit_code, result.stdout) == (0, f"Stopped {names}: nothing runs on {path} any more\n")
+    assert [process.wait(10) for process in processes] == [-signal.SIGTERM] * 2
 
 
 # -- A service does not start
@@ -264,15 +318,22 @@ def test_a_service_that_does_not_come_to_answer_is_ended(run, path, service_is, 
 # -- What serves
 
 
-def test_the_second_of_two_services_on_a_database_is_not_registered(path, state, monkeypatch):
-    monkeypatch.setattr(running, "PATIENCE", 0.05)
-    with running.registered(path, "http://127.0.0.1:1111"):
-        with running.registered(path, "http://127.0.0.1:2222"):
-            assert running.find_running(path) == (os.getpid(), "http://127.0.0.1:1111", None)
+def test_each_of_two_services_on_a_database_is_registered(path, state):
+    first, second = ((os.getpid(), url, None) for url in ("http://127.0.0.1:1111", "http://127.0.0.1:2222"))
+    with running.registered(path, first[1]):
+        with running.registered(path, second[1]):
+            assert running.find_running(path) == [first, second]
+        assert running.find_running(path) == [first]
         assert running.is_registered(path)
         assert stat.S_IMODE(state.stat().st_mode) == 0o600
     assert not running.is_registered(path)
-    assert not state.exists()
+    assert list(state.parent.glob(f"{state.name}*")) == []
+
+
+def test_more_services_than_can_be_registered_serve_all_the_same(path, monkeypatch):
+    monkeypatch.setattr(running, "MOST", 1)
+    with running.registered(path, "http://127.0.0.1:1111"), running.registered(path, "http://127.0.0.1:2222"):
+        assert [found.url for found in running.find_running(path)] == ["http://127.0.0.1:1111"]
 
 
 def test_a_service_that_cannot_be_registered_serves_all_the_same(path, state):
@@ -307,7 +368,7 @@ def served(monkeypatch):
 def test_what_serves_says_where_this_machine_finds_it(app, run, path, served, host, url):
     app.config.update(HOST=host, PORT=8123, ALLOW_PUBLIC_DEMO=True)
     assert run("serve").exit_code == 0
-    assert served == [((os.getpid(), url, None), True)]
+    assert served == [([(os.getpid(), url, None)], True)]
     assert not running.is_registered(path)
 
 
@@ -349,6 +410,25 @@ def test_a_second_service_at_the_same_address_is_told_how_to_stop_the_first(app,
     assert (result.exit_code, served) == (1, [])
     told = f"It runs already, at http://127.0.0.1:8123 (process {os.getpid()}): `flask stop` stops it."
     assert result.stderr == f"Error: {told}\n"
+
+
+def test_a_second_service_at_a_port_that_nobody_asks_for_is_not_served(run, path, served):
+    with running.registered(path, "http://127.0.0.1:8123"):
+        result = run("serve")
+    assert (result.exit_code, result.stdout, served) == (1, "", [])
+    assert result.stderr == (
+        f"Error: It runs already, at http://127.0.0.1:8123 (process {os.getpid()}): `flask stop` stops it."
+        " To serve it at http://127.0.0.1:8080 as well, set SIGMA_PORT=8080.\n"
+    )
+
+
+def test_a_second_service_at_a_port_that_is_asked_for_says_which_is_there(app, run, path, served):
+    app.config.update(HOST="127.0.0.1", PORT=8124)
+    first, second = ((os.getpid(), url, None) for url in ("http://127.0.0.1:8123", "http://127.0.0.1:8124"))
+    with running.registered(path, first[1]):
+        result = run("serve")
+    assert (result.exit_code, served) == (0, [([first, second], True)])
+    assert f"The same database is also served at http://127.0.0.1:8123 (process {os.getpid()}).\n" in result.stderr
 
 
 @pytest.fixture

@@ -311,19 +311,21 @@ def test_foreign_keys_hold_after_an_upgrade(old):
 def test_a_key_with_a_permission_of_a_later_release_is_accepted_for_what_is_known_here(app, admin, make_key, error):
     key = make_key("read")
     with closing(sqlite3.connect(app.config["DATABASE"])) as db, db:
-        held = json.dumps(["read", "export"])
+        held = json.dumps(["read", "no-such-permission"])
         db.execute("UPDATE api_keys SET permissions = ? WHERE id = ?", (held, key.id))
     assert key.get("/records").status_code == 200
-    assert "the key holds: read, export" in error(key.post("/records", {"schemaId": "schema-apparel", "values": {}}), 403)
+    assert "the key holds: read, no-such-permission" in error(
+        key.post("/records", {"schemaId": "schema-apparel", "values": {}}), 403
+    )
     listed = {item["id"]: item for item in admin.get("/api-keys").json}
-    assert listed[key.id]["permissions"] == ["read", "export"]
-    assert admin.post(f"/api-keys/{key.id}/deactivate").json["permissions"] == ["read", "export"]
+    assert listed[key.id]["permissions"] == ["read", "no-such-permission"]
+    assert admin.post(f"/api-keys/{key.id}/deactivate").json["permissions"] == ["read", "no-such-permission"]
 
 
 LATER = """
 import os, sys
 from sigma import permissions
-permissions.PERMISSIONS["export"] = "Export data"
+permissions.PERMISSIONS["no-such-permission"] = "Invented"
 
 import app as service
 from sigma.http.fields import id_field, string_field
@@ -331,15 +333,15 @@ from sigma.http.access import requires
 from sigma.resources import catalogs
 from sigma.resources.model import ModelBody, add_model_routes
 
-class MediaAssetBody(ModelBody):
-    "A picture or film."
+class InventedBody(ModelBody):
+    "A thing that is invented."
 
     id = id_field("Its id")
     alias = id_field("Short name")
     name = string_field("Its name")
 
 update, delete = requires("update-model", "canManageSchemas"), requires("delete-model", "canManageSchemas")
-add_model_routes(catalogs.blueprint, "media-asset", MediaAssetBody, update=update, delete=delete)
+add_model_routes(catalogs.blueprint, "no-such-noun", InventedBody, update=update, delete=delete)
 sys.path.insert(0, "tests")
 from conftest import Caller
 
@@ -352,19 +354,19 @@ assert (made.status_code, made.json["permissions"]) == (201, list(permissions.PE
 key = Caller(app, {"X-Sigma-ApiKey": made.json["rawKey"]})
 asset = {"id": "media-1", "alias": "one", "name": "One"}
 for method, path, body, status in (
-    ("POST", "/media-assets", asset, 201),
-    ("GET", "/media-assets/media-1", None, 200),
-    ("PUT", "/media-assets/media-1", {**asset, "name": "First"}, 200),
-    ("POST", "/media-assets", {**asset, "id": "media-2"}, 409),
-    ("GET", "/media-assets", None, 200),
-    ("DELETE", "/media-assets/media-1", None, 204),
+    ("POST", "/no-such-nouns", asset, 201),
+    ("GET", "/no-such-nouns/media-1", None, 200),
+    ("PUT", "/no-such-nouns/media-1", {**asset, "name": "First"}, 200),
+    ("POST", "/no-such-nouns", {**asset, "id": "media-2"}, 409),
+    ("GET", "/no-such-nouns", None, 200),
+    ("DELETE", "/no-such-nouns/media-1", None, 204),
     ("GET", "/api-keys", None, 403),
 ):
     answer = key.request(method, path, json=body)
     assert answer.status_code == status, (method, path, answer.text)
 assert admin.get("/api-keys").json[-1]["permissions"] == list(permissions.PERMISSIONS)
 document = app.test_client().get("/openapi.json")
-assert (document.status_code, "/api/v1/media-assets/{id}" in document.json["paths"]) == (200, True)
+assert (document.status_code, "/api/v1/no-such-nouns/{id}" in document.json["paths"]) == (200, True)
 print("all of it works")
 """
 

@@ -27,8 +27,10 @@ def _is_open(database: Path) -> bool:
 
 def find_user(database: Path) -> str:
     """Return what uses a database, and how to stop it, in words; no text if nothing does."""
-    if running := find_running(str(database)):
-        return f"the service at {running.url} (process {running.pid}) runs on it: stop it, by Ctrl-C or `make stop`"
+    if services := find_running(str(database)):
+        names = " and ".join(f"the service at {running.url} (process {running.pid})" for running in services)
+        told = "runs on it: stop it" if len(services) == 1 else "run on it: stop them"
+        return f"{names} {told}, by Ctrl-C or `make stop`"
     if is_registered(str(database)) or _is_open(database):
         return "a process has it open: end that"
     return ""

@@ -1,4 +1,4 @@
-"""Which service runs on a database: a file beside the database says it, and is locked for as long as the service lives."""
+"""Which services run on a database: a file beside it for each says so, and is locked for as long as the service lives."""
 
 import fcntl
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PATIENCE = 0.5  # seconds to wait for those who look whether the file is locked, which takes them much less
+MOST = 9  # services on one database that others can find; more of them serve all the same
 
 
 class Running(NamedTuple):
@@ -25,8 +26,9 @@ def log_path(database: str) -> Path:
     return Path(f"{os.path.realpath(database)}.log")
 
 
-def _state_path(database: str) -> Path:
-    return Path(f"{os.path.realpath(database)}.service")  # the same for all paths that lead to one database
+def _state_paths(database: str) -> list[Path]:
+    first = f"{os.path.realpath(database)}.service"  # the same for all paths that lead to one database
+    return [Path(first), *(Path(f"{first}-{number}") for number in range(2, MOST + 1))]
 
 
 def _try_lock(file: int, how: int) -> bool:
@@ -46,8 +48,20 @@ def _lock_state(path: Path) -> int | None:
             with suppress(FileNotFoundError):  # a service that just ended may have removed it
                 if os.path.samestat(os.fstat(file), path.stat()):
                     return file
+        is_taken = not _try_lock(file, fcntl.LOCK_SH)
         os.close(file)
+        if is_taken:
+            return None
         time.sleep(0.01)
+    return None
+
+
+def _register(database: str) -> tuple[int, Path] | None:
+    """Return a file that no other service on the database has, open and locked, with its path; None if there is none."""
+    for path in _state_paths(database):
+        with suppress(OSError):  # what cannot be found can serve all the same
+            if (file := _lock_state(path)) is not None:
+                return file, path
     return None
 
 
@@ -61,16 +75,15 @@ def _own_log(database: str) -> str | None:
 
 @contextmanager
 def registered(database: str, url: str) -> Iterator[None]:
-    """Let others find this process during the block, unless another service on this database is there already.
+    """Let others find this process during the block, beside other services on this database.
 
     The lock goes with the last process that has the file open: those of the service, which are forks of this one.
     """
-    file, path = None, _state_path(database)
-    with suppress(OSError):  # what cannot be found can serve all the same
-        file = _lock_state(path)
-    if file is None:
+    registration = _register(database)
+    if registration is None:
         yield
         return
+    file, path = registration
     try:
         with suppress(OSError):
             os.ftruncate(file, 0)
@@ -82,16 +95,20 @@ def registered(database: str, url: str) -> Iterator[None]:
         os.close(file)
 
 
-def is_registered(database: str) -> bool:
-    """Return whether a service runs on this database, or one that was killed has processes left."""
+def _is_held(path: Path) -> bool:
     try:
-        file = os.open(_state_path(database), os.O_RDONLY)
+        file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
         return not _try_lock(file, fcntl.LOCK_SH)
     finally:
         os.close(file)
+
+
+def is_registered(database: str) -> bool:
+    """Return whether a service runs on this database, or one that was killed has processes left."""
+    return any(map(_is_held, _state_paths(database)))
 
 
 def _is_alive(pid: int) -> bool:
@@ -108,11 +125,19 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def find_running(database: str) -> Running | None:
-    """Return the service that runs on this database; it need not answer yet, or any more."""
-    if not is_registered(database):
-        return None
+def _read_state(path: Path) -> Running | None:
     with suppress(FileNotFoundError, ValueError, TypeError):  # it is just beginning or ending
-        running = Running(**json.loads(_state_path(database).read_text(encoding="utf-8")))
+        running = Running(**json.loads(path.read_text(encoding="utf-8")))
         return running if _is_alive(running.pid) else None  # its workers may go on for a second, and even answer
     return None
+
+
+def find_running(database: str) -> list[Running]:
+    """Return the services that run on this database; they need not answer yet, or any more."""
+    found = [_read_state(path) for path in _state_paths(database) if _is_held(path)]
+    return [running for running in found if running]
+
+
+def is_one_unsettled(database: str) -> bool:
+    """Return whether a service on this database is just beginning or ending, so that it cannot be named."""
+    return any(_is_held(path) and _read_state(path) is None for path in _state_paths(database))

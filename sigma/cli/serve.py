@@ -18,14 +18,14 @@ from sigma.cli.console import make_database, warn_of_unknown_variables
 from sigma.cli.running import find_running, registered
 from sigma.cli.server import end_with_starter, reserve_port, run_server
 from sigma.cli.temporary import temporary_demo
-from sigma.cli.terminal import Command, name_program, say
+from sigma.cli.terminal import Command, name_program, note, say
 from sigma.database import close_db, execute, fetch_one, require_writable
 from sigma.http.app import OWN_REQUEST
 from sigma.http.cors import require_listed_origins
 from sigma.http.credentials import hash_key
 from sigma.http.loopback import holds_demo, is_loopback
 from sigma.http.strict_json import to_json
-from sigma.settings import ROOT, StartError, read_setting
+from sigma.settings import ROOT, StartError, is_set, read_setting
 from sigma.standin.demo import read_demo
 
 FLASK = [sys.executable, "-m", "flask", "--app", str(ROOT / "app.py")]  # for commands in a process of their own
@@ -117,10 +117,15 @@ def _local_url(host: str, port: int) -> str:
 
 
 def _require_no_twin(host: str, port: int) -> None:
-    """Raise StartError if a service runs already on this database and at this address."""
-    running = find_running(current_app.config["DATABASE"])
-    if running and running.url == _local_url(host, port):
-        raise StartError(f"It runs already, at {running.url} (process {running.pid}): `flask stop` stops it.")
+    """Raise StartError if a service runs already on this database, unless a setting asks for another port."""
+    services, url = find_running(current_app.config["DATABASE"]), _local_url(host, port)
+    is_asked_for = is_set("PORT", current_app.config)
+    for running in services:
+        if running.url == url or not is_asked_for:
+            more = "" if running.url == url else f" To serve it at {url} as well, set SIGMA_PORT={port}."
+            raise StartError(f"It runs already, at {running.url} (process {running.pid}): `flask stop` stops it.{more}")
+    for running in services:
+        note(f"The same database is also served at {running.url} (process {running.pid}).")
 
 
 @click.command("serve", cls=Command)

@@ -1,4 +1,4 @@
-"""`flask start`, `status`, `stop` and `env`: a service in the background, one for each database."""
+"""`flask start`, `status`, `stop` and `env`: a service in the background, one for each database unless more are asked for."""
 
 import fcntl
 import os
@@ -15,13 +15,13 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from sigma.cli.console import Output, make_database, prints_plainly
-from sigma.cli.running import Running, find_running, is_registered, log_path
+from sigma.cli.running import Running, find_running, is_one_unsettled, is_registered, log_path
 from sigma.cli.serve import FLASK, send_request
 from sigma.cli.server import STOP_TIMEOUT
 from sigma.cli.terminal import Command, note, write_output
 from sigma.database import close_db
 from sigma.http.loopback import holds_demo
-from sigma.settings import ROOT
+from sigma.settings import ROOT, is_set, read_setting
 from sigma.standin.demo import read_demo
 
 START_TIMEOUT = 60  # seconds that a busy machine may take
@@ -44,24 +44,35 @@ def _wait_until(is_so: Callable[[], Any], seconds: float) -> Any:
     return result
 
 
+def _find_wanted() -> list[Running]:
+    """Return the services that run on the database, those at the port that a setting asks for, or all if none is asked for."""
+    port = read_setting("PORT", current_app.config) if is_set("PORT", current_app.config) else 0
+    return [running for running in find_running(_database()) if not port or running.url.endswith(f":{port}")]
+
+
 def _find_answering() -> Running | None:
-    running = find_running(_database())
-    return running if running and _answers(running) else None
+    return next(filter(_answers, _find_wanted()), None)
 
 
-def _describe(running: Running | None, answers: bool) -> Output:
-    """Return what is known of the service on the database; the exit code is 0 if it answers."""
+def _describe_service(running: Running, answers: bool) -> str:
+    log = running.log or "where the process that serves prints"
+    told = f"Address      {running.url}\nProcess      {running.pid}\nDatabase     {_database()}\nLog          {log}"
+    return told if answers else f"{told}\nIt does not answer. It may be starting or stopping; if that lasts, the log says why"
+
+
+def _describe(services: list[Running]) -> Output:
+    """Return what is known of the services on the database; the exit code is 0 if they answer."""
     database = _database()
-    if running is None:
-        told = f"Nothing runs on {database}: start it with `flask start`"
-    else:
-        log = running.log or "where the process that serves prints"
-        told = f"Address      {running.url}\nProcess      {running.pid}\nDatabase     {database}\nLog          {log}"
-    if running and not answers:
-        told += "\nIt does not answer. It may be starting or stopping; if that lasts, the log says why"
-    found = running or Running(0, "", None)
-    data = {"answers": answers, "url": found.url or None, "pid": found.pid or None, "database": database, "log": found.log}
-    return Output(data, told, int(not answers))
+    if not services:
+        nothing: dict[str, Any] = {"answers": False, "url": None, "pid": None, "database": database, "log": None, "others": []}
+        return Output(nothing, f"Nothing runs on {database}: start it with `flask start`", 1)
+    answers = [_answers(running) for running in services]
+    texts = list(map(_describe_service, services, answers))
+    first, *others = (
+        {"answers": is_up, "url": running.url, "pid": running.pid, "database": database, "log": running.log}
+        for running, is_up in zip(services, answers, strict=True)
+    )
+    return Output({**first, "others": others}, "\n\n".join(texts), int(not all(answers)))
 
 
 def _explain_end(text: str) -> str:
@@ -70,13 +81,17 @@ def _explain_end(text: str) -> str:
     return reasons[-1] if reasons else "The service ended before it answered. The end of its log:\n" + text[-2000:].strip()
 
 
+def _find_started(pid: int) -> Running | None:
+    return next((running for running in find_running(_database()) if running.pid == pid and _answers(running)), None)
+
+
 def _run_service(log: IO[bytes]) -> Running:
     """Start the service, detached from this process and its terminal; return it when it answers. Raises ClickException."""
     begun, environment = log.tell(), {**os.environ, "SIGMA_DATABASE": _database()}
     output: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
     process = subprocess.Popen([*FLASK, "serve"], cwd=ROOT, env=environment, start_new_session=True, **output)  # noqa: S603
     try:
-        running = _wait_until(lambda: _find_answering() or process.poll() is not None, START_TIMEOUT)
+        running = _wait_until(lambda: _find_started(process.pid) or process.poll() is not None, START_TIMEOUT)
         if isinstance(running, Running):
             return running
         log.seek(begun)
@@ -92,13 +107,18 @@ def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
+def _is_decided() -> bool:
+    """Return whether one of the wanted services answers, or there is none; it may be starting, or ending."""
+    return _find_answering() is not None or not (_find_wanted() or is_one_unsettled(_database()))
+
+
 @click.command("start", cls=Command)
 @with_appcontext
 @prints_plainly
 def start() -> Output:
     """Serve in the background, as `flask serve` does, and return when the service answers. One that runs already is left alone.
 
-    The log is beside the database: sigma.db.log.
+    A second one on the same database is started if SIGMA_PORT names another port. The log is beside the database: sigma.db.log.
 
     Example: SIGMA_PORT=9000 flask start
     """
@@ -107,23 +127,23 @@ def start() -> Output:
     close_db()
     with open(log_path(database), "ab+", opener=_open_private) as log, log_path(database).open("rb") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)  # of two that start it at once, the second one finds it started
-        _wait_until(lambda: _find_answering() or not is_registered(database), END_TIMEOUT)  # it may be starting, or ending
-        is_there = is_registered(database)
-        running, answers = (find_running(database), bool(_find_answering())) if is_there else (_run_service(log), True)
-    output = _describe(running, answers)
-    return output._replace(text=("It runs already\n" if is_there else "") + output.text + "\nStop it with `flask stop`")
+        _wait_until(_is_decided, END_TIMEOUT)
+        found = _find_wanted()
+        running = (_find_answering() or found[0]) if found else _run_service(log)
+    output = _describe([running, *(other for other in find_running(database) if other.pid != running.pid)])
+    beginning = "It runs already\n" if found else ""
+    return output._replace(text=f"{beginning}{output.text}\nStop {'them' if output.data['others'] else 'it'} with `flask stop`")
 
 
 @click.command("status", cls=Command)
 @with_appcontext
 @prints_plainly
 def status() -> Output:
-    """Say whether a service runs on the database, and where. The exit code is 0 if it answers, 1 if not.
+    """Say whether a service runs on the database, and where; of several, each. The exit code is 0 if they answer, 1 if not.
 
     Example: flask status --json
     """
-    running = find_running(_database())
-    return _describe(running, running is not None and _answers(running))
+    return _describe(find_running(_database()))
 
 
 def _send_signal(running: Running, number: int) -> None:
@@ -135,20 +155,23 @@ def _send_signal(running: Running, number: int) -> None:
 @with_appcontext
 @prints_plainly
 def stop() -> Output:
-    """Stop the service that runs on the database, and return when all its processes are gone.
+    """Stop the services that run on the database, and return when all their processes are gone.
 
     Example: flask stop
     """
     database = _database()
     close_db()
-    running = _wait_until(lambda: find_running(database) or not is_registered(database), END_TIMEOUT)
-    if not isinstance(running, Running):
-        return Output({"stopped": None}, f"Nothing runs on {database}")
+    services = _wait_until(lambda: find_running(database) or not is_registered(database), END_TIMEOUT)
+    if not isinstance(services, list) or not services:
+        return Output({"stopped": []}, f"Nothing runs on {database}")
+    names = " and ".join(f"{running.url} (process {running.pid})" for running in services)
     for number in (signal.SIGTERM, signal.SIGKILL):
-        _send_signal(running, number)
+        for running in find_running(database):
+            _send_signal(running, number)
         if _wait_until(lambda: not is_registered(database), END_TIMEOUT):
-            return Output({"stopped": running.pid}, f"Stopped: nothing runs on {database} any more")
-    raise click.ClickException(f"Process {running.pid}, which serves {database}, does not end")
+            told = f"Stopped {names}: nothing runs on {database} any more"
+            return Output({"stopped": [running.pid for running in services]}, told)
+    raise click.ClickException(f"{database} is still served by {names}, and that does not end")
 
 
 def _find_demo_key(url: str) -> str | None:

@@ -54,7 +54,10 @@ def test_the_life_of_a_service_in_the_background(database):
     assert f"Ready        {told['url']}\n" in Path(told["log"]).read_text(encoding="utf-8")
 
     done = flask(database, "stop")
-    assert (done.returncode, done.stdout) == (0, f"Stopped: nothing runs on {database} any more\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"Stopped {told['url']} (process {told['pid']}): nothing runs on {database} any more\n",
+    )
     assert not is_running(told["pid"])
     assert not is_up(port_of(told))
     assert flask(database, "status").returncode == 1
@@ -65,6 +68,21 @@ def test_of_many_who_start_it_at_once_one_does_and_all_find_it(database):
     with ThreadPoolExecutor(4) as pool:
         told = list(pool.map(start, [database] * 4))
     assert told == told[:1] * 4
+
+
+def test_a_second_one_at_another_port_that_is_asked_for_is_known_to_all(database):
+    first = start(database)
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = str(other.getsockname()[1])
+    done = flask(database, "start", "--json", PORT=port)
+    second = json.loads(done.stdout)
+    assert (done.returncode, port_of(second), [one["pid"] for one in second["others"]]) == (0, int(port), [first["pid"]])
+    told = json.loads(flask(database, "status", "--json").stdout)
+    assert [told["pid"], *(one["pid"] for one in told["others"])] == [first["pid"], second["pid"]]
+    assert f":{port}/api/v1" in flask(database, "env", PORT=port).stdout
+    assert json.loads(flask(database, "stop", "--json").stdout) == {"stopped": [first["pid"], second["pid"]]}
+    assert not is_up(port_of(first))
+    assert not is_up(port_of(second))
 
 
 def test_each_database_has_a_service_of_its_own(database, tmp_path):
