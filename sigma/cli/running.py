@@ -111,16 +111,15 @@ def is_registered(database: str) -> bool:
     return any(map(_is_held, _state_paths(database)))
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Return whether a process has not ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:  # it is another user's
         return True
-    with suppress(
-        OSError
-    ):  # on Linux: it may be dead, and nobody has asked for its exit code, as in a container without an init
+    with suppress(OSError):  # on Linux: it may be dead with nobody to ask for its exit code, as in a container without an init
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     return True
 
@@ -128,7 +127,7 @@ def _is_alive(pid: int) -> bool:
 def _read_state(path: Path) -> Running | None:
     with suppress(FileNotFoundError, ValueError, TypeError):  # it is just beginning or ending
         running = Running(**json.loads(path.read_text(encoding="utf-8")))
-        return running if _is_alive(running.pid) else None  # its workers may go on for a second, and even answer
+        return running if is_alive(running.pid) else None  # its workers may go on for a second, and even answer
     return None
 
 

@@ -15,7 +15,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from sigma.cli.console import Output, make_database, prints_plainly
-from sigma.cli.running import Running, find_running, is_one_unsettled, is_registered, log_path
+from sigma.cli.running import Running, find_running, is_alive, is_one_unsettled, is_registered, log_path
 from sigma.cli.serve import FLASK, send_request
 from sigma.cli.server import STOP_TIMEOUT
 from sigma.cli.terminal import Command, note, write_output
@@ -151,6 +151,11 @@ def _send_signal(running: Running, number: int) -> None:
         os.kill(running.pid, number)
 
 
+def _is_over(database: str, services: list[Running]) -> bool:
+    # A service is found no more a moment before its main process is gone.
+    return not is_registered(database) and not any(is_alive(running.pid) for running in services)
+
+
 @click.command("stop", cls=Command)
 @with_appcontext
 @prints_plainly
@@ -168,7 +173,7 @@ def stop() -> Output:
     for number in (signal.SIGTERM, signal.SIGKILL):
         for running in find_running(database):
             _send_signal(running, number)
-        if _wait_until(lambda: not is_registered(database), END_TIMEOUT):
+        if _wait_until(lambda: _is_over(database, services), END_TIMEOUT):
             told = f"Stopped {names}: nothing runs on {database} any more"
             return Output({"stopped": [running.pid for running in services]}, told)
     raise click.ClickException(f"{database} is still served by {names}, and that does not end")

@@ -108,7 +108,8 @@ def test_the_lines_for_shells(home, name):
     for script, folder in ((short, home), (short, home), (long, home.parent / "project")):
         told = shell(script, folder, name=name)
         assert f'{{"id":"{RECORD}",' in told
-        assert told.splitlines()[-1] == f"Stopped: nothing runs on {home}/sigma.db any more"
+        stopped = rf"Stopped http://127\.0\.0\.1:\d+ \(process \d+\): nothing runs on {re.escape(str(home))}/sigma\.db any more"
+        assert re.fullmatch(stopped, told.splitlines()[-1])
         assert (home / "sigma.db.log").exists()
 
 
