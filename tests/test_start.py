@@ -26,6 +26,19 @@ file.flush()
 """
 SLEEP = HOLD + "print('held', flush=True); time.sleep(60)"
 DEAF = HOLD + "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('held', flush=True); time.sleep(60)"
+LINGERS = (
+    HOLD
+    + """
+def end(*_):
+    file.close()
+    time.sleep(0.2)
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, end)
+print("held", flush=True)
+time.sleep(60)
+"""
+)
 LEAVES_A_WORKER = HOLD + "pid = os.fork(); print('held', flush=True) if pid else time.sleep(0.3)"
 
 
@@ -211,6 +224,12 @@ def test_a_service_is_stopped(run, path, holder):
     assert (result.exit_code, result.stdout) == (0, f"Stopped {URL} (process {process.pid}): nothing runs on {path} any more\n")
     assert process.wait(10) == -signal.SIGTERM
     assert run("status").exit_code == 1
+
+
+def test_a_service_that_is_found_no_more_is_waited_for_until_its_process_is_gone(run, holder):
+    process = holder(LINGERS)
+    assert run("stop").exit_code == 0
+    assert process.poll() == 0
 
 
 def test_a_service_that_takes_no_notice_is_killed(run, holder, monkeypatch):

@@ -76,7 +76,6 @@ def prepared(app, template, monkeypatch, tmp_path):
     monkeypatch.setattr(serve, "run_server", lambda *_: None)
     monkeypatch.setattr(server, "reserve_port", lambda _, port: port)
     monkeypatch.setattr(start, "_run_service", lambda log: start.Running(1, "http://127.0.0.1:1", None))
-    monkeypatch.setattr(start, "_answers", lambda running: True)
     monkeypatch.setattr(sys, "stdin", io.StringIO("a long enough password\n"))
     monkeypatch.setattr(sys, "__stdout__", sys.stdout)
     app.config["PORT"] = 0

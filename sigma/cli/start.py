@@ -26,6 +26,9 @@ from sigma.standin.demo import read_demo
 
 START_TIMEOUT = 60  # seconds that a busy machine may take
 END_TIMEOUT = STOP_TIMEOUT + 6  # and for the last process to be gone; killed at once, the main one leaves workers for a while
+# Seconds that a main process may take to be gone when it is found no more. One that nobody asks for its exit code seems to
+# live on where /proc does not tell, as on macOS: it is not waited for any longer.
+LAST_MOMENT = 2
 
 
 def _database() -> str:
@@ -60,13 +63,13 @@ def _describe_service(running: Running, answers: bool) -> str:
     return told if answers else f"{told}\nIt does not answer. It may be starting or stopping; if that lasts, the log says why"
 
 
-def _describe(services: list[Running]) -> Output:
-    """Return what is known of the services on the database; the exit code is 0 if they answer."""
+def _describe(services: list[Running], answering: Running | None = None) -> Output:
+    """Return what is known of the services on the database; the exit code is 0 if they answer, as one has perhaps just done."""
     database = _database()
     if not services:
         nothing: dict[str, Any] = {"answers": False, "url": None, "pid": None, "database": database, "log": None, "others": []}
         return Output(nothing, f"Nothing runs on {database}: start it with `flask start`", 1)
-    answers = [_answers(running) for running in services]
+    answers = [running == answering or _answers(running) for running in services]
     texts = list(map(_describe_service, services, answers))
     first, *others = (
         {"answers": is_up, "url": running.url, "pid": running.pid, "database": database, "log": running.log}
@@ -129,8 +132,9 @@ def start() -> Output:
         fcntl.flock(turn, fcntl.LOCK_EX)  # of two that start it at once, the second one finds it started
         _wait_until(_is_decided, END_TIMEOUT)
         found = _find_wanted()
-        running = (_find_answering() or found[0]) if found else _run_service(log)
-    output = _describe([running, *(other for other in find_running(database) if other.pid != running.pid)])
+        answering = _find_answering() if found else _run_service(log)
+    running = answering or found[0]
+    output = _describe([running, *(other for other in find_running(database) if other.pid != running.pid)], answering)
     beginning = "It runs already\n" if found else ""
     return output._replace(text=f"{beginning}{output.text}\nStop {'them' if output.data['others'] else 'it'} with `flask stop`")
 
@@ -151,11 +155,6 @@ def _send_signal(running: Running, number: int) -> None:
         os.kill(running.pid, number)
 
 
-def _is_over(database: str, services: list[Running]) -> bool:
-    # A service is found no more a moment before its main process is gone.
-    return not is_registered(database) and not any(is_alive(running.pid) for running in services)
-
-
 @click.command("stop", cls=Command)
 @with_appcontext
 @prints_plainly
@@ -166,14 +165,16 @@ def stop() -> Output:
     """
     database = _database()
     close_db()
-    services = _wait_until(lambda: find_running(database) or not is_registered(database), END_TIMEOUT)
-    if not isinstance(services, list) or not services:
+    _wait_until(lambda: find_running(database) or not is_registered(database), END_TIMEOUT)
+    services = find_running(database)
+    if not services:
         return Output({"stopped": []}, f"Nothing runs on {database}")
     names = " and ".join(f"{running.url} (process {running.pid})" for running in services)
     for number in (signal.SIGTERM, signal.SIGKILL):
         for running in find_running(database):
             _send_signal(running, number)
-        if _wait_until(lambda: _is_over(database, services), END_TIMEOUT):
+        if _wait_until(lambda: not is_registered(database), END_TIMEOUT):
+            _wait_until(lambda: not any(is_alive(running.pid) for running in services), LAST_MOMENT)
             told = f"Stopped {names}: nothing runs on {database} any more"
             return Output({"stopped": [running.pid for running in services]}, told)
     raise click.ClickException(f"{database} is still served by {names}, and that does not end")

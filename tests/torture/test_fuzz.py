@@ -2,7 +2,7 @@
 
 Each answer is held against the document: no failure of ours, no status, header, content type or body that is not announced,
 nothing accepted that does not fit. Each caller is held to the table of test_access.py: whoever may not call an operation is
-refused, whatever is sent. LONG=1 tries five times as much, each time something else.
+refused, whatever is sent. LONG=1 tries many more examples, each time others.
 """
 
 import os
