@@ -222,6 +222,7 @@ def test_commands_are_named_as_one_types_them(typed, monkeypatch, tmp_path):
     assert terminal.name_program(SAID) == SAID  # called by a program
     typed("python3.12", "my files/sigma-pim.pyz", script="my files/sigma-pim.pyz")
     assert terminal.name_program(SAID) == named("python3.12 'my files/sigma-pim.pyz'")
+    assert terminal.hand_on_program() == {"_SIGMA_PROGRAM": "python3.12 'my files/sigma-pim.pyz'"}
     folder = tmp_path / "project" / ".venv" / "bin"
     folder.mkdir(parents=True)
     flask = folder / "flask"
@@ -241,6 +242,24 @@ def test_commands_are_named_as_one_types_them(typed, monkeypatch, tmp_path):
     assert name_in_context("project/app.py") == named("project/.venv/bin/flask --app project/app.py")
     flask.unlink()
     assert name_in_context() == named(f"{folder}/python -m flask")
+
+
+@pytest.mark.parametrize(("path", "shown"), [("bin", "python3"), ("elsewhere", "{bin}/python3")])
+def test_the_python_of_the_one_file_to_carry_is_its_name_where_the_shell_finds_it_by_that(
+    typed, monkeypatch, tmp_path, path, shown
+):
+    for name in ("bin", "elsewhere"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "python3").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / path))
+    typed(f"{tmp_path}/bin/python3", "sigma-pim.pyz", script="sigma-pim.pyz")
+    assert terminal.name_program("`flask stop`") == f"`{shown.format(bin=tmp_path / 'bin')} sigma-pim.pyz stop`"
+
+
+def test_a_service_in_the_background_names_commands_as_they_are_typed_where_it_was_started(typed, monkeypatch):
+    typed(script="/lib/flask/__main__.py")
+    monkeypatch.setenv("_SIGMA_PROGRAM", "python3 sigma-pim.pyz")
+    assert name_in_context("app.py") == named("python3 sigma-pim.pyz")
 
 
 def test_what_make_does_is_named_by_its_verb(typed, monkeypatch):
