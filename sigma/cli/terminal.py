@@ -135,7 +135,7 @@ def name_program(text: str) -> str:
     if program is None:
         return text
     if os.environ.get("MAKELEVEL") and Path.cwd() == ROOT:
-        text = re.sub(r"`flask (serve|start|stop)`", r"`make \1`", text)
+        text = re.sub(r"`flask (serve|start|status|stop)`", r"`make \1`", text)
     return re.sub(r"(?<![\w/.-])flask (?=[a-z])", lambda _: f"{program} ", text)
 
 
