@@ -30,7 +30,7 @@ def _guess_columns(file: RowFile) -> list[ColumnGuess]:
         guesses = guesses or _begin_guesses(file.columns)
         for column, cell in row.cells.items():
             if column in guesses:
-                guesses[column].look(cell)
+                guesses[column].look(cell, row.line)
         progress.show(file.done(), f"{count:,} rows")
     progress.clear()
     return list((guesses or _begin_guesses(file.columns)).values())
@@ -56,10 +56,17 @@ def _make_seed(guesses: list[ColumnGuess], name: str) -> dict[str, Any]:
 
 def _describe(guesses: list[ColumnGuess], seed: dict[str, Any], file: str, output: str | None) -> str:
     rows = (
-        (guess.name, guess.alias, guess.kind, str(guess.filled), str(len(guess.values)) if guess.values else "many")
+        (
+            guess.name,
+            guess.alias,
+            guess.kind,
+            str(guess.filled),
+            str(len(guess.values)) if guess.values else "many",
+            guess.reason,
+        )
         for guess in guesses
     )
-    table = format_table(("COLUMN", "ATTRIBUTE", "TYPE", "FILLED", "DIFFERENT"), *rows)
+    table = format_table(("COLUMN", "ATTRIBUTE", "TYPE", "FILLED", "DIFFERENT", "DECIDED BY"), *rows)
     seed_file, schema = output or "SEED", seed["model"][-1][1]["id"]
     commands = ["flask", "demo", "--seed", seed_file], ["flask", "import", file, "--schema", schema]
     return "\n".join([table, "", "Look it over, and then, with a new database:", *map(shlex.join, commands)])
