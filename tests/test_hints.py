@@ -212,6 +212,53 @@ def test_who_names_what_is_not_there_is_told_what_is_and_nothing_changes(admin, 
     assert stored() == before
 
 
+WRITES = [  # of values, with what else the body needs
+    ("POST", "/records", {"schemaId": "schema-apparel"}),
+    ("PUT", RECORD, {}),
+    ("POST", f"{RECORD}/variants", {}),
+    ("PUT", f"{RECORD}/variants/var-cw-s", {}),
+]
+FORM = "Expected an array of values with their scopes, got"
+
+
+@pytest.mark.parametrize(("method", "path", "more"), WRITES, ids=[f"{method} {path}" for method, path, _ in WRITES])
+def test_that_an_attribute_is_not_there_is_told_before_the_form_of_its_values(key, stored, error, method, path, more):
+    before = stored()
+
+    def told(values, **others):
+        return re.sub(" and [0-9]+ more", "", error(key.request(method, path, json={**more, "values": values, **others}), 400))
+
+    unknown = "values.{}: schema 'schema-apparel' has no attribute with this alias (there are '{}', "
+    for value in (3, [3], [{"value": 3, "scop": {}}]):
+        assert told({"pric": value}).startswith(unknown.format("pric", "price"))
+        assert told({"pric": value}).endswith("')")
+    message = told({"price": 3, "prize": "3", "pric": {}}, foo=1)
+    first, second, *rest = message.split("; ")
+    assert (first.startswith(unknown.format("prize", "price")), second.startswith(unknown.format("pric", "price"))) == (
+        True,
+        True,
+    )
+    assert rest[0] == f"values.price: {FORM} 3"
+    assert rest[1].startswith("foo: Unknown field")
+    assert len(rest) == 2
+    assert told({"price": 3}) == f"values.price: {FORM} 3"
+    assert told([]) == "values: Expected an object, got 'array'"
+    assert told({str(number): 3 for number in range(30_000)}).endswith("; and more")
+    assert stored() == before
+
+
+def test_the_form_alone_is_told_where_no_schema_is_known(key, stranger, error):
+    for method, path, body in (
+        ("POST", "/records", {"schemaId": "schema-none"}),
+        ("POST", "/records", {"schemaId": 3}),
+        ("POST", "/records", {}),
+        ("PUT", "/records/ent-none", {}),
+    ):
+        message = error(key.request(method, path, json={**body, "values": {"pric": 3}}), 400)
+        assert f"values.pric: {FORM} 3" in message.split("; ")
+    assert error(stranger.put(RECORD, {"values": {"pric": 3}}), 400) == f"values.pric: {FORM} 3"
+
+
 def test_what_a_role_hides_is_not_named(admin, editor, error):
     role = admin.get("/roles/role-editor").json
     role["schemaPermissions"] = [{"schemaId": "schema-apparel", "attributePermissions": {"price": "hidden"}}]

@@ -110,8 +110,7 @@ def _find_well_known_secrets() -> Iterator[str]:
 
 
 def _find_unused_keys() -> Iterator[str]:
-    """Yield keys that may go; those of the demo and of test runs are nobody's way in."""
-    sql = (
+    sql = (  # those of the demo and of test runs are nobody's way in
         "SELECT w.id, k.id FROM workspaces w JOIN known_keys k ON k.tenant = w.id"
         " WHERE NOT w.is_demo AND NOT w.is_disposable AND k.is_active AND ifnull(k.last_used_at, k.created_at) < ?"
         " ORDER BY k.seq"

@@ -107,8 +107,7 @@ def _name_flask() -> str:
 
 
 def _name_python() -> str:
-    """Return what one types for this Python: its name, if that is enough here. pyenv puts the whole path in its place."""
-    path = sys.orig_argv[0]
+    path = sys.orig_argv[0]  # the whole one, where somebody types a name that pyenv looks up
     return name if shutil.which(name := os.path.basename(path)) == path else path
 
 
