@@ -122,6 +122,8 @@ def test_the_name_is_said_and_the_seed_is_no_file_that_is_there(run, folder):
     result = run("schema", "guess", "a.csv", "--output", "seed.json")
     assert (result.exit_code, result.stderr) == (1, "Error: seed.json exists already; use --force to replace it\n")
     assert Path("seed.json").read_text(encoding="utf-8") == "mine"
+    assert run("schema", "guess", "a.csv", "--output", "seed.json", "--force").exit_code == 0
+    assert json.loads(Path("seed.json").read_text(encoding="utf-8"))["model"][-1][1]["id"] == "schema-a"
 
 
 def test_what_cannot_be_guessed_is_told(run, folder):

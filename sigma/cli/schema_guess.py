@@ -76,16 +76,17 @@ def _describe(guesses: list[ColumnGuess], seed: dict[str, Any], file: str, outpu
 @click.argument("file")
 @click.option("--name", help="The schema's name; otherwise that of FILE.")
 @click.option("--output", metavar="SEED", help="A new file for the seed; otherwise it is printed.")
+@click.option("--force", is_flag=True, help="Replace SEED if it exists.")
 @layout_options
 @prints_plainly
-def guess_schema(file: str, name: str | None, output: str | None, delimiter: str | None, encoding: str | None) -> Output:
+def guess_schema(file: str, name: str | None, output: str | None, force: bool, **layout: Any) -> Output:
     """Guess from the cells of a CSV file which attributes its columns are, and make a seed with a schema of them.
 
     Example: flask schema guess products.csv --output products.seed.json
     """
     if output is not None:
-        require_new_file(output, force=False)
-    rows = RowFile(file, Layout("csv", delimiter, encoding))
+        require_new_file(output, force)
+    rows = RowFile(file, Layout("csv", **layout))
     try:
         guesses = _guess_columns(rows)
     except RowFileError as error:
