@@ -254,7 +254,8 @@ def test_the_python_of_the_one_file_to_carry_is_its_name_where_the_shell_finds_i
         (tmp_path / name / "python3").touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / path))
     typed(f"{tmp_path}/bin/python3", "sigma-pim.pyz", script="sigma-pim.pyz")
-    assert terminal.name_program("`flask stop`") == f"`{shown.format(bin=tmp_path / 'bin')} sigma-pim.pyz stop`"
+    program = f"{shown.format(bin=tmp_path / 'bin')} sigma-pim.pyz"
+    assert terminal.name_program("`flask stop`, or `make run`") == f"`{program} stop`, or `{program}` alone"
 
 
 def test_a_service_in_the_background_names_commands_as_they_are_typed_where_it_was_started(typed, monkeypatch):

@@ -135,6 +135,8 @@ def name_program(text: str) -> str:
         return text
     if os.environ.get("MAKELEVEL") and Path.cwd() == ROOT:
         text = re.sub(r"`flask (serve|start|status|stop)`", r"`make \1`", text)
+    if Path(sys.argv[0]).suffix == ".pyz":  # which does without a command what `make run` does
+        text = text.replace("`make run`", f"`{program}` alone")
     return re.sub(r"(?<![\w/.-])flask (?=[a-z])", lambda _: f"{program} ", text)
 
 
