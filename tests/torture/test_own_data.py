@@ -164,7 +164,10 @@ def test_a_terminal_that_cannot_show_a_letter_gets_another_and_programs_get_all_
         assert (done.returncode, json.loads(done.stdout)["model"][0][1]["name"], done.stdout.isascii()) == (0, odd, True)
     done = run("schema", "guess", str(file), "--output", str(tmp_path / "seed.json"))
     shown = {"ascii": "?r?", "iso-8859-1": "Ærø"}[encoding]
-    assert (done.returncode, done.stdout.splitlines()[1].split()) == (0, [shown, "?", "aero", "text", "1", "1"])
+    assert (done.returncode, done.stdout.splitlines()[1].split()) == (
+        0,
+        [shown, "?", "aero", "text", "1", "1", "line", "2:", "'x'"],
+    )
     assert json.loads((tmp_path / "seed.json").read_text(encoding="utf-8"))["model"][0][1]["name"] == odd
     assert run("seed", "check", str(file)).returncode == 1
 
