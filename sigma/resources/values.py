@@ -6,11 +6,11 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
-from sigma.http.fields import Body, Items, described, dict_field
+from sigma.http.fields import Items, PlainBody, described, dict_field
 from sigma.http.nearest import what_there_is
 
 
-class ScopedValueBody(Body):
+class ScopedValueBody(PlainBody):
     """A value, and where it counts: everywhere, or in one segment of some dimensions."""
 
     scope = dict_field("Segment ids by dimension id, {} meaning everywhere", "Scope", fields.String(), load_default=dict)
@@ -85,7 +85,7 @@ class Values(fields.Dict):
         return unknown or {"scope": segments}
 
 
-class ValuesBody(Body):
+class ValuesBody(PlainBody):
     """Values to be replaced: those of each attribute listed, while the others stay; an empty array clears one."""
 
     values = Values(required=True)
