@@ -34,6 +34,7 @@ OPERATIONS = {
     "Option Lists": f"{OPTION_LIST.operation_ids} create_option_value replace_option_value delete_option_value",
     "Workflows": WORKFLOW.operation_ids,
     "Roles": f"{ROLE.operation_ids} resolve_role",
+    **{noun.tag: noun.operation_ids for noun in NOUNS[NOUNS.index(CATALOG) + 1 :]},
     "Records": "list_records create_record get_record replace_record_values delete_record set_record_value"
     " list_record_transitions transition_record get_record_completeness list_record_changes",
     "Variants": "list_variants list_record_variants create_variant get_variant replace_variant_values delete_variant"
