@@ -6,7 +6,7 @@ FLASK := $(BIN)/python -m flask --app app
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE # a later start is quicker by the third that compiling takes
 
-.PHONY: run serve install start stop demo test check torture bench soak routes dist reset clean help
+.PHONY: run serve install start status stop demo test check torture bench soak routes dist reset clean help
 .DELETE_ON_ERROR:
 
 run: .venv/installed                    # serve the demo workspace, made if there is no database; SEED=FILE from a seed
@@ -22,13 +22,16 @@ start: .venv/installed                  # do as run does, in the background, and
 	@$(FLASK) demo --quiet $(if $(SEED),--seed "$(SEED)")
 	@$(FLASK) start
 
+status: .venv/installed                 # say whether a service runs on the database, and where; fails if none does
+	@$(FLASK) status
+
 stop: .venv/installed                   # stop what start, run or serve has started
 	@$(FLASK) stop
 
 # An option is on, unless it is empty, 0 or no.
 option = $(if $(filter-out 0 no,$($(1))),$(2))
 demo: .venv/installed                   # tell the life of an API key; AUTO=1 waits for nobody, FAST=1 nor pauses, EXIT=1 ends then
-	@exec $(BIN)/python -c "from sigma.cli.story import play; play()" \
+	@exec $(BIN)/python -m sigma.cli.play \
 	  $(call option,AUTO,--auto) $(call option,FAST,--fast) $(call option,EXIT,--exit) $(ARGS)
 
 # The tests commit thousands of times. In memory, if there is room, no commit waits for a disk.
@@ -54,8 +57,8 @@ bench: .venv/installed $(if $(filter sockets,$(ROWS)),$(PEERS))  # measure the s
 soak: .venv/installed                   # put a mixed load on the service for MINUTES=60, and say whether it stays flat
 	@$(BIN)/python tests/bench/soak.py $(or $(MINUTES),60)
 
-routes: .venv/installed                 # list the routes
-	@$(FLASK) routes
+routes: .venv/installed                 # list the routes, and who may call each
+	@$(BIN)/python -m sigma.cli.carried routes
 
 dist: .venv/installed                   # build sigma-pim.pyz, one file with everything but Python in it
 	@$(BIN)/python -c "from sigma.cli.dist import make_dist; make_dist()" sigma-pim.pyz

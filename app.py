@@ -18,7 +18,7 @@ from flask import Flask
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from sigma.cli.commands import COMMANDS
+from sigma.cli.commands import add_commands
 from sigma.cli.console import runs_command
 from sigma.cli.serve import require_no_other_server
 from sigma.cli.server import let_calls_leave, watch_worker
@@ -93,8 +93,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app.extensions["journal"] = journal = Journal()
     app.record, app.inject_fault = journal.record, faults.inject_fault
     add_routes(app)
-    for command in COMMANDS:
-        app.cli.add_command(command)
+    add_commands(app)
     app.before_request(guard)
     bind_access(app, MODEL)
     require_no_other_hooks(app)

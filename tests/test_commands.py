@@ -15,7 +15,9 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 import pytest
+from click.testing import CliRunner
 from conftest import ALL_PERMISSIONS, Caller, replace_everywhere, sql, without_hint
+from flask.cli import FlaskGroup
 from nouns import NOUNS, ROLE
 from test_house import commands
 
@@ -29,6 +31,7 @@ from sigma.standin import demo
 PUBLISHED_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
 NEW = ["workspace", "create", "acme", "--name", "Acme", "--email", "ann@acme.example"]
 PASSWORD = "a long enough password"
+NO_WORKSPACE = "There is no workspace yet: run `flask demo` for the demo, or `flask workspace create` for your own"
 ENDED = "Invalid or expired token: its session has ended; sign in again, with POST /api/v1/auth/login"
 
 
@@ -410,7 +413,7 @@ def test_the_only_workspace_need_not_be_named(app, run):
     assert "apikey-sync-prod" in done(run("keys", "list"))
     done(run("workspace", "delete", "ws-demo", "--yes"))
     result = run("keys", "list")
-    assert (result.exit_code, result.stderr) == (1, "Error: There is no workspace yet: run `flask workspace create`\n")
+    assert (result.exit_code, result.stderr) == (1, f"Error: {NO_WORKSPACE}\n")
 
 
 NEAR = "ws-demo", "ws-other"
@@ -960,7 +963,7 @@ def test_serve_says_nothing_secret_of_a_workspace_that_is_no_demo(empty, run, se
 
 
 def test_serve_says_how_to_make_a_workspace_when_there_is_none(empty, run, servers):
-    assert "flask workspace create" in run("serve").output
+    assert f"{NO_WORKSPACE}\n" in run("serve").output
 
 
 def test_serve_runs_the_server_with_the_settings(app, run, servers):
@@ -1055,6 +1058,34 @@ def test_a_workspace_of_ones_own_is_served_to_others(empty, run, servers, host):
 
 
 # -- Help
+
+
+@pytest.fixture
+def flask(tmp_path):
+    """Return a function that runs `flask` itself, as it is installed, with a database that is not there."""
+    made = FlaskGroup(create_app=lambda: service.create_app({"DATABASE": str(tmp_path / "none.db")}))
+    return lambda *arguments: CliRunner().invoke(made, arguments)
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("key list", "No such command 'key'. Did you mean 'keys'?"),
+        ("keys lst", "No such command 'lst'. Did you mean 'list'?"),
+        ("serv", "No such command 'serv'. (Did you mean one of: 'serve', 'users'?)"),
+        ("dokter", "No such command 'dokter'. Did you mean 'doctor'?"),
+        ("zzz", "No such command 'zzz'."),
+    ],
+)
+def test_for_a_mistyped_command_the_nearest_is_told(flask, typed, told):
+    result = flask(*typed.split())
+    assert (result.exit_code, result.stdout, result.stderr.splitlines()[-1]) == (2, "", f"Error: {told}")
+
+
+def test_the_help_lists_every_command_and_not_flasks_own_server_which_is_refused(flask):
+    listed = re.findall(r"^  ([a-z]+)  ", flask("--help").stdout.partition("Commands:")[2], re.MULTILINE)
+    assert sorted(listed) == sorted({"routes", "shell", *(command.split()[1] for command in commands())})
+    assert "`flask run` is not for this service: use `flask serve`" in flask("run").stderr
 
 
 @pytest.mark.parametrize("command", list(commands()))

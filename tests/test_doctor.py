@@ -27,6 +27,13 @@ def path(app, run):
     return path
 
 
+@pytest.fixture
+def make_deployed_key(deployment, make_key, stranger):
+    """Return a function that makes a key in a deployment, which is well otherwise."""
+    deployment.config["PROXIES"] = 1
+    return lambda *permissions: make_key(*permissions, by=stranger)
+
+
 def change(path, *statements):
     """Change a database behind the service's back."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
@@ -68,9 +75,9 @@ def test_a_database_without_a_workspace_is_a_problem_and_the_doctor_says_how_to_
     assert (result.exit_code, f"problem  workspaces: {told}" in result.stdout.splitlines()) == (1, True)
 
 
-def test_each_check_is_a_line_that_begins_with_what_it_says(path, run, app):
-    change(path, "DROP TRIGGER entity_moved", "UPDATE api_keys SET last_used_at = '2020-01-01' WHERE id = 'apikey-sync-prod'")
-    change(path, "DROP VIEW referrers")
+def test_each_check_is_a_line_that_begins_with_what_it_says(deployment, run, make_deployed_key):
+    path, key = deployment.config["DATABASE"], make_deployed_key("read")
+    change(path, "UPDATE api_keys SET created_at = '2020-01-01'", "DROP TRIGGER entity_moved", "DROP VIEW referrers")
     result = run("doctor")
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
@@ -80,8 +87,8 @@ def test_each_check_is_a_line_that_begins_with_what_it_says(path, run, app):
         " the view referrers is missing: restore a backup"
     )
     assert lines[10] == (
-        "note     unused keys: key 'apikey-sync-prod' of 'ws-demo' was not used for 90 days:"
-        " flask keys deactivate apikey-sync-prod --workspace ws-demo"
+        f"note     unused keys: key '{key.id}' of 'ws-other' was not used for 90 days:"
+        f" flask keys deactivate {key.id} --workspace ws-other"
     )
     assert [line for index, line in enumerate(lines) if index not in (0, 3, 10)] == [
         f"ok       {name}" for name in CHECKS if name not in ("database", "integrity", "unused keys")
@@ -164,23 +171,36 @@ def test_the_demos_secrets_in_another_workspace_are_told(app, path, run):
     ]
 
 
-def test_only_keys_that_are_active_and_were_not_used_for_90_days_are_told(path, run, admin):
-    admin.post("/api-keys", {"name": "New, and never used", "permissions": ["read"]})
+def test_only_keys_that_are_active_and_were_not_used_for_90_days_are_told(deployment, run, make_deployed_key):
+    path = Path(deployment.config["DATABASE"])
+    used, _, idle = (make_deployed_key("read") for _ in range(3))
     long_ago, lately = stamps.utc_now(91 * 86400), stamps.utc_now(89 * 86400)
     change(
         path,
-        f"UPDATE api_keys SET last_used_at = '{lately}' WHERE id = 'apikey-sync-prod'",
-        f"UPDATE api_keys SET last_used_at = NULL, created_at = '{long_ago}' WHERE id = 'apikey-export-staging'",
+        f"UPDATE api_keys SET last_used_at = '{lately}', permission_use = json_object('read', '{lately}'),"
+        f" created_at = '{long_ago}' WHERE id = '{used.id}'",
+        f"UPDATE api_keys SET last_used_at = NULL, created_at = '{long_ago}' WHERE id = '{idle.id}'",
     )
-    (finding,) = found(run, "unused keys")
-    assert finding.startswith("key 'apikey-export-staging' of 'ws-demo' was not used for 90 days: flask keys deactivate ")
-    run("keys", "deactivate", "apikey-export-staging")
+    told = f"key '{idle.id}' of 'ws-other' was not used for 90 days: flask keys deactivate {idle.id} --workspace ws-other"
+    assert found(run, "unused keys") == [told]
+    run("keys", "deactivate", idle.id)
     assert run("doctor").stdout == all_is_well(path)
 
 
-def test_only_permissions_that_a_key_in_use_never_used_in_90_days_are_told(path, run, make_key, admin):
+def test_keys_of_the_demo_and_of_test_runs_are_nobodys_way_in(path, run, standin, key):
+    made = standin("POST", "/workspaces", {"content": "demo", "keys": [["read", "update-data"]]})
+    assert made.status_code == 201
+    database.close_db()
+    change(path, "UPDATE api_keys SET created_at = '2020-01-01', ledger_from = NULL, last_used_at = NULL")
+    assert run("doctor").stdout == all_is_well(path)
+    change(path, "UPDATE api_keys SET last_used_at = '2099-01-01'")  # and never used what it holds
+    assert run("doctor").stdout == all_is_well(path)
+
+
+def test_only_permissions_that_a_key_in_use_never_used_in_90_days_are_told(deployment, run, make_deployed_key, stranger):
+    path = deployment.config["DATABASE"]
     long_ago, lately = stamps.utc_now(91 * 86400), stamps.utc_now(89 * 86400)
-    sparing, young, migrated, off = (make_key("read", "update-model", "delete-model") for _ in range(4))
+    sparing, young, migrated, off = (make_deployed_key("read", "update-model", "delete-model") for _ in range(4))
     for key in (sparing, young, migrated, off):
         assert key.delete("/schemas/nowhere").status_code == 404
     change(
@@ -189,10 +209,10 @@ def test_only_permissions_that_a_key_in_use_never_used_in_90_days_are_told(path,
         f"UPDATE api_keys SET created_at = '{lately}' WHERE id = '{young.id}'",
         f"UPDATE api_keys SET ledger_from = '{lately}' WHERE id = '{migrated.id}'",
     )
-    admin.post(f"/api-keys/{off.id}/deactivate")
-    advice = f"flask keys advise {sparing.id} --workspace ws-demo"
+    assert stranger.post(f"/api-keys/{off.id}/deactivate").status_code == 200
+    advice = f"flask keys advise {sparing.id} --workspace ws-other"
     assert found(run, "unused permissions") == [
-        f"key '{sparing.id}' of 'ws-demo' never used {permission} in 90 days: {advice}"
+        f"key '{sparing.id}' of 'ws-other' never used {permission} in 90 days: {advice}"
         for permission in ("read", "update-model")
     ]
     change(path, f"UPDATE api_keys SET last_used_at = '{long_ago}' WHERE id = '{sparing.id}'")

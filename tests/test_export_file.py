@@ -30,11 +30,24 @@ def test_a_file_holds_what_the_api_exports(run, admin, folder, format, part_size
     result = run("export", f"records.{format}", *WHERE)
     exported = admin.get(f"/export?schemaId=schema-apparel&format={format}").data
     assert Path(f"records.{format}").read_bytes() == exported
-    assert (result.exit_code, result.stdout) == (0, f"records.{format} is written ({len(exported) / 1e6:.1f} MB).\n")
+    told = f"47 rows ({len(exported) / 1000:.1f} kB).\n"
+    assert (result.exit_code, result.stdout) == (0, f"records.{format} holds {told}")
     assert os.stat(f"records.{format}").st_mode & 0o077 == 0
     assert os.listdir() == [f"records.{format}"]
     piped = run("export", "-", *WHERE, "--format", format)
-    assert (piped.exit_code, piped.stdout_bytes) == (0, exported)
+    assert (piped.exit_code, piped.stdout_bytes, piped.stderr) == (0, exported, told)
+    programs = json.loads(run("export", f"again.{format}", *WHERE, "--json").stdout)
+    assert programs == {"file": f"again.{format}", "rows": 47, "bytes": len(exported)}
+
+
+def test_one_row_is_counted_as_one_and_megabytes_as_such(run, admin, folder):
+    assert admin.post("/catalogs", {"id": "cat-one", "alias": "one", "name": "One"}).status_code == 201
+    assert run("export", "none.csv", *WHERE, "--catalog", "cat-one").stdout.startswith("none.csv holds 0 rows (0.")
+    category = {"id": "c-one", "alias": "c-one", "name": "One"}
+    assert admin.post("/catalogs/cat-one/categories", category).status_code == 201
+    assert admin.post("/categories/c-one/assign", {"entityId": "ent-trail-cap"}).status_code == 204
+    assert admin.patch("/records/ent-trail-cap/values/size", {"value": "x" * 1_000_000}).status_code == 200
+    assert run("export", "one.csv", *WHERE, "--catalog", "cat-one").stdout == "one.csv holds 1 row (1.0 MB).\n"
 
 
 @pytest.mark.parametrize("format", ["csv", "json"])

@@ -2,6 +2,7 @@
 
 import re
 import time
+from urllib.parse import urljoin
 
 import pytest
 
@@ -32,6 +33,11 @@ PATHS = {
     "/api/v1/login": "/api/v1/auth/login",
     "/v1/tenants/": "/api/v1/auth/tenants",
     "/preview": "/api/v1/import/preview",
+    "/standin/deliveries//redeliver": "/standin/deliveries/{id}/redeliver",
+    "/api/v1/records//variants": "/api/v1/records/{id}/variants",
+    "/records//values/price/": "/api/v1/records/{id}/values/price",
+    "/api/v1/records/ent-1/values/": "/api/v1/records/ent-1/values/{attribute}",
+    "/docs/": "/docs",
 }
 
 
@@ -42,7 +48,28 @@ def test_a_path_that_does_not_exist_is_told_the_nearest_one_that_does(app, error
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/nothing", "/api/v1/records/a/b", "/x" * 400, "/" + "records" * 1000, "/channel", "/docs/foo"]
+    ("path", "below"),
+    {
+        "/api": "/api/v1/records",
+        "/api/": "/api/v1/records",
+        "/api/v1": "/api/v1/records",
+        "/api/v1/": "/api/v1/records",
+        "/api/v1/import": "/api/v1/import/execute",
+        "/api/v1/records/ent-1/values": "/api/v1/records/ent-1/values/{attribute}",
+        "/standin": "/standin/deliveries",
+    }.items(),
+)
+def test_a_path_with_which_others_begin_is_told_one_of_them(app, error, path, below):
+    message = error(app.test_client().get(path), 404)
+    assert message == f"There is no {path} here; paths begin with it, such as {below}; /docs lists every path"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/api/v1/nothing", "/api/v1/records/a/b", "/x" * 400, "/" + "records" * 1000, "/channel", "/docs/foo"),
+        *("/console/foo.js", "/api/v2"),
+    ],
 )
 def test_a_path_that_is_like_no_other_is_only_told_where_all_are(app, error, path):
     shown = path if len(path) <= 200 else f"{path[:200]}…"
@@ -65,7 +92,7 @@ def test_what_is_below_standin_is_503_while_the_database_does_not_answer(app, er
 
 def test_every_path_is_found_from_one_with_a_letter_too_many_and_a_slash_at_its_end(app, error):
     for rule in app.url_map.iter_rules():
-        if len(rule.rule) < 4 or ":" in rule.rule or rule.access.kind == "not-built":
+        if len(rule.rule) < 4 or rule.rule.endswith("file>") or rule.access.kind == "not-built":
             continue
         path = rule.rule.replace("<", "").replace(">", "")
         for wrong in (f"{path}/", *([f"{path}x"] if not rule.rule.endswith(">") else [])):
@@ -74,6 +101,23 @@ def test_every_path_is_found_from_one_with_a_letter_too_many_and_a_slash_at_its_
                 continue
             message = error(answer, 404)
             assert f"; the nearest path is {path};" in message, wrong
+
+
+@pytest.mark.parametrize("page", ["/docs", "/console", "/openapi.json", "/llms.txt", "/api/v1/auth/tenants"])
+def test_a_browser_is_sent_to_a_page_without_the_slash_at_its_end(app, error, page):
+    """By a relative address, which is right behind any proxy."""
+    client, browser = app.test_client(), {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    answer = client.get(f"{page}/", headers=browser)
+    assert (answer.status_code, answer.headers["Location"]) == (302, f"../{page.rpartition('/')[2]}")
+    assert (answer.headers["Vary"], answer.headers["Cache-Control"]) == ("Accept", "no-store")
+    assert urljoin(f"https://shop.example/pim{page}/", answer.headers["Location"]) == f"https://shop.example/pim{page}"
+    for refused in (client.get(f"{page}/"), client.post(f"{page}/", headers=browser), client.get(f"{page}x/", headers=browser)):
+        error(refused, 404)
+
+
+def test_a_browser_is_sent_nowhere_else(app, error):
+    for path in ("/api/v1/records/", "/api/v1/auth/login/", "/standin/requests/", "/docs/foo/", "/foo/"):
+        error(app.test_client().get(path, headers={"Accept": "text/html"}), 404)
 
 
 def test_what_is_beside_the_demo_alone_is_not_named_in_a_deployment(deployment, error):
@@ -166,6 +210,53 @@ def test_who_names_what_is_not_there_is_told_what_is_and_nothing_changes(admin, 
     assert told in message
     assert message.partition("(there are ")[2].count("', '") < 5
     assert stored() == before
+
+
+WRITES = [  # of values, with what else the body needs
+    ("POST", "/records", {"schemaId": "schema-apparel"}),
+    ("PUT", RECORD, {}),
+    ("POST", f"{RECORD}/variants", {}),
+    ("PUT", f"{RECORD}/variants/var-cw-s", {}),
+]
+FORM = "Expected an array of values with their scopes, got"
+
+
+@pytest.mark.parametrize(("method", "path", "more"), WRITES, ids=[f"{method} {path}" for method, path, _ in WRITES])
+def test_that_an_attribute_is_not_there_is_told_before_the_form_of_its_values(key, stored, error, method, path, more):
+    before = stored()
+
+    def told(values, **others):
+        return re.sub(" and [0-9]+ more", "", error(key.request(method, path, json={**more, "values": values, **others}), 400))
+
+    unknown = "values.{}: schema 'schema-apparel' has no attribute with this alias (there are '{}', "
+    for value in (3, [3], [{"value": 3, "scop": {}}]):
+        assert told({"pric": value}).startswith(unknown.format("pric", "price"))
+        assert told({"pric": value}).endswith("')")
+    message = told({"price": 3, "prize": "3", "pric": {}}, foo=1)
+    first, second, *rest = message.split("; ")
+    assert (first.startswith(unknown.format("prize", "price")), second.startswith(unknown.format("pric", "price"))) == (
+        True,
+        True,
+    )
+    assert rest[0] == f"values.price: {FORM} 3"
+    assert rest[1].startswith("foo: Unknown field")
+    assert len(rest) == 2
+    assert told({"price": 3}) == f"values.price: {FORM} 3"
+    assert told([]) == "values: Expected an object, got 'array'"
+    assert told({str(number): 3 for number in range(30_000)}).endswith("; and more")
+    assert stored() == before
+
+
+def test_the_form_alone_is_told_where_no_schema_is_known(key, stranger, error):
+    for method, path, body in (
+        ("POST", "/records", {"schemaId": "schema-none"}),
+        ("POST", "/records", {"schemaId": 3}),
+        ("POST", "/records", {}),
+        ("PUT", "/records/ent-none", {}),
+    ):
+        message = error(key.request(method, path, json={**body, "values": {"pric": 3}}), 400)
+        assert f"values.pric: {FORM} 3" in message.split("; ")
+    assert error(stranger.put(RECORD, {"values": {"pric": 3}}), 400) == f"values.pric: {FORM} 3"
 
 
 def test_what_a_role_hides_is_not_named(admin, editor, error):

@@ -651,6 +651,8 @@ def test_an_alias_that_the_schema_does_not_have_is_told_as_ever(editor, limit, e
     limit(**HIDDEN)
     message = error(editor.put(RECORD, {"values": {"marginal": []}}), 400)
     assert message == "values.marginal: schema 'schema-part' has no attribute with this alias (there are 'title', 'code')"
+    assert error(editor.put(RECORD, {"values": {"marginal": 3}}), 400) == message
+    assert error(editor.put(RECORD, {"values": {ALIAS: 3}}), 400).startswith(f"values.{ALIAS}: Expected an array")
     error(editor.patch(f"{RECORD}/values/marginal", {"value": 1}), 404)
 
 

@@ -70,6 +70,30 @@ def test_each_column_becomes_an_attribute_of_a_type_that_all_its_cells_have(run,
     assert lines[-2:] == ["flask demo --seed SEED", "flask import my-things.csv --schema schema-my-things"]
 
 
+def test_the_first_cell_that_fits_nothing_narrower_is_told_with_its_line(run, folder):
+    text = (
+        'Price;When;Stock;Name;Colour;EAN;Empty;Fine\n19.50;;true;"Rain\nHat\x1b";Red;40063813;;1\n;2026-03-01;;;Red;40063814;;2\n\n'
+        "n/a;1 March;1;Cap;Red;40063815;;3\nsold;;no;x;Red;;;\n"
+    )
+    Path("a.csv").write_text(text, encoding="utf-8")
+    table = run("schema", "guess", "a.csv", "--output", "seed.json").stdout.splitlines()
+    at = table[0].index("DECIDED BY")
+    assert [(line[: at - 1].split()[2], line[at:]) for line in table[1:9]] == [
+        ("text", "line 6: 'n/a'"),
+        ("text", "line 6: '1 March'"),
+        ("text", "line 7: 'no'"),
+        ("text", "line 2: 'Rain?Hat?'"),
+        ("option", "line 2: 'Red'"),
+        ("text", "codes of 8 digits"),
+        ("text", "no cell is filled"),
+        ("number", ""),
+    ]
+    Path("b.csv").write_text(f"Name\n{'x' * 24}\n", encoding="utf-8")
+    Path("c.csv").write_text(f"Name\n{'x' * 25}\n", encoding="utf-8")
+    for file, shown in (("b", f"'{'x' * 24}'"), ("c", f"'{'x' * 24}…'")):
+        assert f"  line 2: {shown}\n" in run("schema", "guess", f"{file}.csv").stderr
+
+
 def test_a_file_is_guessed_loaded_and_imported_without_one_row_that_fails(run, empty):
     write({column: cells for column, (_, cells) in COLUMNS.items()}, delimiter=";")
     assert run("schema", "guess", "my-things.csv", "--output", "seed.json").stdout.endswith(
@@ -98,6 +122,8 @@ def test_the_name_is_said_and_the_seed_is_no_file_that_is_there(run, folder):
     result = run("schema", "guess", "a.csv", "--output", "seed.json")
     assert (result.exit_code, result.stderr) == (1, "Error: seed.json exists already; use --force to replace it\n")
     assert Path("seed.json").read_text(encoding="utf-8") == "mine"
+    assert run("schema", "guess", "a.csv", "--output", "seed.json", "--force").exit_code == 0
+    assert json.loads(Path("seed.json").read_text(encoding="utf-8"))["model"][-1][1]["id"] == "schema-a"
 
 
 def test_what_cannot_be_guessed_is_told(run, folder):

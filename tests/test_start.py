@@ -162,6 +162,14 @@ def test_a_service_that_runs_is_not_started_again(run, url, path, service_is):
     assert not pids.exists()
 
 
+@pytest.mark.parametrize(("left", "is_told"), [(0, True), (1, False)])
+def test_a_start_on_a_database_without_a_workspace_says_how_to_make_one(run, app, url, service_is, left, is_told):
+    sql(app, "DELETE FROM workspaces WHERE id <> 'ws-demo' OR ?", not left)
+    service_is("")
+    told = "There is no workspace yet: run `flask demo` for the demo, or `flask workspace create` for your own"
+    assert (run("start").stdout.splitlines()[-2] == told) == is_told
+
+
 def shell(script, variables):
     """Run lines of a shell that begins without the variables, and return what it prints."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGMA_")}

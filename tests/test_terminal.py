@@ -16,8 +16,9 @@ from flask.cli import ScriptInfo
 from test_house import TREES, commands
 
 from sigma import database, settings
-from sigma.cli import serve, server, start, terminal
+from sigma.cli import routes, serve, server, start, terminal
 from sigma.cli.commands import COMMANDS
+from sigma.http.access import list_built_routes
 
 NAME = "Åse ☃"  # Latin-1 has its first letter, ASCII neither sign
 LEDGER = ["--workspace", "ws-demo"]
@@ -222,6 +223,7 @@ def test_commands_are_named_as_one_types_them(typed, monkeypatch, tmp_path):
     assert terminal.name_program(SAID) == SAID  # called by a program
     typed("python3.12", "my files/sigma-pim.pyz", script="my files/sigma-pim.pyz")
     assert terminal.name_program(SAID) == named("python3.12 'my files/sigma-pim.pyz'")
+    assert terminal.hand_on_program() == {"_SIGMA_PROGRAM": "python3.12 'my files/sigma-pim.pyz'"}
     folder = tmp_path / "project" / ".venv" / "bin"
     folder.mkdir(parents=True)
     flask = folder / "flask"
@@ -243,12 +245,32 @@ def test_commands_are_named_as_one_types_them(typed, monkeypatch, tmp_path):
     assert name_in_context() == named(f"{folder}/python -m flask")
 
 
+@pytest.mark.parametrize(("path", "shown"), [("bin", "python3"), ("elsewhere", "{bin}/python3")])
+def test_the_python_of_the_one_file_to_carry_is_its_name_where_the_shell_finds_it_by_that(
+    typed, monkeypatch, tmp_path, path, shown
+):
+    for name in ("bin", "elsewhere"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "python3").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / path))
+    typed(f"{tmp_path}/bin/python3", "sigma-pim.pyz", script="sigma-pim.pyz")
+    program = f"{shown.format(bin=tmp_path / 'bin')} sigma-pim.pyz"
+    assert terminal.name_program("`flask stop`, or `make run`") == f"`{program} stop`, or `{program}` alone"
+
+
+def test_a_service_in_the_background_names_commands_as_they_are_typed_where_it_was_started(typed, monkeypatch):
+    typed(script="/lib/flask/__main__.py")
+    monkeypatch.setenv("_SIGMA_PROGRAM", "python3 sigma-pim.pyz")
+    assert name_in_context("app.py") == named("python3 sigma-pim.pyz")
+
+
 def test_what_make_does_is_named_by_its_verb(typed, monkeypatch):
     monkeypatch.setenv("MAKELEVEL", "1")
     monkeypatch.chdir(settings.ROOT)
     typed(script="/lib/flask/__main__.py")
     with click.Context(click.Group("root"), info_name="flask"):
-        assert terminal.name_program("`flask stop` stops it") == "`make stop` stops it"
+        for verb in ("serve", "start", "status", "stop"):
+            assert terminal.name_program(f"`flask {verb}` does it") == f"`make {verb}` does it"
 
 
 def test_nothing_is_printed_but_by_the_terminals_own_functions():
@@ -300,6 +322,32 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch, kind, variables, is_c
     printed = output.buffer.getvalue()
     red = b"\x1b[31mred\x1b[0m" if is_coloured and kind is Terminal else b"red"
     assert printed == red + b"\nplain\n"
+
+
+def list_routes(app, kind, columns, monkeypatch):
+    """Return the lines of `make routes` on a terminal, or in a file."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys, "__stdout__", sys.stdout)
+    output = kind(io.BytesIO(), "utf-8", write_through=True)
+    with redirect_stdout(output), pytest.raises(SystemExit) as ended:
+        routes.list_routes.main([], "routes", obj=ScriptInfo(create_app=lambda: app))
+    assert not ended.value.code
+    return output.buffer.getvalue().decode().splitlines()
+
+
+def test_the_list_of_routes_is_as_wide_as_the_terminal(app, monkeypatch):
+    whole = list_routes(app, io.TextIOWrapper, 80, monkeypatch)
+    assert len(whole) == len(list(list_built_routes(app)))
+    listed = [re.split(" {2,}", line.replace(" ", "  ", 1), maxsplit=2) for line in whole]
+    assert ["PATCH", "/api/v1/records/{id}/values/{attribute}", "update-data"] in listed
+    assert ["POST", "/api/v1/api-keys", "people only: canManageRoles"] in listed
+    assert ["GET", "/docs/{file}", "public"] in listed
+    for columns in (200, 80, 60):
+        lines = list_routes(app, Terminal, columns, monkeypatch)
+        assert max(map(len, lines)) <= max(columns, 8 + max(len(path) for _, path, _ in listed))
+        assert "".join("".join(lines).split()) == "".join("".join(whole).split())
+    assert "PATCH   /api/v1/records/{id}/values/{attribute}" in lines
+    assert list_routes(app, Terminal, 1, monkeypatch)
 
 
 def test_a_table_that_a_terminal_is_too_narrow_for_has_a_line_for_each_cell(monkeypatch):

@@ -4,6 +4,7 @@ import sys
 
 from flask.cli import FlaskGroup, ScriptInfo
 
+from sigma.cli.routes import list_routes
 from sigma.cli.terminal import Command, find_program
 from sigma.settings import ROOT
 
@@ -15,6 +16,8 @@ class Carried(Command, FlaskGroup):
 
 
 commands = Carried(help="Sigma PIM, embedded. Without a command: serve the demo workspace, made if there is none.")
+
+commands.add_command(list_routes)  # in the place of Flask's own, which does not say who may call a route
 
 
 def run_command(arguments: list[str], info: ScriptInfo) -> None:

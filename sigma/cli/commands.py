@@ -1,5 +1,9 @@
 """The commands of `flask`."""
 
+import click
+from flask import Flask
+from flask.cli import FlaskGroup, run_command
+
 from sigma.cli import (
     backup,
     demo,
@@ -37,3 +41,14 @@ COMMANDS = [
     seeds.seed_commands,
     doctor.doctor,
 ]
+
+
+def add_commands(app: Flask) -> None:
+    """Add the commands to an application, and to `flask` itself where it runs: it suggests only its own for a mistyped one."""
+    context = click.get_current_context(silent=True)
+    root = context.find_root().command if context else None
+    for command in COMMANDS:
+        app.cli.add_command(command)
+        if isinstance(root, FlaskGroup):
+            root.add_command(command)
+    run_command.hidden = True  # it is refused: see require_no_other_server()

@@ -24,6 +24,7 @@ from sigma.http.errors import ApiError, not_found_error, raise_for_problems, tra
 from sigma.http.nearest import MOST, what_there_is
 from sigma.settings import unknown_variables
 
+NO_WORKSPACE = "There is no workspace yet: run `flask demo` for the demo, or `flask workspace create` for your own"
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
@@ -179,7 +180,7 @@ def resolve_workspace(id: str | None) -> str:
         return id
     ids = [known for (known,) in execute("SELECT id FROM workspaces WHERE NOT is_disposable ORDER BY rowid")]
     if not ids:
-        raise ApiError(404, "There is no workspace yet: run `flask workspace create`")
+        raise ApiError(404, NO_WORKSPACE)
     if id is not None:
         raise ApiError(404, f"{not_found_error('workspace', id).message}{what_there_is(id, ids)}")
     if len(ids) > 1:

@@ -110,9 +110,10 @@ def _find_well_known_secrets() -> Iterator[str]:
 
 
 def _find_unused_keys() -> Iterator[str]:
-    sql = (
+    sql = (  # those of the demo and of test runs are nobody's way in
         "SELECT w.id, k.id FROM workspaces w JOIN known_keys k ON k.tenant = w.id"
-        " WHERE k.is_active AND ifnull(k.last_used_at, k.created_at) < ? ORDER BY k.seq"
+        " WHERE NOT w.is_demo AND NOT w.is_disposable AND k.is_active AND ifnull(k.last_used_at, k.created_at) < ?"
+        " ORDER BY k.seq"
     )
     for tenant, id in execute(sql, utc_now(90 * 24 * 3600)):
         yield f"key '{id}' of '{tenant}' was not used for 90 days: flask keys deactivate {id} --workspace {tenant}"
@@ -121,7 +122,8 @@ def _find_unused_keys() -> Iterator[str]:
 def _find_unused_permissions() -> Iterator[str]:
     sql = (
         "SELECT w.id, k.id, held.value FROM workspaces w JOIN known_keys k ON k.tenant = w.id, json_each(k.permissions) held"
-        " WHERE k.is_active AND k.last_used_at >= ? AND ifnull(k.ledger_from, k.created_at) < ?"
+        " WHERE NOT w.is_demo AND NOT w.is_disposable AND k.is_active AND k.last_used_at >= ?"
+        " AND ifnull(k.ledger_from, k.created_at) < ?"
         " AND held.value NOT IN (SELECT used.key FROM json_each(k.permission_use) used) ORDER BY k.seq, held.key"
     )
     since = utc_now(90 * 24 * 3600)

@@ -1,6 +1,7 @@
 """`flask export`: records as a file, which `flask import` reads."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from flask.cli import with_appcontext
 from sigma.cli.columns import find_schema_id
 from sigma.cli.console import Output, prints_output, workspace_option
 from sigma.cli.files import require_new_file, write_file
-from sigma.cli.terminal import Command, printable
+from sigma.cli.terminal import Command, note, printable
 from sigma.database import snapshot
 from sigma.resources.exports import CONTENT_TYPES, Export, read_export
 from sigma.resources.model import load_object
@@ -25,13 +26,19 @@ def _find_format(file: str, given: str | None) -> str:
     return format
 
 
-def _parts(export: Export, counts: list[int]) -> Iterator[bytes]:
-    """Yield an export part by part, and count its rows."""
+def _parts(export: Export, totals: Counter[str]) -> Iterator[bytes]:
+    """Yield an export part by part, and count its rows and bytes."""
     last: int | None = 0
     while last is not None:
-        part, last = export.part(last)
-        counts.append(len(part))
-        yield part
+        part = export.part(last)
+        totals.update(rows=part.rows, bytes=len(part.data))
+        last = part.last
+        yield part.data
+
+
+def _describe(rows: int, bytes: int) -> str:
+    size = f"{bytes / 1e6:.1f} MB" if bytes >= 1e6 else f"{bytes / 1e3:.1f} kB"
+    return f"{rows:,} row{'' if rows == 1 else 's'} ({size})"
 
 
 @click.command("export", cls=Command)
@@ -54,10 +61,12 @@ def export_file(file: str, schema: str, **options: Any) -> Output:
     if options["catalog"] is not None:
         load_object("catalog", options["catalog"])  # the API answers an unknown one with an empty list
     require_new_file(file, options["force"])
-    sizes = list[int]()
+    totals = Counter[str]()
     # A file is of one state of the database. Whoever reads standard output may be slow, and keeps nothing open meanwhile.
     with contextlib.nullcontext() if file == "-" else snapshot():
         export = read_export({name: value for name, value in query.items() if value is not None})
-        write_file(file, _parts(export, sizes))
-    size = sum(sizes)
-    return Output({"file": file, "bytes": size}, "" if file == "-" else f"{file} is written ({size / 1e6:.1f} MB).")
+        write_file(file, _parts(export, totals))
+    told = _describe(**totals)
+    if file == "-":
+        note(f"{told}.")
+    return Output({"file": file, **totals}, "" if file == "-" else f"{file} holds {told}.")

@@ -14,6 +14,7 @@ KINDS = ("boolean", "number", "datetime")  # what is none of them is an option o
 MOST_OPTIONS = 50  # of a list
 LONGEST_OPTION = 60  # characters
 USES_OF_AN_OPTION = 4  # on average, or more
+LONGEST_SHOWN = 24  # characters of a cell that people are told
 LONGEST_SLUG = 80  # characters; ids have a prefix, and may have 100
 CODE = re.compile("[0-9]{8,}")  # all of one length: bar codes and the like, with which nobody calculates
 LETTERS = str.maketrans({"æ": "ae", "ø": "o", "ß": "ss", "đ": "d", "ł": "l", "œ": "oe", "þ": "th", "ð": "d"})
@@ -65,8 +66,9 @@ class ColumnGuess:
         self.readers = {kind: _cells_of_kind(kind) for kind in KINDS}
         self.code_lengths: set[int] = set()  # 0: of what is no code
         self.values: Counter[str] | None = Counter()  # None: there are too many, or they are too long
+        self.odd_one = ""  # the line and the beginning of the first cell with which the column is of none of the KINDS
 
-    def look(self, cell: str) -> None:
+    def look(self, cell: str, line: int) -> None:
         """Take a cell into account; an empty one may be anything."""
         if cell == "":
             return
@@ -74,6 +76,7 @@ class ColumnGuess:
         self.has_words = self.has_words or cell.isalpha()
         if self.readers:
             self.readers = {kind: cells for kind, cells in self.readers.items() if _can_read(cells, cell)}
+            self.odd_one = "" if self.readers else f"line {line}: '{cell[:LONGEST_SHOWN]}{'…' * (len(cell) > LONGEST_SHOWN)}'"
         if len(self.code_lengths) < 2:
             self.code_lengths.add(len(cell) if CODE.fullmatch(cell) else 0)
         if self.values is not None:
@@ -82,12 +85,23 @@ class ColumnGuess:
                 self.values = None
 
     @property
+    def is_code(self) -> bool:
+        """Whether all cells are codes of one length."""
+        return len(self.code_lengths) == 1 and 0 not in self.code_lengths
+
+    @property
+    def reason(self) -> str:
+        """Why the cells are no numbers, dates or booleans, where they are not."""
+        if not self.filled:
+            return "no cell is filled"
+        return f"codes of {min(self.code_lengths)} digits" if self.is_code else self.odd_one
+
+    @property
     def kind(self) -> str:
         """The type of attribute that takes all the cells."""
-        is_code = len(self.code_lengths) == 1 and 0 not in self.code_lengths
-        wrong = {"boolean": not self.has_words, "number": is_code}  # 0 and 1 alone are numbers
+        wrong = {"boolean": not self.has_words}  # 0 and 1 alone are numbers
         fitting = [kind for kind in self.readers if not wrong.get(kind)]
-        if not self.filled or is_code:
+        if not self.filled or self.is_code:
             return "text"
         if fitting:
             return fitting[0]

@@ -30,7 +30,7 @@ def _guess_columns(file: RowFile) -> list[ColumnGuess]:
         guesses = guesses or _begin_guesses(file.columns)
         for column, cell in row.cells.items():
             if column in guesses:
-                guesses[column].look(cell)
+                guesses[column].look(cell, row.line)
         progress.show(file.done(), f"{count:,} rows")
     progress.clear()
     return list((guesses or _begin_guesses(file.columns)).values())
@@ -56,10 +56,17 @@ def _make_seed(guesses: list[ColumnGuess], name: str) -> dict[str, Any]:
 
 def _describe(guesses: list[ColumnGuess], seed: dict[str, Any], file: str, output: str | None) -> str:
     rows = (
-        (guess.name, guess.alias, guess.kind, str(guess.filled), str(len(guess.values)) if guess.values else "many")
+        (
+            guess.name,
+            guess.alias,
+            guess.kind,
+            str(guess.filled),
+            str(len(guess.values)) if guess.values else "many",
+            guess.reason,
+        )
         for guess in guesses
     )
-    table = format_table(("COLUMN", "ATTRIBUTE", "TYPE", "FILLED", "DIFFERENT"), *rows)
+    table = format_table(("COLUMN", "ATTRIBUTE", "TYPE", "FILLED", "DIFFERENT", "DECIDED BY"), *rows)
     seed_file, schema = output or "SEED", seed["model"][-1][1]["id"]
     commands = ["flask", "demo", "--seed", seed_file], ["flask", "import", file, "--schema", schema]
     return "\n".join([table, "", "Look it over, and then, with a new database:", *map(shlex.join, commands)])
@@ -69,16 +76,17 @@ def _describe(guesses: list[ColumnGuess], seed: dict[str, Any], file: str, outpu
 @click.argument("file")
 @click.option("--name", help="The schema's name; otherwise that of FILE.")
 @click.option("--output", metavar="SEED", help="A new file for the seed; otherwise it is printed.")
+@click.option("--force", is_flag=True, help="Replace SEED if it exists.")
 @layout_options
 @prints_plainly
-def guess_schema(file: str, name: str | None, output: str | None, delimiter: str | None, encoding: str | None) -> Output:
+def guess_schema(file: str, name: str | None, output: str | None, force: bool, **layout: Any) -> Output:
     """Guess from the cells of a CSV file which attributes its columns are, and make a seed with a schema of them.
 
     Example: flask schema guess products.csv --output products.seed.json
     """
     if output is not None:
-        require_new_file(output, force=False)
-    rows = RowFile(file, Layout("csv", delimiter, encoding))
+        require_new_file(output, force)
+    rows = RowFile(file, Layout("csv", **layout))
     try:
         guesses = _guess_columns(rows)
     except RowFileError as error:

@@ -13,7 +13,7 @@ from flask import current_app, g
 
 from sigma.cli.console import Output, prints_output, prints_plainly, workspace_option
 from sigma.cli.files import require_new_file, write_file
-from sigma.cli.terminal import Group, printable
+from sigma.cli.terminal import Group, note, printable
 from sigma.database import close_db, execute, prepare_database, transaction
 from sigma.http.credentials import acting_as
 from sigma.http.errors import ApiError
@@ -89,6 +89,8 @@ def export_seed(file: str, force: bool) -> Output:
     seed = make_seed(g.tenant)
     write_file(file, [to_json(seed).encode(), b"\n"])
     counts = {name: len(part) for name, part in seed.items()}
+    if file == "-":
+        note(f"{_count_parts(seed)}.")
     return Output({"file": file, **counts}, "" if file == "-" else f"{file} holds {_count_parts(seed)}.")
 
 

@@ -14,7 +14,7 @@ import click
 from flask import current_app
 from flask.cli import run_command, with_appcontext
 
-from sigma.cli.console import make_database, warn_of_unknown_variables
+from sigma.cli.console import NO_WORKSPACE, make_database, warn_of_unknown_variables
 from sigma.cli.running import find_running, registered
 from sigma.cli.server import end_with_starter, reserve_port, run_server
 from sigma.cli.temporary import temporary_demo
@@ -94,7 +94,7 @@ def print_banner(url: str) -> None:
         say(f"Demo login   {user['email']} / {user['password']}")
         say(_describe_demo_key(url))
     elif not fetch_one("SELECT 1 FROM workspaces"):
-        say(name_program("There is no workspace yet: run `flask workspace create`"))
+        say(name_program(NO_WORKSPACE))
     is_watched = sys.stdout is not None and sys.stdout.isatty()
     say(f"Stop         {'Ctrl-C' if is_watched else name_program('`flask stop`')}")
 

@@ -14,12 +14,12 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from sigma.cli.console import Output, make_database, prints_plainly
+from sigma.cli.console import NO_WORKSPACE, Output, make_database, prints_plainly
 from sigma.cli.running import Running, find_running, is_alive, is_one_unsettled, is_registered, log_path
 from sigma.cli.serve import FLASK, send_request
 from sigma.cli.server import STOP_TIMEOUT
-from sigma.cli.terminal import Command, note, write_output
-from sigma.database import close_db
+from sigma.cli.terminal import Command, hand_on_program, note, write_output
+from sigma.database import close_db, fetch_one
 from sigma.http.loopback import holds_demo
 from sigma.settings import ROOT, is_set, read_setting
 from sigma.standin.demo import read_demo
@@ -90,7 +90,7 @@ def _find_started(pid: int) -> Running | None:
 
 def _run_service(log: IO[bytes]) -> Running:
     """Start the service, detached from this process and its terminal; return it when it answers. Raises ClickException."""
-    begun, environment = log.tell(), {**os.environ, "SIGMA_DATABASE": _database()}
+    begun, environment = log.tell(), {**os.environ, **hand_on_program(), "SIGMA_DATABASE": _database()}
     output: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
     process = subprocess.Popen([*FLASK, "serve"], cwd=ROOT, env=environment, start_new_session=True, **output)  # noqa: S603
     try:
@@ -135,8 +135,10 @@ def start() -> Output:
         answering = _find_answering() if found else _run_service(log)
     running = answering or found[0]
     output = _describe([running, *(other for other in find_running(database) if other.pid != running.pid)], answering)
+    lacking = f"{NO_WORKSPACE}\n" if answering and not fetch_one("SELECT 1 FROM workspaces") else ""
+    end = f"{lacking}Stop {'them' if output.data['others'] else 'it'} with `flask stop`"
     beginning = "It runs already\n" if found else ""
-    return output._replace(text=f"{beginning}{output.text}\nStop {'them' if output.data['others'] else 'it'} with `flask stop`")
+    return output._replace(text=f"{beginning}{output.text}\n{end}")
 
 
 @click.command("status", cls=Command)

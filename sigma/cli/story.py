@@ -241,8 +241,18 @@ def play(auto: bool, fast: bool, exits: bool) -> None:
 
     Example: flask play --auto
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in STOPPING[1:]:  # by raising SystemExit, they clean up as well
         signal.signal(number, lambda *_: sys.exit(1))
+    try:
+        _play(auto, fast, exits)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # from somebody who is impatient
+        note("\nStopped. The service and its demo workspace are gone.")
+        sys.exit(130)
+
+
+def _play(auto: bool, fast: bool, exits: bool) -> None:
     write_text("Starting the service, with a demo workspace of its own …")
     with demo_servers() as (urls, server), receiving() as receiver:
         print_places(urls)

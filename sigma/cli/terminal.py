@@ -17,6 +17,8 @@ from flask.cli import AppGroup, ScriptInfo
 
 from sigma.settings import ROOT
 
+PROGRAM = "_SIGMA_PROGRAM"  # the variable with what one types before the name of a command, where a process cannot tell
+
 
 def require_stdout() -> None:
     """Raise ValueError if the process was started without standard output: what is written then goes nowhere."""
@@ -104,13 +106,26 @@ def _name_flask() -> str:
     return shlex.join(words)
 
 
+def _name_python() -> str:
+    path = sys.orig_argv[0]  # the whole one, where somebody types a name that pyenv looks up
+    return name if shutil.which(name := os.path.basename(path)) == path else path
+
+
 def find_program() -> str | None:
     """Return what one types here before the name of a command, or None where a program calls it."""
     script, context = Path(sys.argv[0]), click.get_current_context(silent=True)
+    if handed_on := os.environ.get(PROGRAM):
+        return handed_on
     if script.suffix == ".pyz":
-        return shlex.join([sys.orig_argv[0], sys.argv[0]])
+        return shlex.join([_name_python(), sys.argv[0]])
     is_flask = script.name == "flask" or script.parts[-2:] == ("flask", "__main__.py")
     return _name_flask() if context and is_flask else None
+
+
+def hand_on_program() -> dict[str, str]:
+    """Return a variable for a service in the background, whose log names commands as they were typed where it was started."""
+    program = find_program()
+    return {PROGRAM: program} if program else {}
 
 
 def name_program(text: str) -> str:
@@ -119,7 +134,9 @@ def name_program(text: str) -> str:
     if program is None:
         return text
     if os.environ.get("MAKELEVEL") and Path.cwd() == ROOT:
-        text = re.sub(r"`flask (serve|start|stop)`", r"`make \1`", text)
+        text = re.sub(r"`flask (serve|start|status|stop)`", r"`make \1`", text)
+    if Path(sys.argv[0]).suffix == ".pyz":  # which does without a command what `make run` does
+        text = text.replace("`make run`", f"`{program}` alone")
     return re.sub(r"(?<![\w/.-])flask (?=[a-z])", lambda _: f"{program} ", text)
 
 

@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import flask_swagger_ui
-from flask import Blueprint, Response, current_app, redirect, request
+from flask import Blueprint, Response, current_app, redirect
+from flask.blueprints import BlueprintSetupState
+from werkzeug.routing import AnyConverter, Map
 
 from sigma.docs.addresses import path_prefix, service_url
 from sigma.docs.files import CONSOLE_FOLDER, send_page_file
 from sigma.http.access import public
 from sigma.http.responses import NO_STORE, json_response
 from sigma.http.strict_json import to_json
+from sigma.http.unknown_paths import asks_for_page
 
 DOCS_FOLDER = Path(__file__).with_name("reference")
 SWAGGER_FOLDER = Path(flask_swagger_ui.__file__).parent / "dist"
@@ -25,6 +28,19 @@ DOCS_FILES = {  # what the page loads, by name; the folders have more, unused he
 pages = Blueprint("pages", __name__)
 
 
+class DocsFile(AnyConverter):
+    """The name of a file that the docs load; with all of them in its rule, `flask routes` would be 231 columns wide."""
+
+    def __init__(self, map: Map):
+        super().__init__(map, *DOCS_FILES)
+
+
+@pages.record
+def know_docs_files(state: BlueprintSetupState) -> None:
+    """Let the rules of an application say <docs:file>."""
+    state.app.url_map.converters["docs"] = DocsFile
+
+
 @pages.get("/")
 @public
 def show_index() -> Any:
@@ -33,14 +49,15 @@ def show_index() -> Any:
     Where the service does not know its own address they are relative, and a browser's always is: a redirect to another
     host, made up by whoever asks, must not get into a cache.
     """
-    is_browser = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
     prefix, url = path_prefix(), service_url()
     paths = {"api": "api/v1", "docs": "docs", "openapi": "openapi.json", "llms": "llms.txt", "health": "healthz"}
     if current_app.config["CONSOLE"]:
         paths["console"] = "console"
     page = paths.get("console", "docs")
     addresses = {name: path if url is None else f"{url}/{path}" for name, path in paths.items()}
-    response = redirect(page if prefix is None else f"{prefix}/{page}") if is_browser else json_response(to_json(addresses))
+    response = (
+        redirect(page if prefix is None else f"{prefix}/{page}") if asks_for_page() else json_response(to_json(addresses))
+    )
     response.headers.update({"Vary": "Accept", **NO_STORE})
     return response
 
@@ -52,7 +69,7 @@ def show_docs() -> Response:
     return send_page_file(DOCS_FOLDER, "page.html")
 
 
-@pages.get(f"/docs/<any({str(tuple(DOCS_FILES))[1:-1]}):file>")
+@pages.get("/docs/<docs:file>")
 @public
 def send_docs_file(file: str) -> Response:
     """Return a file that the docs load."""

@@ -61,6 +61,14 @@ class Column(NamedTuple):
         return shown
 
 
+class Part(NamedTuple):
+    """A part of an export."""
+
+    data: bytes
+    last: int | None  # the number of its last record, if there are more
+    rows: int
+
+
 class Export(NamedTuple):
     """What is exported, and how."""
 
@@ -87,11 +95,8 @@ class Export(NamedTuple):
             parameters.append(self.catalog_id)
         return execute(f"{sql} ORDER BY seq", *parameters)
 
-    def part(self, after: int) -> tuple[bytes, int | None]:
-        """Return the part that begins after the record with this number, 0 for the first, and the number of its last record.
-
-        Of the last part that is None.
-        """
+    def part(self, after: int) -> Part:
+        """Return the part that begins after the record with this number, 0 for the first."""
         lines, size, last = [], 0, None
         with closing(self.records_after(after)) as records:
             for seq, schema_id, body in records:
@@ -102,9 +107,9 @@ class Export(NamedTuple):
                     break
         if self.format == "csv":
             header = "" if after else csv_line([ID, *self.columns])
-            return (header + "".join(lines)).encode(), last
+            return Part((header + "".join(lines)).encode(), last, len(lines))
         opening = ("," if lines else "") if after else "["
-        return (opening + ",".join(lines) + ("]\n" if last is None else "")).encode(), last
+        return Part((opening + ",".join(lines) + ("]\n" if last is None else "")).encode(), last, len(lines))
 
     def line(self, schema_id: str, record: dict[str, Any]) -> str:
         """Return the row of a record."""
@@ -187,7 +192,7 @@ def read_export(query: Mapping[str, str]) -> Export:
     return Export(g.tenant, format, columns, {id: set(schemas[id]) for id in schemas}, query.get("schemaId"), catalog)
 
 
-def _send_parts(app: Flask, asked: Any, export: Export, part: bytes, last: int | None) -> Iterator[bytes]:
+def _send_parts(app: Flask, asked: Any, export: Export, part: Part) -> Iterator[bytes]:
     """Yield the first part, and then the others, each read when the one before it has been taken.
 
     Each is read by itself, so that no client, however slow, keeps SQLite from reusing its log. So each part is of one state
@@ -195,11 +200,11 @@ def _send_parts(app: Flask, asked: Any, export: Export, part: bytes, last: int |
     """
     try:
         while True:
-            yield part
-            if last is None:
+            yield part.data
+            if part.last is None:
                 return
             with app.app_context():
-                part, last = export.part(last)
+                part = export.part(part.last)
     except Exception:
         app.logger.exception("The export of request %s failed after its first part", asked.id)
         yield FAILED
@@ -231,11 +236,11 @@ def export_records() -> Response:
     leave_worker()  # a client takes its time
     with snapshot():
         export = read_export(request.args)
-        part, last = export.part(0)
-    data: Any = part
-    if last is not None:
+        part = export.part(0)
+    data: Any = part.data
+    if part.last is not None:
         app, asked = current_app._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
-        data = _send_parts(app, asked, export, part, last)
+        data = _send_parts(app, asked, export, part)
     response = current_app.response_class(data, content_type=CONTENT_TYPES[export.format])
     if export.format == "csv":
         schema = request.args.get("schemaId", "")

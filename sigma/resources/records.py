@@ -16,7 +16,8 @@ from sigma.http.stamps import random_id
 from sigma.resources.entities import ListFilter, entity_response, list_entities, list_parameters, load_record
 from sigma.resources.history import log_deletions
 from sigma.resources.rules import SchemaRules, schema_rules
-from sigma.resources.values import ValuePatchBody, Values, ValuesBody
+from sigma.resources.value_bodies import BodyWithValues, ValuesBody
+from sigma.resources.values import ValuePatchBody, Values
 from sigma.resources.writes import audit_fields, check_new_values, insert_entity, save_value, save_values
 
 blueprint = ApiBlueprint("Records", "The products, with their values in every language and market.")
@@ -37,7 +38,7 @@ class ProductRecordBody(PlainBody):
     values = Values(required=True)
 
 
-class ProductRecordRequestBody(ProductRecordBody):
+class ProductRecordRequestBody(ProductRecordBody, BodyWithValues):
     """A record to be made."""
 
     id = id_field("The record's id; made when absent", required=False)

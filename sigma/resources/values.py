@@ -85,12 +85,6 @@ class Values(fields.Dict):
         return unknown or {"scope": segments}
 
 
-class ValuesBody(PlainBody):
-    """Values to be replaced: those of each attribute listed, while the others stay; an empty array clears one."""
-
-    values = Values(required=True)
-
-
 def is_empty(value: Any) -> bool:
     """Return whether a value counts as none: null, and an empty text, list or object; a text of blanks is one.
 

@@ -28,7 +28,8 @@ from sigma.resources.entities import (
 from sigma.resources.history import log_deletions
 from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import schema_rules
-from sigma.resources.values import ValuePatchBody, Values, ValuesBody
+from sigma.resources.value_bodies import BodyWithValues, ValuesBody
+from sigma.resources.values import ValuePatchBody, Values
 from sigma.resources.writes import audit_fields, check_new_values, insert_entity, save_value, save_values
 
 blueprint = ApiBlueprint("Variants", "Versions of a record, such as its sizes, which hold only what they override.")
@@ -48,7 +49,7 @@ class VariantBody(PlainBody):
     values = Values(required=True)
 
 
-class VariantRequestBody(VariantBody):
+class VariantRequestBody(VariantBody, BodyWithValues):
     """A variant to be made."""
 
     id = id_field("The variant's id; made when absent", required=False)

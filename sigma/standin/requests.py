@@ -32,9 +32,11 @@ class JournalEntryBody(Body):
     at = timestamp_field("When it came")
     method = string_field("The method", example="DELETE")
     path = string_field(f"The path; {NO_SECRETS}", example="/api/v1/records/ent-coastal-wb")
-    query = fields.String(required=True, metadata=described(f"The query string as it was sent; {NO_SECRETS}", "updatedSince=1"))
+    query = fields.String(
+        required=True, metadata=described(f"The query string as it was sent; {NO_SECRETS}", "no-such-filter=1")
+    )
     ignored = Items(
-        fields.String(), "The parameters in the query that the route does not know", required=True, example=["updatedSince"]
+        fields.String(), "The parameters in the query that the route does not know", required=True, example=["no-such-filter"]
     )
     route = _nullable_string("The path as in this document; null for one that there is not", "/api/v1/records/{id}")
     status = fields.Integer(required=True, metadata=described("The status of the answer", 403))

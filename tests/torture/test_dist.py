@@ -41,7 +41,8 @@ class Carried:
         self.file, self.here, self.home = file, folder / "here", folder / "home"
         self.here.mkdir(exist_ok=True)
         self.home.mkdir(exist_ok=True)
-        self.typed = f"{sys.executable} {file}"
+        found = shutil.which(Path(sys.executable).name)  # as in the PATH that settings() gives
+        self.typed = f"{Path(sys.executable).name if found == sys.executable else sys.executable} {file}"
         self.unpacked = self.home / ".cache" / "sigma-pim"
 
     def settings(self, **settings):
@@ -176,7 +177,20 @@ def test_it_starts_in_the_background_and_stops(carried):
         started = carried.run("start", PORT="0")
         assert started.returncode == 0, started.stderr
         assert f"`{carried.typed} stop`" in started.stdout
+        assert "There is no workspace" not in started.stdout
+        assert f"Stop         `{carried.typed} stop`\n" in (carried.here / "sigma.db.log").read_text()
         assert carried.run("status").returncode == 0
+    finally:
+        assert carried.run("stop").returncode == 0
+
+
+def test_whoever_starts_it_in_an_empty_folder_is_told_how_to_make_a_workspace(carried):
+    try:
+        started = carried.run("start", PORT="0").stdout.splitlines()
+        told = f"There is no workspace yet: run `{carried.typed} demo` for the demo, or `{carried.typed} workspace create`"
+        assert started[-2] == f"{told} for your own"
+        assert carried.run("demo").returncode == 0
+        assert carried.run("env").stdout.splitlines()[1] == f"export SIGMA_API_KEY={EXAMPLE_KEY}"
     finally:
         assert carried.run("stop").returncode == 0
 

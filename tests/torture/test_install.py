@@ -313,12 +313,17 @@ def test_reset_refuses_beside_a_service_and_then_moves_the_database_away(install
     try:
         assert done.stdout.endswith("Stop it with `make stop`\n")
         url = re.search(r"Address +(\S+)", done.stdout)[1]
+        told = make(installed, "status")
+        assert (told.returncode, told.stdout.splitlines()[0].split()) == (0, ["Address", url])
         said = make(installed, "reset").stderr.splitlines()[0]
         assert said.startswith(f"Error: {installed}/sigma.db is not moved away, because the service at {url} (process ")
         assert "stop it, by Ctrl-C or `make stop`" in said
         assert (installed / "sigma.db").exists()
     finally:
         assert make(installed, "stop").returncode == 0
+    told = make(installed, "status")
+    nothing = f"Nothing runs on {installed}/sigma.db: start it with `make start`\n"
+    assert (told.returncode, told.stdout) == (2, nothing)
     assert make(installed, "reset").returncode == 0
     (folder,) = installed.glob("old-sigma.db-*")
     assert {"sigma.db", "sigma.db.log"} <= {file.name for file in folder.iterdir()}
@@ -328,4 +333,4 @@ def test_reset_refuses_beside_a_service_and_then_moves_the_database_away(install
 
 def test_the_options_of_the_demo_are_variables_of_make(installed):
     told = make(installed, "--dry-run", "demo", "AUTO=1", "FAST=0", "EXIT=yes", "ARGS=--help").stdout
-    assert re.sub(r"[\s\\]+", " ", told).strip().endswith("play() --auto --exit --help".replace("play()", 'play()"'))
+    assert re.sub(r"[\s\\]+", " ", told).strip().endswith("-m sigma.cli.play --auto --exit --help")

@@ -14,7 +14,7 @@ import pytest
 from processes import ROOT, SOON, START_TIMEOUT, environment, is_up, wait_until
 from terminals import in_terminal
 
-PLAY = [sys.executable, "-c", "from sigma.cli.story import play; play()"]
+PLAY = [sys.executable, "-m", "sigma.cli.play"]
 STATUSES = [  # a line for each act
     *(200, 201, 200),
     *(201, 200, 200),
@@ -134,7 +134,8 @@ def test_in_a_terminal_it_waits_for_enter_between_acts_while_the_count_goes_on_i
         read(b"A second key is made.")
         for _ in range(3):  # somebody who is impatient
             process.send_signal(signal.SIGINT)
-        assert process.wait(SOON) != 0
+        assert process.wait(SOON) == 130
+        assert read().endswith("\r\nStopped. The service and its demo workspace are gone.\r\n")
 
 
 def test_where_nobody_can_press_enter_it_goes_by_itself(folder):
@@ -167,8 +168,17 @@ def test_a_story_that_is_broken_off_leaves_nothing_behind_either(folder, sent, w
     with playing(folder, *options) as (process, read, _):
         read(words)
         os.kill(process.pid, sent)
-        assert process.wait(SOON) != 0
-        assert "Traceback" not in read()
+        assert process.wait(SOON) == (130 if sent == signal.SIGINT else 1)
+        shown = read()
+        assert "Traceback" not in shown
+        assert shown.endswith("\r\nStopped. The service and its demo workspace are gone.\r\n") == (sent == signal.SIGINT)
+
+
+def test_a_story_that_is_broken_off_while_its_modules_load_is_one_sentence_too(folder, tmp_path):
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "click.py").write_text("import os, time\nos.kill(os.getpid(), 2)\ntime.sleep(60)")
+    done = play(folder, PYTHONPATH=str(tmp_path / "modules"))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "\nStopped.\n")
 
 
 def test_a_story_that_cannot_begin_says_why(folder):

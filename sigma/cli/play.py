@@ -1,0 +1,17 @@
+"""What `make demo` runs: the story, which Ctrl-C ends with one sentence from the first moment on, also while modules load."""
+
+import os
+import signal
+
+
+def _end(*_: object) -> None:
+    os.write(2, b"\nStopped.\n")
+    os._exit(130)
+
+
+signal.signal(signal.SIGINT, _end)
+
+from sigma.cli.story import play  # noqa: E402 (it takes most of a second)
+
+if __name__ == "__main__":
+    play()
