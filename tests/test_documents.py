@@ -6,6 +6,7 @@ Blocks that take a service of their own, or minutes, are run in tests/torture; B
 import ast
 import re
 import shutil
+import socket
 import subprocess
 from functools import cache
 from importlib import metadata
@@ -112,9 +113,12 @@ def test_without_a_service_the_story_is_one_sentence_that_says_so_and_with_one_i
     story = block("sh", "The administrator signs in")
     told = "Nothing answers there: start it with `make run` in another terminal, and paste this again."
     need(shell, "curl")
-    alone = subprocess.run([shell, "-c", story.replace(":8080", ":9")], capture_output=True, text=True, check=False, timeout=60)
+    with socket.socket() as held:  # at its port nobody listens, and nobody else can
+        held.bind(("127.0.0.1", 0))
+        unanswered = story.replace(":8080", f":{held.getsockname()[1]}")
+        alone = subprocess.run([shell, "-c", unanswered], capture_output=True, text=True, check=False, timeout=60)
+        lines = paste(shell, unanswered + story.replace("http://127.0.0.1:8080", address)).splitlines()
     assert (alone.stdout, alone.stderr) == (f"{told}\n", "")
-    lines = paste(shell, story.replace(":8080", ":9") + story.replace("http://127.0.0.1:8080", address)).splitlines()
     assert sum(told in line for line in lines) == 1
     assert len([line for line in lines if re.match("[0-9]{3}  ", line)]) == len(TOLD)
 
