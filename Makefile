@@ -49,7 +49,7 @@ check: .venv/installed-tests            # check style, types, and the requiremen
 torture: .venv/installed-torture        # run the tests that take minutes: fuzzing, kill -9, clients, a browser; LONG=1 fuzzes for ten minutes
 	LONG=$(call option,LONG,1) $(BIN)/python -m pytest tests/torture -n auto -rs
 
-ROWS ?= inprocess sizes searching sockets starting workspaces locks
+ROWS ?= inprocess importing sizes searching sockets starting workspaces locks
 PEERS := .venv-bench/installed-python .venv-bench/installed-node
 bench: .venv/installed $(if $(filter sockets,$(ROWS)),$(PEERS))  # measure the speed; ROWS="inprocess locks" measures a part
 	@$(BIN)/python tests/bench/bench.py $(ROWS)

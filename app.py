@@ -11,7 +11,7 @@ import threading
 from importlib.util import find_spec
 from typing import Any
 
-if __name__ == "__main__" or ("flask.cli" in sys.modules and not find_spec("granian")):
+if __name__ == "__main__" or ("flask.cli" in sys.modules and not find_spec("marshmallow")):
     sys.exit("Run `make run` in this folder: it installs what the service needs, and serves it.")
 
 from flask import Flask

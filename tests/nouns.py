@@ -34,6 +34,11 @@ class Noun:
         return self.path[1:]
 
     @property
+    def tag(self):
+        """The group of its operations in the documentation."""
+        return self.name.replace("-", " ").title()
+
+    @property
     def url(self):
         return f"{self.path}/{self.id}"
 

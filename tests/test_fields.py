@@ -1,7 +1,11 @@
 """The fields that bodies are described with."""
 
+import json
+import random
+
 import marshmallow as ma
 import pytest
+from flask import g
 from marshmallow import fields
 
 from sigma.http.fields import (
@@ -9,6 +13,7 @@ from sigma.http.fields import (
     Flag,
     Items,
     Number,
+    PlainBody,
     Reference,
     aliases_field,
     dict_field,
@@ -21,6 +26,7 @@ from sigma.http.fields import (
     unique_items,
     with_article,
 )
+from sigma.resources import records, value_bodies, values, variants
 
 
 class PartBody(Body):
@@ -168,3 +174,48 @@ def test_an_item_that_comes_twice_is_named(members, items, wrong):
 
 def test_an_alias_is_listed_once():
     assert load(aliases_field("Them"), ["a", "b"], ["a", "a"]) == [["a", "b"], [{1: ["Expected each only once"]}]]
+
+
+# The bodies of the service that are taken at once when they are right, and for each member values of every kind.
+PLAIN = [
+    body
+    for module in (records, variants, values, value_bodies)
+    for body in vars(module).values()
+    if isinstance(body, type) and issubclass(body, PlainBody) and body.__module__ == module.__name__
+]
+SCOPED = {"scope": {"dim-language": "seg-en"}, "value": 1}
+MEMBERS = [
+    *(ma.missing, None, "", "ent-1", "ent-2", "-x", "a" * 101, 1, True, [], {}),
+    *({"price": []}, {"price": [SCOPED]}, {"price": [{"value": None}]}, {"price": [{}]}, {"price": 1}, {"d": "s"}, {"d": 1}),
+]
+
+
+def outcome(app, load, body):
+    """Return what a body is loaded as, with its members in their order, which is that of what is stored; or the messages."""
+    with app.test_request_context():  # of its own, because what a request is told of what there is, is counted
+        g.tenant = "ws-demo"
+        try:
+            return json.dumps(load(body))
+        except ma.ValidationError as error:
+            return error.messages
+
+
+@pytest.mark.parametrize("body", [body for body in PLAIN if len(body().fields) < 6], ids=lambda body: body.__name__)
+def test_what_is_taken_at_once_is_what_marshmallow_makes_of_it(body, app):
+    schema, chance, outcomes = body(), random.Random(3), set()
+    for _ in range(300):
+        names = chance.sample([*schema.fields, "unknown"], len(schema.fields) + (chance.random() < 0.1))
+        chosen = {name: chance.choice(MEMBERS) for name in names}
+        sent = {name: value for name, value in chosen.items() if value is not ma.missing}
+        for given in (sent, [sent], None):
+            expected = outcome(app, lambda data: Body.load(schema, data), given)
+            assert outcome(app, schema.load, given) == expected, given
+        outcomes.add(type(outcome(app, schema.load, sent)))
+    assert outcomes == {str, dict}  # some are right, and some are not
+
+
+def test_only_bodies_whose_members_are_judged_alone_are_taken_at_once():
+    assert len(PLAIN) == 9
+    for body in PLAIN:
+        hooks = [name for named in body._hooks.values() for name, *_ in named]
+        assert hooks == ["drop_nulls"], body

@@ -5,6 +5,7 @@ import time
 from urllib.parse import urljoin
 
 import pytest
+from nouns import NOUNS
 
 from sigma.http import nearest
 
@@ -504,21 +505,15 @@ def test_on_every_route_a_503_says_what_the_operator_can_look_at_and_when_to_try
 
 
 KINDS = {  # what a 404 calls the thing whose id stands behind this part of a path
+    **{noun.name: noun.kind for noun in NOUNS},
     "api-keys": "API key",
-    "attributes": "Attribute",
-    "catalogs": "Catalog",
     "categories": "Category",
     "deliveries": "Delivery",
-    "dimensions": "Dimension",
     "keys": "API key",
-    "option-lists": "Option list",
     "records": "Record",
     "requests": "Request",
-    "roles": "Role",
     "saved-queries": "Saved query",
-    "schemas": "Schema",
     "webhooks": "Webhook",
-    "workflows": "Workflow",
     "workspaces": "Workspace",
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import EXAMPLE_KEY, PASSWORD, Caller, replace_everywhere, sql
+from conftest import ALL_PERMISSIONS, EXAMPLE_KEY, PASSWORD, Caller, replace_everywhere, sql
 
 import app as service
 from sigma import database
@@ -88,7 +88,7 @@ def test_a_refusal_says_what_was_needed_and_held(make_key, editor, tester, anony
             everything.post("/catalogs", {}),
             "api-key",
             "session",
-            ["read", "update-data", "delete-data", "update-model", "delete-model"],
+            [*ALL_PERMISSIONS],
         ),
         (editor.get("/api-keys"), "user", "canManageRoles", "role-editor"),
         (editor.post("/dimensions", {}), "user", "canManageDimensions", "role-editor"),

@@ -1,8 +1,12 @@
 """JSON text: written compactly, read strictly, and shown in messages."""
 
+import datetime
 import itertools
 import json
+import math
 import random
+import struct
+import sys
 import time
 from fractions import Fraction
 
@@ -132,10 +136,42 @@ def test_members_are_sorted_where_that_is_asked_for():
     assert to_json({"b": 1, "a": {"d": 1, "c": 2}}, sort_keys=True) == '{"a":{"c":2,"d":1},"b":1}'
 
 
-def test_what_is_no_json_value_is_not_written():
-    for value in (float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="not JSON compliant"):
-            to_json(value)
+def test_what_is_written_is_what_was_meant_to_the_last_digit():
+    chance = random.Random(7)
+    doubles = [struct.unpack("d", chance.randbytes(8))[0] for _ in range(20_000)]
+    small = [chance.randrange(10**17) / 10 ** chance.randint(1, 40) for _ in range(20_000)]
+    whole = [chance.randrange(10 ** chance.randint(1, 40)) * chance.choice((1, -1)) for _ in range(2_000)]
+    numbers = [number for number in doubles + small if math.isfinite(number)] + whole
+    assert repr(json.loads(to_json(numbers))) == repr(numbers)
+    for number in numbers[::100]:  # also alone, in an object, and sorted
+        assert repr(json.loads(to_json({"it": number}))["it"]) == repr(number)
+        assert repr(json.loads(to_json(number, sort_keys=True))) == repr(number)
+
+
+def test_every_character_is_written_as_jsons_own_writer_writes_it():
+    characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+    assert to_json(characters) == json.dumps(characters, ensure_ascii=False, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, 10**300, {"it": [2**64]}, (1, (2, 3)), {1: 2, None: "x"}])
+def test_what_one_writer_does_not_take_the_other_does(value):
+    assert to_json(value) == json.dumps(value, separators=(",", ":"))
+
+
+def test_500_levels_are_written():
+    text = "[" * 500 + "]" * 500
+    assert to_json(json.loads(text)) == text
+
+
+def test_half_of_a_surrogate_pair_is_written_and_cannot_be_sent():
+    with pytest.raises(UnicodeEncodeError):
+        to_json({"it": "\ud800"}).encode()
+
+
+@pytest.mark.parametrize("value", [object(), {"it": {1, 2}}, Fraction(1, 2), datetime.datetime(2026, 1, 1)])
+def test_what_has_no_form_in_json_is_not_written(value):
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        to_json(value)
 
 
 SAME = [

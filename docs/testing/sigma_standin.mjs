@@ -24,7 +24,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
- * @typedef {"read" | "update-data" | "delete-data" | "update-model" | "delete-model"} Permission
+ * @typedef {(typeof ALL_PERMISSIONS)[number]} Permission
  * @typedef {{ on?: string, status?: number, retryAfter?: number, delayMs?: number, after?: number, times?: number,
  *   probability?: number }} Rule
  * @typedef {{ status?: number | string, key?: string, workspace?: string, method?: string, path?: string, after?: string,
@@ -32,8 +32,7 @@ import { setTimeout as sleep } from "node:timers/promises";
  */
 
 const START_TIMEOUT = 60_000, STOP_TIMEOUT = 15_000, ANSWER_TIMEOUT = 30_000; // milliseconds
-/** @type {Permission[]} */
-const ALL_PERMISSIONS = ["read", "update-data", "delete-data", "update-model", "delete-model"];
+const ALL_PERMISSIONS = /** @type {const} */ (["read", "update-data", "delete-data", "update-model", "delete-model"]);
 const ADMINISTRATOR = { email: "admin@sigma.io", password: "admin" }; // of the demo
 
 /** What the service refuses, by status, code and message; status 0 and code NOT_RUNNING when there is no service. */

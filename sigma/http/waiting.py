@@ -38,7 +38,7 @@ def leave_worker() -> None:
     places = asked.environ.get(PLACES)
     if places is None:
         return
-    if asked.body is None:  # granian 2.8 lets it be read only here
+    if asked.body is None:  # the server may let it be read only here
         with waiting_for_client(asked):
             asked.body = asked.get_data()
     if places.acquire(blocking=False):

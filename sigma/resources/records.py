@@ -10,7 +10,7 @@ from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, get_or_404
-from sigma.http.fields import Body, Reference, described, id_field, string_field, timestamp_field
+from sigma.http.fields import PlainBody, Reference, described, id_field, string_field, timestamp_field
 from sigma.http.paging import page_of
 from sigma.http.stamps import random_id
 from sigma.resources.entities import ListFilter, entity_response, list_entities, list_parameters, load_record
@@ -23,7 +23,7 @@ from sigma.resources.writes import audit_fields, check_new_values, insert_entity
 blueprint = ApiBlueprint("Records", "The products, with their values in every language and market.")
 
 
-class ProductRecordBody(Body):
+class ProductRecordBody(PlainBody):
     """A record: one product."""
 
     id = id_field("The record's id")
@@ -43,7 +43,7 @@ class ProductRecordRequestBody(ProductRecordBody, BodyWithValues):
 
     id = id_field("The record's id; made when absent", required=False)
 
-    class Meta(Body.Meta):
+    class Meta(PlainBody.Meta):
         fields = ("id", "schemaId", "values")
 
 

@@ -9,7 +9,7 @@ from flask import g, request
 from sigma.database import fetch_one
 from sigma.http.bodies import flatten_messages
 from sigma.http.errors import raise_for_problems
-from sigma.http.fields import Body
+from sigma.http.fields import PlainBody
 from sigma.resources.rules import schema_rules
 from sigma.resources.values import Values
 
@@ -25,7 +25,7 @@ def _find_schema_id(body: dict[str, Any]) -> str | None:
     return row[0] if row else None
 
 
-class BodyWithValues(Body):
+class BodyWithValues(PlainBody):
     """A body that holds `values`, for the record in the path or for a new one."""
 
     def handle_error(self, error: ma.ValidationError, data: Any, *, many: bool, **options: Any) -> None:

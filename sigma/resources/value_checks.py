@@ -78,9 +78,9 @@ def begin_import() -> None:
     g.match_steps = 0
 
 
-def _pattern_problem(alias: str, pattern: str, compiled: Any, value: str) -> str | None:
+def _pattern_problem(alias: str, pattern: str, compiled: Any, size: int, value: str) -> str | None:
     g.matched = matched = g.get("matched", 0) + len(value)
-    g.match_steps = steps = g.get("match_steps", 0) + len(value) * compiled.programsize
+    g.match_steps = steps = g.get("match_steps", 0) + len(value) * size
     if matched > MAX_MATCHED:
         return expectation(alias, f"texts with a pattern to have at most {MAX_MATCHED} characters together in one request")
     if steps > MAX_STEPS:
@@ -131,7 +131,8 @@ def value_checks(attribute: dict[str, Any], options: set[str]) -> Iterator[Calla
         if "maxLength" in limits:
             yield functools.partial(_length_problem, alias, limits["maxLength"])
         if "pattern" in limits:
-            yield functools.partial(_pattern_problem, alias, limits["pattern"], compile_pattern(limits["pattern"]))
+            compiled = compile_pattern(limits["pattern"])
+            yield functools.partial(_pattern_problem, alias, limits["pattern"], compiled, compiled.programsize)
     if kind == "number" and ("min" in limits or "max" in limits):
         least, most = (exact(limits.get(end, infinity)) for end, infinity in (("min", -math.inf), ("max", math.inf)))
         expected = f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}"

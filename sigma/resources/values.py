@@ -6,11 +6,11 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
-from sigma.http.fields import Body, Items, described, dict_field
+from sigma.http.fields import Items, PlainBody, described, dict_field
 from sigma.http.nearest import what_there_is
 
 
-class ScopedValueBody(Body):
+class ScopedValueBody(PlainBody):
     """A value, and where it counts: everywhere, or in one segment of some dimensions."""
 
     scope = dict_field("Segment ids by dimension id, {} meaning everywhere", "Scope", fields.String(), load_default=dict)

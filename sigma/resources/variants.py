@@ -10,7 +10,7 @@ from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, not_found_error
-from sigma.http.fields import Body, Items, described, id_field, string_field, timestamp_field
+from sigma.http.fields import Items, PlainBody, described, id_field, string_field, timestamp_field
 from sigma.http.paging import page_of
 from sigma.http.responses import json_response
 from sigma.http.stamps import random_id
@@ -35,7 +35,7 @@ from sigma.resources.writes import audit_fields, check_new_values, insert_entity
 blueprint = ApiBlueprint("Variants", "Versions of a record, such as its sizes, which hold only what they override.")
 
 
-class VariantBody(Body):
+class VariantBody(PlainBody):
     """A variant of a record: only what it overrides."""
 
     id = id_field("The variant's id")
@@ -56,7 +56,7 @@ class VariantRequestBody(VariantBody, BodyWithValues):
     parentId = string_field("Id of what it stands below; its record when absent", required=False)
     values = Values(load_default=dict)
 
-    class Meta(Body.Meta):
+    class Meta(PlainBody.Meta):
         fields = ("id", "parentId", "values")
 
 

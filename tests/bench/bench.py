@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import importing
 import inprocess
 import locks
 import searching
@@ -57,6 +58,7 @@ GOALS = [
     Row("inprocess", "unknown", "refusal of an unknown key ÷ the same", Goal(1.15, 1.00)),
     Row("inprocess", "post-in-memory", "POST of a 1 kB record ÷ the same, databases in memory", Goal(4.5, 3.5)),
     Row("inprocess", "post-to-commit", "POST of a 1 kB record ÷ BEGIN; INSERT; COMMIT of its bytes", Goal(8, 5)),
+    Row("importing", "import", "a record by POST ÷ a record of 1,000 by `/import/execute`", Goal(10, 15, True)),
     Row("sizes", "look-up", "key look-up at {many:,} keys ÷ at 10", Goal(2, 1.2)),
     Row("sizes", "page", "page and `total` with {many:,} records ÷ with 1,000", Goal(3, 1.1)),
     Row("sizes", "deep", "page at offset {deep:,} of {many:,} ÷ at 900 of 1,000", Goal(3, 1.1)),
@@ -108,6 +110,7 @@ def prepare_parts(rounds: int | None, many: int) -> dict[str, Callable[[Path], F
     """Return the parts, each with as many rounds as it takes for a steady figure, or with so many."""
     return {
         "inprocess": partial(inprocess.measure, rounds=rounds or 50),
+        "importing": partial(importing.measure, rounds=rounds or 20),
         "sizes": partial(sizes.measure, rounds=rounds or 100, many=many),
         "searching": partial(searching.measure, rounds=rounds or 50),
         "sockets": partial(sockets.measure, rounds=rounds or 30),

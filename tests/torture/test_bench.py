@@ -8,6 +8,7 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parents[1] / "bench" / "bench.py"
 GOALS = {
     "inprocess": 5,
+    "importing": 1,
     "sizes": 3,
     "searching": 1,
     "starting": 1,

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import ALL_PERMISSIONS
 from processes import EXAMPLE_KEY, ROOT, environment, is_running, program, run_group, serving, wait_until
 
 HELPERS = ROOT / "docs" / "testing"
@@ -119,13 +120,12 @@ await standin.close();
 await refused(() => standin.reset());
 """,
 }
-PUBLISHED = ["read", "update-data", "delete-data", "update-model", "delete-model"]
 COMES = [  # what it prints; of messages the beginning
     [True, True, 2],
     [47, 47],
     [0, 47],
     ["attr-t"],
-    [["read", "delete-data"], PUBLISHED],
+    [["read", "delete-data"], [*ALL_PERMISSIONS]],
     [{"on": "GET /records", "status": 429, "times": 1, "hits": 0}],
     ["RATE_LIMITED", None],
     [1, [], []],
