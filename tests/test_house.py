@@ -63,13 +63,18 @@ def test_at_the_top_there_is_what_one_needs_and_nothing_else():
     assert visible == {"app.py", "docs", "schema.sql", "sigma", "requirements.txt", "tests", "README.md", "Makefile"}
 
 
-@pytest.mark.parametrize(
-    "file", ["requirements.txt", *(f"tests/{folder}requirements.txt" for folder in ("", "torture/", "bench/"))]
-)
+@pytest.mark.parametrize("file", [f"tests/{folder}requirements.txt" for folder in ("", "torture/", "bench/")])
 def test_requirements_are_pinned(file):
     lines = [line.partition("#")[0].strip() for line in (ROOT / file).read_text(encoding="utf-8").splitlines()]
     assert any(lines)
     assert [line for line in lines if line and not re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9a-z.]*", line)] == []
+
+
+def test_what_the_service_runs_on_is_pinned_also_by_the_hashes_of_its_files():
+    text = re.sub(r"^#.*\n|^\n", "", (ROOT / "requirements.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    pinned = r"[A-Za-z0-9_.-]+==[0-9][0-9a-z.]*(?: \\\n    --hash=sha256:[0-9a-f]{64})+\n"
+    assert re.findall(pinned, text)
+    assert re.sub(pinned, "", text) == ""
 
 
 # The order of the rooms

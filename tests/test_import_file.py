@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import signal
+import sqlite3
 import sys
 import threading
 from contextlib import suppress
@@ -564,6 +565,23 @@ def test_errors_that_nobody_can_read_keep_no_row_from_being_imported(monkeypatch
 
 
 # Parts
+
+
+@pytest.mark.parametrize("rows", ["sku\nRH-001\n", "no-such-column\nRH-001\n"])
+def test_a_dry_run_removes_what_it_keeps_on_disk(load, monkeypatch, rows):
+    made = []
+
+    class Watched(disk_dict.DiskDict):
+        def __init__(self, load):
+            super().__init__(load)
+            made.append(self.db)
+
+    monkeypatch.setattr(import_file, "DiskDict", Watched)
+    load(rows, "--dry-run")
+    assert len(made) == 2
+    for connection in made:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.in_transaction  # noqa: B018 (it asks whether it is open)
 
 
 def test_a_dict_on_disk_is_a_dict():

@@ -447,6 +447,17 @@ def test_a_write_is_sent_at_once(running, subscribe, change, receiver, monkeypat
     wait_for(lambda: receiver.requests)
 
 
+def test_when_it_has_stopped_its_threads_end_and_leave_nothing_open(running, subscribe, change, receiver):
+    subscribe(receiver)
+    change()
+    wait_for(lambda: receiver.requests)
+    running.stop()
+    assert running.threads
+    for thread in running.threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
 def test_a_write_of_another_process_is_sent_within_a_second(app, running, subscribe, receiver):
     subscribe(receiver)
     wait_for(lambda: not running.woken.is_set())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from importlib import metadata
@@ -15,6 +16,7 @@ from sigma.cli.terminal import Command, write_output
 from sigma.settings import ROOT
 
 SHEBANG = b"#!/usr/bin/env python3\n"
+RELEASE = re.compile(r"^([\w.-]+)==([\w.]+)", re.MULTILINE)  # as in requirements.txt, where hashes follow
 OF_THE_INSTALLER = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}  # what they say holds for where they are only
 THE_SAME_MOMENT = (1980, 1, 1, 0, 0, 0)  # in each build, so that one and the same is built of the same files
 
@@ -27,10 +29,7 @@ def _find_own_files() -> Iterator[tuple[str, Path]]:
 
 def _find_packages() -> Iterator[metadata.Distribution]:
     """Yield what is installed of what the requirements list. Raises ClickException where it is not that."""
-    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
-        name, _, version = line.partition("#")[0].strip().partition("==")
-        if not name:
-            continue
+    for name, version in RELEASE.findall((ROOT / "requirements.txt").read_text(encoding="utf-8")):
         try:
             package = metadata.distribution(name)
         except metadata.PackageNotFoundError:

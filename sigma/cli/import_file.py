@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,8 +119,11 @@ def _import_batches(work: FileImport, file: RowFile, report: Report, interrupts:
         report.progress.show(file.done(), f"{work.done:,} rows, {work.failed:,} failed")
 
 
-def _earlier_on_disk() -> Earlier:
-    return Earlier(DiskDict[str, dict[str, Any]](dict), DiskDict[bytes, Owner | None](lambda pair: pair and Owner(*pair)))
+@contextmanager
+def _earlier_on_disk() -> Iterator[Earlier]:
+    owners = DiskDict[bytes, Owner | None](lambda pair: pair and Owner(*pair))
+    with closing(DiskDict[str, dict[str, Any]](dict)) as given, closing(owners):
+        yield Earlier(given, owners)
 
 
 def _explain_stop(error: BaseException, file: RowFile) -> str:
@@ -183,13 +187,12 @@ def import_file(file: str, schema: str, maps: tuple[str, ...], **options: Any) -
     Example: flask import products.csv --schema schema-apparel --map "Item no.=sku" --errors mend.csv
     """
     columns, is_dry_run = Columns(schema_id := find_schema_id(schema), read_mappings(maps)), options["dry_run"]
-    work = FileImport(schema_id, columns, is_dry_run, _earlier_on_disk() if is_dry_run else None)
-    rows = RowFile(file, Layout(options["format"], options["delimiter"], options["encoding"]))
-    try:
-        errors = ErrorFile(options["errors"], rows) if options["errors"] else None
-        stop = _run_import(work, rows, errors, options["from_line"])
-    finally:
-        rows.close()
+    layout = Layout(options["format"], options["delimiter"], options["encoding"])
+    with _earlier_on_disk() if is_dry_run else nullcontext() as earlier:
+        work = FileImport(schema_id, columns, is_dry_run, earlier)
+        with closing(RowFile(file, layout)) as rows:
+            errors = ErrorFile(options["errors"], rows) if options["errors"] else None
+            stop = _run_import(work, rows, errors, options["from_line"])
     if stop is not None:
         note(name_program(f"Error: {stop}"))
     data = {"workspace": g.tenant, "schemaId": schema_id, "dryRun": is_dry_run, "created": work.created}

@@ -32,6 +32,11 @@ REASONS = [  # why pip fails: what it prints then, and what to tell; the first o
     (r"CERTIFICATE_VERIFY_FAILED|SSLError", "The package index has a certificate that is not trusted: name yours in PIP_CERT"),
     (r"ProxyError|Proxy Authentication", "The proxy does not let pip through: set HTTPS_PROXY=http://<user>:<password>@<host>"),
     (
+        r"DO NOT MATCH THE HASHES.*\s+(\S+) from (\S+)",
+        "The file of {0} from {1} is not the one that was released, as its hash tells, and nothing is installed: find out what"
+        f" changed it, or {INDEX}",
+    ),
+    (
         r"Retrying \(|ConnectionError|Max retries|timed out",
         f"The package index does not answer: connect to a network, or {INDEX}",
     ),

@@ -23,7 +23,7 @@ class Sender:
     def __init__(self, app: Flask):
         self.app = app
         self.woken, self.stopping = threading.Event(), threading.Event()
-        self.turns: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+        self.turns: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self.busy: set[tuple[str, str]] = set()  # the webhooks that have a turn in this process
         self.threads: list[threading.Thread] = []
         self.version, self.next_due, self.tidied_at = -1, 0.0, -float("inf")
@@ -64,6 +64,8 @@ class Sender:
         until = time.monotonic() + TIMEOUT
         while self.busy and time.monotonic() < until:
             time.sleep(0.01)
+        for _ in self.threads:
+            self.turns.put(None)
 
     def _hand_out(self) -> float:
         """Give a turn to each webhook for which something is due, and return after how many seconds to look again.
@@ -93,8 +95,7 @@ class Sender:
 
     def _work(self) -> None:
         use_small_cache()
-        while True:
-            turn = self.turns.get()
+        while turn := self.turns.get():
             try:
                 with self.app.app_context():
                     # What power loss undoes is sent again; the deliveries themselves are on disk with their changes.

@@ -398,7 +398,7 @@ def test_what_is_in_it(built):
 
 def test_what_is_not_what_the_requirements_say_is_not_built(tmp_path, monkeypatch):
     for line, told in (("flask==0.1", "flask is installed as 3."), ("no-such-package==1", "no-such-package is not installed")):
-        (tmp_path / "requirements.txt").write_text(f"# Comment\n\n{line}  # why\n")
+        (tmp_path / "requirements.txt").write_text(f"# Comment\n\n{line} \\\n    --hash=sha256:{'0' * 64}\n")
         monkeypatch.setattr(dist, "ROOT", tmp_path)
         with pytest.raises(click.ClickException, match=told):
             dist.build_archive(tmp_path / "sigma-pim.pyz")

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,12 @@ def test_without_a_terminal_there_is_a_line_for_each_package(project):
 BARE = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": "", "PIP_NO_CACHE_DIR": "1"}
 
 
+def download(folder):
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "-r", ROOT / "requirements.txt", "-d", folder]
+    subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT)
+    return folder
+
+
 def test_without_a_network_it_says_how_to_give_it_packages_and_takes_them(project, tmp_path):
     refusing = {**BARE, "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1"}
     done = make(project, "run", **refusing)
@@ -145,12 +152,28 @@ def test_without_a_network_it_says_how_to_give_it_packages_and_takes_them(projec
     empty.mkdir()
     given = {**BARE, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(empty)}
     assert "does not have what is needed" in refused(make(project, "run", **given))
-    wheels = tmp_path / "wheels"
-    download = [sys.executable, "-m", "pip", "download", "--quiet", "-r", ROOT / "requirements.txt", "-d", wheels]
-    subprocess.run(download, check=True, timeout=INSTALL_TIMEOUT)
+    wheels = download(tmp_path / "wheels")
     done = make(project, "install", **{**BARE, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)})
     assert (done.returncode, done.stderr) == (0, "")
-    assert "  18 of 18: " in done.stdout
+    assert "  19 of 19: " in done.stdout
+
+
+def test_a_file_that_was_changed_is_told_and_nothing_is_installed(project, tmp_path):
+    wheels = download(tmp_path / "wheels")
+    (wheel,) = wheels.glob("webargs-*.whl")
+    released = wheel.read_bytes()
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("webargs/more.py", "")
+    given = {**BARE, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
+    said = refused(make(project, "install", **given))
+    assert f"The file of webargs==8.7.1 from {wheel.as_uri()} is not the one that was released" in said
+    assert ", and nothing is installed: " in said
+    modules = {path.name for path in project.glob(".venv/lib/*/site-packages/*")}
+    assert "pip" in modules
+    assert {"flask", "webargs", "werkzeug"}.isdisjoint(modules)
+    assert not (project / ".venv" / "installed").exists()
+    wheel.write_bytes(released)
+    assert make(project, "install", **given).returncode == 0
 
 
 def test_an_index_without_a_version_for_this_python_is_told(project, tmp_path):
