@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager, suppress
 import pytest
 from processes import EXAMPLE_KEY, SOON, is_up, serving
 
+from sigma.cli.server import MAX_APART_OF_ONE
 from sigma.http.waiting import CLIENT_TIMEOUT
 
 KEY = {"X-Sigma-ApiKey": EXAMPLE_KEY}
@@ -109,6 +110,19 @@ def test_a_delay_holds_up_nobody_but_its_caller(server):
     assert hits == [3, 1]  # each call counts once, though it began anew
     assert sum(entry["ms"] >= 5000 for entry in entries(server, 201)) == 3
     assert [entry["step"] for entry in entries(server, 503)] == ["fault"]
+
+
+def test_more_calls_that_wait_than_there_are_places_hold_up_nobody(server):
+    made, headers = server.make_key("read")
+    assert standin(server, "PUT", f"/keys/{made['id']}/faults", [{"delayMs": 5000}])[0] == 200
+    with same_worker(server), ThreadPoolExecutor(MAX_APART_OF_ONE + 3) as pool:
+        answers = [pool.submit(server.call, "GET", "/roles", None, headers) for _ in range(MAX_APART_OF_ONE + 3)]
+        time.sleep(1)
+        check_others_go_on(server)
+        statuses = [answer.result()[0] for answer in answers]
+    assert (statuses.count(200), statuses.count(503)) == (MAX_APART_OF_ONE, 3)
+    _, headers = server.make_key("read")
+    assert server.call("GET", "/export", None, headers)[0] == 200  # the places were given back
 
 
 @pytest.mark.parametrize(("path", "status"), [("/records", 401), ("/nowhere", 404)])
