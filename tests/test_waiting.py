@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from sigma.http import waiting
 from sigma.http.waiting import AFTERWARDS, DONE, PLACES, LeaveWorker, Places
 
 LOGIN = {"email": "admin@sigma.io", "password": "admin"}
@@ -93,6 +94,23 @@ def test_one_workspace_leaves_places_to_the_others():
     assert [places.take("c"), places.take("c"), places.take("")] == [True, False, False]
     places.give_back("a")
     assert [places.take("b"), places.take(""), places.take("a")] == [False, True, False]
+
+
+@pytest.mark.parametrize("path", ["/search", "/search/full-text", "/search/text?q=cap"])
+def test_a_search_leaves_when_it_takes_long_and_not_before(key, worker, monkeypatch, path):
+    body = {"/search": {"criteria": [{"attribute": "sku", "operator": "contains", "value": "0"}]}}.get(path, {"query": "cap"})
+
+    def search(environ):
+        return key.get(path, environ_overrides=environ) if "?" in path else key.post(path, body, environ_overrides=environ)
+
+    found = search(worker).json
+    assert found["total"] > 0
+    monkeypatch.setattr(waiting, "PATIENCE", 0)
+    with pytest.raises(LeaveWorker):
+        search(worker)
+    assert search({}).json == found
+    assert search(worker).status_code == 503  # the one place is taken
+    assert key.get("/records", environ_overrides=worker).status_code == 200
 
 
 def test_whoever_may_not_export_is_told_without_leaving(anonymous, make_key, worker):

@@ -1,5 +1,6 @@
 """Waiting for clients without holding up others: in a thread of its own, where the server has one for that."""
 
+import math
 import threading
 import time
 from collections import Counter
@@ -77,6 +78,14 @@ def leave_worker() -> None:
     if not places.take(workspace):
         raise retry_error(503, "Too many slow calls are under way", 1)
     raise LeaveWorker(asked.environ.get(DONE, {}), asked.body, workspace)
+
+
+PATIENCE = 0.1  # seconds that those who come after it wait for a call which cannot say before how long it takes
+
+
+def patience_ends() -> float:
+    """Return when such a call is to leave_worker(), by time.monotonic(); never where that would do nothing."""
+    return time.monotonic() + PATIENCE if PLACES in request.environ else math.inf
 
 
 def once(name: str, act: Callable[[], Result]) -> Result:

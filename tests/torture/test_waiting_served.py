@@ -125,6 +125,28 @@ def test_more_calls_that_wait_than_there_are_places_hold_up_nobody(server):
     assert server.call("GET", "/export", None, headers)[0] == 200  # the places were given back
 
 
+def test_a_long_search_holds_up_nobody(server):
+    _, headers = server.make_key("read", "update-data")
+    attribute = {"id": "attr-long", "alias": "long", "name": "Long", "type": "text"}
+    group = {"id": "grp", "name": "All", "attributeIds": ["attr-long"]}
+    schema = {"id": "schema-long", "alias": "long", "name": "Long", "variantEnabled": False, "attributeGroups": [group]}
+    for path, body in (("/attributes", attribute), ("/schemas", schema)):
+        assert server.request("POST", path, server.authorization, body)[0] == 201
+    for _ in range(20):
+        record = {"schemaId": "schema-long", "values": {"long": [{"value": "x" * 900_000}]}}
+        assert server.call("POST", "/records", record, headers)[0] == 201
+    wanted = {"attribute": "long", "operator": "contains"}
+    criteria = [{**wanted, "value": f"{'x' * 9000}{number}{'x' * 9000}"} for number in range(50)]
+    search = {"criteriaOperator": "or", "criteria": criteria}
+    with same_worker(server), ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(server.call, "POST", "/search", search, headers)
+        time.sleep(0.5)
+        check_others_go_on(server)
+        assert not answer.done()
+        status, _, found = answer.result()
+    assert (status, found["total"]) == (200, 0)
+
+
 @pytest.mark.parametrize(("path", "status"), [("/records", 401), ("/nowhere", 404)])
 def test_half_a_body_that_is_refused_is_answered_at_once_and_kept_as_far_as_it_came(server, path, status):
     with same_worker(server):
