@@ -113,6 +113,28 @@ def test_a_search_leaves_when_it_takes_long_and_not_before(key, worker, monkeypa
     assert key.get("/records", environ_overrides=worker).status_code == 200
 
 
+def test_a_preview_of_many_rows_leaves(key, worker):
+    body = {"schemaId": "schema-apparel", "columnMapping": {}, "rows": [{}] * 1000}
+    answer = key.post("/import/preview", body, environ_overrides=worker)
+    assert (answer.status_code, answer.json["totalRows"]) == (200, 1000)
+    with pytest.raises(LeaveWorker):
+        key.post("/import/preview", {**body, "rows": [{}] * 1001}, environ_overrides=worker)
+
+
+def test_a_list_of_deliveries_leaves_when_it_takes_long(app, admin, worker, monkeypatch):
+    hook = {"id": "wh-new", "name": "New", "url": "https://receiver.example", "events": ["entity.created"]}
+    assert admin.post("/webhooks", hook).status_code == 201
+    assert admin.post("/records", RECORD).status_code == 201
+
+    def list_deliveries():
+        return app.test_client().get("/standin/deliveries", headers=admin.headers, environ_overrides=worker)
+
+    assert list_deliveries().json["total"] == 1
+    monkeypatch.setattr(waiting, "PATIENCE", 0)
+    with pytest.raises(LeaveWorker):
+        list_deliveries()
+
+
 def test_whoever_may_not_export_is_told_without_leaving(anonymous, make_key, worker):
     for caller, status in ((anonymous, 401), (make_key("update-data"), 403)):
         assert caller.get("/export", environ_overrides=worker).status_code == status

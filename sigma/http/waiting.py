@@ -85,7 +85,7 @@ PATIENCE = 0.1  # seconds that those who come after it wait for a call which can
 
 def patience_ends() -> float:
     """Return when such a call is to leave_worker(), by time.monotonic(); never where that would do nothing."""
-    return time.monotonic() + PATIENCE if PLACES in request.environ else math.inf
+    return time.monotonic() + PATIENCE if request and PLACES in request.environ else math.inf
 
 
 def once(name: str, act: Callable[[], Result]) -> Result:
