@@ -26,8 +26,8 @@ from sigma.http.app import LogFormatter
 from sigma.http.waiting import AFTERWARDS, CLIENT_TIMEOUT, DONE, PLACES, LeaveWorker, Places, waiting_threads
 from sigma.settings import ROOT, StartError
 
-MAX_APART = 128  # calls that wait at once, each in a thread of its own
-MAX_APART_OF_ONE = 64  # of these, calls of one workspace
+MAX_APART = 64  # calls that wait at once, each in a thread of its own
+MAX_APART_OF_ONE = 48  # of these, calls of one workspace
 STOP_TIMEOUT = 8  # seconds for requests in flight: more than a write waits, less than Docker does before it kills
 
 LOG = {  # what the server itself has to say goes into the service's log, and looks like the rest of it
