@@ -181,6 +181,35 @@ def test_every_module_is_well_formed():
     assert done.returncode == 0, done.stderr
 
 
+ENTRY = {"method": "POST", "path": "/api/v1/records", "query": "", "needed": "update-data", "caller": {"kind": "api-key"}}
+PRINTING_CURL = "curl() { printf '%s\\0' \"$@\"; }"  # a shell's own curl, which tells its words
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ({"method": "A|$SHELL"}, {"A|$SHELL"}),
+        ({"method": "`ID`"}, {"`ID`"}),
+        ({"method": "A'B"}, {"A'B"}),
+        ({"query": "a='$(id)"}, {"{root}/api/v1/records?a=%27$(id)"}),
+        ({"requestBody": "@/etc/hostname"}, {"--data-raw", "@/etc/hostname"}),
+        ({"requestBody": {"name": "'; id #"}}, {"--data-raw", '{"name":"\'; id #"}'}),
+    ],
+)
+def test_a_call_to_be_pasted_into_a_shell_runs_nothing_and_sends_no_file_whatever_its_client_sent(tmp_path, sent, words):
+    if (node := shutil.which("node")) is None:
+        pytest.skip("Node is not installed")
+    folder = shutil.copytree(CONSOLE_FOLDER, tmp_path / "console")
+    (folder / "package.json").write_text('{"type": "module"}', encoding="utf-8")
+    script = f"import {{ curlAgain }} from './snippets.js'; console.log(curlAgain({json.dumps(ENTRY | sent)}))"
+    command = [node, "--input-type=module", "-e", script]
+    line = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=60).stdout
+    command = ["sh", "-c", f"{PRINTING_CURL}\n{line}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == ""
+    assert {word.replace("{root}", tmp_path.as_uri()) for word in words} <= set(done.stdout.split("\0"))
+
+
 # What it is told by the service
 
 

@@ -11,7 +11,7 @@ import tracemalloc
 from contextlib import closing
 
 import pytest
-from conftest import replace_everywhere
+from conftest import replace_everywhere, sql
 
 from sigma import database
 from sigma.http import errors
@@ -563,6 +563,23 @@ def test_the_rows_of_an_import_may_name_records_of_so_much_text_together(shop, m
     assert [kept(shop, f"ent-{name}")["price"] for name in "ab"] == [everywhere(2), everywhere(3)]
     assert both(shop, *rows[4:]) == {}
     assert [kept(shop, f"ent-{name}")["price"] for name in "ab"] == [everywhere(6), everywhere(5)]
+
+
+def test_the_rows_of_an_import_may_send_so_much_to_webhooks_together(app, shop, make, monkeypatch):
+    record = make("cap", tags=["x" * 1000])
+    for name, events in (("one", ["entity.created", "entity.updated"]), ("two", ["entity.updated"])):
+        hook = {"id": f"wh-{name}", "name": name, "url": "https://receiver.example", "events": events}
+        assert shop.post("/webhooks", hook).status_code == 201
+    update = 2 * (import_rows.DELIVERY + len(json.dumps(record, separators=(",", ":"))))
+    monkeypatch.setattr(import_rows, "MAX_SENT", 3 * update + import_rows.DELIVERY + 300)  # for the price in what is stored
+    rows = [{"Ref": "ent-cap", "Price": str(price)} for price in (1, 1, 2, 3, 4)]  # the second one changes and sends nothing
+    wrong = both(shop, *rows, {"Name": "Hat"}, {"Name": "Bag"})
+    assert wrong == {
+        4: "Expected fewer rows at a time: 2 webhooks are told of each",
+        6: "Expected fewer rows at a time: 1 webhook is told of each",
+    }
+    assert sql(app, "SELECT webhook_id, count(*) FROM deliveries GROUP BY webhook_id") == [("wh-one", 4), ("wh-two", 3)]
+    assert both(shop, rows[4], {"Name": "Bag"}) == {}
 
 
 def test_a_row_costs_what_is_in_it_however_many_columns_are_mapped_and_attributes_there_are(shop, make):

@@ -1,11 +1,13 @@
 """Requests that wait: they leave the thread that serves all, if the server has others, and begin anew with what they had."""
 
 import io
-import threading
 
 import pytest
 
-from sigma.http.waiting import AFTERWARDS, DONE, PLACES, LeaveWorker
+from sigma.http import waiting
+from sigma.http.waiting import AFTERWARDS, DONE, PLACES, LeaveWorker, Places
+
+LOGIN = {"email": "admin@sigma.io", "password": "admin"}
 
 RECORD = {"id": "ent-new", "schemaId": "schema-apparel", "values": {}}
 
@@ -30,8 +32,8 @@ def faults(app, key):
 
 @pytest.fixture
 def worker():
-    """The environment of a call on a worker's one thread, when one call may leave it."""
-    return {PLACES: threading.Semaphore(1), AFTERWARDS: []}
+    """The environment of a call on a worker's one thread, when two calls may leave it, one of each workspace."""
+    return {PLACES: Places(2, 1), AFTERWARDS: []}
 
 
 def test_a_delayed_call_leaves_before_it_changes_anything_and_counts_once(admin, key, faults, worker):
@@ -55,16 +57,82 @@ def test_what_does_not_wait_stays(key, faults, worker):
 
 
 def test_an_export_and_a_login_leave(key, anonymous, worker):
-    with pytest.raises(LeaveWorker):
+    with pytest.raises(LeaveWorker) as left:
         key.get("/export", environ_overrides=worker)
-    worker[PLACES].release()
+    assert left.value.workspace == "ws-demo"
+    with pytest.raises(LeaveWorker) as left:
+        anonymous.post("/auth/login", LOGIN, environ_overrides=worker)
+    assert left.value.workspace == ""
+
+
+def test_a_call_that_would_leave_and_finds_no_place_is_refused_and_may_be_tried_again(key, anonymous, worker):
+    calls = {
+        "ws-demo": lambda: key.get("/export", environ_overrides=worker),
+        "": lambda: anonymous.post("/auth/login", LOGIN, environ_overrides=worker),
+    }
+    for workspace, call in calls.items():
+        assert worker[PLACES].take(workspace)
+        answer = call()
+        assert (answer.status_code, answer.json["error"], answer.headers["Retry-After"]) == (503, "UNAVAILABLE", "1")
+        worker[PLACES].give_back(workspace)
+        with pytest.raises(LeaveWorker):
+            call()
+
+
+def test_a_call_that_is_refused_for_want_of_a_place_is_not_delayed(key, faults, worker):
+    faults({"on": "GET /roles", "delayMs": 30_000})
+    assert worker[PLACES].take("ws-demo")
+    answer = key.get("/roles", environ_overrides=worker)
+    assert answer.status_code == 503
+    assert "X-Sigma-Fault" not in answer.headers
+
+
+def test_one_workspace_leaves_places_to_the_others():
+    places = Places(5, 2)
+    assert [places.take("a") for _ in range(3)] == [True, True, False]
+    assert [places.take("b") for _ in range(3)] == [True, True, False]
+    assert [places.take("c"), places.take("c"), places.take("")] == [True, False, False]
+    places.give_back("a")
+    assert [places.take("b"), places.take(""), places.take("a")] == [False, True, False]
+
+
+@pytest.mark.parametrize("path", ["/search", "/search/full-text", "/search/text?q=cap"])
+def test_a_search_leaves_when_it_takes_long_and_not_before(key, worker, monkeypatch, path):
+    body = {"/search": {"criteria": [{"attribute": "sku", "operator": "contains", "value": "0"}]}}.get(path, {"query": "cap"})
+
+    def search(environ):
+        return key.get(path, environ_overrides=environ) if "?" in path else key.post(path, body, environ_overrides=environ)
+
+    found = search(worker).json
+    assert found["total"] > 0
+    monkeypatch.setattr(waiting, "PATIENCE", 0)
     with pytest.raises(LeaveWorker):
-        anonymous.post("/auth/login", {"email": "admin@sigma.io", "password": "admin"}, environ_overrides=worker)
+        search(worker)
+    assert search({}).json == found
+    assert search(worker).status_code == 503  # the one place is taken
+    assert key.get("/records", environ_overrides=worker).status_code == 200
 
 
-def test_a_call_that_would_leave_and_finds_no_place_stays(key, worker):
-    assert worker[PLACES].acquire(blocking=False)
-    assert key.get("/export", environ_overrides=worker).status_code == 200
+def test_a_preview_of_many_rows_leaves(key, worker):
+    body = {"schemaId": "schema-apparel", "columnMapping": {}, "rows": [{}] * 1000}
+    answer = key.post("/import/preview", body, environ_overrides=worker)
+    assert (answer.status_code, answer.json["totalRows"]) == (200, 1000)
+    with pytest.raises(LeaveWorker):
+        key.post("/import/preview", {**body, "rows": [{}] * 1001}, environ_overrides=worker)
+
+
+def test_a_list_of_deliveries_leaves_when_it_takes_long(app, admin, worker, monkeypatch):
+    hook = {"id": "wh-new", "name": "New", "url": "https://receiver.example", "events": ["entity.created"]}
+    assert admin.post("/webhooks", hook).status_code == 201
+    assert admin.post("/records", RECORD).status_code == 201
+
+    def list_deliveries():
+        return app.test_client().get("/standin/deliveries", headers=admin.headers, environ_overrides=worker)
+
+    assert list_deliveries().json["total"] == 1
+    monkeypatch.setattr(waiting, "PATIENCE", 0)
+    with pytest.raises(LeaveWorker):
+        list_deliveries()
 
 
 def test_whoever_may_not_export_is_told_without_leaving(anonymous, make_key, worker):

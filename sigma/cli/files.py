@@ -24,6 +24,11 @@ def sync_to_disk(path: Path) -> None:
         os.close(handle)
 
 
+def open_private(path: str, flags: int) -> int:
+    """Open a file, for open(); if that makes it, only its owner can open it."""
+    return os.open(path, flags, 0o600)
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a file to write, which only its owner can open; it appears at the path when it is complete and on disk.

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from sigma.cli.files import open_private
 from sigma.cli.row_files import ERROR, Row, RowFile
 from sigma.cli.terminal import note, printable
 from sigma.http.errors import redact_keys
@@ -53,7 +54,7 @@ class ErrorFile:
     def __init__(self, path: str, rows: RowFile):
         self.path, self.rows, self.count = Path(path), rows, 0
         try:
-            self.binary = self.path.open("xb")
+            self.binary: Any = open(path, "xb", opener=open_private)  # noqa: SIM115 (see close)
         except FileExistsError:
             raise click.ClickException(f"{printable(path)} exists already: remove it, or name another file") from None
         self.is_csv = rows.format == "csv"

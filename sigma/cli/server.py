@@ -23,10 +23,11 @@ from granian.log import LogLevels
 from sigma.cli.ports import describe_holder, find_free_port
 from sigma.database import close_db, use_small_cache
 from sigma.http.app import LogFormatter
-from sigma.http.waiting import AFTERWARDS, CLIENT_TIMEOUT, DONE, PLACES, LeaveWorker, waiting_threads
+from sigma.http.waiting import AFTERWARDS, CLIENT_TIMEOUT, DONE, PLACES, LeaveWorker, Places, waiting_threads
 from sigma.settings import ROOT, StartError
 
 MAX_APART = 64  # calls that wait at once, each in a thread of its own
+MAX_APART_OF_ONE = 48  # of these, calls of one workspace
 STOP_TIMEOUT = 8  # seconds for requests in flight: more than a write waits, less than Docker does before it kills
 
 LOG = {  # what the server itself has to say goes into the service's log, and looks like the rest of it
@@ -142,15 +143,15 @@ def let_calls_leave() -> None:
 
 def _wrap_application(application: Any, *options: Any) -> Callable[[Any, dict[str, Any]], None]:
     """Return what granian calls for each request, with the object that takes the answer, and the environment."""
-    call, places = granian.wsgi._callback_wrapper(application, *options), threading.Semaphore(MAX_APART)
+    call, places = granian.wsgi._callback_wrapper(application, *options), Places(MAX_APART, MAX_APART_OF_ONE)
 
-    def call_apart(protocol: Any, environ: dict[str, Any]) -> None:
+    def call_apart(protocol: Any, environ: dict[str, Any], workspace: str) -> None:
         use_small_cache()
         try:
             call(protocol, environ)
         finally:
             close_db()
-            places.release()
+            places.give_back(workspace)
 
     def call_on_worker(protocol: Any, environ: dict[str, Any]) -> None:
         environ[PLACES], environ[AFTERWARDS] = places, []
@@ -161,7 +162,7 @@ def _wrap_application(application: Any, *options: Any) -> Callable[[Any, dict[st
         except LeaveWorker as left:
             del environ[PLACES]
             environ[DONE], environ["wsgi.input"] = left.done, io.BytesIO(left.body)
-            threading.Thread(target=call_apart, args=(protocol, environ), daemon=True).start()
+            threading.Thread(target=call_apart, args=(protocol, environ, left.workspace), daemon=True).start()
 
     return call_on_worker
 

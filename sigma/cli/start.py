@@ -15,6 +15,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from sigma.cli.console import NO_WORKSPACE, Output, make_database, prints_plainly
+from sigma.cli.files import open_private
 from sigma.cli.running import Running, find_running, is_alive, is_one_unsettled, is_registered, log_path
 from sigma.cli.serve import FLASK, send_request
 from sigma.cli.server import STOP_TIMEOUT
@@ -106,10 +107,6 @@ def _run_service(log: IO[bytes]) -> Running:
         raise
 
 
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
 def _is_decided() -> bool:
     """Return whether one of the wanted services answers, or there is none; it may be starting, or ending."""
     return _find_answering() is not None or not (_find_wanted() or is_one_unsettled(_database()))
@@ -128,7 +125,7 @@ def start() -> Output:
     database = _database()
     make_database()
     close_db()
-    with open(log_path(database), "ab+", opener=_open_private) as log, log_path(database).open("rb") as turn:
+    with open(log_path(database), "ab+", opener=open_private) as log, log_path(database).open("rb") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)  # of two that start it at once, the second one finds it started
         _wait_until(_is_decided, END_TIMEOUT)
         found = _find_wanted()

@@ -1,14 +1,18 @@
 """Waiting for clients without holding up others: in a thread of its own, where the server has one for that."""
 
+import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from flask import request
+from flask import g, request
 
-# In the WSGI environment of a call on a worker's one thread: how many calls may still leave for a thread of their own.
+from sigma.http.errors import retry_error
+
+# In the WSGI environment of a call on a worker's one thread: the places of calls that leave for a thread of their own.
 PLACES = "sigma.places"
 AFTERWARDS = "sigma.afterwards"  # there, too: what is to be done when the answer has been sent
 DONE = "sigma.done"  # what a call has done that it does not do again when it begins anew
@@ -16,33 +20,72 @@ DONE = "sigma.done"  # what a call has done that it does not do again when it be
 Result = TypeVar("Result")
 
 
+class Places:
+    """The places in one worker for calls that wait: so many in all, and fewer of one workspace, which so keeps out no other.
+
+    The calls of nobody who is known, such as logins, count as those of one more workspace, whose id is "".
+    """
+
+    def __init__(self, most: int, most_of_one: int):
+        self.most, self.most_of_one = most, most_of_one
+        self.taken: Counter[str] = Counter()
+        self.lock = threading.Lock()
+
+    def take(self, workspace: str) -> bool:
+        """Take a place for a call of a workspace, and return whether there was one."""
+        with self.lock:
+            is_free = self.taken.total() < self.most and self.taken[workspace] < self.most_of_one
+            if is_free:
+                self.taken[workspace] += 1
+            return is_free
+
+    def give_back(self, workspace: str) -> None:
+        """Give back a place that a call of a workspace has taken."""
+        with self.lock:
+            self.taken[workspace] -= 1
+            if not self.taken[workspace]:
+                del self.taken[workspace]
+
+
 class LeaveWorker(BaseException):
     """Ends a call of the application, which the server then makes again, in a thread of its own.
 
-    It is no Exception, so that no handler of errors takes it for one. Takes what has been done once, and the body.
+    It is no Exception, so that no handler of errors takes it for one. Takes what has been done once, the body, and the
+    workspace whose place the call has taken.
     """
 
-    def __init__(self, done: dict[str, Any], body: bytes):
+    def __init__(self, done: dict[str, Any], body: bytes, workspace: str):
         super().__init__()
-        self.done, self.body = done, body
+        self.done, self.body, self.workspace = done, body, workspace
 
 
 def leave_worker() -> None:
     """Go on where this request may wait, for a client or another server, and holds up nobody.
 
     The request begins anew in a thread of its own, where this returns. So it is called before anything is changed, and
-    outside of transactions; what must not be done twice is done by once(). Where the server has no such threads, or all of
-    them are taken, this returns at once, and what waits holds up who comes after it.
+    outside of transactions; what must not be done twice is done by once(). Where the server has no such threads, this
+    returns at once, and what waits holds up who comes after it. Raises ApiError 503 when all places are taken: on the
+    worker's one thread, a client that takes nothing of its answer would hold up everybody for as long as it likes.
     """
     asked: Any = request._get_current_object()  # type: ignore[attr-defined]
-    places = asked.environ.get(PLACES)
+    places: Places | None = asked.environ.get(PLACES)
     if places is None:
         return
     if asked.body is None:  # the server may let it be read only here
         with waiting_for_client(asked):
             asked.body = asked.get_data()
-    if places.acquire(blocking=False):
-        raise LeaveWorker(asked.environ.get(DONE, {}), asked.body)
+    workspace = g.get("tenant", "")
+    if not places.take(workspace):
+        raise retry_error(503, "Too many slow calls are under way", 1)
+    raise LeaveWorker(asked.environ.get(DONE, {}), asked.body, workspace)
+
+
+PATIENCE = 0.1  # seconds that those who come after it wait for a call which cannot say before how long it takes
+
+
+def patience_ends() -> float:
+    """Return when such a call is to leave_worker(), by time.monotonic(); never where that would do nothing."""
+    return time.monotonic() + PATIENCE if request and PLACES in request.environ else math.inf
 
 
 def once(name: str, act: Callable[[], Result]) -> Result:

@@ -13,6 +13,7 @@ from sigma.http.errors import not_found_error
 from sigma.http.fields import Body, Items, described, enum_field, id_field, timestamp_field
 from sigma.http.stamps import format_time
 from sigma.http.strict_json import to_json
+from sigma.http.waiting import leave_worker, patience_ends
 from sigma.resources.entities import find_schema
 from sigma.resources.outbox import EVENTS
 from sigma.resources.role_limits import caller_levels, hides_attributes
@@ -113,7 +114,12 @@ def fetch_deliveries(wanted: Mapping[str, str], offset: int, limit: int) -> tupl
     with snapshot():
         (total,) = fetch_one(f"{COUNT}{CHOSEN}", *chosen)
         rows = execute(f"{DELIVERIES}{CHOSEN} ORDER BY seq DESC LIMIT ? OFFSET ?", *chosen, limit, offset).fetchall()
-        return list(_describe(rows)), total
+        described, until = [], patience_ends()
+        for delivery in _describe(rows):  # which reads records, of whatever size
+            described.append(delivery)
+            if time.monotonic() > until:
+                leave_worker()
+        return described, total
 
 
 def find_delivery(id: str) -> dict[str, Any]:

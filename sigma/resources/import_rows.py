@@ -12,6 +12,7 @@ from sigma.http.strict_json import format_value
 from sigma.resources.cells import cells_of
 from sigma.resources.entities import Entity, load_record
 from sigma.resources.history import value_changes
+from sigma.resources.outbox import count_told
 from sigma.resources.records import full_message, places_left, store_record
 from sigma.resources.rules import SchemaRules
 from sigma.resources.transfer import ID
@@ -22,6 +23,10 @@ from sigma.resources.writes import locked_attributes, read_only_problem, save_ch
 # Characters of stored records that the rows of one import may name, each as often as it is named: the worst of them cost
 # seconds, and a body full of ids whose records have five thousand characters is within that.
 MAX_READ = 128 * MAX_BODY
+
+# Characters of what the rows of one import may send to webhooks, and what a delivery has besides the record's values. Each
+# row sends the whole record to each webhook: without a limit a body of a few rows could fill the disk.
+MAX_SENT, DELIVERY = 128 * MAX_BODY, 400
 
 
 class Owner(NamedTuple):
@@ -104,7 +109,8 @@ class Batch:
         required = [alias for alias, attribute in rules.attributes.items() if attribute.is_required]
         self.required = [alias for alias in required if alias in mapped]
         self.unmapped = [alias for alias in required if alias not in mapped]
-        self.places, self.read = places_left() - self.earlier.created, 0
+        self.places, self.read, self.sent = places_left() - self.earlier.created, 0, 0
+        self.told = {creates: count_told("create" if creates else "update") for creates in (True, False)}  # webhooks
 
     def add(self, number: int, cells: dict[str, Any], most: int) -> Row:
         """Return a row with at most so many of its problems; one that has none is stored, or counts for those that come."""
@@ -115,7 +121,7 @@ class Batch:
 
     def begin_body(self) -> None:
         """Let the rows that come cost as much as those of a whole body: whoever runs a command keeps nobody else waiting."""
-        self.read = 0
+        self.read = self.sent = 0
         begin_import()
 
     def judge(self, number: int, cells: dict[str, Any], most: int) -> Row:
@@ -125,7 +131,17 @@ class Batch:
         problems = list(itertools.islice(self.problems_of(row), most))
         if row.creates and not problems and self.places <= 0:
             problems = [full_message()]
+        if not problems and (row.creates or row.changes) and not self.may_send(row):
+            told = self.told[row.creates]
+            problems = [f"Expected fewer rows at a time: {told} webhook{'s are' if told > 1 else ' is'} told of each"]
         return row._replace(problems=problems)
+
+    def may_send(self, row: Row) -> bool:
+        """Return whether there is room left for what a row sends to webhooks, and take it."""
+        size = self.told[row.creates] * (DELIVERY + (len(row.record.text) if row.record else 0))
+        is_within = self.sent + size <= MAX_SENT
+        self.sent += size if is_within else 0
+        return is_within
 
     def read_row(self, number: int, cells: dict[str, Any]) -> Row:
         """Return a row with what its cells mean."""

@@ -22,12 +22,14 @@ from sigma.http.errors import (
 from sigma.http.fields import Body, Flag, Items, Reference, described, dict_field, enum_field
 from sigma.http.responses import json_response
 from sigma.http.strict_json import format_value, to_json
+from sigma.http.waiting import leave_worker
 from sigma.resources.import_rows import BODY, Batch, Source
 from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.transfer import ID, blueprint
 
 MANY_BAD_ROWS = 1000  # of more, only the first problem is told, shortened: a body can hold rows by the hundred thousand
+MANY_ROWS = 1000  # a preview of more may take seconds
 SHORTENED = 200  # characters of such a problem; a pattern that it names may have a thousand
 
 EXAMPLES_OF_ERRORS = [
@@ -167,6 +169,8 @@ def import_rows(body: dict[str, Any], stores: bool) -> list[tuple[str, list[str]
 @blueprint.response(200, ImportPreviewBody)
 def preview_import(body: dict[str, Any]) -> Response:
     """Check the rows of an import; the answer says of each what would become of it, and nothing is stored."""
+    if len(body["rows"]) > MANY_ROWS:
+        leave_worker()
     with snapshot():
         outcomes = import_rows(body, stores=False)
     results = [

@@ -38,23 +38,36 @@ def _parts(event: str, entity: dict[str, Any], text: str, at: str, changes: list
         yield f'"toStateId":{to_json(change["newValue"])}'
 
 
+def _event(action: str, is_variant: bool) -> str:
+    return f"{'variant' if is_variant else 'entity'}.{_PAST[action]}"
+
+
+def _fetch_told(event: str) -> list[str]:
+    """Return the ids of the webhooks that are told of an event."""
+    sql = (
+        "SELECT id FROM webhooks WHERE tenant = ? AND is_active"
+        " AND EXISTS (SELECT 1 FROM json_each(body, '$.events') WHERE value = ?)"
+    )
+    return [id for (id,) in execute(sql, g.tenant, event)]
+
+
+def count_told(action: str) -> int:
+    """Return how many webhooks are told when this is done to a record."""
+    return len(_fetch_told(_event(action, is_variant=False)))
+
+
 def enqueue(action: str, entity: dict[str, Any], text: str, at: str, changes: list[dict[str, Any]]) -> None:
     """Store what a change sends: a delivery to each active webhook that asks for its event.
 
     Takes the text of the record or variant as it is stored now, or as it was, if it is gone. All of it is sent, whatever
     the role of whoever changed it hides.
     """
-    event = f"{'variant' if 'entityId' in entity else 'entity'}.{_PAST[action]}"
-    sql = (
-        "SELECT id FROM webhooks WHERE tenant = ? AND is_active"
-        " AND EXISTS (SELECT 1 FROM json_each(body, '$.events') WHERE value = ?)"
-    )
-    webhooks = execute(sql, g.tenant, event).fetchall()
-    if not webhooks:
+    event = _event(action, "entityId" in entity)
+    if not (webhooks := _fetch_told(event)):
         return
     call_when_stored(wake_sender)
     told, now = ",".join(_parts(event, entity, text, at, changes)), time.time()
-    deliveries = ((random_id("dlv"), webhook) for (webhook,) in webhooks)
+    deliveries = ((random_id("dlv"), webhook) for webhook in webhooks)
     get_db().executemany(
         "INSERT INTO deliveries (tenant, id, webhook_id, event, body, made_at) VALUES (?, ?, ?, ?, ?, ?)",
         ((g.tenant, id, webhook, event, f'{{"deliveryId":"{id}",{told}}}', now) for id, webhook in deliveries),

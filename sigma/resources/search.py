@@ -1,8 +1,10 @@
 """Search: the records whose values meet criteria, or have words in them."""
 
 import json
+import math
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -17,6 +19,7 @@ from sigma.http.errors import ApiError
 from sigma.http.fields import Items, Reference, enum_field, string_field
 from sigma.http.paging import PAGE_PARAMETERS, PageRequestBody, body_bounds, page_bounds, page_of, query_parameter
 from sigma.http.strict_json import to_json
+from sigma.http.waiting import leave_worker, patience_ends
 from sigma.resources.entities import entity_page
 from sigma.resources.model import require_existing
 from sigma.resources.records import ProductRecordBody
@@ -61,10 +64,15 @@ class FullTextBody(PageRequestBody):
 Predicate = Callable[[Any], bool]
 
 
+class TakesLongError(Exception):
+    """A search has taken so long that it is to go on where it holds up nobody."""
+
+
 class ActiveSearch(threading.local):
     """The predicates of the search that a thread is doing, each by its place, and the failure that ended it, if one did."""
 
     predicates: Sequence[Predicate] = ()
+    until: float = math.inf  # it may take, by time.monotonic()
     failure: Exception | None = None
 
 
@@ -75,6 +83,8 @@ _active = ActiveSearch()
 def predicate_holds(place: int, text: str | None) -> bool:
     """Return what the present search's predicate at a place says of a text."""
     try:
+        if time.monotonic() > _active.until:
+            raise TakesLongError
         return _active.predicates[place](text)
     except Exception as failure:
         _active.failure = failure
@@ -86,9 +96,9 @@ def predicates_in_sql(predicates: Sequence[Predicate]) -> Iterator[None]:
     """Let SQL ask these predicates in the block.
 
     Raises what a predicate raises, of which SQLite tells no more than that something was raised, as it does of a damaged
-    text.
+    text; and TakesLongError.
     """
-    _active.predicates, _active.failure = predicates, None
+    _active.predicates, _active.until, _active.failure = predicates, patience_ends(), None
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -132,10 +142,13 @@ def _find_page(
         parameters.extend((place, *named))
     sql += ") ORDER BY seq"
     (offset, limit), total, page = bounds, 0, []
-    with predicates_in_sql([condition.predicate for condition in conditions]):
-        for total, (seq,) in enumerate(execute(sql, *parameters), 1):
-            if offset < total <= offset + limit:
-                page.append(seq)
+    try:
+        with predicates_in_sql([condition.predicate for condition in conditions]):
+            for total, (seq,) in enumerate(execute(sql, *parameters), 1):
+                if offset < total <= offset + limit:
+                    page.append(seq)
+    except TakesLongError:  # to begin anew wastes a tenth of a second; to leave at once, every short search would pay for
+        leave_worker()
     sql = "SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ? AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
     return entity_page(execute(sql, g.tenant, to_json(page)), total, offset, limit)
 

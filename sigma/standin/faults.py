@@ -138,9 +138,10 @@ def inject_fault(caller: Caller) -> None:
     fault = once("fault", lambda: _count_call(caller, f"{method} {route.template.removeprefix('/api/v1')}"))
     if fault is None:
         return
-    g.fault_delay = fault.get("delayMs", 0) / 1000  # by which the answer is held back
-    if g.fault_delay:
+    delay = fault.get("delayMs", 0) / 1000
+    if delay:
         leave_worker()
+    g.fault_delay = delay  # by which the answer is held back
     if status := fault.get("status"):
         g.is_fault = True
         message = f"A fault of API key '{caller.id}', set by PUT /standin/keys/{caller.id}/faults, refused this call"

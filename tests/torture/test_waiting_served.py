@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager, suppress
 import pytest
 from processes import EXAMPLE_KEY, SOON, is_up, serving
 
+from sigma.cli.server import MAX_APART_OF_ONE
 from sigma.http.waiting import CLIENT_TIMEOUT
 
 KEY = {"X-Sigma-ApiKey": EXAMPLE_KEY}
@@ -109,6 +110,41 @@ def test_a_delay_holds_up_nobody_but_its_caller(server):
     assert hits == [3, 1]  # each call counts once, though it began anew
     assert sum(entry["ms"] >= 5000 for entry in entries(server, 201)) == 3
     assert [entry["step"] for entry in entries(server, 503)] == ["fault"]
+
+
+def test_more_calls_that_wait_than_there_are_places_hold_up_nobody(server):
+    made, headers = server.make_key("read")
+    assert standin(server, "PUT", f"/keys/{made['id']}/faults", [{"delayMs": 5000}])[0] == 200
+    with same_worker(server), ThreadPoolExecutor(MAX_APART_OF_ONE + 3) as pool:
+        answers = [pool.submit(server.call, "GET", "/roles", None, headers) for _ in range(MAX_APART_OF_ONE + 3)]
+        time.sleep(1)
+        check_others_go_on(server)
+        statuses = [answer.result()[0] for answer in answers]
+    assert (statuses.count(200), statuses.count(503)) == (MAX_APART_OF_ONE, 3)
+    _, headers = server.make_key("read")
+    assert server.call("GET", "/export", None, headers)[0] == 200  # the places were given back
+
+
+def test_a_long_search_holds_up_nobody(server):
+    _, headers = server.make_key("read", "update-data")
+    attribute = {"id": "attr-long", "alias": "long", "name": "Long", "type": "text"}
+    group = {"id": "grp", "name": "All", "attributeIds": ["attr-long"]}
+    schema = {"id": "schema-long", "alias": "long", "name": "Long", "variantEnabled": False, "attributeGroups": [group]}
+    for path, body in (("/attributes", attribute), ("/schemas", schema)):
+        assert server.request("POST", path, server.authorization, body)[0] == 201
+    for _ in range(20):
+        record = {"schemaId": "schema-long", "values": {"long": [{"value": "x" * 900_000}]}}
+        assert server.call("POST", "/records", record, headers)[0] == 201
+    wanted = {"attribute": "long", "operator": "contains"}
+    criteria = [{**wanted, "value": f"{'x' * 9000}{number}{'x' * 9000}"} for number in range(50)]
+    search = {"criteriaOperator": "or", "criteria": criteria}
+    with same_worker(server), ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(server.call, "POST", "/search", search, headers)
+        time.sleep(0.5)
+        check_others_go_on(server)
+        assert not answer.done()
+        status, _, found = answer.result()
+    assert (status, found["total"]) == (200, 0)
 
 
 @pytest.mark.parametrize(("path", "status"), [("/records", 401), ("/nowhere", 404)])

@@ -30,14 +30,19 @@ function node(url, rawKey) {
 console.log(response.status, await response.json());`;
 }
 
-/** Return a request of the journal as a line for a shell; what was masked stays masked, and the key comes from a variable. */
+/**
+ * Return a request of the journal as a line for a shell; what was masked stays masked, and the key comes from a variable.
+ *
+ * All of it is what some client sent, its method too, and a shell takes it for no more than words. Of a body that begins with
+ * @, -d would send the file of that name.
+ */
 export function curlAgain(entry) {
   const url = new URL(`${entry.path}${entry.query ? `?${entry.query}` : ""}`.replace(/^\//, ""), ROOT).href;
-  const words = ["curl", "-i", ...(entry.method === "GET" ? [] : ["-X", entry.method]), shellWord(url)];
+  const words = ["curl", "-i", ...(entry.method === "GET" ? [] : ["-X", shellWord(entry.method)]), shellWord(url)];
   if (entry.caller?.kind === "user") words.push("-H", '"Authorization: Bearer $SIGMA_TOKEN"');
   else if (entry.needed) words.push("-H", '"X-Sigma-ApiKey: $SIGMA_API_KEY"');
   if (entry.requestBody)
-    words.push("-H", "'Content-Type: application/json'", "-d", shellWord(asText(entry.requestBody)));
+    words.push("-H", "'Content-Type: application/json'", "--data-raw", shellWord(asText(entry.requestBody)));
   return words.join(" ");
 }
 
