@@ -3,7 +3,7 @@
 import re
 import time
 
-import pytest
+from cases import each
 
 from sigma.http import nearest
 
@@ -35,15 +35,13 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each("path", PATHS)
 def test_a_path_that_does_not_exist_is_told_the_nearest_one_that_does(app, error, path):
     message = error(app.test_client().get("/", environ_overrides={"PATH_INFO": path}), 404)
     assert message == f"There is no {path} here; the nearest path is {PATHS[path]}; /docs lists every path"
 
 
-@pytest.mark.parametrize(
-    "path", ["/api/v1/nothing", "/api/v1/records/a/b", "/x" * 400, "/" + "records" * 1000, "/channel", "/docs/foo"]
-)
+@each("path", ["/api/v1/nothing", "/api/v1/records/a/b", "/x" * 400, "/" + "records" * 1000, "/channel", "/docs/foo"])
 def test_a_path_that_is_like_no_other_is_only_told_where_all_are(app, error, path):
     shown = path if len(path) <= 200 else f"{path[:200]}…"
     assert error(app.test_client().get(path), 404) == f"There is no {shown} here; /docs lists every path"
@@ -54,7 +52,7 @@ def test_of_a_very_long_id_a_message_repeats_the_beginning(admin, error):
     assert error(admin.get(f"/records/{'a' * 200}"), 404) == f"Record '{'a' * 200}' not found"
 
 
-@pytest.mark.parametrize("path", ["/standin/request", "/standin/nothing/here", "/standin/requests"])
+@each("path", ["/standin/request", "/standin/nothing/here", "/standin/requests"])
 def test_what_is_below_standin_is_503_while_the_database_does_not_answer(app, error, tmp_path, path):
     app.config["DATABASE"] = str(tmp_path / "gone" / "sigma.db")
     answer = app.test_client().get(path)
@@ -158,7 +156,7 @@ TAUGHT = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "told"), TAUGHT, ids=[told[:60] for _, told in TAUGHT])
+@each(("request_", "told"), TAUGHT, ids=[told[:60] for _, told in TAUGHT])
 def test_who_names_what_is_not_there_is_told_what_is_and_nothing_changes(admin, stored, error, request_, told):
     method, path, body = request_
     before = stored()
@@ -222,7 +220,7 @@ TAKEN = {  # what is sent to a path, and who has it already
 }
 
 
-@pytest.mark.parametrize("name", TAKEN)
+@each("name", TAKEN)
 def test_an_id_or_alias_that_is_taken_is_told_with_its_holder(admin, stored, error, name):
     path, body, told, holder = TAKEN[name]
     before = stored()
@@ -355,7 +353,7 @@ def test_a_seed_that_names_what_is_not_there_is_told_what_is(app, error):
     assert message == "records[0].schemaId: schema 'schema-aparel' does not exist (there is 'schema-apparel')"
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "told"),
     [
         (["keys", "list", "--workspace", "demo"], "Workspace 'demo' not found (there are 'ws-demo', 'ws-other')"),
@@ -446,7 +444,7 @@ def test_on_every_route_without_a_body_the_404_of_an_id_names_kind_and_id(app, a
 # Which names are near
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "known", "near"),
     [
         ("yelow", ["blue", "green", "yellow"], ["yellow"]),

@@ -10,7 +10,7 @@ import re
 import statistics
 from pathlib import Path
 
-import pytest
+from cases import each
 
 import app as service
 from sigma import settings
@@ -63,9 +63,7 @@ def test_at_the_top_there_is_what_one_needs_and_nothing_else():
     assert visible == {"app.py", "docs", "schema.sql", "sigma", "requirements.txt", "tests", "README.md", "Makefile"}
 
 
-@pytest.mark.parametrize(
-    "file", ["requirements.txt", *(f"tests/{folder}requirements.txt" for folder in ("", "torture/", "bench/"))]
-)
+@each("file", ["requirements.txt", *(f"tests/{folder}requirements.txt" for folder in ("", "torture/", "bench/"))])
 def test_requirements_are_pinned(file):
     lines = [line.partition("#")[0].strip() for line in (ROOT / file).read_text(encoding="utf-8").splitlines()]
     assert any(lines)
@@ -327,7 +325,7 @@ VIOLATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("check", "files", "problem"), VIOLATIONS, ids=lambda value: getattr(value, "__name__", "-"))
+@each(("check", "files", "problem"), VIOLATIONS, ids=lambda value: getattr(value, "__name__", "-"))
 def test_what_breaks_a_rule_is_noticed(check, files, problem):
     trees = {path: ast.parse(source) for path, source in files.items()}
     assert [found for found in check(trees) if problem in found] != []

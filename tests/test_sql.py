@@ -8,7 +8,7 @@ import re
 import sqlite3
 from contextlib import closing
 
-import pytest
+from cases import each
 from test_house import ROOT, TREES
 
 # Statements that name no workspace, and why they may.
@@ -234,7 +234,7 @@ def test_every_table_of_a_workspaces_things_is_kept_apart_by_its_key():
 # The checks notice what is wrong
 
 
-@pytest.mark.parametrize(
+@each(
     "source",
     [
         'execute("SELECT body FROM entities WHERE id = ?", id)',
@@ -256,7 +256,7 @@ def test_a_statement_that_does_not_say_whose_rows_it_means_is_found(source):
     assert list(tenant_problems(text, tenant_tables())) != []
 
 
-@pytest.mark.parametrize(
+@each(
     "source",
     [
         "def find(id):\n    execute(f\"SELECT 1 FROM entities WHERE tenant = ? AND id = '{id}'\")",
@@ -275,7 +275,7 @@ def test_a_value_in_the_text_of_a_statement_is_found(source):
     assert list(insertion_problems({"sigma/x.py": ast.parse(source)})) != []
 
 
-@pytest.mark.parametrize(
+@each(
     "source",
     [
         'COLUMNS = "a, b"\nexecute(f"SELECT {COLUMNS} FROM entities WHERE tenant = ?", g.tenant)',
