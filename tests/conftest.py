@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from client import QuickClient
 from receivers import receiving
 from werkzeug.serving import make_server
 
@@ -135,7 +136,9 @@ def template(quick_passwords, tmp_path_factory):
 @pytest.fixture(scope="session")
 def session_app(template):
     """Return the one app of the run; tests take it from `app`, with a database of their own."""
-    return service.create_app({"DATABASE": str(template)})
+    app = service.create_app({"DATABASE": str(template)})
+    app.test_client_class = QuickClient
+    return app
 
 
 @pytest.fixture(scope="session")
