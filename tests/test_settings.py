@@ -1,13 +1,12 @@
 """Settings: where each comes from, how it is read, and what it does."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from cases import each
 from conftest import Caller
+from forked import flask
 
 import app as service
 from sigma import database, settings
@@ -71,12 +70,6 @@ def plain_environment(monkeypatch):
 def no_connection_left():
     yield
     database.close_db()
-
-
-def flask(*arguments, **environment):
-    """Run a command as people do."""
-    command, environment = [sys.executable, "-m", "flask", "--app", "app", *arguments], {**os.environ, **environment}
-    return subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
 
 
 # Where a setting comes from
