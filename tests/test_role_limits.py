@@ -14,7 +14,7 @@ from conftest import sql
 from flask import g
 from nouns import LISTS
 from test_access import OPERATIONS, shape
-from test_house import TREES
+from test_house import TREES, nodes
 
 from sigma import database
 from sigma.http import credentials
@@ -507,7 +507,7 @@ def test_values_are_stored_where_the_role_is_asked_and_nowhere_else():
     writing = {
         path
         for path, tree in TREES.items()
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Constant) and re.match(r"(INSERT INTO|REPLACE INTO|UPDATE) entities\b", str(node.value))
     }
     only_states = {"sigma/resources/lifecycle.py", "sigma/resources/schemas.py"}

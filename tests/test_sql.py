@@ -9,7 +9,7 @@ import sqlite3
 from contextlib import closing
 
 from cases import each
-from test_house import ROOT, TREES
+from test_house import ROOT, TREES, nodes
 
 # Statements that name no workspace, and why they may.
 EXCEPTIONS = {
@@ -46,7 +46,7 @@ FRAGMENT = re.compile(r"(?:FROM|JOIN|WHERE|AND|ORDER BY) ")
 
 def assignments(tree):
     """Yield each variable's name with what is assigned to it, wherever that is; None for what cannot be followed."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         match node:
             case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)) if len(names) == len(values):
                 yield from ((name.id, value) for name, value in zip(names, values, strict=True) if isinstance(name, ast.Name))
@@ -196,7 +196,7 @@ def insertion_problems(trees):
     shared = {name for tree in trees.values() for name in constant_names(tree) if name.isupper()}
     for path, tree in trees.items():
         constants = constant_names(tree, shared)
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             for part in inserted(node) if sql_of(node) else []:
                 if not is_constant(part, constants):
                     yield path, ast.unparse(part), sql_of(node)
