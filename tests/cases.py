@@ -14,9 +14,9 @@ from sigma import database
 def each(names, cases, ids=None):
     """Return a decorator that calls a test with each case, as pytest.mark.parametrize does, but within one item.
 
-    What pytest does around an item takes longer than most cases do. Each case is tried, whatever became of those before it.
-    It begins with the database and the settings as the fixtures have left them, and its patches end with it. What fails is
-    told with the name of its case.
+    What pytest does around an item takes longer than most cases do. Each case is tried, whatever became of those before it,
+    unless pytest is to stop at the first failure. It begins with the database and the settings as the fixtures have left
+    them, and its patches end with it. What fails is told with the name of its case.
     """
     names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     named = _name_cases(names, list(cases), ids)
@@ -31,31 +31,29 @@ def each(names, cases, ids=None):
             if "request" in fixtures:
                 values["request"] = request
             failures, beginning = [], _Beginning(request)
+            most = request.config.getoption("maxfail")  # 1 with -x, 0 when there is no limit
             for name, case in named:
                 try:
                     _try_case(test, {**values, **case})
                 except (Exception, pytest.fail.Exception) as error:
                     error.add_note(f"That was the case {name}")
                     failures.append(error)
+                    if len(failures) == most:
+                        break
                 beginning.restore()
+            if len(failures) == 1:
+                raise failures[0]
             if failures:
-                raise (
-                    failures[0]
-                    if len(failures) == 1
-                    else BaseExceptionGroup(f"{len(failures)} of {len(named)} cases", failures)
-                )
+                raise BaseExceptionGroup(f"{len(failures)} of {len(named)} cases", failures)
 
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        try_each.__signature__ = inspect.Signature(
-            [inspect.Parameter(name, kind) for name in {"request": 0, **dict.fromkeys(fixtures)}]
-        )
+        try_each.__signature__ = _signature(["request", *(name for name in fixtures if name != "request")])
         return try_each
 
     return decorator
 
 
 def _signature(names):
-    return inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in sorted(names)])
+    return inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names])
 
 
 def _try_case(test, values):
