@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -46,6 +47,7 @@ def each(names, cases, ids=None):
             if failures:
                 raise BaseExceptionGroup(f"{len(failures)} of {len(named)} cases", failures)
 
+        try_each.cases = len(named) * getattr(test, "cases", 1)
         try_each.__signature__ = _signature(["request", *(name for name in fixtures if name != "request")])
         return try_each
 
@@ -79,16 +81,17 @@ def _name_cases(names, cases, ids):
 class _Beginning:
     """The database and the settings with which each case of a test begins; there is nothing to restore without an app."""
 
+    numbers = itertools.count(1)  # of the copies: no two tests that call each other have one in common
+
     def __init__(self, request):
         self.app = request.getfixturevalue("app") if "app" in request.fixturenames else None
-        self.copies = 0
         if self.app is None:
             return
         self.config = dict(self.app.config)
         path = Path(self.app.config["DATABASE"])
         if _has_log(path):
             database.close_db()  # which writes all of it to the file
-        self.database = path.with_name("beginning.db")
+        self.database = path.with_name(f"beginning-{next(self.numbers)}.db")
         shutil.copy(path, self.database)
         self._watch(path)
 
@@ -106,8 +109,7 @@ class _Beginning:
         self.app.extensions["journal"].clear()
         if current != str(self.path) or not self.path.exists() or self.path.stat().st_mtime or _has_log(self.path):
             database.close_db()
-            self.copies += 1
-            path = self.database.with_name(f"sigma-{self.copies}.db")
+            path = self.database.with_name(f"sigma-{next(self.numbers)}.db")
             shutil.copy(self.database, path)
             self._watch(path)
         self.app.config["DATABASE"] = str(self.path)

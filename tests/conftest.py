@@ -378,6 +378,12 @@ def pytest_sessionstart(session):
                 importlib.import_module(module)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Begin with the tests of many cases, which take longest: with one of them at the end, the other workers would wait."""
+    items.sort(key=lambda item: getattr(item.function, "cases", 1) < 40)
+
+
 def pytest_collection_finish():
     """Leave the tests themselves, thousands of objects that stay, out of every later look for garbage."""
     gc.collect()
