@@ -4,6 +4,7 @@ Tests talk HTTP to the app as it is served: nothing here, or anywhere, switches 
 """
 
 import gc
+import importlib
 import itertools
 import re
 import shutil
@@ -11,13 +12,14 @@ import sqlite3
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from client import QuickClient
 from receivers import receiving
 from werkzeug.serving import make_server
 
@@ -103,10 +105,10 @@ def replace_everywhere(monkeypatch, module, name, new):
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_passwords():
-    """Let the run hash passwords at a thirty-second of the cost; test_sessions.py says what it is otherwise."""
+    """Let the run hash passwords at nearly no cost; test_sessions.py says what it is otherwise."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sessions, "HASHING", "scrypt:1024:8:1")
-        replace_everywhere(patch, sessions, "NO_PASSWORD", sessions.NO_PASSWORD.replace(HASHING, "scrypt:1024:8:1"))
+        patch.setattr(sessions, "HASHING", "scrypt:128:8:1")
+        replace_everywhere(patch, sessions, "NO_PASSWORD", sessions.NO_PASSWORD.replace(HASHING, "scrypt:128:8:1"))
         yield
 
 
@@ -135,7 +137,9 @@ def template(quick_passwords, tmp_path_factory):
 @pytest.fixture(scope="session")
 def session_app(template):
     """Return the one app of the run; tests take it from `app`, with a database of their own."""
-    return service.create_app({"DATABASE": str(template)})
+    app = service.create_app({"DATABASE": str(template)})
+    app.test_client_class = QuickClient
+    return app
 
 
 @pytest.fixture(scope="session")
@@ -358,6 +362,26 @@ def error():
         return answer.json["message"]
 
     return check
+
+
+def pytest_sessionstart(session):
+    """Import the test modules in another order in each worker of a whole run.
+
+    In a fresh clone they have to be compiled first, which takes seconds; so no two workers compile the same ones.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker and session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        modules = sorted(path.stem for path in Path(__file__).parent.glob("test_*.py"))
+        first = len(modules) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+        for module in modules[first:] + modules[:first]:
+            with suppress(Exception, pytest.skip.Exception):  # which is told when the module's tests are collected
+                importlib.import_module(module)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Begin with the tests of many cases, which take longest: with one of them at the end, the other workers would wait."""
+    items.sort(key=lambda item: getattr(item.function, "cases", 1) < 40)
 
 
 def pytest_collection_finish():

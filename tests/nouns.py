@@ -5,7 +5,7 @@ Written by hand: nothing here is read from the service. A new noun is one more e
 
 from dataclasses import dataclass
 
-import pytest
+from cases import each
 
 
 @dataclass(frozen=True)
@@ -391,5 +391,5 @@ WITH_ALIAS = tuple(noun for noun in NOUNS if "alias" in noun.required)
 LISTS = tuple(noun.name for noun in NOUNS)
 DEMO_IDS = {noun.name: noun.demo_id for noun in NOUNS}
 
-each_noun = pytest.mark.parametrize("noun", NOUNS, ids=lambda noun: noun.name)
-each_noun_with_alias = pytest.mark.parametrize("noun", WITH_ALIAS, ids=lambda noun: noun.name)
+each_noun = each("noun", NOUNS, ids=lambda noun: noun.name)
+each_noun_with_alias = each("noun", WITH_ALIAS, ids=lambda noun: noun.name)

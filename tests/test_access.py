@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import jwt
 import pytest
+from cases import each
 from conftest import ALL_PERMISSIONS, Caller, client_of
 from nouns import NOUNS
 from werkzeug.test import create_environ
@@ -208,9 +209,9 @@ NOT_JSON = {"data": b"<a/>", "content_type": "text/xml"}
 BROKEN = {"data": b'{"a', "content_type": "application/json"}
 
 
-def each(operations):
+def each_operation(operations):
     """Run a test once for each of these operations."""
-    return pytest.mark.parametrize("operation", operations, ids=lambda operation: f"{operation.method} {operation.path}")
+    return each("operation", operations, ids=lambda operation: f"{operation.method} {operation.path}")
 
 
 def readable(value):
@@ -396,13 +397,13 @@ def check_unauthorized(operation, shared_app, name, headers, error):
     assert answer.headers["WWW-Authenticate"]
 
 
-@each(GUARDED)
+@each_operation(GUARDED)
 def test_nobody_passes_with_a_bad_credential(operation, shared_app, bad_credentials, error):
     for name in COMMON_FAULTS:
         check_unauthorized(operation, shared_app, name, bad_credentials[name], error)
 
 
-@each([o for o in GUARDED if o.path in ("/records", "/api-keys", "/auth/refresh", "/standin/whoami")])
+@each_operation([o for o in GUARDED if o.path in ("/records", "/api-keys", "/auth/refresh", "/standin/whoami")])
 def test_nobody_passes_with_a_credential_that_is_bad_in_a_rarer_way(operation, shared_app, bad_credentials, error):
     for name, headers in bad_credentials.items():
         check_unauthorized(operation, shared_app, name, headers, error)
@@ -419,14 +420,14 @@ def test_a_key_that_is_sent_in_two_headers_is_refused(shared_app, key_with, erro
     error(shared_app.test_client().get("/api/v1/roles", headers=twice), 401)
 
 
-@pytest.mark.parametrize("name", ["empty", "unknown", "deactivated", "deleted", "doubled"])
+@each("name", ["empty", "unknown", "deactivated", "deleted", "doubled"])
 def test_a_bad_key_is_refused_although_a_good_token_comes_with_it(name, shared_admin, bad_credentials, error):
     headers = bad_credentials[f"key: {name}"]
     error(shared_admin.get("/schemas", headers=headers), 401)
     error(shared_admin.get("/api-keys", headers=headers), 401)
 
 
-@each([operation for operation in GUARDED if operation.key != ANY_KEY])
+@each_operation([operation for operation in GUARDED if operation.key != ANY_KEY])
 def test_a_key_decides_alone_also_against_an_administrators_token(operation, keys, shared_admin, error):
     weak = keys[frozenset(ALL_PERMISSIONS) - {operation.key} if operation.key else frozenset(ALL_PERMISSIONS)]
     error(call(weak, operation, headers={**shared_admin.headers}), 403)
@@ -446,7 +447,7 @@ def test_a_key_chooses_the_workspace_although_a_token_of_another_comes_with_it(m
 # Keys and their permissions
 
 
-@each(GUARDED)
+@each_operation(GUARDED)
 def test_a_key_passes_when_it_holds_the_permission_and_only_then(operation, keys, error):
     for held, caller in keys.items():
         answer = call(caller, operation)
@@ -465,7 +466,7 @@ def test_of_all_sets_of_permissions_only_the_empty_one_makes_no_key(keys, admin,
     assert admin.get("/api-keys").json == before
 
 
-@pytest.mark.parametrize(
+@each(
     ("method", "path"),
     [("POST", "/roles"), ("PUT", "/roles/role-editor")],
     ids=["in a new role", "in a role that is there"],
@@ -511,7 +512,7 @@ def test_an_administrator_may_turn_on_the_managing_of_roles(admin, editor, error
 # Sessions and their roles
 
 
-@each(GUARDED)
+@each_operation(GUARDED)
 def test_a_user_passes_when_the_role_has_the_flag_and_only_then(operation, shared_admin, shared_editor, error):
     def call_with(flags):
         role = {"name": "Editor", **dict.fromkeys(flags, True)}
@@ -537,7 +538,7 @@ def test_a_role_counts_as_it_is_at_each_request(admin, editor, error):
 # What answers say
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "method", "path", "options", "required"),
     [
         (200, "GET", "/records/ent-coastal-wb", {}, "read"),
@@ -576,7 +577,7 @@ def test_also_the_answer_to_a_failure_says_what_it_takes(admin, error, monkeypat
     assert answer.headers.get(HEADER) == "read"
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "method", "path", "options"),
     [
         (200, "GET", "/healthz", {}),
@@ -596,7 +597,7 @@ def test_no_other_answer_says_that_it_takes_something(status, method, path, opti
     assert (answer.status_code, HEADER in answer.headers) == (status, False)
 
 
-@each(OPEN)
+@each_operation(OPEN)
 def test_where_no_credential_is_needed_none_is_looked_at(operation, shared_app, bad_credentials, shared_editor, keys):
     shared_app.extensions["journal"].clear()  # or each answer of the journal tells of a thousand requests
 
@@ -620,7 +621,7 @@ def test_signing_in_does_not_look_at_credentials(app):
 # The order of the checks
 
 
-@each(GUARDED)
+@each_operation(GUARDED)
 def test_a_caller_is_refused_before_the_body_is_looked_at(operation, shared_app, keys, error):
     weak = keys[frozenset(ALL_PERMISSIONS) - {operation.key}]
     for body in (LARGE, NOT_JSON, BROKEN):
@@ -629,7 +630,7 @@ def test_a_caller_is_refused_before_the_body_is_looked_at(operation, shared_app,
             error(call(weak, operation, **body), 403)
 
 
-@each([operation for operation in GUARDED if operation.takes_body])
+@each_operation([operation for operation in GUARDED if operation.takes_body])
 def test_a_body_is_looked_at_before_the_resource(operation, shared_admin, error):
     error(call(shared_admin, operation, **LARGE), 413)
     error(call(shared_admin, operation, **NOT_JSON), 415)
@@ -652,7 +653,7 @@ def test_a_large_body_whose_length_is_not_announced_is_refused_all_the_same(anon
     error(admin.get("/records/ent-cut"), 404)
 
 
-@pytest.mark.parametrize(
+@each(
     ("who", "method", "path", "options", "status"),
     [
         pytest.param("anonymous", "PATCH", "/nowhere", {}, 404, id="unknown path before wrong method"),
@@ -712,7 +713,7 @@ def test_the_first_thing_wrong_decides(who, method, path, options, status, share
 # Methods and paths
 
 
-@pytest.mark.parametrize("url", sorted({operation.url for operation in ALL}))
+@each("url", sorted({operation.url for operation in ALL}))
 def test_another_method_is_refused_with_those_that_are_allowed(url, shared_app, shared_admin):
     patterns = {operation: re.escape(operation.root) + re.sub(r":\w+", "[^/]+", operation.path) for operation in ALL}
     allowed = {operation.method for operation, pattern in patterns.items() if re.fullmatch(pattern, url)}
@@ -724,7 +725,7 @@ def test_another_method_is_refused_with_those_that_are_allowed(url, shared_app, 
         assert method == "HEAD" or answer.json["error"] == "METHOD_NOT_ALLOWED"
 
 
-@each([operation for operation in GUARDED if operation.method == "GET"])
+@each_operation([operation for operation in GUARDED if operation.method == "GET"])
 def test_head_is_guarded_like_get(operation, shared_app, keys, shared_admin):
     everything = frozenset(ALL_PERMISSIONS)
     weak = keys[everything - {operation.key}]
@@ -762,7 +763,7 @@ NO_PATHS = [  # as a server hands them over: decoded, not normalised
 ]
 
 
-@pytest.mark.parametrize("path", NO_PATHS)
+@each("path", NO_PATHS)
 def test_a_path_that_only_looks_like_one_is_unknown(path, shared_app, shared_admin, error):
     for method, headers in itertools.product(("GET", "POST", "PUT", "PATCH", "DELETE"), ({}, shared_admin.headers)):
         answer = open_raw(shared_app, path, headers, method)
@@ -770,7 +771,7 @@ def test_a_path_that_only_looks_like_one_is_unknown(path, shared_app, shared_adm
         assert HEADER not in answer.headers
 
 
-@pytest.mark.parametrize(
+@each(
     "headers",
     [{"Host": "a..b"}, {"Host": "x" * 100}, {"Connection": "Upgrade", "Upgrade": "websocket"}],
     ids=["a host with an empty part", "a host with a long part", "an upgrade"],
@@ -793,7 +794,7 @@ def test_a_server_may_leave_an_empty_path_out(app):
     assert (started, body["api"]) == (["200 OK"], "http://localhost/api/v1")
 
 
-@pytest.mark.parametrize("path", ["/api/v1/records/..", "/api/v1/records/.", "/api/v1/schemas/../attributes"])
+@each("path", ["/api/v1/records/..", "/api/v1/records/.", "/api/v1/schemas/../attributes"])
 def test_dots_in_the_place_of_an_id_are_an_id_like_any_other(path, shared_app, shared_admin, error):
     error(open_raw(shared_app, path, {}), 401)
     error(open_raw(shared_app, path, shared_admin.headers), 404)

@@ -2,7 +2,7 @@
 
 from urllib.parse import urljoin
 
-import pytest
+from cases import each
 from flask import url_for
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
@@ -58,7 +58,7 @@ ADDRESSES = {
 }
 
 
-@pytest.mark.parametrize("case", ADDRESSES)
+@each("case", ADDRESSES)
 def test_the_document_and_the_front_page_name_the_address_at_which_they_are_read(app, monkeypatch, case):
     proxies, headers, url = ADDRESSES[case]
     monkeypatch.setitem(app.config, "PROXIES", proxies)
@@ -73,7 +73,7 @@ def test_the_document_and_the_front_page_name_the_address_at_which_they_are_read
         assert word not in document.text.partition('"paths"')[0] + front.text
 
 
-@pytest.mark.parametrize(
+@each(
     ("proxies", "headers", "location"),
     [
         (0, {"Host": "localhost:8080"}, "/console"),

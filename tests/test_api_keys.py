@@ -7,6 +7,7 @@ import zlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cases import each
 from conftest import ALL_PERMISSIONS, EXAMPLE_KEY, shape, sql
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -172,7 +173,7 @@ def test_raw_keys_are_random_and_end_in_their_check_characters(admin):
     assert len(set("".join(raw_key[14:43] for raw_key in raw_keys))) == 36
 
 
-@pytest.mark.parametrize(
+@each(
     ("sent", "held"),
     [
         (["read"], ["read"]),
@@ -190,7 +191,7 @@ def test_permissions_are_folded_and_come_in_the_published_order(admin, sent, hel
     assert admin.post(f"/api-keys/{made['id']}/deactivate").json["permissions"] == held
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [
         "x",
@@ -207,7 +208,7 @@ def test_a_name_comes_back_as_it_was_given(admin, name):
     assert listed(admin, made["id"])["name"] == name
 
 
-@pytest.mark.parametrize("name", ["\0", "\0Feed", "Fe\0ed"], ids=["alone", "in-front", "inside"])
+@each("name", ["\0", "\0Feed", "Fe\0ed"], ids=["alone", "in-front", "inside"])
 def test_a_name_with_a_nul_is_either_kept_whole_or_refused(admin, error, name):
     answer = admin.post("/api-keys", {"name": name, "permissions": ["read"]})
     if answer.status_code == 201:
@@ -224,7 +225,7 @@ def test_two_keys_may_have_the_same_name(admin):
 GOOD = {"name": "Feed", "permissions": ["read"]}
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "says"),
     [
         ({}, r"name: .*permissions: "),
@@ -272,7 +273,7 @@ def test_a_bad_body_is_refused_naming_the_field_and_makes_no_key(admin, error, b
     assert admin.get("/api-keys").json == [SYNC, EXPORT]
 
 
-@pytest.mark.parametrize("name", ["  Shop sync", "Shop sync\n", "\t\u00a0Shop sync\u2003 "])
+@each("name", ["  Shop sync", "Shop sync\n", "\t\u00a0Shop sync\u2003 "])
 def test_a_name_is_stored_without_the_blanks_around_it(admin, name):
     made = create(admin, "read", name=name)
     assert made["name"] == "Shop sync"
@@ -355,8 +356,8 @@ def test_a_deactivated_key_can_be_deleted(admin):
     assert admin.get("/api-keys").json == [SYNC, EXPORT]
 
 
-@pytest.mark.parametrize("method_and_end", [("POST", "/deactivate"), ("DELETE", "")], ids=["deactivate", "delete"])
-@pytest.mark.parametrize("id", ["apikey-nobody", "APIKEY-SYNC-PROD", "apikey-sync", "%00", "%FF", "'", "*", EXPORT["name"]])
+@each("method_and_end", [("POST", "/deactivate"), ("DELETE", "")], ids=["deactivate", "delete"])
+@each("id", ["apikey-nobody", "APIKEY-SYNC-PROD", "apikey-sync", "%00", "%FF", "'", "*", EXPORT["name"]])
 def test_an_unknown_id_is_not_found_and_changes_no_key(admin, error, method_and_end, id):
     method, end = method_and_end
     error(admin.request(method, f"/api-keys/{id}{end}"), 404)
@@ -373,7 +374,7 @@ MANAGEMENT = [
 ]
 
 
-@pytest.mark.parametrize("call", MANAGEMENT, ids=["list", "create", "deactivate", "delete"])
+@each("call", MANAGEMENT, ids=["list", "create", "deactivate", "delete"])
 def test_no_key_may_manage_keys_whatever_it_holds(admin, key, error, call):
     before = [item["id"] for item in admin.get("/api-keys").json]
     answer = key.request(*call)
@@ -393,7 +394,7 @@ def test_a_new_key_works_at_once_and_acts_in_its_own_workspace(admin, stranger, 
     assert use(anonymous, theirs["rawKey"], "/schemas").json == stranger.get("/schemas").json == []
 
 
-@pytest.mark.parametrize(
+@each(
     "spoil",
     [
         lambda raw_key: raw_key[:14] + chr(ord("a") + (raw_key[14] == "a")) + raw_key[15:],
@@ -414,7 +415,7 @@ def test_a_mistyped_or_foreign_key_is_warned_about(anonymous, key, error, spoil)
     assert answer.headers["X-Sigma-Required-Permission"] == "read"
 
 
-@pytest.mark.parametrize(
+@each(
     "spoil",
     [
         lambda raw_key: with_right_check("sigma_sk_live_" + "0" * 29),
@@ -475,7 +476,7 @@ def test_a_deactivated_key_says_so_only_to_who_holds_it(admin, anonymous, error)
 # Last use
 
 
-@pytest.mark.parametrize(
+@each(
     ("call", "status"),
     [
         (("GET", "/roles"), 200),
@@ -494,7 +495,7 @@ def test_the_last_use_is_recorded_whatever_the_answer(admin, make_key, call, sta
     assert is_now(listed(admin, reader.id)["lastUsedAt"], before)
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/auth/tenants", "/nowhere"])
+@each("path", ["/healthz", "/auth/tenants", "/nowhere"])
 def test_where_nobody_looks_at_credentials_no_use_is_recorded(admin, key, path):
     key.get(path)
     assert listed(admin, key.id)["lastUsedAt"] is None

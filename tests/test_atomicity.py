@@ -3,6 +3,7 @@
 import sqlite3
 
 import pytest
+from cases import each
 from conftest import replace_everywhere, sql
 from nouns import ATTRIBUTE, CATALOG, ROLE, SCHEMA, WORKFLOW, each_noun
 from test_model import make
@@ -96,27 +97,27 @@ def check_failure_leaves_nothing(caller, error, monkeypatch, write, calls):
     assert everything(caller) != before
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before it is logged", "after it is logged"])
-@pytest.mark.parametrize("write", WRITES)
+@each("after", [False, True], ids=["before it is logged", "after it is logged"])
+@each("write", WRITES)
 def test_a_write_whose_logging_fails_leaves_nothing(admin, error, monkeypatch, write, after):
     calls = fail_in(monkeypatch, "log_change", after=after)
     check_failure_leaves_nothing(admin, error, monkeypatch, write, calls)
 
 
-@pytest.mark.parametrize("write", DELETING)
+@each("write", DELETING)
 def test_a_deletion_that_fails_halfway_through_its_variants_leaves_all(admin, error, monkeypatch, write):
     calls = fail_in(monkeypatch, "log_change", after=True, call=2)
     check_failure_leaves_nothing(admin, error, monkeypatch, write, calls)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before it is claimed", "after it is claimed"])
-@pytest.mark.parametrize("write", CLAIMING)
+@each("after", [False, True], ids=["before it is claimed", "after it is claimed"])
+@each("write", CLAIMING)
 def test_a_write_that_fails_at_a_unique_value_leaves_nothing(admin, error, monkeypatch, write, after):
     calls = fail_in(monkeypatch, "claim_values", after=after)
     check_failure_leaves_nothing(admin, error, monkeypatch, write, calls)
 
 
-@pytest.mark.parametrize("write", sorted(WRITES.keys() - set(DELETING)))
+@each("write", sorted(WRITES.keys() - set(DELETING)))
 def test_a_write_that_fails_while_its_answer_is_made_leaves_nothing(admin, error, monkeypatch, write):
     before = everything(admin)
     calls = fail_in(monkeypatch, "json_response")
@@ -127,8 +128,8 @@ def test_a_write_that_fails_while_its_answer_is_made_leaves_nothing(admin, error
     assert send(admin, write).status_code in (200, 201)
 
 
-@pytest.mark.parametrize("write", ["create", "variant delete"])
-@pytest.mark.parametrize(
+@each("write", ["create", "variant delete"])
+@each(
     "fault",
     [
         pytest.param(sqlite3.IntegrityError(SECRET), id="constraint"),
@@ -198,7 +199,7 @@ def check_failure_leaves_no_trace(stored, break_down, fault, write):
 
 
 @each_noun
-@pytest.mark.parametrize("event", FAULTS)
+@each("event", FAULTS)
 def test_a_failure_in_the_middle_of_a_write_leaves_no_trace(noun, event, admin, stored, break_down):
     if event != "INSERT":
         make(admin, noun.path, noun.full)
@@ -210,7 +211,7 @@ def test_a_failure_in_the_middle_of_a_write_leaves_no_trace(noun, event, admin, 
     check_failure_leaves_no_trace(stored, break_down, (event, "model_objects"), write)
 
 
-@pytest.mark.parametrize("noun", [SCHEMA, ATTRIBUTE, WORKFLOW, ROLE], ids=lambda noun: noun.path[1:])
+@each("noun", [SCHEMA, ATTRIBUTE, WORKFLOW, ROLE], ids=lambda noun: noun.path[1:])
 def test_a_failure_while_references_are_stored_leaves_no_trace(noun, admin, stored, break_down):
     fault = ("INSERT", "model_references")
     check_failure_leaves_no_trace(stored, break_down, fault, lambda: admin.post(noun.path, noun.full))
@@ -239,7 +240,7 @@ OTHER_WRITES = {
 }
 
 
-@pytest.mark.parametrize(("fault", "write"), OTHER_WRITES.values(), ids=OTHER_WRITES)
+@each(("fault", "write"), OTHER_WRITES.values(), ids=OTHER_WRITES)
 def test_a_failure_in_the_middle_of_another_write_leaves_no_trace(fault, write, admin, stored, break_down):
     method, path, body = write
     check_failure_leaves_no_trace(stored, break_down, fault, lambda: admin.request(method, path, json=body))

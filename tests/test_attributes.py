@@ -5,6 +5,7 @@ import time
 from contextlib import closing
 
 import pytest
+from cases import each
 
 TYPES = {  # a value of each type that may be stored, and one that may not
     "text": ("Words", 5),
@@ -72,14 +73,14 @@ def change(admin):
 # Types
 
 
-@pytest.mark.parametrize(("type", "good", "bad"), [(type, *values) for type, values in TYPES.items()], ids=TYPES)
+@each(("type", "good", "bad"), [(type, *values) for type, values in TYPES.items()], ids=TYPES)
 def test_each_type_takes_its_own_values(type, good, bad, make_schema, write, error):
     assert make_schema(type)["type"] == type
     assert write(entry(good)).json["values"] == {"x": [entry(good)]}
     assert error(write(entry(bad)), 400).startswith("values.x[0].value: ")
 
 
-@pytest.mark.parametrize(("type", "good"), [(type, good) for type, (good, _) in TYPES.items()], ids=TYPES)
+@each(("type", "good"), [(type, good) for type, (good, _) in TYPES.items()], ids=TYPES)
 def test_an_attribute_with_multiple_values_takes_arrays(type, good, make_schema, write, error):
     make_schema(type, multiple=True)
     assert write(entry([good, good])).json["values"] == {"x": [entry([good, good])]}
@@ -117,7 +118,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("members", "message"), BAD.values(), ids=BAD)
+@each(("members", "message"), BAD.values(), ids=BAD)
 def test_a_bad_attribute_is_refused(members, message, make, admin, error):
     bad = {**attribute(), **members}
     assert error(admin.post("/attributes", bad), 400).startswith(message)
@@ -141,7 +142,7 @@ RULES = {  # type, rule, values that keep it, values that break it
 }
 
 
-@pytest.mark.parametrize(("type", "validation", "good", "bad"), RULES.values(), ids=RULES)
+@each(("type", "validation", "good", "bad"), RULES.values(), ids=RULES)
 def test_a_rule_is_stored_and_kept(type, validation, good, bad, make_schema, write, error):
     assert make_schema(type, validation=validation)["validation"] == validation
     for value in good:
@@ -166,7 +167,7 @@ def test_a_changed_rule_counts_at_once_and_leaves_what_is_stored(make_schema, wr
     assert write(entry("ABCDEF")).status_code == 201
 
 
-@pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|aa)+$", "(.*a){25}$", "^([a-zA-Z]+)*$"])
+@each("pattern", ["^(a+)+$", "^(a|aa)+$", "(.*a){25}$", "^([a-zA-Z]+)*$"])
 def test_no_pattern_can_hang_the_service(pattern, make_schema, write, error):
     make_schema(validation={"pattern": pattern})
     start = time.thread_time()
@@ -177,7 +178,7 @@ def test_no_pattern_can_hang_the_service(pattern, make_schema, write, error):
 # Guards
 
 
-@pytest.mark.parametrize("operator", ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"])
+@each("operator", ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"])
 def test_a_guard_is_stored_as_given(operator, make):
     guards = [
         {"attributeId": "attr-sku", "operator": operator, "value": value}
@@ -194,7 +195,7 @@ def test_a_guard_may_do_without_a_value(make):
 # Uniqueness
 
 
-@pytest.mark.parametrize(
+@each(
     ("first", "second"),
     [(entry("A"), entry("A")), (entry("A", dim_market="seg-se"), entry("A", dim_market="seg-se"))],
     ids=["global", "scoped"],
@@ -333,7 +334,7 @@ def define(admin, definition, values):
         assert admin.post("/records", body).status_code == 201
 
 
-@pytest.mark.parametrize(("was", "values", "new", "member"), UNFIT.values(), ids=UNFIT)
+@each(("was", "values", "new", "member"), UNFIT.values(), ids=UNFIT)
 def test_a_definition_that_stored_values_do_not_fit_is_refused(was, values, new, member, admin, error):
     define(admin, was, values)
     before = [admin.get(path).json for path in ("/attributes/attr-x", "/records")]
@@ -345,7 +346,7 @@ def test_a_definition_that_stored_values_do_not_fit_is_refused(was, values, new,
     assert admin.put("/attributes/attr-x", new).status_code == 200
 
 
-@pytest.mark.parametrize(("was", "values", "new"), FITTING.values(), ids=FITTING)
+@each(("was", "values", "new"), FITTING.values(), ids=FITTING)
 def test_a_definition_that_all_stored_values_fit_is_taken(was, values, new, admin):
     define(admin, was, values)
     assert admin.put("/attributes/attr-x", new).status_code == 200
@@ -392,7 +393,7 @@ def test_values_of_a_schema_that_lost_the_attribute_count_too(admin, error):
     error(admin.put("/attributes/attr-x", attribute("number")), 409)
 
 
-@pytest.mark.parametrize("way", ["made again", "renamed"])
+@each("way", ["made again", "renamed"])
 def test_values_that_another_attribute_has_left_under_the_alias_stay_as_they_are(way, admin):
     """They are not changed by it, and checked only when they are written."""
     define(admin, attribute(), ["blue", "red"])

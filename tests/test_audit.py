@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cases import each
 
 from sigma.resources import history
 
@@ -155,7 +156,7 @@ def test_patch_is_logged_with_its_one_value(admin, key, book):
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     "alias, old, new",
     [
         pytest.param("pages", 0, 1, id="zero"),
@@ -276,7 +277,7 @@ def test_the_demo_records_have_a_history(admin):
 # What is not logged
 
 
-@pytest.mark.parametrize(
+@each(
     "method, path, body, status",
     [
         pytest.param("POST", "", {"id": "ent-book", "schemaId": "schema-book", "values": {}}, 409, id="create: taken id"),
@@ -389,7 +390,7 @@ def stored(path, caller):
     return caller.get(path).data, caller.get(f"{'/'.join(path.split('/')[:3])}/audit-log").json
 
 
-@pytest.mark.parametrize("change", UNCHANGING.values(), ids=UNCHANGING)
+@each("change", UNCHANGING.values(), ids=UNCHANGING)
 def test_a_write_that_changes_nothing_leaves_no_history_and_no_byte_changed(app, admin, editor, held, change):
     before = stored(held, admin)
     answer = write(editor, held, *change)
@@ -397,7 +398,7 @@ def test_a_write_that_changes_nothing_leaves_no_history_and_no_byte_changed(app,
     assert stored(held, admin) == before
 
 
-@pytest.mark.parametrize("change", CHANGING.values(), ids=CHANGING)
+@each("change", CHANGING.values(), ids=CHANGING)
 def test_what_a_read_shows_otherwise_is_a_change(admin, editor, held, change):
     before, log = stored(held, admin)
     answer = write(editor, held, *change)
@@ -440,7 +441,7 @@ def test_what_the_schema_lost_may_be_put_back_and_taken_away_but_not_changed(adm
 # What changed between two sets of values
 
 
-@pytest.mark.parametrize(
+@each(
     ("old", "new", "changes"),
     [
         ({}, {}, []),

@@ -8,17 +8,16 @@ import io
 import json
 import time
 
-import nouns
 import pytest
+from cases import each
 from test_access import ALL, call
 
 from sigma.http import bodies
 
 MIB = 1024 * 1024
-LISTS = ("api-keys", *nouns.LISTS, "records", "variants")
 
 # Every operation with a body. No path names anything that exists: a malformed request is refused before that is noticed.
-each_body = pytest.mark.parametrize(
+each_body = each(
     "operation",
     [operation for operation in ALL if operation.takes_body],
     ids=lambda operation: f"{operation.method} {operation.path}",
@@ -97,43 +96,44 @@ def send(caller, operation, data, content_type="application/json", **options):
     return call(caller, operation, **options)
 
 
-def everything(caller):
-    """Return all that a workspace lists."""
-    return {name: caller.get(f"/{name}").json for name in LISTS}
+@pytest.fixture
+def everything(stored, admin):
+    """Return a function that returns all that the database holds; of API keys what is listed."""
+    return lambda: (stored(), admin.get("/api-keys").json)
 
 
 @each_body
-def test_an_unreadable_body_is_400_and_changes_nothing(admin, error, operation):
-    before = everything(admin)
+def test_an_unreadable_body_is_400_and_changes_nothing(admin, everything, error, operation):
+    before = everything()
     for name, data in UNREADABLE.items():
         if name == "array" and operation.path in TAKES_ARRAY:
             continue
         message = error(send(admin, operation, data), 400)
         assert message.startswith("body: "), (name, message)
         assert "xpected" in message, (name, message)
-    assert everything(admin) == before
+    assert everything() == before
 
 
 @each_body
-def test_a_number_that_would_become_another_is_400_and_told_by_its_place(admin, error, operation):
-    before = everything(admin)
+def test_a_number_that_would_become_another_is_400_and_told_by_its_place(admin, everything, error, operation):
+    before = everything()
     for text, expected in (
         ("1e999", "a number within the range of a double"),
         ("0.1000000000000000055511151231257827", "a number of which all digits can be kept"),
     ):
         for data, path in ((f'{{"name":{text}}}', "name"), (f'[0,{{"a":[{text}]}}]', "[1].a[0]"), (text, "body")):
             assert error(send(admin, operation, data), 400) == f"{path}: expected {expected}, got {text}"
-    assert everything(admin) == before
+    assert everything() == before
 
 
 @each_body
-def test_json_that_fits_nothing_is_400_however_large_or_deep(admin, error, operation):
-    before = everything(admin)
+def test_json_that_fits_nothing_is_400_however_large_or_deep(admin, everything, error, operation):
+    before = everything()
     for value in NOT_A_VALUE.values():
         for data in (value, f"[{value}]", f'{{"surprise":{value}}}', f'{{"name":{{"deep":{value}}}}}'):
             message = error(send(admin, operation, data), 400)
             assert len(message) < 1_000
-    assert everything(admin) == before
+    assert everything() == before
 
 
 @each_body
@@ -156,7 +156,7 @@ def test_another_content_type_is_415_and_is_told_which_one_is_right(admin, error
         assert (content_type or "nothing").partition(";")[0] in message
 
 
-@pytest.mark.parametrize(
+@each(
     ("sent", "connection"),
     [
         ({"data": b"x" * 10_000}, None),
@@ -208,9 +208,7 @@ def test_of_a_body_without_an_end_no_more_is_read_than_it_takes_to_refuse_it(adm
     assert MIB < stream.count < 2 * MIB
 
 
-@pytest.mark.parametrize(
-    "content_type", ["application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON"]
-)
+@each("content_type", ["application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON"])
 def test_a_charset_parameter_and_capitals_are_fine(admin, content_type):
     body = {"id": "cat-new", "alias": "new", "name": "Nyt katalog på dansk"}
     answer = send(admin, "POST /catalogs", json.dumps(body, ensure_ascii=False), content_type)
@@ -248,7 +246,7 @@ def test_a_body_that_no_operation_reads_does_no_harm(admin, error):
     error(send(admin, "POST /api-keys/none/deactivate", "{"), 404)
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         pytest.param(text, id=id)
@@ -288,7 +286,7 @@ def test_a_value_is_stored_as_it_was_sent_or_refused(key, error, value):
     assert key.delete("/records/ent-coastal-wb").status_code == 204
 
 
-@pytest.mark.parametrize("levels", [100, 100_000])
+@each("levels", [100, 100_000])
 def test_depth_that_is_fine_is_kept_and_depth_that_is_not_is_400(key, error, levels):
     answer = send(key, "PATCH /records/ent-coastal-wb/values/care", f'{{"value":{nested_objects(levels)}}}')
     if levels == 100:
@@ -297,7 +295,7 @@ def test_depth_that_is_fine_is_kept_and_depth_that_is_not_is_400(key, error, lev
         error(answer, 400)
 
 
-@pytest.mark.parametrize(
+@each(
     "path, member, item",
     [
         ("/option-lists", "values", {}),
@@ -332,7 +330,7 @@ OTHER_ENCODINGS = {
 }
 
 
-@pytest.mark.parametrize("encoding", OTHER_ENCODINGS)
+@each("encoding", OTHER_ENCODINGS)
 def test_a_body_in_another_encoding_is_told_so(admin, error, encoding):
     message = error(send(admin, "POST /catalogs", DANISH.encode(encoding)), 400)
     assert message == f"body: expected JSON in UTF-8, got {OTHER_ENCODINGS[encoding]}"
@@ -351,7 +349,7 @@ def test_a_byte_order_mark_is_passed_over(admin, error):
     assert told[0] == told[1]
 
 
-@pytest.mark.parametrize(
+@each(
     ("data", "message"),
     [
         (b"", "body: expected a JSON object, got nothing"),
@@ -381,7 +379,7 @@ def digest(algorithm, data=BODY):
     return base64.b64encode(hashlib.new(algorithm, data).digest()).decode()
 
 
-@pytest.mark.parametrize(
+@each(
     "headers",
     [
         {"Content-Encoding": "identity"},
@@ -411,7 +409,7 @@ def test_what_a_header_says_rightly_of_a_body_is_fine(admin, headers):
     assert (answer.status_code, answer.json) == (201, NEW)
 
 
-@pytest.mark.parametrize(
+@each(
     ("headers", "status", "message"),
     [
         ({"Content-Encoding": "gzip"}, 415, "Content-Encoding: expected the body as it is, not compressed, got 'gzip'"),
@@ -450,7 +448,7 @@ def test_a_compressed_body_is_415_everywhere(admin, error, operation):
     assert "Content-Encoding" in error(send(admin, operation, gzip.compress(b"{}"), headers=headers), 415)
 
 
-@pytest.mark.parametrize("operation", ["GET /catalogs", "DELETE /catalogs/cat-new", "POST /auth/refresh"])
+@each("operation", ["GET /catalogs", "DELETE /catalogs/cat-new", "POST /auth/refresh"])
 def test_where_no_body_is_read_nobody_asks_what_headers_say_of_it(admin, operation):
     assert admin.post("/catalogs", NEW).status_code == 201
     headers = {"Content-Encoding": "gzip", "Content-Range": "bytes 0-1/2", "Content-MD5": "x", "Content-Type": "text/plain"}
@@ -493,7 +491,7 @@ def test_unknown_members_are_named_in_the_order_in_which_they_came(admin, error)
     assert [problem.partition(":")[0] for problem in message.split("; ")][-15:] == names
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "body", "message"),
     [
         ("/api-keys", {"name": "Feed", "permissions": []}, "permissions: Expected at least one permission, got 0"),
@@ -516,7 +514,7 @@ def test_a_message_says_how_much_came_where_that_is_what_is_wrong(path, body, me
 # What messages are made of
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "message", "actual"),
     [
         (5, "Expected a string", "5"),
@@ -536,7 +534,7 @@ def test_a_message_says_what_came_or_how_much(value, message, actual):
     assert bodies.describe_actual(value, message) == actual
 
 
-@pytest.mark.parametrize(
+@each(
     ("messages", "body", "lines"),
     [
         ({}, {}, []),

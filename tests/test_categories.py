@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from cases import each
 
 MADE_ID = re.compile(r"cat-[A-Za-z0-9._~-]+")
 
@@ -189,7 +190,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("members", "message"), BAD.values(), ids=BAD)
+@each(("members", "message"), BAD.values(), ids=BAD)
 def test_a_bad_category_is_refused(members, message, catalog, make, admin, outline, error):
     make("a")
     body = {"id": "e", "alias": "e", "name": "E", **members}
@@ -224,7 +225,7 @@ def test_moving_a_category_moves_what_is_below_it(family, admin, outline):
     assert outline() == {"a": {"c": {}}, "b": {"d": {}}, "e": {}}
 
 
-@pytest.mark.parametrize(("id", "parent"), [("a", "a"), ("a", "b"), ("a", "d"), ("b", "d"), ("d", "d")])
+@each(("id", "parent"), [("a", "a"), ("a", "b"), ("a", "d"), ("b", "d"), ("d", "d")])
 def test_a_category_cannot_be_moved_below_itself(id, parent, family, admin, outline, error):
     before = outline()
     assert error(admin.put(f"/categories/{id}", {**family[id], "parentId": parent}), 400).startswith("parentId: ")
@@ -312,8 +313,8 @@ BAD_ASSIGNMENTS = {
 }
 
 
-@pytest.mark.parametrize("verb", ["assign", "unassign"])
-@pytest.mark.parametrize(("body", "message"), BAD_ASSIGNMENTS.values(), ids=BAD_ASSIGNMENTS)
+@each("verb", ["assign", "unassign"])
+@each(("body", "message"), BAD_ASSIGNMENTS.values(), ids=BAD_ASSIGNMENTS)
 def test_a_bad_assignment_is_refused(body, message, verb, family, records, assign, members, admin, error):
     assign("a", "rec-1")
     assert error(admin.post(f"/categories/a/{verb}", body), 400).startswith(message)

@@ -4,6 +4,7 @@ import json
 import random
 
 import pytest
+from cases import each
 from flask import Flask
 
 from sigma.resources import cells
@@ -30,7 +31,7 @@ def cells_of(kind, multiple=False, **validation):
 # Several in one cell
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "items"),
     [
         ("a", ["a"]),
@@ -61,7 +62,7 @@ def test_items_that_were_joined_are_split_again():
 # From text
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "cell", "value"),
     [
         ("text", "0012", "0012"),
@@ -100,7 +101,7 @@ def test_text_becomes_a_value_of_the_type(kind, cell, value):
     assert cells_of(kind, multiple=True).read(cells.join_items([cell, cell])) == [value, value]
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "cell", "message"),
     [
         ("number", "not-a-number", "type 'number', got 'not-a-number'"),
@@ -148,7 +149,7 @@ def test_text_that_means_no_value_of_the_type_is_refused_by_name(kind, cell, mes
 # From JSON
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "multiple", "cell"),
     [
         ("text", False, "a"),
@@ -168,7 +169,7 @@ def test_a_json_value_of_the_type_is_taken_as_it_is(kind, multiple, cell):
     assert json.dumps(read) == json.dumps(cell)
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "multiple", "cell", "message"),
     [
         ("text", False, 5, "type 'text', got 5"),
@@ -190,9 +191,9 @@ def test_a_json_value_of_another_type_is_refused(kind, multiple, cell, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["text", "number", "boolean", "datetime", "option", "relation", "media", "complex"])
-@pytest.mark.parametrize("multiple", [False, True])
-@pytest.mark.parametrize("cell", [None, "", [], {}])
+@each("kind", ["text", "number", "boolean", "datetime", "option", "relation", "media", "complex"])
+@each("multiple", [False, True])
+@each("cell", [None, "", [], {}])
 def test_an_empty_cell_means_no_value(kind, multiple, cell):
     assert cells_of(kind, multiple).read(cell) is None
     assert cells_of(kind, multiple).write(cell) == ""
@@ -202,7 +203,7 @@ def test_an_empty_object_in_text_means_no_value():
     assert cells_of("complex").read("{}") is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("validation", "cell", "message"),
     [({"maxLength": 3}, "four", "at most 3 characters, got 4"), ({"min": 0, "max": 9}, "10", "a number from 0 to 9, got 10")],
 )
@@ -215,7 +216,7 @@ def test_a_value_is_held_against_the_attributes_limits(validation, cell, message
 # To text
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "value", "text"),
     [
         ("text", "0012", "0012"),

@@ -5,6 +5,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from cases import each
 from conftest import Caller, sql
 from test_sessions import ADMIN, DAY, bearer, claims_of, login, opened, sign, stored_secret
 
@@ -141,7 +142,7 @@ def test_the_journal_is_in_the_order_of_what_came_whatever_the_clock_says(key, s
 # Years
 
 
-@pytest.mark.parametrize(
+@each(
     ("now", "told"),
     [
         (2**31, "2038-01-19T03:14:08.000Z"),

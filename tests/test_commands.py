@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 import pytest
+from cases import each
 from click.testing import CliRunner
 from conftest import ALL_PERMISSIONS, Caller, replace_everywhere, sql, without_hint
 from flask.cli import FlaskGroup
@@ -135,7 +136,7 @@ def test_the_demo_keys(app, admin, error):
     assert "delete-data" in error(published.delete("/records/ent-coastal-wb"), 403)
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "ids"),
     [
         ("/roles", ["role-admin", "role-editor"]),
@@ -245,14 +246,14 @@ def test_the_name_of_the_administrator_can_be_given(empty, run):
     assert login(empty, "ann@acme.example", PASSWORD).json["user"]["name"] == "Ann Åse"
 
 
-@pytest.mark.parametrize("password", [" pass word ", "pässwörd-密码", "x" * 500])
+@each("password", [" pass word ", "pässwörd-密码", "x" * 500])
 def test_every_character_of_the_password_counts(empty, run, error, password):
     assert run(*NEW, stdin=f"{password}\n").exit_code == 0
     assert login(empty, "ann@acme.example", password).status_code == 200
     error(login(empty, "ann@acme.example", password[:-1]), 401)
 
 
-@pytest.mark.parametrize("ending", ["", "\n", "\r\n", "\nsomething else\n"], ids=["none", "LF", "CRLF", "more lines"])
+@each("ending", ["", "\n", "\r\n", "\nsomething else\n"], ids=["none", "LF", "CRLF", "more lines"])
 def test_the_password_is_the_first_line_of_the_input(empty, run, ending):
     assert run(*NEW, stdin=PASSWORD + ending).exit_code == 0
     assert login(empty, "ann@acme.example", PASSWORD).status_code == 200
@@ -270,14 +271,14 @@ def refused(run, app, *arguments, stdin=f"{PASSWORD}\n"):
     return result.output
 
 
-@pytest.mark.parametrize("stdin", ["", "\n", "short\n", "1234567\n"], ids=["missing", "empty", "short", "seven characters"])
+@each("stdin", ["", "\n", "short\n", "1234567\n"], ids=["missing", "empty", "short", "seven characters"])
 def test_a_password_too_short_is_refused(empty, run, stdin):
     message = refused(run, empty, *NEW, stdin=stdin)
     assert "8" in message
     assert stdin.strip() in message.split("Error: ")[0] or stdin.strip() not in message
 
 
-@pytest.mark.parametrize("option", ["--password", "--pass", "-p"])
+@each("option", ["--password", "--pass", "-p"])
 def test_the_password_is_never_an_argument(empty, run, option):
     assert "No such option" in refused(run, empty, *NEW, option, "secret-argument")
 
@@ -294,17 +295,17 @@ def test_an_id_or_email_that_is_taken_is_refused(empty, run):
         assert email in message
 
 
-@pytest.mark.parametrize("id", ["", " ", "a b", "a/b", "-a", "ä", "a\nb", "a\n", "x" * 101, "a\0b"], ids=ascii)
+@each("id", ["", " ", "a b", "a/b", "-a", "ä", "a\nb", "a\n", "x" * 101, "a\0b"], ids=ascii)
 def test_a_bad_id_is_refused(empty, run, id):
     refused(run, empty, "workspace", "create", "--name", "N", "--email", "a@b.example", "--", id)
 
 
-@pytest.mark.parametrize("email", ["", " ", "ann", "@", "ann@", "@acme.example"], ids=ascii)
+@each("email", ["", " ", "ann", "@", "ann@", "@acme.example"], ids=ascii)
 def test_a_bad_email_is_refused(empty, run, email):
     assert "email" in refused(run, empty, "workspace", "create", "acme", "--name", "Acme", "--email", email)
 
 
-@pytest.mark.parametrize("name", ["", " ", "x" * 201], ids=["empty", "blank", "long"])
+@each("name", ["", " ", "x" * 201], ids=["empty", "blank", "long"])
 def test_a_bad_name_is_refused(empty, run, name):
     assert "name" in refused(run, empty, "workspace", "create", "acme", "--name", name, "--email", "a@b.example")
 
@@ -388,7 +389,7 @@ def test_a_token_does_not_outlive_the_database_of_its_workspace(tmp_path, monkey
     database.close_db()
 
 
-@pytest.mark.parametrize("answer", ["ws-other\n", "y\n", "WS-DEMO\n", ""], ids=["another id", "yes", "capitals", "nothing"])
+@each("answer", ["ws-other\n", "y\n", "WS-DEMO\n", ""], ids=["another id", "yes", "capitals", "nothing"])
 def test_a_workspace_is_not_deleted_unless_its_id_is_typed(app, run, answer):
     before = content(app)
     assert run("workspace", "delete", "ws-demo", stdin=answer).exit_code == 1
@@ -398,9 +399,7 @@ def test_a_workspace_is_not_deleted_unless_its_id_is_typed(app, run, answer):
 # -- Which workspace
 
 
-@pytest.mark.parametrize(
-    "command", [["keys", "list"], ["users", "list"], ["keys", "deactivate", "apikey-sync-prod"]], ids=" ".join
-)
+@each("command", [["keys", "list"], ["users", "list"], ["keys", "deactivate", "apikey-sync-prod"]], ids=" ".join)
 def test_where_there_are_several_workspaces_one_must_be_named(app, run, command):
     result = run(*command)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -419,7 +418,7 @@ def test_the_only_workspace_need_not_be_named(app, run):
 NEAR = "ws-demo", "ws-other"
 
 
-@pytest.mark.parametrize("id", ["nowhere", "", "ws-demo ", "WS-DEMO"])
+@each("id", ["nowhere", "", "ws-demo ", "WS-DEMO"])
 def test_a_workspace_that_is_not_there_is_refused(app, run, id):
     for command in (["keys", "list", "--workspace", id], ["workspace", "delete", id, "--yes"]):
         told = refused(run, app, *command).partition("Error: ")[2]
@@ -468,7 +467,7 @@ def test_a_new_key_is_told_to_programs_as_the_api_tells_it(app, keys, admin, err
     error(caller.delete("/records/ent-coastal-wb"), 403)
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "permissions"),
     [("", ["read"]), (" ", ["read"]), ("x" * 201, ["read"]), ("Sync", ["Read"]), ("", ["write", "read", ""])],
     ids=["empty", "blank", "long", "capitals", "everything"],
@@ -481,9 +480,7 @@ def test_a_key_is_refused_in_the_words_of_the_api(app, run, admin, error, name, 
     assert message == f"Error: {told}\n"
 
 
-@pytest.mark.parametrize(
-    "options", [["--name", "Sync"], ["--permission", "read"], ["--name", "Sync", "--permission"]], ids=" ".join
-)
+@each("options", [["--name", "Sync"], ["--permission", "read"], ["--name", "Sync", "--permission"]], ids=" ".join)
 def test_a_key_without_a_name_or_permission_is_wrong_usage(keys, options):
     result = keys("create", *options)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -662,7 +659,7 @@ NO_NEEDS = [
 ]
 
 
-@pytest.mark.parametrize(("route", "needed"), NEEDS)
+@each(("route", "needed"), NEEDS)
 def test_a_route_needs_what_the_service_asks_for(run, route, needed):
     printed = done(run("keys", "needs", route)).splitlines()
     assert printed[0] == f"{route}  {needed}"
@@ -675,7 +672,7 @@ def test_a_route_needs_what_the_service_asks_for(run, route, needed):
     assert json.loads(done(run("keys", "needs", route, "--json")))["permissions"] == held
 
 
-@pytest.mark.parametrize(("route", "problem"), NO_NEEDS)
+@each(("route", "problem"), NO_NEEDS)
 def test_a_route_that_no_key_may_call_is_told_with_exit_code_1(run, route, problem):
     result = run("keys", "needs", "GET /schemas", route)
     printed = result.stdout.splitlines()
@@ -715,7 +712,7 @@ def test_no_route_is_wrong_usage_and_a_file_that_cannot_be_read_is_refused(run, 
         assert message in result.stderr
 
 
-@pytest.mark.parametrize("command", ["deactivate", "delete", "advise"])
+@each("command", ["deactivate", "delete", "advise"])
 def test_a_key_of_another_workspace_is_not_there(app, run, stranger, command):
     id = stranger.post("/api-keys", {"name": "Key", "permissions": ["read"]}).json["id"]
     database.close_db()
@@ -754,7 +751,7 @@ def test_a_new_user_can_sign_in_and_do_what_the_role_allows(app, run, error):
     assert answer["user"] in json.loads(done(run("users", "list", "--workspace", "ws-demo", "--json")))
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "stdin", "told"),
     [
         ([*ADD, "role-nobody"], PASSWORD, "role: role 'role-nobody' does not exist"),
@@ -828,7 +825,7 @@ def test_a_session_that_begins_while_a_new_password_is_being_stored_ends_too(app
     assert bearer(app, login(app, "admin@sigma.io", PASSWORD).json["token"]).get("/roles").status_code == 200
 
 
-@pytest.mark.parametrize("way", ["login", "refresh"])
+@each("way", ["login", "refresh"])
 def test_a_session_that_was_asked_for_before_a_new_password_was_stored_ends_too(app, run, error, monkeypatch, way):
     """The request has passed every check with the old password when the new one is stored, and answers only then."""
     session, begun = bearer(app, login(app, "admin@sigma.io", "admin").json["token"]), []
@@ -850,7 +847,7 @@ def test_a_session_that_was_asked_for_before_a_new_password_was_stored_ends_too(
     assert bearer(app, login(app, "admin@sigma.io", PASSWORD).json["token"]).get("/roles").status_code == 200
 
 
-@pytest.mark.parametrize("command", ["password", "remove", "role"])
+@each("command", ["password", "remove", "role"])
 def test_a_user_who_is_not_there_is_refused(app, run, command):
     rest = ["role-admin"] if command == "role" else []
     assert refused(run, app, "users", command, "eve@acme.example", *rest) == "Error: User 'eve@acme.example' not found\n"
@@ -878,7 +875,7 @@ def test_a_removed_user_is_signed_out_at_once(app, run, editor, error):
     assert [user["id"] for user in Caller(app).get("/auth/tenants").json[0]["users"]] == ["user-admin"]
 
 
-@pytest.mark.parametrize("command", [["remove", "admin@sigma.io"], ["role", "admin@sigma.io", "role-editor"]], ids=" ".join)
+@each("command", [["remove", "admin@sigma.io"], ["role", "admin@sigma.io", "role-editor"]], ids=" ".join)
 def test_the_last_who_can_manage_roles_stays_unless_that_is_forced(app, run, admin, error, command):
     told = "Error: Nobody could manage roles and keys of 'ws-demo' any more; use --force to do it anyway\n"
     assert refused(run, app, "users", *command) == told
@@ -901,7 +898,7 @@ def test_where_nobody_can_manage_roles_any_more_somebody_is_enabled_to(run, admi
     assert admin.delete(f"/roles/{user['roleId']}").status_code == 204
 
 
-@pytest.mark.parametrize("options", [[], ["role-admin", "--administrator"]], ids=["neither", "both"])
+@each("options", [[], ["role-admin", "--administrator"]], ids=["neither", "both"])
 def test_a_role_is_either_named_or_made(run, options):
     result = run("users", "role", "editor@sigma.io", *options)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -1013,7 +1010,7 @@ def test_demo_data_is_served_to_this_machine(app, run, servers, host):
     assert f"http://{address if '.' in address else f'[{address}]'}:" in result.output
 
 
-@pytest.mark.parametrize("host", OPEN)
+@each("host", OPEN)
 def test_demo_data_is_not_served_to_others(app, run, servers, host):
     app.config["HOST"] = host
     result = run("serve")
@@ -1025,7 +1022,7 @@ def test_demo_data_is_not_served_to_others(app, run, servers, host):
         assert part in result.output
 
 
-@pytest.mark.parametrize("host", NAMES)
+@each("host", NAMES)
 def test_what_is_no_address_is_not_served_on(app, run, servers, host):
     app.config["HOST"] = host
     result = run("serve")
@@ -1067,7 +1064,7 @@ def flask(tmp_path):
     return lambda *arguments: CliRunner().invoke(made, arguments)
 
 
-@pytest.mark.parametrize(
+@each(
     ("typed", "told"),
     [
         ("key list", "No such command 'key'. Did you mean 'keys'?"),
@@ -1088,7 +1085,7 @@ def test_the_help_lists_every_command_and_not_flasks_own_server_which_is_refused
     assert "`flask run` is not for this service: use `flask serve`" in flask("run").stderr
 
 
-@pytest.mark.parametrize("command", list(commands()))
+@each("command", list(commands()))
 def test_help_shows_an_example(run, command):
     output = done(run(*command.split()[1:], "--help"))
     assert command in " ".join(output.split("Example: ")[1].split())

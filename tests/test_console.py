@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cases import each
 from conftest import Caller
 
 import app as service
@@ -44,7 +45,7 @@ def test_the_page_is_there_for_everybody_and_loads_files_of_its_own_only(app):
     assert not re.search(r"<style|\son[a-z]+=|\sstyle=|<script[^>]*>[^<]", page.text)
 
 
-@pytest.mark.parametrize("name", FILES)
+@each("name", FILES)
 def test_each_file_has_its_type_and_the_policy_of_the_docs(app, name):
     answer = get(app, f"/console/{name}")
     assert (answer.status_code, answer.content_type) == (200, TYPES[Path(name).suffix])
@@ -61,7 +62,7 @@ def test_a_browser_loads_a_file_once_and_then_asks_whether_it_changed(app):
         assert (again.status_code, again.data) == (304, b"")
 
 
-@pytest.mark.parametrize("name", ["nothing.js", "../console.py", "..%2Fconsole.py", "..", "", "page.html/x", "%00"])
+@each("name", ["nothing.js", "../console.py", "..%2Fconsole.py", "..", "", "page.html/x", "%00"])
 def test_nothing_else_is_served_under_its_name(app, error, name):
     error(get(app, f"/console/{name}"), 404)
 
@@ -78,7 +79,7 @@ def test_a_setting_leaves_it_out(app, error):
     assert "console" not in get(plain, "/").json
 
 
-@pytest.mark.parametrize("is_on", [True, False])
+@each("is_on", [True, False])
 def test_the_server_says_where_it_is_when_it_starts(app, capsys, is_on):
     app.config["CONSOLE"] = is_on
     with app.app_context():
@@ -90,13 +91,13 @@ def test_the_server_says_where_it_is_when_it_starts(app, capsys, is_on):
 # The front page
 
 
-@pytest.mark.parametrize(("prefix", "location"), [("", "/console"), ("/pim", "/pim/console")])
+@each(("prefix", "location"), [("", "/console"), ("/pim", "/pim/console")])
 def test_the_front_page_sends_a_browser_to_the_console_also_below_a_prefix(app, prefix, location):
     answer = get(app, "/", headers={"Accept": BROWSER}, environ_overrides={"SCRIPT_NAME": prefix})
     assert (answer.status_code, answer.headers["Location"], answer.headers["Vary"]) == (302, location, "Accept")
 
 
-@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "application/json, text/plain, */*", "text/plain"])
+@each("accept", [None, "*/*", "application/json", "application/json, text/plain, */*", "text/plain"])
 def test_the_front_page_tells_a_program_where_things_are(app, accept):
     answer = get(app, "/", headers={"Accept": accept} if accept else {})
     assert (answer.status_code, answer.content_type, answer.headers["Vary"]) == (200, "application/json", "Accept")
@@ -129,7 +130,7 @@ FORBIDDEN = {
 }
 
 
-@pytest.mark.parametrize("what", FORBIDDEN)
+@each("what", FORBIDDEN)
 def test_no_module_has_any(what):
     pattern = re.compile(FORBIDDEN[what])
     found = {name: pattern.findall(text) for name, text in MODULES.items()}

@@ -1,6 +1,7 @@
 """Web pages of other origins: which may call the API from a browser, as browsers ask for it, and what the log says."""
 
 import pytest
+from cases import each
 
 import app as service
 from sigma import database
@@ -43,7 +44,7 @@ def names(value):
 # What a browser asks before a page's request
 
 
-@pytest.mark.parametrize("path", ["/records", "/records/ent-coastal-wb", "/healthz", "/export-jobs", "/no/such/path"])
+@each("path", ["/records", "/records/ent-coastal-wb", "/healthz", "/export-jobs", "/no/such/path"])
 def test_a_preflight_of_a_listed_origin_is_answered_without_a_credential(serve, path):
     answer = preflight(serve(OTHER, PAGE), f"/api/v1{path}")
     assert (answer.status_code, answer.data) == (204, b"")
@@ -57,7 +58,7 @@ def test_a_preflight_of_a_listed_origin_is_answered_without_a_credential(serve, 
     assert "X-Request-Id" in answer.headers
 
 
-@pytest.mark.parametrize("origins", [(), (OTHER,), ("http://localhost",), ("https://localhost:5173",)])
+@each("origins", [(), (OTHER,), ("http://localhost",), ("https://localhost:5173",)])
 def test_a_preflight_of_another_origin_is_refused_and_the_log_says_what_would_allow_it(serve, capsys, error, origins):
     answer = preflight(serve(*origins), "/api/v1/records")
     error(answer, 405)
@@ -66,7 +67,7 @@ def test_a_preflight_of_another_origin_is_refused_and_the_log_says_what_would_al
     assert f"origin, {PAGE}, was refused: SIGMA_CORS_ORIGINS={listed} would allow it" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("origin", ["null", "*", "x\ty", "http://a.test/path", "http://a.test,http://b.test", "a" * 999])
+@each("origin", ["null", "*", "x\ty", "http://a.test/path", "http://a.test,http://b.test", "a" * 999])
 def test_of_what_is_no_origin_the_log_says_that_no_setting_allows_it(serve, capsys, error, origin):
     error(preflight(serve(PAGE), "/api/v1/records", origin), 405)
     first, *_ = capsys.readouterr().err.splitlines()
@@ -75,8 +76,8 @@ def test_of_what_is_no_origin_the_log_says_that_no_setting_allows_it(serve, caps
     assert len(first) < 500
 
 
-@pytest.mark.parametrize("listed", ["http://[::1]:5173", "http://a.test"])
-@pytest.mark.parametrize("origin", ["http://1:5173", "http://::5173", "http://aXtest", "http://a.test.evil.test"])
+@each("listed", ["http://[::1]:5173", "http://a.test"])
+@each("origin", ["http://1:5173", "http://::5173", "http://aXtest", "http://a.test.evil.test"])
 def test_an_origin_is_no_pattern(serve, listed, origin):
     client = serve(listed)
     assert preflight(client, "/api/v1/records", origin).status_code == 405
@@ -84,7 +85,7 @@ def test_an_origin_is_no_pattern(serve, listed, origin):
     assert cors(client.get("/api/v1/healthz", headers={"Origin": listed}))["Allow-Origin"] == listed
 
 
-@pytest.mark.parametrize("missing", ["Origin", "Access-Control-Request-Method"])
+@each("missing", ["Origin", "Access-Control-Request-Method"])
 def test_what_is_no_preflight_is_a_method_that_no_path_has(serve, capsys, error, missing):
     headers = {"Origin": PAGE, "Access-Control-Request-Method": "PUT"}
     del headers[missing]
@@ -122,7 +123,7 @@ ERRORS = {  # by status: a request that is answered so
 }
 
 
-@pytest.mark.parametrize("status", ERRORS)
+@each("status", ERRORS)
 def test_a_page_reads_errors_too(serve, key, error, status):
     (method, path, body), headers = ERRORS[status], {"Origin": PAGE, **(key.headers if status != 401 else {})}
     options = {"data": body} if isinstance(body, str) else {"json": body} if body is not None else {}
@@ -160,8 +161,8 @@ def test_a_cross_origin_request_is_held_to_its_credential_all_the_same(serve, ma
     assert "update-data" in error(answer, 403)
 
 
-@pytest.mark.parametrize("path", ["/standin/whoami", "/standin/requests", "/healthz", "/openapi.json", "/console", "/"])
-@pytest.mark.parametrize("origins", [(PAGE,), ("*",)])
+@each("path", ["/standin/whoami", "/standin/requests", "/healthz", "/openapi.json", "/console", "/"])
+@each("origins", [(PAGE,), ("*",)])
 def test_what_is_beside_the_api_is_for_no_page_of_another_origin(serve, key, path, origins):
     client = serve(*origins)
     with client.get(path, headers={**key.headers, "Origin": PAGE, "Host": "localhost:8080"}) as answer:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 
-import pytest
+from cases import each
 from conftest import EXAMPLE_KEY
 from test_api_keys import with_right_check
 
@@ -16,7 +16,7 @@ MISTYPED = "it was mistyped, or not made here; it may be a key of the production
 UNKNOWN = "it is not known here; make one with POST /api/v1/api-keys"
 
 
-@pytest.mark.parametrize(
+@each(
     ("stem", "characters"),
     [
         ("", "0000000"),
@@ -43,7 +43,7 @@ def test_a_key_is_stored_as_its_sha_256():
     assert credentials.hash_key(GOOD) == hashlib.sha256(GOOD.encode()).digest()
 
 
-@pytest.mark.parametrize(
+@each(
     ("raw_key", "diagnosis"),
     [
         *((key, EXPECTED) for key in ("", PREFIX, "null", GOOD[1:], GOOD[:-1], GOOD + "0", GOOD.upper(), GOOD[14:])),

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Caller, replace_everywhere
+from forked import flask
 
 import app as service
 from sigma import database, settings
@@ -42,12 +43,6 @@ def refusal(path):
     with pytest.raises(settings.StartError) as caught:
         service.create_app({"DATABASE": str(path)})
     return caught.value.format_message()
-
-
-def flask(*arguments, **environment):
-    """Run a command as people do."""
-    command, environment = [sys.executable, "-m", "flask", "--app", "app", *arguments], {**os.environ, **environment}
-    return subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
 
 
 # Made or refused

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import replace_everywhere
-from test_database import flask
+from forked import flask
 from test_house import commands
 
 from sigma import database

@@ -1,6 +1,7 @@
 """Date-times: the forms that are taken, and which of them are one instant."""
 
 import pytest
+from cases import each
 
 from sigma.http.date_times import read_instant
 
@@ -88,7 +89,7 @@ REFUSED = {
 FORMS = "a date and time with a zone (RFC 3339, as 2026-03-01T08:00:00Z) or a plain date (as 2026-03-01)"
 
 
-@pytest.mark.parametrize("text", NEW_YEAR)
+@each("text", NEW_YEAR)
 def test_equal_instants_are_equal(text):
     assert read_instant(text) == read_instant(NEW_YEAR[0])
 
@@ -99,7 +100,7 @@ def test_instants_are_in_the_order_of_time_to_the_last_digit():
     assert instants == sorted(set(instants))
 
 
-@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
+@each("text", REFUSED.values(), ids=REFUSED)
 def test_what_is_no_date_time_means_no_instant(text):
     assert read_instant(text) is None
 
@@ -131,7 +132,7 @@ def test_each_form_is_stored_as_it_is_written(write, admin):
     assert admin.get(f"/records/{record['id']}").json == record
 
 
-@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
+@each("text", REFUSED.values(), ids=REFUSED)
 def test_every_other_form_is_refused_by_the_forms_that_are_wanted(write, error, text):
     came = text.replace("\n", "\\n").replace("\0", "\\u0000")
     expected = f"expects {FORMS}, got '{came}'"
@@ -139,7 +140,7 @@ def test_every_other_form_is_refused_by_the_forms_that_are_wanted(write, error, 
     assert error(write(seen=["2026-01-01", text]), 400) == f"values.seen[0].value: Attribute 'seen' {expected}"
 
 
-@pytest.mark.parametrize("again", NEW_YEAR)
+@each("again", NEW_YEAR)
 def test_one_instant_is_unique_however_it_is_written(write, error, again):
     first = write(at="2026-01-01T00:00:00Z").json["id"]
     assert error(write(at=again), 409) == f"values.at[0].value: '{again}' is already the value of '{first}'"

@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from cases import each
 from conftest import sql, store_delivery
 from receivers import receiving
 
@@ -24,7 +25,7 @@ def beside_the_demo(standin):
 # Who may call them
 
 
-@pytest.mark.parametrize(("method", "path", "status"), ROUTES)
+@each(("method", "path", "status"), ROUTES)
 def test_beside_the_demo_the_name_of_a_workspace_does_for_a_credential(app, beside_the_demo, method, path, status):
     store_delivery(app, "dlv-1")
     answer = beside_the_demo(method, path)
@@ -32,7 +33,7 @@ def test_beside_the_demo_the_name_of_a_workspace_does_for_a_credential(app, besi
     assert answer.headers["X-Sigma-Required-Permission"] == "session"
 
 
-@pytest.mark.parametrize(("method", "path"), [route[:2] for route in ROUTES])
+@each(("method", "path"), [route[:2] for route in ROUTES])
 def test_it_does_so_for_nothing_else(app, standin, anonymous, editor, make_key, stranger, admin, error, stored, method, path):
     store_delivery(app, "dlv-1")
     key, before = make_key(), stored()
@@ -59,7 +60,7 @@ def test_it_does_so_for_nothing_else(app, standin, anonymous, editor, make_key, 
     assert stored() == before
 
 
-@pytest.mark.parametrize(("method", "path", "status"), ROUTES)
+@each(("method", "path", "status"), ROUTES)
 def test_a_session_needs_no_name_and_may_say_its_own(app, standin, admin, method, path, status):
     store_delivery(app, "dlv-1")
     for query in ({}, {"workspace": "ws-demo"}):
@@ -67,7 +68,7 @@ def test_a_session_needs_no_name_and_may_say_its_own(app, standin, admin, method
         assert answer.status_code == status
 
 
-@pytest.mark.parametrize(("method", "path", "status"), ROUTES)
+@each(("method", "path", "status"), ROUTES)
 def test_in_a_deployment_they_need_a_session(deployment, stranger, standin, error, method, path, status):
     sql(
         deployment,
@@ -144,7 +145,7 @@ def test_deliveries_come_newest_first_by_pages_and_filters(app, subscribe, besid
     assert told(event="entity.deleted") == told(webhookId="nowhere") == told(state="failed") == ([], 0)
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "message"),
     [
         ({"state": "lost"}, "state: expected one of pending, delivered, failed, got 'lost'"),

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from cases import each
 
 RECORD, VARIANT = "/records/ent-coastal-wb", "/records/ent-coastal-wb/variants/var-cw-s"
 NULL = {"values": {"size": [{"scope": {}, "value": None}]}}
@@ -49,7 +50,7 @@ def test_every_operation_that_takes_values_is_tried(document, operations):
     assert {id for id, operation in operations.items() if told_of_values(document, operation)} == set(WRITES)
 
 
-@pytest.mark.parametrize("id", WRITES)
+@each("id", WRITES)
 def test_null_removes_a_value_where_the_description_says_so_and_nowhere_else(id, document, operations, admin):
     for path in (RECORD, VARIANT):
         assert admin.patch(f"{path}/values/size", {"value": "M"}).status_code == 200

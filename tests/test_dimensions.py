@@ -1,6 +1,6 @@
 """Dimensions: their default segment, and the scope matrix. What they share with the other nouns is in test_model.py."""
 
-import pytest
+from cases import each
 
 
 def dimension(name, ids, **members):
@@ -51,7 +51,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("members", "message"), BAD.values(), ids=BAD)
+@each(("members", "message"), BAD.values(), ids=BAD)
 def test_bad_segments_are_refused(members, message, admin, error):
     assert error(admin.post("/dimensions", dimension("channel", ["web"], **members)), 400).startswith(message)
     error(admin.get("/dimensions/dim-channel"), 404)
@@ -141,7 +141,7 @@ BAD_MATRICES = {
 }
 
 
-@pytest.mark.parametrize(("body", "message"), BAD_MATRICES.values(), ids=BAD_MATRICES)
+@each(("body", "message"), BAD_MATRICES.values(), ids=BAD_MATRICES)
 def test_a_bad_scope_matrix_is_refused(body, message, admin, error):
     assert error(admin.post("/dimensions/scope-matrix", body), 400).startswith(message)
 

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from cases import each
 from conftest import ALL_PERMISSIONS
 from test_access import COMMON_FAULTS, GUARDED
 
@@ -84,7 +85,7 @@ def paste(shell, script):
     return done.stdout
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@each("shell", SHELLS)
 def test_the_story_goes_as_it_is_told_also_when_it_is_pasted_again(app, address, admin, shell):
     before = admin.get("/records").json["total"], admin.get("/api-keys").json
     story = block("sh", "The administrator signs in").replace("http://127.0.0.1:8080", address)
@@ -98,7 +99,7 @@ def test_the_story_goes_as_it_is_told_also_when_it_is_pasted_again(app, address,
     assert (admin.get("/records").json["total"], admin.get("/api-keys").json) == before
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@each("shell", SHELLS)
 def test_the_story_ends_as_the_readme_shows(app, address, shell):
     told = paste(shell, block("sh", "The administrator signs in").replace("http://127.0.0.1:8080", address))
     shown = block("text", "UNAUTHORIZED").splitlines()
@@ -204,7 +205,7 @@ BLOCKS = {  # the beginning of each block that can be run, in the order of the d
 }
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@each("document", DOCUMENTS)
 def test_each_block_that_can_be_run_is_run_by_a_test(document):
     found = [text for language, text in blocks(document) if language not in NOT_RUN]
     known = BLOCKS.get(document, [])
@@ -238,7 +239,7 @@ def test_no_line_of_a_block_is_taken_for_the_answer_to_a_question():
     assert followed == []
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@each("shell", SHELLS)
 def test_each_block_for_shells_can_be_read_by_both(shell):
     need(shell)
     scripts = [text for document in DOCUMENTS for language, text in blocks(document) if language == "sh"]
@@ -259,7 +260,7 @@ def anchors(document):
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@each("document", DOCUMENTS)
 def test_what_a_document_links_is_there(document):
     missing = []
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", DOCUMENTS[document]):
@@ -317,7 +318,7 @@ def test_each_row_of_what_one_can_rely_on_has_its_proof_or_reason():
     assert problems(rows) == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("row", "problem"),
     [
         ("| Keys | yes | Surely. |", "no test proves it"),

@@ -4,6 +4,7 @@ import csv
 import time
 
 import pytest
+from cases import each
 
 ATTRIBUTES = {
     "text": {"type": "text"},
@@ -51,7 +52,7 @@ FILLED = [
     ("relations", ["ent-coastal-wb"]),
 ]
 TABLE = [*((*pair, True) for pair in EMPTY), *((*pair, False) for pair in FILLED)]
-each_value = pytest.mark.parametrize(("alias", "value", "is_empty"), TABLE, ids=lambda value: repr(value)[:30])
+each_value = each(("alias", "value", "is_empty"), TABLE, ids=lambda value: repr(value)[:30])
 
 
 def add_schema(admin):
@@ -136,8 +137,8 @@ def test_import(shop, alias, value, is_empty):
         assert became == ({} if is_empty else {name: [{"scope": {}, "value": value}]})
 
 
-@pytest.mark.parametrize("cell", [None, "", [], {}])
-@pytest.mark.parametrize("alias", ATTRIBUTES)
+@each("cell", [None, "", [], {}])
+@each("alias", ATTRIBUTES)
 def test_an_empty_cell_of_any_kind_sets_nothing_and_is_missing_where_a_value_is_required(shop, alias, cell):
     created, _, problems = imported(shop, {f"x-{alias}": cell})
     assert created == 0
@@ -220,7 +221,7 @@ def delete_segment(caller):
     return caller.put("/dimensions/dim-market", {**dimension, "segments": segments})
 
 
-@pytest.mark.parametrize(
+@each(
     ("delete", "missing", "score", "later"),
     [
         (delete_option, ["hue", "hues"], 60, 50),
@@ -243,7 +244,7 @@ def test_what_does_not_exist_any_more_is_missing_and_gates_follow(gated, error, 
     assert gated.get("/records/ent-1").data == before
 
 
-@pytest.mark.parametrize("delete", [delete_option, delete_target, delete_segment])
+@each("delete", [delete_option, delete_target, delete_segment])
 def test_of_several_one_that_exists_is_enough(gated, delete):
     more = {"hues": ["old", "new"], "likes": ["ent-old", "ent-new"]}
     values = {**WHOLE, **{alias: [{"scope": {}, "value": value}] for alias, value in more.items()}}

@@ -4,6 +4,7 @@ import sqlite3
 from urllib.parse import quote
 
 import pytest
+from cases import each
 from conftest import replace_everywhere
 from werkzeug.exceptions import MethodNotAllowed
 
@@ -28,7 +29,7 @@ def test_head_answers_like_get_without_a_body(app, anonymous, admin):
         assert (answer.status_code, answer.content_type, answer.data) == (status, "application/json", b"")
 
 
-@pytest.mark.parametrize("id", ["'\"\\<b>", "\0", "\U0001f600", "x" * 500], ids=ascii)
+@each("id", ["'\"\\<b>", "\0", "\U0001f600", "x" * 500], ids=ascii)
 def test_a_missing_resource_is_named_whatever_its_id(admin, error, id):
     """That every route names what is missing is in test_tenants.py."""
     shown = id if len(id) <= 200 else f"{id[:200]}…"
@@ -81,7 +82,7 @@ def test_a_database_error_that_nobody_foresaw_is_500_without_detail(admin, error
 # What errors are made of
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "redacted"),
     [
         ("nothing secret", "nothing secret"),
@@ -98,7 +99,7 @@ def test_raw_keys_are_made_unreadable(text, redacted):
     assert errors.redact_keys(text) == redacted
 
 
-@pytest.mark.parametrize(
+@each(
     ("constraint", "body", "message"),
     [
         ("model_objects.tenant, model_objects.kind, model_objects.alias", {"alias": "a"}, "alias: 'a' is already taken"),
@@ -110,7 +111,7 @@ def test_the_last_column_of_a_constraint_is_the_member_that_conflicts(constraint
     assert errors.conflict_message(sqlite3.IntegrityError(f"UNIQUE constraint failed: {constraint}"), body) == message
 
 
-@pytest.mark.parametrize(
+@each(
     ("count", "message"),
     [(1, "0"), (20, "; ".join(map(str, range(20)))), (21, "; ".join([*map(str, range(20)), "and more"]))],
 )

@@ -1,6 +1,6 @@
 """The examples in the OpenAPI document, found field by field; test_examples_as_they_are.py tries them on the service."""
 
-import pytest
+from cases import each
 from marshmallow import fields
 
 from sigma.docs.examples import TIME, Examples
@@ -48,7 +48,7 @@ MADE = {  # a field that says nothing, and what is made for it; the member is ca
 }
 
 
-@pytest.mark.parametrize("kind", MADE)
+@each("kind", MADE)
 def test_a_member_that_says_nothing_gets_an_example_that_fits_its_type(kind):
     field, expected = MADE[kind]
     body = ours.Body.from_dict({"fileName": field})()

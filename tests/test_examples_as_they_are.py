@@ -3,6 +3,7 @@
 from urllib.parse import urlencode
 
 import pytest
+from cases import each
 from conftest import client_of
 from test_openapi import JSON, OPERATIONS, VERBS, members, problems, success
 
@@ -65,12 +66,12 @@ def check_answer(described, name, answer):
             assert members(answer.json) == members(content["example"])
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if name not in DELETES_WHAT_IS_MADE | HAS_NO_ID_BEFOREHAND])
+@each("name", [name for name in EVERY if name not in DELETES_WHAT_IS_MADE | HAS_NO_ID_BEFOREHAND])
 def test_an_example_works_as_it_is(described, send, name):
     check_answer(described, name, send(name))
 
 
-@pytest.mark.parametrize(("name", "before"), DELETES_WHAT_IS_MADE.items())
+@each(("name", "before"), DELETES_WHAT_IS_MADE.items())
 def test_an_example_that_deletes_says_which_example_makes_what_it_deletes(described, send, error, name, before):
     method, path, _ = described[1][before]
     assert f"`{method} {path}`" in described[1][name][2]["description"]
@@ -80,7 +81,7 @@ def test_an_example_that_deletes_says_which_example_makes_what_it_deletes(descri
     error(send(name), 404)
 
 
-@pytest.mark.parametrize(("name", "source"), HAS_NO_ID_BEFOREHAND.items())
+@each(("name", "source"), HAS_NO_ID_BEFOREHAND.items())
 def test_where_the_service_makes_ids_an_operation_says_which_one_has_them(described, send, error, name, source):
     assert f"`{source}`" in described[1][name][2]["description"]
     error(send(name), 404)

@@ -11,6 +11,7 @@ import tracemalloc
 from contextlib import closing
 
 import pytest
+from cases import each
 
 from sigma import database
 from sigma.http import errors
@@ -244,7 +245,7 @@ LABELS = {
 }
 
 
-@pytest.mark.parametrize(
+@each(
     ("held", "scope", "shown"),
     [
         ("everywhere", {}, "everywhere"),
@@ -357,7 +358,7 @@ def shelf(shop, make):
         assert shop.post(f"/categories/{category}/assign", {"entityId": record}).status_code == 204
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "ids"),
     [
         ({}, "abc"),
@@ -377,7 +378,7 @@ def test_an_export_is_of_the_schemas_and_the_catalogs_records(shop, shelf, query
     assert [line[0] for line in export_csv(shop, **query)] == ["_id", *(f"ent-{id}" for id in ids)]
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "message"),
     [
         ({"format": "xml"}, "format: expected json or csv, got 'xml'"),
@@ -422,15 +423,15 @@ def open_export(caller, format="json"):
     return caller.get(f"/export?format={format}", buffered=False).response
 
 
-@pytest.mark.parametrize("format", ["json", "csv"])
+@each("format", ["json", "csv"])
 def test_parts_are_together_what_it_would_be_in_one(shop, many, format):
     parts = list(open_export(shop, format))
     assert len(parts) > 3
     assert b"".join(parts) == many[format]
 
 
-@pytest.mark.parametrize("format", ["json", "csv"])
-@pytest.mark.parametrize("size", [1, 100, 1000, 10_000])
+@each("format", ["json", "csv"])
+@each("size", [1, 100, 1000, 10_000])
 def test_parts_of_any_size_are_together_the_same(shop, many, monkeypatch, format, size):
     monkeypatch.setattr(exports, "PART_SIZE", size)
     assert shop.get(f"/export?format={format}").data == many[format]
@@ -477,7 +478,7 @@ def test_what_changes_while_it_is_sent_comes_as_it_is_when_its_part_is_made(shop
     assert (rows[0]["price"], rows[38]["price"]) == (0, -1)
 
 
-@pytest.mark.parametrize("format", ["json", "csv"])
+@each("format", ["json", "csv"])
 def test_an_export_that_fails_on_the_way_is_not_taken_for_a_whole_one(shop, many, monkeypatch, caplog, format):
     make_part = exports.Export.part
 
@@ -686,7 +687,7 @@ def text_of(records):
     return json.dumps(records)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@each("seed", range(3))
 def test_what_is_exported_and_imported_again_has_not_changed(shop, make, seed):
     fill(shop, make, random.Random(seed), 120)
     before = text_of(things(shop))
@@ -695,7 +696,7 @@ def test_what_is_exported_and_imported_again_has_not_changed(shop, make, seed):
         assert text_of(things(shop)) == before
 
 
-@pytest.mark.parametrize("format", ["json", "csv"])
+@each("format", ["json", "csv"])
 def test_records_that_were_lost_are_made_again_from_an_export(shop, make, format):
     fill(shop, make, random.Random(format), 120)
     rows, before = exported(shop, format), things(shop)
@@ -720,8 +721,8 @@ def test_records_that_were_lost_are_made_again_from_an_export(shop, make, format
     assert made == wanted
 
 
-@pytest.mark.parametrize("format", ["json", "csv"])
-@pytest.mark.parametrize("scope", [{}, DANISH, THERE, {**DANISH, **HERE}], ids=str)
+@each("format", ["json", "csv"])
+@each("scope", [{}, DANISH, THERE, {**DANISH, **HERE}], ids=str)
 def test_of_several_scopes_the_exported_value_becomes_the_one_for_everywhere(shop, make, format, scope):
     fill(shop, make, random.Random(5), 60, scopes=True)
     before, rows = things(shop), exported(shop, "json", scope=json.dumps(scope))

@@ -5,6 +5,7 @@ import random
 
 import marshmallow as ma
 import pytest
+from cases import each
 from flask import g
 from marshmallow import fields
 
@@ -81,7 +82,7 @@ def test_every_reference_in_a_body_is_found_with_its_path():
     assert list(references(ThingBody(), {})) == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "words"),
     [("role", "a role"), ("option-list", "an option list"), ("attribute", "an attribute"), ("image", "an image")],
 )
@@ -150,7 +151,7 @@ def test_members_of_a_map_are_checked_one_by_one():
     assert found == {"b": {"value": ["Expected true or false"]}}
 
 
-@pytest.mark.parametrize(
+@each(
     ("members", "items", "wrong"),
     [
         ((), [], None),

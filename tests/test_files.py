@@ -12,6 +12,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+import forked
 import pytest
 from conftest import replace_everywhere, sql
 
@@ -45,22 +46,10 @@ def theirs(template, folder):
     return path
 
 
-AS_ANOTHER = """
-import os, sys
-import app, flask.cli
-if os.geteuid() == 0:  # only now: another user may not be allowed to read the code, or Python's own
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
-flask.cli.main()
-"""
-
-
 def flask(path, *arguments):
     """Run a command as the other user."""
-    environment = {**os.environ, "SIGMA_DATABASE": str(path), "SIGMA_PORT": "0"}
-    command = [sys.executable, "-c", AS_ANOTHER, "--app", "app", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=60)
+    user = OTHER if os.geteuid() == 0 else None
+    return forked.flask(*arguments, user=user, SIGMA_DATABASE=str(path), SIGMA_PORT="0")
 
 
 def own_of_other(file):

@@ -1,6 +1,7 @@
 """Searching by words: in the body of a request, and in a query string."""
 
 import pytest
+from cases import each
 from conftest import without_hint
 
 EMPTY = {"items": [], "total": 0, "offset": 0, "limit": 50}
@@ -36,7 +37,7 @@ def make(admin):
     return post
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "found"),
     [
         ("coastal", ["ent-coastal-wb"]),
@@ -57,7 +58,7 @@ def test_a_record_is_found_when_each_word_is_in_one_of_its_texts(words, found, f
     assert find(words) == found
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "where"),
     [
         ("val-navy", "an option"),
@@ -76,7 +77,7 @@ def test_only_the_texts_of_records_are_searched(words, where, find):
     assert find(words) == [], where
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "words"),
     [
         ("Die Straße", "STRASSE die"),
@@ -132,7 +133,7 @@ def test_a_schema_narrows_a_search(admin, find, error):
     assert admin.get("/search/text?q=coastal&schemaId=schema-x").json == EMPTY  # a filter, as in every list
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "said"),
     [
         ({}, "query: Expected a value, but it is missing"),
@@ -149,7 +150,7 @@ def test_a_body_that_makes_no_sense_is_refused_naming_the_field(body, said, admi
     assert error(admin.post("/search/full-text", body), 400).startswith(said)
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "said"),
     [
         ("", "q: expected 1 to 1000 characters, not all of them blank, got 0"),

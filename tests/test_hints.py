@@ -5,6 +5,7 @@ import time
 from urllib.parse import urljoin
 
 import pytest
+from cases import each
 from nouns import NOUNS
 
 from sigma.http import nearest
@@ -42,13 +43,13 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each("path", PATHS)
 def test_a_path_that_does_not_exist_is_told_the_nearest_one_that_does(app, error, path):
     message = error(app.test_client().get("/", environ_overrides={"PATH_INFO": path}), 404)
     assert message == f"There is no {path} here; the nearest path is {PATHS[path]}; /docs lists every path"
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "below"),
     {
         "/api": "/api/v1/records",
@@ -65,7 +66,7 @@ def test_a_path_with_which_others_begin_is_told_one_of_them(app, error, path, be
     assert message == f"There is no {path} here; paths begin with it, such as {below}; /docs lists every path"
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         *("/api/v1/nothing", "/api/v1/records/a/b", "/x" * 400, "/" + "records" * 1000, "/channel", "/docs/foo"),
@@ -82,7 +83,7 @@ def test_of_a_very_long_id_a_message_repeats_the_beginning(admin, error):
     assert error(admin.get(f"/records/{'a' * 200}"), 404) == f"Record '{'a' * 200}' not found"
 
 
-@pytest.mark.parametrize("path", ["/standin/request", "/standin/nothing/here", "/standin/requests"])
+@each("path", ["/standin/request", "/standin/nothing/here", "/standin/requests"])
 def test_what_is_below_standin_is_503_while_the_database_does_not_answer(app, error, tmp_path, path):
     app.config["DATABASE"] = str(tmp_path / "gone" / "sigma.db")
     answer = app.test_client().get(path)
@@ -203,7 +204,7 @@ TAUGHT = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "told"), TAUGHT, ids=[told[:60] for _, told in TAUGHT])
+@each(("request_", "told"), TAUGHT, ids=[told[:60] for _, told in TAUGHT])
 def test_who_names_what_is_not_there_is_told_what_is_and_nothing_changes(admin, stored, error, request_, told):
     method, path, body = request_
     before = stored()
@@ -314,7 +315,7 @@ TAKEN = {  # what is sent to a path, and who has it already
 }
 
 
-@pytest.mark.parametrize("name", TAKEN)
+@each("name", TAKEN)
 def test_an_id_or_alias_that_is_taken_is_told_with_its_holder(admin, stored, error, name):
     path, body, told, holder = TAKEN[name]
     before = stored()
@@ -447,7 +448,7 @@ def test_a_seed_that_names_what_is_not_there_is_told_what_is(app, error):
     assert message == "records[0].schemaId: schema 'schema-aparel' does not exist (there is 'schema-apparel')"
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "told"),
     [
         (["keys", "list", "--workspace", "demo"], "Workspace 'demo' not found (there are 'ws-demo', 'ws-other')"),
@@ -532,7 +533,7 @@ def test_on_every_route_without_a_body_the_404_of_an_id_names_kind_and_id(app, a
 # Which names are near
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "known", "near"),
     [
         ("yelow", ["blue", "green", "yellow"], ["yellow"]),

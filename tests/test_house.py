@@ -8,9 +8,10 @@ import ast
 import fnmatch
 import re
 import statistics
+from functools import cache
 from pathlib import Path
 
-import pytest
+from cases import each
 
 import app as service
 from sigma import settings
@@ -53,6 +54,12 @@ PLACEHOLDERS = {"<id>": ":id", "<value_id>": ":valueId", "<attribute>": ":attr",
 # What lies where
 
 
+@cache
+def nodes(tree):
+    """Return all nodes of a tree, which many checks look through."""
+    return tuple(ast.walk(tree))
+
+
 def test_at_the_top_there_is_what_one_needs_and_nothing_else():
     ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split()]
     visible = {
@@ -63,7 +70,7 @@ def test_at_the_top_there_is_what_one_needs_and_nothing_else():
     assert visible == {"app.py", "docs", "schema.sql", "sigma", "requirements.txt", "tests", "README.md", "Makefile"}
 
 
-@pytest.mark.parametrize("file", [f"tests/{folder}requirements.txt" for folder in ("", "torture/", "bench/")])
+@each("file", [f"tests/{folder}requirements.txt" for folder in ("", "torture/", "bench/")])
 def test_requirements_are_pinned(file):
     lines = [line.partition("#")[0].strip() for line in (ROOT / file).read_text(encoding="utf-8").splitlines()]
     assert any(lines)
@@ -89,7 +96,7 @@ def imports(trees):
     """Yield each import: the file, the node, and the module imported, in full."""
     modules = {module_of(path) for path in trees}
     for path, tree in trees.items():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.Import):
                 yield from ((path, node, alias.name) for alias in node.names)
             if isinstance(node, ast.ImportFrom):
@@ -125,7 +132,7 @@ def place_problems(trees):
         if id(node) not in at_the_top:
             yield f"{path}:{node.lineno} imports {module} only when it runs"
     for path, tree in trees.items():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.Call) and re.search(r"\b(import_module|__import__)$", ast.unparse(node.func)):
                 yield f"{path}:{node.lineno} imports by a call"
 
@@ -220,7 +227,7 @@ def names(trees):
     for path, node, _ in functions(trees):
         yield path, node.lineno, node.name
     for path, tree in trees.items():
-        classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        classes = [node for node in nodes(tree) if isinstance(node, ast.ClassDef)]
         yield from ((path, node.lineno, node.name) for node in classes)
         for statement in [*tree.body, *(statement for node in classes for statement in node.body)]:
             if isinstance(statement, ast.Assign | ast.AnnAssign):
@@ -240,7 +247,7 @@ def word_problems(trees):
 def environment_problems(trees):
     """Yield what reads the environment beside the settings."""
     for path, tree in trees.items():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             match node:
                 case ast.ImportFrom(module="os", names=aliases):
                     used = {alias.name for alias in aliases}
@@ -332,7 +339,7 @@ VIOLATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("check", "files", "problem"), VIOLATIONS, ids=lambda value: getattr(value, "__name__", "-"))
+@each(("check", "files", "problem"), VIOLATIONS, ids=lambda value: getattr(value, "__name__", "-"))
 def test_what_breaks_a_rule_is_noticed(check, files, problem):
     trees = {path: ast.parse(source) for path, source in files.items()}
     assert [found for found in check(trees) if problem in found] != []

@@ -2,10 +2,10 @@
 
 import re
 
-import pytest
+from cases import each
 from conftest import EXAMPLE_KEY, store_delivery
 from nouns import DEMO_IDS
-from test_access import OPERATIONS, OUTSIDE_THE_API, each
+from test_access import OPERATIONS, OUTSIDE_THE_API, each_operation
 
 HEADER = "X-Sigma-Ignored-Query"
 PAGE = {"offset": "0", "limit": "5"}
@@ -43,7 +43,7 @@ def url_of(operation, exists=True):
     return operation.root + re.sub(r"([a-z-]+)/:\w+", lambda match: f"{match[1]}/{EXISTING[match[1]]}", operation.path)
 
 
-@each(GETS)
+@each_operation(GETS)
 def test_each_parameter_that_a_get_reads_is_known_and_no_other_is(operation, app, admin):
     known, client = KNOWN.get(operation.path, {}), app.test_client()
     admin.get("/roles", headers={"X-Request-Id": EXISTING["requests"]})
@@ -61,14 +61,14 @@ def test_each_parameter_that_a_get_reads_is_known_and_no_other_is(operation, app
                 assert answer.headers.getlist(HEADER) == ([told] if told else []), query
 
 
-@each(GETS)
+@each_operation(GETS)
 def test_a_refusal_says_it_too(operation, app):
     answer = app.test_client().get(url_of(operation, exists=False), query_string="no-such-page=2")
     assert answer.headers.getlist(HEADER) == ["no-such-page"]
     answer.close()
 
 
-@each([operation for operation in GETS if operation.key == "read"])
+@each_operation([operation for operation in GETS if operation.key == "read"])
 def test_what_is_not_known_changes_nothing(operation, admin):
     path = url_of(operation).removeprefix("/api/v1")
     plain, asked = (
@@ -93,7 +93,7 @@ def test_each_status_can_come_with_it(app, admin, make_key, anonymous):
     assert (answer.status_code, answer.headers[HEADER]) == (503, "no-such-order")
 
 
-@pytest.mark.parametrize(
+@each(
     ("method", "path"),
     [
         ("GET", "/nowhere"),
@@ -108,7 +108,7 @@ def test_nothing_but_a_get_says_it(method, path, admin):
     assert HEADER not in admin.request(method, f"{path}?no-such-order=a").headers
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "told"),
     [
         ("no-such-order=a&no-such-order=b&no-such-order", "no-such-order"),
@@ -133,7 +133,7 @@ def test_names_are_told_so_that_no_header_breaks(query, told, admin):
     assert admin.get("/roles", query_string=query).headers.get(HEADER) == told
 
 
-@pytest.mark.parametrize(
+@each(
     ("raw", "told"),
     [
         (b"\xff\xfe=1&no-such-order=2", "%25FF%25FE, no-such-order"),
@@ -153,7 +153,7 @@ def test_a_query_string_that_is_no_utf_8_is_no_fault_of_the_service(admin):
     assert admin.get("/search/text", environ_overrides={"QUERY_STRING": words}).json["total"] == 1
 
 
-@pytest.mark.parametrize("name", [EXAMPLE_KEY, EXAMPLE_KEY.upper(), f"key-{EXAMPLE_KEY}", "x" * 30 + EXAMPLE_KEY])
+@each("name", [EXAMPLE_KEY, EXAMPLE_KEY.upper(), f"key-{EXAMPLE_KEY}", "x" * 30 + EXAMPLE_KEY])
 def test_a_key_in_a_name_is_not_repeated(name, admin):
     told = admin.get("/roles", query_string={name: "1", "api_key": EXAMPLE_KEY}).headers[HEADER]
     assert EXAMPLE_KEY[14:20] not in told.lower()

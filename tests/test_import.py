@@ -11,6 +11,7 @@ import tracemalloc
 from contextlib import closing
 
 import pytest
+from cases import each
 from conftest import replace_everywhere, sql
 
 from sigma import database
@@ -289,7 +290,7 @@ def test_the_published_sample_fails_in_its_third_row_on_an_empty_name_and_a_pric
     assert [record["values"]["price"] for record in things(shop)] == [everywhere(129.99), everywhere(249.5)]
 
 
-@pytest.mark.parametrize(
+@each(
     ("cells", "message"),
     [
         ({"Name": "x" * 41}, "Name: Attribute 'name' expects at most 40 characters, got 41"),
@@ -327,7 +328,7 @@ def test_a_row_that_makes_a_record_must_give_what_is_required_and_one_that_chang
     assert unmapped == {0: "columnMapping: Attribute 'name' expects a value, and no column is mapped to it"}
 
 
-@pytest.mark.parametrize("id", ["ent-lost", "var-cap", " ent-cap", "x" * 1000, 5, True, ["ent-cap"], {"id": "ent-cap"}, 0, []])
+@each("id", ["ent-lost", "var-cap", " ent-cap", "x" * 1000, 5, True, ["ent-cap"], {"id": "ent-cap"}, 0, []])
 def test_an_id_that_no_record_has_is_wrong_whatever_it_is(shop, make, id):
     make("cap")
     assert shop.post("/records/ent-cap/variants", {"id": "var-cap"}).status_code == 201
@@ -539,7 +540,7 @@ def large(app, shop):
     multiply(app, {**record, "values": {"code": everywhere("x" * 18_000), "note": everywhere("y" * 2000)}}, 200)
 
 
-@pytest.mark.parametrize("alias", ["price", "note", "code"])
+@each("alias", ["price", "note", "code"])
 def test_a_preview_keeps_of_the_records_what_rows_change_and_no_more(app, shop, large, alias):
     columns = {"Ref": "_id", "New": alias}
     rows = [{"Ref": f"ent-{number}", "New": str(number)} for number in range(200)]
@@ -630,7 +631,7 @@ def test_of_very_many_bad_rows_each_is_told_of_in_few_words(shop, monkeypatch):
 # What is refused as a whole
 
 
-@pytest.mark.parametrize(
+@each(
     ("columns", "message"),
     [
         ({"Name": "title"}, "columnMapping.Name: schema 'schema-thing' has no attribute 'title'"),
@@ -653,7 +654,7 @@ def test_columns_that_cannot_be_mapped_are_refused_by_name(app, shop, error, col
     assert contents(app) == before
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "message"),
     [
         ({"rows": {}}, "rows: Expected an array, got 'object'"),
@@ -669,15 +670,15 @@ def test_a_body_of_another_shape_is_refused(shop, error, change, message):
     assert refused(shop, error, 400, {**table({"Name": "Cap"}), **change}).startswith(message)
 
 
-@pytest.mark.parametrize("member", ["rows", "schemaId", "columnMapping"])
+@each("member", ["rows", "schemaId", "columnMapping"])
 def test_a_body_that_lacks_a_member_is_refused(shop, error, member):
     body = table({"Name": "Cap"})
     del body[member]
     assert refused(shop, error, 400, body) == f"{member}: Expected a value, but it is missing"
 
 
-@pytest.mark.parametrize("route", ["preview", "execute"])
-@pytest.mark.parametrize("announced", [True, False])
+@each("route", ["preview", "execute"])
+@each("announced", [True, False])
 def test_a_body_that_is_too_large_is_refused_with_what_to_do_about_it(shop, error, route, announced):
     body = json.dumps(table({"Name": "Cap"})).encode().ljust(errors.MAX_BODY + 1)
     chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}

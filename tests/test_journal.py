@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from cases import each
 from conftest import ALL_PERMISSIONS, EXAMPLE_KEY, PASSWORD, Caller, replace_everywhere, sql
 
 import app as service
@@ -288,7 +289,7 @@ def test_filters_choose_entries(seven, tester, journal, query, expected):
     assert [entry for entry in entries if entry in chosen] == chosen
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "told"),
     [
         ("status=4", "status: expected a status such as 404, or a class such as 4xx, got '4'"),
@@ -326,7 +327,7 @@ def test_of_requests_with_the_same_id_none_is_missed(anonymous, admin, journal, 
     assert standin("GET", "/requests/same").json["path"] == "/api/v1/third"
 
 
-@pytest.mark.parametrize("id", ["none", "..", "a%2Fb", quote("'\"<b>"), EXAMPLE_KEY])
+@each("id", ["none", "..", "a%2Fb", quote("'\"<b>"), EXAMPLE_KEY])
 def test_an_unknown_entry_is_not_found(standin, error, id):
     message = error(standin("GET", f"/requests/{id}"), 404)
     assert EXAMPLE_KEY not in message
@@ -336,7 +337,7 @@ def test_an_unknown_entry_is_not_found(standin, error, id):
 # Bodies
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "options", "status"),
     [
         ("/nowhere", {}, 404),
@@ -409,7 +410,7 @@ def test_an_answer_that_is_sent_part_by_part_is_kept_as_far_as_it_was_sent(admin
     assert whole.text.startswith((entry_of(left)["responseBody"] or "").rstrip("…"))
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe\x00\x01", b'"\\ud800"', b"\x00", bytes(range(256))])
+@each("data", [b"\xff\xfe\x00\x01", b'"\\ud800"', b"\x00", bytes(range(256))])
 def test_a_body_that_is_no_text_is_shown_as_one(anonymous, entry_of, data):
     answer = anonymous.post("/records", data=data, content_type="application/json")
     assert isinstance(entry_of(answer)["requestBody"], str)

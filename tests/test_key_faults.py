@@ -6,6 +6,7 @@ import re
 import time
 
 import pytest
+from cases import each
 from conftest import EXAMPLE_KEY, Caller, replace_everywhere, sql
 from test_access import OPERATIONS
 
@@ -49,7 +50,7 @@ def hits(rules):
 # What a fault does
 
 
-@pytest.mark.parametrize("status", CODES)
+@each("status", CODES)
 def test_each_status_comes_in_the_apis_own_shape(key, faults, error, status):
     faults(key, {"status": status})
     answer = key.get("/records")
@@ -162,7 +163,7 @@ def test_a_probability_spoils_some_calls(key, faults, monkeypatch):
         assert statuses(key, 20) == [expected] * 20
 
 
-@pytest.mark.parametrize(
+@each(
     ("on", "stored", "spoiled"),
     [
         ("GET /records", "GET /records", [("GET", "/records"), ("GET", "/records?limit=1"), ("HEAD", "/records")]),
@@ -252,7 +253,7 @@ def test_setting_them_anew_begins_to_count_anew_and_removing_them_ends_it(key, f
     assert standin("DELETE", f"/keys/{key.id}/faults").status_code == 204
 
 
-@pytest.mark.parametrize(
+@each(
     ("rules", "told"),
     [
         ({"status": 401}, "body: Expected an array, got 'object'"),
@@ -353,9 +354,7 @@ def test_a_key_of_a_test_workspace_can_have_them_and_one_of_a_workspace_of_a_com
     assert sql(app, "SELECT count(*) FROM key_faults WHERE tenant = 'ws-other'") == [(0,)]
 
 
-@pytest.mark.parametrize(
-    "id", ["..", "a%2Fb", "a/b", "x/../apikey-sync-prod", "%2e%2e", "'; DROP TABLE key_faults; --", "*", "x" * 5000, "%00"]
-)
+@each("id", ["..", "a%2Fb", "a/b", "x/../apikey-sync-prod", "%2e%2e", "'; DROP TABLE key_faults; --", "*", "x" * 5000, "%00"])
 def test_an_id_that_is_none_is_not_found(app, standin, error, id):
     for method, body in (("GET", None), ("PUT", [{"status": 500}]), ("DELETE", None)):
         error(standin(method, f"/keys/{id}/faults", body), 404)

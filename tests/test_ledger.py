@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cases import each
 from conftest import ALL_PERMISSIONS, EXAMPLE_KEY, Caller, replace_everywhere, sql
 from test_api_keys import is_now, text_of
 
@@ -73,7 +74,7 @@ def test_a_new_key_has_used_nothing(ledger, make_key):
     assert list(told) == [*PUBLISHED, "permissionUse", "refused", "unused"]
 
 
-@pytest.mark.parametrize(("method", "path", "body", "needed", "status"), USES, ids=lambda value: str(value)[:30])
+@each(("method", "path", "body", "needed", "status"), USES, ids=lambda value: str(value)[:30])
 def test_a_call_uses_the_permission_that_it_takes_whatever_the_answer(ledger, key, method, path, body, needed, status):
     before = text_of(datetime.now(UTC))
     assert key.request(method, path, json=body).status_code == status
@@ -98,7 +99,7 @@ def test_each_permission_has_a_time_of_its_own_in_the_published_order(ledger, ke
     assert told["unused"] == []
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/auth/tenants", "/nowhere"])
+@each("path", ["/healthz", "/auth/tenants", "/nowhere"])
 def test_where_nobody_looks_at_the_key_nothing_is_used(ledger, key, path):
     key.get(path)
     key.request("DELETE", "/records")
@@ -133,7 +134,7 @@ def test_a_use_after_a_second_is_written_for_that_permission_alone(app, ledger, 
     assert told["update-data"] == long_ago
 
 
-@pytest.mark.parametrize("ahead", [3600, 366 * 86400], ids=["an hour", "a year"])
+@each("ahead", [3600, 366 * 86400], ids=["an hour", "a year"])
 def test_a_clock_that_is_set_back_keeps_no_use_and_no_refusal_from_being_recorded(app, ledger, make_key, ahead):
     reader, later, before = make_key("read", "update-data"), seconds_ago(-ahead), text_of(datetime.now(UTC))
     store_use(app, reader.id, {"read": later})
@@ -171,7 +172,7 @@ def test_a_key_in_constant_use_costs_no_statement_more_than_its_look_up(app, key
 # What was lacked
 
 
-@pytest.mark.parametrize(("method", "path", "body", "needed"), LACKS, ids=lambda value: str(value)[:30])
+@each(("method", "path", "body", "needed"), LACKS, ids=lambda value: str(value)[:30])
 def test_a_refusal_counts_for_what_was_lacked_and_is_no_use(ledger, stored, make_key, method, path, body, needed):
     reader, before = make_key("read"), text_of(datetime.now(UTC))
     rows = stored()
@@ -248,7 +249,7 @@ def test_eight_clients_of_two_apps_on_one_file_are_counted_exactly(app, ledger, 
     assert told["lastUsedAt"] == max(told["permissionUse"]["read"], told["refused"]["delete-data"]["lastAt"])
 
 
-@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("DELETE", 403)])
+@each(("method", "status"), [("GET", 200), ("DELETE", 403)])
 def test_that_a_ledger_cannot_be_written_is_logged_and_changes_no_answer(
     app, ledger, make_key, monkeypatch, capsys, method, status
 ):
@@ -392,8 +393,8 @@ def test_keys_of_test_workspaces_begin_with_an_empty_ledger(app, standin, ledger
     assert (told["permissionUse"], told["refused"], told["unused"]) == ({}, {}, ["read"])
 
 
-@pytest.mark.parametrize("column", ["permission_use", "refused"])
-@pytest.mark.parametrize("value", ["", "[]", "null", '"read"', None, '{"read"'])
+@each("column", ["permission_use", "refused"])
+@each("value", ["", "[]", "null", '"read"', None, '{"read"'])
 def test_the_database_takes_nothing_but_an_object_for_a_ledger(app, column, value):
     with pytest.raises((sqlite3.IntegrityError, sqlite3.OperationalError)):
         sql(app, f"UPDATE api_keys SET {column} = ?", value)

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from cases import each
 
 SUBMIT = {
     "id": "tr-submit-ad",
@@ -103,7 +104,7 @@ def test_a_transition_moves_a_record_and_answers_it(admin, editor, make):
     assert admin.get("/records/ent-ad").json == answer.json
 
 
-@pytest.mark.parametrize(
+@each(
     "start, to",
     [
         pytest.param("state-idea", "state-live", id="skipping a state"),
@@ -122,7 +123,7 @@ def test_there_is_no_way_but_along_the_transitions(admin, key, make, error, star
     assert admin.get(f"/records?lifecycleStateId={start}").json["total"] == 1
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         pytest.param({}, id="nothing"),
@@ -178,7 +179,7 @@ def test_a_key_takes_a_transition_that_lists_a_role_with_every_flag(admin, key, 
     assert (record["lifecycleStateId"], record["updatedBy"]) == ("state-live", key.id)
 
 
-@pytest.mark.parametrize("lacking", FLAGS)
+@each("lacking", FLAGS)
 def test_a_key_does_not_take_a_transition_whose_roles_all_lack_a_flag(lacking, admin, key, make, error):
     record = make(state="state-check", **COMPLETE)
     boss = {"id": "role-boss", "name": "Boss", **dict.fromkeys(FLAGS, True), lacking: False}
@@ -296,7 +297,7 @@ def part(state, score, filled, missing):
     return {"stateId": state, "score": score, "filled": filled.split(), "missing": missing.split()}
 
 
-@pytest.mark.parametrize(
+@each(
     "values, idea, live",
     [
         pytest.param({}, (0, "", "client copy headline"), (0, "", "client"), id="nothing"),
@@ -391,7 +392,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@each("change", CHANGES)
 def test_a_read_only_attribute_cannot_change(admin, key, checked, error, change):
     method, path, body = CHANGES[change]
     history = admin.get("/records/ent-ad/audit-log").json
@@ -402,7 +403,7 @@ def test_a_read_only_attribute_cannot_change(admin, key, checked, error, change)
     assert admin.get("/records/ent-ad/audit-log").json == history
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@each("change", CHANGES)
 def test_a_variants_read_only_attribute_cannot_change(admin, checked, error, change):
     assert move(admin, "state-idea").status_code == 200
     variant = {"id": "var-ad", "values": {"copy": everywhere("World")}}
@@ -414,7 +415,7 @@ def test_a_variants_read_only_attribute_cannot_change(admin, checked, error, cha
     assert admin.get("/records/ent-ad/variants/var-ad").json == before
 
 
-@pytest.mark.parametrize(
+@each(
     "method, path, body",
     [
         pytest.param("PUT", "", {"values": {"copy": everywhere("World")}}, id="put"),
@@ -442,7 +443,7 @@ def test_read_only_follows_the_state(admin, checked, error):
     error(put(admin, headline="Newer"), 403)
 
 
-@pytest.mark.parametrize("order", [("serial", "copy"), ("copy", "serial")], ids="-".join)
+@each("order", [("serial", "copy"), ("copy", "serial")], ids="-".join)
 def test_a_read_only_attribute_is_told_before_a_conflict(admin, make, error, order):
     make("ent-other", serial="1")
     record = make(state="state-check", **COMPLETE)
@@ -474,7 +475,7 @@ def wide_workflow(states=1, transitions=0, **state):
     }
 
 
-@pytest.mark.parametrize(
+@each(
     "body, field",
     [
         pytest.param(wide_workflow(states=501), "states", id="states"),

@@ -3,8 +3,8 @@
 import json
 import re
 
-import pytest
 import test_access
+from cases import each
 from conftest import sql
 from test_addresses import ADDRESSES
 
@@ -123,7 +123,7 @@ def test_the_calls_that_it_shows_for_tests_work_as_they_are(app):
     ]
 
 
-@pytest.mark.parametrize("case", ADDRESSES)
+@each("case", ADDRESSES)
 def test_it_names_the_address_at_which_it_is_read_and_no_other(app, monkeypatch, case):
     proxies, headers, url = ADDRESSES[case]
     monkeypatch.setitem(app.config, "PROXIES", proxies)

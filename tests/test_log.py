@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 
 import pytest
+from cases import each
 from conftest import EXAMPLE_KEY, Caller, replace_everywhere
 from flask import Flask
 from flask.logging import default_handler
@@ -99,7 +100,7 @@ def test_a_failure_of_ours_is_logged_with_its_trace_under_the_id_that_the_client
     assert key.raw_key not in "".join(trace)
 
 
-@pytest.mark.parametrize(
+@each(
     ("sent", "is_kept"),
     [("from-the-proxy_1.2", True), ("x" * 64, True), ("x" * 65, False), ("", False), ("two words", False), ("æ", False)],
 )
@@ -137,7 +138,7 @@ class Broken:
         raise BrokenPipeError("nobody reads")
 
 
-@pytest.mark.parametrize("stream", [None, Broken()], ids=["no stream", "a stream that nobody reads"])
+@each("stream", [None, Broken()], ids=["no stream", "a stream that nobody reads"])
 def test_a_log_that_cannot_be_written_stops_nothing(admin, monkeypatch, stream):
     monkeypatch.setattr(sys, "stderr", stream)
     record = {"id": "ent-unlogged", "schemaId": "schema-apparel", "values": {}}
@@ -164,7 +165,7 @@ def test_another_application_in_the_process_may_use_the_handler(app, capfd):
     assert "Logging error" not in log
 
 
-@pytest.mark.parametrize(
+@each(
     ("method", "logged"),
     [
         ("BREW", "BREW"),
@@ -181,7 +182,7 @@ def test_a_method_that_is_none_is_one_short_word_without_secrets(anonymous, log,
     assert log() == ([line(logged, "/api/v1/records", 405, answer, code="METHOD_NOT_ALLOWED")], [])
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "logged"),
     [
         ("/a b\r\n2026 GET /forged 200", "/a%20b%0D%0A2026%20GET%20/forged%20200"),
@@ -228,7 +229,7 @@ def test_the_line_about_each_request_can_be_left_out(app, admin, log):
     assert log() == ([], [])
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     ["/", "/docs", "/docs/swagger-ui.css", "/openapi.json", "/healthz", "/nothing", "/api/v1/records", "/api/v1/roles/x"],
 )

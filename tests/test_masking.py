@@ -5,7 +5,7 @@ import re
 import time
 from urllib.parse import quote
 
-import pytest
+from cases import each
 
 from sigma.http import masking
 
@@ -27,7 +27,7 @@ def escaped(text):
     return "".join(f"\\u{ord(letter):04x}" for letter in text)
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "masked"),
     [
         ('{"email": "a@b.io",  "password": "hunter2"}', f'{{"email": "a@b.io",  "password": "{HIDDEN}"}}'),
@@ -61,7 +61,7 @@ def test_in_json_exactly_what_is_secret_is_replaced(body, masked):
     json.loads(masked)
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         '{"error":"UNAUTHORIZED","message":"Invalid session token"}',
@@ -78,7 +78,7 @@ def test_what_is_not_secret_stays_as_it_was_written(body):
     assert mask_body(body) == body
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "masked"),
     [
         ('{"email": "a", "password": "hunter2"', f'{{"email": "a", "password{HIDDEN}'),
@@ -105,7 +105,7 @@ def test_of_a_malformed_body_nothing_is_left_after_the_name_of_a_secret(body, ma
     assert mask_body(body) == masked
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32-be"])
+@each("encoding", ["utf-16", "utf-16-le", "utf-32-be"])
 def test_a_body_in_another_encoding_hides_nothing_from_it(encoding):
     for secret in ('{"password":"hunter2"}', f'["{KEY}"]'):
         masked = mask_body(secret, encoding).replace("\0", "")
@@ -113,7 +113,7 @@ def test_a_body_in_another_encoding_hides_nothing_from_it(encoding):
         assert KEY[20:] not in masked
 
 
-@pytest.mark.parametrize("cut", range(MOST - 70, MOST + 10))
+@each("cut", range(MOST - 70, MOST + 10))
 def test_wherever_a_body_is_cut_off_no_part_of_a_secret_is_left(cut):
     for begin, secret in (('"password":"', "correct horse battery"), ('"x":"', KEY), ('"x":"', JWT)):
         text = '{"a":"' + "x" * (cut - len(begin) - 8) + '",' + begin + secret + '","rest":"' + "y" * 100 + '"}'
@@ -137,7 +137,7 @@ def test_what_comes_after_a_secret_in_a_long_body_is_shown_as_far_as_it_goes():
         assert re.search("hunt|er2", mask_body(body)) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "masked"),
     [
         ("password=two words\nnext line", f"password={HIDDEN}\nnext line"),
@@ -155,7 +155,7 @@ def test_a_long_body_is_shortened_and_says_so():
     assert mask_body("x" * 10_001) == "x" * 9_999 + "…"
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "masked"),
     [
         ("", ""),
@@ -176,7 +176,7 @@ def test_a_query_string_keeps_all_but_its_secrets(query, masked):
     assert masking.mask_query(query) == masked
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "line"),
     [
         ("/api/v1/records", "/api/v1/records"),
@@ -193,7 +193,7 @@ def test_in_a_line_of_the_log_a_path_is_one_visible_word_without_secrets(text, l
     assert masking.one_line(text) == line
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         *("x" * MOST, "a-" * 5000, "eyJ" * 3333, '"' * MOST, "[" * MOST, "{}" * 5000, "password" * 1250, "=" * MOST),

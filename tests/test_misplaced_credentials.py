@@ -2,7 +2,7 @@
 
 import base64
 
-import pytest
+from cases import each
 from conftest import EXAMPLE_KEY
 
 from sigma.http import credential_hints
@@ -39,7 +39,7 @@ def headers_with(headers, secret):
     return {name: users.get(value, value.replace("{}", secret)) for name, value in headers.items()}
 
 
-@pytest.mark.parametrize("case", KEYS)
+@each("case", KEYS)
 def test_a_key_in_the_wrong_place_is_told_where_it_belongs(anonymous, make_key, error, case):
     headers, message = KEYS[case]
     for raw in (make_key("read").raw_key, EXAMPLE_KEY, SHORT_KEY, EXAMPLE_KEY.upper()):
@@ -48,7 +48,7 @@ def test_a_key_in_the_wrong_place_is_told_where_it_belongs(anonymous, make_key, 
         assert raw[14:].lower() not in f"{answer.headers}{answer.text}".lower()
 
 
-@pytest.mark.parametrize("name", QUERIES)
+@each("name", QUERIES)
 def test_a_key_in_the_query_is_told_where_it_belongs(anonymous, key, error, capfd, name):
     answer = anonymous.get("/records", query_string={"limit": "5", name: key.raw_key})
     assert error(answer, 401).endswith(f"The query string {KEY}")
@@ -58,7 +58,7 @@ def test_a_key_in_the_query_is_told_where_it_belongs(anonymous, key, error, capf
     assert "GET /api/v1/records 401" in seen
 
 
-@pytest.mark.parametrize("value", ["", "secret", "0123456789abcdef0123456789abcdef0123"])
+@each("value", ["", "secret", "0123456789abcdef0123456789abcdef0123"])
 def test_what_only_a_name_calls_a_key_is_told_too(anonymous, error, value):
     for answer in (anonymous.get("/records", headers={"X-Api-Key": value}), anonymous.get(f"/records?api_key={value}")):
         message = error(answer, 401)
@@ -77,7 +77,7 @@ TOKENS = {
 }
 
 
-@pytest.mark.parametrize("case", TOKENS)
+@each("case", TOKENS)
 def test_a_token_in_the_wrong_place_is_told_where_it_belongs(anonymous, tokens, error, case):
     headers, message = TOKENS[case]
     token = tokens["admin@sigma.io"]
@@ -87,7 +87,7 @@ def test_a_token_in_the_wrong_place_is_told_where_it_belongs(anonymous, tokens, 
     assert error(anonymous.get("/records", query_string={"jwt": token}), 401).endswith(f"The query string {TOKEN}")
 
 
-@pytest.mark.parametrize("token", ["", "null", "undefined", "{{token}}", "Bearer {}", '"{}"', "{},{}", "{} x"])
+@each("token", ["", "null", "undefined", "{{token}}", "Bearer {}", '"{}"', "{},{}", "{} x"])
 def test_a_token_with_something_else_about_it_is_told_so(anonymous, tokens, error, token):
     value = f"Bearer {token}".replace("{}", tokens["admin@sigma.io"])
     message = error(anonymous.get("/records", headers={"Authorization": value}), 401)
@@ -120,7 +120,7 @@ def test_without_any_credential_both_ways_are_told(anonymous, error):
         assert error(anonymous.get("/records", **options), 401).endswith(f": send {TO_KEY}, or {TO_TOKEN}")
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "kind"),
     [
         ("sigma_sk_live_abc", "API key"),

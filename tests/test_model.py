@@ -9,6 +9,7 @@ import json
 import re
 
 import pytest
+from cases import each
 from conftest import without_hint
 from nouns import (
     ATTRIBUTE,
@@ -122,7 +123,7 @@ def test_a_list_is_an_array_in_order_of_creation(noun, admin):
     assert admin.get(noun.path).json == [*before.json, changed, apple, banana]
 
 
-@pytest.mark.parametrize(
+@each(
     ("noun", "member"),
     [(noun, member) for noun in NOUNS for member in noun.nullable],
     ids=lambda value: getattr(value, "name", value),
@@ -236,7 +237,7 @@ def test_a_key_with_the_permissions_of_the_table_does_what_a_session_does(noun, 
 # Bodies
 
 
-@pytest.mark.parametrize(
+@each(
     ("noun", "place"),
     [
         (SCHEMA, "attributeGroups[0]"),
@@ -271,7 +272,7 @@ REQUIRED = [
 ]
 
 
-@pytest.mark.parametrize(("noun", "members"), REQUIRED, ids=[f"{noun.path[1:]}-{members[0]}" for noun, members in REQUIRED])
+@each(("noun", "members"), REQUIRED, ids=[f"{noun.path[1:]}-{members[0]}" for noun, members in REQUIRED])
 def test_each_required_member_that_is_missing_is_named(noun, members, admin, error, stored):
     before = stored()
     body = noun.full
@@ -303,7 +304,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("noun", "path", "value", "expected"),
     WRONG,
     ids=[f"{noun.path[1:]}-{path}-{json.dumps(value)[:30]}" for noun, path, value, _ in WRONG],
@@ -318,7 +319,7 @@ def test_a_wrong_value_is_named_with_what_was_expected_and_what_came(noun, path,
     assert stored() == before
 
 
-@pytest.mark.parametrize(
+@each(
     "id",
     ["", ".", "..", "a/b", "a?b", "a#b", "a b", "a%2Fb", "a\\b", "line\n", "\u0000", "x" * 5000],
     ids=lambda id: repr(id[:6]),
@@ -337,7 +338,7 @@ NAMED = {  # what has a name: a body that lacks only that
 }
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [
         *("a\0b", "\0a", "a \0", "\ufeffa", "a\u200b", "\u202ea", "caf\xe9", "cafe\u0301", "\U0001f600" * 200, "é" * 200),
@@ -353,7 +354,7 @@ def test_a_name_comes_back_as_it_was_given(name, admin):
             assert admin.get(f"{path}/new").json == made
 
 
-@pytest.mark.parametrize("path", NAMED)
+@each("path", NAMED)
 def test_a_name_too_long_is_refused_and_not_repeated(path, admin, error):
     for name in ("x" * 500_000, "x" * 300, "é" * 201):
         message = error(admin.post(path, {**NAMED[path], "name": name}), 400)
@@ -383,9 +384,7 @@ REFERENCES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("noun", "path", "target"), REFERENCES, ids=[f"{noun.path[1:]}-{path}" for noun, path, _ in REFERENCES]
-)
+@each(("noun", "path", "target"), REFERENCES, ids=[f"{noun.path[1:]}-{path}" for noun, path, _ in REFERENCES])
 def test_what_is_referred_to_must_exist(noun, path, target, admin, stranger, error, stored):
     make(admin, noun.path, noun.full)
     foreign = make(stranger, target.path, named(target.minimal, "foreign"))["id"]
@@ -431,7 +430,7 @@ PROTECTED = {  # what is referred to, and what refers to it
 }
 
 
-@pytest.mark.parametrize(("target", "referrer"), PROTECTED.values(), ids=PROTECTED)
+@each(("target", "referrer"), PROTECTED.values(), ids=PROTECTED)
 def test_what_is_referred_to_cannot_be_deleted(target, referrer, admin, error, stored):
     make(admin, *target)
     make(admin, *referrer)
@@ -444,7 +443,7 @@ def test_what_is_referred_to_cannot_be_deleted(target, referrer, admin, error, s
     assert admin.delete(f"{target[0]}/target").status_code == 204
 
 
-@pytest.mark.parametrize(
+@each(
     ("target", "referrer"),
     [pair for name, pair in PROTECTED.items() if name != "schema-by-record"],
     ids=[name for name in PROTECTED if name != "schema-by-record"],

@@ -7,6 +7,7 @@ import itertools
 import re
 
 import pytest
+from cases import each
 
 VERBS = ("get", "post", "put", "patch", "delete")
 
@@ -118,7 +119,7 @@ def test_no_name_of_a_schema_is_taken(document):
     assert list(problems(document["components"]["schemas"], ids, tags)) == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("schemas", "problem"),
     [
         ({"Record": {}}, "Record is taken in TypeScript"),

@@ -2,7 +2,7 @@
 
 import json
 
-import pytest
+from cases import each
 from conftest import sql
 from test_access import BROKEN, HEADER, LARGE, NOT_JSON
 
@@ -44,7 +44,7 @@ def test_the_table_has_as_many_operations_as_are_documented():
     assert counts == {"/export-jobs": 9, "/channels": 5 + 6, "/change-sets": 17}
 
 
-@pytest.mark.parametrize(("root", "path"), PATHS)
+@each(("root", "path"), PATHS)
 def test_whoever_is_known_is_told_that_a_documented_path_is_not_here(root, path, admin, editor, make_key, error):
     for caller in (admin, editor, make_key("delete-model")):
         for method in METHODS:
@@ -58,7 +58,7 @@ def test_whoever_is_known_is_told_that_a_documented_path_is_not_here(root, path,
             assert HEADER not in answer.headers
 
 
-@pytest.mark.parametrize(("root", "path"), PATHS)
+@each(("root", "path"), PATHS)
 def test_who_is_not_known_is_not_told(root, path, anonymous, error):
     for method in ("GET", "POST", "OPTIONS", "BREW"):
         for headers in ({}, {"X-Sigma-ApiKey": "wrong"}, {"Authorization": "Bearer wrong"}):
@@ -67,7 +67,7 @@ def test_who_is_not_known_is_not_told(root, path, anonymous, error):
             assert answer.headers["WWW-Authenticate"]
 
 
-@pytest.mark.parametrize("body", [LARGE, NOT_JSON, BROKEN, {"json": {"name": "Shop"}}], ids=["large", "XML", "broken", "JSON"])
+@each("body", [LARGE, NOT_JSON, BROKEN, {"json": {"name": "Shop"}}], ids=["large", "XML", "broken", "JSON"])
 def test_no_body_is_looked_at(body, admin, anonymous, error, stored):
     before = stored()
     error(admin.post("/channels", **body), 501)
@@ -75,7 +75,7 @@ def test_no_body_is_looked_at(body, admin, anonymous, error, stored):
     assert stored() == before
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     ["/channel", "/channels//ch-1", "/Channels", "/channelsx", "/change-set", "/change_sets", "/export-job"],
 )
@@ -84,7 +84,7 @@ def test_what_only_looks_like_a_documented_path_is_unknown(path, admin, anonymou
         error(caller.get(path), 404)
 
 
-@pytest.mark.parametrize("rest", ["", "ch-1/", "ch 1", "æ/%2e%2e", "..", "a/b/c/d/e/f", "\0"])
+@each("rest", ["", "ch-1/", "ch 1", "æ/%2e%2e", "..", "a/b/c/d/e/f", "\0"])
 def test_below_a_documented_path_everything_is_the_same(rest, admin, error):
     assert error(admin.get(f"/channels/{rest}"), 501) == error(admin.get("/channels"), 501)
 

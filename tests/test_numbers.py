@@ -6,6 +6,7 @@ import json
 from fractions import Fraction
 
 import pytest
+from cases import each
 
 DIGITS, RANGE = "a number of which all digits can be kept", "a number within the range of a double"
 KEPT = {  # and how they come back
@@ -43,8 +44,8 @@ REFUSED = {  # and what is expected in their place
     "-1E400": RANGE,
     "1" + "0" * 309: RANGE,
 }
-each_kept = pytest.mark.parametrize("text", KEPT, ids=lambda text: text[:40])
-each_refused = pytest.mark.parametrize("text", REFUSED, ids=lambda text: text[:40])
+each_kept = each("text", KEPT, ids=lambda text: text[:40])
+each_refused = each("text", REFUSED, ids=lambda text: text[:40])
 
 
 def refusal(text):
@@ -110,7 +111,7 @@ WAYS = {
     "an import of an object": ("POST", "/import/execute", '{"schemaId": "schema-n", "columnMapping": {"Id": "_id", "S": "specs"'
                                '}, "rows": [{"Id": "ent-n", "S": {"a": %s}}]}', "rows[0].S.a", RECORD),
 }  # fmt: skip
-each_way = pytest.mark.parametrize("way", WAYS)
+each_way = each("way", WAYS)
 
 
 def send(caller, method, path, body, text):
@@ -168,7 +169,7 @@ def test_a_cell_of_text_is_kept_and_comes_back_in_an_export(text, shop):
 
 
 @each_refused
-@pytest.mark.parametrize(("column", "form"), [("amount", "{}"), ("amounts", "1|{}"), ("specs", '{{"a": {}}}')])
+@each(("column", "form"), [("amount", "{}"), ("amounts", "1|{}"), ("specs", '{{"a": {}}}')])
 def test_a_cell_of_text_that_would_become_another_number_is_an_error_of_its_row(text, column, form, shop, stored):
     before = stored()
     rows = [{"_id": "ent-n", "C": form.format(text)}]
@@ -213,7 +214,7 @@ def test_a_search_takes_no_number_for_another(text, shop, error):
     )
 
 
-@pytest.mark.parametrize("text", ["1e23", "100000000000000000000000", "9007199254740993", "0.1"])
+@each("text", ["1e23", "100000000000000000000000", "9007199254740993", "0.1"])
 def test_a_limit_is_exact(text, shop, error):
     rules = f'{{"alias": "amount", "name": "A", "type": "number", "validation": {{"min": {text}, "max": {text}}}}}'
     assert send(shop, "PUT", "/attributes/attr-amount", "%s", rules).status_code == 200

@@ -8,6 +8,7 @@ import sqlite3
 from html.parser import HTMLParser
 
 import pytest
+from cases import each
 from conftest import ALL_PERMISSIONS, replace_everywhere
 from nouns import ATTRIBUTE, CATALOG, DEMO_IDS, DIMENSION, NOUNS, OPTION_LIST, ROLE, SCHEMA, WORKFLOW
 from openapi_schema_validator import OAS30Validator, oas30_format_checker
@@ -455,7 +456,7 @@ def test_every_answer_to_a_get_is_as_announced(document, admin, error):
             check_answer(document, "GET", path, missing)
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     ["/api-keys", "/records/{id}", "/schemas/{id}", "/records/{id}/variants/{variant_id}/resolved", "/catalogs/{id}/tree"],
 )

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from cases import each
 from conftest import without_hint
 
 from sigma.resources import option_lists
@@ -125,7 +126,7 @@ TAKEN = {
 }
 
 
-@pytest.mark.parametrize(("method", "path", "body", "message"), TAKEN.values(), ids=TAKEN)
+@each(("method", "path", "body", "message"), TAKEN.values(), ids=TAKEN)
 def test_an_id_or_alias_that_another_value_has_is_409(method, path, body, message, family, admin, values, error):
     refusal = error(admin.request(method, f"/option-lists/ol-x/values{path}", json=body), 409)
     assert refusal.startswith(message) and "'a'" in refusal
@@ -149,14 +150,14 @@ BAD_VALUES = {
 }
 
 
-@pytest.mark.parametrize(("body", "fields"), BAD_VALUES.values(), ids=BAD_VALUES)
+@each(("body", "fields"), BAD_VALUES.values(), ids=BAD_VALUES)
 def test_a_bad_value_is_refused(body, fields, family, admin, values, error):
     message = error(admin.post("/option-lists/ol-x/values", body), 400)
     assert [problem.partition(":")[0] for problem in message.split("; ")] == fields
     assert values() == family
 
 
-@pytest.mark.parametrize("parent", ["nowhere", "val-clothing"], ids=["unknown-parent", "parent-of-another-list"])
+@each("parent", ["nowhere", "val-clothing"], ids=["unknown-parent", "parent-of-another-list"])
 def test_a_bad_parent_in_a_new_list_is_refused_with_its_place(parent, admin, error):
     values = [value("a"), value("z", parentId=parent)]
     new = {"id": "ol-x", "alias": "x", "name": "X", "hierarchical": True, "values": values}
@@ -164,7 +165,7 @@ def test_a_bad_parent_in_a_new_list_is_refused_with_its_place(parent, admin, err
     error(admin.get("/option-lists/ol-x"), 404)
 
 
-@pytest.mark.parametrize("member", ["id", "alias"])
+@each("member", ["id", "alias"])
 def test_a_value_that_comes_twice_in_a_body_is_refused(member, admin, error):
     new = {"id": "ol-x", "alias": "x", "name": "X", "values": [value("a"), value("b", **{member: "a"})]}
     answer = admin.post("/option-lists", new)
@@ -204,7 +205,7 @@ def test_a_parent_may_come_after_its_children(make):
     assert created["values"] == [stored("low", sortOrder=1, parentId="top"), stored("top", sortOrder=2)]
 
 
-@pytest.mark.parametrize(("id", "parent"), [("a", "a"), ("a", "b"), ("a", "d"), ("b", "d")])
+@each(("id", "parent"), [("a", "a"), ("a", "b"), ("a", "d"), ("b", "d")])
 def test_a_value_cannot_be_moved_below_itself(id, parent, family, admin, values, error):
     message = error(admin.put(f"/option-lists/ol-x/values/{id}", value(id, parentId=parent)), 400)
     assert message.startswith("parentId: ")
@@ -298,7 +299,7 @@ UNKNOWN = "Expected the id of another value of the list"
 BELOW = "Expected a value that is not below this one"
 
 
-@pytest.mark.parametrize(
+@each(
     ("ids", "below"),
     [("", ""), ("a", "abcd"), ("b", "bd"), ("d", "d"), ("e", "e"), ("be", "bde"), ("z", "z")],
 )
@@ -306,7 +307,7 @@ def test_descendants_are_the_values_themselves_and_all_below_them(ids, below):
     assert option_lists.descendants(ids, FAMILY) == set(below)
 
 
-@pytest.mark.parametrize(
+@each(
     ("values", "hierarchical", "problems"),
     [
         ([], True, {}),

@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import closing
 
 import pytest
+from cases import each
 from conftest import replace_everywhere, sql
 
 from sigma import database
@@ -353,7 +354,7 @@ ALL_WRITES = [
 ]
 
 
-@pytest.mark.parametrize("write", ALL_WRITES, ids=[f"{method} {path}" for method, path, _ in ALL_WRITES])
+@each("write", ALL_WRITES, ids=[f"{method} {path}" for method, path, _ in ALL_WRITES])
 def test_a_change_that_cannot_be_committed_leaves_no_delivery(admin, subscribe, stored, monkeypatch, write):
     subscribe()
     before = stored()
@@ -367,7 +368,7 @@ def test_a_change_that_cannot_be_committed_leaves_no_delivery(admin, subscribe, 
     assert stored() == before
 
 
-@pytest.mark.parametrize("write", ALL_WRITES, ids=[f"{method} {path}" for method, path, _ in ALL_WRITES])
+@each("write", ALL_WRITES, ids=[f"{method} {path}" for method, path, _ in ALL_WRITES])
 def test_a_delivery_that_cannot_be_stored_leaves_no_change(app, admin, subscribe, stored, write):
     subscribe()
     sql(app, "CREATE TRIGGER spoiled BEFORE INSERT ON deliveries BEGIN SELECT RAISE(ABORT, 'no'); END")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+from cases import each
 from conftest import replace_everywhere, sql
 
 import app as service
@@ -67,7 +68,7 @@ def keys(app):
     return sql(app, "SELECT * FROM api_keys ORDER BY seq")
 
 
-@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+@each("options", [[], ["--json"]], ids=["text", "json"])
 def test_a_key_that_nobody_saw_is_not_left_in_force(app, run, full_output, options):
     before = keys(app)
     result = run(*CREATE, *options)
@@ -94,7 +95,7 @@ def test_a_key_whose_maker_is_told_to_end_while_nobody_reads_is_not_left_in_forc
     assert keys(app) == before
 
 
-@pytest.mark.parametrize(("arguments", "query"), WRITERS.values(), ids=WRITERS)
+@each(("arguments", "query"), WRITERS.values(), ids=WRITERS)
 def test_what_is_done_when_its_result_cannot_be_shown_stays_and_is_told(app, run, full_output, arguments, query):
     assert sql(app, query) == []
     result = run(*arguments, stdin="a long enough password\n")
@@ -109,7 +110,7 @@ def test_a_file_that_is_written_when_that_cannot_be_told_stays(run, full_output,
         assert (result.exit_code, result.stderr, target.stat().st_size > 1000) == (1, DONE, True)
 
 
-@pytest.mark.parametrize(
+@each(
     "arguments",
     [CREATE, ["backup", "copy.db"], *(words for words, _ in WRITERS.values())],
     ids=["keys create", "backup", *WRITERS],
@@ -124,7 +125,7 @@ def test_without_standard_output_nothing_is_done(app, run, monkeypatch, stored, 
     assert (stored(), keys(app), sorted(tmp_path.iterdir())) == before
 
 
-@pytest.mark.parametrize("redirection", ["> /dev/full", ">&-", "| true"])
+@each("redirection", ["> /dev/full", ">&-", "| true"])
 def test_from_a_shell_a_key_that_nobody_saw_is_not_left_in_force(app, redirection):
     before = keys(app)
     database.close_db()

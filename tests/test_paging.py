@@ -5,6 +5,7 @@ import json
 import sqlite3
 
 import pytest
+from cases import each
 from conftest import sql
 
 from sigma import database
@@ -13,7 +14,7 @@ from sigma.http import errors, paging
 PAGED = ("/records", "/variants", "/categories/cat-men/entities", "/records/ent-coastal-wb/audit-log")
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         *(
@@ -60,7 +61,7 @@ def test_a_page_is_bounded_by_plain_whole_numbers(key, error, text):
         assert len(text) > 60 or not text.isprintable() or text in message
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "status"),
     [
         pytest.param({"limit": "1"}, 200, id="least limit"),
@@ -80,7 +81,7 @@ def test_the_bounds_of_a_page(key, query, status):
             assert {name: answer.json[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize("text", ["none", "\0", "\ufffd", "x" * 5_000, "%", "' OR 1=1 --"])
+@each("text", ["none", "\0", "\ufffd", "x" * 5_000, "%", "' OR 1=1 --"])
 def test_a_filter_that_matches_nothing_gives_an_empty_list(key, text):
     for path, name in (("/records", "schemaId"), ("/records", "lifecycleStateId"), ("/variants", "schemaId")):
         answer = key.get(path, query_string={name: text})
@@ -114,7 +115,7 @@ def crowd(app, admin):
     sql(app, f"{moved} AND id LIKE 'ent-schema-apparel%'")
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "condition"),
     [
         ({}, "1"),
@@ -155,7 +156,7 @@ def test_a_page_with_more_text_than_sqlite_can_join_is_refused_with_what_to_do(k
 # The reader
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "bounds"),
     [
         ({}, (0, 50)),
@@ -169,7 +170,7 @@ def test_offset_and_limit_are_read_from_a_query(query, bounds):
     assert paging.page_bounds(query) == bounds
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "message"),
     [
         ({"limit": "0"}, "limit: expected a whole number from 1 to 1000, got '0'"),

@@ -4,12 +4,13 @@ import os
 import socket
 
 import pytest
+from cases import each
 
 from sigma.cli import ports, server
 from sigma.settings import StartError
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@each("host", ["127.0.0.1", "::1"])
 def test_a_port_that_is_taken_is_told_with_who_has_it_and_with_a_free_one(host):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as held:

@@ -8,7 +8,7 @@ import json
 import re
 import shlex
 
-import pytest
+from cases import each
 from conftest import sql
 
 HOST = "https://api.sigma-pim.com/api/v1"
@@ -587,7 +587,7 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize("calls", PAGES.values(), ids=PAGES)
+@each("calls", PAGES.values(), ids=PAGES)
 def test_a_page_can_be_followed_and_followed_again(calls, app, tokens):
     for turn in (1, 2):
         for line, first, *second in calls:
@@ -657,7 +657,7 @@ SENTENCES = [  # a call, its status and code, the whole message; what stands bef
 ]
 
 
-@pytest.mark.parametrize(("line", "status", "code", "message"), SENTENCES, ids=[message[:40] for *_, message in SENTENCES])
+@each(("line", "status", "code", "message"), SENTENCES, ids=[message[:40] for *_, message in SENTENCES])
 def test_a_message_begins_as_published(line, status, code, message, app, tokens):
     answer = curl(app, line, tokens["admin@sigma.io"])
     assert (answer.status_code, answer.json) == (status, {"error": code, "message": message})

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from cases import each
 from conftest import Caller, replace_everywhere, sql
 from test_atomicity import WRITES
 
@@ -60,8 +61,8 @@ def send(caller, write):
     return caller.request(method, path, json=body)
 
 
-@pytest.mark.parametrize("way", ["deactivate", "delete"])
-@pytest.mark.parametrize("write", EVERY_KEYS)
+@each("way", ["deactivate", "delete"])
+@each("write", EVERY_KEYS)
 def test_a_key_that_ends_while_its_write_waits_writes_nothing(admin, make_key, error, stored, meanwhile, write, way):
     key, after = make_key(), []
 
@@ -77,8 +78,8 @@ def test_a_key_that_ends_while_its_write_waits_writes_nothing(admin, make_key, e
     assert [stored()] == after
 
 
-@pytest.mark.parametrize("way", ["new password", "removal"])
-@pytest.mark.parametrize("write", EVERY_USERS)
+@each("way", ["new password", "removal"])
+@each("write", EVERY_USERS)
 def test_a_session_that_ends_while_its_write_waits_writes_nothing(app, admin, error, stored, meanwhile, write, way):
     after = []
 
@@ -109,7 +110,7 @@ def change_role(admin):
 ADVICE = "who manages roles changes it with PUT /api/v1/roles/role-editor, or gives you another with `flask users role`"
 
 
-@pytest.mark.parametrize(
+@each(
     ("members", "expected"),
     [
         ({"canImport": False}, f"This route needs a role with canImport; yours is 'role-editor'; {ADVICE}"),
@@ -150,7 +151,7 @@ def test_a_record_that_is_deleted_while_a_write_to_it_waits_is_not_made_again(ke
     error(key.get("/records/ent-coastal-wb"), 404)
 
 
-@pytest.mark.parametrize("write", WRITES)
+@each("write", WRITES)
 def test_a_workspace_that_is_deleted_while_a_write_waits_stays_deleted(app, standin, error, stored, meanwhile, write):
     made = standin("POST", "/workspaces", {"keys": [["read", "update-data", "delete-data"]]}).json
     key, before = Caller(app, {"X-Sigma-ApiKey": made["keys"][0]["rawKey"]}), []
@@ -178,7 +179,7 @@ def test_a_workspace_that_is_deleted_while_it_is_copied_is_copied_whole_or_refus
     assert [stored()] == before
 
 
-@pytest.mark.parametrize("write", WRITES)
+@each("write", WRITES)
 def test_a_write_that_waits_for_a_reset_is_done_to_the_demo_as_it_was_at_first(admin, standin, error, meanwhile, write):
     assert admin.post("/records", {**RECORD, "id": "ent-before"}).status_code == 201
     total = admin.get("/records").json["total"] - 1

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cases import each
 
 from sigma import database
 
@@ -87,7 +88,7 @@ def test_a_change_does_not_move_a_record_in_the_list(admin, make):
     assert ids(admin.get("/records?schemaId=schema-tool")) == ["ent-1", "ent-2", "ent-3"]
 
 
-@pytest.mark.parametrize(
+@each(
     "query, expected, offset, limit",
     [
         pytest.param("", [0, 1, 2, 3, 4], 0, 50, id="no bounds"),
@@ -113,7 +114,7 @@ def test_a_page_holds_fifty_records_unless_told_otherwise(admin, make):
     assert (ids(second), second.json["total"], second.json["offset"]) == (made[50:], 53, 50)
 
 
-@pytest.mark.parametrize(
+@each(
     "name, text",
     [
         ("limit", "0"),
@@ -142,7 +143,7 @@ DRAFTS = [
 ]
 
 
-@pytest.mark.parametrize(
+@each(
     "query, expected",
     [
         pytest.param("schemaId=schema-tool", ["ent-1", "ent-2"], id="schema"),
@@ -171,7 +172,7 @@ def test_filters_pick_what_matches_and_count_it(admin, make, query, expected):
     assert answer.json["total"] == len(expected)
 
 
-@pytest.mark.parametrize("name", ["schemaId", "lifecycleStateId"])
+@each("name", ["schemaId", "lifecycleStateId"])
 def test_the_total_under_an_empty_filter_is_that_of_its_items(admin, make, name):
     make("ent-1", schema="schema-loose")
     answer = admin.get(f"/records?{name}=")
@@ -267,7 +268,7 @@ def test_timestamps_are_now_and_only_the_second_moves(admin, make):
     assert changed["updatedAt"] > record["updatedAt"]
 
 
-@pytest.mark.parametrize(
+@each(
     "change, path",
     [
         pytest.param({"schemaId": None}, "schemaId", id="null schema"),
@@ -295,14 +296,14 @@ def test_a_record_that_cannot_be_made_is_refused_by_the_name_of_the_field(admin,
     assert admin.get("/records").json == before
 
 
-@pytest.mark.parametrize("left_out", ["schemaId", "values"])
+@each("left_out", ["schemaId", "values"])
 def test_what_a_record_needs_cannot_be_left_out(admin, error, left_out):
     body = {"schemaId": "schema-tool", "values": {}}
     del body[left_out]
     assert error(admin.post("/records", body), 400).startswith(f"{left_out}: ")
 
 
-@pytest.mark.parametrize(
+@each(
     "method, path",
     [
         ("POST", "/records"),
@@ -395,7 +396,7 @@ def test_every_list_gives_any_letters_as_they_were_sent(admin):
     assert admin.get(f"{record}/audit-log").get_data().count(LETTERS.encode()) == 2
 
 
-@pytest.mark.parametrize("write", ["put", "patch", "transition"])
+@each("write", ["put", "patch", "transition"])
 def test_what_a_write_answers_is_what_is_read_afterwards(admin, make, write):
     make("ent-saw", title="Saw")
     answer = {
@@ -407,7 +408,7 @@ def test_what_a_write_answers_is_what_is_read_afterwards(admin, make, write):
     assert admin.get("/records/ent-saw").get_data(as_text=True) == answer.get_data(as_text=True)
 
 
-@pytest.mark.parametrize(
+@each(
     "method, path, body",
     [
         ("GET", "", None),
@@ -457,7 +458,7 @@ def test_put_of_nothing_leaves_all_values(admin, make):
     assert admin.put("/records/ent-saw", {"values": {}}).json["values"] == record["values"]
 
 
-@pytest.mark.parametrize(
+@each(
     "body, path",
     [
         pytest.param({}, "values", id="nothing"),
@@ -507,7 +508,7 @@ def test_patch_with_null_of_a_value_that_is_not_there_leaves_the_values(admin, m
     assert answer.json["values"] == record["values"]
 
 
-@pytest.mark.parametrize(
+@each(
     "body, path",
     [
         pytest.param({}, "value", id="nothing"),
@@ -527,7 +528,7 @@ def test_a_patch_that_is_refused_changes_nothing(admin, make, error, body, path)
     assert admin.get("/records/ent-saw").json == record
 
 
-@pytest.mark.parametrize("alias", ["length", "attr-title", "price", "%00"])
+@each("alias", ["length", "attr-title", "price", "%00"])
 def test_patch_of_an_attribute_that_the_schema_does_not_have_is_not_found(admin, make, error, alias):
     record = make("ent-saw", title="Saw")
     message = error(admin.patch(f"/records/ent-saw/values/{alias}", {"value": "x"}), 404)

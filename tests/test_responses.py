@@ -4,11 +4,12 @@ import json
 import sqlite3
 
 import pytest
+from cases import each
 
 from sigma.http import responses
 
 
-@pytest.mark.parametrize(
+@each(
     ("rows", "text"),
     [
         ([], b""),
@@ -21,7 +22,7 @@ def test_texts_are_joined_with_commas(rows, text):
     assert responses.join_texts(iter(rows)) == text
 
 
-@pytest.mark.parametrize("damaged", [b"\xff", b'"\xc3"', b'"\xed\xa0\x80"'])
+@each("damaged", [b"\xff", b'"\xc3"', b'"\xed\xa0\x80"'])
 def test_a_text_that_is_not_utf_8_is_damage(damaged):
     with pytest.raises(sqlite3.DatabaseError, match=r"^a stored text is damaged: "):
         responses.join_texts([(b'"good"',), (damaged,)])

@@ -9,11 +9,12 @@ import json
 import re
 
 import pytest
+from cases import each
 from conftest import sql
 from flask import g
 from nouns import LISTS
 from test_access import OPERATIONS, shape
-from test_house import TREES
+from test_house import TREES, nodes
 
 from sigma import database
 from sigma.http import credentials
@@ -212,7 +213,7 @@ def test_a_key_is_told_whatever_roles_say(operation, key, limit):
 
 
 @each_telling
-@pytest.mark.parametrize("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
+@each("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
 def test_from_whom_it_is_hidden_is_not_told(operation, name, editor, limit):
     limit(**levels(**{name: "hidden"}))
     answer = ask(editor, operation)
@@ -224,7 +225,7 @@ def test_from_whom_it_is_hidden_is_not_told(operation, name, editor, limit):
         assert ALIAS not in answer.text
 
 
-@pytest.mark.parametrize("operation", [operation for operation in TELLING if operation[0] == "GET"], ids=" ".join)
+@each("operation", [operation for operation in TELLING if operation[0] == "GET"], ids=" ".join)
 def test_a_change_of_the_role_counts_at_the_next_request(operation, editor, limit):
     before = ask(editor, operation).data
     limit(**HIDDEN)
@@ -339,7 +340,7 @@ def test_of_a_record_that_is_gone_what_is_hidden_of_any_schema_is_hidden(editor,
     assert changed(editor.get("/records/ent-tool/audit-log")) == [("ent-tool", act, shown) for act in ("delete", "create")]
 
 
-@pytest.mark.parametrize("becomes", ["record", "variant"])
+@each("becomes", ["record", "variant"])
 def test_an_id_that_is_used_again_does_not_open_the_history_of_the_record_that_had_it(becomes, editor, admin, limit):
     limit(**HIDDEN)
     assert admin.delete("/records/ent-part").status_code == 204
@@ -358,8 +359,8 @@ def test_an_id_that_is_used_again_does_not_open_the_history_of_the_record_that_h
     assert {alias for _, _, aliases in seen for alias in aliases} == {"code", "title"}
 
 
-@pytest.mark.parametrize("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
-@pytest.mark.parametrize("fate", ["taken out", "deleted", "renamed"])
+@each("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
+@each("fate", ["taken out", "deleted", "renamed"])
 def test_what_has_been_hidden_stays_hidden_when_its_attribute_goes(name, fate, editor, admin, limit, error):
     """To delete or rename it, the role must let go of it first; then the role names what is not there."""
     limit()
@@ -403,8 +404,8 @@ REFUSED = f"criteria[1].attribute: attribute '{ALIAS}' of schema 'schema-part' i
 BY_WHAT = {operator: {"value": SECRET} for operator in ("equals", "notEquals", "contains")} | {"isEmpty": {}, "isNotEmpty": {}}
 
 
-@pytest.mark.parametrize("operator", BY_WHAT)
-@pytest.mark.parametrize("within", [{}, {"schemaId": "schema-part"}], ids=["everywhere", "in-the-schema"])
+@each("operator", BY_WHAT)
+@each("within", [{}, {"schemaId": "schema-part"}], ids=["everywhere", "in-the-schema"])
 def test_a_criterion_on_what_is_hidden_is_refused(operator, within, editor, admin, key, limit, error):
     limit(**HIDDEN)
     query = {**criteria(ALIAS, operator, **BY_WHAT[operator]), **within}
@@ -460,7 +461,7 @@ def test_a_query_on_what_is_hidden_is_neither_saved_nor_run(editor, admin, key, 
     assert editor.post("/saved-queries/sq-note/execute").json["total"] == 2
 
 
-@pytest.mark.parametrize("word", [SECRET, SECRET.lower(), "quet", "Marsupial", "fine"])
+@each("word", [SECRET, SECRET.lower(), "quet", "Marsupial", "fine"])
 def test_a_word_in_a_hidden_value_is_not_found(word, editor, admin, limit):
     def found(caller, words=word, **within):
         by_body = caller.post("/search/full-text", {"query": words, **within})
@@ -506,7 +507,7 @@ def test_values_are_stored_where_the_role_is_asked_and_nowhere_else():
     writing = {
         path
         for path, tree in TREES.items()
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Constant) and re.match(r"(INSERT INTO|REPLACE INTO|UPDATE) entities\b", str(node.value))
     }
     only_states = {"sigma/resources/lifecycle.py", "sigma/resources/schemas.py"}
@@ -538,8 +539,8 @@ def check_written(app, method, path, body, becomes):
 
 
 @each_write
-@pytest.mark.parametrize("level", ["read", "hidden"])
-@pytest.mark.parametrize("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
+@each("level", ["read", "hidden"])
+@each("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
 def test_what_a_role_may_not_write_is_refused_and_nothing_is_stored(
     name, level, method, path, body, becomes, editor, limit, stored, error
 ):
@@ -561,7 +562,7 @@ FREE = {
 
 
 @each_write
-@pytest.mark.parametrize("limits", FREE.values(), ids=FREE)
+@each("limits", FREE.values(), ids=FREE)
 def test_what_a_role_may_write_is_stored(limits, method, path, body, becomes, app, editor, limit):
     limit(**limits)
     answer = editor.request(method, path, json=body)
@@ -577,8 +578,8 @@ def test_a_key_writes_whatever_roles_say(method, path, body, becomes, app, key, 
     check_written(app, method, path, body, becomes)
 
 
-@pytest.mark.parametrize("level", ["read", "hidden"])
-@pytest.mark.parametrize("beside", [TITLE, {"title": [{"scope": {}, "value": 5}]}], ids=["good", "bad"])
+@each("level", ["read", "hidden"])
+@each("beside", [TITLE, {"title": [{"scope": {}, "value": 5}]}], ids=["good", "bad"])
 def test_what_may_be_written_is_not_stored_either_when_it_comes_with_what_may_not(level, beside, editor, limit, stored, error):
     limit(**levels(margin_note=level))
     before = stored()
@@ -588,7 +589,7 @@ def test_what_may_be_written_is_not_stored_either_when_it_comes_with_what_may_no
     assert stored() == before
 
 
-@pytest.mark.parametrize("level", ["read", "hidden"])
+@each("level", ["read", "hidden"])
 def test_what_a_put_does_not_list_stays(level, editor, admin, limit):
     limit(**levels(margin_note=level))
     before = admin.get(RECORD).json
@@ -700,8 +701,8 @@ def put_in(caller, id, schema="schema-part"):
 NOTE_ID = "attr-margin-note-x"
 
 
-@pytest.mark.parametrize("level", ["read", "hidden"])
-@pytest.mark.parametrize("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
+@each("level", ["read", "hidden"])
+@each("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
 def test_an_attribute_that_a_role_limits_is_neither_deleted_nor_renamed(name, level, editor, admin, make_key, limit, error):
     """Else another one could take its alias, and with it what is stored under that, without the limit."""
     limit(**levels(**{name: level}))
@@ -720,8 +721,8 @@ def test_an_attribute_that_a_role_limits_is_neither_deleted_nor_renamed(name, le
     assert admin.delete(f"/attributes/{NOTE_ID}").status_code == 204
 
 
-@pytest.mark.parametrize("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
-@pytest.mark.parametrize("step", ["taken out", "put back", "another has its id as its alias", "taken out elsewhere"])
+@each("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
+@each("step", ["taken out", "put back", "another has its id as its alias", "taken out elsewhere"])
 def test_nobody_lifts_a_limit_by_changing_the_model(step, name, editor, limit):
     limit(**levels(**{name: "hidden"}))
     if step == "another has its id as its alias":
@@ -738,7 +739,7 @@ def test_nobody_lifts_a_limit_by_changing_the_model(step, name, editor, limit):
     assert SECRET not in editor.get("/records/ent-part/audit-log").text
 
 
-@pytest.mark.parametrize("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
+@each("name", ["margin_note", "attr_margin_note_x"], ids=["by-alias", "by-id"])
 def test_what_may_only_be_read_is_not_cleared_by_way_of_the_schema(name, editor, admin, limit, error):
     """What a schema does not have any more may be cleared; not so by whom a role lets only read it."""
     limit(**levels(**{name: "read"}))
@@ -751,7 +752,7 @@ def test_what_may_only_be_read_is_not_cleared_by_way_of_the_schema(name, editor,
     assert editor.get(RECORD).json["values"][ALIAS] == NOTE[ALIAS]
 
 
-@pytest.mark.parametrize("way", ["made", "renamed"])
+@each("way", ["made", "renamed"])
 def test_what_an_attribute_that_is_gone_has_left_is_not_shown_by_a_new_one(way, editor, admin, limit, error):
     """From whom something is hidden does not get at what is hidden with it by an attribute with the alias of the old one."""
     limit()
@@ -789,8 +790,8 @@ REDEFINED = {  # what an attribute becomes, a value that would fit and one that 
 }
 
 
-@pytest.mark.parametrize("member", REDEFINED)
-@pytest.mark.parametrize("fits", [True, False], ids=["fits", "does-not-fit"])
+@each("member", REDEFINED)
+@each("fits", [True, False], ids=["fits", "does-not-fit"])
 def test_a_changed_attribute_does_not_tell_what_is_hidden(member, fits, app, editor, admin, limit, error, stored):
     """Else who may change attributes could guess: with a type, with lists of one option, or with a value of another schema."""
     becomes, fitting, unfit, told = REDEFINED[member]
@@ -856,7 +857,7 @@ def in_words(answer, ids=("cat-marketplace", "cat-shut")):
 
 
 @each_catalog_route
-@pytest.mark.parametrize(
+@each(
     ("limits", "place"),
     [({}, 0), (catalog("cat-webshop"), 0), (catalog(**USED), 1), (catalog(**SEEN), 2), (catalog(**SHUT), 3), (catalog(), 3)],
     ids=["no entry", "another one's", "view and assign", "view", "assign", "nothing"],
@@ -920,7 +921,7 @@ def statements_of(app, call):
     return [statement for statement in seen if not re.search("api_keys|known_keys|busy_timeout", statement)]
 
 
-@pytest.mark.parametrize("path", ["/records/ent-part", "/records?schemaId=schema-part", "/records/ent-part/variants/var-part"])
+@each("path", ["/records/ent-part", "/records?schemaId=schema-part", "/records/ent-part/variants/var-part"])
 def test_to_keys_and_to_who_sees_everything_what_is_stored_is_sent_as_it_is(path, app, key, admin, editor, limit):
     limit(**levels(cost="read"), **catalog())
     ids = {"/records/ent-part/variants/var-part": "var-part"}
@@ -951,7 +952,7 @@ def test_the_limits_of_one_workspace_are_none_of_another(stranger, limit, admin)
 # The rules alone
 
 
-@pytest.mark.parametrize(
+@each(
     ("level", "alias", "of", "shows"),
     [
         (UNLIMITED, "x", "write", True),

@@ -1,6 +1,7 @@
 """Roles: their levels, how they resolve, and what a key may not write. What they share with the other nouns: test_model.py."""
 
 import pytest
+from cases import each
 
 from sigma import database
 
@@ -56,7 +57,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("members", "message"), BAD.values(), ids=BAD)
+@each(("members", "message"), BAD.values(), ids=BAD)
 def test_a_bad_role_is_refused(members, message, make, admin, error):
     assert error(admin.post("/roles", role(**members)), 400).startswith(message)
     error(admin.get("/roles/role-x"), 404)
@@ -74,7 +75,7 @@ def test_what_a_catalog_permission_leaves_out_is_not_permitted(make):
 # Resolving
 
 
-@pytest.mark.parametrize("flags", [{}, {"canManageSchemas": True}], ids=["ordinary", "manages-schemas"])
+@each("flags", [{}, {"canManageSchemas": True}], ids=["ordinary", "manages-schemas"])
 def test_attributes_not_listed_are_write(flags, make, resolve):
     make(**flags, schemaPermissions=[levels(sku="read", price="hidden", water_column="read")])
     listed = {"sku": "read", "price": "hidden", "water-column": "read"}
@@ -146,7 +147,7 @@ BAD_QUESTIONS = {
 }
 
 
-@pytest.mark.parametrize(("body", "message"), BAD_QUESTIONS.values(), ids=BAD_QUESTIONS)
+@each(("body", "message"), BAD_QUESTIONS.values(), ids=BAD_QUESTIONS)
 def test_a_bad_question_is_refused(body, message, admin, error):
     assert error(admin.post("/roles/role-editor/resolve", body), 400).startswith(message)
 

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from cases import each
 
 CAPS = {"criteria": [{"attribute": "product-name", "operator": "contains", "value": "cap"}]}
 EVERY_MEMBER = {
@@ -68,7 +69,7 @@ def test_a_saved_query_is_deleted_by_any_user_and_by_no_key(admin, editor, key, 
         assert error(caller.request(method, path + more), 404) == f"Saved query '{path[15:]}' not found"
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "said"),
     [
         ({"query": {}}, "name: Expected a value, but it is missing"),
@@ -106,14 +107,14 @@ def test_a_name_has_up_to_200_characters_and_need_not_be_unique(save):
     assert [save({}, name="x" * 200)["name"] for _ in range(2)] == ["x" * 200] * 2
 
 
-@pytest.mark.parametrize("query", [{}, CAPS, EVERY_MEMBER, {"limit": 1}, {"criteriaOperator": "or", **CAPS, "offset": 1}])
+@each("query", [{}, CAPS, EVERY_MEMBER, {"limit": 1}, {"criteriaOperator": "or", **CAPS, "offset": 1}])
 def test_a_saved_query_finds_what_the_search_finds(query, save, make_key):
     reader = make_key("read")
     path = f"/saved-queries/{save(query)['id']}/execute"
     assert reader.post(path).data == reader.post("/search", query).data
 
 
-@pytest.mark.parametrize("body", ["{}", '{"limit": 1}', "{nonsense", ""])
+@each("body", ["{}", '{"limit": 1}', "{nonsense", ""])
 def test_a_body_is_ignored_when_a_query_is_run(body, admin):
     expected = admin.post("/saved-queries/sq-cheap-caps/execute")
     assert expected.json["total"] > 0
@@ -121,12 +122,12 @@ def test_a_body_is_ignored_when_a_query_is_run(body, admin):
     assert (answer.status_code, answer.json) == (200, expected.json)
 
 
-@pytest.mark.parametrize("nulls", [{"criteriaOperator": None}, {"criteria": None}, {"schemaId": None, "limit": None}])
+@each("nulls", [{"criteriaOperator": None}, {"criteria": None}, {"schemaId": None, "limit": None}])
 def test_a_member_of_a_query_that_is_null_is_saved_as_one_left_out(nulls, save):
     assert save(nulls)["query"] == {}
 
 
-@pytest.mark.parametrize(
+@each(
     ("asked", "offset", "limit"),
     [("", 1, 7), ("?offset=0", 0, 7), ("?limit=50", 1, 50), ("?offset=2&limit=1", 2, 1), ("?page=3", 1, 7)],
 )
@@ -137,7 +138,7 @@ def test_the_page_that_is_asked_for_goes_before_the_saved_one(asked, offset, lim
     assert admin.post(f"/saved-queries/{save(query)['id']}/execute{asked}").json == expected
 
 
-@pytest.mark.parametrize(
+@each(
     ("asked", "said"),
     [
         ("limit=0", "limit: expected a whole number from 1 to 1000, got '0'"),

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from cases import each
 from conftest import replace_everywhere
 
 from sigma.resources import model
@@ -64,7 +65,7 @@ BAD_GROUPS = {
 }
 
 
-@pytest.mark.parametrize("bad", BAD_GROUPS.values(), ids=BAD_GROUPS)
+@each("bad", BAD_GROUPS.values(), ids=BAD_GROUPS)
 def test_bad_groups_are_refused(bad, make, admin, error):
     assert error(admin.post("/schemas", bad), 400).startswith("attributeGroups[")
     error(admin.get("/schemas/schema-x"), 404)

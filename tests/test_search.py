@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time
 from fractions import Fraction
 
 import pytest
+from cases import each
 from conftest import Caller, without_hint
 
 import app as service
@@ -256,8 +257,8 @@ def everywhere(**values):
     return {alias: [{"scope": {}, "value": value}] for alias, value in values.items()}
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-@pytest.mark.parametrize("alias", ALIASES)
+@each("operator", OPERATORS)
+@each("alias", ALIASES)
 def test_an_operator_finds_what_an_evaluation_written_apart_finds(alias, operator, searched, error):
     caller, records = searched
     kind, sizes = ALIASES[alias], set()
@@ -276,7 +277,7 @@ def test_an_operator_finds_what_an_evaluation_written_apart_finds(alias, operato
     assert len(sizes) > 1 if tells_apart else sizes <= {0}
 
 
-@pytest.mark.parametrize("seed", range(10))
+@each("seed", range(10))
 def test_random_criteria_find_what_an_evaluation_written_apart_finds(seed, searched):
     caller, records = searched
     choices = random.Random(seed)
@@ -322,9 +323,7 @@ def test_criteria_are_joined_by_and_unless_or_is_asked_for(admin):
     assert search(admin, cap, coastal, criteriaOperator="or") == ["ent-coastal-wb", "ent-trail-cap"]
 
 
-@pytest.mark.parametrize(
-    "page", [{}, {"offset": 3}, {"offset": 20, "limit": 1000}, {"offset": 10**12}, {"schemaId": "schema-few"}]
-)
+@each("page", [{}, {"offset": 3}, {"offset": 20, "limit": 1000}, {"offset": 10**12}, {"schemaId": "schema-few"}])
 def test_without_criteria_all_records_are_found_as_the_list_has_them(page, searched):
     caller, _ = searched
     expected = caller.get("/records", query_string=page)
@@ -372,7 +371,7 @@ def test_an_option_is_found_by_its_id_and_alias_and_one_that_is_gone_by_what_is_
     assert search(admin, criterion("color", "equals", "moss")) == ["ent-alias"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("held", "wanted", "is_found"),
     [
         ("straße", "STRASSE", True),
@@ -390,9 +389,7 @@ def test_a_text_contains_another_whatever_the_case(held, wanted, is_found, admin
     assert search(admin, criterion("material", "contains", wanted)) == ["ent-trail-cap"] * is_found
 
 
-@pytest.mark.parametrize(
-    "text", ['"', "\\", "\\n", "\n", "\t", "\x01", "\x7f", "'", "%", "_", "*", "?", "\u2028", "🧢", "</a>", "' OR 1 --"]
-)
+@each("text", ['"', "\\", "\\n", "\n", "\t", "\x01", "\x7f", "'", "%", "_", "*", "?", "\u2028", "🧢", "</a>", "' OR 1 --"])
 def test_characters_that_mean_something_elsewhere_are_found_as_they_are(text, admin):
     for number, value in enumerate((f"A {text} Z", "A Z", text)):
         body = {"id": f"ent-{number}", "schemaId": "schema-apparel", "values": everywhere(material=value)}
@@ -402,7 +399,7 @@ def test_characters_that_mean_something_elsewhere_are_found_as_they_are(text, ad
     assert search(admin, criterion("material", "equals", text)) == ["ent-2"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("held", "earlier", "same", "later"),
     [
         ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.9Z", "2017-01-01T01:59:60+02:00", "2017-01-01"),
@@ -435,7 +432,7 @@ def test_an_alias_may_have_characters_that_mean_something_in_a_json_path(admin):
     assert search(admin, criterion("a.b-c~d", "equals", "x")) == ["ent-odd"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("held", "operator", "wanted", "is_found"),
     [
         (2**53 + 1, "equals", "9007199254740993.0", True),
@@ -476,7 +473,7 @@ def test_a_stored_value_that_is_no_date_time_equals_itself_alone(app, admin):
 # What is refused
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "said"),
     [
         ({"nonsense": 1}, "nonsense: Unknown field"),
@@ -592,7 +589,7 @@ def test_a_scope_of_thousands_of_dimensions_is_refused_by_its_first(searched, er
 # What fails
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "body"),
     [
         ("/search", {"criteria": [criterion("product-name", "contains", "coastal")]}),

@@ -4,13 +4,13 @@ import json
 import time
 from decimal import Decimal
 
-import pytest
+from cases import each
 
 from sigma.resources.search_criteria import AttributeCriteria, group_criteria, make_criterion
 from sigma.resources.search_forms import EQUAL_FORMS, exact_number, fold, instant, number, truth, wanted_form
 
 
-@pytest.mark.parametrize(
+@each(
     ("item", "form"),
     [
         (1, 1),
@@ -33,7 +33,7 @@ def test_a_number_is_compared_as_it_is_written(item, form):
     assert number(item) == form
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "form"),
     [
         *(("100", 100), ("1e2", 100), (" 0.5\n", 0.5), ("-0", 0), ("1e23", 10**23), (7, 7)),
@@ -54,7 +54,7 @@ def test_what_has_no_such_form_is_passed_over():
     assert [fold(5), instant("noon"), instant(5), truth(1), truth("true")] == [None] * 5
 
 
-@pytest.mark.parametrize(
+@each(
     ("one", "other", "are_equal"),
     [
         ({"a": 1, "b": 2}, {"b": 2.0, "a": 1}, True),
@@ -101,12 +101,12 @@ def test_criteria_on_one_attribute_each_count_in_their_own_scope():
     assert matches(values, *both, {"operator": "gt", "value": 2, "scope": {}}, is_one_enough=True)
 
 
-@pytest.mark.parametrize("how", ["equals", "contains", "gt", "lt", "isNotEmpty"])
+@each("how", ["equals", "contains", "gt", "lt", "isNotEmpty"])
 def test_without_values_what_asks_for_one_is_not_met(how):
     assert not matches([], {"operator": how, "value": "1"})
 
 
-@pytest.mark.parametrize("how", ["notEquals", "isEmpty"])
+@each("how", ["notEquals", "isEmpty"])
 def test_without_values_what_asks_for_none_is_met(how):
     assert matches([], {"operator": how, "value": "1"})
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jwt
 import pytest
+from cases import each
 from conftest import EXAMPLE_KEY, PASSWORD, sql
 
 from sigma.resources import sessions
@@ -130,7 +131,7 @@ def assert_failed_discreetly(answers, code, logged, secrets):
     return told
 
 
-@pytest.mark.parametrize("table", ["model_objects", "api_keys", "users", "login_attempts", "settings"])
+@each("table", ["model_objects", "api_keys", "users", "login_attempts", "settings"])
 def test_a_failing_database_is_logged_without_the_secrets_of_the_request(app, anonymous, secrets, output, table):
     sql(app, f"ALTER TABLE {table} RENAME TO {table}_elsewhere")
     answers, logged = calls_with_each_secret(anonymous, secrets), output()
@@ -139,7 +140,7 @@ def test_a_failing_database_is_logged_without_the_secrets_of_the_request(app, an
     assert "no such table" not in assert_failed_discreetly(answers, failed[0].json["error"], logged, secrets)
 
 
-@pytest.mark.parametrize(
+@each(
     "fault",
     [(sessions, "check_password_hash"), (hashlib, "sha256"), (jwt, "decode"), (jwt, "encode")],
     ids=["password-check", "key-hash", "token-check", "token-making"],

@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+from cases import each
 from conftest import EXAMPLE_KEY, Caller, sql
 
 from sigma.http.errors import MAX_BODY
@@ -144,7 +145,7 @@ def hooks_of(app, tenant):
     return sql(app, "SELECT id, is_active, secret FROM webhooks WHERE tenant = ? ORDER BY seq", tenant)
 
 
-@pytest.mark.parametrize("way", ["by its id", "by its seed"])
+@each("way", ["by its id", "by its seed"])
 def test_a_copys_webhooks_are_paused_and_without_secrets_and_what_waits_stays_behind(app, admin, make, seed_of, way):
     assert admin.post("/webhooks", {**HOOK, "id": "wh-live", "secret": "only-here"}).status_code == 201
     assert admin.post("/records", {"schemaId": "schema-apparel", "values": {}}).status_code == 201
@@ -469,9 +470,7 @@ WRONG = [  # where, what is put there, and the message, or how it begins
 ]
 
 
-@pytest.mark.parametrize(
-    ("place", "value", "said"), WRONG, ids=[f"{'.'.join(map(str, case[0]))}={case[1]}"[:60] for case in WRONG]
-)
+@each(("place", "value", "said"), WRONG, ids=[f"{'.'.join(map(str, case[0]))}={case[1]}"[:60] for case in WRONG])
 def test_what_is_wrong_with_a_seed_is_named_by_its_path_and_nothing_is_made(standin, stored, error, place, value, said):
     seed, before = small(), stored()
     here = seed
@@ -498,7 +497,7 @@ def test_many_faults_are_named_at_once(standin, error):
     )
 
 
-@pytest.mark.parametrize("content", [["demo"], 5, True, None, "", "full", "ws-nowhere", "ws-other", "WS-DEMO"], ids=str)
+@each("content", [["demo"], 5, True, None, "", "full", "ws-nowhere", "ws-other", "WS-DEMO"], ids=str)
 def test_content_that_is_none_makes_no_workspace(standin, stored, error, content):
     before = stored()
     assert error(standin("POST", "/workspaces", {"content": content}), 400).startswith("content: ")

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cases import each
 from conftest import sql, store_delivery
 from receivers import receiving
 
@@ -232,7 +233,7 @@ def test_what_failed_holds_nothing_back_and_comes_first_when_it_is_due(clock, su
     assert len({first, second, third, fourth, fifth}) == 5
 
 
-@pytest.mark.parametrize("status", [200, 201, 204, 299])
+@each("status", [200, 201, 204, 299])
 def test_each_status_from_200_to_299_is_good(subscribe, change, send, deliveries, status):
     with receiving(status) as receiver:
         subscribe(receiver)
@@ -325,7 +326,7 @@ def test_a_sender_that_is_stopped_makes_no_more_calls_and_gives_the_lease_back(a
     assert send() == 1
 
 
-@pytest.mark.parametrize(("table", "id"), [("webhooks", "wh-one"), ("workspaces", "ws-demo")])
+@each(("table", "id"), [("webhooks", "wh-one"), ("workspaces", "ws-demo")])
 def test_a_webhook_that_is_deleted_during_a_call_is_sent_no_more(app, subscribe, change, send, table, id):
     def delete(connection):
         with closing(database.connect(app.config["DATABASE"])) as db:

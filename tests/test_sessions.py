@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-import pytest
+from cases import each
 from conftest import EXAMPLE_KEY, HASHING, PASSWORD, Caller, replace_everywhere, shape, sql
 from werkzeug.security import generate_password_hash
 
@@ -115,7 +115,7 @@ def test_an_unknown_email_and_a_wrong_password_cost_and_answer_the_same(anonymou
     assert checked == [(method, "wrong")] * 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("email", "password"),
     [
         ("admin@sigma.io", "editor"),
@@ -133,7 +133,7 @@ def test_only_the_very_password_of_the_very_user_signs_in(anonymous, error, emai
 REQUIRED = "Email and password are required: "
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "said"),
     [
         ({}, f"{REQUIRED}email: Expected a value, but it is missing; password: Expected a value, but it is missing"),
@@ -215,12 +215,12 @@ def test_a_token_signed_with_the_databases_secret_is_good(app):
     assert bearer(app, sign(claims_of(ADMIN), stored_secret(app))).get("/api-keys").status_code == 200
 
 
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
+@each("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
 def test_the_case_of_the_scheme_does_not_matter(app, tokens, scheme):
     assert bearer(app, tokens["admin@sigma.io"], scheme).get("/roles").status_code == 200
 
 
-@pytest.mark.parametrize(
+@each(
     "header",
     ["{token}", "Basic {token}", "Token {token}", "JWT {token}", "Bearer", "Bearer ", "Bearer{token}", "Bearer: {token}", ""],
     ids=["no-scheme", "basic", "token", "jwt", "no-token", "blank-token", "no-space", "colon", "empty"],
@@ -288,7 +288,7 @@ FORGERIES = {
 }
 
 
-@pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
+@each("forge", FORGERIES.values(), ids=FORGERIES)
 def test_a_token_that_is_not_wholly_right_is_refused(app, error, forge):
     secret = stored_secret(app)
     answer = bearer(app, forge(secret)).get("/roles")
@@ -417,7 +417,7 @@ def test_the_addresses_of_one_ipv6_network_count_as_one(app, anonymous, error):
     assert login(anonymous, address="2001:db8:1:3::1").status_code == 200
 
 
-@pytest.mark.parametrize(
+@each(
     ("address", "counted"),
     [
         ("192.0.2.1", "192.0.2.1"),

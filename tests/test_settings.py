@@ -1,12 +1,12 @@
 """Settings: where each comes from, how it is read, and what it does."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from cases import each
 from conftest import Caller
+from forked import flask
 
 import app as service
 from sigma import database, settings
@@ -72,12 +72,6 @@ def no_connection_left():
     database.close_db()
 
 
-def flask(*arguments, **environment):
-    """Run a command as people do."""
-    command, environment = [sys.executable, "-m", "flask", "--app", "app", *arguments], {**os.environ, **environment}
-    return subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
-
-
 # Where a setting comes from
 
 
@@ -87,7 +81,7 @@ def test_the_table_above_has_every_setting():
     }
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@each("name", SETTINGS)
 def test_a_setting_comes_from_its_argument_else_the_environment_else_its_default(tmp_path, monkeypatch, name):
     variable, text, value, default = (part.format(tmp=tmp_path) if isinstance(part, str) else part for part in SETTINGS[name])
     assert settings.read_setting(name, {}) == default
@@ -100,7 +94,7 @@ def test_a_setting_comes_from_its_argument_else_the_environment_else_its_default
     assert settings.read_setting(name, config) == config[name]
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@each("name", SETTINGS)
 def test_a_value_that_cannot_be_read_is_refused_and_who_gave_it_is_named(tmp_path, monkeypatch, name):
     for value in (BAD_VALUES[name], {}, 1.5, b"0" * 40, "\n"):
         with pytest.raises(settings.StartError) as refusal:
@@ -118,7 +112,7 @@ def test_a_value_that_cannot_be_read_is_refused_and_who_gave_it_is_named(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("nothing", [None, ""])
+@each("nothing", [None, ""])
 def test_an_argument_that_says_nothing_is_like_none(tmp_path, monkeypatch, nothing):
     """A program that passes on a variable that is not set does not mean the database beside the code."""
     monkeypatch.setenv("SIGMA_RECORD_LIMIT", "5")
@@ -146,7 +140,7 @@ def test_an_unknown_setting_is_refused_and_those_that_exist_are_named(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", SERVING)
+@each("name", SERVING)
 def test_the_services_own_variable_wins_over_the_plain_one(monkeypatch, name):
     variable, text, value, default = SETTINGS[name]
     monkeypatch.setenv(name, text)
@@ -169,7 +163,7 @@ def test_what_only_serving_needs_is_judged_only_there(tmp_path):
     assert result.stderr == "Error: PORT: expected a whole number from 0 to 65535, got 'none'; " + other.format("PORT")
 
 
-@pytest.mark.parametrize("variable", [variable for variable, *_ in SETTINGS.values()])
+@each("variable", [variable for variable, *_ in SETTINGS.values()])
 def test_an_empty_variable_is_like_none(monkeypatch, variable):
     monkeypatch.setenv(variable, "")
     assert {name: settings.read_setting(name, {}) for name in SETTINGS} == {
@@ -197,7 +191,7 @@ INVISIBLE = {  # what editors, env files and web pages leave in a value, and how
 }
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@each("name", SETTINGS)
 def test_what_cannot_be_seen_in_or_around_a_value_is_refused_in_every_setting_and_told(tmp_path, monkeypatch, name):
     variable, good = SETTINGS[name][0], SETTINGS[name][1].format(tmp=tmp_path)
     for pattern, told in INVISIBLE.items():
@@ -265,7 +259,7 @@ def test_a_relative_path_means_the_directory_one_started_in(tmp_path, monkeypatc
     assert (tmp_path / "here.db").is_file()
 
 
-@pytest.mark.parametrize("limit", [0, 47, 48])
+@each("limit", [0, 47, 48])
 def test_the_record_limit_is_kept(app, key, error, limit):
     app.config["RECORD_LIMIT"] = limit
     answers = [key.post("/records", {"schemaId": "schema-apparel", "values": {}}) for _ in range(2)]
@@ -330,29 +324,25 @@ REFUSED = [  # a reader, what its refusal says that it expected, and texts
 ]
 
 
-@pytest.mark.parametrize(("read", "text", "value"), READ)
+@each(("read", "text", "value"), READ)
 def test_a_text_is_read(read, text, value):
     assert repr(read(text)) == repr(value)
 
 
-@pytest.mark.parametrize(
-    ("read", "expected", "text"), [(read, expected, text) for read, expected, texts in REFUSED for text in texts]
-)
+@each(("read", "expected", "text"), [(read, expected, text) for read, expected, texts in REFUSED for text in texts])
 def test_a_text_that_cannot_be_read_is_refused_with_what_was_expected(read, expected, text):
     with pytest.raises(ValueError, match=f"^expected {expected}") as refusal:
         read(text)
     assert read is not settings.signing_secret or not text or text not in str(refusal.value)
 
 
-@pytest.mark.parametrize(
-    "read", [settings.whole_number(0, 1), settings.host_names, settings.web_origins, settings.host_address]
-)
+@each("read", [settings.whole_number(0, 1), settings.host_names, settings.web_origins, settings.host_address])
 def test_a_refusal_repeats_no_more_than_60_characters(read):
     with pytest.raises(ValueError, match=r"got '!{60}'$"):
         read("!" * 5000)
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "text"),
     [
         (None, ""),
@@ -374,7 +364,7 @@ def test_what_a_program_gives_is_written_as_in_the_environment(value, text):
     assert settings.setting_text(value) == text
 
 
-@pytest.mark.parametrize("value", [1.5, {}, set(), b"bytes", object(), ["a.test", 1.5]], ids=lambda value: type(value).__name__)
+@each("value", [1.5, {}, set(), b"bytes", object(), ["a.test", 1.5]], ids=lambda value: type(value).__name__)
 def test_what_is_neither_text_nor_number_is_no_setting(value):
     with pytest.raises(ValueError, match=r"^expected text or a number, got (float|dict|set|bytes|object)$"):
         settings.setting_text(value)

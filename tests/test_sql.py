@@ -8,8 +8,8 @@ import re
 import sqlite3
 from contextlib import closing
 
-import pytest
-from test_house import ROOT, TREES
+from cases import each
+from test_house import ROOT, TREES, nodes
 
 # Statements that name no workspace, and why they may.
 EXCEPTIONS = {
@@ -46,7 +46,7 @@ FRAGMENT = re.compile(r"(?:FROM|JOIN|WHERE|AND|ORDER BY) ")
 
 def assignments(tree):
     """Yield each variable's name with what is assigned to it, wherever that is; None for what cannot be followed."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         match node:
             case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)) if len(names) == len(values):
                 yield from ((name.id, value) for name, value in zip(names, values, strict=True) if isinstance(name, ast.Name))
@@ -196,7 +196,7 @@ def insertion_problems(trees):
     shared = {name for tree in trees.values() for name in constant_names(tree) if name.isupper()}
     for path, tree in trees.items():
         constants = constant_names(tree, shared)
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             for part in inserted(node) if sql_of(node) else []:
                 if not is_constant(part, constants):
                     yield path, ast.unparse(part), sql_of(node)
@@ -234,7 +234,7 @@ def test_every_table_of_a_workspaces_things_is_kept_apart_by_its_key():
 # The checks notice what is wrong
 
 
-@pytest.mark.parametrize(
+@each(
     "source",
     [
         'execute("SELECT body FROM entities WHERE id = ?", id)',
@@ -256,7 +256,7 @@ def test_a_statement_that_does_not_say_whose_rows_it_means_is_found(source):
     assert list(tenant_problems(text, tenant_tables())) != []
 
 
-@pytest.mark.parametrize(
+@each(
     "source",
     [
         "def find(id):\n    execute(f\"SELECT 1 FROM entities WHERE tenant = ? AND id = '{id}'\")",
@@ -275,7 +275,7 @@ def test_a_value_in_the_text_of_a_statement_is_found(source):
     assert list(insertion_problems({"sigma/x.py": ast.parse(source)})) != []
 
 
-@pytest.mark.parametrize(
+@each(
     "source",
     [
         'COLUMNS = "a, b"\nexecute(f"SELECT {COLUMNS} FROM entities WHERE tenant = ?", g.tenant)',

@@ -7,6 +7,7 @@ import csv
 import json
 
 import pytest
+from cases import each
 
 NORWAY = {"dim-market": "seg-no"}
 MODEL = {  # by alias, what is not the default; "note" is what is changed elsewhere
@@ -92,7 +93,7 @@ WAYS = {
         {"size": 8, "title": "Hue", "color": "val-new", "like": "ent-other", "care": {}},
     ),
 }
-each_way = pytest.mark.parametrize("way", WAYS)
+each_way = each("way", WAYS)
 
 
 def add_model(stranger):
@@ -243,7 +244,7 @@ def import_rows(caller, rows):
     return [error["message"] for error in done["errors"]]
 
 
-@pytest.mark.parametrize("format", ["json", "csv"])
+@each("format", ["json", "csv"])
 @each_way
 def test_what_was_exported_can_be_imported_again(way, format, shop, record):
     spoil(shop, way)
@@ -271,7 +272,7 @@ def test_a_cell_that_is_changed_is_judged(way, shop, record):
 # What cannot come about, because it is refused while values are stored
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "message"),
     [
         (lambda caller: put_attribute(caller, "title", dimensionIds=[]), "dimensionIds: 1 "),

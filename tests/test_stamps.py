@@ -5,6 +5,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from cases import each
 
 from sigma.http import stamps
 
@@ -20,7 +21,7 @@ def set_clock(monkeypatch):
     return set_clock
 
 
-@pytest.mark.parametrize(
+@each(
     ("now", "seconds_ago", "text"),
     [
         (0.0, 0, "1970-01-01T00:00:00.000Z"),

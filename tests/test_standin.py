@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 
 import pytest
+from cases import each
 from conftest import replace_everywhere, store_delivery
 from test_access import DEMO, OUTSIDE_THE_API
 from test_openapi import operations, problems, responses, success
@@ -104,13 +105,13 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize("host", OURS)
+@each("host", OURS)
 def test_a_host_of_this_machine_is_let_in(shared_app, host):
     assert reset(shared_app, HTTP_HOST=host).status_code == 204
     assert reset(shared_app, HTTP_HOST=host, HTTP_ORIGIN=f"http://{host}", HTTP_SEC_FETCH_SITE="same-origin").status_code == 204
 
 
-@pytest.mark.parametrize("host", FOREIGN)
+@each("host", FOREIGN)
 def test_a_name_that_may_have_been_led_here_is_refused(shared_app, error, host):
     """A page of evil.example, whose name suddenly means 127.0.0.1, is of the same origin as what it asks for."""
     for origin in ({}, {"HTTP_ORIGIN": f"http://{host}", "HTTP_SEC_FETCH_SITE": "same-origin"}):
@@ -134,17 +135,15 @@ CROSS_SITE = [
 ]
 
 
-@pytest.mark.parametrize("headers", CROSS_SITE, ids=lambda headers: " ".join(headers.values()) or "empty")
+@each("headers", CROSS_SITE, ids=lambda headers: " ".join(headers.values()) or "empty")
 def test_a_web_page_of_another_origin_is_refused(shared_app, error, headers):
     for method, path in HIDDEN:
         message = error(reset(shared_app, path, method, **headers), 403)
         assert re.match("Origin: |Sec-Fetch-Site: ", message)
 
 
-@pytest.mark.parametrize(
-    "type", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain; a=application/json"]
-)
-@pytest.mark.parametrize("data", [b"", b"{}"], ids=["empty", "JSON"])
+@each("type", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain; a=application/json"])
+@each("data", [b"", b"{}"], ids=["empty", "JSON"])
 def test_a_body_that_a_form_can_send_is_refused(shared_app, error, type, data):
     for path in ("/standin/reset", "/standin/workspaces"):
         error(reset(shared_app, path, CONTENT_TYPE=type, data=data), 415 if type or data else 400)

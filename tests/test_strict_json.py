@@ -11,6 +11,7 @@ import time
 from fractions import Fraction
 
 import pytest
+from cases import each
 from test_bodies import UNREADABLE
 
 from sigma.http.strict_json import NumberError, format_value, is_same, parse_json, to_json
@@ -18,7 +19,7 @@ from sigma.http.strict_json import NumberError, format_value, is_same, parse_jso
 NO_OBJECTS = ("array", "null", "number", "string", "true")  # which are good JSON, though no body
 
 
-@pytest.mark.parametrize(
+@each(
     ("data", "value"),
     [
         (b"null", None),
@@ -40,14 +41,14 @@ def test_json_is_read(data, value):
     assert repr(parse_json(data)) == repr(value)  # 1 is no 1.0, nor true
 
 
-@pytest.mark.parametrize("name", sorted(UNREADABLE.keys() - set(NO_OBJECTS)))
+@each("name", sorted(UNREADABLE.keys() - set(NO_OBJECTS)))
 def test_what_is_no_json_or_would_not_survive_is_refused(name):
     data = UNREADABLE[name]
     with pytest.raises(ValueError, match=r"^expected JSON"):
         parse_json(data.encode() if isinstance(data, str) else data)
 
 
-@pytest.mark.parametrize(
+@each(
     ("data", "message"),
     [
         (b'{"a": 1, "b": 2, "a": 3}', "expected JSON: the member 'a' comes twice in one object"),
@@ -67,7 +68,7 @@ def test_a_refusal_says_why(data, message):
     assert str(refusal.value) == message
 
 
-@pytest.mark.parametrize(
+@each(
     ("data", "path", "message"),
     [
         ("-1e999", "", "expected a number within the range of a double, got -1e999"),
@@ -106,7 +107,7 @@ def test_numbers_are_kept_exactly_or_refused():
     assert outcomes == {"kept", "refused"}
 
 
-@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('{"a":[', "]}")])
+@each(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('{"a":[', "]}")])
 def test_500_levels_are_read_and_no_more(opening, closing):
     pairs = 500 // len(opening.replace('"a":', ""))
     assert json.dumps(parse_json(f"{opening * pairs}1{closing * pairs}".encode())).count("1") == 1
@@ -119,7 +120,7 @@ def test_what_is_wide_is_not_deep():
     assert parse_json(b"[" + b"[{}]," * 1000 + b"[]]") == [[{}]] * 1000 + [[]]
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "text"),
     [
         ({"b": [1, 1.0, True, None], "a": 'æ \u2028 " \\ \n'}, '{"b":[1,1.0,true,null],"a":"æ \u2028 \\" \\\\ \\n"}'),
@@ -222,7 +223,7 @@ def test_equal_values_may_be_deep():
     assert not is_same(deep, other[0])
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "shown"),
     [
         (None, "null"),

@@ -14,6 +14,7 @@ from contextlib import closing
 import jwt
 import nouns
 import pytest
+from cases import each
 from conftest import Caller
 from nouns import NOUNS, ROLE
 
@@ -412,7 +413,7 @@ def test_the_table_of_paths_holds_every_operation_with_an_id_in_its_path(app):
     assert {(method, fill(path, lambda _: "*")) for method, path, *_ in FOREIGN_PATHS} == live
 
 
-@pytest.mark.parametrize(
+@each(
     ("method", "path", "body"),
     [row[:3] for row in FOREIGN_PATHS] + MIXED_PATHS,
     ids=[f"{method} {path}" for method, path, *_ in FOREIGN_PATHS + MIXED_PATHS],
@@ -433,9 +434,7 @@ def test_an_id_of_another_workspace_in_the_path_is_not_found_like_one_that_exist
     assert contents(own) == before
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body", "status"), FOREIGN_PATHS, ids=[f"{method} {path}" for method, path, *_ in FOREIGN_PATHS]
-)
+@each(("method", "path", "body", "status"), FOREIGN_PATHS, ids=[f"{method} {path}" for method, path, *_ in FOREIGN_PATHS])
 def test_an_id_that_both_workspaces_have_is_ones_own(method, path, body, status, same, stranger):
     before = contents(same, "ws-demo")
     assert stranger.request(method, fill(path), json=fill(body)).status_code == status
@@ -453,7 +452,7 @@ def test_the_history_of_a_deleted_record_stays_in_its_workspace(admin, stranger,
 # Ids in a body
 
 
-@pytest.mark.parametrize(
+@each(
     ("method", "path", "field", "id", "own_id", "body"),
     FOREIGN_BODIES,
     ids=[f"{method} {path} {field} {id}" for method, path, field, id, *_ in FOREIGN_BODIES],
@@ -484,7 +483,7 @@ def test_a_state_of_another_workspace_is_an_unknown_one(own, stranger):
 # Lists and filters
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         "/records?schemaId={schema-apparel}",
@@ -535,9 +534,7 @@ def test_a_search_finds_ones_own_records_and_no_other(same, stranger, admin):
     assert found(stranger) == [[*theirs, "ent-night-cap"]] + [["ent-night-cap"]] * 4
 
 
-@pytest.mark.parametrize(
-    "query", ["schemaId={schema-apparel}", "catalogId={cat-webshop}", "schemaId=schema-own&catalogId={cat-webshop}"]
-)
+@each("query", ["schemaId={schema-apparel}", "catalogId={cat-webshop}", "schemaId=schema-own&catalogId={cat-webshop}"])
 def test_exporting_by_an_id_of_another_workspace_finds_nothing(query, own, stranger, admin):
     path = f"/export?{query}"
     assert admin.get(fill(path)).json != [] or "schema-own" in query
@@ -578,7 +575,7 @@ def test_an_export_holds_the_records_and_columns_of_ones_own_workspace(own, stra
         assert not set(columns[1:]) & set(row)
 
 
-@pytest.mark.parametrize("scope", ['{"{dim-market}": "seg-own"}', '{"dim-own": "{seg-dk}"}'])
+@each("scope", ['{"{dim-market}": "seg-own"}', '{"dim-own": "{seg-dk}"}'])
 def test_a_scope_of_another_workspace_is_an_unknown_one(scope, own, stranger, error):
     name = ids_in(scope)[0]
     foreign, unknown = (stranger.get("/export", query_string={"scope": fill(scope, change)}) for change in (str, nowhere))
@@ -586,7 +583,7 @@ def test_a_scope_of_another_workspace_is_an_unknown_one(scope, own, stranger, er
     assert outcome(foreign, name) == outcome(unknown)
 
 
-@pytest.mark.parametrize("route", ["preview", "execute"])
+@each("route", ["preview", "execute"])
 def test_a_row_that_names_what_is_another_workspaces_is_wrong_as_if_it_were_nowhere(route, own, stranger):
     before = contents(own)
     for column, id in (("_id", "ent-coastal-wb"), ("own-link", "ent-coastal-wb"), ("own-color", "val-red")):
@@ -697,7 +694,7 @@ def test_a_key_of_another_workspace_cannot_be_listed_deactivated_or_deleted(stra
     assert key.get("/records").status_code == 200
 
 
-@pytest.mark.parametrize(
+@each(
     "claims",
     [
         {"workspaceId": "ws-other"},

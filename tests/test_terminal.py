@@ -13,7 +13,7 @@ import click
 import pytest
 from conftest import sql
 from flask.cli import ScriptInfo
-from test_house import TREES, commands
+from test_house import TREES, commands, nodes
 
 from sigma import database, settings
 from sigma.cli import routes, serve, server, start, terminal
@@ -277,7 +277,7 @@ def test_nothing_is_printed_but_by_the_terminals_own_functions():
     printers = {"echo", "secho", "print", "echo_via_pager"}
     found = []
     for path, tree in TREES.items():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.Call) and path != "sigma/cli/terminal.py":
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
                 found += [f"{path}:{node.lineno}"] * (name in printers)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from cases import each
 
 from sigma.resources.unique_values import unique_key
 
@@ -53,14 +54,14 @@ def as_json(kind, text):
     return json.dumps(text, ensure_ascii=False) if kind in TEXTS else text
 
 
-@pytest.mark.parametrize("kind", VALUES)
+@each("kind", VALUES)
 def test_equal_values_have_one_key_and_others_have_others(kind):
     keys = [{unique_key(kind, json.loads(as_json(kind, text))) for text in same} for same in VALUES[kind]]
     assert [len(same) for same in keys] == [1] * len(keys)
     assert len(set.union(*keys)) == len(keys)
 
 
-@pytest.mark.parametrize("kind", ["number", "datetime"])
+@each("kind", ["number", "datetime"])
 def test_equal_values_are_equal_in_arrays(kind):
     for same in VALUES[kind]:
         values = [json.loads(as_json(kind, text)) for text in same]
@@ -99,8 +100,8 @@ def write(admin):
     return write
 
 
-@pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
-@pytest.mark.parametrize("kind", ["number", "text", "boolean", "complex"])
+@each("several", [False, True], ids=["one", "several"])
+@each("kind", ["number", "text", "boolean", "complex"])
 def test_each_value_can_be_taken_once_however_it_is_written(write, error, kind, several):
     alias, form = (f"{kind}s", "[{}]") if several else (kind, "{}")
     for same in VALUES[kind]:
@@ -110,9 +111,7 @@ def test_each_value_can_be_taken_once_however_it_is_written(write, error, kind, 
             assert error(write(alias, again), 409).startswith(f"values.{alias}[0].value: ")
 
 
-@pytest.mark.parametrize(
-    ("alias", "text"), [("text", '""'), ("texts", "[]"), ("numbers", "[]"), ("datetimes", "[]"), ("complex", "{}")]
-)
+@each(("alias", "text"), [("text", '""'), ("texts", "[]"), ("numbers", "[]"), ("datetimes", "[]"), ("complex", "{}")])
 def test_what_is_empty_claims_nothing(write, admin, run, alias, text):
     first, second = write(alias, text), write(alias, text)
     assert (first.status_code, second.status_code) == (201, 201)
@@ -123,15 +122,13 @@ def test_what_is_empty_claims_nothing(write, admin, run, alias, text):
     assert "unique values" not in [line.split(":")[0][9:] for line in run("doctor").stdout.splitlines() if line[0] == "p"]
 
 
-@pytest.mark.parametrize(
-    ("alias", "text"), [("number", "0"), ("boolean", "false"), ("text", '" "'), ("texts", '[""]'), ("complexs", "[{}]")]
-)
+@each(("alias", "text"), [("number", "0"), ("boolean", "false"), ("text", '" "'), ("texts", '[""]'), ("complexs", "[{}]")])
 def test_what_is_not_empty_is_claimed(write, error, alias, text):
     assert write(alias, text).status_code == 201
     error(write(alias, text), 409)
 
 
-@pytest.mark.parametrize("limits", [("1e23", "100000000000000000000000"), ("100000000000000000000000", "1e23")])
+@each("limits", [("1e23", "100000000000000000000000"), ("100000000000000000000000", "1e23")])
 def test_a_number_at_its_limit_is_within_it_however_both_are_written(admin, limits):
     rules = f'"validation": {{"min": {limits[0]}, "max": {limits[1]}}}'
     body = f'{{"id": "attr-x", "alias": "x", "name": "X", "type": "number", {rules}}}'

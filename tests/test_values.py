@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from cases import each
 from conftest import without_hint
 
 from sigma.resources.values import by_scope, scope_key
@@ -98,7 +99,7 @@ WRONG_TYPES = [
 ]
 
 
-@pytest.mark.parametrize("type, came", WRONG_TYPES)
+@each("type, came", WRONG_TYPES)
 def test_a_value_of_another_type_is_refused(admin, thing, error, type, came):
     record = thing(type)
     message = error(put(admin, entry(JSON_VALUES[came])), 400)
@@ -106,7 +107,7 @@ def test_a_value_of_another_type_is_refused(admin, thing, error, type, came):
     assert admin.get("/records/ent-1").json == record
 
 
-@pytest.mark.parametrize("type", TYPES)
+@each("type", TYPES)
 def test_a_value_of_another_type_among_several_is_refused(admin, thing, error, type):
     record = thing(type, multiple=True)
     for came in JSON_VALUES.keys() - {TYPES[type]}:
@@ -121,7 +122,7 @@ def test_the_documented_message_comes_as_documented(key, error):
     assert message == "values.price[0].value: Attribute 'price' expects type 'number', got 'string' (send 19.50 without quotes)"
 
 
-@pytest.mark.parametrize(
+@each(
     "type, value, fields",
     [
         pytest.param("text", "", {}, id="empty text"),
@@ -168,7 +169,7 @@ def test_a_fitting_value_is_stored_as_it_is(admin, thing, type, value, fields):
     assert admin.patch("/records/ent-1/values/thing", {"value": value}).json["values"] == {"thing": everywhere(value)}
 
 
-@pytest.mark.parametrize(
+@each(
     "type, value, fields",
     [
         pytest.param("text", "123456", {"validation": {"maxLength": 5}}, id="too long"),
@@ -219,7 +220,7 @@ def test_another_workspaces_record_is_no_target_of_a_relation(admin, stranger, t
     assert kept(admin) is None
 
 
-@pytest.mark.parametrize(
+@each(
     "method, path, patch",
     [
         ("POST", "/records", False),
@@ -244,7 +245,7 @@ def test_every_way_to_write_checks_values(admin, thing, error, method, path, pat
     assert [admin.get(page).json for page in pages] == before
 
 
-@pytest.mark.parametrize("required", ["attribute", "state"])
+@each("required", ["attribute", "state"])
 def test_what_is_required_never_blocks_a_write(admin, define, required):
     define(thing={"type": "text", "validation": {"required": required == "attribute"}}, other={"type": "text"})
     state = {"id": "state-1", "name": "One", "required": ["thing"] if required == "state" else []}
@@ -263,7 +264,7 @@ def test_what_is_required_never_blocks_a_write(admin, define, required):
 # Shapes and scopes
 
 
-@pytest.mark.parametrize(
+@each(
     "values, path",
     [
         pytest.param({"other": everywhere("x")}, "values.other", id="unknown alias"),
@@ -387,7 +388,7 @@ TAKE = {  # every way to write the value 100 a second time
 }
 
 
-@pytest.mark.parametrize("way", TAKE)
+@each("way", TAKE)
 def test_a_unique_value_cannot_be_taken_twice(admin, unique, error, way):
     assert admin.post("/records/ent-2/variants", {"id": "var-2", "values": {"title": [entry("Variant")]}}).status_code == 201
     before = [admin.get(path).json for path in ("/records", "/variants", "/records/ent-2/audit-log")]
@@ -397,7 +398,7 @@ def test_a_unique_value_cannot_be_taken_twice(admin, unique, error, way):
     assert [admin.get(path).json for path in ("/records", "/variants", "/records/ent-2/audit-log")] == before
 
 
-@pytest.mark.parametrize("way", ["create", "put", "patch"])
+@each("way", ["create", "put", "patch"])
 def test_a_variants_unique_value_is_taken_for_records_too(admin, unique, error, way):
     assert put(admin, alias="gtin").status_code == 200
     assert admin.post("/records/ent-1/variants", {"values": {"gtin": [entry("100")]}}).status_code == 201
@@ -423,14 +424,14 @@ FREE = {
 }
 
 
-@pytest.mark.parametrize("way", FREE)
+@each("way", FREE)
 def test_a_unique_value_is_free_again_when_nobody_has_it(admin, unique, error, way):
     error(put(admin, entry("100"), path="/records/ent-2", alias="gtin"), 409)
     assert FREE[way](admin).status_code in (200, 204)
     assert put(admin, entry("100"), path="/records/ent-2", alias="gtin").status_code == 200
 
 
-@pytest.mark.parametrize("gone", ["/records/ent-1/variants/var-2", "/records/ent-1/variants/var-1", "/records/ent-1"])
+@each("gone", ["/records/ent-1/variants/var-2", "/records/ent-1/variants/var-1", "/records/ent-1"])
 def test_a_variants_unique_value_is_free_when_it_or_what_is_above_it_is_deleted(admin, unique, error, gone):
     for variant in (
         {"id": "var-1", "values": {"gtin": [entry("101")]}},
@@ -534,7 +535,7 @@ def test_a_value_whose_segment_is_gone_stays_while_another_scope_is_written(admi
     assert answer.json["values"]["thing"] == [entry("all"), entry("norsk", NORWAY), entry("dansk", {"dim-market": "seg-dk"})]
 
 
-@pytest.mark.parametrize("way", ["put", "patch"])
+@each("way", ["put", "patch"])
 def test_a_value_whose_segment_is_gone_may_be_written_as_it_is_and_no_other(admin, norwegian, error, way):
     def write(value):
         if way == "put":
@@ -579,7 +580,7 @@ def test_a_stricter_rule_leaves_stored_values_until_they_are_changed(admin, thin
 # What survives
 
 
-@pytest.mark.parametrize(
+@each(
     "type, text",
     [
         ("number", "1.0"),
@@ -614,7 +615,7 @@ def test_values_survive_letter_by_letter(admin, thing, type, text):
     assert f'"newValue":{text}' in admin.get("/records/ent-1/audit-log").get_data(as_text=True)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         pytest.param(b"NaN", id="NaN"),
@@ -652,7 +653,7 @@ def test_what_json_cannot_hold_is_refused(admin, thing, error, text):
     assert admin.get("/records?schemaId=schema-thing").json["total"] == 1
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         pytest.param(b'{"values": {}, "values": {}}', id="values"),
@@ -670,7 +671,7 @@ def test_bodies_that_mean_two_things_or_nothing_are_refused(admin, thing, error,
     assert admin.get("/records/ent-1").json == record
 
 
-@pytest.mark.parametrize(
+@each(
     "type, value",
     [
         pytest.param("text", "\0", id="NUL"),
@@ -692,8 +693,8 @@ def test_nul_and_the_like_are_stored_as_they_are_or_refused(admin, thing, type, 
     assert admin.delete("/records/ent-1").status_code == 204
 
 
-@pytest.mark.parametrize("shape", [("[", "]"), ('{"a":', "}")], ids=["arrays", "objects"])
-@pytest.mark.parametrize("depth", [200, 900, 930, 990, 1010, 50_000])
+@each("shape", [("[", "]"), ('{"a":', "}")], ids=["arrays", "objects"])
+@each("depth", [200, 900, 930, 990, 1010, 50_000])
 def test_deep_nesting_is_stored_as_it_is_or_refused(admin, thing, error, shape, depth):
     record = thing("complex")
     opening, closing = shape
@@ -713,8 +714,8 @@ def test_deep_nesting_is_stored_as_it_is_or_refused(admin, thing, error, shape, 
     assert admin.delete("/records/ent-1").status_code == 204
 
 
-@pytest.mark.parametrize("way", ["post", "put", "patch", "import as text", "import"])
-@pytest.mark.parametrize("several", [False, True])
+@each("way", ["post", "put", "patch", "import as text", "import"])
+@each("several", [False, True])
 def test_a_value_may_be_so_deep_that_its_record_can_be_put_back_and_no_deeper(admin, thing, error, way, several):
     thing("complex", multiple=several)
 
@@ -799,7 +800,7 @@ def test_a_unique_number_is_the_same_however_it_is_written_and_wherever_it_stand
 # What tells scopes apart
 
 
-@pytest.mark.parametrize(
+@each(
     ("one", "other", "same"),
     [
         ({}, {}, True),

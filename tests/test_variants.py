@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from cases import each
 
 RECORD = "/records/ent-shoe"
 DANISH = {"dim-language": "seg-da"}
@@ -97,7 +98,7 @@ def test_the_level_follows_the_parent(make):
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     "body, path",
     [
         pytest.param({"parentId": "var-none"}, "parentId", id="unknown parent"),
@@ -148,7 +149,7 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize("method, path, body", CALLS)
+@each("method, path, body", CALLS)
 def test_a_variant_is_found_under_its_own_record_alone(admin, stranger, make, error, method, path, body):
     variant = make("var-1", fit="wide")
     for record, id in (("ent-shoe", "var-2"), ("ent-boot", "var-1"), ("ent-shoe", "ent-shoe"), ("ent-shoe", "ent-boot")):
@@ -161,7 +162,7 @@ def test_a_variant_is_found_under_its_own_record_alone(admin, stranger, make, er
     assert admin.get(f"{RECORD}/variants/var-1").json == variant
 
 
-@pytest.mark.parametrize(
+@each(
     "method, path, body",
     [
         ("GET", "", None),
@@ -325,7 +326,7 @@ def test_patch_with_null_restores_inheritance_once_no_scope_is_overridden(admin,
     assert resolve(admin, "var-1") == (scoped(label=LABEL, fit="normal"), [], ["fit", "label"])
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         {},

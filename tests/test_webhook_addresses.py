@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from cases import each
 from conftest import sql, store_delivery
 from receivers import receiving
 
@@ -66,12 +67,12 @@ def test_addresses_that_everybody_can_reach_may_be_called():
     assert [address for address in ALLOWED + ALLOWED_IPV6 if judged(address)] == []
 
 
-@pytest.mark.parametrize("kind", FORBIDDEN)
+@each("kind", FORBIDDEN)
 def test_others_may_not(kind):
     assert {address: judged(address) for address in FORBIDDEN[kind]} == dict.fromkeys(FORBIDDEN[kind], kind)
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "target"),
     [
         ("http://shop.example", (False, "shop.example", 80, "shop.example", "/")),
@@ -86,7 +87,7 @@ def test_a_url_says_where_to_connect_and_what_to_ask_for(url, target):
     assert webhook_addresses.read_url(url) == target
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         *(
@@ -146,7 +147,7 @@ def here():
         yield receiver
 
 
-@pytest.mark.parametrize("host", WAYS_IN)
+@each("host", WAYS_IN)
 def test_in_a_deployment_no_way_leads_to_this_machine(deployment, stranger, error, stored, here, host):
     port, before = here.listener.getsockname()[1], stored()
     url = f"http://{host}:{port}/"
@@ -167,7 +168,7 @@ def test_in_a_deployment_no_way_leads_to_this_machine(deployment, stranger, erro
     assert "and SIGMA_WEBHOOK_HOSTS does not name it" in error
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+@each("host", ["127.0.0.1", "localhost", "[::1]"])
 def test_beside_the_demo_this_machine_may_be_called(admin, here, host):
     assert admin.post("/webhooks", {**WEBHOOK, "url": f"http://{host}:9/"}).status_code == 201
 
@@ -220,7 +221,7 @@ def test_a_webhook_whose_host_became_a_forbidden_one_can_be_paused(deployment, s
     assert (answer.status_code, answer.json["active"]) == (200, False)
 
 
-@pytest.mark.parametrize(
+@each(
     ("named", "host", "status"),
     [
         ("127.0.0.1", "127.0.0.1", 201),

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cases import each
 from receivers import read_request, receiving
 
 from sigma.resources import webhook_calls
@@ -72,7 +73,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize(("answer", "outcome"), HOSTILE.values(), ids=HOSTILE)
+@each(("answer", "outcome"), HOSTILE.values(), ids=HOSTILE)
 def test_a_receiver_that_does_not_behave_costs_five_seconds_at_most(call, answer, outcome):
     with receiving(answer) as receiver:
         assert call(receiver.url)[:2] == outcome
@@ -141,7 +142,7 @@ def test_of_several_addresses_those_that_do_not_answer_are_passed_over(call):
     assert receiver.requests[0].headers["host"].startswith("localhost:")
 
 
-@pytest.mark.parametrize("host", ["::1", "::ffff:127.0.0.1"])
+@each("host", ["::1", "::ffff:127.0.0.1"])
 def test_an_ipv6_address_is_called(call, host):
     with receiving(host=host, family=socket.AF_INET6) as receiver:
         port = receiver.listener.getsockname()[1]
@@ -164,7 +165,7 @@ def test_a_connection_that_was_kept_and_is_closed_meanwhile_is_made_anew(app):
 # TLS, with a certificate of receiver.test that is good for a hundred years, and the key that belongs to it
 
 
-@pytest.mark.parametrize(
+@each(
     ("host", "expected"),
     [
         ("receiver.test", (200, None)),

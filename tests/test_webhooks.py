@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from cases import each
 from conftest import sql, without_hint
 
 BULLETS = "••••••••"
@@ -87,7 +88,7 @@ def test_an_unknown_one_is_named(admin, error):
         assert error(answer, 404) == "Webhook 'wh-lost' not found"
 
 
-@pytest.mark.parametrize("event", EVENTS)
+@each("event", EVENTS)
 def test_each_published_event_can_be_asked_for(admin, event):
     assert admin.post("/webhooks", {**HOOK, "events": [event]}).json["events"] == [event]
 
@@ -103,7 +104,7 @@ def test_a_put_replaces_the_whole(admin, hook):
     assert [item["id"] for item in admin.get("/webhooks").json] == [*DEMO, "wh-shop"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("sent", "kept"),
     [
         ({"secret": BULLETS}, SECRET),
@@ -187,7 +188,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("part", "message"), WRONG, ids=range(len(WRONG)))
+@each(("part", "message"), WRONG, ids=range(len(WRONG)))
 def test_what_is_wrong_is_named_and_changes_nothing(admin, hook, stored, error, part, message):
     before = stored()
     assert without_hint(error(admin.post("/webhooks", {**HOOK, **part}), 400)) == message
@@ -196,7 +197,7 @@ def test_what_is_wrong_is_named_and_changes_nothing(admin, hook, stored, error, 
     assert stored() == before
 
 
-@pytest.mark.parametrize("member", ["name", "url", "events"])
+@each("member", ["name", "url", "events"])
 def test_what_is_required_is_missed(admin, hook, error, member):
     body = {name: value for name, value in HOOK.items() if name != member}
     for answer in (admin.post("/webhooks", body), admin.put("/webhooks/wh-shop", body)):
@@ -204,7 +205,7 @@ def test_what_is_required_is_missed(admin, hook, error, member):
     assert admin.get("/webhooks/wh-shop").json == hook
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         *("http://localhost", "HTTPS://Shop.Example:443/Hook?a=[1]&b=%20", "http://a?x", "http://shop.example./"),
@@ -215,9 +216,7 @@ def test_a_url_stays_as_it_was_written(admin, url):
     assert admin.post("/webhooks", {**HOOK, "url": url}).json["url"] == url
 
 
-@pytest.mark.parametrize(
-    "url", ["http://user:hunter2@shop.example/", "ftp://user:hunter2@a/", "http://shop.example\\@hunter2/"]
-)
+@each("url", ["http://user:hunter2@shop.example/", "ftp://user:hunter2@a/", "http://shop.example\\@hunter2/"])
 def test_a_password_in_a_url_is_refused_and_not_repeated(admin, hook, error, url):
     for answer in (admin.post("/webhooks", {**HOOK, "url": url}), admin.put("/webhooks/wh-shop", {**HOOK, "url": url})):
         assert error(answer, 400) == NO_URL

@@ -1,6 +1,6 @@
 """GET /standin/whoami: whose credential it is, and what it may call."""
 
-import pytest
+from cases import each
 from conftest import client_of, replace_everywhere
 from test_access import OPERATIONS, PUBLIC, call, shape
 from test_workspaces import everything
@@ -54,7 +54,7 @@ def test_a_user_is_told_who_it_is_and_what_the_role_allows(standin, editor):
     assert all(route["allowed"] for route in routes if route["roleFlag"] is None)
 
 
-@pytest.mark.parametrize("permissions", [["read"], ["update-data", "delete-model"], None], ids=["reader", "writer", "editor"])
+@each("permissions", [["read"], ["update-data", "delete-model"], None], ids=["reader", "writer", "editor"])
 def test_what_one_is_told_is_what_one_finds(standin, make_key, editor, permissions):
     caller = make_key(*permissions) if permissions else editor
     routes = standin("GET", "/whoami", headers=caller.headers).json["routes"]

@@ -4,6 +4,7 @@ What workflows share with the other nouns is in test_model.py; how records move 
 """
 
 import pytest
+from cases import each
 
 
 def state(id, **members):
@@ -70,7 +71,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("members", "message"), BAD.values(), ids=BAD)
+@each(("members", "message"), BAD.values(), ids=BAD)
 def test_a_bad_workflow_is_refused(members, message, make, admin, error):
     bad = workflow("a", "b", **members)
     assert error(admin.post("/workflows", bad), 400).startswith(message)
@@ -80,7 +81,7 @@ def test_a_bad_workflow_is_refused(members, message, make, admin, error):
     assert admin.get("/workflows/wf-x").json == made
 
 
-@pytest.mark.parametrize("least", [0, 100, 55.5])
+@each("least", [0, 100, 55.5])
 def test_a_transition_may_require_0_to_100_percent(least, make):
     made = make("/workflows", workflow("a", "b", transitions=[transition("a", "b", requiresCompleteness=least)]))
     assert made["transitions"] == [{**transition("a", "b", allowedRoleIds=[]), "requiresCompleteness": least}]
@@ -124,7 +125,7 @@ def test_states_that_no_record_is_in_can_be_taken_out(bound, make_record, admin)
     assert admin.get("/records/rec-1/transitions").json == []
 
 
-@pytest.mark.parametrize("leave", ["move", "delete"])
+@each("leave", ["move", "delete"])
 def test_a_state_can_be_taken_out_when_the_last_record_has_left_it(leave, bound, make_record, admin, error):
     make_record("rec-1")
     make_record("rec-2")

@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from cases import each
 from conftest import EXAMPLE_KEY, Caller, replace_everywhere, sql
 from nouns import LISTS
 
@@ -196,7 +197,7 @@ def test_a_removed_one_leaves_nothing_behind(app, standin, make, error):
     assert error(standin("DELETE", f"/workspaces/{workspace['id']}"), 404) == f"Workspace '{workspace['id']}' not found"
 
 
-@pytest.mark.parametrize("id", ["ws-demo", "ws-other", "ws-nowhere", "%"])
+@each("id", ["ws-demo", "ws-other", "ws-nowhere", "%"])
 def test_no_other_workspace_can_be_removed(app, standin, make, error, id):
     make()
     before = everything(app)
@@ -214,7 +215,7 @@ CHAINS = (  # longer than SQLite follows a cascade
 )
 
 
-@pytest.mark.parametrize("tenant", ["ws-demo", "a new one"])
+@each("tenant", ["ws-demo", "a new one"])
 def test_long_chains_of_categories_and_variants_are_no_obstacle(app, standin, make, tenant):
     before = everything(app)
     tenant = make()[0]["id"] if tenant == "a new one" else tenant
@@ -227,7 +228,7 @@ def test_long_chains_of_categories_and_variants_are_no_obstacle(app, standin, ma
     assert everything(app) == before
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "part"),
     [
         ({"keys": [[]]}, "keys[0]"),
@@ -304,9 +305,7 @@ def test_a_reset_leaves_other_workspaces_alone_unless_those_for_tests_are_meant(
     assert everything(app) == {tenant: rows for tenant, rows in before.items() if tenant not in (one, two)}
 
 
-@pytest.mark.parametrize(
-    "body", [{"everything": True}, {"removeTestWorkspaces": 1}, {"removeTestWorkspaces": None}, []], ids=str
-)
+@each("body", [{"everything": True}, {"removeTestWorkspaces": 1}, {"removeTestWorkspaces": None}, []], ids=str)
 def test_a_reset_that_asks_for_something_else_does_nothing(app, admin, standin, error, body):
     spoil(app, admin)
     before = everything(app)
