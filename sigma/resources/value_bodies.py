@@ -36,7 +36,7 @@ class BodyWithValues(PlainBody):
         schema_id = _find_schema_id(data) if isinstance(wrong, dict) else None
         if schema_id is not None:
             rules = schema_rules(schema_id)
-            unknown = [alias for alias in data["values"] if alias in wrong and alias not in rules.attributes]
+            unknown = dict.fromkeys(alias for alias in data["values"] if alias in wrong and alias not in rules.attributes)
             rest = {**messages, "values": {alias: told for alias, told in wrong.items() if alias not in unknown}}
             problems = map(rules.unknown_alias, unknown)
             raise_for_problems(itertools.chain(problems, flatten_messages(rest, data)) if unknown else ())
