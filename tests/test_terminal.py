@@ -252,6 +252,7 @@ def test_the_python_of_the_one_file_to_carry_is_its_name_where_the_shell_finds_i
     for name in ("bin", "elsewhere"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "python3").touch(0o755)
+    monkeypatch.delenv("MAKELEVEL", raising=False)  # of the make that runs the tests
     monkeypatch.setenv("PATH", str(tmp_path / path))
     typed(f"{tmp_path}/bin/python3", "sigma-pim.pyz", script="sigma-pim.pyz")
     program = f"{shown.format(bin=tmp_path / 'bin')} sigma-pim.pyz"
