@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import current_app, g
 
-from sigma.files import Connection, KeptConnection, LogLostError, remember_file, require_same_file, unwritable_reason
+from sigma.files import Connection, LogLostError, forget_log, remember_file, remember_log, require_same_file, unwritable_reason
 from sigma.migrations import MIGRATIONS
 from sigma.settings import ROOT, StartError
 
@@ -27,7 +27,6 @@ class ThreadState(threading.local):
 
     path: str | None = None
     connection: Connection
-    kept: KeptConnection
     when_stored: Callable[[], None] | None = None
     keeps_little: bool = False
 
@@ -78,7 +77,8 @@ def _open_db(path: str) -> None:
     except sqlite3.Error:
         connection.close()
         raise
-    _thread.connection, _thread.path, _thread.kept = connection, path, KeptConnection(path, connection)
+    remember_log(path, connection)
+    _thread.connection, _thread.path = connection, path
 
 
 def use_small_cache() -> None:
@@ -92,7 +92,8 @@ def use_small_cache() -> None:
 def close_db() -> None:
     """Close this thread's connection, if it has one."""
     if _thread.path is not None:
-        _thread.kept.close()
+        forget_log(_thread.path, _thread.connection)
+        _thread.connection.close()
     _thread.path = None
 
 

@@ -7,7 +7,6 @@ import sqlite3
 import stat
 import threading
 import weakref
-from contextlib import suppress
 
 FileId = tuple[int, int]  # device and inode
 
@@ -55,7 +54,10 @@ def unwritable_reason(path: str) -> str | None:
 
 
 class Connection(sqlite3.Connection):
-    """A connection to a database, to which there may be weak references."""
+    """A connection that is forgotten when the thread is gone that had it.
+
+    Nothing closes it then: that would run Python code while a thread of the server program ends, which crashes it.
+    """
 
 
 class DatabaseMovedError(sqlite3.OperationalError):
@@ -119,23 +121,3 @@ def forget_log(path: str, connection: Connection) -> None:
     """Note that a connection is about to be closed."""
     with _opening:
         _users.get(path, weakref.WeakSet()).discard(connection)
-
-
-class KeptConnection:
-    """The connection that a thread keeps after its first read. It is closed when the thread ends.
-
-    A connection refers to itself: without this, one whose thread is gone stays open until Python looks for such garbage.
-    """
-
-    def __init__(self, path: str, connection: Connection):
-        self.path, self.connection = path, connection
-        remember_log(path, connection)
-
-    def close(self) -> None:
-        """Close it, if it is open."""
-        forget_log(self.path, self.connection)
-        self.connection.close()
-
-    def __del__(self) -> None:
-        with suppress(sqlite3.ProgrammingError):  # after a fork, other threads' are not for this one to close
-            self.close()

@@ -1,7 +1,6 @@
 """The database: made or refused when the service starts, shared by processes, threads and apps, and failing."""
 
 import ast
-import gc
 import json
 import os
 import shutil
@@ -9,7 +8,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -416,29 +414,6 @@ def test_a_stored_text_that_is_no_json_is_damage(app, make_key, error):
         database.execute("PRAGMA ignore_check_constraints = ON")
         database.execute("UPDATE api_keys SET permissions = '[\"read' WHERE tenant = 'ws-demo' AND id = ?", key.id)
     error(key.get("/records"), 503)
-
-
-def test_a_thread_that_ends_leaves_no_connection_open(app, admin):
-    """A server may have a thread for each request: each would keep files open until Python looks for garbage."""
-    opened = []
-
-    def ask():
-        assert admin.get("/roles").status_code == 200
-        with app.app_context():
-            opened.append(database.get_db())
-
-    gc.disable()
-    try:
-        for _ in range(3):
-            thread = threading.Thread(target=ask)
-            thread.start()
-            thread.join()
-        for connection in opened:
-            with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-                connection.in_transaction  # noqa: B018 (it asks whether it is open)
-    finally:
-        gc.enable()
-    assert len(opened) == 3
 
 
 def test_a_thread_of_which_there_may_be_many_keeps_little_of_the_database_in_memory(app):

@@ -109,6 +109,7 @@ class Sender:
             finally:
                 self.busy.discard(turn)
                 self.wake()
+        close_db()
 
     def _tidy(self) -> None:
         self.tidied_at = time.monotonic()
