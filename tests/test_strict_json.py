@@ -169,7 +169,14 @@ def test_half_of_a_surrogate_pair_is_written_and_cannot_be_sent():
         to_json({"it": "\ud800"}).encode()
 
 
-@pytest.mark.parametrize("value", [object(), {"it": {1, 2}}, Fraction(1, 2), datetime.datetime(2026, 1, 1)])
+@each("value", [float("nan"), float("inf"), [1, None, {"it": float("-inf")}]])
+def test_a_number_that_is_none_is_not_written(value):
+    for sort_keys in (False, True):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            to_json(value, sort_keys)
+
+
+@each("value", [object(), {"it": {1, 2}}, Fraction(1, 2), datetime.datetime(2026, 1, 1)])
 def test_what_has_no_form_in_json_is_not_written(value):
     with pytest.raises(TypeError, match="not JSON serializable"):
         to_json(value)

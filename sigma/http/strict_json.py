@@ -30,16 +30,19 @@ _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | 
 def to_json(value: Any, sort_keys: bool = False) -> str:
     """Return a value's JSON text, compact.
 
-    orjson takes a tenth of json's time, which saves 5 % of a POST. It writes some small numbers in another form, 0.00001 for
-    1e-05. So what is sorted, of which stored texts are compared, is left to json, and so is what orjson does not take: very
-    large whole numbers, more than 254 levels, and half of a surrogate pair.
+    Raises ValueError for a number that is none, and TypeError for what JSON has no form for. orjson takes a tenth of json's
+    time, which saves 3 % of a POST. It writes some small numbers in another form, 0.00001 for 1e-05. So what is sorted, of
+    which stored texts are compared, is left to json, and so is what orjson does not take: very large whole numbers, more than
+    254 levels, and half of a surrogate pair.
     """
     if sort_keys:
         return _encode_sorted(value)
     try:
-        return orjson.dumps(value, option=_OPTIONS).decode()
+        text = orjson.dumps(value, option=_OPTIONS)
     except TypeError:
         return _encode(value)
+    # It makes null of what is no number, too; json refuses that.
+    return _encode(value) if b"null" in text else text.decode()
 
 
 def format_value(value: Any) -> str:
