@@ -92,7 +92,7 @@ class Service(Flask):
         """
         if request is None:
             return None
-        if request.environ.get("PATH_INFO", "").startswith("//"):
+        if request.path.startswith("//"):
             raise ApiError(404, "There is no path with two slashes in front here; /docs lists every path")
         if self.config["TRUSTED_HOSTS"] is not None:
             return super().create_url_adapter(request)

@@ -34,6 +34,21 @@ class BodyParser:
         return decorator
 
 
+def _without_wrapper(decorator: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a decorator that declares of a view what flask-smorest's declares, and leaves the view as it is.
+
+    flask-smorest's own puts a function around the view to hold the declaration, and the two of a GET take 3 % of it.
+    """
+
+    def declare(view: Callable[..., Any]) -> Callable[..., Any]:
+        declared = vars(decorator(view))
+        del declared["__wrapped__"]
+        vars(view).update(declared)
+        return view
+
+    return declare
+
+
 class ApiBlueprint(Blueprint):
     """The routes of one noun. Its name is their tag in the OpenAPI document, its description says what the tag means."""
 
@@ -47,7 +62,12 @@ class ApiBlueprint(Blueprint):
 
         response(), for all others, would look through what it gets to dump it: 3 % of a GET.
         """
-        return self.alt_response(status, schema=body, success=True)
+        return _without_wrapper(self.alt_response(status, schema=body, success=True))
+
+    @staticmethod
+    def doc(**members: Any) -> Callable[..., Any]:
+        """Return a decorator that declares members of a view's operation in the OpenAPI document."""
+        return _without_wrapper(Blueprint.doc(**members))
 
     def errors(self, *codes: str) -> Callable[..., Any]:
         """Return a decorator that declares with which codes a view may fail, beside those of its access and its body."""

@@ -6,12 +6,13 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from flask import current_app
 
 from sigma.database import BUSY_TIMEOUT, execute
 from sigma.http.credentials import Caller
-from sigma.http.stamps import format_time, utc_now, whole_second
+from sigma.http.stamps import utc_now
 
 # ?1 is now, ?2 a second from now, ?3 a path, ?4 and ?5 whose it is, ?6 a second ago. A time later than ?2 is from before the
 # clock was set back, and gives way to the time of now; one that is only a little later is another process's.
@@ -51,10 +52,13 @@ def _parameters(caller: Caller, permission: str) -> tuple[str, ...]:
     return utc_now(), utc_now(seconds_ago=-1), f'$."{permission}"', caller.tenant, caller.id
 
 
+@functools.lru_cache(maxsize=1024)
+def _seconds(used: str) -> float:
+    return datetime.fromisoformat(used).timestamp() if used else 0
+
+
 def _is_recent(used: str) -> bool:
-    now = time.time()
-    # That it is of no second to come is quickly seen, and nearly always so; written out, the second bound costs 1 % of a GET.
-    return format_time(now - 1) <= used and (used < whole_second(int(now) + 1) or used <= format_time(now + 1))
+    return -1 <= time.time() - _seconds(used) <= 1
 
 
 def touch_key(caller: Caller, permission: str) -> None:
