@@ -175,6 +175,7 @@ def put(alias, value, scope=None):
 
 TAUGHT = [
     (put("prize", 1), "values.prize: schema 'schema-apparel' has no attribute with this alias (there are 'price', "),
+    (put("name", "X"), "has no attribute with this alias (there are 'product-name', "),
     (
         put("attr-price", 1),
         "values.attr-price: schema 'schema-apparel' has no attribute with this alias (its alias is 'price')",
@@ -202,6 +203,21 @@ TAUGHT = [
     ),
     (("POST", "/catalogs/cat-webshop/categories", {"alias": "a", "name": "A", "parentId": "no"}), "'cat-webshop' (there are "),
 ]
+
+
+NO_SUCH_VALUE = [
+    ("prize", "Attribute 'prize' not found (there are 'price', "),
+    ("name", "Attribute 'name' not found (there are 'product-name', "),
+    ("attr-price", "Attribute 'attr-price' not found (its alias is 'price')"),
+]
+
+
+@each(("alias", "told"), NO_SUCH_VALUE, ids=[alias for alias, _ in NO_SUCH_VALUE])
+def test_who_patches_a_value_of_no_attribute_is_told_which_there_are_and_nothing_changes(admin, stored, error, alias, told):
+    before = stored()
+    message = error(admin.patch(f"{RECORD}/values/{alias}", json={"scope": {}, "value": 1}), 404)
+    assert message.startswith(told)
+    assert stored() == before
 
 
 @each(("request_", "told"), TAUGHT, ids=[told[:60] for _, told in TAUGHT])
@@ -542,6 +558,9 @@ def test_on_every_route_without_a_body_the_404_of_an_id_names_kind_and_id(app, a
         ("PRICE", ["prize", "price"], ["price"]),
         ("", ["b", "a"], ["a"]),
         ("x", [], []),
+        ("name", ["frame", "game", "product-name"], ["product-name"]),
+        ("name", [*(f"nim-{number}" for number in range(40)), "product-name"], ["product-name"]),
+        ("name", ["names", "product-name"], ["names"]),
     ],
 )
 def test_the_nearest_name_comes_first(name, known, near):

@@ -77,10 +77,10 @@ def noun(kind: str) -> str:
     return kind.replace("-", " ").replace("api ", "API ")
 
 
-def not_found_error(kind: str, id: str) -> ApiError:
-    """Return the 404 that names the type and the id."""
+def not_found_error(kind: str, id: str, hint: str = "") -> ApiError:
+    """Return the 404 that names the type and the id, with a hint at its end."""
     name = noun(kind)
-    return ApiError(404, f"{name[0].upper()}{name[1:]} '{shortened(id)}' not found")
+    return ApiError(404, f"{name[0].upper()}{name[1:]} '{shortened(id)}' not found{hint}")
 
 
 def get_or_404(row: Any, kind: str, id: str) -> Any:

@@ -16,9 +16,17 @@ MAX_COMPARED = 100_000  # names that one request looks through; many mistakes ab
 LEAST = 500  # names in whose place a look through a short list counts, which takes as long
 
 
-def _shared_pairs(pairs: Collection[str], name: str) -> float:
-    """Return how alike a name is to one of these pairs of letters: which of them it has, less what it is longer or shorter."""
+CONTAINED = 0.8  # how alike a name is that has all of the wanted one in it: `product-name` for `name`, but not before `names`
+
+
+def _shared_pairs(wanted: str, pairs: Collection[str], name: str) -> float:
+    """Return how alike a name is to a wanted one of these pairs of letters.
+
+    It is which of the pairs it has, less what it is longer or shorter, unless all of the wanted one is in it.
+    """
     folded = name[:LONGEST].casefold()
+    if wanted in folded:
+        return len(pairs)
     return sum(pair in folded for pair in pairs) - abs(len(folded) - len(pairs) - 1) / 4
 
 
@@ -26,12 +34,13 @@ def nearest(name: str, known: Iterable[str], most: int = MOST) -> list[str]:
     """Return those of the known names that are most like a name, the nearest first; of equals, the first in the alphabet."""
     wanted = name[:LONGEST].casefold()
     pairs = {wanted[place : place + 2] for place in range(len(wanted) - 1)} or {wanted}
-    finalists = heapq.nsmallest(FINALISTS, known, key=lambda other: (-_shared_pairs(pairs, other), other))
+    finalists = heapq.nsmallest(FINALISTS, known, key=lambda other: (-_shared_pairs(wanted, pairs, other), other))
     matcher = SequenceMatcher(None, b=wanted, autojunk=False)
 
     def distance(other: str) -> tuple[float, str]:
-        matcher.set_seq1(other[:LONGEST].casefold())
-        return -matcher.ratio(), other
+        folded = other[:LONGEST].casefold()
+        matcher.set_seq1(folded)
+        return -max(matcher.ratio(), CONTAINED * (wanted in folded)), other
 
     return heapq.nsmallest(most, finalists, key=distance)
 

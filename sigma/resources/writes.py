@@ -150,7 +150,7 @@ def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) ->
     if place == len(stored) or (changes and value is not None):  # what is stored may stay, and may go, whatever it is
         rules = schema.attributes.get(alias)
         if rules is None:
-            raise not_found_error("attribute", alias)
+            raise not_found_error("attribute", alias, schema.hint_at_alias(alias))
         raise_for_problems(rules.scope_problems(scope, "scope"))
         if value is not None and (problem := rules.value_problem(value)):
             raise ApiError(400, f"value: {problem}")
