@@ -714,7 +714,7 @@ def test_an_attribute_that_a_role_limits_is_neither_deleted_nor_renamed(name, le
         message = error(caller.delete(f"/attributes/{NOTE_ID}"), 409)
         assert message == f"Attribute '{NOTE_ID}' is in use by role 'role-editor'"
         message = error(caller.put(f"/attributes/{NOTE_ID}", {**attribute, "alias": "remark"}), 409)
-        assert message == f"alias: role 'role-editor' limits attribute '{NOTE_ID}', and would not do so any more"
+        assert message == f"alias: role 'role-editor' limits attribute '{NOTE_ID}', and would no longer do so"
         assert admin.get(f"/attributes/{NOTE_ID}").json == attribute
     limit(**levels(**{name: "write"}, cost="read"))
     assert admin.put(f"/attributes/{NOTE_ID}", {**attribute, "alias": "remark"}).status_code == 200
