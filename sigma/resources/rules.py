@@ -128,6 +128,10 @@ class SchemaRules(NamedTuple):
     states: dict[str | None, StateRules]  # by id
     transitions: list[dict[str, Any]]
 
+    def transitions_from(self, state_id: str | None) -> list[dict[str, Any]]:
+        """Return the transitions that leave a state."""
+        return [transition for transition in self.transitions if transition["fromStateId"] == state_id]
+
     def values_problems(self, values: dict[str, Any]) -> Iterator[str]:
         """Yield what is wrong with the values of a new record or variant."""
         for alias, entries in values.items():

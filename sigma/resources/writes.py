@@ -81,7 +81,7 @@ def locked_attributes(rules: SchemaRules, state_id: str | None) -> Container[str
 
 def read_only_problem(rules: SchemaRules, state_id: str | None, alias: str) -> str:
     """Say that an attribute cannot change in a state, and in which it can, of those to which a transition leads from there."""
-    targets = {way["toStateId"] for way in rules.transitions if way["fromStateId"] == state_id}
+    targets = {transition["toStateId"] for transition in rules.transitions_from(state_id)}
     names = [format_value(state) for state in rules.states if state in targets and alias not in locked_attributes(rules, state)]
     told = f"a transition to {' or '.join(names[:MOST])} makes it writable" if names else "no transition makes it writable"
     return f"is read-only in state '{state_id}' ({told})"
