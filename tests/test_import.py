@@ -576,8 +576,8 @@ def test_the_rows_of_an_import_may_send_so_much_to_webhooks_together(app, shop, 
     rows = [{"Ref": "ent-cap", "Price": str(price)} for price in (1, 1, 2, 3, 4)]  # the second one changes and sends nothing
     wrong = both(shop, *rows, {"Name": "Hat"}, {"Name": "Bag"})
     assert wrong == {
-        4: "Expected fewer rows at a time: 2 webhooks are told of each",
-        6: "Expected fewer rows at a time: 1 webhook is told of each",
+        4: "Expected fewer rows at a time: each is sent to 2 webhooks",
+        6: "Expected fewer rows at a time: each is sent to 1 webhook",
     }
     assert sql(app, "SELECT webhook_id, count(*) FROM deliveries GROUP BY webhook_id") == [("wh-one", 4), ("wh-two", 3)]
     assert both(shop, rows[4], {"Name": "Bag"}) == {}
