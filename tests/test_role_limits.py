@@ -784,7 +784,7 @@ REDEFINED = {  # what an attribute becomes, a value that would fit and one that 
     "unique": (
         {"validation": {"unique": True}},
         *("a", "b"),
-        "validation.unique: values are there more than once: of 'ent-tool', values.guess[0].value: 'b' is already the value of"
+        "validation.unique: stored values are not unique: in 'ent-tool', values.guess[0].value: 'b' is already the value of"
         " 'ent-part'",
     ),
 }
