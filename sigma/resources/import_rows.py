@@ -110,7 +110,8 @@ class Batch:
         required = [alias for alias, attribute in rules.attributes.items() if attribute.is_required]
         self.required = [alias for alias in required if alias in mapped]
         self.unmapped = [alias for alias in required if alias not in mapped]
-        self.places, self.read, self.sent = places_left() - self.earlier.created, 0, 0
+        self.places_left = places_left() - self.earlier.created
+        self.characters_read = self.characters_sent = 0
         # How many webhooks get a row, by whether it creates a record.
         self.subscribers = {True: count_told("create"), False: count_told("update")}
 
@@ -123,7 +124,7 @@ class Batch:
 
     def begin_body(self) -> None:
         """Let the next rows cost as much as those of a whole body; only a command may do so, as it delays no other client."""
-        self.read = self.sent = 0
+        self.characters_read = self.characters_sent = 0
         begin_import()
 
     def judge(self, number: int, cells: dict[str, Any], most: int) -> Row:
@@ -131,7 +132,7 @@ class Batch:
         begin_row()
         row = self.read_row(number, cells)
         problems = list(itertools.islice(self.problems_of(row), most))
-        if row.creates and not problems and self.places <= 0:
+        if row.creates and not problems and self.places_left <= 0:
             problems = [full_message()]
         if not problems and (row.creates or row.changes) and not self.may_send(row):
             count = self.subscribers[row.creates]
@@ -141,17 +142,18 @@ class Batch:
     def may_send(self, row: Row) -> bool:
         """Return whether what a row sends to webhooks is within the limit; if so, count it."""
         size = self.subscribers[row.creates] * (DELIVERY + (len(row.record.text) if row.record else 0))
-        is_within = self.sent + size <= MAX_SENT
-        self.sent += size if is_within else 0
+        is_within = self.characters_sent + size <= MAX_SENT
+        self.characters_sent += size if is_within else 0
         return is_within
 
     def read_row(self, number: int, cells: dict[str, Any]) -> Row:
         """Return a row with the values that its cells mean, and the changes that they make."""
         given = cells.get(self.columns[ID]) if ID in self.columns else None
         if given is None or given == "":
-            record, row = None, Row(number, cells, True, random_id("ent"), {}, {}, [])
+            record = None
+            row = Row(number, cells, creates=True, record_id=random_id("ent"), faults={}, values={}, changes=[])
         else:
-            row = Row(number, cells, False, given, {}, {}, [])
+            row = Row(number, cells, creates=False, record_id=given, faults={}, values={}, changes=[])
             try:
                 record = self.load(given)
             except ValueError as error:
@@ -164,7 +166,7 @@ class Batch:
 
     def load(self, id: Any) -> Entity:
         """Return the record with an id, as the earlier good rows leave it. Raises ValueError, which says what is expected."""
-        if self.read > MAX_READ:
+        if self.characters_read > MAX_READ:
             raise ValueError("fewer rows at a time, because the records that they name are large")
         try:
             record = load_record(id) if isinstance(id, str) else None
@@ -172,7 +174,7 @@ class Batch:
             record = None
         if record is None:
             raise ValueError(f"the id of a record, got {format_value(id)}")
-        self.read += len(record.text)
+        self.characters_read += len(record.text)
         if record.schema_id != (schema := self.rules.schema["id"]):
             raise ValueError(f"a record of schema '{schema}', got {format_value(id)} of '{record.schema_id}'")
         values = record.body["values"]
@@ -247,7 +249,7 @@ class Batch:
             for member, owner in (("oldValue", None), ("newValue", Owner(row.record_id, f"{self.source.row} {row.number}"))):
                 if claim := self.claim(change["attribute"], change[member]):
                     self.earlier.owners[_digest(change["attribute"], claim)] = owner
-        self.places -= row.creates
+        self.places_left -= row.creates
         if self.stores:
             self.store(row)
             return

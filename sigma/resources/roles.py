@@ -78,14 +78,12 @@ class RoleBody(ModelBody):
 
         A key cannot turn it off for the last users who have it either: only they can deactivate that key.
         """
-        was = bool(old and old["canManageRoles"])
-        if not g.caller.is_key or new["canManageRoles"] == was:
+        had_it = bool(old and old["canManageRoles"])
+        if not g.caller.is_key or new["canManageRoles"] == had_it:
             return
         if new["canManageRoles"] or {role_id for (role_id,) in execute(ADMINISTRATORS, g.tenant)} == {new["id"]}:
-            held, change = (
-                ", ".join(g.caller.permissions),
-                "on" if new["canManageRoles"] else "off for the last users who have it",
-            )
+            held = ", ".join(g.caller.permissions)
+            change = "on" if new["canManageRoles"] else "off for the last users who have it"
             problem = f"canManageRoles: only a signed-in user may turn this {change}, not a key"
             raise ApiError(403, f"{problem}; the key holds: {held}; sign in with POST /api/v1/auth/login")
 

@@ -72,8 +72,10 @@ FITS: dict[str, Callable[[AttributeRules, dict[str, Any]], bool]] = {  # by memb
 def _narrowed_members(old: dict[str, Any] | None, new: dict[str, Any]) -> list[str]:
     if old is None or old["alias"] != new["alias"]:  # values that another attribute left under the alias stay as they are
         return []
-    changed = [member for member in FITS if member != "dimensionIds" and old.get(member) != new.get(member)]
-    return changed + ["dimensionIds"] * (not set(old["dimensionIds"]) <= set(new["dimensionIds"]))
+    members = [member for member in FITS if member != "dimensionIds" and old.get(member) != new.get(member)]
+    if not set(old["dimensionIds"]) <= set(new["dimensionIds"]):
+        members.append("dimensionIds")
+    return members
 
 
 def _describe_holders(holders: list[Holder]) -> str:
@@ -128,9 +130,12 @@ def check_stored_values(old: dict[str, Any] | None, new: dict[str, Any]) -> None
     if old is not None:
         _require_kept_alias(old, alias)
     members, is_claimed_anew = _narrowed_members(old, new), old is None or _claimed_as(old) != _claimed_as(new)
-    is_new = old is None or old["alias"] != alias
-    for field in ["alias"] * is_new + members + ["validation.unique"] * (is_claimed_anew and is_unique):
-        _require_shown(field, alias)
+    if old is None or old["alias"] != alias:
+        _require_shown("alias", alias)
+    elif members:
+        _require_shown(members[0], alias)
+    elif is_claimed_anew and is_unique:
+        _require_shown("validation.unique", alias)
     if members:
         _require_fitting_values(members, new)
     if is_claimed_anew:

@@ -85,6 +85,8 @@ class WorkflowBody(ModelBody):
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         """Raise ApiError 409 if a state is removed that records are in."""
+        if old is None:
+            return
         kept = {state["id"] for state in new["states"]}
         sql = (
             "SELECT r.id, sum(c.total) FROM model_references r"
@@ -92,7 +94,7 @@ class WorkflowBody(ModelBody):
             " WHERE r.tenant = ? AND r.kind = 'schema' AND r.target_kind = 'workflow' AND r.target_id = ? AND c.state_id = ?"
             " GROUP BY r.id HAVING sum(c.total) > 0 ORDER BY min(r.seq)"
         )
-        for state in (old or {"states": []})["states"]:
+        for state in old["states"]:
             if state["id"] not in kept and (row := fetch_one(sql, g.tenant, new["id"], state["id"])):
                 reason = f"because records are in it ({row[1]} of schema '{row[0]}')"
                 raise ApiError(409, f"states: '{state['id']}' cannot be taken out, {reason}")
