@@ -266,7 +266,7 @@ def test_completeness_counts_what_is_hidden_and_does_not_name_it(editor, admin, 
         assert report == {"entityId": "ent-part", **rough, "states": [rough, {**ready, "filled": [], "missing": []}]}
         message = error(editor.post("/records/ent-part/transition", {"toStateId": "state-ready"}), 422)
         assert message == (
-            f"Transition 'tr-ready' needs completeness 100, it is {score};"
+            f"Transition 'tr-ready' needs completeness 100, but it is {score};"
             f" missing: {', '.join(missing) or 'attributes that your role hides'}"
         )
         assert editor.get("/records/ent-part/transitions").json == []

@@ -58,7 +58,8 @@ def _count_current_entries(id: str) -> int:
 def _visible_entries(bodies: Iterable[tuple[bytes]], id: str, offset: int) -> Iterator[tuple[bytes]]:
     """Yield entries of an id's history, newest first, without the changes that the caller's role hides.
 
-    The offset is the position of the first entry in the whole history. The schema of a deleted record is not known any more.
+    The offset is the position of the first entry in the whole history. The schema of a deleted record is not known any more,
+    so what the role hides in any schema is hidden in its entries.
     """
     current, levels, earlier_levels = _count_current_entries(id), caller_levels(find_schema(id)), caller_levels(None)
     for position, entry in enumerate(json.loads(b"[" + join_texts(bodies) + b"]"), offset):

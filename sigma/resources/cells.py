@@ -129,7 +129,7 @@ class Cells(NamedTuple):
             raise self.error(expected + what_there_is(name, self.names))
         if len(ids) > 1:
             expected = f"an id or alias, because several have this label, got {format_value(name)}"
-            raise self.error(f"{expected} (it is that of {', '.join(map(format_value, ids[:MOST]))})")
+            raise self.error(f"{expected} (it is the label of {', '.join(map(format_value, ids[:MOST]))})")
         return ids[0]
 
     def error(self, expected: str) -> ValueError:

@@ -1,4 +1,4 @@
-"""Dimensions: what values differ by."""
+"""Dimensions: what values differ by, such as language or market."""
 
 import itertools
 import math

@@ -28,9 +28,7 @@ from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.transfer import ID, blueprint
 
-MANY_BAD_ROWS = (
-    1000  # after these, only the first problem of a row is reported, shortened: a body can hold 100,000 rows and more
-)
+MANY_BAD_ROWS = 1000  # after these, a row reports only its first problem, shortened: a body can hold 100,000 rows and more
 MANY_ROWS = 1000  # a preview of more may take seconds
 SHORTENED = 200  # characters of a shortened problem; a pattern that it quotes may have a thousand
 
@@ -130,7 +128,7 @@ def _mapping_problems(
         if alias != ID and alias not in rules.attributes:
             yield f"{path}: schema '{rules.schema['id']}' has no attribute {format_value(alias)}{rules.hint_at_alias(alias)}"
         elif alias in mapped:
-            yield f"{path}: expected one column for '{alias}', which '{mapped[alias][:100]}' is mapped to already"
+            yield f"{path}: expected one column for '{alias}', but '{mapped[alias][:100]}' is mapped to it already"
         elif columns is not None and column not in columns:
             yield f"{path}: expected a column that at least one row has"
         mapped.setdefault(alias, column)

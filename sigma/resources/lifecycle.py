@@ -88,7 +88,7 @@ def blocked_reason(transition: dict[str, Any], report: dict[str, Any]) -> str | 
     if report["score"] < needed:
         missing = ", ".join(report["missing"][:MAX_PROBLEMS]) + (" and more" if len(report["missing"]) > MAX_PROBLEMS else "")
         missing = missing or "attributes that your role hides"
-        return f"Transition '{transition['id']}' needs completeness {needed}, it is {report['score']}; missing: {missing}"
+        return f"Transition '{transition['id']}' needs completeness {needed}, but it is {report['score']}; missing: {missing}"
     return None
 
 

@@ -28,7 +28,7 @@ FORBIDDEN = {
     "an unspecified address": ("0.0.0.0/8", "::/128"),
     "a link-local address": ("169.254.0.0/16", "fe80::/10"),  # metadata of most clouds among them
     "a private address": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "fec0::/10"),
-    "an address of a cloud's own": ("168.63.129.16/32",),  # Azure's; those of others are link-local or private
+    "an internal address of a cloud": ("168.63.129.16/32",),  # Azure's; those of others are link-local or private
     "a multicast address": ("224.0.0.0/4", "ff00::/8"),
     "a reserved address": (
         *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
