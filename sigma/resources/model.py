@@ -148,13 +148,15 @@ def _add_reads(blueprint: ApiBlueprint, kind: str, body: type[ModelBody]) -> Non
 
 def _add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], update: Declare, delete: Declare) -> None:
     name, noun = kind.replace("-", "_"), with_article(kind)
-    conflicts = ["CONFLICT"] if "alias" in MODEL[kind].fields else []  # a role has no alias, so its PUT cannot conflict
+    has_alias = "alias" in MODEL[kind].fields
+    names = "id and alias" if has_alias else "id"
+    conflicts = ["CONFLICT"] if has_alias else []  # a role has no alias, so its PUT cannot conflict
 
     @blueprint.post(f"/{kind}s", endpoint=f"create_{name}")
     @update
     @blueprint.arguments(body())
     @blueprint.ready_response(201, body)
-    @blueprint.doc(summary=f"Create {noun}; its id and alias must be new in the workspace.")
+    @blueprint.doc(summary=f"Create {noun}; its {names} must be new in the workspace.")
     @blueprint.errors("CONFLICT")
     def create_object(new: dict[str, Any]) -> Response:
         with transaction():

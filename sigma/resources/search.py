@@ -35,7 +35,7 @@ class SearchBody(PageRequestBody):
     """A search for records by criteria."""
 
     criteriaOperator = enum_field(
-        "Whether records must meet all criteria (and), or at least one (or); and when absent",
+        "Whether records must meet all criteria (`and`) or at least one (`or`); `and` when absent",
         ["and", "or"],
         example="and",
         required=False,
