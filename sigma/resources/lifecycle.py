@@ -30,7 +30,7 @@ class ToStateBody(Body):
 
 
 class CompletenessOfStateBody(Body):
-    """How much a record has of what one state requires."""
+    """How complete a record is for one state."""
 
     stateId = fields.String(
         required=True, allow_none=True, metadata=described("The state; null without a workflow", "state-draft")
@@ -43,14 +43,14 @@ class CompletenessOfStateBody(Body):
 
 
 class CompletenessBody(CompletenessOfStateBody):
-    """How much a record has of what its state, and each state of its workflow, requires."""
+    """How complete a record is for its state, and for each state of its workflow."""
 
     entityId = fields.String(required=True, metadata=described("Id of the record", "ent-coastal-wb"))
     states = Items(fields.Nested(CompletenessOfStateBody), "The same for every state of the workflow", required=True)
 
 
 def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | None, levels: Levels) -> dict[str, Any]:
-    """Return how much values have of what a state requires; hidden attributes count, but are not named.
+    """Return how complete values are for a state; hidden attributes count, but are not named.
 
     A hidden value that names an option or a record counts even if that is deleted: otherwise, callers could find out which
     one it names by deleting one after another.
@@ -150,7 +150,7 @@ def transition_record(body: dict[str, Any], id: str) -> Response:
 @requires("read")
 @blueprint.ready_response(200, CompletenessBody)
 def get_record_completeness(id: str) -> Response:
-    """Get how much a record has of what is required, in its state and in every state of its workflow."""
+    """Get how complete a record is, for its state and for every state of its workflow."""
     with snapshot():
         record = load_record(id)
         rules, levels, values = schema_rules(record.schema_id), caller_levels(record.schema_id), record.body["values"]
