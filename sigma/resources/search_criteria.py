@@ -108,20 +108,20 @@ class Criterion(NamedTuple):
 
 def make_criterion(criterion: dict[str, Any], kind: str) -> Criterion:
     """Return a criterion on an attribute of this type, ready to be tested."""
-    name, scope = criterion["operator"], criterion.get("scope")
-    if name in WITHOUT_VALUE:
-        return Criterion(scope, None, itself, _is_any_filled, name == "isEmpty")
+    operator_name, scope = criterion["operator"], criterion.get("scope")
+    if operator_name in WITHOUT_VALUE:
+        return Criterion(scope, None, itself, _is_any_filled, operator_name == "isEmpty")
     value = criterion["value"]
-    if name == "contains":
+    if operator_name == "contains":
         return Criterion(scope, fold, BETWEEN.join, functools.partial(_is_in, value.casefold()))
-    form = ORDERED_FORMS[kind] if name in COMPARISONS else EQUAL_FORMS.get(kind, itself)
+    form = ORDERED_FORMS[kind] if operator_name in COMPARISONS else EQUAL_FORMS.get(kind, itself)
     wanted = wanted_form(kind, form, value)
     if isinstance(wanted, Decimal):
         form = exact_number
-    if name in COMPARISONS:
-        gather, compare = COMPARISONS[name]
+    if operator_name in COMPARISONS:
+        gather, compare = COMPARISONS[operator_name]
         return Criterion(scope, form, gather, functools.partial(compare, wanted))
-    return Criterion(scope, form, itself, functools.partial(_is_in, wanted), name == "notEquals")
+    return Criterion(scope, form, itself, functools.partial(_is_in, wanted), operator_name == "notEquals")
 
 
 class Reading(NamedTuple):
@@ -200,12 +200,14 @@ def _option_synonyms(list_id: str | None) -> dict[str, set[str]]:
 
 
 def _comparison_problem(criterion: dict[str, Any], attribute: dict[str, Any]) -> str | None:
-    name, value, kind = criterion["operator"], criterion.get("value"), attribute["type"]
-    if name not in COMPARISONS:
+    operator_name, value, kind = criterion["operator"], criterion.get("value"), attribute["type"]
+    if operator_name not in COMPARISONS:
         return None
     if kind not in ORDERED_FORMS:
-        others = ", ".join(other for other in OPERATORS if other not in COMPARISONS)
-        return f"operator: expected one of {others} for attribute '{attribute['alias']}' of type '{kind}', got '{name}'"
+        others = ", ".join(name for name in OPERATORS if name not in COMPARISONS)
+        return (
+            f"operator: expected one of {others} for attribute '{attribute['alias']}' of type '{kind}', got '{operator_name}'"
+        )
     if wanted_form(kind, ORDERED_FORMS[kind], value) is None:
         return f"value: expected {ORDERED_VALUES[kind]}, got {format_value(value)}"
     return None
