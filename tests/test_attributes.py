@@ -205,8 +205,8 @@ def test_values_that_collide_keep_an_attribute_from_becoming_unique(first, secon
     records = [write(first).json, write(entry("B")).json, write(second).json]
     message = error(change(dimensionIds=["dim-market"], validation={"unique": True}), 409)
     begun, _, third = (record["id"] for record in records)
-    twice = f"of '{third}', values.x[0].value: 'A' is already the value of '{begun}'"
-    assert message == f"validation.unique: values are there more than once: {twice}"
+    twice = f"in '{third}', values.x[0].value: 'A' is already the value of '{begun}'"
+    assert message == f"validation.unique: stored values are not unique: {twice}"
     assert admin.get("/attributes/attr-x").json == made
     for record in records:
         assert admin.get(f"/records/{record['id']}").json == record
@@ -425,7 +425,7 @@ def test_a_unique_attribute_of_another_type_claims_its_values_as_that_type(admin
     assert admin.put("/attributes/attr-x", attribute(validation={"unique": True})).status_code == 200
     assert admin.post("/records", taken).status_code == 201
     message = error(admin.put("/attributes/attr-x", datetime), 409)
-    assert message.startswith("validation.unique: values are there more than once: of ")
+    assert message.startswith("validation.unique: stored values are not unique: in ")
 
 
 def test_a_definition_is_held_against_ten_thousand_records_without_delay(app, admin, error):

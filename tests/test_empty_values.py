@@ -240,7 +240,7 @@ def test_what_does_not_exist_any_more_is_missing_and_gates_follow(gated, error, 
     assert [state["score"] for state in report["states"]] == [score, later]
     assert gated.get("/records/ent-1/transitions").json == []
     message = error(gated.post("/records/ent-1/transition", {"toStateId": "st-2"}), 422)
-    assert message.endswith(f"needs completeness 100, it is {score}; missing: {', '.join(missing)}")
+    assert message.endswith(f"needs completeness 100, but it is {score}; missing: {', '.join(missing)}")
     assert gated.get("/records/ent-1").data == before
 
 

@@ -383,7 +383,7 @@ def test_a_state_that_records_are_in_is_told_with_how_many_and_of_which_schema(a
     assert message == f"states: 'state-draft' cannot be taken out, {told}"
     schema = {name: value for name, value in admin.get("/schemas/schema-apparel").json.items() if name != "workflowId"}
     message = error(admin.put("/schemas/schema-apparel", schema), 409)
-    assert f"workflowId: records are in state 'state-draft' ({total}), which would not exist any more" == message
+    assert f"workflowId: records are in state 'state-draft' ({total}), which would no longer exist" == message
     assert stored() == before
 
 

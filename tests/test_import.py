@@ -576,8 +576,8 @@ def test_the_rows_of_an_import_may_send_so_much_to_webhooks_together(app, shop, 
     rows = [{"Ref": "ent-cap", "Price": str(price)} for price in (1, 1, 2, 3, 4)]  # the second one changes and sends nothing
     wrong = both(shop, *rows, {"Name": "Hat"}, {"Name": "Bag"})
     assert wrong == {
-        4: "Expected fewer rows at a time: 2 webhooks are told of each",
-        6: "Expected fewer rows at a time: 1 webhook is told of each",
+        4: "Expected fewer rows at a time: each is sent to 2 webhooks",
+        6: "Expected fewer rows at a time: each is sent to 1 webhook",
     }
     assert sql(app, "SELECT webhook_id, count(*) FROM deliveries GROUP BY webhook_id") == [("wh-one", 4), ("wh-two", 3)]
     assert both(shop, rows[4], {"Name": "Bag"}) == {}
@@ -638,8 +638,8 @@ def test_of_very_many_bad_rows_each_is_told_of_in_few_words(shop, monkeypatch):
         ({"Name": "attr-name"}, "columnMapping.Name: schema 'schema-thing' has no attribute 'attr-name'"),
         ({"Name": ""}, "columnMapping.Name: schema 'schema-thing' has no attribute ''"),
         ({"Name": "alone"}, "columnMapping.Name: schema 'schema-thing' has no attribute 'alone'"),
-        ({"Name": "name", "Price": "name"}, "columnMapping.Price: expected one column for 'name', which 'Name' is mapped to"),
-        ({"Name": "_id", "Price": "_id"}, "columnMapping.Price: expected one column for '_id', which 'Name' is mapped to"),
+        ({"Name": "name", "Price": "name"}, "columnMapping.Price: expected one column for 'name', but 'Name' is mapped to it"),
+        ({"Name": "_id", "Price": "_id"}, "columnMapping.Price: expected one column for '_id', but 'Name' is mapped to it"),
         ({"Name": "name", "Prise": "price"}, "columnMapping.Prise: expected a column that at least one row has"),
         ({"Name": 5}, "columnMapping.Name: Expected a string, got 5"),
         (["Name"], "columnMapping: Expected an object, got 'array'"),

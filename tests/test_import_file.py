@@ -248,7 +248,7 @@ def test_other_columns_are_told_and_mapped_by_hand(load, new_records):
     [
         (CSV, ["--map", "sku=skew"], "--map sku: schema 'schema-apparel' has no attribute 'skew'"),
         (CSV, ["--map", "skew=ean"], "--map skew: expected a column that at least one row has"),
-        ("sku,SKU\nA,B\n", [], "--map SKU: expected one column for 'sku', which 'sku' is mapped to already"),
+        ("sku,SKU\nA,B\n", [], "--map SKU: expected one column for 'sku', but 'sku' is mapped to it already"),
     ],
 )
 def test_what_cannot_be_mapped_is_refused_before_anything_is_imported(load, new_records, data, options, told):

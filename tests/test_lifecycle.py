@@ -514,7 +514,7 @@ def test_a_refused_transition_names_some_of_what_is_missing_and_says_that_there_
     assert admin.post("/schemas", {**schema, "attributeGroups": [group]}).status_code == 201
     assert admin.post("/records", {"id": "ent-wide", "schemaId": "schema-wide", "values": {}}).status_code == 201
     message = error(move(admin, "s0", "ent-wide"), 422)
-    assert message == (f"Transition 't0' needs completeness 1, it is 0; missing: {', '.join(aliases[:20])} and more")
+    assert message == (f"Transition 't0' needs completeness 1, but it is 0; missing: {', '.join(aliases[:20])} and more")
 
 
 def test_records_without_a_state_begin_a_workflow_that_their_schema_gets_and_are_else_as_they_were(admin, app):

@@ -266,7 +266,7 @@ def test_completeness_counts_what_is_hidden_and_does_not_name_it(editor, admin, 
         assert report == {"entityId": "ent-part", **rough, "states": [rough, {**ready, "filled": [], "missing": []}]}
         message = error(editor.post("/records/ent-part/transition", {"toStateId": "state-ready"}), 422)
         assert message == (
-            f"Transition 'tr-ready' needs completeness 100, it is {score};"
+            f"Transition 'tr-ready' needs completeness 100, but it is {score};"
             f" missing: {', '.join(missing) or 'attributes that your role hides'}"
         )
         assert editor.get("/records/ent-part/transitions").json == []
@@ -714,7 +714,7 @@ def test_an_attribute_that_a_role_limits_is_neither_deleted_nor_renamed(name, le
         message = error(caller.delete(f"/attributes/{NOTE_ID}"), 409)
         assert message == f"Attribute '{NOTE_ID}' is in use by role 'role-editor'"
         message = error(caller.put(f"/attributes/{NOTE_ID}", {**attribute, "alias": "remark"}), 409)
-        assert message == f"alias: role 'role-editor' limits attribute '{NOTE_ID}', and would not do so any more"
+        assert message == f"alias: role 'role-editor' limits attribute '{NOTE_ID}', and would no longer do so"
         assert admin.get(f"/attributes/{NOTE_ID}").json == attribute
     limit(**levels(**{name: "write"}, cost="read"))
     assert admin.put(f"/attributes/{NOTE_ID}", {**attribute, "alias": "remark"}).status_code == 200
@@ -784,7 +784,7 @@ REDEFINED = {  # what an attribute becomes, a value that would fit and one that 
     "unique": (
         {"validation": {"unique": True}},
         *("a", "b"),
-        "validation.unique: values are there more than once: of 'ent-tool', values.guess[0].value: 'b' is already the value of"
+        "validation.unique: stored values are not unique: in 'ent-tool', values.guess[0].value: 'b' is already the value of"
         " 'ent-part'",
     ),
 }

@@ -160,7 +160,7 @@ def test_a_key_cannot_turn_it_off_for_the_last_who_could_deactivate_that_key(mak
     for body in ({**before, "canManageRoles": False}, {"name": "Administrator"}):
         message = error(key.put("/roles/role-admin", body), 403)
         assert message == (
-            "canManageRoles: only a signed-in user may turn this off, for the last who have it, not a key;"
+            "canManageRoles: only a signed-in user may turn this off for the last users who have it, not a key;"
             " the key holds: read, update-model; sign in with POST /api/v1/auth/login"
         )
     assert admin.get("/roles/role-admin").json == before

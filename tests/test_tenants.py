@@ -103,12 +103,12 @@ MINE = {"schema-apparel": "schema-own", "wf-standard": "wf-own", "ent-coastal-wb
 MIXED_PATHS = [
     ("PUT", "/option-lists/ol-own/values/{val-red}", OPTION),
     ("DELETE", "/option-lists/ol-own/values/{val-red}", None),
-    ("PATCH", "/records/ent-own/values/{size}", {"value": "XL"}),
+    ("PATCH", "/records/ent-own/values/{sku}", {"value": "XL"}),
     ("GET", "/records/ent-own/variants/{var-cw-s}", None),
     ("GET", "/records/ent-own/variants/{var-cw-s}/resolved", None),
     ("PUT", "/records/ent-own/variants/{var-cw-s}", {"values": {}}),
     ("PATCH", "/records/ent-own/variants/{var-cw-s}/values/own-name", {"value": "Mine"}),
-    ("PATCH", "/records/ent-own/variants/var-own/values/{size}", {"value": "XL"}),
+    ("PATCH", "/records/ent-own/variants/var-own/values/{sku}", {"value": "XL"}),
     ("DELETE", "/records/ent-own/variants/{var-cw-s}", None),
     ("GET", "/records/{ent-coastal-wb}/variants/var-own", None),
     ("GET", "/records/{ent-coastal-wb}/variants/var-own/resolved", None),
@@ -286,7 +286,8 @@ def message_for(path):
     """Return what a 404 says of the first id in braces, when that exists nowhere."""
     parent, id = re.search(r"/([a-z-]+)/\{([^}]+)\}", path).groups()
     value = "Option value" if path.startswith("/option-lists") else "Attribute"
-    return f"{KINDS.get(parent, value)} '{nowhere(id)}' not found"
+    hint = " (there are 'own-link', 'own-list', 'own-color', 'own-name')" if id == "sku" else ""  # of one's own workspace
+    return f"{KINDS.get(parent, value)} '{nowhere(id)}' not found{hint}"
 
 
 def ids_in(template):

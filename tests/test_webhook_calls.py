@@ -50,7 +50,7 @@ def wait(connection):
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
-LATE, NO_HTTP = "No answer within 0.2 seconds", "The answer was no HTTP that can be read"
+LATE, NO_HTTP = "No answer within 0.2 seconds", "The answer could not be read as HTTP"
 CLOSED = "The receiver closed the connection without an answer"
 HOSTILE = {
     "never answers": (wait, (None, LATE)),

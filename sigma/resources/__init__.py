@@ -1,1 +1,1 @@
-"""What the API is about: one module for each noun."""
+"""The resources of the API: one module for each noun."""

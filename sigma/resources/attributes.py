@@ -23,23 +23,23 @@ blueprint = ApiBlueprint("Attributes", "The kinds of values that records hold.")
 
 
 class ValidationBody(Body):
-    """What the values of an attribute must be like."""
+    """The rules that an attribute's values must meet."""
 
     required = Flag("Counts for completeness; never blocks a write")
     maxLength = fields.Integer(
         strict=True,
         allow_none=True,
         validate=validate.Range(0, error="Expected 0 or more"),
-        metadata={"description": "Most characters of a text"},
+        metadata={"description": "Maximum number of characters in a text"},
     )
-    min = Number("Least number", allow_none=True)
-    max = Number("Greatest number", allow_none=True)
-    pattern = string_field("Regular expression (RE2 syntax) that texts must contain a match of", required=False, longest=1000)
+    min = Number("Smallest number allowed", allow_none=True)
+    max = Number("Largest number allowed", allow_none=True)
+    pattern = string_field("Regular expression (RE2 syntax) that must match somewhere in a text", required=False, longest=1000)
     unique = Flag("No two records or variants may hold the same value in the same scope; empty values do not count")
 
     @ma.validates_schema
     def check_rules(self, data: dict[str, Any], **_: Any) -> None:
-        """The pattern compiles, and the range is not empty."""
+        """Raise ValidationError for a pattern that does not compile, or for an empty range."""
         try:
             compile_pattern(data.get("pattern") or "")
         except re2.error as error:
@@ -51,11 +51,11 @@ class ValidationBody(Body):
 
 
 class AttributeGuardBody(Body):
-    """Shows or hides the attribute by another one's value."""
+    """A condition on another attribute's value that decides whether the attribute is shown."""
 
     attributeId = Reference("attribute", required=True)
-    operator = enum_field("How the value is compared", ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"])
-    value = fields.Raw(allow_none=True, metadata={"description": "What it is compared with"})
+    operator = enum_field("How the other attribute's value is compared", ["equals", "notEquals", "isEmpty", "isNotEmpty", "in"])
+    value = fields.Raw(allow_none=True, metadata={"description": "What that value is compared with"})
 
 
 class ProductAttributeBody(ModelBody):
@@ -65,32 +65,39 @@ class ProductAttributeBody(ModelBody):
     alias = id_field("Short name, under which records hold its values")
     name = string_field("The attribute's name")
     type = enum_field(
-        "What its values are; a datetime is RFC 3339 with a zone, or a plain date, which is midnight UTC",
+        "The type of its values; a datetime is RFC 3339 with a zone, or a plain date, which is midnight UTC",
         ATTRIBUTE_TYPES,
         "AttributeType",
     )
-    dimensionIds = Items(Reference("dimension"), "What its values differ by", load_default=list, validate=unique_items())
+    dimensionIds = Items(
+        Reference("dimension"), "The dimensions by which its values differ", load_default=list, validate=unique_items()
+    )
     inheritable = Flag("Whether variants inherit it", load_default=True)
-    validation = fields.Nested(ValidationBody, load_default=dict, metadata={"description": "What its values must be like"})
-    guards = Items(fields.Nested(AttributeGuardBody), "What showing it depends on", load_default=list, most=100)
+    validation = fields.Nested(
+        ValidationBody, load_default=dict, metadata={"description": "The rules that its values must meet"}
+    )
+    guards = Items(fields.Nested(AttributeGuardBody), "The conditions under which it is shown", load_default=list, most=100)
     optionListId = Reference("option-list", allow_none=True)
     multiple = Flag("Whether each value is an array", load_default=False)
 
     @ma.validates_schema
     def check_options(self, data: dict[str, Any], **_: Any) -> None:
-        """Options come from a list, and nothing else does."""
+        """Require an option list for the type option, and forbid one for every other type."""
         if (data["type"] == "option") != (data.get("optionListId") is not None):
             expected = "the id of an option list" if data["type"] == "option" else "none, because the type is not option"
             raise ma.ValidationError(f"Expected {expected}", "optionListId")
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        """What records hold must fit, be claimed if it is unique, and not be lost with its alias, nor may roles' limits."""
+        """Raise ApiError 409 if stored values would be lost or not fit, or if a role would no longer limit the attribute.
+
+        Claim the stored values of an attribute that becomes unique.
+        """
         if old is not None and old["alias"] != new["alias"] and (roles := limiting_roles(old)):
-            raise ApiError(409, f"alias: role '{roles[0]}' limits attribute '{old['id']}', and would not do so any more")
+            raise ApiError(409, f"alias: role '{roles[0]}' limits attribute '{old['id']}', and would no longer do so")
         check_stored_values(old, new)
 
     def other_referrers(self, stored: dict[str, Any]) -> list[tuple[str, str]]:
-        """The roles that limit the attribute: with another one in its place they would show what they hide."""
+        """Return the roles that limit the attribute: if another attribute replaced it, they would show what they hide now."""
         return [("role", id) for id in limiting_roles(stored)]
 
 

@@ -1,4 +1,4 @@
-"""The audit log of records: what was done to each and to its variants, by whom and when."""
+"""The audit log of records: what was done to each record and its variants, by whom and when."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -23,10 +23,14 @@ class ChangeBody(Body):
 
     attribute = fields.String(required=True, metadata=described("Alias, or lifecycleStateId", "price"))
     scope = dict_field(
-        "Where: segment ids by dimension id", "Scope", fields.String(), required=True, example={"dim-market": "seg-dk"}
+        "The value's scope: segment ids by dimension id",
+        "Scope",
+        fields.String(),
+        required=True,
+        example={"dim-market": "seg-dk"},
     )
-    oldValue = fields.Raw(required=True, allow_none=True, metadata=described("What it was; null if there was none", 949))
-    newValue = fields.Raw(required=True, allow_none=True, metadata=described("What it became; null if it was removed", 969))
+    oldValue = fields.Raw(required=True, allow_none=True, metadata=described("The value before; null if there was none", 949))
+    newValue = fields.Raw(required=True, allow_none=True, metadata=described("The value after; null if it was removed", 969))
 
 
 class AuditEntryBody(Body):
@@ -40,8 +44,8 @@ class AuditEntryBody(Body):
     changes = Items(fields.Nested(ChangeBody), "The values that it changed", required=True)
 
 
-def _count_present_entries(id: str) -> int:
-    """Return how many entries of the history under an id are of the record that has it now; the older ones are of others."""
+def _count_current_entries(id: str) -> int:
+    """Return how many entries of an id's history belong to the record that has the id now, rather than to deleted ones."""
     sql = (
         "SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ? AND seq >="
         " (SELECT max(seq) FROM audit_log WHERE tenant = ? AND record_id = ?"
@@ -52,13 +56,14 @@ def _count_present_entries(id: str) -> int:
 
 
 def _visible_entries(bodies: Iterable[tuple[bytes]], id: str, offset: int) -> Iterator[tuple[bytes]]:
-    """Yield entries of the history under an id, newest first, without the changes that the caller's role hides.
+    """Yield entries of an id's history, newest first, without the changes that the caller's role hides.
 
-    The first one is at this place of them all. Of what schema a record was that is gone, nothing says any more.
+    The offset is the position of the first entry in the whole history. The schema of a deleted record is not known any more,
+    so what the role hides in any schema is hidden in its entries.
     """
-    present, levels, levels_before = _count_present_entries(id), caller_levels(find_schema(id)), caller_levels(None)
-    for place, entry in enumerate(json.loads(b"[" + join_texts(bodies) + b"]"), offset):
-        shows = (levels if place < present else levels_before).shows
+    current, levels, earlier_levels = _count_current_entries(id), caller_levels(find_schema(id)), caller_levels(None)
+    for position, entry in enumerate(json.loads(b"[" + join_texts(bodies) + b"]"), offset):
+        shows = (levels if position < current else earlier_levels).shows
         if entry["action"] != "transition":
             entry["changes"] = [change for change in entry["changes"] if shows(change["attribute"])]
         yield (to_json(entry).encode(),)
@@ -69,7 +74,7 @@ def _visible_entries(bodies: Iterable[tuple[bytes]], id: str, offset: int) -> It
 @blueprint.doc(parameters=PAGE_PARAMETERS)
 @blueprint.ready_response(200, page_of(AuditEntryBody))
 def list_record_changes(id: str) -> Response:
-    """List what was done to a record and its variants, page by page, newest first; also after it is gone."""
+    """List what was done to a record and its variants, page by page, newest first; also after the record is deleted."""
     offset, limit = page_bounds(request.args)
     sql = "SELECT CAST(body AS BLOB) FROM audit_log WHERE tenant = ? AND record_id = ? ORDER BY seq DESC LIMIT ? OFFSET ?"
     with snapshot():

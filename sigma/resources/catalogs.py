@@ -26,7 +26,7 @@ class CatalogBody(ModelBody):
     description = string_field("What it is for", required=False, longest=10_000)
 
     def hidden_ids(self) -> list[str]:
-        """Return the ids of the catalogs that the caller's role does not show."""
+        """Return the ids of the catalogs that the caller's role hides."""
         return hidden_catalogs()
 
 
@@ -36,19 +36,19 @@ add_model_routes(
 
 
 class CategoryNodeBody(CategoryBody):
-    """A category with those below it."""
+    """A category with its subcategories."""
 
-    children = Items(fields.Nested("CategoryNodeBody"), "The categories right below", required=True, example=[])
+    children = Items(fields.Nested("CategoryNodeBody"), "The categories directly below", required=True, example=[])
 
 
 def _nest_categories(categories: Iterable[tuple[str, str | None, str]]) -> str:
-    """Return the text of a tree of categories, of each of which this is the id, the parent and the text, last ones first."""
-    below: dict[str | None, list[tuple[str, str]]] = {}
+    """Return the JSON text of a tree, from the id, parent and text of each category; siblings come last one first."""
+    children: dict[str | None, list[tuple[str, str]]] = {}
     for category, parent, body in categories:
-        below.setdefault(parent, []).append((category, body))
-    # Written from a stack, because a tree may be deeper than Python's calls. Each list is reversed, so pop() is in order.
+        children.setdefault(parent, []).append((category, body))
+    # A stack instead of recursion, because a tree may be deeper than Python's call stack. pop() restores the siblings' order.
     pieces: list[str] = []
-    open_lists = [below.get(None, [])]
+    open_lists = [children.get(None, [])]
     while open_lists:
         if not open_lists[-1]:
             open_lists.pop()
@@ -56,7 +56,7 @@ def _nest_categories(categories: Iterable[tuple[str, str | None, str]]) -> str:
             continue
         category, body = open_lists[-1].pop()
         pieces.append(("," if pieces and pieces[-1] == "]}" else "") + body[:-1] + ',"children":[')
-        open_lists.append(below.get(category, []))
+        open_lists.append(children.get(category, []))
     return "[" + "".join(pieces)
 
 

@@ -38,10 +38,12 @@ class CategoryBody(Body):
 
 
 class CategoryRequestBody(CategoryBody):
-    """A category to be made, or put in another's place."""
+    """A category to be created, or to replace another."""
 
     id = id_field("The category's id; made when absent", required=False)
-    catalogId = string_field("The catalog it belongs to, which the path says already", required=False, example="cat-webshop")
+    catalogId = string_field(
+        "The catalog it belongs to; may be left out, because the path decides it", required=False, example="cat-webshop"
+    )
 
 
 class AssignmentBody(Body):
@@ -50,7 +52,7 @@ class AssignmentBody(Body):
     entityId = fields.String(required=True, metadata=described("Id of a record", "ent-coastal-wb"))
 
 
-CATEGORY_SUBTREE = (  # a category and those below it, to any depth; takes id, tenant
+CATEGORY_SUBTREE = (  # a category and all categories below it; takes id, tenant
     "WITH RECURSIVE below (id) AS (SELECT ?"
     " UNION ALL SELECT c.id FROM below b JOIN categories c ON c.tenant = ? AND c.parent_id = b.id)"
 )
@@ -61,11 +63,11 @@ class Category(NamedTuple):
 
     catalog_id: str
     text: str
-    total: int  # of the records in it
+    total: int  # how many records are in it
 
 
 def _fetch_category(id: str) -> Category:
-    """Return a category. Raises ApiError 404, also for one in a catalog that the caller's role does not show."""
+    """Return a category. Raises ApiError 404, also if the caller's role hides its catalog."""
     row = fetch_one("SELECT catalog_id, body, total FROM categories WHERE tenant = ? AND id = ?", g.tenant, id)
     if row is None or row[0] in hidden_catalogs():
         raise not_found_error("category", id)
@@ -78,8 +80,8 @@ def _make_category_text(body: dict[str, Any], id: str, catalog_id: str) -> str:
     parent, sql = body["parentId"], "SELECT 1 FROM categories WHERE tenant = ? AND catalog_id = ? AND id = ?"
     if parent is not None and not fetch_one(sql, g.tenant, catalog_id, parent):
         ids = [id for (id,) in execute("SELECT id FROM categories WHERE tenant = ? AND catalog_id = ?", g.tenant, catalog_id)]
-        told = f"does not exist in catalog '{catalog_id}'{what_there_is(parent, ids)}"
-        raise ApiError(400, f"parentId: category '{parent}' {told}")
+        problem = f"does not exist in catalog '{catalog_id}'{what_there_is(parent, ids)}"
+        raise ApiError(400, f"parentId: category '{parent}' {problem}")
     return to_json({"id": id, "catalogId": catalog_id, **body})
 
 
@@ -122,7 +124,7 @@ def get_category(id: str) -> Response:
 @blueprint.arguments(CategoryRequestBody())
 @blueprint.ready_response(200, CategoryBody)
 def replace_category(body: dict[str, Any], id: str) -> Response:
-    """Replace a category as a whole; another parentId moves it, with all below it."""
+    """Replace a category as a whole; another parentId moves it with all categories below it."""
     body = check_path_id(body, id)
     with transaction():
         stored = _make_category_text(body, id, _fetch_category(id).catalog_id)
@@ -139,7 +141,7 @@ def replace_category(body: dict[str, Any], id: str) -> Response:
 @session_only("canManageSchemas")
 @blueprint.response(204)
 def delete_category(id: str) -> None:
-    """Delete a category with all below it; the records in them stay."""
+    """Delete a category and all categories below it; the records in them stay."""
     with transaction():
         _fetch_category(id)
         sql = f"{CATEGORY_SUBTREE} DELETE FROM categories WHERE tenant = ? AND id IN (SELECT id FROM below)"  # noqa: S608
@@ -151,7 +153,7 @@ def delete_category(id: str) -> None:
 @blueprint.doc(parameters=PAGE_PARAMETERS)
 @blueprint.ready_response(200, page_of(ProductRecordBody))
 def list_category_records(id: str) -> Response:
-    """List the records in a category, page by page, in the order in which they were put in."""
+    """List the records in a category, page by page, in the order in which they were put there."""
     offset, limit = page_bounds(request.args)
     sql = (
         "SELECT CAST(e.body AS BLOB) FROM (SELECT seq, tenant, record_id FROM category_assignments"
@@ -169,7 +171,7 @@ def _require_named_record(body: dict[str, Any]) -> None:
 
 
 def insert_assignment(category_id: str, record_id: str) -> None:
-    """Put a record into a category, unless it is there."""
+    """Put a record into a category, unless it is there already."""
     sql = "INSERT INTO category_assignments (tenant, category_id, record_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
     execute(sql, g.tenant, category_id, record_id)
 

@@ -1,4 +1,4 @@
-"""Cells: how the values of attributes stand in the rows of an import and of an export."""
+"""Cells: how the values of attributes are written in the rows of imports and exports."""
 
 import re
 from collections.abc import Callable, Collection, Iterable
@@ -15,9 +15,9 @@ FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def split_items(text: str) -> list[str]:
-    r"""Return the items of a cell that holds several, with | between them; inside of one, \| is a | and \\ a backslash.
+    r"""Return the items of a cell, which are separated by |; inside an item, \| stands for | and \\ for a backslash.
 
-    A backslash alone is one empty item, which would otherwise be an empty cell.
+    A lone backslash stands for one empty item, which would otherwise look like an empty cell.
     """
     if text == "\\":
         return [""]
@@ -31,12 +31,12 @@ def split_items(text: str) -> list[str]:
 
 
 def join_items(items: Iterable[str]) -> str:
-    """Return the cell that split_items() takes apart again."""
+    """Return the cell that split_items() splits into these items."""
     return "|".join(re.sub(r"[\\|]", r"\\\g<0>", item) for item in items) or "\\"
 
 
 def _read_json(text: str) -> Any:
-    """Return the value of a JSON text, or the text itself if it is none. Raises NumberError."""
+    """Return the value of a JSON text, or the text itself if it is not JSON. Raises NumberError."""
     try:
         return parse_json(text.encode())
     except NumberError:
@@ -53,7 +53,7 @@ READERS: dict[str, Callable[[str], Any]] = {"number": _read_json, "boolean": _re
 
 
 def _how_to_write(kind: str, cell: Any) -> str:
-    """Return the end of a message about a cell: how what may be meant is written, or nothing."""
+    """Return the end of a message about a cell: how to write what is probably meant, or nothing."""
     if kind == "number" and isinstance(cell, str) and re.fullmatch("[+-]?[0-9.,][0-9.,_' \u00a0]*", cell):
         return " (write digits, with a point before decimals, such as 1299.95)"
     if kind == "boolean":
@@ -66,21 +66,21 @@ class Cells(NamedTuple):
 
     rules: AttributeRules
     option_ids: dict[str, str]  # by id and alias
-    labelled: dict[str, list[str]]  # ids of options by label, which several may have
-    names: Collection[str]  # one of each option, for messages
+    labelled: dict[str, list[str]]  # ids of options by label, which several may share
+    names: Collection[str]  # one name of each option, for messages
 
     def write(self, value: Any) -> str:
-        """Return a value's text; none, or an empty one, is an empty cell."""
+        """Return the cell of a value; a missing or empty value makes an empty cell."""
         if is_empty(value):
             return ""
         return join_items(map(self.write_single, value)) if isinstance(value, list) else self.write_single(value)
 
     def write_single(self, value: Any) -> str:
-        """Return the text of a value, or of one of several."""
+        """Return the text of a single value, or of one item of several."""
         return self.option_ids.get(value, value) if isinstance(value, str) else to_json(value)
 
     def shows(self, cell: Any, value: Any) -> bool:
-        """Return whether a cell is what an export gives for a value, or means an equal one."""
+        """Return whether a cell is what an export writes for a value, or means an equal value."""
         if (isinstance(cell, str) and cell == self.write(value)) or is_same(cell, value):
             return True
         try:
@@ -89,14 +89,14 @@ class Cells(NamedTuple):
             return False
 
     def read(self, cell: Any) -> Any:
-        """Return the value that a cell means, as text or in JSON; None for an empty one. Raises ValueError."""
+        """Return the value that a cell, a text or JSON, means; None for an empty cell. Raises ValueError."""
         value = self.read_any(cell)
         if value is not None and (problem := self.rules.value_problem(value)):
             raise ValueError(problem)
         return value
 
     def read_any(self, cell: Any) -> Any:
-        """Return the value that a cell means, of whatever length and size; None for an empty one. Raises ValueError."""
+        """Return the value that a cell means, checked for its type only; None for an empty cell. Raises ValueError."""
         if is_empty(cell):
             return None
         items = split_items(cell) if isinstance(cell, str) and self.rules.is_multiple else cell
@@ -107,7 +107,7 @@ class Cells(NamedTuple):
         return None if is_empty(value) else value
 
     def read_single(self, cell: Any) -> Any:
-        """Return the value that a cell means, or one of several in it. Raises ValueError."""
+        """Return the value that a cell, or one item of it, means. Raises ValueError."""
         kind = self.rules.kind
         if isinstance(cell, str) and kind == "option":
             return self.read_option(cell)
@@ -120,25 +120,25 @@ class Cells(NamedTuple):
         return value
 
     def read_option(self, name: str) -> str:
-        """Return the id of the option that goes by this id, alias or label. Raises ValueError."""
+        """Return the id of the option with this id, alias or label. Raises ValueError."""
         if name in self.option_ids:
             return self.option_ids[name]
         ids = self.labelled.get(name, [])
         if not ids:
-            told = f"the id, alias or label of an option, got {format_value(name)}"
-            raise self.error(told + what_there_is(name, self.names))
+            expected = f"the id, alias or label of an option, got {format_value(name)}"
+            raise self.error(expected + what_there_is(name, self.names))
         if len(ids) > 1:
-            told = f"an id or alias, because several have this label, got {format_value(name)}"
-            raise self.error(f"{told} (it is that of {', '.join(map(format_value, ids[:MOST]))})")
+            expected = f"an id or alias, because several have this label, got {format_value(name)}"
+            raise self.error(f"{expected} (it is the label of {', '.join(map(format_value, ids[:MOST]))})")
         return ids[0]
 
     def error(self, expected: str) -> ValueError:
-        """Return the error that says what is expected in place of a cell."""
+        """Return an error that says what is expected instead of a cell."""
         return ValueError(expectation(self.rules.alias, expected))
 
 
 def cells_of(rules: AttributeRules) -> Cells:
-    """Return the cells of an attribute, as its option list is now."""
+    """Return the cells of an attribute, with its option list as it is now."""
     options = load_object("option-list", rules.option_list)["values"] if rules.option_list else []
     labelled: dict[str, list[str]] = {}
     for option in options:

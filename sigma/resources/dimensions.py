@@ -1,4 +1,4 @@
-"""Dimensions: what values differ by."""
+"""Dimensions: what values differ by, such as language or market."""
 
 import itertools
 import math
@@ -28,7 +28,7 @@ class SegmentBody(Body):
     id = id_field("The segment's id")
     alias = id_field("Short name")
     name = string_field("The segment's name")
-    isDefault = Flag("Whether it is the default, which defaultSegmentId decides", load_default=False)
+    isDefault = Flag("Whether it is the default segment; defaultSegmentId decides", load_default=False)
 
 
 class DimensionBody(ModelBody):
@@ -42,7 +42,7 @@ class DimensionBody(ModelBody):
 
     @ma.validates_schema
     def check_segments(self, data: dict[str, Any], **_: Any) -> None:
-        """The id is not the one that the path of the scope matrix takes; the default is one of the segments."""
+        """Raise ValidationError for the id that the scope matrix has in its path, or for a default that is not a segment."""
         if data.get("id") == "scope-matrix":
             raise ma.ValidationError("Expected another id: this one is reserved", "id")
         default, ids = data["defaultSegmentId"], [segment["id"] for segment in data["segments"]]
@@ -76,17 +76,17 @@ def find_segments(id: str) -> list[str] | None:
 def unknown_segments(
     scope: Mapping[str, Any], path: str, segments_of: Callable[[str], list[str] | None] = find_segments
 ) -> Iterator[str]:
-    """Yield what a scope names that is not there, by the path of the scope."""
+    """Yield a problem for each dimension or segment of a scope that does not exist, naming it by the path of the scope."""
     for dimension, segment in scope.items():
         if (segments := segments_of(dimension)) is None:
             yield f"{path}: dimension {format_value(dimension)} does not exist{hint_at_id('dimension', dimension)}"
         elif segment not in segments:
-            told = f"{format_value(segment)}{what_there_is(segment, segments)}"
-            yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {told}"
+            got = f"{format_value(segment)}{what_there_is(segment, segments)}"
+            yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {got}"
 
 
 class ScopeMatrixBody(Body):
-    """The dimensions whose scopes are wanted."""
+    """The dimensions whose scopes are combined."""
 
     dimensionIds = Items(
         Reference("dimension"),

@@ -22,7 +22,7 @@ class HealthBody(Body):
 @public
 @blueprint.response(200, HealthBody)
 def get_health() -> dict[str, str]:
-    """Say that the service and its database answer; 503 when the database does not."""
+    """Report that the service and its database respond; 503 if the database does not."""
     require_same_file(current_app.config["DATABASE"])
     (version,) = fetch_one("PRAGMA user_version")
     if version != SCHEMA_VERSION:

@@ -1,4 +1,4 @@
-"""The history of records and variants: what is added to it with each change, which is sent to webhooks, too."""
+"""The history of records and variants: each change is added to it, and sent to webhooks."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,8 @@ from sigma.resources.values import by_scope
 def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield what changed between two sets of values, by attribute and scope.
 
-    Equal values are none, because clients that read and write back may write 1.0 as 1 and order members anew; true is no 1.
+    Equal values are no change, because clients that write back what they read may turn 1.0 into 1 and reorder members; true
+    does not equal 1.
     """
     for alias in {**old, **new}:
         if alias not in old:
@@ -31,10 +32,10 @@ def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str
 
 
 def log_change(action: str, entity: dict[str, Any], text: str, at: str, changes: Iterable[dict[str, Any]]) -> None:
-    """Add to the history of a record or variant what the caller changed, and send it to webhooks.
+    """Add what the caller changed to the history of a record or variant, and send it to webhooks.
 
-    Takes the record or variant as it was or is, its text as it is stored now (of one that is gone: as it was), and the time
-    that it has for the change, too.
+    Takes the record or variant before or after the change, the text that is stored now (or was, before a deletion), and the
+    time of the change.
     """
     listed = list(changes)
     entry = {
@@ -51,8 +52,8 @@ def log_change(action: str, entity: dict[str, Any], text: str, at: str, changes:
 
 
 def log_deletions(texts: Iterable[str]) -> None:
-    """Add to the history that records or variants, of which these are the texts, are gone: those below before those above."""
+    """Add the deletion of records and variants, given by their texts, to the history: the lowest level first."""
     now = utc_now()
     deleted = [(json.loads(text), text) for text in texts]
-    for entity, text in sorted(deleted, key=lambda one: -one[0].get("level", 0)):
+    for entity, text in sorted(deleted, key=lambda pair: -pair[0].get("level", 0)):
         log_change("delete", entity, text, now, value_changes(entity["values"], {}))

@@ -1,4 +1,4 @@
-"""Import: the rows of a table that create and update records, tried or carried out."""
+"""Import: the rows of a table that create and update records, first in a preview, then for good."""
 
 from collections.abc import Container, Iterator
 from typing import Any
@@ -28,9 +28,9 @@ from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.transfer import ID, blueprint
 
-MANY_BAD_ROWS = 1000  # of more, only the first problem is told, shortened: a body can hold rows by the hundred thousand
+MANY_BAD_ROWS = 1000  # after these, a row reports only its first problem, shortened: a body can hold 100,000 rows and more
 MANY_ROWS = 1000  # a preview of more may take seconds
-SHORTENED = 200  # characters of such a problem; a pattern that it names may have a thousand
+SHORTENED = 200  # characters of a shortened problem; a pattern that it quotes may have a thousand
 
 EXAMPLES_OF_ERRORS = [
     "Name: Attribute 'product-name' expects a value, got ''",
@@ -55,7 +55,7 @@ class Rows(Items):
 
 
 class ImportRequestBody(Body):
-    """Rows to be imported, and what their columns hold."""
+    """Rows to import, and what their columns hold."""
 
     schemaId = Reference("schema", required=True)
     columnMapping = dict_field(
@@ -66,7 +66,7 @@ class ImportRequestBody(Body):
         required=True,
     )
     rows = Rows(
-        "The rows: text, or JSON values of the attributes' types",
+        "The rows; a cell is a text, or a JSON value of the attribute's type",
         example=[
             {"Name": "Summit Parka", "SKU": "SP-002", "Price": "249.50"},
             {"Name": "", "SKU": "XX-003", "Price": "not-a-number"},
@@ -80,7 +80,7 @@ class PreviewedRowBody(Body):
 
     row = fields.Integer(required=True, metadata=described("The row's place, from 0"))
     valid = Flag("Whether it can be imported", required=True)
-    action = enum_field("What it would do with a record", ["create", "update"])
+    action = enum_field("Whether it would create or update a record", ["create", "update"])
     errors = Items(fields.String(), "What is wrong with it", required=True)
 
 
@@ -92,7 +92,7 @@ class ImportPreviewBody(Body):
     errorRows = fields.Integer(required=True, metadata=described("How many of them cannot", 1))
     results = Items(
         fields.Nested(PreviewedRowBody),
-        "What would become of each row",
+        "What the import would do with each row",
         required=True,
         example=[
             {"row": 0, "valid": True, "action": "create", "errors": []},
@@ -114,8 +114,8 @@ class RowErrorBody(Body):
 class ImportResultBody(Body):
     """What an import has done."""
 
-    created = fields.Integer(required=True, metadata=described("How many records it made", 1))
-    updated = fields.Integer(required=True, metadata=described("How many rows named a record that was there", 0))
+    created = fields.Integer(required=True, metadata=described("How many records it created", 1))
+    updated = fields.Integer(required=True, metadata=described("How many rows named an existing record", 0))
     errors = Items(fields.Nested(RowErrorBody), "The rows that were left out", required=True)
 
 
@@ -128,16 +128,16 @@ def _mapping_problems(
         if alias != ID and alias not in rules.attributes:
             yield f"{path}: schema '{rules.schema['id']}' has no attribute {format_value(alias)}{rules.hint_at_alias(alias)}"
         elif alias in mapped:
-            yield f"{path}: expected one column for '{alias}', which '{mapped[alias][:100]}' is mapped to already"
+            yield f"{path}: expected one column for '{alias}', but '{mapped[alias][:100]}' is mapped to it already"
         elif columns is not None and column not in columns:
             yield f"{path}: expected a column that at least one row has"
         mapped.setdefault(alias, column)
 
 
 def require_mapping(rules: SchemaRules, mapping: dict[str, str], columns: Container[str] | None, source: Source = BODY) -> None:
-    """Raise ApiError 400 or 403 for a mapping that names what is not there, or that the caller may not write.
+    """Raise ApiError 400 for a mapping that names what does not exist, or 403 for what the caller may not write.
 
-    Takes the columns that rows have, where there are rows.
+    Takes the columns that rows have; None if there are no rows.
     """
     raise_for_problems(_mapping_problems(rules, mapping, columns, source))
     levels = caller_levels(rules.schema["id"])
@@ -146,7 +146,7 @@ def require_mapping(rules: SchemaRules, mapping: dict[str, str], columns: Contai
 
 
 def import_rows(body: dict[str, Any], stores: bool) -> list[tuple[str, list[str]]]:
-    """Return of each row what it does with a record, and its problems; store the good ones if wanted.
+    """Return for each row its action, create or update, and its problems; store the rows without problems if asked to.
 
     Raises ApiError 400 or 403.
     """
@@ -155,10 +155,10 @@ def import_rows(body: dict[str, Any], stores: bool) -> list[tuple[str, list[str]
     batch, bad_rows = Batch(rules, mapping, stores), 0
     outcomes: list[tuple[str, list[str]]] = []
     for number, cells in enumerate(rows):
-        is_one_of_many = bad_rows >= MANY_BAD_ROWS
-        row = batch.add(number, cells, most=1 if is_one_of_many else MAX_PROBLEMS)
+        is_short = bad_rows >= MANY_BAD_ROWS
+        row = batch.add(number, cells, most=1 if is_short else MAX_PROBLEMS)
         bad_rows += bool(row.problems)
-        problems = [redact_keys(problem)[: SHORTENED if is_one_of_many else None] for problem in row.problems]
+        problems = [redact_keys(problem)[: SHORTENED if is_short else None] for problem in row.problems]
         outcomes.append(("create" if row.creates else "update", problems))
     return outcomes
 
@@ -168,7 +168,7 @@ def import_rows(body: dict[str, Any], stores: bool) -> list[tuple[str, list[str]
 @blueprint.arguments(ImportRequestBody())
 @blueprint.response(200, ImportPreviewBody)
 def preview_import(body: dict[str, Any]) -> Response:
-    """Check the rows of an import; the answer says of each what would become of it, and nothing is stored."""
+    """Check the rows of an import and report what it would do with each; nothing is stored."""
     if len(body["rows"]) > MANY_ROWS:
         leave_worker()
     with snapshot():
@@ -187,21 +187,21 @@ def preview_import(body: dict[str, Any]) -> Response:
 @blueprint.arguments(ImportRequestBody())
 @blueprint.response(200, ImportResultBody)
 def execute_import(body: dict[str, Any]) -> Response:
-    """Create and update records from rows; those with something wrong are left out, and the answer says why.
+    """Create and update records from rows; rows with problems are left out, and the response says why.
 
-    All rows are one transaction, during which other writes wait, and are answered 503 after five seconds: send rows by the
-    ten thousand at most where others write, too.
+    All rows are stored in one transaction. Other writes wait for it, and fail with 503 after five seconds: where there are
+    other writers, send at most ten thousand rows at a time.
     """
     with transaction():
         outcomes = import_rows(body, stores=True)
         good = [action for action, problems in outcomes if not problems]
-        errors = [{"row": number, "message": "; ".join(bad)} for number, (_, bad) in enumerate(outcomes) if bad]
+        errors = [{"row": number, "message": "; ".join(found)} for number, (_, found) in enumerate(outcomes) if found]
         return json_response(to_json({"created": good.count("create"), "updated": good.count("update"), "errors": errors}))
 
 
 @blueprint.errorhandler(RequestEntityTooLarge)
 def refuse_too_many_rows(error: RequestEntityTooLarge) -> Response:
-    """Say what to do about a body that is too large; an export, which shares the blueprint, has no rows to send."""
+    """Return the error for a body that is too large, with advice; not for an export, which shares the blueprint."""
     if request.method == "GET":
         return handle_http_exception(error)
     return error_response(ApiError(413, f"{MESSAGES[413]}; send fewer rows at a time"))

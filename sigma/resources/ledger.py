@@ -1,4 +1,4 @@
-"""What the ledger of API keys says: which permissions each key used, which it lacked, and which it never used."""
+"""The ledger of API keys: which permissions each key used, which it lacked, and which it never used."""
 
 import json
 from typing import Any
@@ -13,28 +13,28 @@ from sigma.resources.api_keys import ApiKeyBody, parse_key, permission_field
 
 
 class RefusalBody(Body):
-    """How often a key was refused for want of one permission."""
+    """How often a key was refused because it lacked one permission."""
 
     count = fields.Integer(required=True, metadata={"description": "How many calls were refused", "example": 3})
-    lastAt = timestamp_field("When that happened last")
+    lastAt = timestamp_field("When the last of them was refused")
 
 
 class KeyLedgerBody(ApiKeyBody):
     """An API key as it is listed, and what it was used for."""
 
     permissionUse = dict_field(
-        "When the key last used each permission, right to a second; those that it never used are absent",
+        "When the key last used each permission, to within a second; permissions that it never used are absent",
         "PermissionUse",
         timestamp_field("When it was last used"),
         required=True,
     )
     refused = dict_field(
-        "What the key was refused for want of: a permission, or a session",
+        "What the key lacked when it was refused: a permission, or a session",
         "Refusals",
         fields.Nested(RefusalBody),
         required=True,
     )
-    unused = Items(permission_field(), "The permissions that the key holds and never used", required=True)
+    unused = Items(permission_field(), "The permissions that the key holds but never used", required=True)
 
 
 def _in_published_order(by_permission: dict[str, Any]) -> dict[str, Any]:

@@ -24,13 +24,13 @@ from sigma.resources.workflows import TransitionBody
 
 
 class ToStateBody(Body):
-    """Where a record is to go."""
+    """The state that a record moves to."""
 
     toStateId = string_field("The state to move to", example="state-review")
 
 
 class CompletenessOfStateBody(Body):
-    """How much of what one state requires a record has."""
+    """How complete a record is for one state."""
 
     stateId = fields.String(
         required=True, allow_none=True, metadata=described("The state; null without a workflow", "state-draft")
@@ -43,17 +43,17 @@ class CompletenessOfStateBody(Body):
 
 
 class CompletenessBody(CompletenessOfStateBody):
-    """How much of what its state, and each state of its workflow, requires a record has."""
+    """How complete a record is for its state, and for each state of its workflow."""
 
     entityId = fields.String(required=True, metadata=described("Id of the record", "ent-coastal-wb"))
     states = Items(fields.Nested(CompletenessOfStateBody), "The same for every state of the workflow", required=True)
 
 
 def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | None, levels: Levels) -> dict[str, Any]:
-    """Return how much of what a state requires these values have; attributes that are hidden count, but are not named.
+    """Return how complete values are for a state; hidden attributes count, but are not named.
 
-    A hidden value that names an option or a record counts whether that is still there or not: to delete them one after
-    another would tell which one it names.
+    A hidden value that names an option or a record counts even if that is deleted: otherwise, callers could find out which
+    one it names by deleting one after another.
     """
     by_state = rules.states[state_id].required if state_id in rules.states else ()
     filled: list[str] = []
@@ -73,7 +73,7 @@ def completeness(rules: SchemaRules, values: dict[str, Any], state_id: str | Non
 
 
 def _role_problem(roles: list[str]) -> str | None:
-    """Say what keeps this caller from what only people with these roles may do, or None; a key acts as an administrator."""
+    """Return why this caller may not do what is only for these roles, or None; a key acts as an administrator."""
     only = f"is for {', '.join(roles)} only"
     if g.caller.is_key:
         return None if any(map(has_every_flag, roles)) else f"{only}; a key may take it when one of these roles has every flag"
@@ -81,14 +81,14 @@ def _role_problem(roles: list[str]) -> str | None:
 
 
 def blocked_reason(transition: dict[str, Any], report: dict[str, Any]) -> str | None:
-    """Say what keeps this caller from taking a transition, with this completeness of the record, or None."""
+    """Return why this caller cannot take a transition, given the record's completeness report, or None."""
     roles, needed = transition["allowedRoleIds"], transition["requiresCompleteness"]
     if roles and (problem := _role_problem(roles)):
         return f"Transition '{transition['id']}' {problem}"
     if report["score"] < needed:
         missing = ", ".join(report["missing"][:MAX_PROBLEMS]) + (" and more" if len(report["missing"]) > MAX_PROBLEMS else "")
         missing = missing or "attributes that your role hides"
-        return f"Transition '{transition['id']}' needs completeness {needed}, it is {report['score']}; missing: {missing}"
+        return f"Transition '{transition['id']}' needs completeness {needed}, but it is {report['score']}; missing: {missing}"
     return None
 
 
@@ -96,12 +96,12 @@ def blocked_reason(transition: dict[str, Any], report: dict[str, Any]) -> str | 
 @requires("read")
 @blueprint.ready_response(200, TransitionBody(many=True))
 def list_record_transitions(id: str) -> Response:
-    """List the transitions that this caller may take with the record now."""
+    """List the transitions that the caller may take with a record now."""
     with snapshot():
         record = load_record(id)
         rules = schema_rules(record.schema_id)
         report = completeness(rules, record.body["values"], record.state_id, caller_levels(record.schema_id))
-        leaving = [transition for transition in rules.transitions if transition["fromStateId"] == record.state_id]
+        leaving = rules.transitions_from(record.state_id)
         return json_response(to_json([transition for transition in leaving if blocked_reason(transition, report) is None]))
 
 
@@ -122,18 +122,17 @@ def transition(id: str, to_state: str) -> str:
     if rules.workflow is None:
         raise ApiError(422, f"Schema '{record.schema_id}' has no workflow, and so no transitions")
     if to_state not in rules.states:
-        told = f"{format_value(to_state)}{what_there_is(to_state, [state['id'] for state in rules.workflow['states']])}"
-        raise ApiError(400, f"toStateId: workflow '{rules.workflow['id']}' has no state {told}")
-    ends = (record.state_id, to_state)
-    transitions = [possible for possible in rules.transitions if (possible["fromStateId"], possible["toStateId"]) == ends]
-    report, first = completeness(rules, record.body["values"], record.state_id, caller_levels(record.schema_id)), None
-    for possible in transitions:
-        problem = blocked_reason(possible, report)
-        if problem is None:
-            return set_state(record, to_state)
-        first = first or problem
-    ways = dict.fromkeys(way["toStateId"] for way in rules.transitions if way["fromStateId"] == record.state_id)
-    raise ApiError(422, first or f"No transition leads from '{record.state_id}' to '{to_state}'{what_there_is(to_state, ways)}")
+        hint = what_there_is(to_state, [state["id"] for state in rules.workflow["states"]])
+        raise ApiError(400, f"toStateId: workflow '{rules.workflow['id']}' has no state {format_value(to_state)}{hint}")
+    report = completeness(rules, record.body["values"], record.state_id, caller_levels(record.schema_id))
+    leaving = rules.transitions_from(record.state_id)
+    problems = [blocked_reason(candidate, report) for candidate in leaving if candidate["toStateId"] == to_state]
+    if None in problems:
+        return set_state(record, to_state)
+    if first_problem := next(iter(problems), None):
+        raise ApiError(422, first_problem)
+    hint = what_there_is(to_state, dict.fromkeys(candidate["toStateId"] for candidate in leaving))
+    raise ApiError(422, f"No transition leads from '{record.state_id}' to '{to_state}'{hint}")
 
 
 @blueprint.post("/records/<id>/transition")
@@ -142,7 +141,7 @@ def transition(id: str, to_state: str) -> str:
 @blueprint.ready_response(200, ProductRecordBody)
 @blueprint.errors("TRANSITION_ERROR")
 def transition_record(body: dict[str, Any], id: str) -> Response:
-    """Move a record to another state, along its workflow's transitions and past their gates."""
+    """Move a record to another state, by a transition of its workflow that the caller may take now."""
     with transaction():
         return entity_response(transition(id, body["toStateId"]))
 
@@ -151,7 +150,7 @@ def transition_record(body: dict[str, Any], id: str) -> Response:
 @requires("read")
 @blueprint.ready_response(200, CompletenessBody)
 def get_record_completeness(id: str) -> Response:
-    """Get how much of what is required a record has, for its state and for every state of its workflow."""
+    """Get how complete a record is, for its state and for every state of its workflow."""
     with snapshot():
         record = load_record(id)
         rules, levels, values = schema_rules(record.schema_id), caller_levels(record.schema_id), record.body["values"]

@@ -1,4 +1,4 @@
-"""What the nouns of the model share."""
+"""What all kinds of model objects share: how they are stored, what they refer to, and their routes."""
 
 import functools
 import json
@@ -18,21 +18,21 @@ from sigma.http.strict_json import format_value, to_json
 
 
 class ModelBody(Body):
-    """A model object: what the caller gives is what is stored and served."""
+    """A model object, which is stored and served as the caller gives it."""
 
     def hidden_ids(self) -> list[str]:
-        """Return the ids of the objects that the caller's role does not show. None, unless overridden."""
+        """Return the ids of the objects that the caller's role hides; none unless overridden."""
         return []
 
     def other_referrers(self, stored: dict[str, Any]) -> Iterable[tuple[str, str]]:
-        """Return the kinds and ids of what refers to an object and is not known to the database. None, unless overridden."""
+        """Return the kinds and ids of referrers that the database does not know of; none unless overridden."""
         return ()
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        """Refuse a change that the stored data or the caller does not allow (ApiError). Nothing, unless overridden."""
+        """Raise ApiError for a change that stored data or the caller's rights forbid; do nothing unless overridden."""
 
 
-MODEL: dict[str, ModelBody] = {}  # what describes each kind's bodies
+MODEL: dict[str, ModelBody] = {}  # the body of each kind
 
 Declare = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -43,9 +43,9 @@ def exists(kind: str, id: str) -> bool:
 
 
 def hint_at_id(kind: str, name: str, ids: Collection[str] | None = None) -> str:
-    """Return the end of a message about an id that does not exist: that of the object with this alias, or which ids there are.
+    """Return the end of a message about an unknown id: the id of the object with this alias, or which ids there are.
 
-    These may be named; without any, those of the kind that the caller's role shows.
+    Only the given ids may be named; by default, all ids of the kind that the caller's role shows.
     """
     if ids is None:
         sql = "SELECT id FROM model_objects WHERE tenant = ? AND kind = ? ORDER BY seq LIMIT ?"
@@ -57,7 +57,7 @@ def hint_at_id(kind: str, name: str, ids: Collection[str] | None = None) -> str:
 
 
 def require_existing(links: Iterable[tuple[str, str, str]]) -> None:
-    """Raise ApiError 400, naming the fields, unless everything that these references name exists."""
+    """Raise ApiError 400 for references, each a field, kind and id, to objects that do not exist; name the fields."""
     raise_for_problems(
         f"{field}: {kind.replace('-', ' ')} '{id}' does not exist{hint_at_id(kind, id)}"
         for field, kind, id in links
@@ -66,7 +66,7 @@ def require_existing(links: Iterable[tuple[str, str, str]]) -> None:
 
 
 def fetch_object_text(kind: str, id: str) -> str:
-    """Return a model object's stored text. Raises ApiError 404, also for one that the caller's role does not show."""
+    """Return a model object's stored text. Raises ApiError 404, also for an object that the caller's role hides."""
     if id in MODEL[kind].hidden_ids():
         raise not_found_error(kind, id)
     sql = "SELECT body FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?"
@@ -93,7 +93,7 @@ def _write_object(kind: str, id: str, body: str, is_new: bool) -> None:
 
 
 def store_object(kind: str, new: dict[str, Any], old: dict[str, Any] | None = None) -> str:
-    """Store a new model object, or one in place of the old, and return its text. Raises ApiError 400, 403 or 409."""
+    """Store a new model object, or replace the old one, and return its text. Raises ApiError 400, 403 or 409."""
     id, links = new["id"], list(references(MODEL[kind], new))
     require_existing(link for link in links if link[1:] != (kind, id))
     MODEL[kind].check_change(old, new)
@@ -118,7 +118,7 @@ def _delete_stored_object(kind: str, id: str) -> None:
 
 
 def check_path_id(body: dict[str, Any], id: str) -> dict[str, Any]:
-    """Return a body with the id of the path, which it may leave out. Raises ApiError 400 when it names another."""
+    """Return a body with the path's id, which the body may leave out. Raises ApiError 400 if the body has another id."""
     if body.get("id", id) != id:
         raise ApiError(400, f"id: expected '{id}' as in the path, got {format_value(body['id'])}")
     return {"id": id, **body}
@@ -148,13 +148,15 @@ def _add_reads(blueprint: ApiBlueprint, kind: str, body: type[ModelBody]) -> Non
 
 def _add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], update: Declare, delete: Declare) -> None:
     name, noun = kind.replace("-", "_"), with_article(kind)
-    conflicts = ["CONFLICT"] if "alias" in MODEL[kind].fields else []  # of a role, nothing that PUT sets can be taken
+    has_alias = "alias" in MODEL[kind].fields
+    names = "id and alias" if has_alias else "id"
+    conflicts = ["CONFLICT"] if has_alias else []  # a role has no alias, so its PUT cannot conflict
 
     @blueprint.post(f"/{kind}s", endpoint=f"create_{name}")
     @update
     @blueprint.arguments(body())
     @blueprint.ready_response(201, body)
-    @blueprint.doc(summary=f"Create {noun}; its id and alias must be new in the workspace.")
+    @blueprint.doc(summary=f"Create {noun}; its {names} must be new in the workspace.")
     @blueprint.errors("CONFLICT")
     def create_object(new: dict[str, Any]) -> Response:
         with transaction():
@@ -184,7 +186,7 @@ def _add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], updat
 def add_model_routes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], *, update: Declare, delete: Declare) -> None:
     """Add the five operations that every kind of model object has.
 
-    Takes what declares who may create and replace, and who may delete: requires(…) or session_only(…).
+    `update` and `delete` are requires(…) or session_only(…): who may create and replace, and who may delete.
     """
     MODEL[kind] = body()
     _add_reads(blueprint, kind, body)

@@ -1,4 +1,4 @@
-"""Option lists: the values that there are to choose from."""
+"""Option lists: the values to choose from."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -17,7 +17,7 @@ from sigma.http.responses import json_response
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.model import ModelBody, add_model_routes, check_path_id, load_object, store_object
 
-blueprint = ApiBlueprint("Option Lists", "The values that there are to choose from.")
+blueprint = ApiBlueprint("Option Lists", "The values to choose from.")
 
 
 class OptionValueBody(Body):
@@ -37,13 +37,13 @@ def descendants(ids: Iterable[str], values: list[dict[str, Any]]) -> set[str]:
     for value in values:
         children.setdefault(value.get("parentId"), []).append(value["id"])
     found_ids = list(ids)
-    for above in found_ids:  # grows as it goes
+    for above in found_ids:  # the list grows during the loop
         found_ids.extend(children.get(above, []))
     return set(found_ids)
 
 
 def parent_problems(values: list[dict[str, Any]], hierarchical: bool) -> dict[int, str]:
-    """Return what is wrong with the values' parents, by the values' place in the list."""
+    """Return what is wrong with the parents of values, by the index of the value."""
     ids, problems = {value["id"] for value in values}, {}
     rooted = descendants((value["id"] for value in values if value.get("parentId") not in ids), values)
     for index, value in enumerate(values):
@@ -63,19 +63,19 @@ class OptionListBody(ModelBody):
     id = id_field("The list's id")
     alias = id_field("Short name")
     name = string_field("The list's name")
-    hierarchical = Flag("Whether its values may stand below one another", load_default=False)
+    hierarchical = Flag("Whether its values may have parents in the list", load_default=False)
     values = Items(fields.Nested(OptionValueBody), "Its values", load_default=list, validate=unique_items("id", "alias"))
 
     @ma.validates_schema
     def check_values(self, data: dict[str, Any], **_: Any) -> None:
-        """Each parent is a value of the list."""
+        """Raise ValidationError for values whose parent is not allowed."""
         problems = parent_problems(data["values"], data["hierarchical"])
         if problems:
             raise ma.ValidationError({"values": {index: {"parentId": [text]} for index, text in problems.items()}})
 
     @ma.post_load
     def sort_values(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """List the values in ascending sortOrder."""
+        """Sort the values by sortOrder, ascending."""
         return {**data, "values": sorted(data["values"], key=lambda value: value["sortOrder"])}
 
 
@@ -101,8 +101,8 @@ def _store_option_values(old: dict[str, Any], values: list[dict[str, Any]], new:
         for member in ("id", "alias"):
             holder = next((value for value in values if value is not new and value[member] == new[member]), None)
             if holder:
-                told = f"is already taken in option list '{old['id']}' by {name_of('option-value', holder['id'])}"
-                raise ApiError(409, f"{member}: {format_value(new[member])} {told}")
+                conflict = f"is already taken in option list '{old['id']}' by {name_of('option-value', holder['id'])}"
+                raise ApiError(409, f"{member}: {format_value(new[member])} {conflict}")
         for problem in parent_problems(values, old["hierarchical"]).values():
             raise ApiError(400, f"parentId: {problem}, got {format_value(new.get('parentId'))}")
     store_object("option-list", {**old, "values": sorted(values, key=lambda value: value["sortOrder"])}, old)

@@ -1,7 +1,7 @@
-"""What the caller's role allows with the attributes of schemas, and with catalogs.
+"""What the caller's role allows with attributes and catalogs.
 
-Only signed-in users have a role: a key is limited by its permissions alone. The role is the one that was read with the
-credential, and again in a transaction, so that a change of it counts for every write that is stored after it.
+Only signed-in users have a role: a key is limited by its permissions alone. The role is read with the credential, and again
+in each transaction, so that a change to the role counts for every write that is stored after it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,13 +22,13 @@ class Levels(NamedTuple):
 
     listed: Mapping[str, str] = {}  # by alias
     attributes: frozenset[str] = frozenset()  # the aliases that the schema has
-    hides: bool = False  # whether it hides any
+    hides: bool = False  # whether the role hides any attribute
 
     def of(self, alias: str) -> str:
-        """Return the level of what is stored under an alias; of an attribute that is not listed, write.
+        """Return the level of the values under an alias; it is write if the role does not list the attribute.
 
-        A role that hides something hides also what is stored under an alias that the schema does not have any more: it may
-        be the same, from before its attribute was renamed, taken out or deleted.
+        A role that hides anything also hides the values under an alias that the schema does not have any more: they may
+        belong to a hidden attribute that was renamed, taken out of the schema or deleted.
         """
         return self.listed.get(alias) or ("hidden" if self.hides and alias not in self.attributes else "write")
 
@@ -37,26 +37,26 @@ class Levels(NamedTuple):
         return self.of(alias) != "hidden"
 
     def visible(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return those of some scoped values by alias that are shown."""
+        """Return those of the scoped values, by alias, that the role shows."""
         return {alias: entries for alias, entries in values.items() if self.shows(alias)} if self.hides else values
 
     def require_write(self, aliases: Iterable[str], path: str = "") -> None:
-        """Raise ApiError 403, naming the field, for an attribute that the role may not write.
+        """Raise ApiError 403 for an attribute that the role may not write, naming the field: the path, or that of the value.
 
-        An alias that neither the role nor the schema knows is refused elsewhere, as everybody's.
+        An alias that neither the role nor the schema knows is refused elsewhere, as for every caller.
         """
         for alias in aliases:
             if (level := self.listed.get(alias, "write")) != "write":
                 field, role = path or f"values.{alias}", _caller_role()["id"]
-                told = f"{field}: attribute '{alias}' is '{level}' for role '{role}', not 'write'"
-                raise ApiError(403, f"{told}; {role_advice(role)}")
+                problem = f"{field}: attribute '{alias}' is '{level}' for role '{role}', not 'write'"
+                raise ApiError(403, f"{problem}; {role_advice(role)}")
 
 
 UNLIMITED = Levels()
 
 
 def _caller_role() -> Any:
-    return g._get_current_object().caller.role  # an attribute through the proxy costs 1 % of a GET
+    return g._get_current_object().caller.role  # reading it through the proxy costs 1 % of a GET
 
 
 def _schema_permissions() -> list[dict[str, Any]]:
@@ -65,7 +65,7 @@ def _schema_permissions() -> list[dict[str, Any]]:
 
 
 def hides_attributes() -> bool:
-    """Return whether the caller's role hides attributes of any schema, so that what is stored cannot be sent as it is."""
+    """Return whether the caller's role hides attributes of any schema; if so, stored text cannot be sent as it is."""
     permissions = _schema_permissions()
     return bool(permissions) and any("hidden" in item["attributePermissions"].values() for item in permissions)
 
@@ -78,10 +78,10 @@ def _aliases_of(ids: Iterable[str]) -> dict[str, str]:
 
 
 def read_levels(permissions: Iterable[dict[str, Any]], schema_id: str) -> Levels:
-    """Return what a role, of which these are the permissions for schemas, allows with the attributes of one.
+    """Return what a role with these permissions for schemas allows with the attributes of one schema.
 
-    It names attributes by alias or by id; of one that it names by both, the alias goes before the id. What it names counts
-    also when the schema does not have it: values are still stored under its alias.
+    A role names attributes by alias or id; if it names one by both, the alias wins. It also limits attributes that the schema
+    does not have any more, because values may still be stored under their aliases.
     """
     named = next((item["attributePermissions"] for item in permissions if item["schemaId"] == schema_id), None)
     if not named:
@@ -97,7 +97,7 @@ def read_levels(permissions: Iterable[dict[str, Any]], schema_id: str) -> Levels
 
 
 def _strictest_levels() -> Levels:
-    """Return levels for what was of a schema that is not known any more: what the caller's role hides of any is hidden."""
+    """Return levels for a schema that is not known any more: what the caller's role hides in any schema is hidden."""
     listed = [permission["attributePermissions"].items() for permission in _schema_permissions()]
     names = {name for items in listed for name, level in items if level == "hidden"}
     sql = "SELECT id, alias FROM model_objects WHERE tenant = ? AND kind = 'attribute'"
@@ -107,7 +107,7 @@ def _strictest_levels() -> Levels:
 
 
 def caller_levels(schema_id: str | None) -> Levels:
-    """Return what the caller's role allows with the attributes of a schema; None: of one that is not known any more."""
+    """Return what the caller's role allows with the attributes of a schema; None: a schema that is not known any more."""
     permissions = _schema_permissions()
     if not permissions:
         return UNLIMITED
@@ -115,7 +115,7 @@ def caller_levels(schema_id: str | None) -> Levels:
 
 
 def limiting_roles(attribute: dict[str, Any]) -> list[str]:
-    """Return the ids of the roles that limit an attribute, which they name by its id or alias, in any schema."""
+    """Return the ids of the roles that limit an attribute, by its id or alias, in any schema."""
     sql = (
         "SELECT DISTINCT r.id FROM model_objects r, json_each(r.body, '$.schemaPermissions') s,"
         " json_each(s.value, '$.attributePermissions') p"
@@ -125,9 +125,9 @@ def limiting_roles(attribute: dict[str, Any]) -> list[str]:
 
 
 def require_searchable(fields: Mapping[str, str], schema_id: str | None) -> None:
-    """Raise ApiError 403 for an attribute that the caller's role hides in the schema searched; in any, if none is named.
+    """Raise ApiError 403 for an attribute that the caller's role hides in the schema searched; without one, in any schema.
 
-    Takes the aliases by the paths of the fields that name them.
+    Takes the aliases of the attributes by the paths of the fields that name them.
     """
     permissions = _schema_permissions()
     for searched in (item["schemaId"] for item in permissions if schema_id in (None, item["schemaId"])):
@@ -135,8 +135,8 @@ def require_searchable(fields: Mapping[str, str], schema_id: str | None) -> None
         for path, alias in fields.items():
             if alias in levels.attributes and not levels.shows(alias):
                 role = _caller_role()["id"]
-                told = f"{path}: attribute '{alias}' of schema '{searched}' is 'hidden' for role '{role}'"
-                raise ApiError(403, f"{told}; {role_advice(role)}")
+                problem = f"{path}: attribute '{alias}' of schema '{searched}' is 'hidden' for role '{role}'"
+                raise ApiError(403, f"{problem}; {role_advice(role)}")
 
 
 def _catalog_permissions() -> dict[str, dict[str, Any]]:
@@ -145,14 +145,14 @@ def _catalog_permissions() -> dict[str, dict[str, Any]]:
 
 
 def hidden_catalogs() -> list[str]:
-    """Return the ids of the catalogs that the caller's role does not show."""
+    """Return the ids of the catalogs that the caller's role hides."""
     return [id for id, permission in _catalog_permissions().items() if not permission["canView"]]
 
 
 def require_assignable(catalog_id: str) -> None:
-    """Raise ApiError 403 if the caller's role may not put records into a catalog's categories, nor take them out."""
+    """Raise ApiError 403 if the caller's role may not put records into a catalog's categories or take them out."""
     permission = _catalog_permissions().get(catalog_id)
     if permission and not permission["canAssign"]:
         role = _caller_role()["id"]
-        told = f"Role '{role}' may not assign records in catalog '{catalog_id}': canAssign is false"
-        raise ApiError(403, f"{told}; {role_advice(role)}")
+        problem = f"Role '{role}' may not assign records in catalog '{catalog_id}': canAssign is false"
+        raise ApiError(403, f"{problem}; {role_advice(role)}")

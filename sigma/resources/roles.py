@@ -26,7 +26,7 @@ from sigma.resources.role_limits import LEVELS, caller_levels, read_levels
 
 blueprint = ApiBlueprint("Roles", "What people may do.")
 
-# Whoever can manage the roles of a workspace can also give themselves the rest.
+# Users who can manage the roles of a workspace can also give themselves all other rights.
 ADMINISTRATORS = (
     "SELECT u.role_id FROM users u JOIN model_objects r ON r.tenant = u.tenant AND r.kind = u.role_kind AND r.id = u.role_id"
     " WHERE u.tenant = ? AND json_extract(r.body, '$.canManageRoles')"
@@ -38,7 +38,10 @@ class SchemaPermissionBody(Body):
 
     schemaId = Reference("schema", required=True)
     attributePermissions = dict_field(
-        "By attribute alias, or id; what is not listed is write", "Levels", enum_field("A level", LEVELS), load_default=dict
+        "Levels by attribute alias or id; an attribute that is not listed is write",
+        "Levels",
+        enum_field("A level", LEVELS),
+        load_default=dict,
     )
 
 
@@ -46,8 +49,8 @@ class CatalogPermissionBody(Body):
     """What a role may do with one catalog."""
 
     catalogId = Reference("catalog", required=True)
-    canView = Flag("Whether its people see the catalog", load_default=False)
-    canAssign = Flag("Whether its people put records into its categories", load_default=False)
+    canView = Flag("Whether people with the role see the catalog", load_default=False)
+    canAssign = Flag("Whether people with the role may put records into its categories, and take them out", load_default=False)
 
 
 class RoleBody(ModelBody):
@@ -59,29 +62,30 @@ class RoleBody(ModelBody):
     locals().update({flag: Flag(meaning, load_default=False) for flag, meaning in ROLE_FLAGS.items()})
     schemaPermissions = Items(
         fields.Nested(SchemaPermissionBody),
-        "By schema; one that is not listed is not restricted",
+        "One entry for each schema; a schema without an entry is not restricted",
         load_default=list,
         validate=unique_items("schemaId"),
     )
     catalogPermissions = Items(
         fields.Nested(CatalogPermissionBody),
-        "By catalog; one that is not listed is not restricted",
+        "One entry for each catalog; a catalog without an entry is not restricted",
         load_default=list,
         validate=unique_items("catalogId"),
     )
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        """An API key cannot turn on canManageRoles: whoever has that may make stronger keys.
+        """Raise ApiError 403 if an API key turns on canManageRoles, which lets users make stronger keys.
 
-        Nor can it turn it off for all who have it, and who alone can deactivate that key.
+        A key cannot turn it off for the last users who have it either: only they can deactivate that key.
         """
-        was = bool(old and old["canManageRoles"])
-        if not g.caller.is_key or new["canManageRoles"] == was:
+        had_it = bool(old and old["canManageRoles"])
+        if not g.caller.is_key or new["canManageRoles"] == had_it:
             return
         if new["canManageRoles"] or {role_id for (role_id,) in execute(ADMINISTRATORS, g.tenant)} == {new["id"]}:
-            held, switched = ", ".join(g.caller.permissions), "on" if new["canManageRoles"] else "off, for the last who have it"
-            told = f"canManageRoles: only a signed-in user may turn this {switched}, not a key"
-            raise ApiError(403, f"{told}; the key holds: {held}; sign in with POST /api/v1/auth/login")
+            held = ", ".join(g.caller.permissions)
+            change = "on" if new["canManageRoles"] else "off for the last users who have it"
+            problem = f"canManageRoles: only a signed-in user may turn this {change}, not a key"
+            raise ApiError(403, f"{problem}; the key holds: {held}; sign in with POST /api/v1/auth/login")
 
 
 add_model_routes(
@@ -94,11 +98,11 @@ add_model_routes(
 
 
 class ResolveBody(Body):
-    """The attributes whose levels are wanted."""
+    """The attributes whose levels are returned."""
 
     schemaId = Reference("schema", required=True)
     attributeIds = Items(
-        Reference("attribute"), "Absent: all attributes of the schema", example=["attr-product-name", "attr-price"]
+        Reference("attribute"), "All attributes of the schema when absent", example=["attr-product-name", "attr-price"]
     )
 
 
@@ -116,8 +120,8 @@ def resolve_role(body: dict[str, Any], id: str) -> Response:
         levels = read_levels(role["schemaPermissions"], schema_id)
     aliases = {attribute["id"]: attribute["alias"] for attribute in attributes}
     wanted = body.get("attributeIds", list(aliases))
-    shown = caller_levels(schema_id)
-    known = [id for id, alias in aliases.items() if shown.shows(alias)]
+    own_levels = caller_levels(schema_id)
+    known = [id for id, alias in aliases.items() if own_levels.shows(alias)]
     raise_for_problems(
         f"attributeIds[{index}]: schema '{schema_id}' has no attribute '{attribute}'{hint_at_id('attribute', attribute, known)}"
         for index, attribute in enumerate(wanted)

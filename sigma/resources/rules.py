@@ -1,4 +1,4 @@
-"""What the records of a schema must be like, worked out once for each state of the model."""
+"""The rules that the records of a schema must meet, worked out once for each version of the model."""
 
 import functools
 import json
@@ -18,7 +18,7 @@ from sigma.resources.values import ScopeKey, Scopes, by_scope, is_empty, scope_k
 
 
 class AttributeRules(NamedTuple):
-    """What the values of one attribute must be."""
+    """The rules that the values of one attribute must meet."""
 
     alias: str
     kind: str
@@ -28,12 +28,12 @@ class AttributeRules(NamedTuple):
     is_unique: bool
     is_inheritable: bool
     checks: list[Callable[[Any], str | None]]
-    has_target: Callable[[list[str]], bool] | None  # whether one of the options or records is there that a value names
+    has_target: Callable[[list[str]], bool] | None  # whether any of the options or records that a value names exists
     dimensions: dict[str, set[str]]  # segment ids by dimension id
     option_list: str | None  # its id
 
     def value_problem(self, value: Any) -> str | None:
-        """Say what is wrong with a value, or None."""
+        """Return what is wrong with a value, or None."""
         if not self.is_multiple:
             return self.single_problem(value)
         if not isinstance(value, list):
@@ -41,17 +41,17 @@ class AttributeRules(NamedTuple):
         return next(filter(None, map(self.single_problem, value)), None)
 
     def single_problem(self, value: Any) -> str | None:
-        """Say what is wrong with a value, or with one of several, or None."""
+        """Return what is wrong with a single value, or with one item of several, or None."""
         if type(value) not in self.types:  # isinstance() would take true for a number
-            told = f"type '{self.kind}', got '{JSON_TYPES[type(value)]}'"
-            return expectation(self.alias, told + what_to_send(self.kind, value))
+            expected = f"type '{self.kind}', got '{JSON_TYPES[type(value)]}'"
+            return expectation(self.alias, expected + what_to_send(self.kind, value))
         for check in self.checks:
             if problem := check(value):
                 return problem
         return None
 
     def is_filled_by(self, entry: dict[str, Any]) -> bool:
-        """Return whether a scoped value counts as one: it is not empty, and its scope and what it names are there."""
+        """Return whether a scoped value counts: it is not empty, and its scope and what it names exist."""
         value = entry["value"]
         if is_empty(value) or not self.has_scope(entry["scope"]):
             return False
@@ -61,7 +61,7 @@ class AttributeRules(NamedTuple):
     def entries_problems(
         self, entries: list[dict[str, Any]], path: str, scopes: Container[ScopeKey] | None = None
     ) -> Iterator[str]:
-        """Yield what is wrong with the attribute's scoped values, those of some scopes or all."""
+        """Yield what is wrong with the attribute's scoped values, in these scopes or in all."""
         seen = set()
         for index, entry in enumerate(entries):
             scope = entry["scope"]
@@ -75,7 +75,7 @@ class AttributeRules(NamedTuple):
             seen.add(key)
 
     def has_scope(self, scope: dict[str, str]) -> bool:
-        """Return whether the attribute has the dimensions of a scope, and these its segments."""
+        """Return whether the attribute has the dimensions of a scope, and they have its segments."""
         return all(segment in self.dimensions.get(dimension, ()) for dimension, segment in scope.items())
 
     def scope_problems(self, scope: dict[str, str], path: str) -> Iterator[str]:
@@ -85,8 +85,8 @@ class AttributeRules(NamedTuple):
                 hint = hint_at_id("dimension", dimension, self.dimensions)
                 yield f"{path}: attribute '{self.alias}' has no dimension {format_value(dimension)}{hint}"
             elif segment not in (segments := self.dimensions[dimension]):
-                told = f"{format_value(segment)}{what_there_is(segment, segments)}"
-                yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {told}"
+                got = f"{format_value(segment)}{what_there_is(segment, segments)}"
+                yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {got}"
 
 
 def option_names(list_id: str | None) -> set[str]:
@@ -96,7 +96,7 @@ def option_names(list_id: str | None) -> set[str]:
 
 
 def attribute_rules(attribute: dict[str, Any], options: set[str], segments: dict[str, set[str]]) -> AttributeRules:
-    """Return the rules of one attribute, whose options these are, and whose dimensions have these segments."""
+    """Return the rules of one attribute, given the names of its options and the segments of each dimension."""
     return AttributeRules(
         alias=attribute["alias"],
         kind=attribute["type"],
@@ -113,20 +113,24 @@ def attribute_rules(attribute: dict[str, Any], options: set[str], segments: dict
 
 
 class StateRules(NamedTuple):
-    """What a state says of attributes, by alias."""
+    """The attributes, by alias, that a state requires and those that it locks."""
 
     required: set[str]
     read_only: set[str]
 
 
 class SchemaRules(NamedTuple):
-    """What the records of one schema must be like."""
+    """The rules that the records of one schema must meet."""
 
     schema: dict[str, Any]
     attributes: dict[str, AttributeRules]  # by alias
     workflow: dict[str, Any] | None
     states: dict[str | None, StateRules]  # by id
     transitions: list[dict[str, Any]]
+
+    def transitions_from(self, state_id: str | None) -> list[dict[str, Any]]:
+        """Return the transitions that leave a state."""
+        return [transition for transition in self.transitions if transition["fromStateId"] == state_id]
 
     def values_problems(self, values: dict[str, Any]) -> Iterator[str]:
         """Yield what is wrong with the values of a new record or variant."""
@@ -135,22 +139,23 @@ class SchemaRules(NamedTuple):
             yield from rules.entries_problems(entries, f"values.{alias}") if rules else [self.unknown_alias(alias)]
 
     def change_problems(self, values: dict[str, Any], stored: dict[str, Any], scopes: Scopes) -> Iterator[str]:
-        """Yield what is wrong with values in place of stored ones; those of other scopes than these stay as they are."""
+        """Yield what is wrong with values that replace stored ones; only those in the given scopes change."""
         for alias, entries in values.items():
             rules, changing = self.attributes.get(alias), scopes.get(alias, set())
             if rules is not None:
                 yield from rules.entries_problems(entries, f"values.{alias}", changing)
-            elif alias not in stored or changing & by_scope(entries).keys():  # what the schema had once may still be cleared
+            # Values may still be cleared that are stored under an alias the schema does not have any more.
+            elif alias not in stored or changing & by_scope(entries).keys():
                 yield self.unknown_alias(alias)
 
     def unknown_alias(self, alias: str) -> str:
-        """Say that the schema does not have an attribute."""
+        """Return a message that the schema does not have an attribute."""
         return f"values.{alias[:100]}: schema '{self.schema['id']}' has no attribute with this alias{self.hint_at_alias(alias)}"
 
     def hint_at_alias(self, name: str) -> str:
-        """Return the end of a message about an alias that the schema does not have: which there are.
+        """Return the end of a message about an unknown alias: the alias of the attribute with this id, or which there are.
 
-        It is the alias of the attribute with this id, if there is one. None is named that the caller's role hides.
+        It names no attribute that the caller's role hides.
         """
         levels = caller_levels(self.schema["id"])
         shown = [alias for alias in self.attributes if levels.shows(alias)]
@@ -159,7 +164,7 @@ class SchemaRules(NamedTuple):
 
 
 def _attribute_alias(name: str) -> str:
-    """Return the alias of the attribute that goes by this alias, or else by this id; the name itself if there is none."""
+    """Return the alias of the attribute with this alias, or else with this id; the name itself if there is none."""
     sql = (
         "SELECT alias FROM model_objects WHERE tenant = ?1 AND kind = 'attribute' AND (alias = ?2 OR id = ?2)"
         " ORDER BY alias = ?2 DESC LIMIT 1"
@@ -181,8 +186,8 @@ def _state_rules(states: list[dict[str, Any]], known: Container[str]) -> dict[st
 def _compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
     """Work out a schema's rules. Raises ApiError 400 if there is no such schema.
 
-    The version takes no part in that: it makes each state of the model an entry of its own in the cache. It is random, so
-    that no other database, and no transaction that was rolled back, can come up with the same one.
+    The version of the model is only a key of the cache. It is random, so that no other database, and no transaction that was
+    rolled back, has the same version.
     """
     require_existing([("schemaId", "schema", schema_id)])
     schema = load_object("schema", schema_id)
@@ -200,9 +205,9 @@ def _compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
 
 
 def schema_rules(schema_id: str) -> SchemaRules:
-    """Return a schema's rules, as the model is now. Raises ApiError 400 if there is no such schema."""
+    """Return a schema's rules for the model as it is now. Raises ApiError 400 if there is no such schema."""
     tenant = g.tenant
     with snapshot():
         row = fetch_one("SELECT model_version FROM workspaces WHERE id = ?", tenant)
-        (version,) = get_or_404(row, "workspace", tenant)  # it may have been removed since the caller was let in
+        (version,) = get_or_404(row, "workspace", tenant)  # it may have been removed since the access check
         return _compile_rules(version, tenant, schema_id)

@@ -1,4 +1,4 @@
-"""Saved queries: searches that people keep under a name, and run again."""
+"""Saved queries: searches that people keep under a name and run again."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ from sigma.resources.search import SearchBody, read_query, search
 
 blueprint = ApiBlueprint("Saved Queries", "Searches that people keep under a name.")
 
-QUERY_PATH = "query."  # of its members in a saved query, for messages
+QUERY_PATH = "query."  # before the members of a search, in messages about a saved query
 
 
 class SavedQueryBody(Body):
@@ -76,7 +76,7 @@ def list_saved_queries() -> Response:
 @blueprint.response(201, SavedQueryBody)
 @blueprint.errors("CONFLICT")
 def create_saved_query(body: dict[str, Any]) -> Response:
-    """Save a search under a name, if it can be run as it is."""
+    """Save a search under a name; a search that cannot be run now is refused."""
     with transaction():
         return json_response(_insert_saved_query(body), 201)
 
@@ -104,11 +104,12 @@ def delete_saved_query(id: str) -> None:
 @blueprint.doc(parameters=PAGE_PARAMETERS)
 @blueprint.response(200, page_of(ProductRecordBody))
 def execute_saved_query(id: str) -> Response:
-    """Find the records that a saved query asks for; a page that is asked for here goes before the saved one.
+    """Find the records that a saved query asks for; offset and limit in the query string override the saved ones.
 
     A body is ignored.
     """
-    asked = dict(zip(("offset", "limit"), page_bounds(request.args), strict=True))
+    bounds = zip(("offset", "limit"), page_bounds(request.args), strict=True)
+    overrides = {name: number for name, number in bounds if name in request.args}
     with snapshot():
         query = json.loads(_fetch_saved_query_text(id))["query"]
-        return search(query | {name: number for name, number in asked.items() if name in request.args}, QUERY_PATH)
+        return search(query | overrides, QUERY_PATH)

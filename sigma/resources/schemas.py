@@ -1,4 +1,4 @@
-"""Product schemas: what the records of one kind of product hold."""
+"""Product schemas: which attributes the records of one kind of product have."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ from sigma.http.stamps import utc_now
 from sigma.http.strict_json import to_json
 from sigma.resources.model import ModelBody, add_model_routes, load_object
 
-blueprint = ApiBlueprint("Schemas", "What the records of one kind of product hold.")
+blueprint = ApiBlueprint("Schemas", "Which attributes the records of one kind of product have.")
 
 
 class AttributeGroupBody(Body):
-    """A group of attributes, as people see them together."""
+    """A group of attributes that people see together."""
 
     id = id_field("The group's id")
     name = string_field("The group's name")
@@ -28,7 +28,7 @@ class AttributeGroupBody(Body):
 
 
 class ProductSchemaBody(ModelBody):
-    """A product schema: what the records of one kind of product hold."""
+    """A product schema: which attributes the records of one kind of product have."""
 
     id = id_field("The schema's id")
     alias = id_field("URL-safe short name")
@@ -41,7 +41,7 @@ class ProductSchemaBody(ModelBody):
 
     @ma.validates_schema
     def check_groups(self, data: dict[str, Any], **_: Any) -> None:
-        """An attribute is in one group, once."""
+        """Raise ValidationError for an attribute that is listed more than once."""
         seen: set[str] = set()
         for index, group in enumerate(data["attributeGroups"]):
             for place, attribute in enumerate(group["attributeIds"]):
@@ -51,7 +51,10 @@ class ProductSchemaBody(ModelBody):
                 seen.add(attribute)
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        """Another workflow must have the states that records are in; records in none begin in its default state."""
+        """Raise ApiError 409 if records are in a state that another workflow lacks.
+
+        Put records without a state into the default state of that workflow.
+        """
         if old is None or old.get("workflowId") == new.get("workflowId"):
             return
         workflow = load_object("workflow", new["workflowId"]) if "workflowId" in new else {"states": []}
@@ -62,27 +65,28 @@ class ProductSchemaBody(ModelBody):
         )
         for state, count in execute(sql, g.tenant, new["id"]):
             if state not in states:
-                raise ApiError(409, f"workflowId: records are in state '{state}' ({count}), which would not exist any more")
+                raise ApiError(409, f"workflowId: records are in state '{state}' ({count}), which would no longer exist")
         if states:
             self.begin_lifecycle(new["id"], workflow["defaultStateId"])
 
     @staticmethod
     def begin_lifecycle(schema_id: str, state_id: str) -> None:
-        """Put the records that are in no state into one; in two statements, because there may be any number of them."""
+        """Put the records without a state into one; in two statements, because there may be any number of records."""
         stateless = "tenant = ? AND schema_id = ? AND is_variant = 0 AND state_id IS NULL"
         change: dict[str, Any] = {"attribute": "lifecycleStateId", "scope": {}, "oldValue": None, "newValue": state_id}
         entry = (
             "json_object('id', 'audit-' || lower(hex(randomblob(8))), 'entityId', id, 'action', 'transition',"
             " 'userId', ?, 'timestamp', ?, 'changes', json(?))"
         )
-        now, who, which = utc_now(), g.caller.id, (g.tenant, schema_id)
+        now, user_id, schema_key = utc_now(), g.caller.id, (g.tenant, schema_id)
         execute(
             f"INSERT INTO audit_log (tenant, record_id, body) SELECT tenant, id, {entry} FROM entities"  # noqa: S608
             f" WHERE {stateless} ORDER BY seq",
-            *(who, now, to_json([change]), *which),
+            *(user_id, now, to_json([change]), *schema_key),
         )
         members = "'$.lifecycleStateId', ?, '$.updatedAt', ?, '$.updatedBy', ?"
-        execute(f"UPDATE entities SET body = json_set(body, {members}) WHERE {stateless}", state_id, now, who, *which)  # noqa: S608
+        sql = f"UPDATE entities SET body = json_set(body, {members}) WHERE {stateless}"  # noqa: S608
+        execute(sql, state_id, now, user_id, *schema_key)
 
 
 add_model_routes(

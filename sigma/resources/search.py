@@ -1,4 +1,4 @@
-"""Search: the records whose values meet criteria, or have words in them."""
+"""Search: the records whose values meet criteria, or contain words."""
 
 import json
 import math
@@ -32,10 +32,10 @@ MAX_WORDS = 1000  # characters; each word is looked for in every record
 
 
 class SearchBody(PageRequestBody):
-    """Which records are wanted."""
+    """A search for records by criteria."""
 
     criteriaOperator = enum_field(
-        "Whether all criteria are to be met (and), or one (or); and when absent",
+        "Whether records must meet all criteria (`and`) or at least one (`or`); `and` when absent",
         ["and", "or"],
         example="and",
         required=False,
@@ -43,7 +43,7 @@ class SearchBody(PageRequestBody):
     )
     criteria = Items(
         fields.Nested(CriterionBody),
-        "What values must be like; without any, all records are found",
+        "The criteria; without any, all records are found",
         most=50,
         allow_none=True,
         example=[
@@ -55,7 +55,7 @@ class SearchBody(PageRequestBody):
 
 
 class FullTextBody(PageRequestBody):
-    """Which words are wanted."""
+    """A search for records by words."""
 
     query = string_field("The words, in any order; each may be part of a longer one", longest=MAX_WORDS, example="coastal wind")
     schemaId = Reference("schema", allow_none=True, example="schema-apparel")
@@ -65,27 +65,27 @@ Predicate = Callable[[Any], bool]
 
 
 class TakesLongError(Exception):
-    """A search has taken so long that it is to go on where it holds up nobody."""
+    """A search has taken so long that it must start again where it holds up no other request."""
 
 
 class ActiveSearch(threading.local):
-    """The predicates of the search that a thread is doing, each by its place, and the failure that ended it, if one did."""
+    """The search that a thread is running: its predicates, and the failure that ended it, if any."""
 
     predicates: Sequence[Predicate] = ()
-    until: float = math.inf  # it may take, by time.monotonic()
+    until: float = math.inf  # when it has taken too long, by time.monotonic()
     failure: Exception | None = None
 
 
 _active = ActiveSearch()
 
 
-@sql_function(deterministic=False)  # which predicates there are depends on the search
-def predicate_holds(place: int, text: str | None) -> bool:
-    """Return what the present search's predicate at a place says of a text."""
+@sql_function(deterministic=False)  # the predicates depend on the search
+def predicate_holds(index: int, text: str | None) -> bool:
+    """Return whether the active search's predicate with this index holds for a text."""
     try:
         if time.monotonic() > _active.until:
             raise TakesLongError
-        return _active.predicates[place](text)
+        return _active.predicates[index](text)
     except Exception as failure:
         _active.failure = failure
         raise
@@ -93,10 +93,10 @@ def predicate_holds(place: int, text: str | None) -> bool:
 
 @contextmanager
 def predicates_in_sql(predicates: Sequence[Predicate]) -> Iterator[None]:
-    """Let SQL ask these predicates in the block.
+    """Let SQL call these predicates in the block.
 
-    Raises what a predicate raises, of which SQLite tells no more than that something was raised, as it does of a damaged
-    text; and TakesLongError.
+    Raises the error of a predicate, or TakesLongError: SQLite says only that a function raised an error, as it also does for
+    a damaged text.
     """
     _active.predicates, _active.until, _active.failure = predicates, patience_ends(), None
     try:
@@ -110,36 +110,36 @@ def predicates_in_sql(predicates: Sequence[Predicate]) -> Iterator[None]:
 
 
 RECORD_TEST = "predicate_holds(?, body)"
-ATTRIBUTE_TEST = (  # what is stored under the attribute's alias does not count if the schema does not have it any more
+ATTRIBUTE_TEST = (  # values under the attribute's alias do not count if the schema does not have the attribute any more
     "predicate_holds(?, CASE WHEN schema_id IN (SELECT id FROM model_references WHERE tenant = ? AND kind = 'schema'"
     " AND target_kind = 'attribute' AND target_id = ?) THEN json_extract(body, ?) END)"
 )
 
 
 class Condition(NamedTuple):
-    """What a record must meet to be found."""
+    """A condition that a record must meet to be found."""
 
-    predicate: Predicate  # of its text, or of that of its values of an attribute, None if it has none
+    predicate: Predicate  # takes the record's text, or that of its values of the attribute, None without values
     attribute: dict[str, Any] | None = None
 
 
 def _find_page(
     conditions: list[Condition], schema_id: str | None, bounds: tuple[int, int], is_one_enough: bool = False
 ) -> Response:
-    """Return one page of the records, all or of one schema, that meet all conditions, or one; newest last.
+    """Return one page of the records, all or of one schema, that meet all conditions, or at least one; newest last.
 
-    SQL goes through the records and hands out what is tested, Python tests it.
+    SQL goes through the records and hands what is tested to Python.
     """
     sql, parameters = "SELECT seq FROM entities WHERE tenant = ? AND is_variant = 0", [g.tenant]
     if schema_id is not None:
         sql += " AND schema_id = ?"
         parameters.append(schema_id)
     sql += " AND (0" if is_one_enough and conditions else " AND (1"
-    for place, (_, attribute) in enumerate(conditions):
+    for index, (_, attribute) in enumerate(conditions):
         sql += " OR " if is_one_enough else " AND "
         sql += RECORD_TEST if attribute is None else ATTRIBUTE_TEST
-        named = () if attribute is None else (g.tenant, attribute["id"], f'$.values."{attribute["alias"]}"')
-        parameters.extend((place, *named))
+        tested = () if attribute is None else (g.tenant, attribute["id"], f'$.values."{attribute["alias"]}"')
+        parameters.extend((index, *tested))
     sql += ") ORDER BY seq"
     (offset, limit), total, page = bounds, 0, []
     try:
@@ -147,17 +147,17 @@ def _find_page(
             for total, (seq,) in enumerate(execute(sql, *parameters), 1):
                 if offset < total <= offset + limit:
                     page.append(seq)
-    except TakesLongError:  # to begin anew wastes a tenth of a second; to leave at once, every short search would pay for
+    except TakesLongError:  # starting again wastes a tenth of a second; leaving at once would slow every short search
         leave_worker()
     sql = "SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ? AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
     return entity_page(execute(sql, g.tenant, to_json(page)), total, offset, limit)
 
 
 def _text_prefilter(texts: Iterable[str]) -> Condition:
-    """Return the condition that these stand somewhere in a record's text, whatever the case.
+    """Return the condition that all these texts occur somewhere in a record's text, whatever the case.
 
-    It is a third of the work to see that, and most records need not be parsed to be passed over. JSON writes a text
-    character by character, and so does folding, which does not change those that JSON escapes.
+    This check takes a third of the work, and rules most records out without parsing them. It is right because both JSON and
+    case folding write a text character by character, and case folding does not change the characters that JSON escapes.
     """
     written = [to_json(text)[1:-1].casefold() for text in texts]
 
@@ -172,7 +172,7 @@ def _text_prefilter(texts: Iterable[str]) -> Condition:
 
 
 def _require_schema(query: dict[str, Any], path: str = "") -> None:
-    """Raise ApiError 400, naming the field below the path, unless the schema exists that a query may name."""
+    """Raise ApiError 400, naming the field below the path, if a query names a schema that does not exist."""
     if "schemaId" in query:
         require_existing([(f"{path}schemaId", "schema", query["schemaId"])])
 
@@ -189,18 +189,18 @@ def read_query(query: dict[str, Any], path: str) -> list[AttributeCriteria]:
     _require_schema(query, path)
     criteria = query.get("criteria", [])
     ready = make_criteria(criteria, _is_one_enough(query), path)
-    names = [(index, named_in(criterion)) for index, criterion in enumerate(criteria)]
-    named = {f"{path}criteria[{index}].{name}": criteria[index][name] for index, name in names}
-    require_searchable(named, query.get("schemaId"))
+    members = [named_in(criterion) for criterion in criteria]
+    aliases = {f"{path}criteria[{index}].{member}": criteria[index][member] for index, member in enumerate(members)}
+    require_searchable(aliases, query.get("schemaId"))
     return ready
 
 
 def search(query: dict[str, Any], path: str = "") -> Response:
     """Return the page of records that a query asks for. Raises ApiError 400 or 403 as read_query() does."""
     criteria = read_query(query, path)
-    literals = [text for one in criteria for text in one.literals]
+    literals = [text for group in criteria for text in group.literals]
     conditions = [_text_prefilter(literals)] if literals else []
-    conditions += [Condition(one.matches, one.attribute) for one in criteria]
+    conditions += [Condition(group.matches, group.attribute) for group in criteria]
     return _find_page(conditions, query.get("schemaId"), body_bounds(query), _is_one_enough(query))
 
 
@@ -214,28 +214,28 @@ def _text_aliases() -> dict[str, list[str]]:
     aliases: dict[str, list[str]] = {}
     for schema_id, alias in execute(sql, g.tenant):
         aliases.setdefault(schema_id, []).append(alias)
-    return {schema_id: list(filter(caller_levels(schema_id).shows, named)) for schema_id, named in aliases.items()}
+    return {schema_id: list(filter(caller_levels(schema_id).shows, found)) for schema_id, found in aliases.items()}
 
 
 class Words(NamedTuple):
-    """The words that texts are to have in them."""
+    """The words that a record must have in its texts."""
 
     folded: list[str]
-    aliases: dict[str, list[str]]  # of the attributes whose values are such texts, by schema
+    aliases: dict[str, list[str]]  # of the text attributes that are searched, by schema
 
     def match(self, body: str) -> bool:
-        """Return whether each word is in a text value of a record."""
+        """Return whether each word occurs in a text value of a record."""
         record, lines = json.loads(body), list[str]()
         for alias in self.aliases.get(record["schemaId"], ()):
             for entry in record["values"].get(alias, ()):
                 value = entry["value"]
                 lines.extend(item for item in (value if isinstance(value, list) else (value,)) if isinstance(item, str))
-        text = "\n".join(lines).casefold()  # a word has no space in it, and so is in one line or in none
+        text = "\n".join(lines).casefold()  # a word has no space in it, so no match spans two lines
         return all(word in text for word in self.folded)
 
 
 def _search_words(text: str, schema_id: str | None, bounds: tuple[int, int]) -> Response:
-    """Return one page of the records, all or of one schema, that have each word of a text in a text value."""
+    """Return one page of the records, all or of one schema, whose text values contain each word of a text."""
     words = list(dict.fromkeys(text.casefold().split()))
     return _find_page([_text_prefilter(words), Condition(Words(words, _text_aliases()).match)], schema_id, bounds)
 
@@ -255,7 +255,7 @@ def search_records(query: dict[str, Any]) -> Response:
 @blueprint.arguments(FullTextBody())
 @blueprint.response(200, page_of(ProductRecordBody))
 def search_full_text(body: dict[str, Any]) -> Response:
-    """Find the records whose texts have every word in them, whatever the case, page by page, newest last."""
+    """Find the records whose texts contain every word, whatever the case, page by page, newest last."""
     with snapshot():
         _require_schema(body)
         return _search_words(body["query"], body.get("schemaId"), body_bounds(body))
@@ -266,14 +266,14 @@ def search_full_text(body: dict[str, Any]) -> Response:
 @blueprint.doc(
     parameters=[
         {**query_parameter("q", "The words, in any order; each may be part of a longer one"), "example": "coastal"},
-        query_parameter("query", "The same as q, which goes before it"),
+        query_parameter("query", "The same as q; ignored if q is given"),
         query_parameter("schemaId", "Only of this schema"),
         *PAGE_PARAMETERS,
     ]
 )
 @blueprint.response(200, page_of(ProductRecordBody))
 def search_text() -> Response:
-    """Find the records whose texts have every word of a query string in them, as the full-text search does."""
+    """Find the records whose texts contain every word in the query string, as the full-text search does."""
     bounds = page_bounds(request.args)
     name = "query" if "query" in request.args and "q" not in request.args else "q"
     words = request.args.get(name, "")

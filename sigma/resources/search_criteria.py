@@ -1,7 +1,7 @@
 """The criteria of a search: their shape, what is wrong with them, and which values of an attribute meet them.
 
-A record meets a criterion when one of its values of the attribute does, in the criterion's scope or in any; of a `multiple`
-value, one item. An option goes by its id and by its alias, whichever the record holds.
+A record meets a criterion if one of its values of the attribute does, in the criterion's scope or in any scope; of a `multiple`
+value, one item is enough. An option matches by its id and by its alias, whichever of them the record holds.
 """
 
 import functools
@@ -37,32 +37,36 @@ from sigma.resources.values import is_empty, scope_key
 
 WITHOUT_VALUE = ("isEmpty", "isNotEmpty")
 COMPARISONS: dict[str, tuple[Callable[..., Any], Callable[[Any, Any], bool]]] = {
-    "gt": (max, operator.lt),  # the item that decides, with which what is wanted is compared
+    "gt": (max, operator.lt),  # picks the item that decides; compares what is wanted with it
     "lt": (min, operator.gt),
 }
 OPERATORS = ("equals", "notEquals", "contains", *WITHOUT_VALUE, *COMPARISONS)
-LITERAL_TYPES = ("text", "media", "relation")  # of attributes whose values are texts that mean nothing else
+LITERAL_TYPES = ("text", "media", "relation")  # of attributes whose values are plain texts
 
 
 class CriterionBody(Body):
-    """What the values of one attribute must be like."""
+    """A criterion for the values of one attribute."""
 
     attribute = fields.String(allow_none=True, metadata={"description": "Alias of the attribute"})
-    attributeAlias = fields.String(allow_none=True, metadata={"description": "The same as attribute; one of the two is given"})
+    attributeAlias = fields.String(
+        allow_none=True, metadata={"description": "The same as attribute; only one of the two may be given"}
+    )
     operator = enum_field(
-        "How values are compared; contains looks for a part of a text, whatever the case, gt and lt are for numbers and"
+        "How values are compared; contains looks for a part of a text, whatever the case; gt and lt are for numbers and"
         " date-times",
         OPERATORS,
         "SearchOperator",
     )
     value = fields.Raw(
-        allow_none=True, metadata={"description": "What they are compared with; isEmpty and isNotEmpty need none"}
+        allow_none=True, metadata={"description": "What values are compared with; isEmpty and isNotEmpty need none"}
     )
-    scope = dict_field("Only the value of exactly this scope; any when absent", "Scope", fields.String(), allow_none=True)
+    scope = dict_field(
+        "Only the value with exactly this scope counts; any when absent", "Scope", fields.String(), allow_none=True
+    )
 
     @ma.validates_schema
     def check_members(self, data: dict[str, Any], **_: Any) -> None:
-        """One attribute is named, and there is the value that the operator needs."""
+        """Raise ValidationError unless one attribute is named and the value that the operator needs is given."""
         names = [name for name in ("attribute", "attributeAlias") if data.get(name) is not None]
         if not names:
             raise ma.ValidationError("Missing data for required field.", "attribute")
@@ -76,7 +80,7 @@ class CriterionBody(Body):
             raise ma.ValidationError("Not a valid string.", "value")
 
 
-BETWEEN = "\ud800"  # texts that are searched as one: it is in none, because JSON of half a surrogate pair is refused
+BETWEEN = "\ud800"  # separates texts that are searched as one; none contains it, as half a surrogate pair in JSON is refused
 
 
 def _is_any_filled(values: list[Any]) -> bool:
@@ -84,52 +88,52 @@ def _is_any_filled(values: list[Any]) -> bool:
 
 
 def _is_in(wanted: Any, items: Container[Any]) -> bool:
-    """Return whether what is wanted is one of some items, or a part of them, if they are a text."""
+    """Return whether what is wanted is one of the items, or a part of them if they are joined to a text."""
     return wanted in items
 
 
-Gather = Callable[[list[Any]], Any]  # makes of items what is tested
-Test = Callable[[Any], bool]  # which no items pass
+Gather = Callable[[list[Any]], Any]  # turns items into what is tested
+Test = Callable[[Any], bool]  # counts as false if there are no items
 
 
 class Criterion(NamedTuple):
     """What one criterion asks of an attribute's values."""
 
     scope: dict[str, str] | None  # of the value; None: any
-    form: Form | None  # of the items that are tested; None: whole values are
+    form: Form | None  # of the items that are tested; None: whole values are tested
     gather: Gather
     test: Test
     is_negated: bool = False
 
 
 def make_criterion(criterion: dict[str, Any], kind: str) -> Criterion:
-    """Return a criterion on an attribute of a type, ready to be tried."""
-    how, scope = criterion["operator"], criterion.get("scope")
-    if how in WITHOUT_VALUE:
-        return Criterion(scope, None, itself, _is_any_filled, how == "isEmpty")
+    """Return a criterion on an attribute of this type, ready to be tested."""
+    operator_name, scope = criterion["operator"], criterion.get("scope")
+    if operator_name in WITHOUT_VALUE:
+        return Criterion(scope, None, itself, _is_any_filled, operator_name == "isEmpty")
     value = criterion["value"]
-    if how == "contains":
+    if operator_name == "contains":
         return Criterion(scope, fold, BETWEEN.join, functools.partial(_is_in, value.casefold()))
-    form = ORDERED_FORMS[kind] if how in COMPARISONS else EQUAL_FORMS.get(kind, itself)
+    form = ORDERED_FORMS[kind] if operator_name in COMPARISONS else EQUAL_FORMS.get(kind, itself)
     wanted = wanted_form(kind, form, value)
     if isinstance(wanted, Decimal):
         form = exact_number
-    if how in COMPARISONS:
-        gather, compare = COMPARISONS[how]
+    if operator_name in COMPARISONS:
+        gather, compare = COMPARISONS[operator_name]
         return Criterion(scope, form, gather, functools.partial(compare, wanted))
-    return Criterion(scope, form, itself, functools.partial(_is_in, wanted), how == "notEquals")
+    return Criterion(scope, form, itself, functools.partial(_is_in, wanted), operator_name == "notEquals")
 
 
 class Reading(NamedTuple):
-    """The criteria that read the same of an attribute's values, which is read once for all of them."""
+    """Criteria that test the same items of an attribute's values, which are read once for all of them."""
 
     scope: dict[str, str] | None
     form: Form | None
-    tests: dict[Gather, list[tuple[Test, bool]]]  # and whether it is negated; by what they gather
+    tests: dict[Gather, list[tuple[Test, bool]]]  # by how items are gathered: each test, and whether it is negated
 
 
 def group_criteria(criteria: Iterable[Criterion]) -> list[Reading]:
-    """Return criteria on one attribute by what they read."""
+    """Return the criteria on one attribute, grouped by what they read."""
     readings: dict[Any, Reading] = {}
     for scope, form, gather, test, is_negated in criteria:
         key = form, None if scope is None else scope_key(scope)
@@ -145,16 +149,16 @@ class AttributeCriteria(NamedTuple):
     """What a search asks of the values of one attribute."""
 
     attribute: dict[str, Any]
-    synonyms: dict[str, set[str]]  # of each option's id and alias: both
+    synonyms: dict[str, set[str]]  # by an option's id or alias: both of them
     readings: list[Reading]
-    is_one_enough: bool  # or else all are to be met
-    literals: list[str]  # that a record which meets them all has somewhere in its text, whatever the case
+    is_one_enough: bool  # otherwise all must be met
+    literals: list[str]  # texts that a record has somewhere in its text, whatever the case, if it meets all criteria
 
     def matches(self, text: str | None) -> bool:
-        """Return whether a record's scoped values of the attribute, as JSON text, meet the criteria; None: it has none."""
+        """Return whether a record's scoped values of the attribute, as JSON text or None, meet the criteria."""
         entries = decode_json(text)[0] if text else []
         for scope, form, tests in self.readings:
-            items = self.items_of(entries if scope is None else [one for one in entries if one["scope"] == scope], form)
+            items = self.items_of(entries if scope is None else [entry for entry in entries if entry["scope"] == scope], form)
             for gather, group in tests.items():
                 gathered = gather(items) if items else None
                 for test, is_negated in group:
@@ -164,7 +168,7 @@ class AttributeCriteria(NamedTuple):
         return not self.is_one_enough
 
     def items_of(self, entries: list[dict[str, Any]], form: Form | None) -> list[Any]:
-        """Return the items of scoped values in a form; without a form, the values."""
+        """Return the items of scoped values in a form; without a form, the whole values."""
         if form is None:
             return [entry["value"] for entry in entries]
         return [
@@ -196,19 +200,21 @@ def _option_synonyms(list_id: str | None) -> dict[str, set[str]]:
 
 
 def _comparison_problem(criterion: dict[str, Any], attribute: dict[str, Any]) -> str | None:
-    how, value, kind = criterion["operator"], criterion.get("value"), attribute["type"]
-    if how not in COMPARISONS:
+    operator_name, value, kind = criterion["operator"], criterion.get("value"), attribute["type"]
+    if operator_name not in COMPARISONS:
         return None
     if kind not in ORDERED_FORMS:
         others = ", ".join(name for name in OPERATORS if name not in COMPARISONS)
-        return f"operator: expected one of {others} for attribute '{attribute['alias']}' of type '{kind}', got '{how}'"
+        return (
+            f"operator: expected one of {others} for attribute '{attribute['alias']}' of type '{kind}', got '{operator_name}'"
+        )
     if wanted_form(kind, ORDERED_FORMS[kind], value) is None:
         return f"value: expected {ORDERED_VALUES[kind]}, got {format_value(value)}"
     return None
 
 
 def _hint_at_alias(name: str) -> str:
-    """Return the end of a message about an alias that no attribute has; it names none that the caller's role hides anywhere."""
+    """Return the end of a message about an unknown alias; it names none that the caller's role hides in any schema."""
     levels = caller_levels(None)
     sql = "SELECT id, alias FROM model_objects WHERE tenant = ? AND kind = 'attribute'"
     shown = {id: alias for id, alias in execute(sql, g.tenant) if levels.shows(alias)}
@@ -216,7 +222,7 @@ def _hint_at_alias(name: str) -> str:
 
 
 def _criteria_problems(criteria: list[dict[str, Any]], attributes: dict[str, Any], path: str) -> Iterator[str]:
-    """Yield what is wrong with criteria on these attributes, of which one that does not exist is None."""
+    """Yield what is wrong with criteria; takes their attributes by alias, None for one that does not exist."""
     segments_of = functools.cache(find_segments)
     for index, criterion in enumerate(criteria):
         here, name = f"{path}criteria[{index}]", named_in(criterion)
@@ -239,7 +245,7 @@ def _make_attribute_criteria(
 
 
 def make_criteria(criteria: list[dict[str, Any]], is_one_enough: bool, path: str) -> list[AttributeCriteria]:
-    """Return the criteria of a search by attribute, ready to be tried. Raises ApiError 400, naming fields below the path."""
+    """Return the criteria of a search, grouped by attribute. Raises ApiError 400, naming fields below the path."""
     by_alias: dict[str, list[dict[str, Any]]] = {}
     for criterion in criteria:
         by_alias.setdefault(criterion[named_in(criterion)], []).append(criterion)

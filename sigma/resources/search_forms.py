@@ -1,7 +1,7 @@
 """The forms in which a search compares values, and what a criterion compares them with.
 
-A text contains another whatever the case, by Unicode's full case folding: "STRASSE" finds "Straße". What is no matter of case
-is told apart, such as "é" and "e". Numbers are compared as they are written, date-times as instants.
+A text contains another whatever the case, by Unicode's full case folding: "STRASSE" finds "Straße". Other differences count,
+such as that between "é" and "e". Numbers are compared as they are written, date-times as instants.
 """
 
 import functools
@@ -14,7 +14,7 @@ from sigma.http.date_times import Instant, read_instant
 from sigma.http.strict_json import NumberError, exact, parse_json
 from sigma.resources.unique_values import instant_or_itself, unique_key
 
-Form = Callable[[Any], Any]  # in which items are compared; it returns None for one that has no such form, and meets nothing
+Form = Callable[[Any], Any]  # turns an item into what is compared; None if it has no such form, and so meets no criterion
 
 
 def itself(item: Any) -> Any:
@@ -23,24 +23,24 @@ def itself(item: Any) -> Any:
 
 
 def fold(item: Any) -> str | None:
-    """Return a text without its case."""
+    """Return a text in folded case."""
     return item.casefold() if isinstance(item, str) else None
 
 
 def number(item: Any) -> int | float | None:
-    """Return a number such that Python compares it as it is written; it would take 1e23 for the double next to it."""
+    """Return a number so that Python compares it as it is written: as a float, 1e23 is not quite that number."""
     if type(item) is int or (type(item) is float and -(2**53) < item < 2**53):
         return item
     return int(exact(item)) if type(item) is float else None
 
 
 def exact_number(item: Any) -> Decimal | int | None:
-    """Return a number with all the digits that are written, to be compared with one that no double keeps."""
+    """Return a number with all the digits that are written, to compare it with a number that no double can hold."""
     return exact(item) if type(item) in (int, float) else None
 
 
 def truth(item: Any) -> bool | None:
-    """Return true or false, and nothing that Python takes for them."""
+    """Return true or false, but not 1 or 0, which Python takes for them."""
     return item if isinstance(item, bool) else None
 
 
@@ -49,7 +49,7 @@ def instant(item: Any) -> Instant | None:
     return read_instant(item) if isinstance(item, str) else None
 
 
-EQUAL_FORMS: dict[str, Form] = {  # by the type of attribute; the others' items are compared as they are
+EQUAL_FORMS: dict[str, Form] = {  # by the type of attribute; items of other types are compared as they are
     "number": number,
     "boolean": truth,
     "datetime": instant_or_itself,
@@ -62,14 +62,14 @@ ORDERED_VALUES = {
 }
 
 
-# As JSON writes a number, with its blanks.
+# A number as JSON writes it, and blanks around it.
 NUMBER = re.compile(r"[ \t\r\n]*(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)[ \t\r\n]*")
 
 
 def _wanted_number(value: Any) -> int | float | Decimal | None:
-    """Return the number that a criterion compares with, which may be a text that JSON would read as one.
+    """Return the number that a criterion compares with, which may be given as a text that JSON would read as a number.
 
-    A text may have more digits than a double keeps, and then it is a Decimal.
+    If the text has more digits than a double keeps, the number is a Decimal.
     """
     if not isinstance(value, str):
         return number(value)
@@ -81,7 +81,7 @@ def _wanted_number(value: Any) -> int | float | Decimal | None:
 
 
 def _read_decimal(text: str) -> Decimal | None:
-    """Return the number that a text is, or None for an exponent beyond what even a Decimal has."""
+    """Return the number that a text is, or None for an exponent too large even for a Decimal."""
     try:
         return Decimal(text)
     except ArithmeticError:
@@ -89,5 +89,5 @@ def _read_decimal(text: str) -> Decimal | None:
 
 
 def wanted_form(kind: str, form: Form, value: Any) -> Any:
-    """Return what a criterion compares with, in the form of items; None if it has no such form."""
+    """Return what a criterion compares with, in the form that items have; None if it has no such form."""
     return _wanted_number(value) if kind == "number" else form(value)

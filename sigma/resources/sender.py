@@ -1,4 +1,4 @@
-"""The senders of one process: threads that send what waits, woken by its own writes and looking for those of others."""
+"""The senders of one process: threads that send waiting deliveries, woken by its own writes and polling for those of others."""
 
 import queue
 import sqlite3
@@ -11,14 +11,14 @@ from sigma.database import close_db, execute, fetch_one, transaction, use_small_
 from sigma.resources.sending import clock, drop_old_deliveries, fetch_webhooks_in_turn, send_waiting
 from sigma.resources.webhook_calls import TIMEOUT
 
-MAX_SENDERS = 64  # threads: so many receivers may be slow at once before others wait; a workspace has at most 50
-POLL_INTERVAL = 0.5  # seconds in which a write of another process is noticed
-TIDY_INTERVAL = 3600  # seconds in which what is too old goes, also of webhooks that are sent nothing
-LOCK_TIMEOUT = 20_000  # milliseconds that a sender waits for other writes: what was sent should be known
+MAX_SENDERS = 64  # threads: this many receivers may be slow at once before others wait; a workspace has at most 50
+POLL_INTERVAL = 0.5  # seconds within which a write of another process is noticed
+TIDY_INTERVAL = 3600  # seconds within which old deliveries are removed, also those of webhooks that are sent nothing
+LOCK_TIMEOUT = 20_000  # milliseconds that a sender waits for other writes: what was sent should be recorded
 
 
 class Sender:
-    """A thread that finds the webhooks for which something is due, and others that send it, side by side."""
+    """A thread that finds the webhooks with due deliveries, and others that send them, side by side."""
 
     def __init__(self, app: Flask):
         self.app = app
@@ -27,25 +27,25 @@ class Sender:
         self.busy: set[tuple[str, str]] = set()  # the webhooks that have a turn in this process
         self.threads: list[threading.Thread] = []
         self.version, self.next_due, self.tidied_at = -1, 0.0, -float("inf")
-        # The process ends only when this thread has, and so what is under way gets its time.
+        # The process waits for this thread to end, and so gives calls under way their time.
         self.dispatcher = threading.Thread(target=self._dispatch, name="webhooks", daemon=False)
 
     def start(self) -> None:
         """Send from now on, until the main thread ends."""
         self.dispatcher.start()
-        threading.Thread(target=self._stop_in_the_end, name="webhooks-end", daemon=True).start()
+        threading.Thread(target=self._stop_with_main_thread, name="webhooks-end", daemon=True).start()
 
     def wake(self) -> None:
-        """Look at once for what waits."""
+        """Look for waiting deliveries at once."""
         self.version = -1
         self.woken.set()
 
     def stop(self) -> None:
-        """Begin no more calls, and wait for those under way; what is interrupted after that is sent again by others."""
+        """Begin no more calls, but let those under way end in their time; other processes repeat what is interrupted then."""
         self.stopping.set()
         self.woken.set()
 
-    def _stop_in_the_end(self) -> None:
+    def _stop_with_main_thread(self) -> None:
         threading.main_thread().join()
         self.stop()
 
@@ -68,9 +68,9 @@ class Sender:
             self.turns.put(None)
 
     def _hand_out(self) -> float:
-        """Give a turn to each webhook for which something is due, and return after how many seconds to look again.
+        """Give a turn to each webhook with due deliveries, and return the number of seconds until the next look.
 
-        While nothing is stored in the database and nothing gets due, looking takes a few microseconds.
+        While nothing is stored in the database and nothing becomes due, a look takes a few microseconds.
         """
         now, (version,) = clock(), fetch_one("PRAGMA data_version")
         if version != self.version or not now < self.next_due <= now + POLL_INTERVAL + TIDY_INTERVAL:
@@ -98,7 +98,7 @@ class Sender:
         while turn := self.turns.get():
             try:
                 with self.app.app_context():
-                    # What power loss undoes is sent again; the deliveries themselves are on disk with their changes.
+                    # If power loss undoes what is stored here, it is sent again; the deliveries are on disk with their changes.
                     execute("PRAGMA synchronous = NORMAL")
                     execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT}")
                     send_waiting(*turn, self.stopping.is_set)
@@ -125,6 +125,6 @@ def get_sender() -> Sender | None:
 
 
 def wake_sender() -> None:
-    """Let what is stored be sent at once, where this process sends."""
+    """Let stored deliveries be sent at once, if this process sends."""
     if sender := get_sender():
         sender.wake()

@@ -1,4 +1,4 @@
-"""What records hold under an attribute's alias, when the attribute is defined anew."""
+"""The check of stored values against a new definition of their attribute."""
 
 import functools
 import json
@@ -37,8 +37,8 @@ def _find_holders(alias: str) -> Generator[Holder, None, None]:
 def _require_shown(field: str, alias: str) -> None:
     """Raise ApiError 409 if values are stored under an alias that the caller's role hides.
 
-    Whether they fit a new definition, or are there more than once, would tell what they are; a new attribute with the alias
-    of one that is gone would show them.
+    An error that says whether they fit a new definition, or are unique, would reveal what they are; a new attribute with the
+    alias of a deleted one would show them.
     """
     if not hides_attributes():
         return
@@ -61,7 +61,7 @@ def _has_dimensions(rules: AttributeRules, entry: dict[str, Any]) -> bool:
     return entry["scope"].keys() <= rules.dimensions.keys()
 
 
-FITS: dict[str, Callable[[AttributeRules, dict[str, Any]], bool]] = {  # what decides whether a stored value still fits
+FITS: dict[str, Callable[[AttributeRules, dict[str, Any]], bool]] = {  # by member: whether a stored value still fits
     "type": _has_type,
     "multiple": _is_one_or_several,
     "optionListId": _has_type,
@@ -70,10 +70,12 @@ FITS: dict[str, Callable[[AttributeRules, dict[str, Any]], bool]] = {  # what de
 
 
 def _narrowed_members(old: dict[str, Any] | None, new: dict[str, Any]) -> list[str]:
-    if old is None or old["alias"] != new["alias"]:  # what another attribute has left under this alias is not changed by it
+    if old is None or old["alias"] != new["alias"]:  # values that another attribute left under the alias stay as they are
         return []
-    changed = [member for member in FITS if member != "dimensionIds" and old.get(member) != new.get(member)]
-    return changed + ["dimensionIds"] * (not set(old["dimensionIds"]) <= set(new["dimensionIds"]))
+    members = [member for member in FITS if member != "dimensionIds" and old.get(member) != new.get(member)]
+    if not set(old["dimensionIds"]) <= set(new["dimensionIds"]):
+        members.append("dimensionIds")
+    return members
 
 
 def _describe_holders(holders: list[Holder]) -> str:
@@ -103,8 +105,9 @@ def _claim_stored_values(alias: str, kind: str) -> None:
             try:
                 claim_values(holder.id, alias, kind, holder.entries)
             except ApiError as error:
-                message = f"values are there more than once: of '{holder.id}', {error.message}"
-                raise ApiError(409, f"validation.unique: {message}") from None
+                raise ApiError(
+                    409, f"validation.unique: stored values are not unique: in '{holder.id}', {error.message}"
+                ) from None
 
 
 def _require_kept_alias(old: dict[str, Any], alias: str) -> None:
@@ -119,7 +122,7 @@ def _claimed_as(attribute: dict[str, Any]) -> tuple[str, str, bool]:
 
 
 def check_stored_values(old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-    """Hold what records have under an attribute's alias against its new definition, and claim it when that is unique.
+    """Check the stored values of an attribute against its new definition, and claim them if that is unique.
 
     Raises ApiError 409.
     """
@@ -127,9 +130,12 @@ def check_stored_values(old: dict[str, Any] | None, new: dict[str, Any]) -> None
     if old is not None:
         _require_kept_alias(old, alias)
     members, is_claimed_anew = _narrowed_members(old, new), old is None or _claimed_as(old) != _claimed_as(new)
-    is_new = old is None or old["alias"] != alias
-    for field in ["alias"] * is_new + members + ["validation.unique"] * (is_claimed_anew and is_unique):
-        _require_shown(field, alias)
+    if old is None or old["alias"] != alias:
+        _require_shown("alias", alias)
+    elif members:
+        _require_shown(members[0], alias)
+    elif is_claimed_anew and is_unique:
+        _require_shown("validation.unique", alias)
     if members:
         _require_fitting_values(members, new)
     if is_claimed_anew:

@@ -1,4 +1,4 @@
-"""The values of unique attributes, each claimed for one record or variant alone."""
+"""The values of unique attributes, each of which only one record or variant can claim."""
 
 import json
 from collections.abc import Container, Iterable
@@ -16,14 +16,14 @@ from sigma.resources.values import ScopeKey, is_empty, scope_key
 
 
 def instant_or_itself(value: Any) -> Any:
-    """Return the instant that a date-time means; a value that is none, as older releases took some, as it is."""
+    """Return the instant that a date-time means; any other value, which older releases accepted, as it is."""
     return (read_instant(value) or value) if isinstance(value, str) else value
 
 
 def unique_key(kind: str, value: Any) -> str:
-    """Return the text under which a value of a type of attribute is unique.
+    """Return the text under which a value of this type is unique.
 
-    Equal numbers are one value however they are written and wherever they stand, equal instants are one date-time, and the
+    Equal numbers are one value, however they are written and wherever they stand; equal instants are one date-time; and the
     order of an object's members does not matter.
     """
     if kind == "datetime":
@@ -34,7 +34,7 @@ def unique_key(kind: str, value: Any) -> str:
 
 
 def claims(kind: str, entries: list[dict[str, Any]]) -> list[tuple[str, str] | None]:
-    """Return for each scoped value its scope and key, which it claims; None for an empty one, which claims nothing."""
+    """Return the scope and key that each scoped value claims; None for an empty value, which claims nothing."""
     return [
         None if is_empty(entry["value"]) else (to_json(entry["scope"], sort_keys=True), unique_key(kind, entry["value"]))
         for entry in entries
@@ -43,29 +43,29 @@ def claims(kind: str, entries: list[dict[str, Any]]) -> list[tuple[str, str] | N
 
 @sql_function(deterministic=True)
 def unique_claims(attribute: str, entries: str | None) -> str:
-    """Return, as JSON, what an attribute's scoped values claim, if there are any: for migrations, which are in SQL."""
+    """Return, as JSON, what an attribute's scoped values claim, if there are any; for migrations, which are in SQL."""
     found = claims(json.loads(attribute)["type"], json.loads(entries or "[]"))
     return to_json([claim for claim in found if claim is not None])
 
 
 def find_holder(alias: str, scope: str, value: str) -> str | None:
-    """Return the id of the record or variant that has claimed a value, by the keys of its scope and itself, or None."""
+    """Return the id of the record or variant that has claimed a value, by the texts of its scope and key, or None."""
     sql = "SELECT entity_id FROM unique_values WHERE tenant = ? AND attribute = ? AND scope = ? AND value = ?"
     row = fetch_one(sql, g.tenant, alias, scope, value)
     return row and row[0]
 
 
 def name_holder(alias: str, id: str) -> str:
-    """Return how a message names who has a unique value: not by its id, if the caller's role hides that value."""
+    """Return how a message names the holder of a unique value: not by its id if the caller's role hides the value."""
     return f"'{id}'" if caller_levels(find_schema(id)).shows(alias) else "another record or variant"
 
 
 def claim_values(
     entity_id: str, alias: str, kind: str, entries: list[dict[str, Any]], scopes: Container[ScopeKey] | None = None
 ) -> None:
-    """Claim a unique attribute's values, those of some scopes or all, for one record or variant.
+    """Claim a unique attribute's values, in these scopes or in all, for one record or variant.
 
-    Raises ApiError 409 if another has one.
+    Raises ApiError 409 if another record or variant has one of them.
     """
     for index, claim in enumerate(claims(kind, entries)):
         if claim is None or (scopes is not None and scope_key(entries[index]["scope"]) not in scopes):
@@ -76,13 +76,13 @@ def claim_values(
         )
         if not execute(sql, g.tenant, alias, *claim, entity_id).rowcount:
             value, holder = entries[index]["value"], str(find_holder(alias, *claim))
-            told = "what was sent" if isinstance(value, list | dict) else format_value(value)
-            raise ApiError(409, f"values.{alias}[{index}].value: {told} is already the value of {name_holder(alias, holder)}")
+            sent = "what was sent" if isinstance(value, list | dict) else format_value(value)
+            raise ApiError(409, f"values.{alias}[{index}].value: {sent} is already the value of {name_holder(alias, holder)}")
 
 
 def free_values(entity_id: str, alias: str, scopes: Iterable[ScopeKey]) -> None:
     """Free what one record or variant has claimed of an attribute in these scopes."""
-    # With a + a column is not looked up by: an attribute may have any number of claims, a record has few.
+    # The + keeps SQLite from looking up by that column: an attribute may have any number of claims, a record has few.
     sql = "DELETE FROM unique_values WHERE tenant = ? AND entity_id = ? AND +attribute = ? AND +scope = ?"
     for scope in scopes:
         execute(sql, g.tenant, entity_id, alias, to_json(dict(scope), sort_keys=True))

@@ -24,7 +24,7 @@ class UserBody(Body):
 
 
 def user_summary(row: Iterable[str]) -> dict[str, str]:
-    """Return a user as the API shows one, from a row of id, email, name and role_id."""
+    """Return a user as the API shows it, from a row of id, email, name and role_id."""
     return dict(zip(("id", "email", "name", "roleId"), row, strict=True))
 
 
@@ -35,11 +35,11 @@ def fetch_users(tenant: str) -> list[dict[str, str]]:
 
 
 def next_sessions_from() -> int:
-    """Return the second from which sessions count for a user who is new, or has a new password.
+    """Return the second from which sessions count for a user who is new or has a new password.
 
-    It is later than the time of every token there is, whatever the clock says: the last one is remembered. So a
-    token of a user who is gone never fits another user with the same ids. Who signs in before that second has begun gets a
-    token that says it was issued in it.
+    It is later than the time of every token issued so far, even if the clock was set back: the last second is remembered.
+    So the token of a removed user never fits a new user with the same ids. A user who signs in before that second begins
+    gets a token that says it was issued in it.
     """
     sql = (
         "INSERT INTO settings (name, value) VALUES ('sessions_from', ?1 + 1)"
@@ -50,7 +50,7 @@ def next_sessions_from() -> int:
 
 
 def remember_session(begins: int) -> None:
-    """Remember when a session begins, so that a later password ends it, also when the clock is set back in between."""
+    """Remember when a session begins, so that a later password ends it even if the clock is set back in between."""
     if begins <= int((fetch_one("SELECT value FROM settings WHERE name = 'sessions_from'") or [0])[0]):
         return
     execute(
@@ -61,14 +61,14 @@ def remember_session(begins: int) -> None:
 
 
 def insert_user(user: dict[str, str], password_hash: str, sessions_from: int) -> None:
-    """Store a user. Raises sqlite3.IntegrityError for an email that is taken."""
+    """Store a user. Raises sqlite3.IntegrityError for an email that another user has."""
     execute(
         "INSERT INTO users (tenant, id, email, name, password_hash, role_id, sessions_from) VALUES (?, ?, ?, ?, ?, ?, ?)",
         *(g.tenant, *(user[member] for member in ("id", "email", "name")), password_hash, user["roleId"], sessions_from),
     )
 
 
-ADMINISTRATOR = {"id": "user-admin", "name": "Administrator", "roleId": "role-admin"}  # of a workspace that begins with one
+ADMINISTRATOR = {"id": "user-admin", "name": "Administrator", "roleId": "role-admin"}  # the first user of a new workspace
 
 
 def administrator_role(id: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Bodies with values: that an attribute is not there is told before what is wrong with the form of its values."""
+"""Bodies with values: an attribute that does not exist is reported before any mistake in the form of its values."""
 
 import itertools
 from typing import Any
@@ -29,7 +29,7 @@ class BodyWithValues(PlainBody):
     """A body that holds `values`, for the record in the path or for a new one."""
 
     def handle_error(self, error: ma.ValidationError, data: Any, *, many: bool, **options: Any) -> None:
-        """Raise ApiError 400 if what is wrong with values is also that the schema does not have their attributes."""
+        """Raise ApiError 400 if some of the malformed values are of attributes that the schema does not have."""
         super().handle_error(error, data, many=many, **options)
         messages: Any = error.messages
         wrong = messages.get("values")
@@ -37,12 +37,12 @@ class BodyWithValues(PlainBody):
         if schema_id is not None:
             rules = schema_rules(schema_id)
             unknown = dict.fromkeys(alias for alias in data["values"] if alias in wrong and alias not in rules.attributes)
-            rest = {**messages, "values": {alias: told for alias, told in wrong.items() if alias not in unknown}}
+            rest = {**messages, "values": {alias: problem for alias, problem in wrong.items() if alias not in unknown}}
             problems = map(rules.unknown_alias, unknown)
             raise_for_problems(itertools.chain(problems, flatten_messages(rest, data)) if unknown else ())
 
 
 class ValuesBody(BodyWithValues):
-    """Values to be replaced: those of each attribute listed, while the others stay; an empty array clears one."""
+    """The new values of each attribute listed; others stay as they are, and an empty array clears an attribute."""
 
     values = Values(required=True)

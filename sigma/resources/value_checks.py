@@ -1,4 +1,4 @@
-"""The types of attributes, and what a value of each is held against."""
+"""The types of attributes, and the checks of their values."""
 
 import functools
 import math
@@ -14,7 +14,7 @@ from sigma.http.nearest import what_there_is
 from sigma.http.strict_json import MAX_DEPTH, exact, format_value, has_levels, to_json, without_quotes
 from sigma.resources.entities import any_record_exists, record_exists
 
-ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # and what their values are in JSON
+ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # with the Python types of their JSON values
     "text": (str,),
     "number": (int, float),
     "boolean": (bool,),
@@ -27,9 +27,9 @@ ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # and what their values are in
 
 
 def compile_pattern(pattern: str) -> Any:
-    """Compile a pattern with RE2, whose matching takes time in proportion to the text and to the pattern's program.
+    """Compile a pattern with RE2, which matches in time proportional to the text and to the pattern's program.
 
-    Raises re2.error for a pattern that does not compile, or to too large a program.
+    Raises re2.error for a pattern that does not compile, or whose program is too large.
     """
     options = re2.Options()
     options.log_errors = False
@@ -37,20 +37,20 @@ def compile_pattern(pattern: str) -> Any:
     return re2.compile(pattern, options)
 
 
-# Characters held against patterns in one request, or in one row of an import, so that the worst pattern costs seconds at most.
+# Characters matched against patterns in one request, or in one row of an import: the worst pattern then takes seconds at most.
 MAX_MATCHED = 25_000
-# The same for all rows together, each character times the size of its pattern's program, of which 8,192 is the greatest: an
-# import may cost as much as one request with the worst pattern, and of simple patterns that is more than its body can hold.
+# The same for all rows of an import together: characters, each times the size of its pattern's program, which is 8,192 at most.
+# So an import may cost as much as one request with the worst pattern; with simple patterns, no body reaches this limit.
 MAX_STEPS = MAX_MATCHED * 8_192
 
 
 def expectation(alias: str, expected: str) -> str:
-    """Say what an attribute expects."""
+    """Return a message that says what an attribute expects."""
     return f"Attribute '{alias}' expects {expected}"
 
 
 def what_to_send(kind: str, value: Any) -> str:
-    """Return the end of a message about a value of the wrong type: how it is sent, if all that is wrong are its quotes."""
+    """Return the end of a message about a value of the wrong type: how to send it, if only its quotes are wrong."""
     if kind == "number" and isinstance(value, str):
         return without_quotes(value) or " (send a number without quotes, such as 129.99)"
     if kind == "boolean" and isinstance(value, str) and value.lower() in ("true", "false"):
@@ -60,7 +60,7 @@ def what_to_send(kind: str, value: Any) -> str:
     return ""
 
 
-# Of a complex value, however it comes: a record is read and put back, where its values are a few levels further down.
+# Levels of a complex value, whatever body it comes in: in a record that is read and put back, it is a few levels further down.
 MAX_LEVELS = MAX_DEPTH - 10
 
 
@@ -69,12 +69,12 @@ def _length_problem(alias: str, most: int, value: str) -> str | None:
 
 
 def begin_row() -> None:
-    """Let the next row of an import have as many characters held against patterns as one request."""
+    """Let the next row of an import match as many characters against patterns as one request."""
     g.matched = 0
 
 
 def begin_import() -> None:
-    """Let the rows that come have as many steps of patterns as one import."""
+    """Let the next rows take as many steps of patterns as one import."""
     g.match_steps = 0
 
 
@@ -85,7 +85,7 @@ def _pattern_problem(alias: str, pattern: str, compiled: Any, size: int, value: 
         return expectation(alias, f"texts with a pattern to have at most {MAX_MATCHED} characters together in one request")
     if steps > MAX_STEPS:
         return expectation(alias, "fewer rows at a time, because its pattern is costly")
-    if not compiled.search(value.encode()):  # of a string, re2 counts the characters before the match
+    if not compiled.search(value.encode()):  # in a str, re2 would count the characters before the match
         return f"Value for '{alias}' does not match pattern '{pattern}', got {format_value(value)}"
     return None
 
@@ -118,14 +118,14 @@ def _depth_problem(alias: str, value: dict[str, Any]) -> str | None:
 
 
 def find_target(kind: str, options: set[str]) -> Callable[[list[str]], bool] | None:
-    """Return what tells whether one of several options or records, which values name, is there; None where they name none."""
+    """Return a function that tells whether any of these options or records exists; None for a type whose values name none."""
     if kind == "option":
         return lambda names: not options.isdisjoint(names)
     return any_record_exists if kind == "relation" else None
 
 
 def value_checks(attribute: dict[str, Any], options: set[str]) -> Iterator[Callable[[Any], str | None]]:
-    """Yield what one value of an attribute is to be held against, once it has the attribute's type."""
+    """Yield the checks of one value of an attribute, which take a value of the attribute's type."""
     alias, kind, limits = attribute["alias"], attribute["type"], attribute["validation"]
     if ATTRIBUTE_TYPES[kind] == (str,):
         if "maxLength" in limits:

@@ -1,4 +1,4 @@
-"""Scoped values: their shape, and what tells one scope from another."""
+"""Scoped values: their shape, and the keys that tell their scopes apart."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,14 +11,14 @@ from sigma.http.nearest import what_there_is
 
 
 class ScopedValueBody(PlainBody):
-    """A value, and where it counts: everywhere, or in one segment of some dimensions."""
+    """A value and its scope: everywhere, or one segment of each of some dimensions."""
 
     scope = dict_field("Segment ids by dimension id, {} meaning everywhere", "Scope", fields.String(), load_default=dict)
     value = fields.Raw(required=True, metadata={"description": "A value of the attribute's type, or an array of them"})
 
 
 class ValuePatchBody(ScopedValueBody):
-    """A value to be set in a scope, or removed."""
+    """A value to set in a scope, or to remove from it."""
 
     value = fields.Raw(
         required=True,
@@ -30,8 +30,8 @@ class ValuePatchBody(ScopedValueBody):
 class Values(fields.Dict):
     """Scoped values by attribute alias.
 
-    Their shape is checked by hand, because a marshmallow schema for each value would cost more than all the rest of a
-    write; what the values must be is data, and checked against the product schema.
+    Their shape is checked by hand, because a marshmallow schema for each value would cost more than all the rest of a write.
+    The rules for values are data, and are checked against the product schema.
     """
 
     def __init__(self, example: Any = ma.missing, **options: Any):
@@ -58,7 +58,7 @@ class Values(fields.Dict):
 
     @staticmethod
     def read_entry(entry: Any) -> dict[str, Any] | None:
-        """Return a scoped value with both its members, or None for what is none."""
+        """Return a scoped value with both its members, or None if the entry is not a scoped value."""
         if not isinstance(entry, dict) or "value" not in entry:
             return None
         scope = entry.get("scope", {})
@@ -71,7 +71,7 @@ class Values(fields.Dict):
 
     @staticmethod
     def entry_problem(entry: Any) -> Any:
-        """Say, as marshmallow nests its messages, what keeps an entry from being a scoped value."""
+        """Return why an entry is not a scoped value, nested as marshmallow nests its messages."""
         if not isinstance(entry, dict):
             return ["Expected an object with scope and value"]
         if "value" not in entry:
@@ -86,10 +86,10 @@ class Values(fields.Dict):
 
 
 def is_empty(value: Any) -> bool:
-    """Return whether a value counts as none: null, and an empty text, list or object; a text of blanks is one.
+    """Return whether a value counts as none: null, or an empty text, list or object, but not a text of blanks.
 
-    What is empty is missing for completeness, found by isEmpty, claims nothing as unique, is an empty cell of an export, and
-    nothing to an import.
+    An empty value is missing for completeness, is found by isEmpty, claims nothing as unique, is an empty cell in an export,
+    and is ignored by an import.
     """
     return value is None or value in ("", [], {})
 
@@ -99,7 +99,7 @@ Scopes = dict[str, set[ScopeKey]]  # by the alias of an attribute
 
 
 def scope_key(scope: dict[str, str]) -> ScopeKey:
-    """Return what tells one scope from another, whatever the order of their members."""
+    """Return a key that equal scopes share, whatever the order of their members."""
     return tuple(sorted(scope.items()))
 
 

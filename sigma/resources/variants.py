@@ -40,7 +40,7 @@ class VariantBody(PlainBody):
 
     id = id_field("The variant's id")
     entityId = string_field("Id of its record", example="ent-coastal-wb")
-    parentId = string_field("Id of its record, or of the variant that it stands below", example="ent-coastal-wb")
+    parentId = string_field("Id of its record, or of the variant above it", example="ent-coastal-wb")
     level = fields.Integer(required=True, metadata=described("1 below the record, 2 below a variant of level 1, and so on", 1))
     createdAt = timestamp_field("When it was made")
     updatedAt = timestamp_field("When it was last changed")
@@ -50,10 +50,10 @@ class VariantBody(PlainBody):
 
 
 class VariantRequestBody(VariantBody, BodyWithValues):
-    """A variant to be made."""
+    """A variant to be created."""
 
     id = id_field("The variant's id; made when absent", required=False)
-    parentId = string_field("Id of what it stands below; its record when absent", required=False)
+    parentId = string_field("Id of the record or variant above it; its record when absent", required=False)
     values = Values(load_default=dict)
 
     class Meta(PlainBody.Meta):
@@ -73,10 +73,13 @@ class ResolvedVariantBody(VariantBody):
         },
     )
     overriddenAttributes = Items(
-        fields.String(), "Aliases of what is set on the variant itself", required=True, example=["sku", "ean", "size"]
+        fields.String(),
+        "Aliases of the attributes that are set on the variant itself",
+        required=True,
+        example=["sku", "ean", "size"],
     )
     inheritedAttributes = Items(
-        fields.String(), "Aliases of what is taken from above it", required=True, example=["product-name"]
+        fields.String(), "Aliases of the attributes whose values come from above it", required=True, example=["product-name"]
     )
 
 
@@ -168,11 +171,11 @@ def _fetch_values_above(id: str) -> list[dict[str, Any]]:
     return [json.loads(body)["values"] for (body,) in execute(sql, g.tenant, id, g.tenant)]
 
 
-def _merge_inherited(own: dict[str, Any], above: list[dict[str, Any]], kept: set[str]) -> dict[str, Any]:
-    """Return a variant's own values with those it inherits: of each attribute the nearest, but none that each one keeps."""
+def _merge_inherited(own: dict[str, Any], above: list[dict[str, Any]], excluded: set[str]) -> dict[str, Any]:
+    """Return a variant's own values with those it inherits: the nearest of each attribute that is not excluded."""
     effective = own
     for values in above:
-        effective = {**{alias: entries for alias, entries in values.items() if alias not in kept}, **effective}
+        effective = {**{alias: entries for alias, entries in values.items() if alias not in excluded}, **effective}
     return effective
 
 
@@ -185,9 +188,9 @@ def resolve_variant(id: str, variant_id: str) -> Response:
         variant = _load_variant(id, variant_id)
         attributes = schema_rules(variant.schema_id).attributes
         above, levels = _fetch_values_above(variant_id), caller_levels(variant.schema_id)
-    kept = {alias for alias, rules in attributes.items() if not rules.is_inheritable}
+    excluded = {alias for alias, rules in attributes.items() if not rules.is_inheritable}
     own = levels.visible(variant.body["values"])
-    effective = levels.visible(_merge_inherited(variant.body["values"], above, kept))
+    effective = levels.visible(_merge_inherited(variant.body["values"], above, excluded))
     resolved = {
         **variant.body,
         "values": own,
@@ -204,7 +207,7 @@ def resolve_variant(id: str, variant_id: str) -> Response:
 @blueprint.ready_response(200, VariantBody)
 @blueprint.errors("CONFLICT")
 def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Response:
-    """Replace what a variant overrides of each attribute listed; an empty array restores inheritance of one."""
+    """Replace a variant's own values of each attribute listed; an attribute with an empty array is inherited again."""
     with transaction():
         return entity_response(save_values(_load_variant(id, variant_id), body["values"]))
 
@@ -215,7 +218,7 @@ def replace_variant_values(body: dict[str, Any], id: str, variant_id: str) -> Re
 @blueprint.ready_response(200, VariantBody)
 @blueprint.errors("CONFLICT")
 def set_variant_value(body: dict[str, Any], id: str, variant_id: str, attribute: str) -> Response:
-    """Set one scoped value of a variant; null removes it, and with the last one gone it inherits again."""
+    """Set one scoped value of a variant; null removes it, and an attribute without values of its own is inherited again."""
     with transaction():
         return entity_response(save_value(_load_variant(id, variant_id), attribute, body["scope"], body["value"]))
 
@@ -224,7 +227,7 @@ def set_variant_value(body: dict[str, Any], id: str, variant_id: str, attribute:
 @requires("delete-data")
 @blueprint.response(204)
 def delete_variant(id: str, variant_id: str) -> None:
-    """Delete a variant with those below it."""
+    """Delete a variant and all variants below it."""
     sql = (
         "WITH RECURSIVE below (id) AS (SELECT ?"
         " UNION ALL SELECT e.id FROM below b JOIN entities e ON e.tenant = ? AND e.parent_id = b.id)"

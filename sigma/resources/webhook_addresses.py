@@ -1,4 +1,4 @@
-"""Where a webhook may call: how its URL is read, and which addresses its host may lead to in a deployment."""
+"""Where a webhook may call: how its URL is read, and which addresses its host may have in a deployment."""
 
 import ipaddress
 import queue
@@ -14,21 +14,21 @@ from sigma.http.loopback import holds_demo
 from sigma.http.strict_json import format_value
 from sigma.http.waiting import leave_worker
 
-RESOLVE_TIMEOUT = 2  # seconds that saving a webhook waits for the addresses of a name
+RESOLVE_TIMEOUT = 2  # seconds that saving a webhook waits for the addresses of its host
 
-# Nothing that two readers of URLs could take for different hosts: no user, no backslash, no blank, only ASCII.
+# Nothing that two URL parsers could read as different hosts: no user, no backslash, no blank, only ASCII.
 _HOST = r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|\[[0-9A-Fa-f:.]+\]"
 _PATH = r"([/?][!$-\[\]-~]*)?"
 URL_PATTERN = rf"^[Hh][Tt][Tt][Pp][Ss]?://({_HOST})(:[0-9]{{1,5}})?{_PATH}$"
 _URL = re.compile(rf"(?i:(?P<scheme>https?))://(?P<host>{_HOST})(:(?P<port>[0-9]{{1,5}}))?(?P<path>{_PATH})")
 
-# What is not for everybody to reach, by the registries of special addresses (https://www.iana.org/numbers).
+# The addresses that are not public, by the registries of special addresses (https://www.iana.org/numbers).
 FORBIDDEN = {
     "a loopback address": ("127.0.0.0/8", "::1/128"),
     "an unspecified address": ("0.0.0.0/8", "::/128"),
     "a link-local address": ("169.254.0.0/16", "fe80::/10"),  # metadata of most clouds among them
     "a private address": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "fec0::/10"),
-    "an address of a cloud's own": ("168.63.129.16/32",),  # Azure's; those of others are link-local or private
+    "an internal address of a cloud": ("168.63.129.16/32",),  # Azure's; those of others are link-local or private
     "a multicast address": ("224.0.0.0/4", "ff00::/8"),
     "a reserved address": (
         *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
@@ -36,22 +36,22 @@ FORBIDDEN = {
     ),
 }
 _NETWORKS = [(ipaddress.ip_network(text), kind) for kind, texts in FORBIDDEN.items() for text in texts]
-_GLOBAL = ipaddress.ip_network("2000::/3")  # of IPv6, what has been given out for everybody
+_GLOBAL = ipaddress.ip_network("2000::/3")  # the public addresses of IPv6
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses, as a network without IPv4 reaches them
 
 
 class Target(NamedTuple):
-    """What a URL says: where to connect, and what to ask for there."""
+    """The parts of a URL: where to connect, and what to ask for there."""
 
     is_secure: bool
-    host: str  # in small letters; an IPv6 address without its brackets
+    host: str  # in lower case; an IPv6 address without its brackets
     port: int
-    authority: str  # host and port as the URL has them, for the header Host
+    authority: str  # host and port as in the URL, for the Host header
     path: str  # with the query
 
 
 class ForbiddenHostError(Exception):
-    """A host that may not be called, and why."""
+    """A host may not be called; the message says why."""
 
 
 def _is_ipv6(host: str) -> bool:
@@ -62,7 +62,7 @@ def _is_ipv6(host: str) -> bool:
 
 
 def read_url(text: str) -> Target:
-    """Return what a webhook's URL says. Raises ValueError, which says what was expected."""
+    """Return the parts of a webhook's URL. Raises ValueError, which says what was expected."""
     match = _URL.fullmatch(text)
     if match is None:
         raise ValueError("Expected an http or https URL with a host, in ASCII, without user and fragment")
@@ -75,16 +75,16 @@ def read_url(text: str) -> Target:
 
 
 def url_problem(text: str) -> str | None:
-    """Return what is wrong with a webhook's URL, whoever serves it; None if nothing is."""
+    """Return what is wrong with the form of a webhook's URL, or None."""
     try:
         read_url(text)
     except ValueError as error:
-        return f"{error}" if "@" in text else f"{error}, got {format_value(text)}"  # no password is repeated
+        return f"{error}" if "@" in text else f"{error}, got {format_value(text)}"  # passwords are not repeated
     return None
 
 
 def forbidden_kind(address: str) -> str | None:
-    """Return what kind of address this is, if a deployment may not call it; None if everybody can reach it anyway."""
+    """Return the kind of an address that a deployment may not call; None for a public address."""
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
@@ -100,7 +100,7 @@ def forbidden_kind(address: str) -> str | None:
 def resolve(host: str, seconds: float) -> list[str]:
     """Return the addresses of a host, the system's first choice first. Raises OSError, TimeoutError among them.
 
-    The system may look for much longer, and cannot be interrupted, so it looks in a thread of its own.
+    The system may take much longer and cannot be interrupted, so the look-up runs in a thread of its own.
     """
     found: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
 
@@ -122,16 +122,15 @@ def resolve(host: str, seconds: float) -> list[str]:
 
 
 def _may_call_anywhere(target: Target) -> bool:
-    """Return whether no address is forbidden: beside the demo, and for a host that the setting names."""
+    """Return whether no address of a host is forbidden: beside the demo, or because the setting names the host."""
     hosts = current_app.config["WEBHOOK_HOSTS"]
     return target.host in hosts or f"[{target.host}]" in hosts or holds_demo()
 
 
 def find_addresses(target: Target, seconds: float) -> list[str]:
-    """Return the addresses that a URL leads to, all of which may be called: a connection must go to one of these.
+    """Return the addresses of a URL's host, all of which may be called: a connection must go to one of these.
 
-    In a deployment these are such as everybody can reach anyway. Raises ForbiddenHostError, or OSError for a host without
-    an address.
+    In a deployment, all of them must be public. Raises ForbiddenHostError, or OSError for a host without an address.
     """
     addresses = resolve(target.host, seconds)
     if not _may_call_anywhere(target):
@@ -142,10 +141,9 @@ def find_addresses(target: Target, seconds: float) -> list[str]:
 
 
 def check_webhook_url(url: str) -> None:
-    """Raise ApiError 400 for a URL that may not be called; outside a transaction, because it may wait for a name.
+    """Raise ApiError 400 for a URL that may not be called; not for use in a transaction, because it may wait for a look-up.
 
-    A host without an address is let through, so that webhooks can be saved offline; it is looked for again with each
-    delivery.
+    A host without an address is accepted, so that webhooks can be saved offline; each delivery looks it up again.
     """
     if problem := url_problem(url):
         raise ApiError(400, f"url: {problem}")

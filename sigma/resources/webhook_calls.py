@@ -1,4 +1,4 @@
-"""One call of a webhook: what is sent, how it is signed, and what the receiver says, within five seconds in all."""
+"""One call of a webhook: what is sent, how it is signed, and what the receiver answers, within five seconds in all."""
 
 import functools
 import hashlib
@@ -19,7 +19,7 @@ from urllib3.response import HTTPResponse
 
 from sigma.resources.webhook_addresses import ForbiddenHostError, find_addresses, read_url
 
-TIMEOUT = 5  # seconds for a call in all: name, connection, request and answer
+TIMEOUT = 5  # seconds for a whole call: look-up of the host, connection, request and answer
 MAX_ANSWER = 64 * 1024  # bytes of an answer's body that are read, and thrown away
 USER_AGENT = "Sigma-PIM-embedded"
 
@@ -27,10 +27,10 @@ _ERRORS = (OSError, HTTPError, http.client.HTTPException, ValueError)
 
 
 class Outcome(NamedTuple):
-    """What came of a call."""
+    """The outcome of a call."""
 
     status: int | None  # None: there was no answer
-    error: str | None  # None: the receiver has it
+    error: str | None  # None: the receiver has the delivery
     is_final: bool = False  # whether it is useless to try again
 
 
@@ -52,14 +52,14 @@ def make_headers(event: str, delivery_id: str, secret: str | None, body: bytes) 
 
 @functools.cache
 def _tls_context() -> ssl.SSLContext:
-    return ssl.create_default_context()  # what it trusts is the system's, or SSL_CERT_FILE
+    return ssl.create_default_context()  # trusts the system's certificates, or those of SSL_CERT_FILE
 
 
 class _Cutter:
-    """Ends calls whose time is up, whatever they are doing, from a thread of its own.
+    """A thread that ends calls whose time is up, whatever they are doing.
 
-    A socket's own timeout is for each time something comes, and a receiver may send a byte again and again. A timer for
-    each call would take longer than all the rest of it.
+    A socket's own timeout begins anew with each byte, and a receiver may go on sending bytes. A timer for each call would take
+    longer than the rest of the call.
     """
 
     def __init__(self) -> None:
@@ -78,13 +78,13 @@ class _Cutter:
                 self.has_calls.set()
 
     def _cut(self, sock: socket.socket) -> None:
-        # Of a TLS socket its own shutdown() would change what is being read; one that has ended has nothing to cut.
+        # The shutdown() of a TLS socket would change what is being read. A socket that has ended raises OSError.
         with suppress(OSError):
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     @contextmanager
     def cutting(self, sock: socket.socket, deadline: float) -> Iterator[None]:
-        """End whatever the block does with a socket when its time is up."""
+        """Shut down a socket at the deadline, whatever the block is doing with it."""
         with self.lock:
             if self.thread is None:
                 self.thread = threading.Thread(target=self._run, name="webhook-deadlines", daemon=True)
@@ -102,7 +102,7 @@ _cutter = _Cutter()
 
 
 def _describe_failure(error: Exception) -> str:
-    """Return in plain words why a call got no answer; nothing that the receiver sent is in it."""
+    """Return in plain words why a call got no answer, without anything that the receiver sent."""
     is_new = isinstance(error, NewConnectionError)
     cause = error.__cause__ if is_new else error
     if isinstance(error, TimeoutError | UrllibTimeoutError) and not is_new:
@@ -110,27 +110,27 @@ def _describe_failure(error: Exception) -> str:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"The receiver's certificate was not accepted: {cause.verify_message}"
     if isinstance(cause, ssl.SSLError):
-        return f"There was no secure connection: {cause.reason}"
+        return f"The secure connection failed: {cause.reason}"
     if isinstance(cause, ConnectionRefusedError):
         return "The connection was refused"
     if is_new:
-        return f"There was no connection: {getattr(cause, 'strerror', None) or 'it failed'}"
+        return f"The connection failed: {getattr(cause, 'strerror', None) or 'the reason is not known'}"
     if isinstance(error, ConnectionError):
         return "The receiver closed the connection without an answer"
     if isinstance(error, OSError):
         return str(error.strerror or error)
-    return "The answer was no HTTP that can be read"
+    return "The answer could not be read as HTTP"
 
 
 class Receiver:
-    """The receiver of one webhook, with the connection that is kept from one call to the next one."""
+    """The receiver of one webhook, with a connection that is kept between calls."""
 
     def __init__(self, url: str):
         self.url, self.target = url, read_url(url)
         self.connection: HTTPConnection | None = None
 
     def close(self) -> None:
-        """Close the connection; the next call makes a new one, with the addresses that the name has then."""
+        """Close the connection; the next call makes a new one, with the addresses that the host has then."""
         if self.connection is not None:
             self.connection.close()
         self.connection = None
@@ -145,7 +145,7 @@ class Receiver:
         self.connection.connect()
 
     def _connect(self, deadline: float) -> None:
-        """Connect to one of the addresses that were judged: the name is looked up only here, and only once."""
+        """Connect to one of the addresses that were checked: the host is looked up only here, and only once."""
         addresses = find_addresses(self.target, deadline - time.monotonic())
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
@@ -157,14 +157,14 @@ class Receiver:
         raise OSError(f"The host '{self.target.host}' has no address")
 
     def _exchange(self, headers: dict[str, str], body: bytes, deadline: float) -> int:
-        """Send the request on the open connection, and return the status of the answer, which decides alone."""
+        """Send the request on the open connection, and return the status of the answer, which alone decides the outcome."""
         connection: Any = self.connection
         connection.timeout = max(0.001, deadline - time.monotonic())
         with _cutter.cutting(connection.sock, deadline):
             options = {"preload_content": False, "decode_content": False}
             connection.request("POST", self.target.path, body, {"Host": self.target.authority, **headers}, **options)
             with closing(connection.getresponse()) as response:
-                if time.monotonic() >= deadline:  # what was cut off looks like an end of the headers
+                if time.monotonic() >= deadline:  # a cut looks like the end of the headers
                     raise TimeoutError
                 if not _read_to_end(response) or time.monotonic() >= deadline:
                     self.close()
@@ -174,7 +174,7 @@ class Receiver:
         if self.connection is not None and self.connection.is_connected:
             try:
                 return self._exchange(headers, body, deadline)
-            except ConnectionError:  # a kept connection may be closed at any time; then nobody has read the request
+            except ConnectionError:  # a kept connection may be closed at any time; then the request was not read
                 if time.monotonic() >= deadline:
                     raise
         self.close()
@@ -182,7 +182,7 @@ class Receiver:
         return self._exchange(headers, body, deadline)
 
     def post(self, headers: dict[str, str], body: bytes) -> Outcome:
-        """Send a delivery, and return what came of it, after five seconds at the latest."""
+        """Send a delivery, and return the outcome, after five seconds at the latest."""
         deadline = time.monotonic() + TIMEOUT
         try:
             status = self._post(headers, body, deadline)
@@ -194,12 +194,12 @@ class Receiver:
             return Outcome(None, _describe_failure(TimeoutError() if is_late else error))
         if 200 <= status < 300:
             return Outcome(status, None)
-        more = "; redirects are not followed" if 300 <= status < 400 else ""
-        return Outcome(status, f"Expected a status from 200 to 299, got {status}{more}")
+        hint = "; redirects are not followed" if 300 <= status < 400 else ""
+        return Outcome(status, f"Expected a status from 200 to 299, got {status}{hint}")
 
 
 def _read_to_end(response: HTTPResponse) -> bool:
-    """Read an answer's body, and return whether that was all of it, so that another can follow on its connection."""
+    """Read an answer's body, and return whether it was read to its end, so that the connection can be used again."""
     try:
         response.read(MAX_ANSWER)
     except _ERRORS:

@@ -1,4 +1,4 @@
-"""How the webhooks of the current workspace do: what was sent to each, and what came of the last attempt."""
+"""The health of the workspace's webhooks: how many deliveries each has, and how the last attempt ended."""
 
 import json
 from typing import Any
@@ -13,11 +13,11 @@ from sigma.resources.webhooks import WebhookBody
 
 
 class DeliveryCountsBody(Body):
-    """How many of a webhook's deliveries are in each state, of those that are kept."""
+    """How many of a webhook's kept deliveries are in each state."""
 
     pending = fields.Integer(required=True, metadata=described("How many wait", 1))
-    delivered = fields.Integer(required=True, metadata=described("How many the receiver has", 12))
-    failed = fields.Integer(required=True, metadata=described("How many are not tried any more", 0))
+    delivered = fields.Integer(required=True, metadata=described("How many the receiver has accepted", 12))
+    failed = fields.Integer(required=True, metadata=described("How many failed and are not tried again", 0))
 
 
 class LastAttemptBody(AttemptBody):
@@ -27,16 +27,16 @@ class LastAttemptBody(AttemptBody):
 
 
 class WebhookHealthBody(WebhookBody):
-    """A webhook as it is listed, and how it does."""
+    """A webhook as it is listed, and its health."""
 
     deliveries = fields.Nested(
-        DeliveryCountsBody, required=True, metadata=described("How many deliveries are kept of it, by state")
+        DeliveryCountsBody, required=True, metadata=described("How many of its deliveries are kept, by state")
     )
     lastAttempt = fields.Nested(
         LastAttemptBody,
         required=True,
         allow_none=True,
-        metadata=described("The latest attempt, which says whether the receiver fails now; null when there was none"),
+        metadata=described("The latest attempt, which shows whether the receiver fails now; null if there was none"),
     )
 
 
@@ -49,7 +49,7 @@ def _count_states() -> dict[str, dict[str, int]]:
 
 
 def _last_attempts() -> dict[str, dict[str, Any]]:
-    sql = (  # of an aggregate with max(), SQLite takes the other columns from the row that has it
+    sql = (  # with max(), SQLite takes the other columns from the row that has the maximum
         "SELECT d.webhook_id, max(a.seq), a.at, a.status, a.ms, a.error, d.id FROM deliveries d"
         " JOIN delivery_attempts a ON a.tenant = d.tenant AND a.delivery_id = d.id WHERE d.tenant = ? GROUP BY d.webhook_id"
     )
@@ -58,17 +58,17 @@ def _last_attempts() -> dict[str, dict[str, Any]]:
 
 
 def fetch_webhook_health() -> list[dict[str, Any]]:
-    """Return all webhooks of the workspace with what became of their deliveries, oldest first."""
+    """Return all webhooks of the workspace with their health, oldest first."""
     with snapshot():
         counts, attempts = _count_states(), _last_attempts()
         bodies = execute("SELECT body FROM webhooks WHERE tenant = ? ORDER BY seq", g.tenant).fetchall()
-    none = dict.fromkeys(STATES, 0)
+    no_deliveries = dict.fromkeys(STATES, 0)
     return [
-        {**webhook, "deliveries": counts.get(webhook["id"], none), "lastAttempt": attempts.get(webhook["id"])}
+        {**webhook, "deliveries": counts.get(webhook["id"], no_deliveries), "lastAttempt": attempts.get(webhook["id"])}
         for webhook in (json.loads(body) for (body,) in bodies)
     ]
 
 
 def is_failing(webhook: dict[str, Any]) -> bool:
-    """Return whether the latest attempt of an active webhook was in vain."""
+    """Return whether the latest attempt of an active webhook failed."""
     return webhook["active"] and webhook["lastAttempt"] is not None and webhook["lastAttempt"]["error"] is not None

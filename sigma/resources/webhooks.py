@@ -1,4 +1,4 @@
-"""Webhooks: who is told of which changes, and where."""
+"""Webhooks: which changes are sent, and where."""
 
 import json
 from collections.abc import Iterator
@@ -21,13 +21,13 @@ from sigma.resources.outbox import EVENTS
 from sigma.resources.sender import wake_sender
 from sigma.resources.webhook_addresses import URL_PATTERN, check_webhook_url, url_problem
 
-blueprint = ApiBlueprint("Webhooks", "Who is told of changes to records and variants, and where.")
+blueprint = ApiBlueprint("Webhooks", "Where changes to records and variants are sent.")
 
-MAX_WEBHOOKS = 50  # of a workspace: each may take a delivery of every write
+MAX_WEBHOOKS = 50  # of a workspace: every write may make a delivery for each
 
 
 def secret_field(description: str) -> fields.String:
-    """A secret that signs; null is none."""
+    """Return a field for a secret that signs; null means none."""
     rule = validate.Length(1, 200, error="Expected 1 to 200 characters")
     return fields.String(allow_none=True, validate=rule, metadata=described(description, "a long random text"))
 
@@ -45,23 +45,23 @@ class WebhookBody(Body):
     )
     events = Items(
         enum_field("An event", EVENTS, "WebhookEvent", meanings=EVENTS),
-        "What it is told of",
+        "The events that are sent to it",
         required=True,
         validate=[validate.Length(min=1, error="Expected at least one event"), unique_items()],
     )
     secret = string_field(f"Signs what is sent; shown as {MASK}, absent without one", required=False, example=MASK)
-    active = Flag("Whether events are sent to it; false also pauses what waits", load_default=True)
+    active = Flag("Whether events are sent to it; false also pauses waiting deliveries", load_default=True)
 
 
 class WebhookRequestBody(WebhookBody):
-    """A receiver of events to be made, or in place of another."""
+    """A receiver of events to be created, or to replace another."""
 
     id = id_field("The webhook's id; made when absent", required=False)
     secret = secret_field(f"Signs what is sent, and is never shown; {MASK} keeps the one that is there")
 
 
 def webhook_problems(webhook: dict[str, Any], path: str = "") -> Iterator[str]:
-    """Yield what is wrong with a webhook that is to be stored, at a path of a body."""
+    """Yield what is wrong with a webhook before it is stored; takes its path in the body."""
     if problem := url_problem(webhook["url"]):
         yield f"{path}url: {problem}"
     if webhook.get("secret") == MASK:
@@ -116,7 +116,7 @@ def list_webhooks() -> Response:
 @blueprint.ready_response(201, WebhookBody)
 @blueprint.errors("CONFLICT")
 def create_webhook(body: dict[str, Any]) -> Response:
-    """Create a webhook: from now on it is sent the events that it asks for."""
+    """Create a webhook; from now on, the events that it asks for are sent to it."""
     webhook = {"id": random_id("wh"), **body}
     raise_for_problems(webhook_problems(webhook))
     check_webhook_url(webhook["url"])
@@ -137,15 +137,15 @@ def get_webhook(id: str) -> Response:
 @blueprint.arguments(WebhookRequestBody())
 @blueprint.ready_response(200, WebhookBody)
 def replace_webhook(body: dict[str, Any], id: str) -> Response:
-    """Replace a webhook as a whole; a secret of eight bullets keeps the one that is there, and none removes it.
+    """Replace a webhook as a whole; a secret of eight bullets keeps the one that is there, and no secret removes it.
 
-    What waits is sent to the new URL, signed with the new secret.
+    Waiting deliveries are sent to the new URL, signed with the new secret.
     """
     webhook = check_path_id(body, id)
-    if json.loads(_fetch_webhook(id)[0])["url"] != webhook["url"]:  # one that stays may have become a forbidden one
+    if json.loads(_fetch_webhook(id)[0])["url"] != webhook["url"]:  # an unchanged URL may have become forbidden
         check_webhook_url(webhook["url"])
     with transaction():
-        call_when_stored(wake_sender)  # if it was paused, what waits is due
+        call_when_stored(wake_sender)  # after a pause, waiting deliveries are due
         return json_response(_replace_webhook(webhook))
 
 
@@ -153,7 +153,7 @@ def replace_webhook(body: dict[str, Any], id: str) -> Response:
 @session_only("canManageSchemas")
 @blueprint.response(204)
 def delete_webhook(id: str) -> None:
-    """Delete a webhook with all its deliveries; what waits is not sent any more."""
+    """Delete a webhook with all its deliveries; those that wait are not sent any more."""
     with transaction():
         if not execute("DELETE FROM webhooks WHERE tenant = ? AND id = ?", g.tenant, id).rowcount:
             raise not_found_error("webhook", id)

@@ -15,7 +15,7 @@ from sigma.http.fields import Body, Items, Number, Reference, aliases_field, id_
 from sigma.http.nearest import some_of
 from sigma.resources.model import ModelBody, add_model_routes
 
-blueprint = ApiBlueprint("Workflows", "The states that records go through, and the ways between them.")
+blueprint = ApiBlueprint("Workflows", "The states that records go through, and the transitions between them.")
 
 
 class StateBody(Body):
@@ -30,17 +30,22 @@ class StateBody(Body):
 
 
 class TransitionBody(Body):
-    """A way from one state to another."""
+    """A step that records may take from one state to another."""
 
     id = id_field("The transition's id")
     name = string_field("The transition's name", required=False)
     fromStateId = string_field("The state it leaves")
     toStateId = string_field("The state it leads to")
     allowedRoleIds = Items(
-        Reference("role"), "Who may take it, everybody if there are none", load_default=list, validate=unique_items()
+        Reference("role"),
+        "The roles that may take it; everybody may if there are none",
+        load_default=list,
+        validate=unique_items(),
     )
     requiresCompleteness = Number(
-        "Least score to take it with", load_default=0, validate=validate.Range(0, 100, error="Expected 0 to 100")
+        "Completeness score that a record needs to take it",
+        load_default=0,
+        validate=validate.Range(0, 100, error="Expected 0 to 100"),
     )
 
 
@@ -56,14 +61,20 @@ class WorkflowBody(ModelBody):
     name = string_field("The workflow's name")
     description = string_field("What it is for", required=False, longest=10_000)
     defaultStateId = string_field("The state of new records")
-    states = Items(fields.Nested(StateBody), "What records can be in", required=True, most=500, validate=unique_items("id"))
+    states = Items(
+        fields.Nested(StateBody), "The states that records can be in", required=True, most=500, validate=unique_items("id")
+    )
     transitions = Items(
-        fields.Nested(TransitionBody), "The ways between states", load_default=list, most=5000, validate=unique_items("id")
+        fields.Nested(TransitionBody),
+        "The transitions between states",
+        load_default=list,
+        most=5000,
+        validate=unique_items("id"),
     )
 
     @ma.validates_schema
     def check_states(self, data: dict[str, Any], **_: Any) -> None:
-        """The default state and both ends of every transition are among the states."""
+        """Raise ValidationError unless the default state and both ends of every transition are among the states."""
         states = {state["id"]: None for state in data["states"]}
         if data["defaultStateId"] not in states:
             raise ma.ValidationError({"defaultStateId": [_expected_state(data["defaultStateId"], states)]})
@@ -73,7 +84,9 @@ class WorkflowBody(ModelBody):
                     raise ma.ValidationError({"transitions": {index: {end: [_expected_state(transition[end], states)]}}})
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        """A state that records are in stays."""
+        """Raise ApiError 409 if a state is removed that records are in."""
+        if old is None:
+            return
         kept = {state["id"] for state in new["states"]}
         sql = (
             "SELECT r.id, sum(c.total) FROM model_references r"
@@ -81,10 +94,10 @@ class WorkflowBody(ModelBody):
             " WHERE r.tenant = ? AND r.kind = 'schema' AND r.target_kind = 'workflow' AND r.target_id = ? AND c.state_id = ?"
             " GROUP BY r.id HAVING sum(c.total) > 0 ORDER BY min(r.seq)"
         )
-        for state in (old or {"states": []})["states"]:
+        for state in old["states"]:
             if state["id"] not in kept and (row := fetch_one(sql, g.tenant, new["id"], state["id"])):
-                told = f"because records are in it ({row[1]} of schema '{row[0]}')"
-                raise ApiError(409, f"states: '{state['id']}' cannot be taken out, {told}")
+                reason = f"because records are in it ({row[1]} of schema '{row[0]}')"
+                raise ApiError(409, f"states: '{state['id']}' cannot be taken out, {reason}")
 
 
 add_model_routes(

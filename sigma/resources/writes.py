@@ -1,8 +1,8 @@
-"""How records and variants are written: their values checked, unique ones claimed, and every change added to the history.
+"""How records and variants are written: values are checked, unique ones claimed, and every change is added to the history.
 
-What the caller's role lets be written is decided where values are stored: insert_entity() and save_changes() are the gate,
-and no route can pass it by. Whoever asks the role earlier does so for the order of the refusals alone: what the role forbids
-is told before what is wrong with the values, so that no message depends on values that are hidden.
+What the caller's role may write is decided where values are stored: insert_entity() and save_changes() are the gate, which no
+route can bypass. The role is asked earlier only for the sake of the order of errors: what the role forbids is reported before
+what is wrong with the values, so that no message depends on hidden values.
 """
 
 from collections.abc import Container, Iterable
@@ -24,21 +24,21 @@ from sigma.resources.values import Scopes, scope_key
 
 
 def audit_fields() -> dict[str, str]:
-    """Return who makes a record or variant, and when."""
+    """Return who creates a record or variant, and when."""
     now, who = utc_now(), g.caller.id
     return {"createdAt": now, "updatedAt": now, "createdBy": who, "updatedBy": who}
 
 
 def _require_write(levels: Levels, values: dict[str, Any], changed: Container[str]) -> None:
-    """Raise ApiError 403 for what the caller may not write of these values, of which those of some aliases would change.
+    """Raise ApiError 403 for values that the caller may not write; takes the aliases whose values would change.
 
-    To list a hidden attribute is refused even where it would change nothing: else that would tell what is stored.
+    A body that lists a hidden attribute is refused even if nothing would change: success would reveal what is stored.
     """
     levels.require_write(alias for alias in values if alias in changed or not levels.shows(alias))
 
 
 def check_new_values(rules: SchemaRules, values: dict[str, Any]) -> None:
-    """Raise ApiError 403 or 400 for what the caller may not write, or what the schema does not allow, in a new entity."""
+    """Raise ApiError 403 for values of a new entity that the caller may not write, or 400 for those that break the rules."""
     _require_write(caller_levels(rules.schema["id"]), values, {alias for alias, entries in values.items() if entries})
     raise_for_problems(rules.values_problems(values))
 
@@ -49,7 +49,7 @@ def _name_entity(id: str) -> str:
 
 
 def store_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
-    """Store a new record or variant without a history, and return its text. Raises ApiError 409."""
+    """Store a new record or variant, without an entry in the history, and return its text. Raises ApiError 409."""
     body = to_json(entity)
     with holder_named(lambda _: _name_entity(entity["id"])):
         execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
@@ -80,11 +80,11 @@ def locked_attributes(rules: SchemaRules, state_id: str | None) -> Container[str
 
 
 def read_only_problem(rules: SchemaRules, state_id: str | None, alias: str) -> str:
-    """Say that an attribute cannot change in a state, and in which it can, of those to which a transition leads from there."""
-    targets = {way["toStateId"] for way in rules.transitions if way["fromStateId"] == state_id}
+    """Return a message that an attribute is read-only in a state, with the next states, if any, in which it is not."""
+    targets = {transition["toStateId"] for transition in rules.transitions_from(state_id)}
     names = [format_value(state) for state in rules.states if state in targets and alias not in locked_attributes(rules, state)]
-    told = f"a transition to {' or '.join(names[:MOST])} makes it writable" if names else "no transition makes it writable"
-    return f"is read-only in state '{state_id}' ({told})"
+    advice = f"a transition to {' or '.join(names[:MOST])} makes it writable" if names else "no transition makes it writable"
+    return f"is read-only in state '{state_id}' ({advice})"
 
 
 def _require_writable(rules: SchemaRules, state_id: str | None, aliases: Iterable[str]) -> None:
@@ -97,16 +97,16 @@ def _require_writable(rules: SchemaRules, state_id: str | None, aliases: Iterabl
 def _move_claims(rules: SchemaRules, entity_id: str, values: dict[str, Any], scopes: Scopes) -> None:
     for alias, changed in scopes.items():
         attribute = rules.attributes.get(alias)
-        if attribute is None or attribute.is_unique:  # what an attribute claimed before the schema lost it is freed, too
+        if attribute is None or attribute.is_unique:  # claims of an attribute that the schema has lost are freed, too
             free_values(entity_id, alias, changed)
         if attribute is not None and attribute.is_unique:
             claim_values(entity_id, alias, attribute.kind, values[alias], changed)
 
 
 def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], changes: list[dict[str, Any]]) -> str:
-    """Store a record or variant with some attributes' values, which were checked, replaced, and return its text.
+    """Store the changed values of a record or variant, which were checked, and return its text.
 
-    Without a change it stays as it is. Raises ApiError 403 or 409.
+    Without a change, nothing is stored. Raises ApiError 403 or 409.
     """
     if not changes:
         return entity.text
@@ -123,9 +123,9 @@ def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], cha
 
 
 def save_values(entity: Entity, values: dict[str, Any]) -> str:
-    """Store a record or variant with these attributes' values replaced; what does not change is not checked again.
+    """Replace the values of some attributes of a record or variant, and return its text.
 
-    Returns its text. Raises ApiError 400, 403 or 409.
+    What does not change is not checked again. Raises ApiError 400, 403 or 409.
     """
     rules, levels = schema_rules(entity.schema_id), caller_levels(entity.schema_id)
     stored = levels.visible(entity.body["values"])
@@ -137,17 +137,17 @@ def save_values(entity: Entity, values: dict[str, Any]) -> str:
 
 
 def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) -> str:
-    """Store a record or variant with one value set, or removed by null, and return its text.
+    """Set one value of a record or variant, or remove it with null, and return the text of the record or variant.
 
     Raises ApiError 400, 403, 404 or 409.
     """
     schema, levels = schema_rules(entity.schema_id), caller_levels(entity.schema_id)
     levels.require_write([alias])
     stored = levels.visible(entity.body["values"]).get(alias, [])
-    place = next((index for index, entry in enumerate(stored) if entry["scope"] == scope), len(stored))
-    new = [*stored[:place], *([] if value is None else [{"scope": scope, "value": value}]), *stored[place + 1 :]]
+    index = next((index for index, entry in enumerate(stored) if entry["scope"] == scope), len(stored))
+    new = [*stored[:index], *([] if value is None else [{"scope": scope, "value": value}]), *stored[index + 1 :]]
     changes = list(value_changes({alias: stored}, {alias: new}))
-    if place == len(stored) or (changes and value is not None):  # what is stored may stay, and may go, whatever it is
+    if index == len(stored) or (changes and value is not None):  # a stored value may stay or be removed, whatever it is
         rules = schema.attributes.get(alias)
         if rules is None:
             raise not_found_error("attribute", alias, schema.hint_at_alias(alias))
