@@ -393,7 +393,7 @@ def test_raw_keys_in_cells_are_not_told(load):
 def test_rows_that_failed_are_mended_in_a_file_and_imported_again(load, run, new_records, delimiter):
     bad = 'Cap,nope,"1",Red\n"Scarf, long",RH-003,1,Pink,x\n'
     result = load(f"{CSV}{bad}".replace(",", delimiter), "--errors", "mend.csv")
-    assert result.stdout == "Created 1, updated 0; 2 rows failed. Mend those in mend.csv, and import that.\n"
+    assert result.stdout == "Created 1, updated 0; 2 rows failed. Correct the failed rows in mend.csv, and import that file.\n"
     assert Path("mend.csv").stat().st_mode & 0o777 == 0o600  # it has in it what the workspace has
     text = Path("mend.csv").read_bytes().decode("utf-8-sig")
     assert text.splitlines()[0] == delimiter.join(["_error", "product-name", "sku", "price", "color"])
