@@ -100,5 +100,5 @@ class Columns:
         if not mapping:
             raise click.ClickException(
                 f"No column is named like an attribute: the columns are {list_names(columns)}, the attributes are"
-                f" {list_names(self.aliases)}; say --map COLUMN=ALIAS"
+                f" {list_names(self.aliases)}; give --map COLUMN=ALIAS"
             )

@@ -22,7 +22,7 @@ def _find_format(file: str, given: str | None) -> str:
     ending = Path(file).suffix.lower().removeprefix(".")
     format = given or ("csv" if file == "-" else ending)
     if format not in CONTENT_TYPES:
-        raise click.UsageError(f"{printable(file)} ends neither in .csv nor in .json: give --format csv or --format json")
+        raise click.UsageError(f"{printable(file)} ends neither in .csv nor in .json: give --format csv or json")
     return format
 
 

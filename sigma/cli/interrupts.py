@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM for a command that works in steps: a step that has begun ends first, and is counted."""
+"""Ctrl-C and SIGTERM for a command that works in steps: a step that has begun is completed first."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """What becomes of the signals: KeyboardInterrupt at once, or at the end of a step."""
+    """A handler that turns the signals into KeyboardInterrupt: at once, or at the end of a step."""
 
     def __init__(self) -> None:
         self.is_held = self.came = False
@@ -18,7 +18,7 @@ class Interrupts:
     @contextmanager
     def handled(self) -> Iterator[None]:
         """Handle the signals in the block."""
-        if threading.current_thread() is not threading.main_thread():  # which alone can
+        if threading.current_thread() is not threading.main_thread():  # only the main thread can
             yield
             return
         before = {number: signal.signal(number, self._handle) for number in SIGNALS}
@@ -30,7 +30,7 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let the block end before a signal counts. Raises KeyboardInterrupt."""
+        """Complete the block before a signal takes effect. Raises KeyboardInterrupt after it."""
         self.is_held = True
         try:
             yield
