@@ -77,7 +77,7 @@ def advise_key(id: str) -> Output:
     if ledger_from:
         findings.append(f"what it did before {ledger_from} is not known")
     if lacked := [name for name in key["refused"] if name in PERMISSIONS]:
-        findings.append(f"if it is meant to do what it was refused, it needs a key with {', '.join(lacked)} as well")
+        findings.append(f"if the refused calls are needed, make a key that also holds {', '.join(lacked)}")
     lines = [
         f"Key '{id}' ({printable(key['name'])}):",
         *(f"- {finding}" for finding in findings),

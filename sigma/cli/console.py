@@ -139,7 +139,7 @@ def _undone_if_unseen(output: Output) -> Iterator[None]:
             yield
     except BaseException as error:
         undo = output.undo
-        outcome = "What the command does is done" if undo is None else _run(lambda: Output(None, undo())).text
+        outcome = "The command itself was carried out" if undo is None else _run(lambda: Output(None, undo())).text
         if isinstance(error, click.ClickException):
             raise click.ClickException(f"{error.message}. {outcome}") from None
         raise

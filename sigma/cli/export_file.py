@@ -44,9 +44,9 @@ def _describe(rows: int, bytes: int) -> str:
 @click.command("export", cls=Command)
 @with_appcontext
 @click.argument("file")
-@click.option("--schema", "schema", metavar="ID", required=True, help="The schema whose records are wanted.")
+@click.option("--schema", "schema", metavar="ID", required=True, help="The schema of the records.")
 @click.option("--catalog", metavar="ID", help="Only records in a category of this catalog.")
-@click.option("--scope", metavar="JSON", help="Which values are wanted: segment ids by dimension id.")
+@click.option("--scope", metavar="JSON", help="Export the values of this scope: segment ids by dimension id.")
 @click.option("--format", type=click.Choice(list(CONTENT_TYPES)), help="The format of FILE, if its ending does not tell.")
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @prints_output

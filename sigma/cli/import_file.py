@@ -170,7 +170,7 @@ def _describe(work: FileImport, stop: str | None, errors: str | None) -> str:
 @click.command("import", cls=Command)
 @with_appcontext
 @click.argument("file")
-@click.option("--schema", "schema", metavar="ID", required=True, help="The schema whose records the rows are.")
+@click.option("--schema", "schema", metavar="ID", required=True, help="The schema of the records.")
 @click.option("--map", "maps", metavar="COLUMN=ALIAS", multiple=True, help="Map a column to an attribute, _id or nothing.")
 @click.option("--dry-run", is_flag=True, help="Check every row, and store nothing.")
 @click.option("--errors", metavar="FILE", help="A new file for the rows that fail, to correct and import again.")

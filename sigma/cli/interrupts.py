@@ -13,7 +13,7 @@ class Interrupts:
     """A handler that turns the signals into KeyboardInterrupt: at once, or at the end of a step."""
 
     def __init__(self) -> None:
-        self.is_held = self.came = False
+        self.is_held = self.was_signalled = False
 
     @contextmanager
     def handled(self) -> Iterator[None]:
@@ -36,10 +36,10 @@ class Interrupts:
             yield
         finally:
             self.is_held = False
-        if self.came:
+        if self.was_signalled:
             raise KeyboardInterrupt
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        self.came = True
+        self.was_signalled = True
         if not self.is_held:
             raise KeyboardInterrupt
