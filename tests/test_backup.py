@@ -183,7 +183,7 @@ def test_a_restore_brings_back_all_that_was_there_and_keeps_what_is_replaced(pat
     result = run("restore", str(copy), "--yes")
     (kept,) = set(listing(path)) - set(names)
     assert re.fullmatch(r"sigma\.db\.before-restore-\d{8}-\d{6}-\d{6}", kept)
-    told = f"{path} now holds what {copy} holds; its old contents are in {path.parent / kept}.\n"
+    told = f"{path} now holds the contents of {copy}; its old contents are in {path.parent / kept}.\n"
     assert (result.exit_code, result.stdout, result.stderr) == (0, told, "")
     assert content(path) == before == content(copy)
     assert content(path.parent / kept) == late
@@ -214,7 +214,7 @@ def test_a_restore_is_asked_about(path, run, copy, admin):
     assert admin.delete("/records/ent-coastal-wb").status_code == 204
     database.close_db()
     before, names = content(path), listing(path)
-    question = f"Replace what {path} holds (2 workspaces, 46 records) by {copy} (2 workspaces, 47 records)? [y/N]: "
+    question = f"Replace the contents of {path} (2 workspaces, 46 records) with {copy} (2 workspaces, 47 records)? [y/N]: "
     for answer in ("n\n", "\n", ""):
         result = run("restore", str(copy), stdin=answer)
         assert (result.exit_code, result.stdout) == (1, "")

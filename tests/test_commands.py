@@ -567,7 +567,7 @@ def test_a_key_that_never_used_a_permission_is_advised_to_become_smaller(app, ru
         "- update-model was never used in 40 days",
         "- delete-model was last used less than a minute ago",
         "- delete-data was refused 3 times, last less than a minute ago",
-        "- if it is meant to do what it was refused, it needs a key with delete-data as well",
+        "- if the refused calls are needed, make a key that also holds delete-data",
         "A key that holds only what this one used:",
         command,
     ]
@@ -586,7 +586,7 @@ def test_advice_for_a_key_that_used_all_or_nothing_or_is_deactivated(keys, admin
     assert done(keys("advise", whole.id)).splitlines()[1:] == [
         "- read was last used less than a minute ago",
         "- a session, which no key can stand for, was refused once, last less than a minute ago",
-        "It used all that it holds; a smaller key would not do.",
+        "It used every permission that it holds; a smaller key would not do.",
     ]
     assert done(keys("advise", idle.id)).splitlines()[1:] == [
         "- read was never used in less than a minute",

@@ -82,7 +82,7 @@ def test_a_scope_and_a_catalog_are_chosen_as_by_the_api(run, admin, folder):
         (["missing/a.csv"], 1, "Error: "),
         (["there.csv"], 1, "Error: there.csv exists already; use --force to replace it"),
         (["/dev/null", "--format", "csv", "--force"], 1, "Error: /dev/null is not a regular file; - is standard output"),
-        (["a.xlsx"], 2, "Error: a.xlsx ends neither in .csv nor in .json: say --format csv or json"),
+        (["a.xlsx"], 2, "Error: a.xlsx ends neither in .csv nor in .json: give --format csv or json"),
     ],
 )
 def test_what_cannot_be_written_is_told_and_no_file_is_left(run, folder, options, code, told):

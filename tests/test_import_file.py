@@ -113,7 +113,7 @@ def test_letters_of_windows_1252_are_read_when_that_is_said(load, new_records):
     data = "product-name,sku\nRegnhat å Ø €,RH-001\n".encode("windows-1252")
     result = load(data)
     assert (result.exit_code, result.stdout) == (1, "Created 0, updated 0.\n")
-    hint = "say --encoding windows-1252 of a file from Windows, or save it as UTF-8"
+    hint = "give --encoding windows-1252 for a file from Windows, or save it as UTF-8"
     assert result.stderr == f"Error: rows.csv:2: byte 0xE5 is not UTF-8: {hint}\n"
     assert new_records() == []
     imported(load(data, "--encoding", "windows-1252"))
@@ -135,7 +135,7 @@ BROKEN = {
     "empty": ("", 1, "expected a line with the names of columns"),
     "of columns without names": (",,\n1,2,3\n", 1, "expected a line with the names of columns"),
     "with a column twice": ("sku,sku\n1,2\n", 1, "expected columns with different names, got 'sku' twice"),
-    "UTF-16 without a mark": (CSV.encode("utf-16-le"), 1, "expected no zero bytes; of UTF-16"),
+    "UTF-16 without a mark": (CSV.encode("utf-16-le"), 1, "expected no zero bytes; for UTF-16"),
     "cut UTF-16": (codecs.BOM_UTF16_LE + CSV.encode("utf-16-le") + b"x", 3, "something that is not UTF-16"),
     "with an open quotation mark": (f'{CSV}"Cap,RH-002\n', 3, "a quotation mark opens a cell, and none ends it"),
     "with letters after a quotation mark": (f'{CSV}"Cap"x,RH-002\n', 3, "expected a comma after the quotation mark"),
@@ -208,9 +208,9 @@ def test_a_file_that_is_not_there_is_named(run, folder):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["rows.xyz"], "rows.xyz has none of the endings .csv, .tsv, .txt, .json, .jsonl, .ndjson: say --format csv or json"),
-        (["rows.csv", "--encoding", "klingon"], "'klingon' is no encoding of text; windows-1252 and utf-16-le are"),
-        (["rows.csv", "--encoding", "hex"], "'hex' is no encoding of text"),
+        (["rows.xyz"], "rows.xyz has none of the endings .csv, .tsv, .txt, .json, .jsonl, .ndjson: give --format csv or json"),
+        (["rows.csv", "--encoding", "klingon"], "'klingon' is not an encoding of text, such as windows-1252 or utf-16-le"),
+        (["rows.csv", "--encoding", "hex"], "'hex' is not an encoding of text"),
         (["rows.csv", "--delimiter", "::"], "expected comma, semicolon, tab or a character, got '::'"),
         (["rows.csv", "--map", "sku"], "--map: expected COLUMN=ALIAS, once for each column, got 'sku'"),
         (["rows.csv", "--map", "a=sku", "--map", "a=ean"], "--map: expected COLUMN=ALIAS, once for each column, got 'a=ean'"),
@@ -393,7 +393,7 @@ def test_raw_keys_in_cells_are_not_told(load):
 def test_rows_that_failed_are_mended_in_a_file_and_imported_again(load, run, new_records, delimiter):
     bad = 'Cap,nope,"1",Red\n"Scarf, long",RH-003,1,Pink,x\n'
     result = load(f"{CSV}{bad}".replace(",", delimiter), "--errors", "mend.csv")
-    assert result.stdout == "Created 1, updated 0; 2 rows failed. Mend those in mend.csv, and import that.\n"
+    assert result.stdout == "Created 1, updated 0; 2 rows failed. Correct the failed rows in mend.csv, and import that file.\n"
     assert Path("mend.csv").stat().st_mode & 0o777 == 0o600  # it has in it what the workspace has
     text = Path("mend.csv").read_bytes().decode("utf-8-sig")
     assert text.splitlines()[0] == delimiter.join(["_error", "product-name", "sku", "price", "color"])

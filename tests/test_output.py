@@ -18,7 +18,7 @@ ROOT = Path(service.__file__).parent
 CREATE = ["keys", "create", "--name", "Unseen", "--permission", "read", "--workspace", "ws-demo"]
 NEW_USER = ["users", "add", "ann@acme.example", "--name", "Ann", "--role", "role-admin", "--workspace", "ws-demo"]
 REASON = "Standard output does not take the result: it is full"
-DONE = f"Error: {REASON}. What the command does is done\n"
+DONE = f"Error: {REASON}. The command itself was carried out\n"
 
 # Every command that writes: its arguments, what it reads, and a query that says that it has been done.
 WRITERS = {

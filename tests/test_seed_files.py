@@ -88,8 +88,8 @@ def test_the_same_seed_a_second_time_changes_nothing_and_another_is_refused(run,
     refused = run("demo", "--seed", "other.json")
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert refused.stderr == (
-        "Error: The database holds something else already, and the seed was not loaded: name another file in SIGMA_DATABASE, or"
-        " move this one away, as `make reset` does\n"
+        "Error: The database already holds something else, so the seed was not loaded: name another file in SIGMA_DATABASE, or"
+        " move this one away with `make reset`\n"
     )
     assert run("demo").exit_code == 0
     assert sql(empty, "SELECT body FROM entities") == before

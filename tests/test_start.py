@@ -139,7 +139,7 @@ def test_the_status_of_a_service_that_answers(run, path, url):
         ["Address", url],
         ["Process", str(os.getpid())],
         ["Database", path],
-        ["Log", "where the process that serves prints"],
+        ["Log", "the output of that process"],
     ]
     found = {"answers": True, "url": url, "pid": os.getpid(), "database": path, "log": None, "others": []}
     assert json.loads(run("status", "--json").stdout) == found
@@ -199,7 +199,7 @@ def test_a_key_of_the_demo_that_is_refused_is_not_told(run, app, url):
     sql(app, "UPDATE api_keys SET deactivated_at = created_at WHERE tenant = 'ws-demo'")
     result = run("env")
     assert (result.exit_code, result.stdout) == (0, f"export SIGMA_API_URL={url}/api/v1\n")
-    assert result.stderr == "The demo's API key is refused. POST /standin/reset makes it good again.\n"
+    assert result.stderr == "The demo's API key is refused. POST /standin/reset brings it back.\n"
 
 
 def test_in_a_deployment_no_key_is_told(run, deployment, url):
@@ -409,7 +409,7 @@ SECOND_KEY = "sigma_sk_live_abc123def456ghi789"
     [
         ("= ''", f"{HEADER}{EXAMPLE_KEY}  (read, update-data)"),
         ("= 'apikey-sync-prod'", f"{HEADER}{SECOND_KEY}  (read)"),
-        ("LIKE '%'", "deactivated; Reset, in the console, makes it good again"),
+        ("LIKE '%'", "deactivated; Reset, in the console, brings it back"),
     ],
 )
 def test_what_serves_tells_a_key_that_is_good_and_what_to_try_first(app, run, served, off, told):

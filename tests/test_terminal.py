@@ -129,7 +129,7 @@ def what_is_done(name, reason):
         return "; nothing was done"
     if name == "keys create":
         return r"\. Key 'apikey-[0-9a-f]{16}' is deleted again, because nobody has seen it"
-    return "" if name in AS_A_FILE else r"\. What the command does is done"
+    return "" if name in AS_A_FILE else r"\. The command itself was carried out"
 
 
 @pytest.mark.parametrize("name", [name for name, arguments in TRIED.items() if arguments is not None])

@@ -1,1 +1,1 @@
-"""The command line: what `flask` does, and what `make` does before there is a `flask`."""
+"""The command line: the commands of `flask`, and what `make` runs before `flask` is installed."""

@@ -1,4 +1,4 @@
-"""`flask keys advise` and `flask keys needs`: the fewest permissions with which an integration works."""
+"""`flask keys advise` and `flask keys needs`: the fewest permissions that an integration needs."""
 
 import re
 import shlex
@@ -22,9 +22,9 @@ from sigma.permissions import PERMISSIONS
 from sigma.resources.ledger import find_ledger
 
 
-def _create_command(name: str, permissions: Iterable[str], *more: str) -> str:
+def _create_command(name: str, permissions: Iterable[str], *more_arguments: str) -> str:
     options = (word for permission in permissions for word in ("--permission", permission))
-    return shlex.join(["flask", "keys", "create", "--name", printable(name), *options, *more])
+    return shlex.join(["flask", "keys", "create", "--name", printable(name), *options, *more_arguments])
 
 
 def _time_since(moment: str) -> str:
@@ -49,13 +49,14 @@ def _describe_use(key: dict[str, Any], since: str) -> Iterator[str]:
 
 def advise(key: dict[str, Any]) -> tuple[str, str | None]:
     """Return what to do about a key, and the command that does it, if there is one."""
-    used, where = [name for name in key["permissions"] if name not in key["unused"]], ("--workspace", g.tenant)
+    used = [name for name in key["permissions"] if name not in key["unused"]]
+    where = ("--workspace", g.tenant)
     if not key["active"]:
         return "It is deactivated. When nothing needs it any more:", shlex.join(["flask", "keys", "delete", key["id"], *where])
     if not used:
         return "If nothing is to use it any more:", shlex.join(["flask", "keys", "deactivate", key["id"], *where])
     if not key["unused"]:
-        return "It used all that it holds; a smaller key would not do.", None
+        return "It used every permission that it holds; a smaller key would not do.", None
     return "A key that holds only what this one used:", _create_command(key["name"], used, *where)
 
 
@@ -65,7 +66,7 @@ def advise(key: dict[str, Any]) -> tuple[str, str | None]:
 @prints_output
 @workspace_option
 def advise_key(id: str) -> Output:
-    """Say which permissions an API key used, which it never used and which it lacked, and how to make a smaller key.
+    """Say which permissions an API key used, never used and lacked, and how to make a key with fewer.
 
     Example: flask keys advise apikey-0123456789abcdef
     """
@@ -76,7 +77,7 @@ def advise_key(id: str) -> Output:
     if ledger_from:
         findings.append(f"what it did before {ledger_from} is not known")
     if lacked := [name for name in key["refused"] if name in PERMISSIONS]:
-        findings.append(f"if it is meant to do what it was refused, it needs a key with {', '.join(lacked)} as well")
+        findings.append(f"if the refused calls are needed, make a key that also holds {', '.join(lacked)}")
     lines = [
         f"Key '{id}' ({printable(key['name'])}):",
         *(f"- {finding}" for finding in findings),
@@ -87,7 +88,7 @@ def advise_key(id: str) -> Output:
 
 
 def _find_access(method: str, path: str) -> Access:
-    """Return who may call a route, given by a path with ids or with names for them. Raises ApiError 404 or 405."""
+    """Return who may call the route of a path, which may hold ids or placeholders. Raises ApiError 404 or 405."""
     urls = current_app.url_map.bind("")
     for root in ("/api/v1", ""):
         try:
@@ -103,7 +104,7 @@ def _find_access(method: str, path: str) -> Access:
 
 
 def _find_need(line: str) -> dict[str, str | None]:
-    """Return which permission a key needs for a route, and why it can have none that helps."""
+    """Return the permission that a key needs for the route in a line, or why no key may call it."""
     words = line.split()
     need: dict[str, str | None] = {"route": " ".join(words), "permission": None, "remark": None, "problem": None}
     if len(words) != 2:
@@ -124,7 +125,7 @@ def _find_need(line: str) -> dict[str, str | None]:
 @click.option("--file", type=click.File(encoding="utf-8"), help="A file with a route in each line, or -; # begins a comment.")
 @prints_plainly
 def list_needs(routes: tuple[str, ...], file: TextIO | None) -> Output:
-    """Say which permissions a key needs to call these routes, each a method and a path. The exit code is 1 if none will do.
+    """Say which permissions a key needs to call these routes, each a method and a path. The exit code is 1 if no key may.
 
     Example: flask keys needs "POST /records" "GET /schemas/schema-apparel"
     """

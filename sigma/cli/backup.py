@@ -1,4 +1,4 @@
-"""`flask backup` and `flask restore`: copies of the database, made and put back while the service runs."""
+"""`flask backup` and `flask restore`: copy the database and put a copy back, while the service runs."""
 
 import math
 import sqlite3
@@ -27,7 +27,7 @@ from sigma.cli.files import atomic_file, is_write_failure
 from sigma.cli.terminal import Command, format_table, note
 from sigma.database import APPLICATION_ID, SCHEMA_VERSION, connect, execute, get_db, make_tables, migrate, pragma
 
-PAGES_PER_STEP = 16  # of a restore; fewer than an empty database has, so that there is a moment before the last step
+PAGES_PER_STEP = 16  # of a restore; an empty database has more, so SQLite calls back at least once before the last step
 
 
 class Totals(NamedTuple):
@@ -45,11 +45,11 @@ def _count_totals(db: sqlite3.Connection) -> Totals:
 
 
 def find_damage(db: sqlite3.Connection) -> list[str]:
-    """Return the first few problems that SQLite finds in a database."""
+    """Return the first few problems that SQLite finds in a database, each as a text."""
     try:
         problems = [line for (line,) in db.execute("PRAGMA integrity_check(5)") if line != "ok"]
         dangling = [] if problems else db.execute("PRAGMA foreign_key_check").fetchmany(5)
-    except sqlite3.DatabaseError as error:  # the damage may also keep SQLite from looking any further
+    except sqlite3.DatabaseError as error:  # damage can also stop the check itself
         return [str(error)]
     return problems + [f"row {row} of {name} refers to a row of {parent} that is missing" for name, row, parent, _ in dangling]
 
@@ -71,7 +71,7 @@ def _require_intact(db: sqlite3.Connection, name: str | Path) -> None:
 
 
 def database_files() -> list[Path]:
-    """Return the files that make up the database."""
+    """Return the existing files of the database: the main file, and those beside it that SQLite keeps."""
     path = Path(current_app.config["DATABASE"]).resolve()
     return [file for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")) if file.exists()]
 
@@ -81,9 +81,9 @@ def _is_database(file: Path) -> bool:
 
 
 def copy_database(source: sqlite3.Connection, copy: sqlite3.Connection) -> None:
-    """Copy what a database holds at this moment, while others go on writing to it."""
+    """Copy a consistent state of a database, while others go on writing to it."""
     source.backup(copy)
-    copy.execute("PRAGMA journal_mode = DELETE")  # one file, without neighbours
+    copy.execute("PRAGMA journal_mode = DELETE")  # so that the copy is a single file, without -wal and -shm
 
 
 @click.command("backup", cls=Command)
@@ -92,7 +92,7 @@ def copy_database(source: sqlite3.Connection, copy: sqlite3.Connection) -> None:
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @prints_output
 def backup(file: Path, force: bool) -> Output:
-    """Copy the database to FILE, and check the copy. The service can go on meanwhile.
+    """Copy the database to FILE, and check the copy. The service may keep running.
 
     Example: flask backup /backup/acme.db
     """
@@ -112,9 +112,9 @@ def backup(file: Path, force: bool) -> Output:
 
 
 def _open_backup(file: Path) -> sqlite3.Connection:
-    """Open a backup so that nothing is written to it, nor beside it."""
-    has_neighbours = any(Path(f"{file}-{suffix}").exists() for suffix in ("wal", "journal"))  # which hold a part of it
-    return sqlite3.connect(f"{file.as_uri()}?mode=ro{'' if has_neighbours else '&immutable=1'}", uri=True)
+    """Open a backup so that nothing is written to it or beside it."""
+    has_log = any(Path(f"{file}-{suffix}").exists() for suffix in ("wal", "journal"))  # these hold a part of its contents
+    return sqlite3.connect(f"{file.as_uri()}?mode=ro{'' if has_log else '&immutable=1'}", uri=True)
 
 
 def _stage_backup(file: Path, copy: sqlite3.Connection) -> None:
@@ -123,13 +123,13 @@ def _stage_backup(file: Path, copy: sqlite3.Connection) -> None:
             copy_database(source, copy)
         _require_intact(copy, file)
         migrate(copy)
-        if (size := pragma(get_db(), "page_size")) != pragma(copy, "page_size"):  # a live database cannot change its own
+        if (size := pragma(get_db(), "page_size")) != pragma(copy, "page_size"):  # the live database cannot change its size
             copy.execute(f"PRAGMA page_size = {size}")
             copy.execute("VACUUM")
     except sqlite3.Error as error:
         if is_write_failure(error):
-            told = f"There is no room beside {current_app.config['DATABASE']} for a copy of {file}: {error}"
-            raise click.ClickException(told) from None
+            message = f"There is no room beside {current_app.config['DATABASE']} for a copy of {file}: {error}"
+            raise click.ClickException(message) from None
         raise click.ClickException(f"{file} cannot be read: {error}") from None
     version = pragma(copy, "user_version")
     if version != SCHEMA_VERSION:
@@ -139,7 +139,7 @@ def _stage_backup(file: Path, copy: sqlite3.Connection) -> None:
 
 
 def _find_reaccepted_keys(backup: sqlite3.Connection) -> list[dict[str, str]]:
-    """Return the API keys that are refused now, and would be accepted after restoring a backup."""
+    """Return the API keys that are refused now but would be accepted once the backup is restored."""
     sql = (
         "SELECT w.id, k.id, k.name, k.hash FROM workspaces w JOIN known_keys k ON k.tenant = w.id"
         " WHERE k.is_active ORDER BY k.seq"
@@ -150,10 +150,10 @@ def _find_reaccepted_keys(backup: sqlite3.Connection) -> list[dict[str, str]]:
 
 
 def _keep_ended_sessions(copy: sqlite3.Connection) -> None:
-    """Let no session count in a copy that will replace the live database, if it does not count now.
+    """Keep sessions ended that have ended since the backup: restoring must not make their tokens valid again.
 
-    Since the backup was made, a user may have got a new password or been deleted, also with the workspace, and another may
-    have the same ids. Sessions of such users begin to count later than any token of either database.
+    Since the backup, a user may have changed the password or been deleted, alone or with the workspace, and a new user may
+    have the same ids. For each such user, only tokens made from now on are valid, later than any token of either database.
     """
     counter = "SELECT ifnull(max(CAST(value AS INTEGER)), 0) FROM settings WHERE name = 'sessions_from'"
     second = 1 + max(math.floor(time.time()), *(db.execute(counter).fetchone()[0] for db in (copy, get_db())))
@@ -167,9 +167,9 @@ def _keep_ended_sessions(copy: sqlite3.Connection) -> None:
 def _replace_database(new: sqlite3.Connection, kept: Path) -> None:
     """Replace the contents of the live database, and keep the old ones in a file.
 
-    SQLite's backup, with the live database as its destination, is one transaction: processes that have the database open
-    see the old contents until it commits, and the new ones from then on; after a crash it is the one or the other. The old
-    contents are copied when the write lock is held, so that they include every write that was acknowledged.
+    SQLite's backup into the live database is one transaction: processes that have the database open see the old contents
+    until it commits, and the new ones from then on; after a crash the database holds either the old or the new contents.
+    The old contents are copied while the write lock is held, so the copy includes every write that was acknowledged.
     """
 
     def keep(status: int, *_: int) -> None:
@@ -181,7 +181,7 @@ def _replace_database(new: sqlite3.Connection, kept: Path) -> None:
 
     with closing(connect(current_app.config["DATABASE"])) as live:
         new.backup(live, pages=PAGES_PER_STEP, progress=keep)
-        live.execute("PRAGMA busy_timeout = 0")  # otherwise writes would wait here for reads of the old contents to end
+        live.execute("PRAGMA busy_timeout = 0")  # otherwise the checkpoint would make writes wait until old reads have ended
         live.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
@@ -191,11 +191,11 @@ def _replace_database(new: sqlite3.Connection, kept: Path) -> None:
 @yes_option
 @prints_plainly
 def restore(file: Path, yes: bool) -> Output:
-    """Replace the database's contents by a backup, and keep the old ones in a file. The service can go on meanwhile.
+    """Replace the database's contents with a backup, and keep the old ones in a file. The service may keep running.
 
     Example: flask restore /backup/acme.db
     """
-    path, file = Path(name_database()), file.resolve()  # a link has other neighbours than the backup itself
+    path, file = Path(name_database()), file.resolve()  # the backup's -wal lies beside the file itself, not beside a link to it
     if _is_database(file):
         raise click.ClickException(f"{file} is the database itself")
     if not file.is_file():
@@ -212,8 +212,8 @@ def restore(file: Path, yes: bool) -> Output:
         if keys:
             note("These API keys are refused now, and will be accepted again:")
             note(format_table(("WORKSPACE", "ID", "NAME"), *(key.values() for key in keys)))
-        confirm(f"Replace what {path} holds ({_count_totals(get_db())}) by {file} ({totals})?", yes)
+        confirm(f"Replace the contents of {path} ({_count_totals(get_db())}) with {file} ({totals})?", yes)
         _keep_ended_sessions(new)
         _replace_database(new, kept)
     data = {"database": str(path), "kept": str(kept), **totals._asdict(), "keysAcceptedAgain": keys}
-    return Output(data, f"{path} now holds what {file} holds; its old contents are in {kept}.")
+    return Output(data, f"{path} now holds the contents of {file}; its old contents are in {kept}.")

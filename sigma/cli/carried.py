@@ -1,4 +1,4 @@
-"""What `sigma-pim.pyz` does once it is unpacked: the command that it is given, or without one what `make run` does."""
+"""What `sigma-pim.pyz` does once it is unpacked: run the given command, or without one do what `make run` does."""
 
 import sys
 
@@ -17,7 +17,7 @@ class Carried(Command, FlaskGroup):
 
 commands = Carried(help="Sigma PIM, embedded. Without a command: serve the demo workspace, made if there is none.")
 
-commands.add_command(list_routes)  # in the place of Flask's own, which does not say who may call a route
+commands.add_command(list_routes)  # instead of Flask's own, which does not say who may call a route
 
 
 def run_command(arguments: list[str], info: ScriptInfo) -> None:
@@ -30,7 +30,7 @@ def run_command(arguments: list[str], info: ScriptInfo) -> None:
 
 
 def main() -> None:
-    """Run what the command line says."""
+    """Run the commands that the command line asks for."""
     info = ScriptInfo(app_import_path=str(ROOT / "app.py"))
     for arguments in [sys.argv[1:]] if sys.argv[1:] else WITHOUT_A_COMMAND:
         run_command(arguments, info)

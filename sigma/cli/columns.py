@@ -1,4 +1,4 @@
-"""Which column of a file is which attribute: what the command says, and what their names say."""
+"""Which column of a file goes to which attribute: as the command says, or as their names tell."""
 
 import json
 import re
@@ -19,13 +19,13 @@ SHOWN = 10  # names that a message lists
 
 
 def list_names(names: Iterable[str]) -> str:
-    """Return names for a message, the first few of them."""
+    """Return the first few names as a text for a message."""
     names = [f"'{printable(name)[:100]}'" for name in names]
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def find_schema_id(name: str) -> str:
-    """Return the id of the schema that goes by this id or alias. Raises click.ClickException that lists those that exist."""
+    """Return the id of the schema with this id or alias. Raises click.ClickException that lists the schemas there are."""
     sql = (
         "SELECT id FROM model_objects WHERE tenant = ?1 AND kind = 'schema' AND (id = ?2 OR alias = ?2)"
         " ORDER BY id = ?2 DESC LIMIT 1"
@@ -42,7 +42,7 @@ def find_schema_id(name: str) -> str:
 
 
 def read_mappings(texts: Iterable[str]) -> dict[str, str]:
-    """Return what --map says: aliases by column, "" for a column to be left out. Raises click.UsageError."""
+    """Return aliases by column from the --map options; "" for a column to be left out. Raises click.UsageError."""
     mapping: dict[str, str] = {}
     for text in texts:
         column, sign, alias = text.rpartition("=")
@@ -53,12 +53,12 @@ def read_mappings(texts: Iterable[str]) -> dict[str, str]:
 
 
 def plain_name(name: str) -> str:
-    """Return what names of columns and of attributes are compared by."""
+    """Return the form of a name in which names of columns and of attributes are compared."""
     return re.sub(r"[\s_-]+", "-", name.strip().casefold())
 
 
 class Columns:
-    """How columns are mapped to the attributes of a schema, and to the ids of records."""
+    """The mapping of columns to the attributes of a schema, and to the ids of records."""
 
     def __init__(self, schema_id: str, given: dict[str, str]):
         self.given = given
@@ -72,21 +72,21 @@ class Columns:
 
     @staticmethod
     def _group(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-        """Return aliases by plain name, of which several attributes may have the same."""
+        """Return lists of aliases by plain name; several attributes may have the same plain name."""
         groups: dict[str, list[str]] = {}
         for name, alias in pairs:
             groups.setdefault(plain_name(name), []).append(alias)
         return groups
 
     def find(self, column: str) -> str | None:
-        """Return the alias of the attribute that a column is named like, or None if there is none, or more than one."""
+        """Return the alias of the attribute that a column is named after, or None if no attribute fits, or several do."""
         for tier, name in zip(self.tiers, (column, plain_name(column), plain_name(column)), strict=True):
             if name in tier:
                 return tier[name][0] if len(tier[name]) == 1 else None
         return None
 
     def map_columns(self, columns: Iterable[str]) -> dict[str, str]:
-        """Return aliases by column, of those that are given or have the name of an attribute that is not given."""
+        """Return aliases by column: those that --map gives, and those of columns named after one of the other attributes."""
         mapping = {column: alias for column, alias in self.given.items() if alias}
         claimed = set(mapping.values())
         for column in columns:
@@ -100,5 +100,5 @@ class Columns:
         if not mapping:
             raise click.ClickException(
                 f"No column is named like an attribute: the columns are {list_names(columns)}, the attributes are"
-                f" {list_names(self.aliases)}; say --map COLUMN=ALIAS"
+                f" {list_names(self.aliases)}; give --map COLUMN=ALIAS"
             )

@@ -44,11 +44,11 @@ COMMANDS = [
 
 
 def add_commands(app: Flask) -> None:
-    """Add the commands to an application, and to `flask` itself where it runs: it suggests only its own for a mistyped one."""
+    """Add the commands to an application, and to `flask` itself where it runs: for a typo it suggests only its own commands."""
     context = click.get_current_context(silent=True)
     root = context.find_root().command if context else None
     for command in COMMANDS:
         app.cli.add_command(command)
         if isinstance(root, FlaskGroup):
             root.add_command(command)
-    run_command.hidden = True  # it is refused: see require_no_other_server()
+    run_command.hidden = True  # `flask run` is refused: see require_no_other_server()

@@ -31,7 +31,8 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmati
 class Output(NamedTuple):
     """The result of a command: data for programs (with --json), text for people, and the exit code.
 
-    What only the output shows, and nobody sees when that fails, is undone by a function that returns what it did.
+    A command whose output is shown only once, such as a new key, also returns a function that undoes the command if the
+    output cannot be written, and returns a text that says so.
     """
 
     data: Any
@@ -41,19 +42,19 @@ class Output(NamedTuple):
 
 
 def runs_command() -> bool:
-    """Return whether a command of `flask` is starting: it makes no database, unless it is one that does."""
+    """Return whether a command of `flask` is starting: a command makes the database itself, if it makes one at all."""
     context = click.get_current_context(silent=True)
     return context is not None and isinstance(context.find_root().command, FlaskGroup)
 
 
 def warn_of_unknown_variables() -> None:
-    """Say, beside the output, which variables look like settings and are none."""
-    for told in unknown_variables():
-        note(f"Warning: {printable(told)}")
+    """Warn, on standard error, of variables that look like settings but are not."""
+    for warning in unknown_variables():
+        note(f"Warning: {printable(warning)}")
 
 
 def name_database() -> str:
-    """Say, beside the output for people, which database a command acts on, and return its path."""
+    """Return the path of the database, and say on standard error that the command acts on it, unless --json is given."""
     path: str = current_app.config["DATABASE"]
     if not click.get_current_context().params.get("as_json"):
         note(f"Database: {printable(path)}")
@@ -76,10 +77,10 @@ def require_database() -> None:
         )
 
 
-DATABASE_PROBLEMS = {  # what keeps SQLite from working, by its own name for it
+DATABASE_PROBLEMS = {  # by SQLite's name of the error
     "SQLITE_BUSY": f"is locked: another process has kept it for {BUSY_TIMEOUT} seconds or more; try again later",
     "SQLITE_FULL": "cannot grow, because the disk is full: make room, and try again",
-    "SQLITE_IOERR": "cannot be read or written: the disk fails, or it is full, or files may not be as large",
+    "SQLITE_IOERR": "cannot be read or written: the disk fails or is full, or there is a limit on the size of files",
     "SQLITE_READONLY": "cannot be written to: run the command as the user who owns it",
     "SQLITE_CANTOPEN": "cannot be opened: run the command as the user who owns it",
     "SQLITE_CORRUPT": "is damaged: `flask doctor` says how, and `flask restore` puts a backup in its place",
@@ -88,22 +89,22 @@ DATABASE_PROBLEMS = {  # what keeps SQLite from working, by its own name for it
 
 
 def database_problem(name: str) -> str:
-    """Say what keeps SQLite from using the database, by its own name for it."""
+    """Return in one sentence why SQLite cannot use the database, given SQLite's name of the error."""
     path = current_app.config["DATABASE"]
     reason = unwritable_reason(path) if name in ("SQLITE_READONLY", "SQLITE_CANTOPEN") else None
     return f"{printable(path)} {DATABASE_PROBLEMS[name]}{f': {reason}' if reason else ''}"
 
 
 def describe_database_error(error: sqlite3.Error) -> str:
-    """Return what keeps a command from using the database, in one sentence. What is a fault of ours is raised again."""
-    name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])  # there are longer ones, as SQLITE_BUSY_SNAPSHOT
+    """Return in one sentence why a command cannot use the database. Raises the error again if it is a fault of this program."""
+    name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])  # without the detail, as in SQLITE_BUSY_SNAPSHOT
     if name in DATABASE_PROBLEMS:
         return database_problem(name)
     return str(translate_database_error(error).description)
 
 
 def json_text(data: Any, indent: int | None = None) -> str:
-    """Return JSON for standard output: in UTF-8, which JSON is always in, or in ASCII, which is a part of it."""
+    """Return JSON for standard output: plain if its encoding is UTF-8, otherwise with everything but ASCII escaped."""
     separators = (",", ":") if indent is None else None
     return json.dumps(data, ensure_ascii=stream_encoding() != "utf-8", indent=indent, separators=separators)
 
@@ -116,14 +117,14 @@ def _run(command: Callable[..., Output], **arguments: Any) -> Output:
     except ApiError as error:
         raise click.ClickException(str(error.description)) from None
     except OSError as error:
-        told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        raise click.ClickException(told) from None
+        message = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        raise click.ClickException(message) from None
     except UnicodeError:
         raise click.ClickException("Expected text in UTF-8") from None
 
 
 def _require_stdout_open() -> None:
-    """Raise click.ClickException before anything is done if there is nobody to tell."""
+    """Raise click.ClickException, before anything is done, if the result could not be shown."""
     try:
         require_stdout()
     except ValueError as error:
@@ -132,20 +133,20 @@ def _require_stdout_open() -> None:
 
 @contextlib.contextmanager
 def _undone_if_unseen(output: Output) -> Iterator[None]:
-    """Undo what a command did, if the block cannot show it and nobody could use it; else say that it is done."""
+    """Run the block, which shows the output. If that fails, undo the command where it can be undone; else say it was done."""
     try:
-        with Interrupts().handled() if output.undo else contextlib.nullcontext():  # it may be told to end while nobody reads
+        with Interrupts().handled() if output.undo else contextlib.nullcontext():  # a signal may come while nobody reads
             yield
     except BaseException as error:
         undo = output.undo
-        told = "What the command does is done" if undo is None else _run(lambda: Output(None, undo())).text
+        outcome = "The command itself was carried out" if undo is None else _run(lambda: Output(None, undo())).text
         if isinstance(error, click.ClickException):
-            raise click.ClickException(f"{error.message}. {told}") from None
+            raise click.ClickException(f"{error.message}. {outcome}") from None
         raise
 
 
 def prints_plainly(command: Callable[..., Output]) -> Callable[..., None]:
-    """Print what a command returns, and report an expected error in one line, with exit code 1."""
+    """Make a command that prints the output of a function, and reports an expected error in one line, with exit code 1."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
     @functools.wraps(command)
@@ -160,7 +161,7 @@ def prints_plainly(command: Callable[..., Output]) -> Callable[..., None]:
 
 
 def prints_output(command: Callable[..., Output]) -> Callable[..., None]:
-    """Do as prints_plainly() does, for a command that acts on a database: there must be one, and people are told which."""
+    """Do as prints_plainly() does, and also require that there is a database, and tell people which one it is."""
 
     @functools.wraps(command)
     def run(**arguments: Any) -> Output:
@@ -172,7 +173,7 @@ def prints_output(command: Callable[..., Output]) -> Callable[..., None]:
 
 
 def resolve_workspace(id: str | None) -> str:
-    """Return the id of the named workspace, or of the only one there is. Workspaces of test runs do not count.
+    """Return the id of the named workspace, or without a name that of the only one. Workspaces for tests do not count.
 
     Raises ApiError 404, or click.UsageError when a name is needed.
     """
@@ -184,8 +185,8 @@ def resolve_workspace(id: str | None) -> str:
     if id is not None:
         raise ApiError(404, f"{not_found_error('workspace', id).message}{what_there_is(id, ids)}")
     if len(ids) > 1:
-        more = f" and {len(ids) - MOST} more" if len(ids) > MOST else ""
-        raise click.UsageError(f"--workspace: expected one of {', '.join(ids[:MOST])}{more}")
+        rest = f" and {len(ids) - MOST} more" if len(ids) > MOST else ""
+        raise click.UsageError(f"--workspace: expected one of {', '.join(ids[:MOST])}{rest}")
     return str(ids[0])
 
 
@@ -202,12 +203,12 @@ def workspace_option(command: Callable[..., Output]) -> Callable[..., Output]:
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask, unless --yes was given, and raise click.Abort for any answer but yes."""
+    """Ask a question, unless --yes was given. Raises click.Abort for any answer but yes."""
     if not yes:
         click.confirm(question, abort=True, err=True)
 
 
 def validate_body(schema: ma.Schema, body: dict[str, Any]) -> dict[str, Any]:
-    """Return a body as the API would take it. Raises ApiError 400."""
+    """Return a body as the API loads it. Raises ApiError 400."""
     raise_for_problems(flatten_messages(schema.validate(body), body))
     return schema.load(body)

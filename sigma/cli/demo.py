@@ -16,7 +16,10 @@ from sigma.standin.demo import complete_own_seed, digest_seed, insert_demo, keep
 
 
 def insert_demo_if_empty(seed: dict[str, Any] | None = None, digest: str = "") -> bool:
-    """Make the demo workspace if the database is empty, and return whether it was. Raises click.ClickException."""
+    """Make the demo workspace if the database is empty, and return whether it was.
+
+    Raises click.ClickException if a seed is given and the database already holds anything but the demo made from it.
+    """
     with transaction():
         if not fetch_one("SELECT 1 FROM workspaces"):
             keep_own_seed(seed, digest)
@@ -25,8 +28,8 @@ def insert_demo_if_empty(seed: dict[str, Any] | None = None, digest: str = "") -
         is_same = own_digest() == digest and fetch_one("SELECT 1 FROM workspaces WHERE is_demo")
     if seed is not None and not is_same:
         raise click.ClickException(
-            "The database holds something else already, and the seed was not loaded: name another file in SIGMA_DATABASE, or"
-            " move this one away, as `make reset` does"
+            "The database already holds something else, so the seed was not loaded: name another file in SIGMA_DATABASE, or"
+            " move this one away with `make reset`"
         )
     return False
 
@@ -34,7 +37,7 @@ def insert_demo_if_empty(seed: dict[str, Any] | None = None, digest: str = "") -
 @click.command("demo", cls=Command)
 @with_appcontext
 @click.option("--quiet", is_flag=True, help="Print nothing, unless it fails.")
-@click.option("--seed", "file", metavar="FILE", help="A seed, to be held in place of the documentation's examples.")
+@click.option("--seed", "file", metavar="FILE", help="A seed to load instead of the documentation's examples.")
 @prints_plainly
 def make_demo(file: str | None, quiet: bool) -> Output:
     """Create the demo workspace, if the database is empty.
@@ -50,10 +53,10 @@ def make_demo(file: str | None, quiet: bool) -> Output:
     make_database()
     with mistakes_named(file or ""):
         is_made = insert_demo_if_empty(seed, digest)
-    return Output({"database": path, "made": is_made}, "" if quiet else _tell(is_made, file))
+    return Output({"database": path, "made": is_made}, "" if quiet else _describe_result(is_made, file))
 
 
-def _tell(is_made: bool, file: str | None) -> str:
+def _describe_result(is_made: bool, file: str | None) -> str:
     if is_made:
         return f"Made the demo workspace{f' from {file}' if file else ''}."
     if holds_demo():

@@ -1,4 +1,4 @@
-"""A dict on disk, for what would not fit into memory."""
+"""A dict on disk, for data that may not fit into memory."""
 
 import json
 import sqlite3
@@ -12,13 +12,13 @@ Value = TypeVar("Value")
 
 
 class DiskDict(MutableMapping[Key, Value]):
-    """A dict whose values are JSON, in a temporary file without a name: it goes when this does."""
+    """A dict whose values are stored as JSON, in a temporary file that SQLite removes when the dict is closed."""
 
     def __init__(self, load: Callable[[Any], Value]):
-        self.load = load  # makes a value of what JSON has of it
+        self.load = load  # makes a value from parsed JSON
         self.db = sqlite3.connect("", isolation_level=None)
         self.db.execute("CREATE TABLE pairs (key PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
-        self.db.execute("BEGIN")  # that never ends: nothing has to last
+        self.db.execute("BEGIN")  # and never commit: nothing has to outlive this object
 
     def __getitem__(self, key: Key) -> Value:
         row = self.db.execute("SELECT value FROM pairs WHERE key = ?", (key,)).fetchone()

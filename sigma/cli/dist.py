@@ -1,4 +1,4 @@
-"""`make dist`: one file to carry, `sigma-pim.pyz`, which holds everything but Python."""
+"""`make dist`: build `sigma-pim.pyz`, one file that holds everything but Python."""
 
 import hashlib
 import json
@@ -16,9 +16,9 @@ from sigma.cli.terminal import Command, write_output
 from sigma.settings import ROOT
 
 SHEBANG = b"#!/usr/bin/env python3\n"
-RELEASE = re.compile(r"^([\w.-]+)==([\w.]+)", re.MULTILINE)  # as in requirements.txt, where hashes follow
-OF_THE_INSTALLER = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}  # what they say holds for where they are only
-THE_SAME_MOMENT = (1980, 1, 1, 0, 0, 0)  # in each build, so that one and the same is built of the same files
+RELEASE = re.compile(r"^([\w.-]+)==([\w.]+)", re.MULTILINE)  # a line of requirements.txt, without the hashes after it
+INSTALLER_FILES = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}  # they describe this installation, not the package
+FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # of every member, so that the same files always build the same archive
 
 
 def _find_own_files() -> Iterator[tuple[str, Path]]:
@@ -28,27 +28,27 @@ def _find_own_files() -> Iterator[tuple[str, Path]]:
 
 
 def _find_packages() -> Iterator[metadata.Distribution]:
-    """Yield what is installed of what the requirements list. Raises ClickException where it is not that."""
+    """Yield the installed packages that the requirements list. Raises ClickException for a missing one or another version."""
     for name, version in RELEASE.findall((ROOT / "requirements.txt").read_text(encoding="utf-8")):
         try:
             package = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             raise click.ClickException(f"{name} is not installed: run `make dist`, which installs it") from None
         if package.version != version:
-            raise click.ClickException(f"{name} is installed as {package.version}, the requirements say {version}")
+            raise click.ClickException(f"{name} is installed as {package.version}, but the requirements say {version}")
         yield package
 
 
 def _find_package_files() -> Iterator[tuple[str, Path]]:
     for package in _find_packages():
         for file in package.files or ():
-            is_program = ".." in file.parts  # in another folder than modules
-            if not is_program and "__pycache__" not in file.parts and file.name not in OF_THE_INSTALLER:
+            is_program = ".." in file.parts  # outside the folder of modules, in bin
+            if not is_program and "__pycache__" not in file.parts and file.name not in INSTALLER_FILES:
                 yield file.as_posix(), Path(str(package.locate_file(file)))
 
 
 def build_archive(target: Path) -> None:
-    """Write the archive, in the place of what is there, when it is whole."""
+    """Write the archive; it replaces an older one only when it is complete."""
     files = dict(sorted((name, path.read_bytes()) for name, path in [*_find_own_files(), *_find_package_files()]))
     files["__main__.py"] = Path(unpack.__file__).read_bytes()
     digest = hashlib.sha256()
@@ -61,7 +61,7 @@ def build_archive(target: Path) -> None:
             output.write(SHEBANG)
             with zipfile.ZipFile(output, "w") as archive:
                 for name, content in files.items():
-                    info = zipfile.ZipInfo(name, THE_SAME_MOMENT)
+                    info = zipfile.ZipInfo(name, FIXED_TIME)
                     info.external_attr = 0o644 << 16
                     archive.writestr(info, content, zipfile.ZIP_DEFLATED, 9)
         part.chmod(0o755)
@@ -70,7 +70,7 @@ def build_archive(target: Path) -> None:
 @click.command("dist", cls=Command)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def make_dist(file: Path) -> None:
-    """Build FILE, which serves wherever there is the Python that builds it."""
+    """Build FILE, which runs wherever the Python version that builds it is installed."""
     try:
         build_archive(file)
     except OSError as error:

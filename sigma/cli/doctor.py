@@ -59,11 +59,11 @@ def _find_corruption() -> Iterator[str]:
 
 def _find_journal_mode() -> Iterator[str]:
     if (mode := pragma(get_db(), "journal_mode")) != "wal":
-        yield f"it is '{mode}', not WAL, as on a network drive: keep the database on a local disk"
+        yield f"it is '{mode}', not WAL, which happens on a network drive: keep the database on a local disk"
 
 
 def _find_full_disk() -> Iterator[str]:
-    """Yield the free disk space, if a restore, which writes the database three times, would not fit."""
+    """Yield a finding if there is no room for a restore, which writes the database three times."""
     files = database_files()
     needed, free = 3 * sum(file.stat().st_size for file in files) + 100_000_000, shutil.disk_usage(files[0].parent).free
     if free < needed:
@@ -71,7 +71,7 @@ def _find_full_disk() -> Iterator[str]:
 
 
 def _serves_beyond_loopback() -> bool:
-    """Return whether other machines can reach the service; a HOST that is none, as conda sets, is judged by what serves."""
+    """Return whether other machines can reach the service; False if HOST is not an address, which `flask serve` reports."""
     try:
         return not is_loopback(read_setting("HOST", current_app.config))
     except StartError:
@@ -102,7 +102,7 @@ def _find_well_known_secrets() -> Iterator[str]:
             yield f"everybody knows key '{id}' of '{tenant}': flask keys deactivate {id} --workspace {tenant}"
     users = (
         "SELECT u.email, u.password_hash FROM workspaces w JOIN users u ON u.tenant = w.id"
-        " WHERE NOT w.is_demo AND NOT w.is_disposable"  # in workspaces of test runs nobody has a password
+        " WHERE NOT w.is_demo AND NOT w.is_disposable"  # nobody has a password in a workspace for tests
     )
     for email, password_hash in execute(users).fetchall():
         if any(check_password_hash(password_hash, user["password"]) for user in demo["users"]):
@@ -110,7 +110,7 @@ def _find_well_known_secrets() -> Iterator[str]:
 
 
 def _find_unused_keys() -> Iterator[str]:
-    sql = (  # those of the demo and of test runs are nobody's way in
+    sql = (  # keys of the demo and of workspaces for tests open nothing that needs protection
         "SELECT w.id, k.id FROM workspaces w JOIN known_keys k ON k.tenant = w.id"
         " WHERE NOT w.is_demo AND NOT w.is_disposable AND k.is_active AND ifnull(k.last_used_at, k.created_at) < ?"
         " ORDER BY k.seq"

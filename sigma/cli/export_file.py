@@ -1,4 +1,4 @@
-"""`flask export`: records as a file, which `flask import` reads."""
+"""`flask export`: write records to a file that `flask import` can read."""
 
 import contextlib
 from collections import Counter
@@ -22,12 +22,12 @@ def _find_format(file: str, given: str | None) -> str:
     ending = Path(file).suffix.lower().removeprefix(".")
     format = given or ("csv" if file == "-" else ending)
     if format not in CONTENT_TYPES:
-        raise click.UsageError(f"{printable(file)} ends neither in .csv nor in .json: say --format csv or json")
+        raise click.UsageError(f"{printable(file)} ends neither in .csv nor in .json: give --format csv or json")
     return format
 
 
 def _parts(export: Export, totals: Counter[str]) -> Iterator[bytes]:
-    """Yield an export part by part, and count its rows and bytes."""
+    """Yield an export part by part, and add its rows and bytes to the totals."""
     last: int | None = 0
     while last is not None:
         part = export.part(last)
@@ -44,10 +44,10 @@ def _describe(rows: int, bytes: int) -> str:
 @click.command("export", cls=Command)
 @with_appcontext
 @click.argument("file")
-@click.option("--schema", "schema", metavar="ID", required=True, help="The schema whose records are wanted.")
+@click.option("--schema", "schema", metavar="ID", required=True, help="The schema of the records.")
 @click.option("--catalog", metavar="ID", help="Only records in a category of this catalog.")
-@click.option("--scope", metavar="JSON", help="Which values are wanted: segment ids by dimension id.")
-@click.option("--format", type=click.Choice(list(CONTENT_TYPES)), help="How FILE is written; otherwise its ending says so.")
+@click.option("--scope", metavar="JSON", help="Export the values of this scope: segment ids by dimension id.")
+@click.option("--format", type=click.Choice(list(CONTENT_TYPES)), help="The format of FILE, if its ending does not tell.")
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @prints_output
 @workspace_option
@@ -59,14 +59,14 @@ def export_file(file: str, schema: str, **options: Any) -> Output:
     query = {"format": _find_format(file, options["format"]), "schemaId": find_schema_id(schema)}
     query |= {"catalogId": options["catalog"], "scope": options["scope"]}
     if options["catalog"] is not None:
-        load_object("catalog", options["catalog"])  # the API answers an unknown one with an empty list
+        load_object("catalog", options["catalog"])  # raises for an unknown one, which the API answers with an empty list
     require_new_file(file, options["force"])
     totals = Counter[str]()
-    # A file is of one state of the database. Whoever reads standard output may be slow, and keeps nothing open meanwhile.
+    # A file shows one state of the database. A slow reader of standard output must not keep a snapshot open, so it gets none.
     with contextlib.nullcontext() if file == "-" else snapshot():
         export = read_export({name: value for name, value in query.items() if value is not None})
         write_file(file, _parts(export, totals))
-    told = _describe(**totals)
+    summary = _describe(**totals)
     if file == "-":
-        note(f"{told}.")
-    return Output({"file": file, **totals}, "" if file == "-" else f"{file} holds {told}.")
+        note(f"{summary}.")
+    return Output({"file": file, **totals}, "" if file == "-" else f"{file} holds {summary}.")

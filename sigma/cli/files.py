@@ -1,4 +1,4 @@
-"""Files that commands write: whole or not at all, on disk, or standard output."""
+"""How commands write files: whole or not at all, and safely on disk; or to standard output."""
 
 import errno
 import os
@@ -25,15 +25,15 @@ def sync_to_disk(path: Path) -> None:
 
 
 def open_private(path: str, flags: int) -> int:
-    """Open a file, for open(); if that makes it, only its owner can open it."""
+    """Open a file, as the opener of open(); a new file can be opened only by its owner."""
     return os.open(path, flags, 0o600)
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a file to write, which only its owner can open; it appears at the path when it is complete and on disk.
+    """Yield a temporary file to write, which only its owner can open. After the block it is synced and moved to the path.
 
-    Raises OSError that names the path, also for a disk that gets full.
+    Raises OSError that names the path, also if SQLite finds the disk full.
     """
     try:
         with tempfile.TemporaryDirectory(prefix=f"{path.name}.part-", dir=path.parent) as folder:
@@ -54,19 +54,19 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def is_write_failure(error: sqlite3.Error) -> bool:
-    """Return whether a file could not be written, because the disk is full, or it fails, or there is a limit."""
+    """Return whether SQLite could not write a file, because the disk is full or fails, or because of a limit."""
     return re.fullmatch("SQLITE_(FULL|IOERR(_(WRITE|FSYNC|TRUNCATE))?)", getattr(error, "sqlite_errorname", "")) is not None
 
 
 def require_new_file(file: str, force: bool) -> None:
-    """Raise click.ClickException for a path where a command cannot write a file, or may not replace the one that is there."""
-    path, told = Path(file), printable(file)
+    """Raise click.ClickException if the path is not a regular file, or is one and force is False. "-" is standard output."""
+    path, name = Path(file), printable(file)
     if file == "-" or not os.path.lexists(path):
         return
     if not path.is_file():
-        raise click.ClickException(f"{told} is not a regular file; - is standard output")
+        raise click.ClickException(f"{name} is not a regular file; - is standard output")
     if not force:
-        raise click.ClickException(f"{told} exists already; use --force to replace it")
+        raise click.ClickException(f"{name} exists already; use --force to replace it")
 
 
 def _write_to_stdout(parts: Iterable[bytes]) -> None:
@@ -80,7 +80,7 @@ def _write_to_stdout(parts: Iterable[bytes]) -> None:
 
 
 def write_file(file: str, parts: Iterable[bytes]) -> None:
-    """Write parts to a new file, or to standard output for -; a file is there only when it is whole.
+    """Write parts to a file, or to standard output for "-"; the file appears only when it is complete.
 
     Raises click.ClickException or OSError.
     """

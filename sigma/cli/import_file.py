@@ -1,4 +1,4 @@
-"""`flask import`: records from a file, as large as it may be, by the rules of POST /import/execute."""
+"""`flask import`: records from a file of any size, by the rules of POST /import/execute."""
 
 import sqlite3
 import time
@@ -25,33 +25,33 @@ from sigma.resources.import_rows import FILE, Batch, Earlier, Owner
 from sigma.resources.imports import require_mapping
 from sigma.resources.rules import schema_rules
 
-BATCH = 500  # rows of one transaction, which others' writes wait for: tens of milliseconds
-# Seconds between two transactions. Who waits looks ten times a second whether it is its turn: without a pause some waited for
-# more than three seconds beside an import of 100,000 rows, and after five they would be refused.
+BATCH = 500  # rows in one transaction, which other writers wait for: tens of milliseconds
+# Seconds between two transactions. A waiting writer tries ten times a second: without a pause, some waited for more than three
+# seconds during an import of 100,000 rows, and after five they would be refused.
 PAUSE = 0.02
 
 
 @dataclass
 class FileImport:
-    """An import of a file: what is wanted, and what has come of it."""
+    """An import of a file: how to import it, and the outcome so far."""
 
     schema_id: str
     columns: Columns
     is_dry_run: bool
-    earlier: Earlier | None  # of a dry run: what its rows would have done
+    earlier: Earlier | None  # in a dry run: what the rows so far would have stored
     created: int = 0
     updated: int = 0
     failed: int = 0
-    next_line: int = 0  # from which on nothing was done
-    seen: dict[str, None] = field(default_factory=dict)  # columns
+    next_line: int = 0  # the first line of which nothing was imported
+    seen: dict[str, None] = field(default_factory=dict)  # the columns so far, in order
 
     @property
     def done(self) -> int:
-        """How many rows were looked at."""
+        """How many rows were processed."""
         return self.created + self.updated + self.failed
 
     def add(self, rows: list[Row]) -> list[tuple[Row, list[str]]]:
-        """Store the good ones of some rows, in one transaction, and return the others with what is wrong with them."""
+        """Store the valid rows in one transaction, and return the others, each with its problems."""
         with snapshot() if self.is_dry_run else transaction():
             outcomes = list(self._judge(rows))
         bad = [(row, problems) for row, _, problems in outcomes if problems]
@@ -74,7 +74,7 @@ class FileImport:
                 yield row, judged.creates, list(judged.problems)
 
     def see(self, columns: Iterable[str]) -> list[str]:
-        """Take notice of columns, and return those that are new and that nothing is imported from."""
+        """Remember columns, and return the new ones that are not imported, unless --map leaves them out."""
         new = [column for column in dict.fromkeys(columns) if column not in self.seen]
         self.seen |= dict.fromkeys(new)
         mapping = self.columns.map_columns(self.seen)
@@ -82,17 +82,17 @@ class FileImport:
 
 
 def _make_batches(file: RowFile, from_line: int) -> Iterator[list[Row]]:
-    """Yield the rows of a file in parts that fit into memory. Raises RowFileError after those before a broken line."""
-    batch, begun, problem = list[Row](), file.characters, None
+    """Yield the rows of a file in parts that fit into memory. Raises RowFileError after the rows before a broken line."""
+    batch, start, problem = list[Row](), file.characters, None
     try:
         for row in file.rows():
             if row.line < from_line:
-                begun = file.characters
+                start = file.characters
                 continue
             batch.append(row)
-            if len(batch) >= BATCH or file.characters - begun >= MAX_BODY:
+            if len(batch) >= BATCH or file.characters - start >= MAX_BODY:
                 yield batch
-                batch, begun = [], file.characters
+                batch, start = [], file.characters
     except RowFileError as error:
         problem = error
     if batch:
@@ -142,7 +142,7 @@ def _explain_stop(error: BaseException, file: RowFile) -> str:
 
 
 def _run_import(work: FileImport, file: RowFile, errors: ErrorFile | None, from_line: int) -> str | None:
-    """Import a file, and return what has stopped that before its end, if anything has."""
+    """Import a file, and return what stopped the import before its end, or None."""
     interrupts, report = Interrupts(), Report(file, errors, Progress())
     try:
         with interrupts.handled():
@@ -158,29 +158,29 @@ def _run_import(work: FileImport, file: RowFile, errors: ErrorFile | None, from_
 
 def _describe(work: FileImport, stop: str | None, errors: str | None) -> str:
     verb = "Would create" if work.is_dry_run else "Created"
-    told = f"{verb} {work.created:,}, update{'' if work.is_dry_run else 'd'} {work.updated:,}"
-    told += f"; {work.failed:,} row{'s' * (work.failed != 1)} failed." if work.failed else "."
+    text = f"{verb} {work.created:,}, update{'' if work.is_dry_run else 'd'} {work.updated:,}"
+    text += f"; {work.failed:,} row{'s' * (work.failed != 1)} failed." if work.failed else "."
     if errors and work.failed:
-        told += f" Mend those in {errors}, and import that."
+        text += f" Correct the failed rows in {errors}, and import that file."
     if stop is not None and work.next_line:
-        told += f" Nothing was done from line {work.next_line} on: go on with --from-line {work.next_line}."
-    return told
+        text += f" Nothing was done from line {work.next_line} on: go on with --from-line {work.next_line}."
+    return text
 
 
 @click.command("import", cls=Command)
 @with_appcontext
 @click.argument("file")
-@click.option("--schema", "schema", metavar="ID", required=True, help="The schema whose records the rows are.")
-@click.option("--map", "maps", metavar="COLUMN=ALIAS", multiple=True, help="What a column is; _id: records' ids; nothing: no.")
-@click.option("--dry-run", is_flag=True, help="Say what would become of each row, and store nothing.")
-@click.option("--errors", metavar="FILE", help="A new file for the rows that fail, to be mended and imported again.")
-@click.option("--from-line", type=click.IntRange(1), default=1, help="Pass over the rows before this line.")
-@click.option("--format", type=click.Choice(["csv", "json"]), help="What FILE is; otherwise its ending says so.")
+@click.option("--schema", "schema", metavar="ID", required=True, help="The schema of the records.")
+@click.option("--map", "maps", metavar="COLUMN=ALIAS", multiple=True, help="Map a column to an attribute, _id or nothing.")
+@click.option("--dry-run", is_flag=True, help="Check every row, and store nothing.")
+@click.option("--errors", metavar="FILE", help="A new file for the rows that fail, to correct and import again.")
+@click.option("--from-line", type=click.IntRange(1), default=1, help="Skip the rows before this line.")
+@click.option("--format", type=click.Choice(["csv", "json"]), help="The format of FILE, if its ending does not tell.")
 @layout_options
 @prints_output
 @workspace_option
 def import_file(file: str, schema: str, maps: tuple[str, ...], **options: Any) -> Output:
-    """Create and update records from the rows of FILE, or - for standard input. Rows that fail are left out and told.
+    """Create and update records from the rows of FILE, or - for standard input. Rows that fail are reported and left out.
 
     Columns with the name of an attribute need no --map. The exit code is 1 if a row fails, or the import stops.
 

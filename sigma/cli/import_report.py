@@ -1,4 +1,4 @@
-"""What an import says while it runs: how far it is, the rows that fail, and a file with them to be mended."""
+"""What an import reports while it runs: its progress, the rows that fail, and a file with those rows to correct."""
 
 import csv
 import io
@@ -16,19 +16,19 @@ from sigma.cli.terminal import note, printable
 from sigma.http.errors import redact_keys
 from sigma.http.strict_json import to_json
 
-MOST_LINES = 100  # about rows that fail; of those that come after them their number is told
-PAUSE = 0.1  # seconds between two pictures of the progress
+MOST_LINES = 100  # about rows that fail; further ones are only counted
+PAUSE = 0.1  # seconds between two updates of the progress line
 
 
 class Progress:
-    """A line on a terminal that says how far an import is; elsewhere nothing."""
+    """A progress line on a terminal; nothing elsewhere."""
 
     def __init__(self) -> None:
         self.is_on = sys.stderr is not None and sys.stderr.isatty()
         self.width, self.next = 0, 0.0
 
     def show(self, done: float | None, text: str) -> None:
-        """Show which part is done, where that is known, and a text."""
+        """Show the share of the work that is done, from 0 to 1 or None where it is not known, and a text."""
         if not self.is_on or time.monotonic() < self.next:
             return
         self.next = time.monotonic() + PAUSE
@@ -38,7 +38,7 @@ class Progress:
         self.width = len(line)
 
     def clear(self) -> None:
-        """Take the line away, for other output."""
+        """Remove the line, before other output."""
         if self.width:
             self._write(f"\r{' ' * self.width}\r")
             self.width = 0
@@ -49,7 +49,7 @@ class Progress:
 
 
 class ErrorFile:
-    """The rows that failed, each with the reason before its cells; it can be mended and imported again."""
+    """A file of the rows that failed, each with the reason before its cells, to be corrected and imported again."""
 
     def __init__(self, path: str, rows: RowFile):
         self.path, self.rows, self.count = Path(path), rows, 0
@@ -58,7 +58,7 @@ class ErrorFile:
         except FileExistsError:
             raise click.ClickException(f"{printable(path)} exists already: remove it, or name another file") from None
         self.is_csv = rows.format == "csv"
-        self.text = io.TextIOWrapper(self.binary, "utf-8-sig" if self.is_csv else "utf-8", newline="")  # the mark is for Excel
+        self.text = io.TextIOWrapper(self.binary, "utf-8-sig" if self.is_csv else "utf-8", newline="")  # Excel needs the BOM
 
     def add(self, row: Row, problems: list[str]) -> None:
         """Write a row that failed."""
@@ -73,12 +73,12 @@ class ErrorFile:
 
     def _write_cells(self, reason: str, cells: list[str]) -> None:
         columns = self.rows.columns
-        before = columns.index(ERROR) if ERROR in columns else None  # why it failed in the import before
-        kept = (cell for place, cell in enumerate(cells) if place != before)
+        old_reason = columns.index(ERROR) if ERROR in columns else None  # from the import before this one
+        kept = (cell for index, cell in enumerate(cells) if index != old_reason)
         csv.writer(self.text, delimiter=self.rows.delimiter or ",").writerow([reason, *kept])
 
     def flush(self) -> None:
-        """Let what was written reach the file."""
+        """Pass on to the system what was written so far."""
         self.text.flush()
 
     def close(self) -> None:
@@ -89,13 +89,13 @@ class ErrorFile:
 
 
 class Report:
-    """What an import says of rows that fail: a line for each thing that is wrong, on standard error, and the file."""
+    """The report of rows that fail: a line for each problem on standard error, and the file of these rows."""
 
     def __init__(self, rows: RowFile, errors: ErrorFile | None, progress: Progress):
         self.rows, self.errors, self.progress, self.lines = rows, errors, progress, 0
 
     def fail(self, row: Row, problems: list[str]) -> None:
-        """Say what is wrong with a row."""
+        """Report the problems of a row that failed."""
         for problem in problems:
             self.lines += 1
             if self.lines <= MOST_LINES:
@@ -104,7 +104,7 @@ class Report:
             self.errors.add(row, problems)
 
     def say(self, text: Any) -> None:
-        """Say something beside the result; that nobody hears it keeps no row from being imported."""
+        """Write a text to standard error. The import goes on if it cannot be written."""
         self.progress.clear()
         note(str(text))
 

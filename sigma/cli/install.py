@@ -1,7 +1,7 @@
-"""What `make` runs first: it makes the folder .venv, installs what a requirements file lists, and says how far it is.
+"""What `make` runs first: make the folder .venv, install what a requirements file lists, and show the progress.
 
-It runs before anything is installed, with whatever Python there is, so it uses nothing but that. Whatever ends it halfway, the
-next run begins anew.
+It runs before anything is installed, with whatever Python there is, so it uses only the standard library. If it is ended
+halfway, the next run starts over.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 OLDEST = (3, 11)
-NEEDED = 100_000_000  # bytes: what is installed, and what pip unpacks beside it
-FOLDER = Path(".venv")  # of the project's folder, where make runs its recipes
+NEEDED = 100_000_000  # bytes, for the installed packages and for what pip unpacks meanwhile
+FOLDER = Path(".venv")  # in the project's folder, where make runs its recipes
 PYTHON = FOLDER / "bin" / "python"
 UNFINISHED = FOLDER / "unfinished"  # there as long as something is being installed
 STEP = re.compile(r"(Collecting|Processing|Requirement already satisfied:) +(\S+)")
@@ -27,14 +27,14 @@ INDEX = (
     " has filled where there is one, PIP_NO_INDEX=1 PIP_FIND_LINKS=<folder>; then run make again"
 )
 ROOM = "make room there (TMPDIR names the folder for temporary files), and run make again"
-REASONS = [  # why pip fails: what it prints then, and what to tell; the first one counts
+REASONS = [  # why pip fails: a pattern in its output, and what to tell the user; the first match decides
     (r"No space left on device|Disk quota exceeded", f"The disk is full: {ROOM}"),
     (r"CERTIFICATE_VERIFY_FAILED|SSLError", "The package index has a certificate that is not trusted: name yours in PIP_CERT"),
     (r"ProxyError|Proxy Authentication", "The proxy does not let pip through: set HTTPS_PROXY=http://<user>:<password>@<host>"),
     (
         r"DO NOT MATCH THE HASHES.*\s+(\S+) from (\S+)",
-        "The file of {0} from {1} is not the one that was released, as its hash tells, and nothing is installed: find out what"
-        f" changed it, or {INDEX}",
+        "The file of {0} from {1} does not have the hash of the released file, so nothing is installed: find out what changed"
+        f" it, or {INDEX}",
     ),
     (
         r"Retrying \(|ConnectionError|Max retries|timed out",
@@ -50,12 +50,12 @@ REASONS = [  # why pip fails: what it prints then, and what to tell; the first o
 
 
 def fail(text: str) -> None:
-    """Say in one sentence why nothing is installed, and end. Raises SystemExit."""
+    """End the program with one sentence that says why nothing is installed. Raises SystemExit."""
     sys.exit(f"Error: {text}.")
 
 
 def say(text: str) -> None:
-    """Print a text; that nobody takes it keeps nothing from being installed."""
+    """Print a text. Installing goes on if it cannot be printed."""
     with contextlib.suppress(OSError, AttributeError):
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -71,8 +71,8 @@ def _require_python() -> None:
     if sys.version_info < OLDEST:
         names = (f"python3.{minor}" for minor in range(OLDEST[1], 30))
         found = next(filter(_runs, names), "/path/to/python3")
-        here = ".".join(map(str, sys.version_info[:3]))
-        fail(f"Python 3.{OLDEST[1]} or newer is needed, and {sys.executable} is {here}: name one, make PYTHON={found}")
+        version = ".".join(map(str, sys.version_info[:3]))
+        fail(f"Python 3.{OLDEST[1]} or newer is needed, and {sys.executable} is {version}: name one, make PYTHON={found}")
     version = "{}.{}".format(*sys.version_info)
     for module in ("venv", "ensurepip"):
         if importlib.util.find_spec(module) is None:
@@ -94,8 +94,8 @@ def _pip_runs() -> bool:
     if (UNFINISHED.exists() and not FOLDER.is_symlink()) or not PYTHON.exists():
         return False
     command = [str(PYTHON), "-I", "-m", "pip", "--version"]
-    ended = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)  # noqa: S603 (it is ours)
-    return ended.returncode == 0
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)  # noqa: S603 (it is ours)
+    return done.returncode == 0
 
 
 def _make_folder() -> None:
@@ -121,18 +121,18 @@ def _explain(lines: list) -> None:
 
 
 class Progress:
-    """How far pip is: on a terminal one line that is drawn again and again, elsewhere a line for each package."""
+    """The progress of pip: on a terminal one line that is redrawn, elsewhere a line for each step."""
 
     def __init__(self, total: int):
-        self.total, self.doing, self.width = total, "", 0
-        self.seen: set = set()
-        self.begun, self.is_live = time.monotonic(), sys.stdout is not None and sys.stdout.isatty()
+        self.total, self.step, self.width = total, "", 0
+        self.seen: set = set()  # names of packages
+        self.started_at, self.is_live = time.monotonic(), sys.stdout is not None and sys.stdout.isatty()
 
     def follow(self, line: str) -> None:
-        """Take notice of a line that pip prints."""
-        step = STEP.match(line)
-        if step:
-            name = re.split(r"[=<>!~\[]|-\d", os.path.basename(step.group(2)))[0]
+        """Update the progress from a line that pip prints."""
+        match = STEP.match(line)
+        if match:
+            name = re.split(r"[=<>!~\[]|-\d", os.path.basename(match.group(2)))[0]
             self.seen.add(name)
             self.begin(f"{len(self.seen)} of {max(self.total, len(self.seen))}: {name}")
         elif "Retrying (" in line:
@@ -140,17 +140,17 @@ class Progress:
         elif line.startswith("Installing collected packages"):
             self.begin("putting them in their places")
 
-    def begin(self, doing: str) -> None:
-        """Say what is done now, if it is not what was done before."""
-        if doing != self.doing and not self.is_live:
-            say(f"  {doing}\n")
-        self.doing = doing
+    def begin(self, step: str) -> None:
+        """Show a step, unless it is already shown."""
+        if step != self.step and not self.is_live:
+            say(f"  {step}\n")
+        self.step = step
         self.draw()
 
     def draw(self) -> None:
-        """Draw the line, on a terminal."""
+        """Redraw the line, on a terminal."""
         if self.is_live:
-            self._replace_line(f"  {time.monotonic() - self.begun:.0f} s  {self.doing}")
+            self._replace_line(f"  {time.monotonic() - self.started_at:.0f} s  {self.step}")
 
     def _replace_line(self, line: str) -> None:
         line = line[: shutil.get_terminal_size().columns - 1]
@@ -158,15 +158,15 @@ class Progress:
         self.width = len(line)
 
     def end(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self.is_live:
             self._replace_line("")
 
 
 def _run_pip(requirements: str, progress: Progress) -> None:
-    """Let pip install what a file lists. Raises SystemExit if it cannot."""
+    """Let pip install what a file lists, and follow its output. Raises SystemExit if pip fails."""
     ours = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_ROOT_USER_ACTION": "ignore", "PIP_USER": "0"}
-    ours.update(PIP_PROGRESS_BAR="off", PIP_QUIET="0", PIP_VERBOSE="0", PIP_NO_COLOR="1")  # its lines are read here
+    ours.update(PIP_PROGRESS_BAR="off", PIP_QUIET="0", PIP_VERBOSE="0", PIP_NO_COLOR="1")  # so that its output can be parsed
     command = [str(PYTHON), "-I", "-u", "-m", "pip", "install", "--requirement", requirements]
     environment, pipe = {**os.environ, **ours}, subprocess.PIPE
     process = subprocess.Popen(command, env=environment, stdout=pipe, stderr=subprocess.STDOUT)  # noqa: S603 (it is ours)
@@ -194,15 +194,15 @@ def install(requirements: str) -> None:
         _require_python()
     _require_room()
     say(f"Installing {progress.total} packages into {os.path.abspath(str(FOLDER))}, which usually takes less than a minute:\n")
-    turn = os.open(".", os.O_RDONLY)
-    fcntl.flock(turn, fcntl.LOCK_EX)  # of two that begin at once, one waits
-    progress.begin("making the folder, with a Python and pip in it")
+    lock = os.open(".", os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # if two run at once, one waits
+    progress.begin("making the folder, with Python and pip in it")
     if not _pip_runs():
         _make_folder()
     UNFINISHED.touch()
     _run_pip(requirements, progress)
     UNFINISHED.unlink()
-    say(f"Installed in {time.monotonic() - progress.begun:.0f} s.\n\n")
+    say(f"Installed in {time.monotonic() - progress.started_at:.0f} s.\n\n")
 
 
 def main() -> None:
@@ -216,7 +216,7 @@ def main() -> None:
     except OSError as error:
         _explain([str(error)])
     except KeyboardInterrupt:
-        sys.exit("\nStopped; the next make begins anew.")
+        sys.exit("\nStopped; the next make starts over.")
 
 
 if __name__ == "__main__":

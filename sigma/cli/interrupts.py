@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM for a command that works in steps: a step that has begun ends first, and is counted."""
+"""Ctrl-C and SIGTERM for a command that works in steps: a step that has begun is completed first."""
 
 import signal
 import threading
@@ -10,15 +10,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """What becomes of the signals: KeyboardInterrupt at once, or at the end of a step."""
+    """A handler that turns the signals into KeyboardInterrupt: at once, or at the end of a step."""
 
     def __init__(self) -> None:
-        self.is_held = self.came = False
+        self.is_held = self.was_signalled = False
 
     @contextmanager
     def handled(self) -> Iterator[None]:
         """Handle the signals in the block."""
-        if threading.current_thread() is not threading.main_thread():  # which alone can
+        if threading.current_thread() is not threading.main_thread():  # only the main thread can
             yield
             return
         before = {number: signal.signal(number, self._handle) for number in SIGNALS}
@@ -30,16 +30,16 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let the block end before a signal counts. Raises KeyboardInterrupt."""
+        """Complete the block before a signal takes effect. Raises KeyboardInterrupt after it."""
         self.is_held = True
         try:
             yield
         finally:
             self.is_held = False
-        if self.came:
+        if self.was_signalled:
             raise KeyboardInterrupt
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        self.came = True
+        self.was_signalled = True
         if not self.is_held:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""JSON values one after another: each on a line of its own, or the items of one array, however long that is."""
+"""A stream of JSON values: one value on each line, or the items of one array of any length."""
 
 import json
 import re
@@ -7,24 +7,24 @@ from typing import Any
 
 from sigma.http.strict_json import parse_json
 
-Pieces = Iterator[tuple[int, str]]  # of a text: each with the number of the line on which it begins
+Pieces = Iterator[tuple[int, str]]  # pieces of a text, each with the number of the line on which it begins
 
 
 class RowFileError(Exception):
-    """What is wrong with a file of rows, and in which line; what comes after it cannot be trusted."""
+    """A problem in a file of rows, and its line where that is known; what comes after it cannot be trusted."""
 
     def __init__(self, problem: str, line: int | None = None):
         super().__init__(problem)
         self.problem, self.line = problem, line
 
     def in_file(self, name: str) -> str:
-        """Return the problem with the name of the file, and the line where that is known."""
+        """Return the problem after the name of the file and the line."""
         return f"{name}{f':{self.line}' if self.line else ''}: {self.problem}"
 
 
 _BLANKS = re.compile(r"\s*")
-_find_end = json.JSONDecoder().raw_decode  # it parses, too, but not as strictly as parse_json()
-MARGIN = 8  # characters before the end of a piece in which an error may only mean that the piece ends there
+_decode = json.JSONDecoder().raw_decode  # used only to find where a value ends: parse_json() is stricter
+MARGIN = 8  # an error in the last so many characters of a piece may only mean that a token is cut off there
 
 
 def _parse(text: str, line: int) -> Any:
@@ -35,20 +35,20 @@ def _parse(text: str, line: int) -> Any:
 
 
 def _join_lines(pieces: Pieces, longest: int) -> Pieces:
-    """Yield whole lines, of which a piece may be only a part."""
-    begun, text = 1, ""
+    """Yield whole lines, joined where a piece is only a part of one."""
+    number, text = 1, ""
     for line, piece in pieces:
-        begun, text = (begun, text + piece) if text else (line, piece)
+        number, text = (number, text + piece) if text else (line, piece)
         if len(text) > longest:
-            raise RowFileError(f"expected at most {longest} characters in a line", begun)
+            raise RowFileError(f"expected at most {longest} characters in a line", number)
         if text.endswith(("\n", "\r")):
-            yield begun, text
+            yield number, text
             text = ""
-    yield begun, text
+    yield number, text
 
 
 class _ArrayReader:
-    """The items of an array, of which only the pieces that hold the next item are in memory."""
+    """Reads the items of an array, and keeps only the pieces that hold the next item in memory."""
 
     def __init__(self, line: int, text: str, pieces: Pieces, longest: int):
         self.line, self.text, self.place, self.pieces, self.longest = line, text, 0, pieces, longest
@@ -65,16 +65,16 @@ class _ArrayReader:
             raise RowFileError(f"expected nothing after the end of the array, got '{sign}'", self.line)
 
     def take_separator(self) -> str:
-        """Pass over what stands after an item, and return it."""
+        """Consume the comma or bracket after an item, and return it."""
         sign = self.peek()
         if sign not in (",", "]"):
-            came = f"'{sign}'" if sign else "the end of the file"
-            raise RowFileError(f"expected a comma or ] after an item, got {came}", self.line)
+            actual = f"'{sign}'" if sign else "the end of the file"
+            raise RowFileError(f"expected a comma or ] after an item, got {actual}", self.line)
         self.move(1)
         return sign
 
     def take_item(self) -> tuple[int, Any]:
-        """Pass over an item, and return it with the line on which it begins."""
+        """Consume an item, and return it with the line on which it begins."""
         self.peek()
         line, end = self.line, self.find_end()
         item = _parse(self.text[self.place : end], line)
@@ -82,10 +82,10 @@ class _ArrayReader:
         return line, item
 
     def find_end(self) -> int:
-        """Return where the item that comes next ends."""
+        """Return where the next item ends, reading on until it is whole. Raises RowFileError."""
         while True:
             try:
-                return _find_end(self.text, self.place)[1]
+                return _decode(self.text, self.place)[1]
             except RecursionError:
                 raise RowFileError("expected JSON of fewer levels", self.line) from None
             except json.JSONDecodeError as error:
@@ -97,7 +97,7 @@ class _ArrayReader:
                     raise RowFileError(f"expected JSON: {error.msg}", line) from None
 
     def peek(self) -> str:
-        """Return what comes next but blanks; "" at the end."""
+        """Skip blanks, and return the next character; "" at the end."""
         while True:
             self.move(_BLANKS.match(self.text, self.place).end() - self.place)  # type: ignore[union-attr]
             if self.place < len(self.text):
@@ -106,19 +106,19 @@ class _ArrayReader:
                 return ""
 
     def move(self, characters: int) -> None:
-        """Pass over so many characters."""
+        """Move forward by a number of characters, and count their lines."""
         self.line += self.text.count("\n", self.place, self.place + characters)
         self.place += characters
 
     def read_on(self) -> bool:
-        """Have one more piece in memory, and return whether there was one."""
+        """Read the next piece and drop the text before the current place; return False at the end."""
         piece = next(self.pieces, (0, ""))[1]
         self.text, self.place = self.text[self.place :] + piece, 0
         return bool(piece)
 
 
 def read_values(pieces: Pieces, longest: int) -> Iterator[tuple[int, Any]]:
-    """Yield the values of a text, which is an array or has one value in each line, with the lines on which they begin.
+    """Yield the values of a text, which is one array or has a value on each line, with the line on which each begins.
 
     Raises RowFileError.
     """

@@ -1,4 +1,4 @@
-"""`flask keys`: API keys."""
+"""`flask keys`: list, create, deactivate and delete API keys."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `make demo` runs: the story, which Ctrl-C ends with one sentence from the first moment on, also while modules load."""
+"""What `make demo` runs: the story, which Ctrl-C ends with one sentence, even while modules are still loading."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ def _end(*_: object) -> None:
 
 signal.signal(signal.SIGINT, _end)
 
-from sigma.cli.story import play  # noqa: E402 (it takes most of a second)
+from sigma.cli.story import play  # noqa: E402 (loading takes most of a second)
 
 if __name__ == "__main__":
     play()

@@ -1,4 +1,4 @@
-"""Who has a port of this machine, and which one is free."""
+"""Which process holds a port of this machine, and which port is free."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ SHOWN = 80  # characters of a command line
 
 
 def is_held(port: int, host: str = "127.0.0.1") -> bool:
-    """Return whether another program has a port, or nobody may have it."""
+    """Return whether a port cannot be bound: another program holds it, or it is not allowed."""
     with closing(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -21,12 +21,12 @@ def is_held(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def find_free_port(host: str, port: int) -> int | None:
-    """Return the next port after one that is free, if one of the next few is."""
+    """Return the first free one of the 99 ports after a port, or None."""
     return next((other for other in range(port + 1, min(port + 100, 65536)) if not is_held(other, host)), None)
 
 
 def _find_sockets(port: int) -> set[str]:
-    """Return the names under which Linux has the sockets that listen on a port among the files of their processes."""
+    """Return the sockets that listen on a port, as Linux names them in /proc/<process>/fd."""
     found = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with suppress(OSError):
@@ -37,7 +37,7 @@ def _find_sockets(port: int) -> set[str]:
     return found
 
 
-def _has_one(process: Path, sockets: set[str]) -> bool:
+def _holds_any(process: Path, sockets: set[str]) -> bool:
     for file in (process / "fd").iterdir():
         with suppress(OSError):
             if os.readlink(file) in sockets:
@@ -46,11 +46,11 @@ def _has_one(process: Path, sockets: set[str]) -> bool:
 
 
 def describe_holder(port: int) -> str:
-    """Return which process listens on a port, where Linux says it and it is not another user's; else no text."""
+    """Return which process listens on a port, in words; "" for another user's process, and on systems other than Linux."""
     if sockets := _find_sockets(port):
         for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
             with suppress(OSError):
-                if _has_one(process, sockets):
+                if _holds_any(process, sockets):
                     words = (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ").strip()
                     return f"process {process.name} ({words[:SHOWN]})"
     return ""

@@ -1,6 +1,6 @@
-"""`make reset`: the database is moved away, so that `make run` makes a new one.
+"""`make reset`: move the database away, so that `make run` makes a new one.
 
-It runs also where nothing is installed.
+It also runs where nothing is installed.
 """
 
 import errno
@@ -12,11 +12,11 @@ from pathlib import Path
 
 from sigma.cli.running import find_running, is_registered
 
-OPEN_BYTE = 128  # of the -shm file: whoever has the database open has locked it, https://www.sqlite.org/walformat.html
+OPEN_BYTE = 128  # of the -shm file: locked by every process with the database open, https://www.sqlite.org/walformat.html
 
 
 def _is_open(database: Path) -> bool:
-    """Return whether a process has the database open, as SQLite's own locks say."""
+    """Return whether SQLite's locks show that a process has the database open."""
     try:
         with open(f"{database}-shm", "rb+") as file:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, OPEN_BYTE)
@@ -26,22 +26,22 @@ def _is_open(database: Path) -> bool:
 
 
 def find_user(database: Path) -> str:
-    """Return what uses a database, and how to stop it, in words; no text if nothing does."""
+    """Return in words which processes use a database, and how to stop them; "" if none does."""
     if services := find_running(str(database)):
         names = " and ".join(f"the service at {running.url} (process {running.pid})" for running in services)
-        told = "runs on it: stop it" if len(services) == 1 else "run on it: stop them"
-        return f"{names} {told}, by Ctrl-C or `make stop`"
+        advice = "runs on it: stop it" if len(services) == 1 else "run on it: stop them"
+        return f"{names} {advice}, by Ctrl-C or `make stop`"
     if is_registered(str(database)) or _is_open(database):
         return "a process has it open: end that"
     return ""
 
 
 def move_database(database: Path) -> Path:
-    """Move a database with all that belongs to it into a new folder beside it, and return that."""
+    """Move a database and the files that belong to it into a new folder beside it, and return the folder."""
     folder = database.with_name(f"old-{database.name}-{time.strftime('%Y%m%d-%H%M%S')}")
     folder.mkdir()
-    names = [file for file in database.parent.iterdir() if file.name.startswith((f"{database.name}-", f"{database.name}."))]
-    for file in [*names, database]:  # in this order a log of changes is never left beside a database that is not its own
+    files = [file for file in database.parent.iterdir() if file.name.startswith((f"{database.name}-", f"{database.name}."))]
+    for file in [*files, database]:  # the database last: its -wal must never be left where a new database may be made
         file.rename(folder / file.name)
     return folder
 

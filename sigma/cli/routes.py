@@ -1,4 +1,4 @@
-"""`make routes`: every route with who may call it, as wide as the terminal."""
+"""`make routes`: a table of all routes and who may call them, as wide as the terminal."""
 
 import shutil
 import sys
@@ -12,7 +12,7 @@ from sigma.http.access import list_built_routes
 
 
 def _format_routes(rows: list[tuple[str, str, str]], width: int) -> str:
-    """Return a line for each route, or two where a line has no room for what it needs: that stands below, in its column."""
+    """Return a line for each route; where the path is too long for its column, what the route needs goes on the next line."""
     longest, needs_width = (max(map(len, column)) for column in list(zip(*rows, strict=True))[1:])
     paths_end = max(min(longest, width - needs_width - 10), 1)
     lines = []
@@ -25,7 +25,7 @@ def _format_routes(rows: list[tuple[str, str, str]], width: int) -> str:
 @click.command("routes", cls=Command)
 @with_appcontext
 def list_routes() -> None:
-    """List every route, and what it takes to call it: what a key needs, and behind it the flag of a person's role.
+    """List every route and what it takes to call it: what a key needs, and after it the flag that a user's role needs.
 
     Example: flask routes
     """

@@ -1,4 +1,4 @@
-"""Files of rows for an import: CSV and JSON, in whatever encoding, read row by row."""
+"""Files of rows for an import: CSV and JSON in any encoding, read row by row."""
 
 import codecs
 import contextlib
@@ -17,12 +17,12 @@ from sigma.cli.json_rows import Pieces, RowFileError, read_values
 from sigma.cli.terminal import printable
 from sigma.http.strict_json import format_value
 
-PIECE = 64 * 1024  # characters that are read of a line at once
-MAX_LINE = 4 * 1024 * 1024  # characters of a line or cell; memory is bounded by it, whatever the file holds
-ERROR = "_error"  # the column of a file of rows that failed, where the reason stands; an import passes over it
+PIECE = 64 * 1024  # the most characters of a line that are read at once
+MAX_LINE = 4 * 1024 * 1024  # characters of a line or cell; this bounds the memory, whatever the file holds
+ERROR = "_error"  # in a file of rows that failed, the column with the reason; an import ignores it
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
-MARKS = [  # the first of them that a file begins with decides; that of UTF-32 begins with that of UTF-16
+MARKS = [  # byte order marks; the first match decides, because the one of UTF-32 begins with the one of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -30,20 +30,20 @@ MARKS = [  # the first of them that a file begins with decides; that of UTF-32 b
     (codecs.BOM_UTF16_BE, "utf-16"),
 ]
 OTHER_FILES = {b"PK\x03\x04": "a spreadsheet or an archive: save it as CSV", b"\x1f\x8b": "compressed: unpack it"}
-UNDECODED = re.compile("[\udc80-\udcff]")  # what errors="surrogateescape" makes of a byte that means nothing
+UNDECODED = re.compile("[\udc80-\udcff]")  # what errors="surrogateescape" makes of bytes that cannot be decoded
 
 
 class Row(NamedTuple):
     """A row of a file."""
 
-    line: int  # on which it begins, from 1
-    cells: dict[str, Any]  # by column; of a CSV file without a column that has no name
+    line: int  # on which it begins, counted from 1
+    cells: dict[str, Any]  # by column, without CSV columns that have no name
     source: Any  # as it stands in the file: a list of cells, or an object by column
-    problem: str = ""  # what keeps it from being a row, if anything does
+    problem: str = ""  # why it cannot be read as a row, if it cannot
 
 
 class Layout(NamedTuple):
-    """What is said of a file; what is not is found in it."""
+    """What the options say about a file; what is None is found from the file itself."""
 
     format: str | None = None
     delimiter: str | None = None
@@ -54,7 +54,7 @@ def find_format(file: str, given: str | None = None) -> str:
     """Return a file's format. Raises click.UsageError."""
     format = given or FORMATS.get(Path(file).suffix.lower()) or ("csv" if file == "-" else None)
     if format is None:
-        raise click.UsageError(f"{printable(file)} has none of the endings {', '.join(FORMATS)}: say --format csv or json")
+        raise click.UsageError(f"{printable(file)} has none of the endings {', '.join(FORMATS)}: give --format csv or json")
     return format
 
 
@@ -86,7 +86,7 @@ class RowFile:
         self._release(self.text.detach().detach())
 
     def done(self) -> float | None:
-        """Return which part of the file was read, where its size is known."""
+        """Return the share of the file that has been read, from 0 to 1, or None where its size is not known."""
         return self.binary.tell() / self.size if self.size else None
 
     def _find_encoding(self, given: str | None) -> str:
@@ -97,28 +97,30 @@ class RowFile:
         return next((encoding for mark, encoding in MARKS if start.startswith(mark)), given or "utf-8")
 
     def _pieces(self, most: int) -> Pieces:
-        """Yield lines, or parts of at most so many characters. Raises RowFileError for text in another encoding."""
-        ends = True
+        """Yield lines, or parts of lines with at most so many characters. Raises RowFileError for text in another encoding."""
+        is_line_start = True
         try:
             while piece := self.text.readline(most):
-                self.line += ends
+                self.line += is_line_start
                 self.characters += len(piece)
-                ends = piece.endswith(("\n", "\r"))
+                is_line_start = piece.endswith(("\n", "\r"))
                 if not piece.isascii() and (wrong := UNDECODED.search(piece)):
                     raise self._encoding_error(f"byte 0x{ord(wrong[0]) - 0xDC00:02X}")
-                if self.line == 1 and "\0" in piece:  # further on it is a character like others
-                    raise RowFileError("expected no zero bytes; of UTF-16 without a mark say --encoding utf-16-le", self.line)
+                if self.line == 1 and "\0" in piece:  # further on it is a character like any other
+                    raise RowFileError(
+                        "expected no zero bytes; for UTF-16 without a mark, give --encoding utf-16-le", self.line
+                    )
                 yield self.line, piece
         except UnicodeError:
             self.line += 1
             raise self._encoding_error("something that") from None
 
     def _encoding_error(self, what: str) -> RowFileError:
-        hint = "say --encoding windows-1252 of a file from Windows" if self.encoding == "utf-8" else "say another --encoding"
+        hint = "give --encoding windows-1252 for a file from Windows" if self.encoding == "utf-8" else "give another --encoding"
         return RowFileError(f"{what} is not {self.encoding.upper()}: {hint}, or save it as UTF-8", self.line)
 
     def rows(self) -> Iterator[Row]:
-        """Yield the rows. Raises RowFileError where the file is broken, so that what comes after cannot be trusted."""
+        """Yield the rows. Raises RowFileError where the file is broken, because the rest cannot be trusted."""
         return self._json_rows() if self.format == "json" else self._csv_rows()
 
     def _json_rows(self) -> Iterator[Row]:
@@ -142,7 +144,7 @@ class RowFile:
             yield line
 
     def _records(self, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-        """Yield the lists of cells, each with the line on which it begins; blank lines are none."""
+        """Yield lists of cells, each with the line on which it begins. Blank lines are skipped."""
         first = next(lines, "")
         self.delimiter = self.delimiter or _find_delimiter(first)
         reader = csv.reader(itertools.chain([first], lines), delimiter=self.delimiter, strict=True)
@@ -166,16 +168,16 @@ class RowFile:
 
     def _csv_row(self, line: int, cells: list[str]) -> Row:
         if any(cells[len(self.columns) :]):
-            most, came = (count - (ERROR in self.columns) for count in (len(self.columns), len(cells)))
-            return Row(line, {}, cells, f"expected at most {most} cells, as there are columns, got {came}")
+            most, actual = (count - (ERROR in self.columns) for count in (len(self.columns), len(cells)))
+            return Row(line, {}, cells, f"expected at most {most} cells, as there are columns, got {actual}")
         named = zip(self.columns, cells, strict=False)
         return Row(line, {name: cell for name, cell in named if name.strip() and name != ERROR}, cells)
 
 
 def _find_delimiter(line: str) -> str:
-    """Return which delimiter a line with names of columns has most of, outside of quotation marks."""
-    bare = re.sub('"[^"]*"?', "", line)
-    return max(DELIMITERS.values(), key=bare.count)
+    """Return the delimiter that occurs most often in a line of column names, outside of quotation marks."""
+    unquoted = re.sub('"[^"]*"?', "", line)
+    return max(DELIMITERS.values(), key=unquoted.count)
 
 
 def _csv_problem(error: csv.Error, delimiter: str) -> str:
@@ -188,7 +190,7 @@ def _csv_problem(error: csv.Error, delimiter: str) -> str:
 
 @contextlib.contextmanager
 def _long_cells() -> Iterator[None]:
-    """Let cells be as long as values may be; the limit is one of the whole process."""
+    """Let cells be as long as values may be during the block; the csv module has one limit for the whole process."""
     before = csv.field_size_limit(MAX_LINE)
     try:
         yield
@@ -198,9 +200,9 @@ def _long_cells() -> Iterator[None]:
 
 def _check_encoding(_context: click.Context, _parameter: click.Parameter, name: str | None) -> str | None:
     with contextlib.suppress(LookupError, ValueError):
-        if name is None or "a".encode(name):  # which only encodings of text can do
+        if name is None or "a".encode(name):  # this fails for codecs that are not text encodings
             return name
-    raise click.BadParameter(f"'{name}' is no encoding of text; windows-1252 and utf-16-le are")
+    raise click.BadParameter(f"'{name}' is not an encoding of text, such as windows-1252 or utf-16-le")
 
 
 def _check_delimiter(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
@@ -210,7 +212,8 @@ def _check_delimiter(_context: click.Context, _parameter: click.Parameter, text:
 
 
 def layout_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say how a file is written, where it does not say that itself."""
-    told = "Of a file that is not UTF-8 and has no mark, as windows-1252."
-    command = click.option("--encoding", callback=_check_encoding, help=told)(command)
-    return click.option("--delimiter", callback=_check_delimiter, help="Of CSV: comma, semicolon, tab or a character.")(command)
+    """Add the options --encoding and --delimiter, for files from which they cannot be found."""
+    encoding_help = "For a file that is not UTF-8 and has no mark, such as windows-1252."
+    delimiter_help = "For CSV: comma, semicolon, tab or a character."
+    command = click.option("--encoding", callback=_check_encoding, help=encoding_help)(command)
+    return click.option("--delimiter", callback=_check_delimiter, help=delimiter_help)(command)

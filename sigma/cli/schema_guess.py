@@ -1,4 +1,4 @@
-"""`flask schema guess`: a schema for the rows of a file, as a seed to look over and to load."""
+"""`flask schema guess`: make a schema for the rows of a file, as a seed to review and load."""
 
 import json
 import shlex
@@ -37,7 +37,7 @@ def _guess_columns(file: RowFile) -> list[ColumnGuess]:
 
 
 def _begin_guesses(columns: list[str]) -> dict[str, ColumnGuess]:
-    """Return a guess for each column that has a name. Raises RowFileError for names that an import cannot tell apart."""
+    """Return an empty guess for each column with a name. Raises RowFileError for names that an import cannot tell apart."""
     named = [column for column in columns if column.strip() and column not in (ID, ERROR)]
     plain = [plain_name(column) for column in named]
     if twice := next((column for column in named if plain.count(plain_name(column)) > 1), None):
@@ -69,7 +69,7 @@ def _describe(guesses: list[ColumnGuess], seed: dict[str, Any], file: str, outpu
     table = format_table(("COLUMN", "ATTRIBUTE", "TYPE", "FILLED", "DIFFERENT", "DECIDED BY"), *rows)
     seed_file, schema = output or "SEED", seed["model"][-1][1]["id"]
     commands = ["flask", "demo", "--seed", seed_file], ["flask", "import", file, "--schema", schema]
-    return "\n".join([table, "", "Look it over, and then, with a new database:", *map(shlex.join, commands)])
+    return "\n".join([table, "", "Review the seed, and then, with a new database:", *map(shlex.join, commands)])
 
 
 @schema_commands.command("guess")
@@ -80,7 +80,7 @@ def _describe(guesses: list[ColumnGuess], seed: dict[str, Any], file: str, outpu
 @layout_options
 @prints_plainly
 def guess_schema(file: str, name: str | None, output: str | None, force: bool, **layout: Any) -> Output:
-    """Guess from the cells of a CSV file which attributes its columns are, and make a seed with a schema of them.
+    """Guess the attributes from the columns and cells of a CSV file, and make a seed with a schema of them.
 
     Example: flask schema guess products.csv --output products.seed.json
     """
@@ -94,9 +94,9 @@ def guess_schema(file: str, name: str | None, output: str | None, force: bool, *
     finally:
         rows.close()
     seed = _make_seed(guesses, name or Path(file).stem.replace("-", " ").replace("_", " ").strip().capitalize() or "Records")
-    told = _describe(guesses, seed, file, output)
+    summary = _describe(guesses, seed, file, output)
     if output is None:
-        note(name_program(told))
+        note(name_program(summary))
         return Output(seed, json_text(seed, indent=2))
     write_file(output, [json.dumps(seed, ensure_ascii=False, indent=2).encode(), b"\n"])
-    return Output(seed, told)
+    return Output(seed, summary)

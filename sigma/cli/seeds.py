@@ -1,4 +1,4 @@
-"""`flask seed`: what a workspace holds, as a file, and whether such a file can be loaded."""
+"""`flask seed`: write the contents of a workspace to a file, and check whether such a file can be loaded."""
 
 import os
 import sys
@@ -25,11 +25,11 @@ from sigma.standin.seeds import read_seed
 
 @click.group("seed", cls=Group)
 def seed_commands() -> None:
-    """Write what a workspace holds to a file, and check such files."""
+    """Write the contents of a workspace to a file, and check such files."""
 
 
 def read_seed_file(file: str) -> Any:
-    """Return what a file of JSON says; - is standard input. Raises click.ClickException or OSError."""
+    """Return the parsed content of a JSON file, or of standard input for "-". Raises click.ClickException or OSError."""
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
         return parse_json(data.removeprefix(b"\xef\xbb\xbf"))
@@ -39,7 +39,7 @@ def read_seed_file(file: str) -> Any:
 
 @contextmanager
 def mistakes_named(file: str) -> Iterator[None]:
-    """Run the block, and raise click.ClickException with a line for each mistake that it finds in a file."""
+    """Run the block, and turn an ApiError into a click.ClickException with a line for each mistake in the file."""
     try:
         yield
     except ApiError as error:
@@ -48,7 +48,7 @@ def mistakes_named(file: str) -> Iterator[None]:
 
 @contextmanager
 def _scratch_database() -> Iterator[None]:
-    """Let the block act on a database of its own, which is gone afterwards."""
+    """Run the block on a new database, which is removed afterwards."""
     config = current_app.config
     path = config["DATABASE"]
     with tempfile.TemporaryDirectory(prefix="sigma-") as folder:
@@ -62,7 +62,7 @@ def _scratch_database() -> Iterator[None]:
 
 
 def _load_seed(seed: dict[str, Any]) -> None:
-    """Load a seed into a workspace that is gone afterwards. Raises ApiError 400."""
+    """Load a seed into a temporary workspace, to check it. Raises ApiError 400."""
     with _scratch_database(), transaction():
         execute("INSERT INTO workspaces (id, name, created_at) VALUES ('ws-check', 'Check', ?)", utc_now())
         with acting_as("ws-check", "command-line"):
@@ -81,7 +81,7 @@ def _count_parts(seed: dict[str, Any]) -> str:
 @prints_output
 @workspace_option
 def export_seed(file: str, force: bool) -> Output:
-    """Write what a workspace holds to FILE, or - for standard output: without emails, passwords and API keys.
+    """Write the contents of a workspace to FILE, or - for standard output, without emails, passwords and API keys.
 
     Example: flask seed export acme.seed.json --workspace acme
     """

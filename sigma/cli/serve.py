@@ -1,4 +1,4 @@
-"""`flask serve`: what is checked and printed before the server runs, and when it answers."""
+"""`flask serve`: check and print what is needed before the server runs, and announce when it is ready."""
 
 import functools
 import http.client
@@ -28,11 +28,11 @@ from sigma.http.strict_json import to_json
 from sigma.settings import ROOT, StartError, is_set, read_setting
 from sigma.standin.demo import read_demo
 
-FLASK = [sys.executable, "-m", "flask", "--app", str(ROOT / "app.py")]  # for commands in a process of their own
+FLASK = [sys.executable, "-m", "flask", "--app", str(ROOT / "app.py")]  # runs a command in another process
 
 
 def require_private_demo(host: str) -> None:
-    """Raise StartError before demo data is served where others can reach it, unless a setting allows that."""
+    """Raise StartError if the demo would be served where other machines can reach it, unless a setting allows that."""
     config = current_app.config
     if is_loopback(host) or config["ALLOW_PUBLIC_DEMO"] or not holds_demo():
         return
@@ -43,14 +43,14 @@ def require_private_demo(host: str) -> None:
 
 
 def require_no_other_server() -> None:
-    """Raise StartError for `flask run`: Flask's own server sends no webhooks, and shows nothing of how the service behaves."""
+    """Raise StartError for `flask run`: Flask's own server sends no webhooks, and does not behave as the service does."""
     context = click.get_current_context(silent=True)
     if context is not None and context.command is run_command:
         raise StartError(name_program("`flask run` is not for this service: use `flask serve`, or `make run` for the demo."))
 
 
 class Answer(NamedTuple):
-    """What a request was answered; without an answer, the status is 0."""
+    """The response to a request; the status is 0 if there was none."""
 
     status: int = 0
     body: Any = None
@@ -58,7 +58,7 @@ class Answer(NamedTuple):
 
 
 def send_request(url: str, method: str, path: str, headers: dict[str, str], body: Any = None) -> Answer:
-    """Send a request to a path of the service, and return the answer."""
+    """Send a request to a path of the service, and return the response."""
     data = None if body is None else to_json(body).encode()
     try:
         with closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)) as connection:
@@ -70,12 +70,12 @@ def send_request(url: str, method: str, path: str, headers: dict[str, str], body
 
 
 def _describe_demo_key(url: str) -> str:
-    """Return lines with the first of the demo's API keys that is still good, and with something to try it on."""
+    """Return lines with the first of the demo's API keys that is still active, and a command to try it with."""
     sql = "SELECT k.hash FROM workspaces w JOIN known_keys k ON k.tenant = w.id WHERE w.is_demo AND k.is_active"
-    good = {hash for (hash,) in execute(sql)}
-    key = next((key for key in read_demo()["apiKeys"] if hash_key(key["rawKey"]) in good), None)
+    active = {hash for (hash,) in execute(sql)}
+    key = next((key for key in read_demo()["apiKeys"] if hash_key(key["rawKey"]) in active), None)
     if key is None:
-        return "Demo key     deactivated; Reset, in the console, makes it good again"
+        return "Demo key     deactivated; Reset, in the console, brings it back"
     header = f"X-Sigma-ApiKey: {key['rawKey']}"
     return (
         f"Demo key     {header}  ({', '.join(key['permissions'])})\n"
@@ -84,7 +84,7 @@ def _describe_demo_key(url: str) -> str:
 
 
 def print_banner(url: str) -> None:
-    """Print where everything is, and how to begin."""
+    """Print the addresses of the service, and how to sign in and try it."""
     say(f"Sigma PIM    {url}/api/v1")
     if current_app.config["CONSOLE"]:
         say(f"Console      {url}/console")
@@ -112,18 +112,18 @@ def _format_url(host: str, port: int) -> str:
 
 
 def _local_url(host: str, port: int) -> str:
-    """Return where programs on this machine find what is served on an address, also on all of them."""
-    return _format_url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 (it is compared)
+    """Return the URL at which programs on this machine reach a service on this host, which may stand for all addresses."""
+    return _format_url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 (compared, not bound)
 
 
 def _require_no_twin(host: str, port: int) -> None:
-    """Raise StartError if a service runs already on this database, unless a setting asks for another port."""
+    """Raise StartError if a service already runs on this database, unless a setting asks for another port."""
     services, url = find_running(current_app.config["DATABASE"]), _local_url(host, port)
-    is_asked_for = is_set("PORT", current_app.config)
+    is_port_set = is_set("PORT", current_app.config)
     for running in services:
-        if running.url == url or not is_asked_for:
-            more = "" if running.url == url else f" To serve it at {url} as well, set SIGMA_PORT={port}."
-            raise StartError(f"It runs already, at {running.url} (process {running.pid}): `flask stop` stops it.{more}")
+        if running.url == url or not is_port_set:
+            hint = "" if running.url == url else f" To serve it at {url} as well, set SIGMA_PORT={port}."
+            raise StartError(f"It runs already, at {running.url} (process {running.pid}): `flask stop` stops it.{hint}")
     for running in services:
         note(f"The same database is also served at {running.url} (process {running.pid}).")
 
@@ -132,10 +132,10 @@ def _require_no_twin(host: str, port: int) -> None:
 @click.option(
     "--temporary",
     is_flag=True,
-    help="Serve a new demo workspace, and remove the database at the end; SIGMA_DATABASE says where, and must hold nothing.",
+    help="Serve a new demo workspace in SIGMA_DATABASE, which must hold no workspace, and remove the database at the end.",
 )
 @click.option(
-    "--until-eof", is_flag=True, help="End when standard input does, as it does with the program that started this one."
+    "--until-eof", is_flag=True, help="End when standard input ends, which it does when the program that started this ends."
 )
 @with_appcontext
 def serve(temporary: bool, until_eof: bool) -> None:

@@ -1,4 +1,4 @@
-"""`flask start`, `status`, `stop` and `env`: a service in the background, one for each database unless more are asked for."""
+"""`flask start`, `status`, `stop` and `env`: a service in the background, one on each database unless more are asked for."""
 
 import fcntl
 import os
@@ -25,10 +25,10 @@ from sigma.http.loopback import holds_demo
 from sigma.settings import ROOT, is_set, read_setting
 from sigma.standin.demo import read_demo
 
-START_TIMEOUT = 60  # seconds that a busy machine may take
-END_TIMEOUT = STOP_TIMEOUT + 6  # and for the last process to be gone; killed at once, the main one leaves workers for a while
-# Seconds that a main process may take to be gone when it is found no more. One that nobody asks for its exit code seems to
-# live on where /proc does not tell, as on macOS: it is not waited for any longer.
+START_TIMEOUT = 60  # seconds; a busy machine may need them
+END_TIMEOUT = STOP_TIMEOUT + 6  # seconds until the last process is gone; workers outlive a killed main process for a while
+# Seconds to wait for a main process to end after its registration is gone. Without /proc, as on macOS, a zombie that nobody
+# reaps seems alive for ever, so the wait is short.
 LAST_MOMENT = 2
 
 
@@ -40,16 +40,16 @@ def _answers(running: Running) -> bool:
     return send_request(running.url, "GET", "/api/v1/healthz", {}).status == 200
 
 
-def _wait_until(is_so: Callable[[], Any], seconds: float) -> Any:
-    """Return what comes of a question, asked again until it is true or the time is over."""
+def _wait_until(condition: Callable[[], Any], seconds: float) -> Any:
+    """Call a function until its result is true or the time is over, and return the last result."""
     deadline = time.monotonic() + seconds
-    while not (result := is_so()) and time.monotonic() < deadline:
+    while not (result := condition()) and time.monotonic() < deadline:
         time.sleep(0.05)
     return result
 
 
 def _find_wanted() -> list[Running]:
-    """Return the services that run on the database, those at the port that a setting asks for, or all if none is asked for."""
+    """Return the services that run on the database: those at the port that a setting names, or all if none names a port."""
     port = read_setting("PORT", current_app.config) if is_set("PORT", current_app.config) else 0
     return [running for running in find_running(_database()) if not port or running.url.endswith(f":{port}")]
 
@@ -59,13 +59,13 @@ def _find_answering() -> Running | None:
 
 
 def _describe_service(running: Running, answers: bool) -> str:
-    log = running.log or "where the process that serves prints"
-    told = f"Address      {running.url}\nProcess      {running.pid}\nDatabase     {_database()}\nLog          {log}"
-    return told if answers else f"{told}\nIt does not answer. It may be starting or stopping; if that lasts, the log says why"
+    log = running.log or "the output of that process"
+    text = f"Address      {running.url}\nProcess      {running.pid}\nDatabase     {_database()}\nLog          {log}"
+    return text if answers else f"{text}\nIt does not answer. It may be starting or stopping; if that lasts, the log says why"
 
 
 def _describe(services: list[Running], answering: Running | None = None) -> Output:
-    """Return what is known of the services on the database; the exit code is 0 if they answer, as one has perhaps just done."""
+    """Return a description of the services on the database; the exit code is 0 if all answer. One may be known to answer."""
     database = _database()
     if not services:
         nothing: dict[str, Any] = {"answers": False, "url": None, "pid": None, "database": database, "log": None, "others": []}
@@ -80,7 +80,7 @@ def _describe(services: list[Running], answering: Running | None = None) -> Outp
 
 
 def _explain_end(text: str) -> str:
-    """Return why the service ended before it answered, by what it has printed."""
+    """Return why the service ended before it answered, taken from its output."""
     reasons = [line.removeprefix("Error: ") for line in text.splitlines() if line.startswith("Error: ")]
     return reasons[-1] if reasons else "The service ended before it answered. The end of its log:\n" + text[-2000:].strip()
 
@@ -91,14 +91,14 @@ def _find_started(pid: int) -> Running | None:
 
 def _run_service(log: IO[bytes]) -> Running:
     """Start the service, detached from this process and its terminal; return it when it answers. Raises ClickException."""
-    begun, environment = log.tell(), {**os.environ, **hand_on_program(), "SIGMA_DATABASE": _database()}
+    log_start, environment = log.tell(), {**os.environ, **hand_on_program(), "SIGMA_DATABASE": _database()}
     output: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
     process = subprocess.Popen([*FLASK, "serve"], cwd=ROOT, env=environment, start_new_session=True, **output)  # noqa: S603
     try:
         running = _wait_until(lambda: _find_started(process.pid) or process.poll() is not None, START_TIMEOUT)
         if isinstance(running, Running):
             return running
-        log.seek(begun)
+        log.seek(log_start)
         reason = _explain_end(log.read().decode(errors="replace"))
         raise click.ClickException(reason if running else f"No answer within {START_TIMEOUT} seconds; the log is {log.name}")
     except BaseException:
@@ -108,7 +108,7 @@ def _run_service(log: IO[bytes]) -> Running:
 
 
 def _is_decided() -> bool:
-    """Return whether one of the wanted services answers, or there is none; it may be starting, or ending."""
+    """Return whether one of the wanted services answers, or none is there; False while one is starting or ending."""
     return _find_answering() is not None or not (_find_wanted() or is_one_unsettled(_database()))
 
 
@@ -116,24 +116,24 @@ def _is_decided() -> bool:
 @with_appcontext
 @prints_plainly
 def start() -> Output:
-    """Serve in the background, as `flask serve` does, and return when the service answers. One that runs already is left alone.
+    """Serve in the background, and return when the service answers. If a service already runs on the database, start none.
 
-    A second one on the same database is started if SIGMA_PORT names another port. The log is beside the database: sigma.db.log.
+    If SIGMA_PORT names another port, start a second one on the same database. The log is beside the database: sigma.db.log.
 
     Example: SIGMA_PORT=9000 flask start
     """
     database = _database()
     make_database()
     close_db()
-    with open(log_path(database), "ab+", opener=open_private) as log, log_path(database).open("rb") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)  # of two that start it at once, the second one finds it started
+    with open(log_path(database), "ab+", opener=open_private) as log, log_path(database).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # if two commands run at once, the second one finds the service started
         _wait_until(_is_decided, END_TIMEOUT)
         found = _find_wanted()
         answering = _find_answering() if found else _run_service(log)
     running = answering or found[0]
     output = _describe([running, *(other for other in find_running(database) if other.pid != running.pid)], answering)
-    lacking = f"{NO_WORKSPACE}\n" if answering and not fetch_one("SELECT 1 FROM workspaces") else ""
-    end = f"{lacking}Stop {'them' if output.data['others'] else 'it'} with `flask stop`"
+    hint = f"{NO_WORKSPACE}\n" if answering and not fetch_one("SELECT 1 FROM workspaces") else ""
+    end = f"{hint}Stop {'them' if output.data['others'] else 'it'} with `flask stop`"
     beginning = "It runs already\n" if found else ""
     return output._replace(text=f"{beginning}{output.text}\n{end}")
 
@@ -142,7 +142,7 @@ def start() -> Output:
 @with_appcontext
 @prints_plainly
 def status() -> Output:
-    """Say whether a service runs on the database, and where; of several, each. The exit code is 0 if they answer, 1 if not.
+    """Say which services run on the database, and where. The exit code is 0 if all of them answer, 1 if not or if none runs.
 
     Example: flask status --json
     """
@@ -150,7 +150,7 @@ def status() -> Output:
 
 
 def _send_signal(running: Running, number: int) -> None:
-    with suppress(ProcessLookupError):  # it is gone, and its workers end by themselves
+    with suppress(ProcessLookupError):  # the main process is gone, and its workers end by themselves
         os.kill(running.pid, number)
 
 
@@ -174,27 +174,27 @@ def stop() -> Output:
             _send_signal(running, number)
         if _wait_until(lambda: not is_registered(database), END_TIMEOUT):
             _wait_until(lambda: not any(is_alive(running.pid) for running in services), LAST_MOMENT)
-            told = f"Stopped {names}: nothing runs on {database} any more"
-            return Output({"stopped": [running.pid for running in services]}, told)
-    raise click.ClickException(f"{database} is still served by {names}, and that does not end")
+            message = f"Stopped {names}: nothing runs on {database} any more"
+            return Output({"stopped": [running.pid for running in services]}, message)
+    raise click.ClickException(f"{database} is still served by {names}, which could not be stopped")
 
 
 def _find_demo_key(url: str) -> str | None:
-    """Return the demo's first API key, beside the demo, if it is still good."""
+    """Return the demo's first API key if the database holds the demo and the service accepts the key, else None."""
     if not holds_demo():
         return None
     key: str = read_demo()["apiKeys"][0]["rawKey"]
     if send_request(url, "GET", "/standin/whoami", {"X-Sigma-ApiKey": key}).status == 200:
         return key
-    note("The demo's API key is refused. POST /standin/reset makes it good again.")
+    note("The demo's API key is refused. POST /standin/reset brings it back.")
     return None
 
 
 @click.command("env", cls=Command)
-@click.option("--unset", is_flag=True, help="Print what takes the variables away again.")
+@click.option("--unset", is_flag=True, help="Print the command that removes the variables.")
 @with_appcontext
 def env(unset: bool) -> None:
-    """Print variables for a shell: where the service on the database is, and beside the demo its API key.
+    """Print variables for a shell: the address of the service on the database, and the API key of the demo if it is there.
 
     Example: eval "$(flask env)"
     """

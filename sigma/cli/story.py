@@ -1,7 +1,7 @@
 """`flask play` and `make demo`: the story of an API key and of a webhook, played in the terminal beside the console.
 
-It has a service of its own: two processes serve one database, each on a port of its own. So what is done in one is seen to
-count in the other, and the console's journal, which only a process alone can keep, is there all the same: that of the first.
+It runs two services on one new database, each a single process on its own port. So the story shows that a change made through
+one counts at once in the other, and the console still has a journal, which needs a single process: that of the first service.
 """
 
 import json
@@ -32,11 +32,11 @@ from sigma.http.strict_json import to_json
 from sigma.settings import ROOT, StartError
 from sigma.standin.demo import read_demo
 
-PORT = "8080"  # unless a setting names another
+PORT = "8080"  # unless the environment names another
 
 
 def choose_port() -> str:
-    """Return the port to serve on: that of the settings, or any other when it is held."""
+    """Return the port to serve on: that of the settings, or "0" for any free one if another program holds it."""
     port = os.environ.get("SIGMA_PORT") or os.environ.get("PORT") or PORT
     if port.isdecimal() and 0 < int(port) < 65536 and is_held(int(port)):
         write_text(f"Port {port} is held by another program; taking another.")
@@ -49,21 +49,21 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Put off signals to stop until the block is over, so that what it makes is known to what cleans up."""
-    came: list[int] = []
-    handlers = {number: signal.signal(number, lambda sent, _: came.append(sent)) for number in STOPPING}
+    """Delay signals to stop until the block is over, so that everything it makes is cleaned up."""
+    received: list[int] = []
+    handlers = {number: signal.signal(number, lambda sent, _: received.append(sent)) for number in STOPPING}
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+        if received:
+            signal.raise_signal(received[0])
 
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Make a folder for the block."""
+    """Yield a folder that is removed after the block, even if a signal ends it."""
     folder = None
     try:
         with undisturbed():
@@ -76,14 +76,14 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def make_environment(database: Path, port: str) -> dict[str, str]:
-    """Return the environment of a process that serves a database on a port: without settings of another service."""
+    """Return the environment of a process that serves a database on a port, without the settings of this process."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("SIGMA_")}
     serving = {"SIGMA_HOST": "127.0.0.1", "SIGMA_PORT": port, "SIGMA_WORKERS": "1"}
     return {**others, **serving, "SIGMA_DATABASE": str(database)}
 
 
 def stop_server(server: "subprocess.Popen[bytes]") -> None:
-    """End a process of the service, whatever it takes."""
+    """Stop a process of the service; kill it and its children if it does not end in time."""
     server.terminate()
     try:
         server.wait(STOP_TIMEOUT + 2)
@@ -107,7 +107,7 @@ def demo_server(folder: Path, name: str, port: str) -> Iterator[tuple[str, "subp
     log, environment, server = folder / f"log-{name}", make_environment(folder / "demo.db", port), None
     try:
         with log.open("wb") as output, undisturbed():
-            # In a session of its own, it does not get a terminal's Ctrl-C as well as the signal to stop.
+            # In its own session, it gets only the signal to stop, and not also the terminal's Ctrl-C.
             options: dict[str, Any] = {"stdout": output, "stderr": output, "start_new_session": True}
             server = subprocess.Popen([*FLASK, "serve"], cwd=ROOT, env=environment, **options)  # noqa: S603 (it is ours)
         yield wait_for_url(server, log), server
@@ -119,7 +119,7 @@ def demo_server(folder: Path, name: str, port: str) -> Iterator[tuple[str, "subp
 
 @contextmanager
 def demo_servers() -> Iterator[tuple[dict[str, str], "subprocess.Popen[bytes]"]]:
-    """Run two processes on a new demo workspace during the block; yield their URLs, and the first one. Exits if it cannot."""
+    """Run two services on a new demo workspace during the block; yield their URLs and the first process. Exits on failure."""
     port = choose_port()
     with temporary_folder() as folder:
         environment = make_environment(folder / "demo.db", port)
@@ -133,12 +133,12 @@ def demo_servers() -> Iterator[tuple[dict[str, str], "subprocess.Popen[bytes]"]]
 
 
 def format_member(name: str, value: Any) -> str:
-    """Return a member's value in one line; of attempts only what was answered."""
+    """Return a member's value in one line; for `attempts`, only the statuses."""
     return ", ".join(str(attempt["status"]) for attempt in value) if name == "attempts" else to_json(value).strip('"')
 
 
 def format_response(body: Any, members: list[str]) -> list[str]:
-    """Return lines that show these members of a body, or of each of its items; of an error, the message."""
+    """Return lines that show these members of a body, or of each of its items; without members, the message of an error."""
     if members and "items" in body:
         body = body["items"]
     if isinstance(body, list):
@@ -149,13 +149,13 @@ def format_response(body: Any, members: list[str]) -> list[str]:
 
 
 def explain_status(status: int) -> str:
-    """Return a status with what it means; of an error, as the API's documentation says it."""
+    """Return a status with its meaning; for an error, the code and its meaning in the API's documentation."""
     code = CODES.get(status)
     return f"{status} {code}: {ERRORS[code].meaning}" if code else describe_status(status)
 
 
 class Story:
-    """The story of demo.json, as far as it has been played: whose credentials are known, and which ids."""
+    """The story of demo.json while it is played: it keeps the ids and credentials that earlier steps have made."""
 
     def __init__(self, urls: dict[str, str], receiver: Receiver, pause: float, waits_for_enter: bool):
         self.urls, self.receiver, self.integration = urls, receiver, Integration(list(urls.values()), 0.1 if pause else 0.02)
@@ -163,16 +163,16 @@ class Story:
         self.ids, self.headers = {"receiver": receiver.url, "secret": SECRET}, {"nobody": dict[str, str]()}
 
     def fill_in(self, step: dict[str, Any]) -> dict[str, Any]:
-        """Return a step with what is known by now in place of names in braces."""
+        """Return a step in which names in braces are replaced by the ids known so far."""
         return json.loads(re.sub(r"{([a-z ]+)}", lambda name: self.ids.get(name[1], name[0]), to_json(step)))
 
     def await_effects(self, step: dict[str, Any]) -> list[Callable[[], bool]]:
-        """Return what tells whether each thing has come to be that a step's request brings about."""
-        awaited = [self.integration.gets(**step["integrationGets"])] if "integrationGets" in step else []
-        return [*awaited, self.receiver.gets(step["receiverAnswers"])] if "receiverAnswers" in step else awaited
+        """Return a function for each effect that a step's request should have, which tells whether it has come about."""
+        conditions = [self.integration.gets(**step["integrationGets"])] if "integrationGets" in step else []
+        return [*conditions, self.receiver.gets(step["receiverAnswers"])] if "receiverAnswers" in step else conditions
 
     def play_step(self, step: dict[str, Any]) -> None:
-        """Send a step's request and show it with its response. Raises ClickException for another status than the story's."""
+        """Send a step's request, and show it with its response and effects. Raises ClickException if one is not as told."""
         step, show = self.fill_in(step), self.stage.show
         method, path = step["request"].split(" ", 1)
         show(f"\n{step['caption']}", bold=True)
@@ -180,7 +180,7 @@ class Story:
         self.stage.wait(self.stage.pause / 2)
         if step.get("stopsIntegration"):
             self.integration.stop()
-        awaited, came = self.await_effects(step), len(self.receiver.taken)
+        conditions, delivery_count = self.await_effects(step), len(self.receiver.received)
         url = self.urls[step.get("process", "A")]
         status, body, _ = send_request(url, method, path, self.headers[step["by"]], step.get("body"))
         if status != step["status"]:
@@ -191,22 +191,22 @@ class Story:
         if "gives" in step:
             self.remember(step["gives"], body)
         if "integration" in step:
-            awaited.append(self.integration.use(self.headers[step["integration"]]))
-        if not all(wait_for(is_so, self.stage.wait) for is_so in awaited):
-            raise click.ClickException(f"What should have followed did not. {self.integration.describe()}")
-        for taken in self.receiver.taken[came:]:
-            show(f"    {taken.describe()}", fg="green" if taken.status < 400 else "red")
-            self.ids["delivery"] = taken.id
+            conditions.append(self.integration.use(self.headers[step["integration"]]))
+        if not all(wait_for(condition, self.stage.wait) for condition in conditions):
+            raise click.ClickException(f"The expected effect did not follow. {self.integration.describe()}")
+        for delivery in self.receiver.received[delivery_count:]:
+            show(f"    {delivery.describe()}", fg="green" if delivery.status < 400 else "red")
+            self.ids["delivery"] = delivery.id
         self.stage.wait(self.stage.pause / 2)
 
     def remember(self, name: str, body: dict[str, Any]) -> None:
-        """Keep the id and the credential of what a request has created, for later steps."""
+        """Keep the id and the credential that a request has created, for later steps."""
         self.ids[name] = body.get("id", "")
         token = {"Authorization": f"Bearer {body.get('token')}"}
         self.headers[name] = {"X-Sigma-ApiKey": body["rawKey"]} if "rawKey" in body else token
 
     def play(self) -> None:
-        """Play all acts. Raises ClickException where it goes otherwise than it is told."""
+        """Play all acts. Raises ClickException if something happens that the story does not tell."""
         acts = read_demo()["story"]
         titles = [f"{number}. {act['title']}" for number, act in enumerate(acts, 1)]
         self.stage.end_act(titles[0])
@@ -222,7 +222,7 @@ class Story:
 
 
 def print_places(urls: dict[str, str]) -> None:
-    """Print where everything is, and how to begin."""
+    """Print the addresses of both services, and how to sign in."""
     logins = ", ".join(f"{user['email']} / {user['password']}" for user in read_demo()["users"])
     write_text(f"\nConsole      {urls['A']}/console", bold=True)
     write_text(f"Sigma PIM    {urls['A']}/api/v1\nDocs         {urls['A']}/docs\nLogins       {logins}")
@@ -234,20 +234,20 @@ def print_places(urls: dict[str, str]) -> None:
 
 @click.command("play", cls=Command)
 @click.option("--auto", is_flag=True, help="Go from act to act without waiting for Enter.")
-@click.option("--fast", is_flag=True, help="The same, and make no pauses.")
+@click.option("--fast", is_flag=True, help="Like --auto, and without pauses.")
 @click.option("--exit", "exits", is_flag=True, help="Stop the service after the story; otherwise it runs until Ctrl-C.")
 def play(auto: bool, fast: bool, exits: bool) -> None:
-    """Show in the terminal, beside the console, what becomes of an API key and a webhook. Uses a demo workspace of its own.
+    """Play the story of an API key and a webhook in the terminal, beside the console. It uses its own demo workspace.
 
     Example: flask play --auto
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in STOPPING[1:]:  # by raising SystemExit, they clean up as well
+    for number in STOPPING[1:]:  # SystemExit lets the context managers clean up
         signal.signal(number, lambda *_: sys.exit(1))
     try:
         _play(auto, fast, exits)
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # from somebody who is impatient
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C changes nothing
         note("\nStopped. The service and its demo workspace are gone.")
         sys.exit(130)
 
@@ -262,6 +262,6 @@ def _play(auto: bool, fast: bool, exits: bool) -> None:
         finally:
             story.integration.stop()
         if sys.stdout.isatty() and not exits:
-            with suppress(KeyboardInterrupt):  # from the moment that the words are there
-                write_text("\nThe service goes on for the console and the docs, until Ctrl-C.")
+            with suppress(KeyboardInterrupt):  # as soon as the text invites it
+                write_text("\nThe service keeps running for the console and the docs, until Ctrl-C.")
                 server.wait()

@@ -1,4 +1,4 @@
-"""`flask serve --temporary`: a demo workspace that is there for as long as it is served."""
+"""`flask serve --temporary`: a demo workspace that exists only while it is served."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,9 +14,9 @@ from sigma.settings import StartError
 
 def _remove_database(database: Path) -> None:
     close_db()
-    for file in (Path(f"{database}{suffix}") for suffix in ("-wal", "-shm", "", ".log")):  # the log that a starter keeps there
-        file.unlink(missing_ok=True)
-    with suppress(OSError):  # something else is in it
+    for suffix in ("-wal", "-shm", "", ".log"):  # .log: written by the program that starts the service
+        Path(f"{database}{suffix}").unlink(missing_ok=True)
+    with suppress(OSError):  # the folder may hold something else
         database.parent.rmdir()
 
 
@@ -24,7 +24,7 @@ def _remove_database(database: Path) -> None:
 def temporary_demo() -> Iterator[None]:
     """Make the demo workspace for the block; afterwards remove the database, and its folder if nothing else is in it.
 
-    Raises StartError for a database that holds a workspace.
+    Raises StartError if the database already holds a workspace.
     """
     database = current_app.config["DATABASE"]
     make_database()

@@ -1,4 +1,4 @@
-"""What all commands print: in any encoding, in colour where it can be seen, and with commands as one types them here."""
+"""How commands print: in any encoding, in colour where the terminal shows it, and with commands as the user types them."""
 
 import codecs
 import contextlib
@@ -17,23 +17,23 @@ from flask.cli import AppGroup, ScriptInfo
 
 from sigma.settings import ROOT
 
-PROGRAM = "_SIGMA_PROGRAM"  # the variable with what one types before the name of a command, where a process cannot tell
+PROGRAM = "_SIGMA_PROGRAM"  # a variable with the words typed before the name of a command, for processes that cannot know
 
 
 def require_stdout() -> None:
-    """Raise ValueError if the process was started without standard output: what is written then goes nowhere."""
+    """Raise ValueError if the process was started without standard output, where click would silently print nothing."""
     if sys.__stdout__ is None:
         raise ValueError("it is closed")
 
 
 def drop_stdout() -> None:
-    """Let nothing more be written to standard output: what nobody takes would be tried again when the process ends."""
+    """Discard what is left for standard output: Python would try, and fail, to write it again when the process ends."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_text(text: str, nl: bool = True, **style: Any) -> None:
-    """Write a text to standard output. Raises click.ClickException if nobody takes it."""
+    """Write a text to standard output. Raises click.ClickException if it cannot be written."""
     try:
         require_stdout()
         click.echo(click.style(encodable(text), **style) if style else encodable(text), nl=nl)
@@ -43,13 +43,13 @@ def write_text(text: str, nl: bool = True, **style: Any) -> None:
 
 
 def write_output(text: str) -> None:
-    """Write a text, if it is not empty, to standard output. Raises click.ClickException if nobody takes it."""
+    """Write a text to standard output, unless it is empty. Raises click.ClickException if it cannot be written."""
     if text:
         write_text(text)
 
 
 def say(text: str) -> None:
-    """Write a text that a service goes on without, if nobody takes it, to standard output."""
+    """Write a text to standard output, for a service, which goes on if it cannot be written."""
     try:
         click.echo(encodable(text))
     except (OSError, ValueError):
@@ -57,29 +57,29 @@ def say(text: str) -> None:
 
 
 def note(text: str, nl: bool = True) -> None:
-    """Write a text for people beside the result, to standard error. That nobody takes it changes nothing."""
+    """Write a text for people to standard error, which is not part of the result. A failure to write is ignored."""
     with contextlib.suppress(OSError, ValueError):
         click.echo(encodable(text, sys.stderr), nl=nl, err=True)
 
 
 def stream_encoding(stream: Any = None) -> str:
-    """Return the name of the encoding of a stream, of standard output unless another is given."""
+    """Return the name of a stream's encoding; without a stream, that of standard output."""
     return codecs.lookup(getattr(stream or sys.stdout, "encoding", None) or "utf-8").name
 
 
 def encodable(text: str, stream: Any = None) -> str:
-    """Return a text as far as the encoding of a stream can show it, of standard output unless another is given."""
+    """Return a text with "?" for what a stream's encoding cannot express; without a stream, that of standard output."""
     encoding = stream_encoding(stream)
     return text.encode(encoding, "replace").decode(encoding)
 
 
 def printable(text: str) -> str:
-    """Return a text without the control characters that a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    """Return a text with "?" for control characters, which a terminal would obey."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def format_table(*rows: Iterable[str]) -> str:
-    """Return rows as aligned columns; on a terminal too narrow for them, each row as lines of its own, after the titles."""
+    """Return rows, the first of them titles, as aligned columns; on a terminal that is too narrow, a line for each cell."""
     titles, *others = cells = [list(map(printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
@@ -100,22 +100,22 @@ def _name_flask() -> str:
     is_found = on_path is not None and os.path.realpath(on_path) == os.path.realpath(script)
     words = ["flask"] if is_found else [_shortest_path(script)] if script.exists() else [sys.executable, "-m", "flask"]
     context = click.get_current_context().find_root()
-    is_at_hand = Path.cwd() == ROOT and not os.environ.get("FLASK_APP")  # `flask` finds it by itself there
-    if context.get_parameter_source("app") is ParameterSource.COMMANDLINE and not is_at_hand:
+    finds_app = Path.cwd() == ROOT and not os.environ.get("FLASK_APP")  # `flask` finds app.py in the current folder
+    if context.get_parameter_source("app") is ParameterSource.COMMANDLINE and not finds_app:
         words += ["--app", str(context.ensure_object(ScriptInfo).app_import_path)]
     return shlex.join(words)
 
 
 def _name_python() -> str:
-    path = sys.orig_argv[0]  # the whole one, where somebody types a name that pyenv looks up
+    path = sys.orig_argv[0]  # a full path even after a bare name, where pyenv looks the name up
     return name if shutil.which(name := os.path.basename(path)) == path else path
 
 
 def find_program() -> str | None:
-    """Return what one types here before the name of a command, or None where a program calls it."""
+    """Return what the user types before the name of a command, or None where no user has typed the command."""
     script, context = Path(sys.argv[0]), click.get_current_context(silent=True)
-    if handed_on := os.environ.get(PROGRAM):
-        return handed_on
+    if inherited := os.environ.get(PROGRAM):
+        return inherited
     if script.suffix == ".pyz":
         return shlex.join([_name_python(), sys.argv[0]])
     is_flask = script.name == "flask" or script.parts[-2:] == ("flask", "__main__.py")
@@ -123,31 +123,31 @@ def find_program() -> str | None:
 
 
 def hand_on_program() -> dict[str, str]:
-    """Return a variable for a service in the background, whose log names commands as they were typed where it was started."""
+    """Return a variable for a service in the background, so that its log names commands as its starter types them."""
     program = find_program()
     return {PROGRAM: program} if program else {}
 
 
 def name_program(text: str) -> str:
-    """Return a text in which commands are written as one types them here, in place of `flask`."""
+    """Return a text in which commands of `flask` are written as the user types them."""
     program = find_program()
     if program is None:
         return text
     if os.environ.get("MAKELEVEL") and Path.cwd() == ROOT:
         text = re.sub(r"`flask (serve|start|status|stop)`", r"`make \1`", text)
-    if Path(sys.argv[0]).suffix == ".pyz":  # which does without a command what `make run` does
+    if Path(sys.argv[0]).suffix == ".pyz":  # without a command, it does what `make run` does
         text = text.replace("`make run`", f"`{program}` alone")
     return re.sub(r"(?<![\w/.-])flask (?=[a-z])", lambda _: f"{program} ", text)
 
 
 def shows_colour() -> bool:
-    """Return whether the terminal shows colours, and nobody has asked for none; click looks whether there is one."""
+    """Return whether colours are wanted and the terminal can show them; whether there is a terminal, click finds out."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Run the block, and let whatever it says be shown by every terminal, with commands as one types them here."""
+    """Run the block so that any terminal can show what it prints, and its errors name commands as the user types them."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -195,6 +195,6 @@ class Command(click.Command):
 
 
 class Group(Command, AppGroup):
-    """A group of commands, which all act on the application."""
+    """A group of commands that act on the application."""
 
     command_class = Command

@@ -1,4 +1,4 @@
-"""`flask users`: the people who may sign in."""
+"""`flask users`: list, add, change and remove the people who may sign in."""
 
 import re
 import sqlite3
@@ -30,11 +30,11 @@ from sigma.resources.users import (
     user_summary,
 )
 
-force_option = click.option("--force", is_flag=True, help="Even if nobody can manage roles and API keys afterwards.")
+force_option = click.option("--force", is_flag=True, help="Do it even if nobody can manage roles and API keys afterwards.")
 
 
 def validate_user(user: dict[str, str]) -> dict[str, str]:
-    """Return a new user. Raises ApiError 400. Whether the role exists is for the caller to check."""
+    """Return a new user, whose role need not exist yet. Raises ApiError 400."""
     user = validate_body(UserBody(), user)
     if not re.fullmatch(r"[^@\s]+@[^@\s]+", user["email"]):
         raise ApiError(400, f"email: expected an address, got {format_value(user['email'])}")
@@ -42,7 +42,7 @@ def validate_user(user: dict[str, str]) -> dict[str, str]:
 
 
 def read_password() -> str:
-    """Ask for a password twice, or read it from standard input when that is no terminal."""
+    """Ask for a password twice, or read it from standard input if that is not a terminal. Raises click.ClickException."""
     if sys.stdin.isatty():
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
@@ -63,14 +63,16 @@ def conflicts_reported(**body: str) -> Iterator[None]:
         with transaction():
             yield
     except sqlite3.IntegrityError as error:
-        told, row = conflict_message(error, body), _fetch_user(body["email"])
-        holder = f" by {name_of('user', row[1])} of {name_of('workspace', row[0])}" if row and told.startswith("email") else ""
-        raise ApiError(409, f"{told}{holder}") from None
+        message, row = conflict_message(error, body), _fetch_user(body["email"])
+        holder = ""
+        if row and message.startswith("email"):
+            holder = f" by {name_of('user', row[1])} of {name_of('workspace', row[0])}"
+        raise ApiError(409, f"{message}{holder}") from None
 
 
 @contextmanager
 def _administrator_kept(force: bool) -> Iterator[None]:
-    """Run the block as one transaction. Raises ApiError 409 if the workspace loses its last administrator by it."""
+    """Run the block as one transaction. Raises ApiError 409 if it takes the workspace's last administrator away."""
     with transaction():
         had_one = fetch_one(ADMINISTRATORS, g.tenant)
         yield
@@ -132,7 +134,7 @@ def change_password(email: str) -> Output:
     password_hash = hash_password(read_password())
     sql = "UPDATE users SET password_hash = ?, sessions_from = ? WHERE tenant = ? AND id = ?"
     sessions_from = 0
-    while time.time() >= sessions_from:  # a session may have begun while the new password was being stored
+    while time.time() >= sessions_from:  # again if time has passed: a session may have begun while the password was stored
         with transaction():
             sessions_from = next_sessions_from()
             execute(sql, password_hash, sessions_from, g.tenant, user["id"])

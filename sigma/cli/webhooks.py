@@ -1,4 +1,4 @@
-"""`flask webhooks`: webhooks, what they were sent, and sending it again or at once."""
+"""`flask webhooks`: list webhooks and their deliveries, and send deliveries again or at once."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from sigma.resources.webhook_health import fetch_webhook_health, is_failing
 
 @click.group("webhooks", cls=Group)
 def webhook_commands() -> None:
-    """Look at webhooks and what they were sent, and send it again."""
+    """List webhooks and their deliveries, and send deliveries again or at once."""
 
 
 def _state_of(webhook: dict[str, Any]) -> str:
@@ -25,9 +25,9 @@ def _state_of(webhook: dict[str, Any]) -> str:
 @prints_output
 @workspace_option
 def list_webhooks() -> Output:
-    """List the webhooks of a workspace, oldest first, with how many deliveries wait, were taken or have failed.
+    """List the webhooks of a workspace, oldest first, with the number of deliveries in each state.
 
-    One is failing when its latest attempt was in vain.
+    A webhook is failing if its latest attempt failed.
 
     Example: flask webhooks list --workspace acme
     """
@@ -39,44 +39,44 @@ def list_webhooks() -> Output:
 def _delivery_row(delivery: dict[str, Any]) -> tuple[str, ...]:
     attempts = delivery["attempts"]
     last = attempts[-1] if attempts else {"at": "", "status": None, "error": None}
-    came = last["error"] or str(last["status"] or "")
-    named = (delivery["deliveryId"], delivery["webhookId"], delivery["event"], delivery["body"]["entityId"], delivery["state"])
-    return *map(str, named), str(len(attempts)), str(last["at"]), came, delivery["nextAt"] or ""
+    outcome = last["error"] or str(last["status"] or "")
+    first = (delivery["deliveryId"], delivery["webhookId"], delivery["event"], delivery["body"]["entityId"], delivery["state"])
+    return *map(str, first), str(len(attempts)), str(last["at"]), outcome, delivery["nextAt"] or ""
 
 
-def _table_of_deliveries(deliveries: list[dict[str, Any]]) -> str:
+def _format_deliveries(deliveries: list[dict[str, Any]]) -> str:
     titles = ("ID", "WEBHOOK", "EVENT", "RECORD", "STATE", "ATTEMPTS", "LAST", "ANSWER", "NEXT")
     return format_table(titles, *map(_delivery_row, deliveries))
 
 
 @webhook_commands.command("deliveries")
-@click.option("--webhook", metavar="ID", help="Only of this webhook.")
-@click.option("--state", type=click.Choice(list(STATES)), help="Only in this state.")
-@click.option("--event", type=click.Choice(list(EVENTS)), help="Only of this event.")
+@click.option("--webhook", metavar="ID", help="Only deliveries of this webhook.")
+@click.option("--state", type=click.Choice(list(STATES)), help="Only deliveries in this state.")
+@click.option("--event", type=click.Choice(list(EVENTS)), help="Only deliveries of this event.")
 @click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=DEFAULT_LIMIT, show_default=True, help="How many at most.")
 @prints_output
 @workspace_option
 def list_deliveries(webhook: str | None, state: str | None, event: str | None, limit: int) -> Output:
-    """List what the webhooks of a workspace were sent, newest first.
+    """List the deliveries of a workspace's webhooks, newest first.
 
     Example: flask webhooks deliveries --state failed
     """
     wanted = {"webhookId": webhook, "state": state, "event": event}
     deliveries, _ = fetch_deliveries({name: text for name, text in wanted.items() if text is not None}, 0, limit)
-    return Output(deliveries, _table_of_deliveries(deliveries))
+    return Output(deliveries, _format_deliveries(deliveries))
 
 
 @webhook_commands.command("run")
 @prints_output
 @workspace_option
 def run_waiting() -> Output:
-    """Send all that waits in a workspace now, also what waits for its time.
+    """Send all waiting deliveries of a workspace now, even those that are to be tried later.
 
     Example: flask webhooks run --workspace acme
     """
     run = send_all_waiting()
     counted = ", ".join(f"{run[state]} {state}" for state in ("delivered", "pending", "failed"))
-    return Output(run, "\n".join([f"Sent: {counted}.", *([_table_of_deliveries(run["items"])] if run["items"] else [])]))
+    return Output(run, "\n".join([f"Sent: {counted}.", *([_format_deliveries(run["items"])] if run["items"] else [])]))
 
 
 @webhook_commands.command("redeliver")
@@ -84,7 +84,7 @@ def run_waiting() -> Output:
 @prints_output
 @workspace_option
 def redeliver_delivery(id: str) -> Output:
-    """Let a delivery be sent again, whatever came of it; the service does so at once, `flask webhooks run` without one.
+    """Queue a delivery to be sent again, whatever its state. A running service sends it at once, else `flask webhooks run`.
 
     Example: flask webhooks redeliver dlv-0123456789abcdef
     """

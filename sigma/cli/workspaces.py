@@ -1,4 +1,4 @@
-"""`flask workspace`: workspaces, which share nothing with each other."""
+"""`flask workspace`: list, create and delete workspaces."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ from sigma.resources.users import ADMINISTRATOR, fetch_users, insert_administrat
 
 
 def fetch_workspaces() -> list[dict[str, Any]]:
-    """Return all workspaces with what each holds, oldest first."""
+    """Return all workspaces, oldest first, each with its users and the numbers of active keys and records."""
     rows = execute(
         "SELECT w.id, w.name, w.is_demo, t.active_keys, t.records"
         " FROM workspaces w JOIN workspace_totals t ON t.tenant = w.id ORDER BY w.rowid"
@@ -84,7 +84,7 @@ def create_workspace(id: str, name: str, email: str, user_name: str) -> Output:
 @yes_option
 @prints_output
 def delete_workspace(id: str, yes: bool) -> Output:
-    """Delete a workspace and all that it holds, for good. Without --yes, the command asks for the workspace's id.
+    """Delete a workspace and everything in it, for good. Without --yes, the command asks for the workspace's id.
 
     Example: flask workspace delete acme
     """
@@ -92,5 +92,5 @@ def delete_workspace(id: str, yes: bool) -> Output:
     question = f"Workspace '{id}' with its {records} records, users and keys will be gone for good. Type its id to confirm"
     if not yes and click.prompt(question, err=True) != id:
         raise click.ClickException("That is not its id; nothing was deleted")
-    execute("DELETE FROM workspaces WHERE id = ?", id)  # the foreign keys delete what it holds, in the same transaction
+    execute("DELETE FROM workspaces WHERE id = ?", id)  # its contents go with it, by foreign keys
     return Output({"deleted": True}, f"Workspace '{id}' deleted.")

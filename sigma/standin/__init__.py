@@ -1,1 +1,1 @@
-"""What the real service has not: the demo, workspaces for tests, and who one is."""
+"""What only the stand-in has: the demo, workspaces for tests, the journal of requests, faults of keys, and whoami."""

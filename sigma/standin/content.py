@@ -1,4 +1,4 @@
-"""What a workspace holds besides its users and API keys, as rows: how they are read, and stored in another workspace."""
+"""The contents of a workspace except its users and API keys: read as rows, and stored in another workspace."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from flask import g
 from sigma.database import execute, get_db
 from sigma.http.strict_json import to_json
 
-CONTENT = {  # how each table's rows are read and stored
+CONTENT = {  # the statements that read and store each table's rows
     "model_objects": (
         "SELECT kind, body FROM model_objects WHERE tenant = ? ORDER BY seq",
         "INSERT INTO model_objects (tenant, kind, body) VALUES (?, ?, ?)",
@@ -52,19 +52,19 @@ Rows = Mapping[str, Iterable[tuple[Any, ...]]]  # by table
 
 
 def fetch_rows(tenant: str) -> Rows:
-    """Return the rows of what a workspace holds, oldest first."""
+    """Return the rows of a workspace by table, oldest first."""
     return {table: execute(select, tenant).fetchall() for table, (select, _) in CONTENT.items()}
 
 
 def insert_rows(tables: Rows) -> None:
-    """Store in the current workspace what these rows hold, which it does not hold yet; inside a transaction."""
-    execute("PRAGMA defer_foreign_keys = ON")  # until it commits: a category may be below one that was made later
+    """Store rows in the current workspace, which must not hold them yet. Must be called inside a transaction."""
+    execute("PRAGMA defer_foreign_keys = ON")  # until the commit: a category may be below one that was made later
     for table, rows in tables.items():
         get_db().executemany(CONTENT[table][1], ((g.tenant, *row) for row in rows))
 
 
 def pause_webhooks(rows: Rows) -> Rows:
-    """Return the rows with webhooks that are not active and have no secret: a copy does not send to the same receivers."""
+    """Return the rows with all webhooks inactive and without secrets, so that a copy does not send to the same receivers."""
     webhooks = [json.loads(text) for text, _ in rows["webhooks"]]
     for webhook in webhooks:
         webhook.pop("secret", None)

@@ -1,4 +1,4 @@
-"""The routes of deliveries: how webhooks do, what they were sent, and sending it again or at once."""
+"""The routes of deliveries: the health of webhooks, their deliveries, and sending these again or at once."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -24,7 +24,9 @@ from sigma.resources.outbox import EVENTS
 from sigma.resources.webhook_health import WebhookHealthBody, fetch_webhook_health
 from sigma.standin.blueprint import blueprint
 
-WORKSPACE = query_parameter("workspace", "The demo workspace, or one for tests, beside the demo and without a credential")
+WORKSPACE = query_parameter(
+    "workspace", "The demo workspace or one for tests; only for requests without a credential, beside the demo"
+)
 
 
 def _read_choice(query: Mapping[str, str], name: str, choices: Collection[str]) -> str | None:
@@ -39,7 +41,7 @@ def _read_choice(query: Mapping[str, str], name: str, choices: Collection[str]) 
 @blueprint.doc(parameters=[WORKSPACE])
 @blueprint.response(200, WebhookHealthBody(many=True))
 def list_webhook_health() -> list[dict[str, Any]]:
-    """List all webhooks, oldest first, each with how many deliveries it has in each state, and its latest attempt."""
+    """List all webhooks, oldest first, each with the number of its deliveries in each state, and its latest attempt."""
     return fetch_webhook_health()
 
 
@@ -48,18 +50,18 @@ def list_webhook_health() -> list[dict[str, Any]]:
 @blueprint.doc(
     parameters=[
         WORKSPACE,
-        query_parameter("webhookId", "Only of this webhook"),
-        query_parameter("state", "Only in this state", type="string", enum=list(STATES)),
-        query_parameter("event", "Only of this event", type="string", enum=list(EVENTS)),
-        query_parameter("offset", "How many to pass over", type="integer", minimum=0, maximum=MAX_OFFSET, default=0),
+        query_parameter("webhookId", "Only deliveries of this webhook"),
+        query_parameter("state", "Only deliveries in this state", type="string", enum=list(STATES)),
+        query_parameter("event", "Only deliveries of this event", type="string", enum=list(EVENTS)),
+        query_parameter("offset", "How many to skip", type="integer", minimum=0, maximum=MAX_OFFSET, default=0),
         query_parameter(
-            "limit", "How many to answer at most", type="integer", minimum=1, maximum=MAX_SHOWN, default=DEFAULT_LIMIT
+            "limit", "How many to return at most", type="integer", minimum=1, maximum=MAX_SHOWN, default=DEFAULT_LIMIT
         ),
     ]
 )
 @blueprint.response(200, page_of(DeliveryBody))
 def list_deliveries() -> Any:
-    """List what webhooks were sent, newest first, each with its attempts."""
+    """List the deliveries of webhooks, newest first, each with its attempts."""
     chosen = {"state": _read_choice(request.args, "state", STATES), "event": _read_choice(request.args, "event", EVENTS)}
     chosen["webhookId"] = request.args.get("webhookId")
     offset = query_number(request.args, "offset", 0, 0, MAX_OFFSET)
@@ -82,9 +84,9 @@ def get_delivery(id: str) -> Any:
 @blueprint.doc(parameters=[WORKSPACE])
 @blueprint.response(200, DeliveryBody)
 def resend_delivery(id: str) -> Any:
-    """Send a delivery again, the same bytes under the same id, whatever came of it before.
+    """Send a delivery again, the same bytes under the same id, whatever its state.
 
-    It is sent at once by the service's senders, or by the next run; the answer has it as it waits for that.
+    The service sends it at once, or the next run does. The response shows the delivery while it waits for that.
     """
     return redeliver(id)
 
@@ -94,9 +96,10 @@ def resend_delivery(id: str) -> Any:
 @blueprint.doc(parameters=[WORKSPACE])
 @blueprint.response(200, RunBody)
 def run_deliveries() -> Any:
-    """Send all that waits now, also what waits for its time, and say when it is done what came of it.
+    """Send all waiting deliveries now, even those that are to be tried later, and report the outcome.
 
-    Each delivery is tried once. What waits for an inactive webhook stays. After a minute it answers with what is so far.
+    Each delivery is tried once. Those of inactive webhooks keep waiting. The response comes when all are done, or after a
+    minute with the outcome so far.
     """
     leave_worker()  # receivers may call back
     return send_all_waiting()

@@ -1,4 +1,4 @@
-"""The demo workspace as it is at first, from demo.json."""
+"""The demo workspace in its first state, from demo.json or from a seed of the user's own."""
 
 import functools
 import hashlib
@@ -25,27 +25,27 @@ DEMO_FILE = Path(__file__).with_name("demo.json")
 
 
 def read_demo() -> dict[str, Any]:
-    """Return what demo.json says."""
+    """Return the parsed demo.json."""
     demo: dict[str, Any] = json.loads(DEMO_FILE.read_text(encoding="utf-8"))
     return demo
 
 
 def collect_objects(schema: ma.Schema, body: dict[str, Any], objects: dict[str, Any]) -> None:
-    """Add a body, and the first of each kind of body inside it, by the names of their classes."""
+    """Add a body, and the first body in each of its nested fields, under the names of their schema classes."""
     objects.setdefault(type(schema).__name__, body)
     for name, field in schema.fields.items():
         inner = field.inner if isinstance(field, fields.List) else field
         if isinstance(inner, fields.Nested) and body.get(name):
-            first = body[name][0] if inner is not field else body[name]
+            first = body[name] if inner is field else body[name][0]
             collect_objects(inner.schema, first, objects)
 
 
 def read_examples() -> dict[str, Any]:
-    """Return what the OpenAPI document takes its examples from.
+    """Return the source of the examples in the OpenAPI document.
 
-    These are ids by kind, the alias of an attribute among them; objects by the class that describes them; what single
-    operations are sent, answer or refuse; the messages of errors, by their code; the keys and the users' logins; and
-    credentials, by the document's name.
+    It holds ids by kind, among them an alias of an attribute; objects by the class that describes them; requests, responses
+    and errors of single operations; messages of errors by code; the keys and the users' logins; and credentials by the name
+    of their security scheme.
     """
     demo = read_demo()
     examples, key, user = demo["examples"], demo["apiKeys"][0], demo["users"][0]
@@ -80,23 +80,23 @@ def read_examples() -> dict[str, Any]:
     }
 
 
-_prepared: dict[str, Rows] = {}  # what the demo holds, by its seed's digest, once this process has stored it
+_prepared: dict[str, Rows] = {}  # the demo's rows by the digest of its seed, once this process has stored them
 
 
 def demo_users(demo: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the demo's users as a seed has them."""
+    """Return the demo's users in the form of a seed."""
     own = own_digest()
     return _own_users(own) if own else [{name: user[name] for name in SeedUserBody().fields} for user in demo["users"]]
 
 
 def own_digest() -> str:
-    """Return the digest of the seed that the demo workspace was made from in place of demo.json; "" if there is none."""
+    """Return the digest of the seed that the demo workspace was made from; "" if it was made from demo.json."""
     row = fetch_one("SELECT value FROM settings WHERE name = 'demo_seed_digest'")
     return row[0] if row else ""
 
 
 def digest_seed(text: str) -> str:
-    """Return what tells a seed's text from another."""
+    """Return a digest of a seed's text, which identifies it."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -108,13 +108,13 @@ def _read_own_seed() -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=4)
 def _own_users(_digest: str) -> list[dict[str, Any]]:
-    """Return the users of the demo workspace's own seed, which may be large and is not read for each test's workspace."""
+    """Return the users of the demo workspace's own seed. Cached: it may be large, and each workspace for a test needs them."""
     users: list[dict[str, Any]] = _read_own_seed()["users"]
     return users
 
 
 def complete_own_seed(given: Any) -> dict[str, Any]:
-    """Return a seed to make the demo workspace from: checked, and with the administrator who is documented.
+    """Return a checked seed for the demo workspace, with the documented administrator added if it lacks that user.
 
     Raises ApiError 400, naming paths in the seed.
     """
@@ -125,7 +125,7 @@ def complete_own_seed(given: Any) -> dict[str, Any]:
 
 
 def keep_own_seed(seed: dict[str, Any] | None, digest: str = "") -> None:
-    """Remember from which seed the demo workspace is made, to make it so again; None: from demo.json."""
+    """Store the seed from which the demo workspace is made, so that a reset can make it again; None stands for demo.json."""
     execute("DELETE FROM settings WHERE name IN ('demo_seed', 'demo_seed_digest')")
     if seed is not None:
         sql = "INSERT INTO settings (name, value) VALUES ('demo_seed', ?), ('demo_seed_digest', ?)"
@@ -133,9 +133,10 @@ def keep_own_seed(seed: dict[str, Any] | None, digest: str = "") -> None:
 
 
 def insert_demo_content(demo: dict[str, Any]) -> None:
-    """Store in the current workspace what the demo workspace holds at first.
+    """Store the first contents of the demo workspace in the current workspace.
 
-    Only the first time it is checked: a test suite makes a workspace for each of its tests, and rows take much less time.
+    They are checked only the first time. After that, the rows are copied, which is much faster: a test suite makes a
+    workspace for each of its tests.
     """
     digest = own_digest()
     if digest in _prepared:
@@ -147,18 +148,18 @@ def insert_demo_content(demo: dict[str, Any]) -> None:
 
 
 def own_emails(users: list[dict[str, Any]], domain: str) -> dict[str, str]:
-    """Return for each user, by id, an email that is made of the id."""
-    emails, names = {}, set[str]()
+    """Return by user id an email made from the id, different for each user."""
+    emails, taken = {}, set[str]()
     for user in users:
         name = user["id"].removeprefix("user-")
-        while name.lower() in names:
+        while name.lower() in taken:
             name += "-2"
-        names.add(name.lower())
+        taken.add(name.lower())
         emails[user["id"]] = f"{name}@{domain}"
     return emails
 
 
-hash_demo_password = functools.cache(hash_password)  # slow on purpose, and everybody knows these
+hash_demo_password = functools.cache(hash_password)  # hashing is slow on purpose, which public passwords do not need
 
 
 def insert_demo_keys(demo: dict[str, Any]) -> None:
@@ -173,20 +174,23 @@ def insert_demo_keys(demo: dict[str, Any]) -> None:
 
 
 def insert_demo_users(demo: dict[str, Any], living: dict[str, int]) -> None:
-    """Store the users of the demo workspace: those that are documented, and others, who cannot sign in by password."""
+    """Store the users of the demo workspace: the documented ones, and others, who cannot sign in with a password.
+
+    `living` has `sessions_from` of the users before a reset by id: their tokens stay valid.
+    """
     documented, users = {user["id"]: user for user in demo["users"]}, demo_users(demo)
     emails = own_emails(users, f"{g.tenant}.example")
     for user in users:
-        known = documented.get(user["id"], {})
+        login = documented.get(user["id"], {})
         sessions_from = living[user["id"]] if user["id"] in living else next_sessions_from()
-        password_hash = hash_demo_password(known["password"]) if known else NO_PASSWORD
-        insert_user({**user, "email": known.get("email", emails[user["id"]])}, password_hash, sessions_from)
+        password_hash = hash_demo_password(login["password"]) if login else NO_PASSWORD
+        insert_user({**user, "email": login.get("email", emails[user["id"]])}, password_hash, sessions_from)
 
 
 def insert_demo(demo: dict[str, Any], living: dict[str, int]) -> None:
-    """Store the demo workspace as it is at first: its content, its users and its documented keys.
+    """Store the demo workspace in its first state: its contents, its users and its documented keys.
 
-    Takes from which second on the sessions count of users who were there before; theirs go on.
+    `living` is as for insert_demo_users().
     """
     id = demo["workspace"]["id"]
     sql = "INSERT INTO workspaces (id, name, created_at, is_demo) VALUES (?, ?, ?, 1)"

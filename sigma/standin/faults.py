@@ -1,4 +1,4 @@
-"""Faults of one key: answers that a test wants instead of the real ones, to see what its integration does then."""
+"""Faults of a key: responses that a test wants instead of the real ones, to see how its integration handles them."""
 
 import json
 import random
@@ -25,7 +25,7 @@ MAX_RULES = 100
 
 
 class FaultBody(Body):
-    """A rule: which calls of a key are spoiled, and how. Of all rules the first one whose route is called decides."""
+    """A rule: which calls of a key are spoiled, and how. The first rule whose route is called decides."""
 
     on = fields.String(
         allow_none=True,
@@ -35,14 +35,14 @@ class FaultBody(Body):
         strict=True,
         allow_none=True,
         validate=validate.OneOf(STATUSES, error="Expected one of: {choices}"),
-        metadata=described("What is answered; absent: the real answer, after the delay", 429),
+        metadata=described("The status of the response; absent: the real response, after the delay", 429),
     )
     retryAfter = bound_field("The seconds in Retry-After, with status 429 or 503; 1 when absent", 1, 86_400)
-    delayMs = bound_field("How many milliseconds the answer is held back", 0, 30_000)
-    after = bound_field("How many calls are answered as always before the first one is spoiled", 0, 10**9)
-    times = bound_field("How many calls are spoiled at most; then all are answered as always again", 1, 10**9)
+    delayMs = bound_field("How many milliseconds the response is held back", 0, 30_000)
+    after = bound_field("How many calls are answered normally before the first one is spoiled", 0, 10**9)
+    times = bound_field("How many calls are spoiled at most; after that, all are answered normally again", 1, 10**9)
     probability = Number(
-        "How likely a call is spoiled; 1 when absent",
+        "The probability that a call is spoiled, from 0 to 1; 1 when absent",
         allow_none=True,
         validate=validate.Range(0, 1, error="Expected a number from {min} to {max}"),
     )
@@ -55,7 +55,7 @@ class StoredFaultBody(FaultBody):
 
 
 def _route_shape(text: str) -> str:
-    """Return a method and path in one form, however its parameters are written: {id}, :id or <id>."""
+    """Return a method and path in one form, whether parameters are written as {id}, :id or <id>."""
     method, _, path = text.partition(" ")
     return f"{method} {re.sub(r'/({[^/]+}|:[^/]+|<[^/]+>)(?=/|$)', '/*', path.removeprefix('/api/v1'))}"
 
@@ -96,7 +96,7 @@ def _rule_problems(rules: list[dict[str, Any]], routes: dict[str, tuple[str, Acc
 
 
 def _find_key(id: str) -> tuple[str, bool]:
-    """Return the workspace of an API key of the demo or a test, and whether it is active. Raises ApiError 404."""
+    """Return the workspace of an API key, the demo or one for tests, and whether the key is active. Raises ApiError 404."""
     row = fetch_one(
         "SELECT w.id, k.is_active FROM workspaces w JOIN known_keys k ON k.tenant = w.id AND k.id = ?"
         " WHERE w.is_demo OR w.is_disposable ORDER BY w.is_demo DESC",
@@ -112,13 +112,13 @@ def _fetch_faults(tenant: str, id: str) -> list[dict[str, Any]]:
 
 
 def _count_call(caller: Caller, route: str) -> dict[str, Any] | None:
-    """Return the rule that spoils a call, if one does, and count it: in one transaction, so that it holds for all processes."""
-    whose = caller.tenant, caller.id
+    """Count a call, and return the rule that spoils it, or None. One transaction makes the counts hold over all processes."""
+    key = caller.tenant, caller.id
     with transaction():
         row = fetch_one(
             "SELECT place, body, calls, hits FROM key_faults"
             " WHERE tenant = ? AND key_id = ? AND ifnull(route, ?) = ? ORDER BY place LIMIT 1",
-            *(*whose, route, route),
+            *(*key, route, route),
         )
         if row is None:
             return None
@@ -127,7 +127,7 @@ def _count_call(caller: Caller, route: str) -> dict[str, Any] | None:
         is_due = calls >= fault.get("after", 0) and hits < fault.get("times", hits + 1)
         is_hit = is_due and random.random() < fault.get("probability", 1)  # noqa: S311 (nobody gains by guessing it)
         sql = "UPDATE key_faults SET calls = calls + 1, hits = hits + ? WHERE tenant = ? AND key_id = ? AND place = ?"
-        execute(sql, is_hit, *whose, place)
+        execute(sql, is_hit, *key, place)
     return fault if is_hit else None
 
 
@@ -141,7 +141,7 @@ def inject_fault(caller: Caller) -> None:
     delay = fault.get("delayMs", 0) / 1000
     if delay:
         leave_worker()
-    g.fault_delay = delay  # by which the answer is held back
+    g.fault_delay = delay  # seconds by which the response is held back
     if status := fault.get("status"):
         g.is_fault = True
         message = f"A fault of API key '{caller.id}', set by PUT /standin/keys/{caller.id}/faults, refused this call"
@@ -156,7 +156,7 @@ def inject_fault(caller: Caller) -> None:
 @demo_only
 @blueprint.response(200, StoredFaultBody(many=True))
 def list_key_faults(id: str) -> list[dict[str, Any]]:
-    """List the faults of an API key in their order, each with how often it has fired."""
+    """List the faults of an API key in order, each with how often it has fired."""
     return _fetch_faults(_find_key(id)[0], id)
 
 
@@ -166,7 +166,7 @@ def list_key_faults(id: str) -> list[dict[str, Any]]:
 @blueprint.response(200, StoredFaultBody(many=True))
 @blueprint.errors("CONFLICT")
 def replace_key_faults(rules: list[dict[str, Any]], id: str) -> list[dict[str, Any]]:
-    """Replace the faults of an API key: calls that are delayed or refused although the key may make them. Counts begin anew."""
+    """Replace the faults of an API key: rules that delay or refuse calls that the key may make. Counts start from zero."""
     routes = _known_routes()
     raise_for_problems(_rule_problems(rules, routes))
     named = [rule | ({"on": routes[_route_shape(rule["on"])][0]} if "on" in rule else {}) for rule in rules]
@@ -184,6 +184,6 @@ def replace_key_faults(rules: list[dict[str, Any]], id: str) -> list[dict[str, A
 @demo_only
 @blueprint.response(204)
 def delete_key_faults(id: str) -> None:
-    """Remove the faults of an API key: all its calls are answered as always again."""
+    """Remove the faults of an API key: all its calls are answered normally again."""
     with transaction():
         execute("DELETE FROM key_faults WHERE tenant = ? AND key_id = ?", _find_key(id)[0], id)

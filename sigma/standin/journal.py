@@ -1,4 +1,4 @@
-"""The journal of requests: the last ones to the API in the memory of this process, and why each was answered as it was."""
+"""The journal: the last requests to the API that this process has answered, and the reason for each response, in memory."""
 
 import math
 import sqlite3
@@ -22,13 +22,13 @@ from sigma.http.stamps import format_time
 from sigma.http.strict_json import to_json
 from sigma.http.waiting import AFTERWARDS, waiting_for_client
 
-PATHS = ("/api/v1", "//api/v1")  # the second is an easy mistake
+PATHS = ("/api/v1", "//api/v1")  # the second comes from an easy mistake
 MAX_ENTRIES = 500
 MAX_TEXT = 10_000  # bytes of a body, characters of a path or query, that are shown
-KEPT = MAX_TEXT + 1  # of a body; one more shows that there was more
+KEPT = MAX_TEXT + 1  # bytes of a body; the extra byte shows that there was more
 
-# Where the order of the checks ended, by the code of the refusal. NOT_FOUND is `path` or `missing`, and the rest `server`.
-# What is not built is `missing`: the caller is known by then, and nothing failed.
+# The check that refused a request, by error code. NOT_FOUND is `path` or `missing`, and codes that are not here are `server`.
+# NOT_IMPLEMENTED is `missing`, because the caller is known by then, and nothing failed.
 STEPS = {
     "METHOD_NOT_ALLOWED": "method",
     "RATE_LIMITED": "throttle",
@@ -45,7 +45,7 @@ STEPS = {
 
 
 class Entry(NamedTuple):
-    """A request and its answer: what it takes to describe them, when somebody asks for it."""
+    """A request and its response, with all that it takes to describe them later."""
 
     id: str
     at: float
@@ -59,11 +59,11 @@ class Entry(NamedTuple):
     caller: Caller | None
     request_body: bytes | bytearray | None
     response_body: bytes | bytearray | None
-    described: list[bytes]  # what describe() has returned, once nothing of it changes any more
+    described: list[bytes]  # holds the result of describe(), once it can no longer change
 
     @property
     def step(self) -> str | None:
-        """Where the order of the checks ended; None if the request passed them all."""
+        """The check that refused the request; None if it passed them all."""
         if self.refusal is None:
             return None
         code, _, is_fault = self.refusal
@@ -73,14 +73,14 @@ class Entry(NamedTuple):
 
     @property
     def needed(self) -> str | None:
-        """What this caller needed: a user a flag of the role or just to be signed in, everybody else a permission."""
+        """What this caller needed: for a user, a role flag or just a session; for other callers, a permission or a session."""
         if self.route is None or self.route.access.announced is None:
             return None
         access = self.route.access
         return access.announced if self.caller is None or self.caller.is_key else access.flag or "session"
 
     def describe_caller(self) -> dict[str, Any]:
-        """Return the members that say who called, and what that one held."""
+        """Return the members that say who called, what the caller needed, and what the caller held."""
         if (caller := self.caller) is None:
             return dict.fromkeys(("workspace", "caller", "needed", "held")) | {"needed": self.needed}
         kind, held = ("api-key", caller.permissions) if caller.is_key else ("user", caller.role_says("id"))
@@ -88,15 +88,15 @@ class Entry(NamedTuple):
         return {"workspace": caller.tenant, "caller": who, "needed": self.needed, "held": held}
 
     def describe(self) -> bytes:
-        """Return the JSON text of the entry, with everything secret in it masked.
+        """Return the JSON text of the entry, with all secrets masked.
 
-        It is made once, because the console asks again and again, and goes with the entry.
+        It is made once and kept with the entry, because the console asks for it again and again.
         """
         if self.described:
             return self.described[0]
         text = self._make_description()
         may_grow = bytearray in (type(self.request_body), type(self.response_body))
-        if not may_grow and len(text) <= 4 * MAX_TEXT:  # which bounds the memory, whatever is sent
+        if not may_grow and len(text) <= 4 * MAX_TEXT:  # this bounds the memory, whatever clients send
             self.described.append(text)
         return text
 
@@ -122,18 +122,19 @@ class Entry(NamedTuple):
             "requestBody": mask_body(bytes(self.request_body), MAX_TEXT) if self.request_body else None,
             "responseBody": mask_body(bytes(self.response_body or b""), MAX_TEXT) if is_sent else None,
         }
-        return redact(to_json(described)).encode("utf-8", "replace")  # half of a surrogate pair, once escaped, is no text
+        return redact(to_json(described)).encode("utf-8", "replace")  # a body may escape half of a surrogate pair
 
 
 def _read_unread(asked: ApiRequest) -> bytes | bytearray:
-    """Return the beginning of a body that the request was refused, or answered, without reading.
+    """Return the beginning of a body that has not been read, because the request was refused or the route takes no body.
 
-    The client may have sent half of it. So where one thread serves all, the answer is sent first.
+    The client may have sent only a part of it. So where one thread serves all clients, the body is read after the response
+    has been sent, into the bytearray that is returned.
     """
     environ, length = asked.environ, asked.environ.get("CONTENT_LENGTH", "")
-    if length == "0" or "HTTP_EXPECT" in environ:  # the client sends it only when it is asked to
+    if length == "0" or "HTTP_EXPECT" in environ:  # with Expect, the client sends the body only when it is asked to
         return b""
-    has_end = environ.get("wsgi.input_terminated", False)  # by itself; else reading on would wait for the next request
+    has_end = environ.get("wsgi.input_terminated", False)  # if not, reading to the end would wait for the next request
     size, data = min(int(length), KEPT) if length.isdecimal() else KEPT * has_end, bytearray()
 
     def read() -> None:
@@ -155,8 +156,8 @@ def _copy_beginning(parts: Any, kept: bytearray) -> Iterator[bytes]:
 
 
 def _keep_beginning(response: ReadyResponse) -> bytes | bytearray | None:
-    """Return the first bytes of an answer; of one that is sent part by part, they will be there when they have been sent."""
-    if response.status_code in (204, 304):  # what a view has returned is not sent
+    """Return the first bytes of a response; if it is streamed, in a bytearray that is filled while it is sent."""
+    if response.status_code in (204, 304):  # the body is not sent, even if a view has returned one
         return None
     if isinstance(response.response, list):
         return b"".join(response.response)[:KEPT]
@@ -166,27 +167,27 @@ def _keep_beginning(response: ReadyResponse) -> bytes | bytearray | None:
 
 
 class Journal:
-    """The last requests to the API, beside the demo workspace and in a single process; elsewhere it keeps nothing.
+    """The last requests to the API. It keeps them only beside the demo workspace and in a single process.
 
-    Whoever reaches it needs no credential. So it keeps nothing of a workspace that is neither the demo nor one for tests.
+    Reading it needs no credential. So it keeps no request of a workspace that is neither the demo nor one for tests.
     """
 
     def __init__(self) -> None:
-        self.entries: deque[tuple[Any, ...]] = deque(maxlen=MAX_ENTRIES)  # each the members of an Entry
+        self.entries: deque[tuple[Any, ...]] = deque(maxlen=MAX_ENTRIES)  # each has the members of an Entry
         self.is_kept, self.looked_at = False, -math.inf
-        self.shown: dict[str, bool] = {}  # by workspace, whether its requests are kept
+        self.shown: dict[str, bool] = {}  # whether requests are kept, by workspace
 
     def clear(self) -> None:
-        """Forget all requests, and look anew whether to keep any."""
+        """Forget all requests, and check anew whether to keep any."""
         self.entries.clear()
         self.looked_at = -math.inf
 
     def look(self, asked: ApiRequest) -> None:
-        """Find out whether requests are to be kept now. To do so once a second costs a deployment nothing."""
+        """Check whether requests are to be kept. This is done once a second, which costs a deployment nothing."""
         self.looked_at = asked.began
         try:
             self.is_kept = not has_several_processes(asked.environ) and holds_demo()
-        except sqlite3.Error:  # the database does not answer: all stays as it was
+        except sqlite3.Error:  # the database does not answer: keep the last result
             return
         self.shown = {}
         if not self.is_kept:
@@ -202,9 +203,9 @@ class Journal:
         return self.shown[workspace]
 
     def record(self, asked: ApiRequest, response: ReadyResponse, known: dict[str, Any]) -> None:
-        """Keep a request to the API, with what is known of it in Flask's `g`.
+        """Keep a request to the API, with what Flask's `g` holds about it in `known`.
 
-        This takes 4 to 5 % of a GET. All that can wait, masking too, is done when somebody asks.
+        This takes 4 to 5 % of a GET. Everything else, such as masking, is left for when the entry is read.
         """
         if asked.began - self.looked_at > 1:
             self.look(asked)
@@ -219,10 +220,10 @@ class Journal:
         body: bytes | bytearray | None = asked.body
         if body is None and ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ):
             body = _read_unread(asked)
-        if caller is not None and caller.role is not None:  # which may be large
+        if caller is not None and caller.role is not None:  # a role may be large, and only its id is shown
             caller = caller._replace(role={"id": caller.role["id"]})
         self.entries.append(
-            (  # in the order of an Entry; to make one here would cost three times as much, a hundredth of a GET
+            (  # in the order of an Entry; making an Entry here would cost three times as much, a hundredth of a GET
                 asked.id,
                 asked.came_at,
                 asked.took,
@@ -240,10 +241,10 @@ class Journal:
         )
 
     def newest_first(self, after: str | None = None) -> Iterable[Entry]:
-        """Return the entries, or those that are newer than one of them.
+        """Return the entries, or those newer than the one with an id; all of them if that one is no longer held.
 
-        Clients may choose ids, and several requests may have the same. Then those newer than the first of them are returned,
-        so that who asks for what is new misses nothing.
+        Clients may choose ids, so several requests may have the same id. Then the oldest of them counts, so that a client that
+        asks for new entries misses none.
         """
         entries = [Entry(*kept) for kept in list(self.entries)]
         ids = [entry.id for entry in entries]
@@ -251,5 +252,5 @@ class Journal:
 
 
 def has_several_processes(environ: dict[str, Any]) -> bool:
-    """Return whether other processes answer requests, too, of which this one knows nothing."""
+    """Return whether other processes answer requests as well, which this one does not know of."""
     return current_app.config.get("WORKERS", 1) > 1 or bool(environ.get("wsgi.multiprocess"))

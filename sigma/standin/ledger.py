@@ -1,4 +1,4 @@
-"""The ledger of API keys, for those who manage them: the published list has no place for it."""
+"""The route of the ledger of API keys, which the published list of keys has no room for."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The routes of the journal: what the last requests to the API were, and why each was answered as it was."""
+"""The routes of the journal: the last requests to the API, and the reason for each response."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from sigma.http.strict_json import format_value
 from sigma.standin.blueprint import blueprint
 from sigma.standin.journal import MAX_ENTRIES, MAX_TEXT, Entry, Journal, has_several_processes
 
-NO_SECRETS = "what is secret in it is masked"
+NO_SECRETS = "secrets in it are masked"
 
 
 def _nullable_string(description: str, example: str | None = None) -> fields.String:
@@ -26,10 +26,10 @@ def _nullable_string(description: str, example: str | None = None) -> fields.Str
 
 
 class JournalEntryBody(Body):
-    """A request to the API, and why it was answered as it was."""
+    """A request to the API, its response, and the reason for that."""
 
-    id = string_field("The id that the answer had in X-Request-Id", example="5f0c9d3b7a1e2468")
-    at = timestamp_field("When it came")
+    id = string_field("The id of the request, which the response has in X-Request-Id", example="5f0c9d3b7a1e2468")
+    at = timestamp_field("When the request came")
     method = string_field("The method", example="DELETE")
     path = string_field(f"The path; {NO_SECRETS}", example="/api/v1/records/ent-coastal-wb")
     query = fields.String(
@@ -38,11 +38,13 @@ class JournalEntryBody(Body):
     ignored = Items(
         fields.String(), "The parameters in the query that the route does not know", required=True, example=["no-such-filter"]
     )
-    route = _nullable_string("The path as in this document; null for one that there is not", "/api/v1/records/{id}")
-    status = fields.Integer(required=True, metadata=described("The status of the answer", 403))
+    route = _nullable_string("The path as in this document; null if there is no such route", "/api/v1/records/{id}")
+    status = fields.Integer(required=True, metadata=described("The status of the response", 403))
     code = _nullable_string("The code of the error; null for a success", "PERMISSION_DENIED")
-    message = _nullable_string("What the error said", "This route needs permission 'delete-data'; the key holds: read")
-    ms = fields.Float(required=True, metadata=described("How many milliseconds it took until the answer began", 1.2))
+    message = _nullable_string(
+        "The message of the error; null for a success", "This route needs permission 'delete-data'; the key holds: read"
+    )
+    ms = fields.Float(required=True, metadata=described("How many milliseconds it took until the response began", 1.2))
     workspace = _nullable_string("The caller's workspace; null for a caller who is not known", "ws-demo")
     caller = fields.Dict(
         keys=fields.String(),
@@ -61,21 +63,22 @@ class JournalEntryBody(Body):
         metadata=described("The permissions of a key, in the published order, or the id of a user's role", ["read"]),
     )
     step = _nullable_string(
-        "Where the order of the checks ended: path, method, throttle, credential, permission, size, body, missing, conflict, "
+        "The check that refused the request: path, method, throttle, credential, permission, size, body, missing, conflict, "
         "transition, fault or server; null if it was not refused",
         "permission",
     )
     requestBody = _nullable_string(f"The first {MAX_TEXT} bytes of the request's body as text; {NO_SECRETS}")
     responseBody = _nullable_string(
-        f"The first {MAX_TEXT} bytes of the answer's body as text; {NO_SECRETS}", '{"error":"PERMISSION_DENIED","message":"…"}'
+        f"The first {MAX_TEXT} bytes of the response's body as text; {NO_SECRETS}",
+        '{"error":"PERMISSION_DENIED","message":"…"}',
     )
 
 
 class Filter(NamedTuple):
-    """A parameter by which entries are chosen."""
+    """A query parameter that filters entries."""
 
-    pattern: str  # of what it takes
-    expected: str  # the same in words
+    pattern: str  # that its value must match
+    expected: str  # the pattern in words
     chooses: Callable[[Entry, str], bool]
     description: str
 
@@ -87,31 +90,31 @@ FILTERS = {
         ID,
         "the id of a workspace",
         lambda entry, id: entry.caller is not None and entry.caller.tenant == id,
-        "Only of callers of this workspace",
+        "Only requests of callers of this workspace",
     ),
     "key": Filter(
         ID,
         "the id of an API key",
         lambda entry, id: entry.caller is not None and entry.caller.is_key and entry.caller.id == id,
-        "Only of this API key, by its id",
+        "Only requests with this API key, given by its id",
     ),
     "status": Filter(
         "[1-5]([0-9]{2}|xx)",
         "a status such as 404, or a class such as 4xx",
         lambda entry, status: status in (str(entry.status), f"{entry.status // 100}xx"),
-        "Only with this status, such as 404, or of this class, such as 4xx",
+        "Only responses with this status, such as 404, or of this class, such as 4xx",
     ),
     "method": Filter(
-        "|".join(METHODS), f"one of {', '.join(METHODS)}", lambda entry, it: entry.method == it, "Only this method"
+        "|".join(METHODS), f"one of {', '.join(METHODS)}", lambda entry, method: entry.method == method, "Only this method"
     ),
     "path": Filter(
         r"[\s\S]{1,500}",
         "1 to 500 characters of a path",
         lambda entry, part: part in mask_text(entry.path),
-        "Only where this is a part of the path",
+        "Only requests whose path contains this",
     ),
 }
-AFTER = Filter(r"[A-Za-z0-9._-]{1,64}", "the id of a request", lambda *_: True, "Only what is newer than this request")
+AFTER = Filter(r"[A-Za-z0-9._-]{1,64}", "the id of a request", lambda *_: True, "Only requests newer than the one with this id")
 
 
 def _read_parameter(query: Mapping[str, str], name: str, filter: Filter) -> str | None:
@@ -122,12 +125,12 @@ def _read_parameter(query: Mapping[str, str], name: str, filter: Filter) -> str 
 
 
 def _get_journal() -> Journal:
-    """Return the journal. Raises ApiError 409 where it would have only a part of the requests."""
+    """Return the journal. Raises ApiError 409 if several processes answer requests, because it would have only some of them."""
     if has_several_processes(request.environ):
         raise ApiError(
             409,
-            "The journal is in the memory of one process, and several answer requests here, each of which would know only its"
-            " own: start the service with SIGMA_WORKERS=1",
+            "The journal is in the memory of one process, and here several answer requests, so each would know only its own:"
+            " start the service with SIGMA_WORKERS=1",
         )
     journal: Journal = current_app.extensions["journal"]
     return journal
@@ -139,14 +142,14 @@ def _get_journal() -> Journal:
     parameters=[
         *(query_parameter(name, filter.description) for name, filter in {**FILTERS, "after": AFTER}.items()),
         query_parameter(
-            "limit", "How many to answer at most", type="integer", minimum=1, maximum=MAX_ENTRIES, default=MAX_ENTRIES
+            "limit", "How many to return at most", type="integer", minimum=1, maximum=MAX_ENTRIES, default=MAX_ENTRIES
         ),
     ]
 )
 @blueprint.response(200, JournalEntryBody(many=True))
 @blueprint.errors("CONFLICT")
 def list_requests() -> Response:
-    """List the last requests to the API, newest first, each with why it was answered as it was."""
+    """List the last requests to the API, newest first, each with the reason for its response."""
     wanted = {name: _read_parameter(request.args, name, filter) for name, filter in FILTERS.items()}
     after = _read_parameter(request.args, "after", AFTER)
     limit = query_number(request.args, "limit", MAX_ENTRIES, 1, MAX_ENTRIES)
@@ -163,7 +166,7 @@ def list_requests() -> Response:
 @blueprint.response(200, JournalEntryBody)
 @blueprint.errors("CONFLICT")
 def get_request(id: str) -> Response:
-    """Return one request to the API; of several with the same id, the last one."""
+    """Get one request to the API; of several with the same id, the last one."""
     for entry in _get_journal().newest_first():
         if entry.id == id:
             return json_response(entry.describe())

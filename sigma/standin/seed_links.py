@@ -1,4 +1,4 @@
-"""What a seed says of its own parts: that each is there once, and what it names is there, too."""
+"""The check of a seed's links: no id occurs twice, and everything that a part refers to is in the seed."""
 
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
@@ -14,7 +14,7 @@ Bodies = list[tuple[str, dict[str, Any]]]  # each with its path in the seed
 
 
 def paths_of(seed: dict[str, Any], *members: str) -> Bodies:
-    """Return the objects in some lists of a seed, each with its path."""
+    """Return the objects in these lists of a seed, each with its path."""
     return [(f"{member}[{index}]", body) for member in members for index, body in enumerate(seed[member])]
 
 
@@ -58,7 +58,7 @@ def _record_problems(seed: dict[str, Any]) -> Iterator[str]:
 
 def _variant_problems(seed: dict[str, Any]) -> Iterator[str]:
     records = {record["id"] for record in seed["records"]}
-    places = {id: (id, 0) for id in records}  # the record and the level of each one so far
+    places = {id: (id, 0) for id in records}  # record and level, by id of the records and the variants so far
     for path, variant in paths_of(seed, "variants"):
         record = variant["entityId"]
         parent = variant.get("parentId", record)
@@ -76,9 +76,9 @@ def _variant_problems(seed: dict[str, Any]) -> Iterator[str]:
 
 def _category_problems(seed: dict[str, Any]) -> Iterator[str]:
     catalogs = {body["id"] for kind, body in seed["model"] if kind == "catalog"}
-    places = {body["id"]: catalog for catalog, body in seed["categories"]}
+    catalog_of = {body["id"]: catalog for catalog, body in seed["categories"]}
     bodies = [body for _, body in seed["categories"]]
-    rooted = descendants((body["id"] for body in bodies if body["parentId"] not in places), bodies)
+    rooted = descendants((body["id"] for body in bodies if body["parentId"] not in catalog_of), bodies)  # in no cycle
     yield from _repeated((f"categories[{index}][1]", body) for index, body in enumerate(bodies))
     for index, (catalog, body) in enumerate(seed["categories"]):
         path, parent = f"categories[{index}]", body["parentId"]
@@ -86,10 +86,10 @@ def _category_problems(seed: dict[str, Any]) -> Iterator[str]:
             yield _missing(f"{path}[0]", "catalog", catalog, catalogs)
         if body.get("catalogId", catalog) != catalog:
             yield f"{path}[1].catalogId: expected {format_value(catalog)}, got {format_value(body['catalogId'])}"
-        if parent is not None and places.get(parent) != catalog:
-            known = [id for id, place in places.items() if place == catalog]
-            told = f"{name_of('category', parent)} does not exist in {name_of('catalog', catalog)}"
-            yield f"{path}[1].parentId: {told}{what_there_is(parent, known)}"
+        if parent is not None and catalog_of.get(parent) != catalog:
+            known = [id for id, other in catalog_of.items() if other == catalog]
+            problem = f"{name_of('category', parent)} does not exist in {name_of('catalog', catalog)}"
+            yield f"{path}[1].parentId: {problem}{what_there_is(parent, known)}"
         elif body["id"] not in rooted:
             yield f"{path}[1].parentId: expected a category that is not below this one, got {format_value(parent)}"
 
@@ -105,7 +105,7 @@ def _assignment_problems(seed: dict[str, Any]) -> Iterator[str]:
 
 
 def link_problems(seed: dict[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with how the parts of a seed refer to one another; all have ids. Fills in the variants' levels."""
+    """Yield the problems with the links between the parts of a seed, which all have ids. Fills in the levels of variants."""
     yield from _model_problems(seed["model"])
     yield from _repeated(paths_of(seed, "users"))
     yield from _role_problems(seed)

@@ -1,4 +1,4 @@
-"""Seeds stored in an empty workspace, all of it checked, and made of what a workspace holds."""
+"""Storing a seed in an empty workspace, with all checks, and making a seed from the contents of a workspace."""
 
 import json
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ class Entity(NamedTuple):
 
 
 def insert_model(model: list[list[Any]]) -> None:
-    """Store model objects, of which each may refer to any."""
+    """Store model objects, each of which may refer to any other, in any order."""
     links = [(kind, body["id"], *link) for kind, body in model for link in references(MODEL[kind], body)]
     insert_rows({"model_objects": [(kind, to_json(body)) for kind, body in model], "model_references": links})
 
@@ -58,7 +58,7 @@ def _stamps(given: dict[str, Any]) -> dict[str, str]:
 
 
 def _own_members(given: dict[str, Any], is_checked: bool) -> dict[str, Any]:
-    """Return what a record has and a variant has not, or the other way round."""
+    """Return the members that only records have, or only variants."""
     if "entityId" in given:
         record = given["entityId"]
         return {"entityId": record, "parentId": given.get("parentId", record), "level": given["level"]}
@@ -90,8 +90,8 @@ def _state_problem(rules: SchemaRules, state_id: str | None) -> str | None:
 
 
 def entity_problems(schema_id: str, body: dict[str, Any]) -> Iterator[str]:
-    """Yield what the model has against a stored record or variant."""
-    begin_row()  # texts with a pattern count for each one anew, as with the rows of an import
+    """Yield the problems of a stored record or variant by the rules of the model."""
+    begin_row()  # the limit on matching patterns holds for each one, as for each row of an import
     rules = schema_rules(schema_id)
     if "entityId" not in body:
         yield from filter(None, [_state_problem(rules, body["lifecycleStateId"])])
@@ -101,13 +101,13 @@ def entity_problems(schema_id: str, body: dict[str, Any]) -> Iterator[str]:
 
 
 def _unique_kinds(model: list[list[Any]]) -> dict[str, str]:
-    """Return the types of the attributes whose values are unique, by alias."""
+    """Return the types of the attributes with unique values, by alias."""
     attributes = [body for kind, body in model if kind == "attribute"]
     return {body["alias"]: body["type"] for body in attributes if body["validation"].get("unique")}
 
 
 def _entity_claims(kinds: dict[str, str], body: dict[str, Any]) -> Iterator[tuple[str, Any, tuple[str, str, str]]]:
-    """Yield what a record or variant claims: the path, the value, and its key by attribute, scope and value."""
+    """Yield the unique values of a record or variant: each with its path and its key of attribute, scope and value."""
     for alias, entries in body["values"].items():
         for index, claim in enumerate(claims(kinds[alias], entries) if alias in kinds else ()):
             if claim is not None:
@@ -117,7 +117,7 @@ def _entity_claims(kinds: dict[str, str], body: dict[str, Any]) -> Iterator[tupl
 def _insert_claims(entities: list[Entity], kinds: dict[str, str]) -> None:
     holders: dict[tuple[str, str, str], str] = {}
     problems = []
-    for entity in sorted(entities, key=lambda entity: not entity.is_checked):  # the others get what is left
+    for entity in sorted(entities, key=lambda entity: not entity.is_checked):  # unchecked ones get the values that are left
         for path, value, key in _entity_claims(kinds, entity.body):
             holder = holders.setdefault(key, entity.id)
             if entity.is_checked and holder != entity.id:
@@ -129,7 +129,7 @@ def _insert_claims(entities: list[Entity], kinds: dict[str, str]) -> None:
 def _insert_entities(seed: dict[str, Any]) -> list[Entity]:
     entities = _make_entities(seed)
     insert_rows({"entities": [(entity.schema_id, to_json(entity.body)) for entity in entities]})
-    raise_for_problems(  # when all are there, because they may be related to one another
+    raise_for_problems(  # after all are stored, because they may refer to one another
         f"{entity.path}.{problem}"
         for entity in entities
         if entity.is_checked
@@ -141,8 +141,8 @@ def _insert_entities(seed: dict[str, Any]) -> list[Entity]:
 
 def _creation(entity: Entity) -> dict[str, Any]:
     body = entity.body
-    done = {"action": "create", "userId": body["createdBy"], "timestamp": body["createdAt"]}
-    return {"entityId": entity.id, **done, "changes": list(value_changes({}, body["values"]))}
+    action = {"action": "create", "userId": body["createdBy"], "timestamp": body["createdAt"]}
+    return {"entityId": entity.id, **action, "changes": list(value_changes({}, body["values"]))}
 
 
 def _insert_history(entities: list[Entity], history: list[dict[str, Any]]) -> None:
@@ -175,7 +175,7 @@ def _insert_webhooks(webhooks: list[dict[str, Any]]) -> None:
 
 
 def insert_seed(seed: dict[str, Any]) -> None:
-    """Store in the current workspace, which is empty, what a seed holds besides users, checked as if it came through the API.
+    """Store a seed, except its users, in the current workspace, which is empty; check it as the API would.
 
     Raises ApiError 400, naming paths in the seed.
     """
@@ -212,8 +212,8 @@ def _describe_history(rows: Rows) -> list[dict[str, Any]]:
     history = []
     for record_id, text in rows["audit_log"]:
         entry = json.loads(text)
-        is_told = records.get(entry["entityId"], entry["entityId"]) == record_id
-        history.append(entry if is_told else {**entry, "recordId": record_id})
+        is_implied = records.get(entry["entityId"], entry["entityId"]) == record_id  # False for a variant that is gone
+        history.append(entry if is_implied else {**entry, "recordId": record_id})
     return history
 
 
@@ -223,9 +223,9 @@ def _describe_queries(rows: Rows) -> list[dict[str, Any]]:
 
 
 def make_seed(tenant: str) -> dict[str, Any]:
-    """Return the seed of a workspace: all that it holds, but for emails, passwords, API keys, and what was sent.
+    """Return the seed of a workspace: all its contents except emails, passwords, API keys and deliveries.
 
-    Its webhooks are paused, and without their secrets.
+    Its webhooks are paused and have no secrets.
     """
     with acting_as(tenant, ""), snapshot():
         rows = pause_webhooks(fetch_rows(tenant))

@@ -1,4 +1,4 @@
-"""Seeds: what a workspace holds, written down without credentials; demo.json has the same format, and a bit more."""
+"""Seeds: the contents of a workspace without credentials; demo.json has the same format, and some more members."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,11 +21,11 @@ from sigma.resources.variants import VariantBody
 from sigma.resources.webhooks import MAX_WEBHOOKS, WebhookRequestBody, secret_field
 from sigma.standin.seed_links import link_problems
 
-Read = Callable[[Any], Any]  # it returns a value that was checked, and raises ValidationError
+Read = Callable[[Any], Any]  # returns the checked value, or raises ValidationError
 
 
 class Pair(fields.List):
-    """An array of two, of which the first says what the second is about."""
+    """An array of two items, of which the first says what the second belongs to."""
 
     def __init__(self, description: str, expected: str, first: Read, second: Read, example: Any):
         metadata = described(description, example, minItems=2, maxItems=2)
@@ -44,7 +44,7 @@ class Pair(fields.List):
         return pair
 
     def reader(self, _: Any) -> Read:
-        """Return what reads the second one, by the first."""
+        """Return the function that reads the second item, given the first."""
         return self.second
 
 
@@ -52,7 +52,7 @@ class ModelPair(Pair):
     """The kind of a model object, and its body."""
 
     def reader(self, kind: Any) -> Read:
-        """Return what reads a body of a kind; it is asked only for one that there is."""
+        """Return the function that reads a body of a kind. Its result is not used for an unknown kind."""
         return MODEL[kind].load if isinstance(kind, str) and kind in MODEL else self.second
 
 
@@ -73,18 +73,18 @@ def _time(description: str, required: bool = False) -> fields.String:
 
 
 def _unchecked(what: str) -> Flag:
-    return Flag(f"Whether {what} is taken as it is, because it is older than a rule that would refuse it now", example=False)
+    return Flag(f"Whether {what} is stored unchecked, because it is older than a rule that would refuse it now", example=False)
 
 
 class SeedUserBody(UserBody):
-    """A user, who gets an email of the workspace's own and no password."""
+    """A user, who gets an email made for the workspace, and no password."""
 
     class Meta(Body.Meta):
         fields = ("id", "name", "roleId")
 
 
 class SeedRecordBody(ProductRecordBody):
-    """A record; what may be left out is as if it had just been made."""
+    """A record; members that are left out are as if it had just been made."""
 
     id = id_field("The record's id; made when absent", required=False)
     lifecycleStateId = fields.String(
@@ -98,11 +98,11 @@ class SeedRecordBody(ProductRecordBody):
 
 
 class SeedVariantBody(VariantBody):
-    """A variant; what may be left out is as if it had just been made."""
+    """A variant; members that are left out are as if it had just been made."""
 
     id = id_field("The variant's id; made when absent", required=False)
-    parentId = string_field("Id of what it stands below; its record when absent", required=False, example="ent-coastal-wb")
-    level = fields.Integer(strict=True, allow_none=True, metadata=described("How deep it stands, which parentId says", 1))
+    parentId = string_field("Id of its parent; its record when absent", required=False, example="ent-coastal-wb")
+    level = fields.Integer(strict=True, allow_none=True, metadata=described("Its depth, which follows from parentId", 1))
     createdAt = _time("When it was made; now when absent")
     updatedAt = _time("When it was last changed; when it was made, if absent")
     createdBy = string_field("Id of who made it; the first user when absent", required=False, example="user-admin")
@@ -114,9 +114,9 @@ class SeedEntryBody(AuditEntryBody):
     """A change to a record or variant."""
 
     id = id_field("The entry's id; made when absent", required=False, example="audit-2f6c1d0b9a8e7453")
-    timestamp = _time("When it was done", required=True)
+    timestamp = _time("When the change was made", required=True)
     recordId = string_field(
-        "In whose history it is, where entityId does not say: of a variant that is gone",
+        "The record whose history holds the entry; needed only for a variant that is gone",
         required=False,
         example="ent-coastal-wb",
     )
@@ -132,9 +132,9 @@ class SeedSavedQueryBody(SavedQueryBody):
 
 
 class SeedWebhookBody(WebhookRequestBody):
-    """A webhook; one with `active` sends from the first change on."""
+    """A webhook; an active one sends from the first change on."""
 
-    secret = secret_field("Signs what is sent; it is written by hand, and never read out")
+    secret = secret_field("The secret that signs deliveries; it can be given, and is never returned")
 
 
 def _list_of(inner: fields.Field, description: str, most: int | None = None) -> Items:
@@ -145,9 +145,9 @@ _read_id = fields.String().deserialize
 
 
 class SeedBody(Body):
-    """What a workspace holds, without credentials; lists are in order of creation."""
+    """The contents of a workspace, without credentials; lists are in order of creation."""
 
-    users = _list_of(fields.Nested(SeedUserBody), "Its users; one administrator, if there are none")
+    users = _list_of(fields.Nested(SeedUserBody), "The users; one administrator is added if there are none")
     model = _list_of(
         ModelPair(
             "A kind of model object, and an object of it",
@@ -155,13 +155,13 @@ class SeedBody(Body):
             *(_read_kind, _read_id),
             example=["catalog", {"id": "cat-webshop", "alias": "webshop", "name": "Webshop"}],
         ),
-        "The model: objects may refer to others that come later",
+        "The model; objects may refer to others that come later",
     )
     records = _list_of(fields.Nested(SeedRecordBody), "The records")
-    variants = _list_of(fields.Nested(SeedVariantBody), "The variants, each after what it stands below")
+    variants = _list_of(fields.Nested(SeedVariantBody), "The variants, each after its parent")
     history = _list_of(
         fields.Nested(SeedEntryBody),
-        "The changes to records and variants, oldest first; those whose creation is not in it were made as they are",
+        "The changes to records and variants, oldest first; a missing creation is added, with the current values",
     )
     categories = _list_of(
         Pair(
@@ -182,11 +182,11 @@ class SeedBody(Body):
         "Which records are in which categories",
     )
     savedQueries = _list_of(fields.Nested(SeedSavedQueryBody), "The saved queries")
-    webhooks = _list_of(fields.Nested(SeedWebhookBody), "The webhooks; those that are read out are paused", MAX_WEBHOOKS)
+    webhooks = _list_of(fields.Nested(SeedWebhookBody), "The webhooks; in a returned seed, they are paused", MAX_WEBHOOKS)
 
 
 def _complete(seed: dict[str, Any]) -> None:
-    """Fill in what others refer to: ids, and an administrator where there is no user."""
+    """Fill in missing ids, and an administrator if there is no user."""
     categories = [body for _, body in seed["categories"]]
     lists = {"ent": seed["records"], "var": seed["variants"], "cat": categories}
     lists |= {"sq": seed["savedQueries"], "wh": seed["webhooks"]}
@@ -198,7 +198,7 @@ def _complete(seed: dict[str, Any]) -> None:
 
 
 def add_administrator(seed: dict[str, Any]) -> None:
-    """Add an administrator to a seed, and the role, if it has none with its id."""
+    """Add an administrator to a seed, and the administrator's role if the seed has no role with that id."""
     seed["users"].append(ADMINISTRATOR)
     role_id = ADMINISTRATOR["roleId"]
     if ("role", role_id) not in ((kind, body["id"]) for kind, body in seed["model"]):
@@ -206,7 +206,7 @@ def add_administrator(seed: dict[str, Any]) -> None:
 
 
 def read_seed(value: Any) -> dict[str, Any]:
-    """Return a seed that is whole, with all ids. Raises ApiError 400, naming paths in the seed."""
+    """Return a checked and complete seed, with all ids filled in. Raises ApiError 400, naming paths in the seed."""
     try:
         seed: dict[str, Any] = SeedBody().load(value)
     except ma.ValidationError as error:

@@ -1,4 +1,4 @@
-"""Whose credential it is, and what it may call."""
+"""The route that says whose credential a request carries, and what it may call."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -55,10 +55,10 @@ class RouteBody(Body):
 
 
 class WhoamiBody(Body):
-    """Whose credential was presented, and what it may call."""
+    """The owner of the presented credential, and what the credential may call."""
 
     kind = enum_field("What the credential is", ["api-key", "user"], "CredentialKind")
-    workspace = fields.Nested(WorkspaceBody, required=True, metadata={"description": "Where it is good"})
+    workspace = fields.Nested(WorkspaceBody, required=True, metadata={"description": "The workspace in which it is valid"})
     key = fields.Nested(
         HeldKeyBody,
         metadata=described(

@@ -1,4 +1,4 @@
-"""Workspaces for tests, and the demo as it was at first."""
+"""The routes that make, list, copy and delete workspaces for tests, and reset the demo to its first state."""
 
 import functools
 from collections.abc import Callable
@@ -25,9 +25,9 @@ from sigma.standin.seeding import insert_seed, make_seed
 from sigma.standin.seeds import SeedBody, read_seed
 from sigma.standin.whoami import WorkspaceBody
 
-MAX_WORKSPACES = 1000  # that are there for tests at once
+MAX_WORKSPACES = 1000  # for tests, at once
 
-OURS = "SELECT 1 FROM workspaces WHERE id = ? AND (is_demo OR is_disposable)"  # the demo, or made for a test
+OURS = "SELECT 1 FROM workspaces WHERE id = ? AND (is_demo OR is_disposable)"  # the demo, or one for a test
 
 
 class WantedWorkspaceBody(Body):
@@ -36,15 +36,16 @@ class WantedWorkspaceBody(Body):
     content = fields.Raw(
         load_default="demo",
         metadata=described(
-            "`demo`: what the demo workspace holds at first; `empty`: an administrator and nothing else; the id of the demo"
-            " workspace, or of one for tests: what that holds now; an object: a seed, as `/standin/workspaces/{id}/seed` gives"
-            f" it, or one written by hand, of which every list may be left out; like any body of at most {MAX_BODY} bytes",
+            "`demo`: the first contents of the demo workspace; `empty`: an administrator and nothing else; the id of the demo"
+            " workspace or of one for tests: a copy of its current contents; an object: a seed, as"
+            " `/standin/workspaces/{id}/seed` returns it or written by hand, in which every list may be left out. As any body,"
+            f" the request may have at most {MAX_BODY} bytes",
             "demo",
         ),
     )
     keys = Items(
         ApiKeyRequestBody().fields["permissions"],
-        "Lists of permissions; an API key is made with each of them",
+        "Lists of permissions; an API key is made with each list",
         most=100,
         load_default=list,
         example=[["read"], ["read", "update-data"]],
@@ -52,7 +53,7 @@ class WantedWorkspaceBody(Body):
 
 
 class TestWorkspaceBody(WorkspaceBody):
-    """A workspace that was made for a test, and what it takes to use it."""
+    """A workspace that was made for a test, with the sessions and API keys to use it."""
 
     id = id_field("The workspace's id", example="ws-2f6c1d0b9a8e7453")
     name = string_field("The workspace's name", example="Test workspace")
@@ -75,22 +76,20 @@ class ListedWorkspaceBody(WorkspaceBody):
 
 
 class ResetBody(Body):
-    """What is to be as it was at first, beside the demo workspace."""
+    """What to reset besides the demo workspace."""
 
-    removeTestWorkspaces = Flag(
-        "Whether all workspaces that were made for tests are removed, too", load_default=False, example=True
-    )
+    removeTestWorkspaces = Flag("Whether to remove all workspaces for tests as well", load_default=False, example=True)
 
 
 class Content(NamedTuple):
-    """What a new workspace is to hold."""
+    """The contents for a new workspace."""
 
     users: list[dict[str, Any]]
-    insert: Callable[[], None]  # stores the rest, in the current workspace
+    insert: Callable[[], None]  # stores everything else in the current workspace
 
 
 def find_content(wanted: Any) -> Content:
-    """Return what a body's `content` means. Raises ApiError 400."""
+    """Return the contents that a body's `content` asks for. Raises ApiError 400."""
     if wanted == "demo":
         demo = read_demo()
         return Content(demo_users(demo), functools.partial(insert_demo_content, demo))
@@ -100,34 +99,34 @@ def find_content(wanted: Any) -> Content:
     if isinstance(wanted, str) and fetch_one(OURS, wanted):
         users = fetch_users(wanted)
         copy = functools.partial(insert_rows, pause_webhooks(fetch_rows(wanted)))
-        return Content(users, copy) if users else find_content(make_seed(wanted))  # a seed without users gets one
+        return Content(users, copy) if users else find_content(make_seed(wanted))  # a seed without users gets an administrator
     expected = "demo, empty, the id of the demo workspace or of one for tests, or a seed"
     raise ApiError(400, f"content: Expected {expected}, got {format_value(wanted)}")
 
 
 def raise_if_too_many() -> None:
-    """Raise ApiError 409 when there are as many workspaces for tests as there may be."""
+    """Raise ApiError 409 if there are already as many workspaces for tests as there may be."""
     (count,) = fetch_one("SELECT count(*) FROM workspaces WHERE is_disposable")
     if count >= MAX_WORKSPACES:
         raise ApiError(
             409,
             f"There are {count} workspaces for tests, as many as there may be: DELETE /standin/workspaces/:id removes one,"
-            " POST /standin/reset with {'removeTestWorkspaces': true} all of them",
+            " POST /standin/reset with {'removeTestWorkspaces': true} removes all of them",
         )
 
 
 def insert_test_users(users: list[dict[str, Any]]) -> dict[str, Any]:
-    """Store users, who cannot sign in by password, with emails of the workspace's own; return their sessions by id."""
+    """Store users with emails made for the workspace and without passwords; return their sessions by user id."""
     sessions, emails = {}, own_emails(users, f"{g.tenant}.example")
     for user in users:
-        known = {"id": user["id"], "email": emails[user["id"]], "name": user["name"], "roleId": user["roleId"]}
-        insert_user(known, NO_PASSWORD, 0)  # there is no older token: the workspace's id is new for good
-        sessions[user["id"]] = make_session(g.tenant, known, 0)
+        body = {"id": user["id"], "email": emails[user["id"]], "name": user["name"], "roleId": user["roleId"]}
+        insert_user(body, NO_PASSWORD, 0)  # no older token can exist, because the workspace's id is new
+        sessions[user["id"]] = make_session(g.tenant, body, 0)
     return sessions
 
 
 def sort_sessions(sessions: dict[str, Any]) -> dict[str, Any]:
-    """Return the sessions of a workspace's users, by id, as an answer has them: of the administrator, the editor, others."""
+    """Return the members `admin`, `editor` and `others` of a response, given the sessions of a workspace's users by id."""
     sql = "SELECT id FROM model_objects WHERE tenant = ? AND kind = 'role' AND json_extract(body, '$.canManageRoles')"
     roles = {id for (id,) in execute(sql, g.tenant)}
     admin = next((id for id, session in sessions.items() if session["user"]["roleId"] in roles), next(iter(sessions)))
@@ -141,7 +140,7 @@ def sort_sessions(sessions: dict[str, Any]) -> dict[str, Any]:
 
 
 def insert_test_workspace(content: Any, keys: list[list[str]]) -> dict[str, Any]:
-    """Store a workspace for a test, and return it with what it takes to use it; nobody can sign in to it by password.
+    """Store a workspace for a test, and return it with its sessions and API keys. Nobody can sign in to it with a password.
 
     Raises ApiError 400 or 409.
     """
@@ -170,7 +169,7 @@ def list_test_workspaces() -> Any:
 @blueprint.response(201, TestWorkspaceBody)
 @blueprint.errors("CONFLICT")
 def create_test_workspace(wanted: dict[str, Any]) -> Any:
-    """Make a workspace of its own for a test, with an administrator's session and the API keys asked for."""
+    """Make a workspace for one test, with an administrator's session and the API keys asked for."""
     with transaction():
         return insert_test_workspace(**wanted), 201, NO_STORE
 
@@ -179,9 +178,9 @@ def create_test_workspace(wanted: dict[str, Any]) -> Any:
 @demo_only
 @blueprint.response(200, SeedBody)
 def get_workspace_seed(id: str) -> Response:
-    """Get what the demo workspace, or one for tests, holds now, without emails, passwords and API keys.
+    """Get the current contents of the demo workspace or of one for tests, without emails, passwords and API keys.
 
-    A new workspace can be made from it, and then holds the same.
+    A new workspace made from this seed has the same contents.
     """
     get_or_404(fetch_one(OURS, id), "workspace", id)
     return json_response(to_json(make_seed(id)))
@@ -191,7 +190,7 @@ def get_workspace_seed(id: str) -> Response:
 @demo_only
 @blueprint.response(204)
 def delete_test_workspace(id: str) -> None:
-    """Delete a workspace that was made for a test, with all that it holds; no other workspace can be deleted."""
+    """Delete a workspace that was made for a test, with all its contents; no other workspace can be deleted."""
     with transaction():
         get_or_404(fetch_one("SELECT 1 FROM workspaces WHERE id = ? AND is_disposable", id), "workspace", id)
         execute("DELETE FROM workspaces WHERE id = ?", id)
@@ -202,7 +201,7 @@ def delete_test_workspace(id: str) -> None:
 @blueprint.arguments(ResetBody())
 @blueprint.response(204)
 def reset_demo(wanted: dict[str, Any]) -> None:
-    """Bring the demo workspace back to its first state; tokens of its users stay good, unless they had ended."""
+    """Bring the demo workspace back to its first state; valid tokens of its users stay valid."""
     with transaction():
         demo = read_demo()
         id = demo["workspace"]["id"]

@@ -143,7 +143,7 @@ def test_where_nobody_can_press_enter_it_goes_by_itself(folder):
         read(b"Press Enter for: 1.")
         type(b"\x04")  # Ctrl-D: the end of the input
         read(b"A second key is made.")
-        assert "Press Enter for: 2." not in read(b"The integration moves over")
+        assert "Press Enter for: 2." not in read(b"The integration switches")
         process.terminate()
         assert process.wait(SOON) != 0
     with playing(folder, "--auto") as (process, read, type):

@@ -41,7 +41,7 @@ def what_is_done(words, how):
         return ""
     if how == "closed":
         return "; nothing was done"
-    return "" if words.startswith("export - ") else ". What the command does is done"
+    return "" if words.startswith("export - ") else ". The command itself was carried out"
 
 
 @pytest.mark.parametrize("how", LOST)
