@@ -325,8 +325,8 @@ OTHER_ENCODINGS = {
     "utf-32": "UTF-32",
     "utf-32-le": "UTF-32",
     "utf-32-be": "UTF-32",
-    "latin-1": "byte 0xC6 at position 11, which is no UTF-8",
-    "cp1252": "byte 0xC6 at position 11, which is no UTF-8",
+    "latin-1": "byte 0xC6 at position 11, which is not UTF-8",
+    "cp1252": "byte 0xC6 at position 11, which is not UTF-8",
 }
 
 

@@ -63,7 +63,7 @@ def test_a_path_that_does_not_exist_is_told_the_nearest_one_that_does(app, error
 )
 def test_a_path_with_which_others_begin_is_told_one_of_them(app, error, path, below):
     message = error(app.test_client().get(path), 404)
-    assert message == f"There is no {path} here; paths begin with it, such as {below}; /docs lists every path"
+    assert message == f"There is no {path} here; there are paths below it, such as {below}; /docs lists every path"
 
 
 @each(
