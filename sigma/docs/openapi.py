@@ -36,9 +36,7 @@ Integrations send an API key in `X-Sigma-ApiKey`; people sign in at `POST /api/v
 DESCRIPTION += "\n\nEvery refusal has the same shape, and one of these codes:\n\n" + "\n".join(
     f"- {error.status} `{code}`: {error.meaning}" for code, error in ERRORS.items()
 )
-DESCRIPTION += (
-    f"\n\nThe response to a GET names in `{HEADER}` the query parameters that the route does not know; they change nothing."
-)
+DESCRIPTION += f"\n\n`{HEADER}` names the query parameters of a GET that the route does not know; they change nothing."
 DESCRIPTION += "\n\nSigma PIM documents more, which this stand-in does not have and answers with 501:\n\n" + "\n".join(
     f"- `/api/v1{path}` and all below it: {feature}" for path, feature in NOT_BUILT.items()
 )
