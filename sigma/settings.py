@@ -90,7 +90,7 @@ def database_path(text: str) -> str:
 
 
 def host_address(text: str) -> str:
-    """Read an IP address to serve on. Of names only localhost is taken: others may lead to several addresses."""
+    """Read an IP address to serve on. The only name accepted is localhost: others may lead to several addresses."""
     try:
         return str(ipaddress.ip_address("127.0.0.1" if text == "localhost" else text.strip("[]")))
     except ValueError:

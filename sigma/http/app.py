@@ -61,7 +61,7 @@ class ApiRequest(Request):
 
 
 class NoCookies(SessionInterface):
-    """No Flask sessions: they are cookies, which nobody is identified by here, and cost 4 % of a GET."""
+    """Leaves out Flask's sessions: they are cookies, which this service does not use, and cost 4 % of a GET."""
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin:
         """Return the same empty session for every request; writing to it is an error."""

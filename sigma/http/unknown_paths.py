@@ -113,7 +113,7 @@ def asks_for_page() -> bool:
 def _page_meant(path: str) -> str | None:
     """Return the address of the public page at a path, if a browser asks for it with a slash too many at its end, or None.
 
-    The address is relative, because a proxy may have taken off a prefix of the path.
+    The address is relative, because a proxy may have removed a prefix of the path.
     """
     routes: Iterator[Route] = current_app.url_map.iter_rules()  # type: ignore[assignment]
     pages = {f"{route.rule}/" for route in routes if route.access.kind is Kind.PUBLIC and "GET" in (route.methods or ())}
@@ -121,7 +121,7 @@ def _page_meant(path: str) -> str | None:
 
 
 def refuse_unknown_path(_: NotFound) -> Any:
-    """Return the 404 of an unknown path, a redirect to the page meant, or the 503 if the database does not answer."""
+    """Return the 404 of an unknown path, a redirect to the page that was meant, or the 503 if the database does not answer."""
     if page := _page_meant(request.path):
         response = redirect(page)
         response.headers.update({"Vary": "Accept", **NO_STORE})

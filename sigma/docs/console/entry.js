@@ -10,7 +10,7 @@ export function reason(entry) {
     : (entry.message ?? entry.code);
 }
 
-/** Return whether the caller lacked what the route needs. Other refusals of this step are better told by their message. */
+/** Return whether the caller lacked what the route needs. For other refusals of this step, the message says more. */
 function lacks({ step, needed, held }) {
   if (step !== "permission" || !needed) return false;
   return Array.isArray(held) ? !held.includes(needed) : needed.startsWith("can");
