@@ -1,4 +1,4 @@
-"""The files of a database: whether this process may write them, and whether they are still those that it opened."""
+"""The files of a database: whether this process may write them, and whether they are still the ones that it opened."""
 
 import grp
 import os
@@ -10,9 +10,10 @@ import weakref
 
 FileId = tuple[int, int]  # device and inode
 
-_files: dict[str, FileId] = {}  # which file each path meant when this process prepared it
-_logs: dict[str, FileId] = {}  # and which one its log of writes was when the first of the connections was opened
-_users: dict[str, "weakref.WeakSet[Connection]"] = {}  # the connections that are open on each path
+# By path of a database:
+_files: dict[str, FileId] = {}  # the file that was there when this process prepared it
+_logs: dict[str, FileId] = {}  # its write-ahead log when the first of the open connections was opened
+_users: dict[str, "weakref.WeakSet[Connection]"] = {}  # the open connections
 _opening = threading.Lock()
 
 
@@ -33,45 +34,45 @@ def _group(id: int) -> str:
 def _describe(file: str) -> str:
     status = os.stat(file)
     owner, mode = f"{_user(status.st_uid)}:{_group(status.st_gid)}", stat.S_IMODE(status.st_mode)
-    told = f"{file} belongs to {owner} and has mode {mode:o}, this process runs as {_user(os.geteuid())}"
+    description = f"{file} belongs to {owner} and has mode {mode:o}, this process runs as {_user(os.geteuid())}"
     if os.statvfs(file).f_flag & os.ST_RDONLY:
-        return f"{told}, and it is on a file system that is mounted read-only"
-    return told
+        return f"{description}, and it is on a file system that is mounted read-only"
+    return description
 
 
 def unwritable_reason(path: str) -> str | None:
-    """Return the first of a database's files, or their folder, that this process may not read and write, and whose it is.
+    """Return which of a database's files, or its folder, this process may not read and write, and who owns that.
 
-    None if it may, as far as the system says before it is tried.
+    The first one found is described. None if the system reports no such obstacle; a write may fail all the same.
     """
     path = os.path.realpath(path)
     folder, effective = os.path.dirname(path), os.access in os.supports_effective_ids
     for file in (path, f"{path}-wal", f"{path}-shm", f"{path}-journal", folder):
-        wanted = os.R_OK | os.W_OK | (os.X_OK if file == folder else 0)  # SQLite makes and removes files beside it
+        wanted = os.R_OK | os.W_OK | (os.X_OK if file == folder else 0)  # SQLite makes and removes files in it
         if os.path.exists(file) and not os.access(file, wanted, effective_ids=effective):
             return _describe(file)
     return None
 
 
 class Connection(sqlite3.Connection):
-    """A connection that is forgotten when the thread is gone that had it.
+    """A connection that can be weakly referenced, so that it is forgotten when its thread has ended.
 
-    Nothing closes it then: that would run Python code while a thread of the server program ends, which crashes it.
+    Nothing closes it then: closing would run Python code while a thread of the server program ends, which crashes the program.
     """
 
 
 class DatabaseMovedError(sqlite3.OperationalError):
     """The database was removed or replaced while in use."""
 
-    sqlite_errorname = "SQLITE_READONLY_DBMOVED"  # SQLite's own name for it; in WAL mode it does not look
+    sqlite_errorname = "SQLITE_READONLY_DBMOVED"  # SQLite's own name for this; in WAL mode it does not check
 
 
 class LogLostError(DatabaseMovedError):
-    """The log of writes beside the database was."""
+    """The write-ahead log beside the database was removed or replaced while in use."""
 
 
 def _identify(path: str) -> FileId:
-    """Return which file is at a path. Raises DatabaseMovedError if there is none."""
+    """Return the id of the file at a path. Raises DatabaseMovedError if there is none."""
     try:
         status = os.stat(path)
     except OSError as error:
@@ -87,14 +88,14 @@ def _identify_log(path: str) -> FileId | None:
 
 
 def remember_file(path: str) -> None:
-    """Let the file at a path be the one that is meant from now on. Raises DatabaseMovedError if there is none."""
+    """Remember the file at a path as the database that this process uses. Raises DatabaseMovedError if there is none."""
     _files[path] = _identify(path)
 
 
 def require_same_file(path: str) -> None:
-    """Raise DatabaseMovedError unless the file at a path is the one that this process prepared, and its log the one in use.
+    """Raise DatabaseMovedError if the file at a path, or its write-ahead log, is not the one that this process uses.
 
-    SQLite would go on writing to a file that was removed or replaced, and lose what was acknowledged.
+    SQLite would go on writing to a file that was removed or replaced, and acknowledged writes would be lost.
     """
     file = _identify(path)
     if _files.setdefault(path, file) != file:
@@ -104,9 +105,9 @@ def require_same_file(path: str) -> None:
 
 
 def remember_log(path: str, connection: Connection) -> None:
-    """Note that a connection is open on a path, after its first read, by which it has the log of writes open, too.
+    """Note that a connection to the database at a path is open. Call this after its first read, which opens the log, too.
 
-    SQLite removes the log only with the last connection that has it open.
+    SQLite removes the write-ahead log only when the last connection that has it open is closed.
     """
     with _opening:
         users = _users.setdefault(path, weakref.WeakSet())

@@ -17,8 +17,7 @@ HOST_NAME = r"([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
 ANY_ORIGIN = "*"
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
-
-# Variables of the recipes, and those that Kubernetes sets for a Service named sigma.
+# SIGMA_ variables that the recipes use, and those that Kubernetes sets for a Service named sigma.
 NOT_SETTINGS = r"SIGMA_(API_URL|API_KEY|STANDIN|SITE|UPSTREAM|TOKEN)|SIGMA_(PORT_.*|(.*_)?SERVICE_(HOST|PORT).*)"
 QUOTES, TYPOGRAPHIC_QUOTES = "\"'`", "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
 CONTROLS = {"\t": "tab", "\n": "line feed", "\r": "carriage return", " ": "space"}
@@ -29,17 +28,17 @@ class StartError(click.ClickException):
 
 
 class Setting(NamedTuple):
-    """One setting: its environment variables, of which the first counts, how its text is read, its default, what it means."""
+    """One setting: its environment variables (the first one set wins), the reader of its text, its default, its meaning."""
 
     variables: tuple[str, ...]
     read: Callable[[str], Any]
     default: Any
     meaning: str
-    is_for_serving: bool = False  # and judged only by what serves: a shell may have a HOST of its own, as conda's does
+    is_for_serving: bool = False  # read only when serving: a shell may have a HOST of its own, as conda's does
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers in a range."""
+    """Return a reader of whole numbers from `least` to `most`."""
 
     def read(text: str) -> int:
         if not re.fullmatch("[0-9]{1,15}", text) or not least <= int(text) <= most:
@@ -50,48 +49,48 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
 
 
 def yes_or_no(text: str) -> bool:
-    """Read a switch."""
+    """Read a switch: 0 or 1."""
     if text not in ("0", "1"):
         raise ValueError(f"expected 0 or 1, got '{text}'")
     return text == "1"
 
 
 def host_names(text: str) -> tuple[str, ...]:
-    """Read a list of hosts' names or addresses, without ports."""
+    """Read a comma-separated list of host names or addresses, without ports."""
     names = tuple(name.strip().lower() for name in text.split(","))
     for name in names:
         if not re.fullmatch(HOST_NAME, name):
-            raise ValueError(f"expected host names without ports, with commas between them, got '{name[:60]}'")
+            raise ValueError(f"expected host names without ports, separated by commas, got '{name[:60]}'")
     return names
 
 
 def web_origin(text: str) -> str:
-    """Read the origin of web pages as browsers send it: a scheme, a host, and a port unless it is the scheme's own."""
+    """Read an origin, and return it as browsers send it: scheme, host, and the port unless it is the scheme's default."""
     origin = re.fullmatch(rf"([a-z][a-z0-9+.-]*)://{HOST_NAME}(:[0-9]{{1,5}})?", text.strip().lower())
     if not origin:
         raise ValueError(
-            "expected origins without a path, such as http://localhost:5173, with commas between them,"
+            "expected origins without a path, such as http://localhost:5173, separated by commas,"
             f" or {ANY_ORIGIN} alone, got '{text.strip()[:60]}'"
         )
     return origin[0].removesuffix(DEFAULT_PORTS.get(origin[1], "no port"))
 
 
 def web_origins(text: str) -> tuple[str, ...]:
-    """Read a list of origins, or the sign for every origin."""
+    """Read a comma-separated list of origins, or `*` for every origin."""
     return (ANY_ORIGIN,) if text.strip() == ANY_ORIGIN else tuple(dict.fromkeys(map(web_origin, text.split(","))))
 
 
 def database_path(text: str) -> str:
-    """Read a file's path, which from then on means the same wherever one goes."""
+    """Read a file's path, and make it absolute, so that a later change of folder does not matter."""
     if not text.isprintable():
         raise ValueError(f"expected the path of a file, got {text[:60]!r}")
     if text == ":memory:":
         return text
-    return os.path.abspath(text) + os.sep * text.endswith(os.sep)  # what can only be a folder stays one
+    return os.path.abspath(text) + os.sep * text.endswith(os.sep)  # abspath() drops the slash that marks a folder
 
 
 def host_address(text: str) -> str:
-    """Read an address to serve on; names are left to those who know to which of a host's addresses they lead."""
+    """Read an IP address to serve on. The only name accepted is localhost: others may lead to several addresses."""
     try:
         return str(ipaddress.ip_address("127.0.0.1" if text == "localhost" else text.strip("[]")))
     except ValueError:
@@ -99,7 +98,7 @@ def host_address(text: str) -> str:
 
 
 def signing_secret(text: str) -> str:
-    """Read a secret long enough for HS256 (RFC 7518, section 3.2: as long as the hash)."""
+    """Read a secret long enough for HS256 (RFC 7518, section 3.2: at least as long as the hash)."""
     if len(text.encode()) < 32:
         raise ValueError("expected 32 bytes or more, for example from: openssl rand -hex 32")
     return text
@@ -137,7 +136,10 @@ SETTINGS = {
 
 
 def setting_text(value: Any) -> str:
-    """Return how a value that a program gives would stand in the environment. Raises ValueError."""
+    """Return a value that a program gives as it would be written in the environment.
+
+    Raises ValueError for a value of another type than text, number, path or a list of these.
+    """
     if value is None:
         return ""
     if isinstance(value, list | tuple):
@@ -153,61 +155,64 @@ def _describe_character(letter: str) -> str:
 
 
 def require_plain(text: str) -> None:
-    """Raise ValueError for what editors and env files leave in or around a value, where nobody sees it."""
-    for place, letter in enumerate(text, 1):
+    """Raise ValueError for invisible characters in a value, and for a space or quotation mark at either end.
+
+    Editors and env files leave these behind, where nobody sees them.
+    """
+    for position, letter in enumerate(text, 1):
         if not letter.isprintable():
-            raise ValueError(f"expected characters that can be seen, got {_describe_character(letter)} as character {place}")
+            raise ValueError(f"expected visible characters, got {_describe_character(letter)} as character {position}")
     is_quoted = len(text) > 1 and text[0] in QUOTES and text[-1] in QUOTES
-    for where, letter in (("beginning", text[0]), ("end", text[-1])):
+    for end, letter in (("beginning", text[0]), ("end", text[-1])):
         if letter == " " or letter in TYPOGRAPHIC_QUOTES or is_quoted:
             kind = "space" if letter == " " else "quotation mark"
-            raise ValueError(f"expected no {kind} at the {where}, got {_describe_character(letter)}")
+            raise ValueError(f"expected no {kind} at the {end}, got {_describe_character(letter)}")
 
 
 def _hint(variable: str, text: str) -> str:
     if text.startswith("tcp://"):
-        return f"; Kubernetes sets {variable} for a Service: say enableServiceLinks: false, or give the Service another name"
+        return f"; Kubernetes sets {variable} for a Service: set enableServiceLinks: false, or give the Service another name"
     if not variable.startswith("SIGMA_"):
-        return f"; if {variable} is another program's, set SIGMA_{variable}, which counts before it"
+        return f"; if {variable} belongs to another program, set SIGMA_{variable}, which takes precedence"
     return ""
 
 
 def unknown_variables() -> list[str]:
-    """Return a sentence for each SIGMA_ variable that is no setting, with the one that may be meant."""
+    """Return a sentence for each SIGMA_ variable that is not a setting, with the setting that its name is most like."""
     known = [setting.variables[0] for setting in SETTINGS.values()]
     likely = sorted(name for name in os.environ if name.upper().startswith("SIGMA_") and name not in known)
     unknown = [name for name in likely if not re.fullmatch(NOT_SETTINGS, name)]
     near = {name: difflib.get_close_matches(name.upper().removeprefix("SIGMA_"), SETTINGS, 1) for name in unknown}
-    return [f"{name} is no setting" + (f"; is SIGMA_{near[name][0]} meant?" if near[name] else "") for name in unknown]
+    return [f"{name} is not a setting" + (f"; did you mean SIGMA_{near[name][0]}?" if near[name] else "") for name in unknown]
 
 
 def read_setting(name: str, given: Mapping[str, Any]) -> Any:
-    """Return a setting's value: what a program gives for it, else what the environment says, else its default.
+    """Return a setting's value: the one that a program gives, else that of the environment, else the default.
 
-    None and an empty text say nothing. Raises StartError for a value that cannot be read.
+    None and an empty text count as not set. Raises StartError for a value that cannot be read.
     """
     setting, value = SETTINGS[name], given.get(name)
     sources = [(name, int(value) if setting.read is yes_or_no and isinstance(value, bool) else value, False)]
     sources += [(variable, os.environ.get(variable), True) for variable in setting.variables]
-    for source, said, is_variable in sources:
+    for source, raw, is_variable in sources:
         try:
-            if text := setting_text(said):
+            if text := setting_text(raw):
                 require_plain(text)
                 return setting.read(text)
         except ValueError as error:
-            raise StartError(f"{source}: {error}{_hint(source, str(said)) if is_variable else ''}") from None
+            raise StartError(f"{source}: {error}{_hint(source, str(raw)) if is_variable else ''}") from None
     return setting.default
 
 
 def is_set(name: str, given: Mapping[str, Any]) -> bool:
-    """Return whether a program or the environment says anything of a setting."""
+    """Return whether a program or the environment sets a setting."""
     return bool(setting_text(given.get(name)) or any(map(os.environ.get, SETTINGS[name].variables)))
 
 
 def read_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the value of each setting but those that only serving needs, unless a program gives them.
+    """Return what a program gives, and the value of every setting. Those for serving are left out unless they are given.
 
-    Raises StartError for a value that cannot be read, or a name that is no setting of the service or of Flask.
+    Raises StartError for a value that cannot be read, and for a name that is a setting of neither the service nor Flask.
     """
     if unknown := given.keys() - SETTINGS.keys() - Flask.default_config.keys():
         raise StartError(

@@ -325,8 +325,8 @@ OTHER_ENCODINGS = {
     "utf-32": "UTF-32",
     "utf-32-le": "UTF-32",
     "utf-32-be": "UTF-32",
-    "latin-1": "byte 0xC6 at position 11, which is no UTF-8",
-    "cp1252": "byte 0xC6 at position 11, which is no UTF-8",
+    "latin-1": "byte 0xC6 at position 11, which is not UTF-8",
+    "cp1252": "byte 0xC6 at position 11, which is not UTF-8",
 }
 
 
@@ -415,12 +415,16 @@ def test_what_a_header_says_rightly_of_a_body_is_fine(admin, headers):
         ({"Content-Encoding": "gzip"}, 415, "Content-Encoding: expected the body as it is, not compressed, got 'gzip'"),
         ({"Content-Encoding": "BR"}, 415, "Content-Encoding: expected the body as it is, not compressed, got 'BR'"),
         ({"Content-Encoding": "identity, zstd"}, 415, "Content-Encoding: expected the body as it is, not compressed, got "),
-        ({"Transfer-Encoding": "gzip, chunked"}, 415, "Transfer-Encoding: expected no other than chunked, got 'gzip, chunked'"),
+        ({"Transfer-Encoding": "gzip, chunked"}, 415, "Transfer-Encoding: expected only chunked, got 'gzip, chunked'"),
         ({"Content-Transfer-Encoding": "base64"}, 415, "Content-Transfer-Encoding: expected the body as it is, got 'base64'"),
         ({"Content-Type": "application/json; charset=utf-16"}, 415, "Content-Type: expected the charset utf-8, got 'utf-16'"),
         ({"Content-Type": "application/json;charset=ISO-8859-1"}, 415, "Content-Type: expected the charset utf-8, got 'ISO-"),
-        ({"Content-Range": "bytes 0-9/10"}, 400, "Content-Range: expected none, because a body is always whole, got 'bytes "),
-        ({"Expect": "200-ok"}, 400, "Expect: expected no other than 100-continue, got '200-ok'"),
+        (
+            {"Content-Range": "bytes 0-9/10"},
+            400,
+            "Content-Range: expected none, because a body is always sent whole, got 'bytes ",
+        ),
+        ({"Expect": "200-ok"}, 400, "Expect: expected only 100-continue, got '200-ok'"),
         ({"Content-MD5": digest("md5", b"")}, 400, "Content-MD5: expected the MD5 of the body, in Base64, got '1B2M2Y8Asg"),
         ({"Content-MD5": "no Base64"}, 400, "Content-MD5: expected the MD5 of the body, in Base64, got 'no Base64'"),
         ({"Digest": f"sha-256={digest('sha256', b'')}"}, 400, "Digest: expected digests of the body, in Base64, by md5, "),

@@ -211,6 +211,34 @@ def test_a_call_to_be_pasted_into_a_shell_runs_nothing_and_sends_no_file_whateve
     assert {word.replace("{root}", tmp_path.as_uri()) for word in words} <= set(done.stdout.split("\0"))
 
 
+CHOSEN, DEFAULT = {"language": "da", "market": "dk"}, {"language": "en", "market": "no"}
+VALUES = {  # the scopes that have a value, and the one whose value the table of records shows in the chosen language and market
+    "the general one": ([{}], {}),
+    "the chosen language before the general one": ([{}, {"language": "da"}], {"language": "da"}),
+    "both chosen segments before one": ([{"market": "dk"}, CHOSEN, {}], CHOSEN),
+    "the default language before the general one": ([{}, {"language": "en"}], {"language": "en"}),
+    "both default segments before one": ([{"market": "no"}, DEFAULT, {}], DEFAULT),
+    "one chosen segment before the default ones": ([DEFAULT, {"market": "dk"}], {"market": "dk"}),
+    "none of other segments": ([{"language": "sv"}, {"language": "da", "market": "se"}], None),
+}
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_the_table_of_records_shows_the_value_that_applies_as_an_export_does(tmp_path, case):
+    if (node := shutil.which("node")) is None:
+        pytest.skip("Node is not installed")
+    scopes, expected = VALUES[case]
+    folder = shutil.copytree(CONSOLE_FOLDER, tmp_path / "console")
+    (folder / "package.json").write_text('{"type": "module"}', encoding="utf-8")
+    attribute, entries = {"dimensionIds": list(DEFAULT)}, [{"scope": scope, "value": scope} for scope in scopes]
+    model = f"{{dimensions: new Map({json.dumps([(id, {'defaultSegmentId': segment}) for id, segment in DEFAULT.items()])})}}"
+    value = f"valueIn({json.dumps(entries)}, {json.dumps(CHOSEN)}, {json.dumps(attribute)}, {model})"
+    script = f"import {{ valueIn }} from './values.js'; console.log(JSON.stringify({value} ?? null))"
+    command = [node, "--input-type=module", "-e", script]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout) == expected
+
+
 # What it is told by the service
 
 

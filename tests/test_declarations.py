@@ -98,16 +98,16 @@ def starts(tmp_path_factory):
 
 COMPLAINTS = {
     "nothing declared": ("GET /api/v1/leak", "does not declare who may call it: add @requires, @session_only or @public"),
-    "an unknown permission": ("GET /api/v1/leak", "requires 'write-all', which is no permission: there are read, "),
+    "an unknown permission": ("GET /api/v1/leak", "requires 'write-all', which is not a permission: there are read, "),
     "an unknown role flag": ("GET /api/v1/leak", "requires the role flag 'canManageAll', which does not exist"),
     "an unknown kind": (
         "POST /api/v1/leak",
-        "takes the id of a 'spare-part', which is no kind of the model: there are ",
+        "takes the id of a 'spare-part', which is not a kind of model object: there are ",
     ),
     "nothing declared beside the API": ("GET /standin/leak", "does not declare"),
     "nothing declared on a page": ("GET /leak", "does not declare"),
-    "the demo's declaration in the API": ("GET /api/v1/leak", "is of the kind 'demo', which only routes beside the API may be"),
-    "any credential in the API": ("GET /api/v1/leak", "is of the kind 'credential', which only routes beside the API may be"),
+    "the demo's declaration in the API": ("GET /api/v1/leak", "is of the kind 'demo', which is only for routes beside the API"),
+    "any credential in the API": ("GET /api/v1/leak", "is of the kind 'credential', which is only for routes beside the API"),
     "nothing declared past the blueprints": ("GET /api/v1/leak", "does not declare"),
     "nothing declared past the blueprints, last": ("GET /api/v1/leak", "does not declare"),
     "no tag declared": ("GET /api/v1/leak", "belongs to no ApiBlueprint, which declares its tag"),
@@ -135,7 +135,9 @@ HOOKS = {
 
 @pytest.mark.parametrize("case", HOOKS)
 def test_the_service_does_not_start_with_a_hook_that_it_would_not_call(case, starts):
-    assert starts[case] == (f"{HOOKS[case]}: only hooks of the app are called here, before, after and at the end of a request")
+    assert starts[case] == (
+        f"{HOOKS[case]}: only the app's own before_request, after_request and teardown hooks are called here"
+    )
 
 
 def test_the_service_starts_with_one_more_hook_of_the_app(starts):

@@ -20,7 +20,7 @@ def test_an_unknown_address_is_named_in_the_message(app, error):
 
 def test_a_path_with_two_slashes_in_front_is_told_what_is_wrong_with_it(app, key, error):
     answer = app.test_client().get("/", environ_overrides={"PATH_INFO": "//api/v1/records"}, headers=key.headers)
-    assert error(answer, 404) == "There is no path with two slashes in front here; /docs lists every path"
+    assert error(answer, 404) == "No path here begins with two slashes; /docs lists every path"
 
 
 def test_head_answers_like_get_without_a_body(app, anonymous, admin):

@@ -63,7 +63,7 @@ def test_a_path_that_does_not_exist_is_told_the_nearest_one_that_does(app, error
 )
 def test_a_path_with_which_others_begin_is_told_one_of_them(app, error, path, below):
     message = error(app.test_client().get(path), 404)
-    assert message == f"There is no {path} here; paths begin with it, such as {below}; /docs lists every path"
+    assert message == f"There is no {path} here; there are paths below it, such as {below}; /docs lists every path"
 
 
 @each(
@@ -141,9 +141,7 @@ def test_a_method_that_a_path_does_not_have_is_told_those_it_has(app, key, error
 
 
 def test_on_each_route_for_people_a_401_says_how_they_sign_in(app, anonymous, error):
-    sign_in = (
-        "sign in at /api/v1/auth/login and send Authorization: Bearer <token>, because keys are never enough for this route"
-    )
+    sign_in = "sign in at /api/v1/auth/login and send Authorization: Bearer <token>, because no API key may call this route"
     seen = 0
     for rule in app.url_map.iter_rules():
         if rule.access.kind == "session" and rule.rule.startswith("/api/v1"):
@@ -159,8 +157,8 @@ def test_on_each_route_for_people_a_401_says_how_they_sign_in(app, anonymous, er
 
 def test_a_user_without_a_flag_is_told_which_role_it_is_and_how_that_changes(editor, error):
     assert error(editor.get("/api-keys"), 403) == (
-        "This route needs a role with canManageRoles; yours is 'role-editor'; who manages roles changes it with"
-        " PUT /api/v1/roles/role-editor, or gives you another with `flask users role`"
+        "This route needs a role with canManageRoles; yours is 'role-editor'; someone who manages roles can change it with"
+        " PUT /api/v1/roles/role-editor, or give you another with `flask users role`"
     )
 
 

@@ -107,7 +107,9 @@ def change_role(admin):
     return change
 
 
-ADVICE = "who manages roles changes it with PUT /api/v1/roles/role-editor, or gives you another with `flask users role`"
+ADVICE = (
+    "someone who manages roles can change it with PUT /api/v1/roles/role-editor, or give you another with `flask users role`"
+)
 
 
 @each(

@@ -156,7 +156,7 @@ def test_what_only_serving_needs_is_judged_only_there(tmp_path):
     assert (result.returncode, "Error" in result.stderr) == (0, False)
     result = flask("serve", **environment)
     assert (result.returncode, result.stdout) == (1, "")
-    other = "if {0} is another program's, set SIGMA_{0}, which counts before it\n"
+    other = "if {0} belongs to another program, set SIGMA_{0}, which takes precedence\n"
     told = "Error: HOST: expected an IP address or localhost, got 'x86_64-conda-linux-gnu'; "
     assert result.stderr == told + other.format("HOST")
     result = flask("serve", **environment, SIGMA_HOST="127.0.0.1")
@@ -172,14 +172,14 @@ def test_an_empty_variable_is_like_none(monkeypatch, variable):
 
 
 INVISIBLE = {  # what editors, env files and web pages leave in a value, and how it is told
-    "\ufeff{}": "expected characters that can be seen, got U+FEFF (zero width no-break space) as character 1",
-    "{}\r": "expected characters that can be seen, got U+000D (carriage return) as character {end}",
-    "{}\n": "expected characters that can be seen, got U+000A (line feed) as character {end}",
-    "{}\t": "expected characters that can be seen, got U+0009 (tab) as character {end}",
-    "{}\xa0": "expected characters that can be seen, got U+00A0 (no-break space) as character {end}",
-    "{}\u200b": "expected characters that can be seen, got U+200B (zero width space) as character {end}",
-    "{}\u202e": "expected characters that can be seen, got U+202E (right-to-left override) as character {end}",
-    "{}\udce9": "expected characters that can be seen, got U+DCE9 (a byte that is not UTF-8) as character {end}",
+    "\ufeff{}": "expected visible characters, got U+FEFF (zero width no-break space) as character 1",
+    "{}\r": "expected visible characters, got U+000D (carriage return) as character {end}",
+    "{}\n": "expected visible characters, got U+000A (line feed) as character {end}",
+    "{}\t": "expected visible characters, got U+0009 (tab) as character {end}",
+    "{}\xa0": "expected visible characters, got U+00A0 (no-break space) as character {end}",
+    "{}\u200b": "expected visible characters, got U+200B (zero width space) as character {end}",
+    "{}\u202e": "expected visible characters, got U+202E (right-to-left override) as character {end}",
+    "{}\udce9": "expected visible characters, got U+DCE9 (a byte that is not UTF-8) as character {end}",
     "{} ": "expected no space at the end, got U+0020 (space)",
     " {}": "expected no space at the beginning, got U+0020 (space)",
     " ": "expected no space at the beginning, got U+0020 (space)",
@@ -219,7 +219,7 @@ def test_what_kubernetes_sets_for_a_service_is_told(monkeypatch):
         settings.read_setting("PORT", {})
     assert refused.value.message == (
         "SIGMA_PORT: expected a whole number from 0 to 65535, got 'tcp://10.0.0.1:8080';"
-        " Kubernetes sets SIGMA_PORT for a Service: say enableServiceLinks: false, or give the Service another name"
+        " Kubernetes sets SIGMA_PORT for a Service: set enableServiceLinks: false, or give the Service another name"
     )
 
 
@@ -230,9 +230,9 @@ def test_a_variable_that_looks_like_a_setting_and_is_none_is_warned_of_with_the_
     for variable in ("SIGMA_DATABSE", "sigma_port", "SIGMA_XYLOPHONE"):
         monkeypatch.setenv(variable, "x")
     told = [
-        "SIGMA_DATABSE is no setting; is SIGMA_DATABASE meant?",
-        "SIGMA_XYLOPHONE is no setting",
-        "sigma_port is no setting; is SIGMA_PORT meant?",
+        "SIGMA_DATABSE is not a setting; did you mean SIGMA_DATABASE?",
+        "SIGMA_XYLOPHONE is not a setting",
+        "sigma_port is not a setting; did you mean SIGMA_PORT?",
     ]
     assert settings.unknown_variables() == told
     result = app.test_cli_runner().invoke(args=["keys", "list", "--workspace", "ws-demo"])
@@ -247,7 +247,7 @@ def test_what_serves_warns_of_an_unknown_variable(tmp_path):
         "serve", SIGMA_DATABASE=str(tmp_path / "new.db"), SIGMA_HOSTS="0.0.0.0", SIGMA_HOST="192.0.2.1", SIGMA_PORT="0"
     )
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.splitlines()[0] == "Warning: SIGMA_HOSTS is no setting; is SIGMA_HOST meant?"
+    assert result.stderr.splitlines()[0] == "Warning: SIGMA_HOSTS is not a setting; did you mean SIGMA_HOST?"
 
 
 def test_a_relative_path_means_the_directory_one_started_in(tmp_path, monkeypatch):

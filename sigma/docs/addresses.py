@@ -1,4 +1,4 @@
-"""The service's own address, as whoever asks sees it: a proxy in front may have another name, and put all below a path."""
+"""The service's own address, as the client sees it: a proxy in front may have another host name, and add a path prefix."""
 
 import re
 
@@ -10,11 +10,11 @@ PROXY_HEADERS = ("For", "Host", "Prefix", "Proto")  # in X-Forwarded-…
 
 
 def _forwarded(name: str) -> str | None:
-    """Return what the outermost proxy says, or None; what comes where there is no proxy is the client's own idea."""
-    said, proxies = request.headers.get(f"X-Forwarded-{name}"), current_app.config["PROXIES"]
-    if said is None or not proxies:
+    """Return what the outermost proxy says, or None. Where there is no proxy, the header is the client's, and is ignored."""
+    header, proxies = request.headers.get(f"X-Forwarded-{name}"), current_app.config["PROXIES"]
+    if header is None or not proxies:
         return None
-    values = [value.strip() for value in said.split(",")]
+    values = [value.strip() for value in header.split(",")]
     return values[-min(proxies, len(values))]
 
 
@@ -24,16 +24,16 @@ def _is_proxied() -> bool:
 
 
 def path_prefix() -> str | None:
-    """Return the path below which everything is, or None where a proxy does not say whether it has taken one off."""
-    said = _forwarded("Prefix")
-    if said is None and _is_proxied():
+    """Return the path prefix of the whole service, or None where a proxy does not say whether it has removed one."""
+    forwarded = _forwarded("Prefix")
+    if forwarded is None and _is_proxied():
         return None
-    prefix = (said or "").rstrip("/") + request.script_root
+    prefix = (forwarded or "").rstrip("/") + request.script_root
     return prefix if re.fullmatch(PREFIX, prefix) else None
 
 
 def service_url() -> str | None:
-    """Return the address at which the service was asked, without a slash at its end, or None where it is not sure."""
+    """Return the address at which the client called the service, without a slash at its end, or None if it is uncertain."""
     scheme, host = _forwarded("Proto") or request.scheme, _forwarded("Host") or request.environ.get("HTTP_HOST", "")
     prefix = path_prefix()
     if prefix is None or scheme not in ("http", "https") or not re.fullmatch(HOST, host):

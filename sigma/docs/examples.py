@@ -1,4 +1,4 @@
-"""Examples of bodies and paths: what the demo has, what a field says of itself, else something that fits its type."""
+"""Examples of bodies and paths: taken from the demo, else from the field itself, else made to fit the field's type."""
 
 from collections import ChainMap
 from collections.abc import Mapping
@@ -13,23 +13,23 @@ TIME = "2026-03-08T10:00:12.450Z"
 
 
 class Examples:
-    """Finds the example of each body.
+    """Finds an example for each body.
 
-    It looks at what the demo says of the operation, then at each field's own `example`, then at the demo's object of that
-    class or of a base class; what nobody says is made by the field's type. So no field needs an example.
+    A member's value comes from the demo's example of the operation, else from the field's own `example`, else from the demo's
+    object of that class or of a base class, else from the field's type. So no field needs an example.
     """
 
     def __init__(self, ids: Mapping[str, str], objects: Mapping[str, Mapping[str, Any]]):
         self.ids = ids  # by kind
         self.objects = objects  # by the name of the class that describes them
 
-    def body(self, body: ma.Schema, said: Mapping[str, Any]) -> Any:
-        """Return an example of a body; some of its members may be said already."""
+    def body(self, body: ma.Schema, given: Mapping[str, Any]) -> Any:
+        """Return an example of a body, some of whose members may be given."""
         known = ChainMap(*(dict(self.objects.get(cls.__name__, {})) for cls in type(body).__mro__))
         example = {}
         for name, field in body.fields.items():
-            if name in said:
-                example[name] = said[name]
+            if name in given:
+                example[name] = given[name]
             elif name in known and "example" not in field.metadata:
                 example[name] = known[name]
             elif "example" in field.metadata or field.required or field.load_default is not ma.missing:
@@ -61,7 +61,7 @@ class Examples:
         return next((value for type, value in of_type.items() if isinstance(field, type)), _kebab(name))
 
     def id(self, kind: str) -> str:
-        """Return the id of an object of a kind, which the demo has, if it has one."""
+        """Return the id of an object of a kind: the demo's, if it has one."""
         return self.ids.get(kind, f"{kind}-1")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from flask import Response, send_from_directory
 
 CONSOLE_FOLDER = Path(__file__).with_name("console")
-TYPES = {  # by ending; what a system's own list says may differ, and browsers run no script of another type
+TYPES = {  # by ending; the system's own list may differ, and browsers run no script of another type
     ".css": "text/css",
     ".html": "text/html",
     ".js": "text/javascript",
@@ -23,7 +23,7 @@ PAGE_POLICY = "; ".join(
 
 
 def send_page_file(folder: Path, name: str) -> Response:
-    """Return a page, or a file that one loads; browsers keep it, and ask each time whether it has changed."""
+    """Return a page, or a file that a page loads. Browsers cache it, and ask each time whether it has changed."""
     response = send_from_directory(folder, name, mimetype=TYPES.get(Path(name).suffix))
     response.headers["Content-Security-Policy"] = PAGE_POLICY
     response.headers["Referrer-Policy"] = "no-referrer"

@@ -1,4 +1,4 @@
-"""What a coding assistant needs to know of this service, as one plain text: `/llms.txt`, from the sources of the docs."""
+"""`/llms.txt`: what a coding assistant needs to know about this service, as plain text from the same sources as the docs."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from sigma.resources.not_built import NOT_BUILT
 from sigma.settings import SETTINGS
 
 PAGES = "Pages"
-UNKNOWN_ADDRESS = "<where you read this, without /llms.txt>"  # a proxy in front does not say it
+UNKNOWN_ADDRESS = "<where you read this, without /llms.txt>"  # for where a proxy in front does not say it
 
 START = """\
 # Sigma PIM, embedded
@@ -28,31 +28,31 @@ START = """\
 > A local stand-in for the REST API of Sigma PIM (product information): same paths, same bodies, same refusals, real state.
 
 - Address of the API: {url}/api/v1
-- Bodies, answers and examples in full: {url}/openapi.json (OpenAPI 3.0); for people: {url}/docs
-- Bodies are JSON in UTF-8. A list that has pages takes `offset` and `limit` and answers `items`, `total`, `offset`, `limit`.
-- A GET names in `{header}` the query parameters that it does not know; they change nothing.
-- An id in the path that is unknown is 404; in a body it is 400, and the message names the field.
+- Requests, responses and examples in full: {url}/openapi.json (OpenAPI 3.0); for people: {url}/docs
+- Bodies are JSON in UTF-8. A list that has pages takes `offset` and `limit` and returns `items`, `total`, `offset`, `limit`.
+- `{header}` names the query parameters of a GET that the route does not know; they change nothing.
+- An unknown id in the path is 404; in a body it is 400, and the message names the field.
 
 ## Credentials
 - Integrations send an API key: `X-Sigma-ApiKey: <raw key>`. People POST {{"email", "password"}} to {url}/api/v1/auth/login and
-  send the answer's `token`: `Authorization: Bearer <token>`. When both are sent, the key decides alone.
-- People make keys: POST {url}/api/v1/api-keys {{"name": "My sync", "permissions": ["read"]}}; `rawKey` is shown this once.
+  send the `token` of the response: `Authorization: Bearer <token>`. When both are sent, the key alone decides.
+- People make keys: POST {url}/api/v1/api-keys {{"name": "My sync", "permissions": ["read"]}}; only this response has `rawKey`.
 - A deactivated or deleted key is refused (401) by the very next call.
 """
 
 DEMO = """
 ## For tests (only beside the demo workspace; from this machine, without a credential)
-- A workspace for one test, with tokens and keys of its own, so that tests do not disturb each other; it answers its `id`:
+- A workspace for one test, with tokens and keys of its own, so that tests do not disturb each other; the response has its `id`:
   POST {url}/standin/workspaces {{"content": "demo", "keys": [["read", "update-data"], ["read"]]}}
   `content`: "demo", "empty", the id of a workspace, or a seed. DELETE {url}/standin/workspaces/<id> removes it.
-- Reset: the demo workspace is as it was at first, with its documented keys; sessions stay good:
+- Reset: puts the demo workspace back as it was at first, with its documented keys; sessions stay valid:
   POST {url}/standin/reset {{}}
-- Faults of one key, to see how a client takes them; the first rule whose route matches decides, and `hits` counts:
+- Faults of one key, to see how a client handles them; the first rule whose route matches decides, and `hits` counts its use:
   PUT {url}/standin/keys/{key}/faults [{{"on": "POST /records", "status": 429, "retryAfter": 2, "times": 2}}]
-  A rule has `status` or `delayMs`, and any of `on`, `retryAfter`, `after`, `times`, `probability`. DELETE takes them back.
-- Journal: what the API was asked, newest first, with bodies, caller, permission needed and held, and the step that refused:
+  A rule has `status` or `delayMs`, and any of `on`, `retryAfter`, `after`, `times`, `probability`. DELETE removes them.
+- Journal: the requests to the API, newest first, with bodies, caller, permission needed and held, and the step that refused:
   GET {url}/standin/requests?status=4xx&limit=20
-- Deliveries of webhooks, and sending at once what waits; `?workspace=<id>` does for a credential:
+- Deliveries of webhooks: this sends at once all that wait; `?workspace=<id>` replaces the credential:
   POST {url}/standin/deliveries/run?workspace={workspace}
 - Helpers for pytest and Node to copy: `docs/testing/sigma_standin.py` and `sigma_standin.mjs` in the repository.
 """
@@ -62,8 +62,8 @@ DIFFERENCES = """
 - Users, passwords and workspaces have no API; commands manage them (`flask users`, `flask workspace`).
 - What the public documentation leaves open, such as the status of a create (201), has been decided here; openapi.json says how.
 - There is no limit of 500 records unless SIGMA_RECORD_LIMIT sets one.
-- Searches go through all records, without an index; text matches whatever its case, but accents count.
-- An import writes the value that counts everywhere (scope {}); an export has one value for each attribute.
+- Searches go through all records, without an index; they ignore case in text, but not accents.
+- An import writes the value that applies everywhere (scope {}); an export has one value for each attribute.
 - Web pages of other origins may call the API only if SIGMA_CORS_ORIGINS lists them.
 """
 
@@ -88,7 +88,7 @@ def _describe_names(title: str, names: dict[str, str]) -> str:
 
 
 def _collect_routes(with_demo: bool) -> dict[str, dict[str, list[str]]]:
-    """Return by the name of its blueprint, and by its path, what each method needs; what is in none of the API's is last."""
+    """Return what each method needs, by the name of the route's blueprint and by its path."""
     collected: dict[str, dict[str, list[str]]] = {}
     for method, route in list_built_routes(current_app):
         if with_demo or route.access.kind is not Kind.DEMO:
@@ -99,36 +99,36 @@ def _collect_routes(with_demo: bool) -> dict[str, dict[str, list[str]]]:
 
 def _describe_routes(sections: dict[str, str], with_demo: bool) -> str:
     collected = _collect_routes(with_demo)
-    own = {path: needs for name, paths in collected.items() if name not in sections for path, needs in paths.items()}
-    text = "\n## Routes\nWhat a key needs is a permission; what a person's role needs is the flag behind it, if there is one.\n"
-    for name, description in {**sections, PAGES: "What is for people, and what describes the service."}.items():
-        paths = own if name == PAGES else collected.get(name, {})
+    pages = {path: needs for name, paths in collected.items() if name not in sections for path, needs in paths.items()}
+    text = "\n## Routes\nA key needs the permission; a person's role needs the flag behind it, if there is one.\n"
+    for name, description in {**sections, PAGES: "The pages for people, and what describes the service."}.items():
+        paths = pages if name == PAGES else collected.get(name, {})
         text += f"### {name}: {description}\n" + "".join(f"- `{path}` {' | '.join(paths[path])}\n" for path in paths)
     return text
 
 
 def _describe_limits() -> str:
-    """Return what is not here, what is refused, what can be set, and what differs."""
+    """Return the sections about paths that are not built, errors, settings, and differences from the real service."""
     parts = (
         "\nDocumented for Sigma PIM, and answered here with 501, whatever the method:\n",
         "".join(f"- `/api/v1{path}` and all below it: {feature}\n" for path, feature in NOT_BUILT.items()),
         _describe_names(
             'Errors, each as {"error": CODE, "message": text}', {f"{e.status} {c}": e.meaning for c, e in ERRORS.items()}
         ),
-        _describe_names("Settings", {one.variables[0]: one.meaning for one in SETTINGS.values()}),
+        _describe_names("Settings", {setting.variables[0]: setting.meaning for setting in SETTINGS.values()}),
         DIFFERENCES,
     )
     return "".join(parts)
 
 
 def llms_view(blueprints: list[Blueprint], read_examples: Callable[[], dict[str, Any]]) -> Callable[[], Response]:
-    """Return the view of the text on the service that has these blueprints."""
+    """Return the view of `/llms.txt` for the service that has these blueprints."""
     sections = {blueprint.name: blueprint.description for blueprint in blueprints}
     examples, routes = functools.cache(read_examples), functools.cache(functools.partial(_describe_routes, sections))
 
     @public
     def show_llms_text() -> Response:
-        """Return the text; no cache may keep it, because its address is that of whoever asks."""
+        """Return the text. No cache may keep it, because it has the address that this client used."""
         url = service_url() or UNKNOWN_ADDRESS
         with snapshot():
             demo = "".join(_describe_demo(url, examples())) if holds_demo() else ""

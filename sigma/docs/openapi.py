@@ -1,4 +1,4 @@
-"""The OpenAPI document: what flask-smorest, apispec and our plugin say, and what there is to say of the API as a whole."""
+"""The OpenAPI document: what flask-smorest, apispec and our plugin make, and the description of the API as a whole."""
 
 import functools
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from sigma.permissions import PERMISSIONS
 from sigma.resources.not_built import NOT_BUILT
 
 HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "X-Request-Id": ("Names the request in the service's log", {"pattern": "^[A-Za-z0-9._-]{1,64}$"}),
-    "X-Sigma-Required-Permission": ("What a key needs; session: none may call", {"enum": [*PERMISSIONS, "session"]}),
+    "X-Request-Id": ("The id of the request in the service's log", {"pattern": "^[A-Za-z0-9._-]{1,64}$"}),
+    "X-Sigma-Required-Permission": ("What a key needs; session: no key may call", {"enum": [*PERMISSIONS, "session"]}),
     "WWW-Authenticate": ("How to authenticate", {}),
     "Retry-After": ("How many seconds to wait", {"type": "integer", "minimum": 1}),
 }
@@ -36,13 +36,13 @@ Integrations send an API key in `X-Sigma-ApiKey`; people sign in at `POST /api/v
 DESCRIPTION += "\n\nEvery refusal has the same shape, and one of these codes:\n\n" + "\n".join(
     f"- {error.status} `{code}`: {error.meaning}" for code, error in ERRORS.items()
 )
-DESCRIPTION += f"\n\nA GET names in `{HEADER}` the query parameters that it does not know; they change nothing."
+DESCRIPTION += f"\n\n`{HEADER}` names the query parameters of a GET that the route does not know; they change nothing."
 DESCRIPTION += "\n\nSigma PIM documents more, which this stand-in does not have and answers with 501:\n\n" + "\n".join(
     f"- `/api/v1{path}` and all below it: {feature}" for path, feature in NOT_BUILT.items()
 )
 
-INFO = {"description": DESCRIPTION, "contact": {"name": "Whoever runs this service"}}
-SERVER = {"url": "…", "description": "Where this document was read"}  # its address is of whoever asks
+INFO = {"description": DESCRIPTION, "contact": {"name": "The operator of this service"}}
+SERVER = {"url": "…", "description": "Where this document was read"}  # each response has the address that its client used
 
 
 def _add_components(components: Components, examples: dict[str, Any]) -> None:
@@ -71,7 +71,7 @@ def _make_document(blueprints: list[Blueprint], examples: dict[str, Any]) -> dic
 
 
 def document_view(blueprints: list[Blueprint], read_examples: Callable[[], dict[str, Any]]) -> Callable[[], Response]:
-    """Return the view of the OpenAPI document of these blueprints, which is made when somebody asks for it first."""
+    """Return the view of the OpenAPI document of these blueprints. The first request makes the document."""
 
     @functools.cache
     def parts() -> list[bytes]:
@@ -80,7 +80,7 @@ def document_view(blueprints: list[Blueprint], read_examples: Callable[[], dict[
 
     @public
     def show_document() -> Response:
-        """Return the document; the server's address is absolute where it is sure, because Postman understands no other."""
+        """Return the document. The server's address is absolute where it is certain, because Postman understands no other."""
         before, after = parts()
         response = json_response(before + to_json(service_url() or ".").encode() + after)
         response.headers.update(NO_STORE)  # no cache may show one host's address to another

@@ -1,4 +1,4 @@
-"""The pages for people: the interactive docs, which are Swagger UI, and the front page, which leads on."""
+"""The pages for people: the interactive docs, which are Swagger UI, and the front page, which redirects to a page."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from sigma.http.unknown_paths import asks_for_page
 
 DOCS_FOLDER = Path(__file__).with_name("reference")
 SWAGGER_FOLDER = Path(flask_swagger_ui.__file__).parent / "dist"
-DOCS_FILES = {  # what the page loads, by name; the folders have more, unused here
+DOCS_FILES = {  # the folder of each file that the page loads; the folders hold others, which are not served here
     **dict.fromkeys(("swagger-ui.css", "swagger-ui-bundle.js"), SWAGGER_FOLDER),
     **dict.fromkeys(("theme.css", "icon.svg", "dom.js"), CONSOLE_FOLDER),
     **dict.fromkeys(
@@ -29,7 +29,7 @@ pages = Blueprint("pages", __name__)
 
 
 class DocsFile(AnyConverter):
-    """The name of a file that the docs load; with all of them in its rule, `flask routes` would be 231 columns wide."""
+    """Matches the name of a file that the docs load. With all names in the rule, `flask routes` would be 231 columns wide."""
 
     def __init__(self, map: Map):
         super().__init__(map, *DOCS_FILES)
@@ -37,17 +37,17 @@ class DocsFile(AnyConverter):
 
 @pages.record
 def know_docs_files(state: BlueprintSetupState) -> None:
-    """Let the rules of an application say <docs:file>."""
+    """Add the converter to an application, whose rules can then use <docs:file>."""
     state.app.url_map.converters["docs"] = DocsFile
 
 
 @pages.get("/")
 @public
 def show_index() -> Any:
-    """Redirect a browser to the console, or to the docs where it is left out, and return the service's addresses to a program.
+    """Redirect a browser to the console, or to the docs where there is no console; return the addresses to a program.
 
-    Where the service does not know its own address they are relative, and a browser's always is: a redirect to another
-    host, made up by whoever asks, must not get into a cache.
+    The addresses are relative where the service does not know its own. The redirect always is: a client could make up a host
+    name, and a redirect to that must not get into a cache.
     """
     prefix, url = path_prefix(), service_url()
     paths = {"api": "api/v1", "docs": "docs", "openapi": "openapi.json", "llms": "llms.txt", "health": "healthz"}

@@ -1,4 +1,4 @@
-"""Who may call what: the words with which each view declares it."""
+"""Who may call what: the decorators with which views declare it, and the routes that carry the declaration."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -18,8 +18,8 @@ class Kind(StrEnum):
     PERMISSION = "permission"  # API keys that hold the permission, and users whose role has the flag
     SESSION = "session"  # users whose role has the flag, and no API key, whatever it holds
     CREDENTIAL = "credential"  # every API key and every user
-    SESSION_OR_DEMO = "session-or-demo"  # as SESSION; or as DEMO, if the query names a workspace and there is no credential
-    DEMO = "demo"  # programs on this machine, without a credential; the route is there only beside the demo workspace
+    SESSION_OR_DEMO = "session-or-demo"  # as SESSION; as DEMO if the query names a workspace and there is no credential
+    DEMO = "demo"  # programs on this machine, without a credential; the route exists only beside the demo workspace
     NOT_BUILT = "not-built"  # nobody: Sigma PIM documents the route, and this service does not have it
 
 
@@ -28,36 +28,36 @@ _SESSIONS = (Kind.SESSION, Kind.SESSION_OR_DEMO)
 
 
 class Access(NamedTuple):
-    """Who may call a route: the kind of route, and what belongs to that kind."""
+    """Who may call a route: its kind, and the details of that kind."""
 
     kind: Kind
-    permission: str | None = None  # of PERMISSION: what an API key needs
-    flag: str | None = None  # of PERMISSION and the sessions: what the role of a user needs; None: any user will do
-    feature: str | None = None  # of NOT_BUILT: what Sigma PIM documents there
+    permission: str | None = None  # that an API key needs, for PERMISSION
+    flag: str | None = None  # that a user's role needs, for PERMISSION and sessions; None: any user may call
+    feature: str | None = None  # that Sigma PIM documents at the path, for NOT_BUILT
 
     @property
     def needs_credential(self) -> bool:
-        """Whether a caller must be known."""
+        """Whether the route needs a credential."""
         return self.kind not in _NEEDS_NO_CREDENTIAL
 
     @property
     def is_for_sessions(self) -> bool:
-        """Whether a credential must be a session, and no API key will do."""
+        """Whether the credential must be a session token, so that no API key is admitted."""
         return self.kind in _SESSIONS
 
     @property
     def announced(self) -> str | None:
-        """What answers say in X-Sigma-Required-Permission; None where they do not have it."""
+        """The value of X-Sigma-Required-Permission in responses; None: they do not have the header."""
         return self.permission or ("session" if self.is_for_sessions else None)
 
     @property
     def requirement(self) -> str:
-        """What an API key needs, in one word: the permission, or the kind of a route for which no permission counts."""
+        """What an API key needs, in one word: a permission, or the route's kind where permissions do not matter."""
         return self.announced or self.kind.value
 
     @property
     def in_short(self) -> str:
-        """What it takes to call the route, in few words: what a key needs, and behind it the flag of a person's role."""
+        """Who may call the route, in a few words: the permission that a key needs, then the flag that a role needs."""
         if self.kind is Kind.CREDENTIAL:
             return "any key or person"
         if self.kind is Kind.DEMO:
@@ -67,18 +67,18 @@ class Access(NamedTuple):
 
     @property
     def in_words(self) -> str:
-        """What it takes to call the route."""
+        """Who may call the route, in sentences."""
         if self.kind is Kind.PUBLIC:
             return "Needs no credential."
         if self.kind is Kind.CREDENTIAL:
             return "Every API key and every signed-in user may call it."
         if self.kind is Kind.DEMO:
-            return "Needs no credential. It is there only beside the demo workspace, and not for web pages of other origins."
+            return "Needs no credential. It exists only beside the demo workspace, and not for web pages of other origins."
         if self.kind is Kind.NOT_BUILT:
             return f"Sigma PIM documents {self.feature}; this stand-in does not have it."
         key = f"An API key needs `{self.permission}`" if self.permission else "No API key may call it"
         user = f"a signed-in user needs a role with `{self.flag}`" if self.flag else "any signed-in user may call it"
-        more = " Beside the demo workspace `?workspace=` does for a credential, but not for web pages of other origins."
+        more = " Beside the demo workspace, `?workspace=` replaces the credential, but not for web pages of other origins."
         return f"{key}; {user}.{more if self.kind is Kind.SESSION_OR_DEMO else ''}"
 
 
@@ -93,17 +93,17 @@ def declare(access: Access) -> Callable[[View], View]:
 
 
 def requires(permission: str, flag: str | None = None) -> Callable[[View], View]:
-    """Admit API keys that hold the permission, and users whose role has the flag (any user without one)."""
+    """Admit API keys that hold the permission, and users whose role has the flag (any user if no flag is given)."""
     return declare(Access(Kind.PERMISSION, permission, flag))
 
 
 def session_only(flag: str | None = None) -> Callable[[View], View]:
-    """Admit users whose role has the flag (any user without one), and no API key."""
+    """Admit users whose role has the flag (any user if no flag is given), and no API key."""
     return declare(Access(Kind.SESSION, flag=flag))
 
 
 def session_or_demo(flag: str) -> Callable[[View], View]:
-    """Admit users whose role has the flag, and beside the demo whoever names one of its workspaces, without a credential."""
+    """Admit users whose role has the flag; beside the demo, also callers without a credential that name a workspace."""
     return declare(Access(Kind.SESSION_OR_DEMO, flag=flag))
 
 
@@ -113,23 +113,23 @@ demo_only = declare(Access(Kind.DEMO))
 
 
 def documented_only(feature: str) -> Callable[[View], View]:
-    """Refuse everybody who is known with 501, and say that Sigma PIM documents this feature."""
+    """Refuse every authenticated caller with 501, and say that Sigma PIM documents this feature."""
     return declare(Access(Kind.NOT_BUILT, feature=feature))
 
 
 def role_advice(role: str) -> str:
-    """Return how what a role does not allow is changed, for the end of a 403."""
-    return f"who manages roles changes it with PUT /api/v1/roles/{role}, or gives you another with `flask users role`"
+    """Return the end of a 403 that is due to a caller's role: how the role is changed."""
+    return f"someone who manages roles can change it with PUT /api/v1/roles/{role}, or give you another with `flask users role`"
 
 
 ANY_METHOD = ("*",)
 
 
 class Route(Rule):
-    """A path with its methods, who may call it and what queries it knows; bind_access() puts that here, from its view."""
+    """A path with its methods. bind_access() adds what the view declares: who may call it, and its query parameters."""
 
     access: Access
-    query_names: frozenset[str] | None  # the parameters of its query string; None: nobody gets as far as that
+    query_names: frozenset[str] | None  # the query parameters that it knows; None: no request gets that far
 
     def __init__(self, *arguments: Any, **options: Any):
         if options.get("methods") == set(ANY_METHOD):  # Flask has no other way to ask for a rule of all methods
@@ -137,8 +137,8 @@ class Route(Rule):
         super().__init__(*arguments, **options)
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-        # Werkzeug compiles two functions for each rule that build its URL. Here nothing asks for one: made only when something
-        # does, they no longer take 6 % of a start.
+        # For each rule, Werkzeug compiles two functions that build its URL. Nothing here builds URLs, so they are compiled only
+        # when called, which saves 6 % of a start.
         compile_builder = super()._compile_builder
         return lambda rule, **values: compile_builder(append_unknown).__get__(rule, None)(**values)
 
@@ -149,7 +149,7 @@ class Route(Rule):
 
 
 def list_built_routes(app: Flask) -> Iterator[tuple[str, Any]]:
-    """Yield each method and Route that there is, by path, but for those that are not built."""
+    """Yield each method with its Route, without the routes that are documented only."""
     for route in app.url_map.iter_rules():
         if route.access.kind is not Kind.NOT_BUILT:  # type: ignore[attr-defined]
             for method in sorted((route.methods or set()) - {"HEAD", "OPTIONS"}):
@@ -157,5 +157,5 @@ def list_built_routes(app: Flask) -> Iterator[tuple[str, Any]]:
 
 
 def list_api_routes(app: Flask) -> Iterator[tuple[str, Any]]:
-    """Yield each method and Route of the API, but for those that are not built."""
+    """Yield each method with its Route for the API's own paths, without the routes that are documented only."""
     return ((method, route) for method, route in list_built_routes(app) if route.rule.startswith("/api/"))

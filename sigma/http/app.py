@@ -1,4 +1,4 @@
-"""The classes of the application and of its requests, and the log."""
+"""The application's class, the class of its requests, and the log."""
 
 import logging
 import os
@@ -25,49 +25,50 @@ from sigma.http.responses import ReadyResponse
 from sigma.http.stamps import format_time, utc_now
 
 NOBODY = Caller("-", "-")
-OWN_REQUEST = os.urandom(8).hex()  # the id of those by which the service asks itself whether it answers, in all its processes
+OWN_REQUEST = os.urandom(8).hex()  # the id of requests by which the service checks that it answers; all its processes share it
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class ApiRequest(Request):
     """A request with its id, which a proxy in front may have chosen, and the time when it came."""
 
-    # A body without a length is cut off at the limit, without a word; one byte more shows that there was more.
+    # Werkzeug silently cuts off a body of unknown length at this limit; one byte more shows that the body was too large.
     max_content_length = MAX_BODY + 1
     url_rule: Route | None
     body: bytes | None = None  # once it has been read
 
     def __init__(self, environ: dict[str, Any], *args: Any, **options: Any):
         super().__init__(environ, *args, **options)
-        if not self.query_string.isascii():  # Werkzeug fails at bytes that are no UTF-8, unless they are percent-encoded
+        if not self.query_string.isascii():  # Werkzeug fails at bytes that are not UTF-8, unless they are percent-encoded
             self.query_string = quote(self.query_string, safe=string.punctuation).encode()
-        if environ.get("PATH_INFO", "").startswith("//"):  # of which Werkzeug leaves only one
+        if environ.get("PATH_INFO", "").startswith("//"):  # Werkzeug keeps only one of the slashes
             self.path = "/" + self.path
         given = environ.get("HTTP_X_REQUEST_ID")
         is_id = given is not None and re.fullmatch("[A-Za-z0-9._-]{1,64}", given) and given == redact_keys(given)
         self.id: str = given if given is not None and is_id else os.urandom(8).hex()
-        self.came_at, self.began = time.time(), time.perf_counter()  # the time of day, and one that never goes back
-        self.took = 0.0  # milliseconds until it was answered
+        self.came_at, self.began = time.time(), time.perf_counter()  # the time of day, and a clock that never goes back
+        self.took = 0.0  # milliseconds until the response was ready
 
     @property
     def in_words(self) -> str:
-        """The method, and the path that the request was routed by, if there is one, for a line of the log.
+        """The method, and the rule of the request's route or else its path, for a line of the log.
 
-        Both are the client's own words otherwise, which may be anything, also a secret or a line's end.
+        An unknown method and a path without a route are the client's own text, which may hold anything, such as a secret or a
+        line break; one_line() makes them safe.
         """
         method = self.method if self.method in METHODS else one_line(self.method, most=20)
         return f"{method} {self.url_rule.rule if self.url_rule else one_line(self.path)}"
 
 
 class NoCookies(SessionInterface):
-    """Flask's sessions, which are cookies, left out: 4 % of a GET, and no one is known here by a cookie."""
+    """Leaves out Flask's sessions: they are cookies, which this service does not use, and cost 4 % of a GET."""
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin:
-        """Return the same empty session for every request; whoever writes to it gets an error."""
+        """Return the same empty session for every request; writing to it is an error."""
         return NO_SESSION
 
     def is_null_session(self, obj: object) -> bool:
-        """Return that there is nothing to save."""
+        """Return True: there is nothing to save."""
         return True
 
 
@@ -75,39 +76,39 @@ NO_SESSION = NullSession()
 
 
 class Service(Flask):
-    """Flask with the service's classes, with a shorter way to a request's route, and with places for what is in other rooms."""
+    """Flask with this service's classes, with shorter paths through the framework, and with hooks for the stand-in."""
 
     url_rule_class = Route
     request_class = ApiRequest
     response_class = ReadyResponse
     session_interface = NoCookies()
-    record: Callable[[ApiRequest, ReadyResponse, dict[str, Any]], None]  # called with each answer, and with what is in `g`
-    inject_fault: Callable[[Caller], None]  # called when a caller that has faults may call a route; it may raise ApiError
+    record: Callable[[ApiRequest, ReadyResponse, dict[str, Any]], None]  # called with each response, and the contents of `g`
+    inject_fault: Callable[[Caller], None]  # called when a caller with faults has been admitted to a route; may raise ApiError
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return what routes a request by its path alone.
+        """Return the adapter that routes a request, by its path alone.
 
-        Flask's own looks three times for a host, by which nothing is routed here: 12 % of a GET. Raises ApiError 404 for a
-        path with two slashes in front: the router passes over that, a proxy that looks at prefixes does not.
+        Flask's own looks up the host three times, by which nothing is routed here: 12 % of a GET. Raises ApiError 404 for a
+        path that begins with two slashes: the router would ignore one of them, while a proxy that checks prefixes does not.
         """
         if request is None:
             return None
         if request.path.startswith("//"):
-            raise ApiError(404, "There is no path with two slashes in front here; /docs lists every path")
+            raise ApiError(404, "No path here begins with two slashes; /docs lists every path")
         if self.config["TRUSTED_HOSTS"] is not None:
             return super().create_url_adapter(request)
         return self.url_map.bind("", subdomain="", default_method=request.method, path_info=request.path)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function as it is: none is a coroutine, and Flask asks four times a request, 4 % of a GET."""
+        """Return the function as it is: none is a coroutine, and Flask asks four times per request, 4 % of a GET."""
         return func
 
-    # Flask's own three look for hooks of blueprints as well, of which there are none: require_no_other_hooks() sees to that.
-    # To leave that out saves 12 % of a GET, and 13 % of a refusal. Nor is after_this_request() looked for: what a response is
-    # to carry, `g` says.
+    # Flask's versions of the next three methods also look for hooks of blueprints. require_no_other_hooks() makes sure that
+    # there are none; skipping the search saves 12 % of a GET, and 13 % of a refusal. after_this_request() is not supported
+    # either: what a response needs is passed in `g`.
 
     def preprocess_request(self) -> Any:
-        """Call the hooks that come before the view, and return the response of the first one that has any."""
+        """Call the hooks that come before the view, and return the first response that one of them gives."""
         for hook in self.before_request_funcs[None]:
             response = hook()
             if response is not None:
@@ -115,21 +116,21 @@ class Service(Flask):
         return None
 
     def do_teardown_request(self, exc: Any = None) -> None:
-        """Call the hooks that come when all is done, if there are any."""
+        """Call the teardown hooks, if there are any."""
         if self.teardown_request_funcs:
             super().do_teardown_request(exc)
 
     def process_response(self, response: Response) -> Response:
-        """Call the hooks that come after the view, add what every answer carries, and let the log and the journal know."""
+        """Call the hooks that come after the view, add the headers of every response, and record it in log and journal."""
         for hook in reversed(self.after_request_funcs[None]):
             response = hook(response)
         asked: ApiRequest = request._get_current_object()  # type: ignore[attr-defined]
-        headers, rule, known = response.headers, asked.url_rule, g._get_current_object().__dict__
-        if "fault_delay" in known:
+        headers, rule, context = response.headers, asked.url_rule, g._get_current_object().__dict__
+        if "fault_delay" in context:
             headers.add("X-Sigma-Fault", "1")
-            time.sleep(known["fault_delay"])
+            time.sleep(context["fault_delay"])
         asked.took = 1000 * (time.perf_counter() - asked.began)
-        if "refusal" in known and leaves_body_unread(asked):
+        if "refusal" in context and leaves_body_unread(asked):
             headers.add("Connection", "close")
         headers.add("X-Request-Id", asked.id)
         headers.add("X-Content-Type-Options", "nosniff")
@@ -138,20 +139,20 @@ class Service(Flask):
         if rule is not None and asked.environ.get("QUERY_STRING") and (ignored := ignored_query(asked)):
             headers.add(HEADER, ignored)
         if self.config["REQUEST_LOG"] and asked.id != OWN_REQUEST:
-            log_request(asked, response.status_code, known)
-        self.record(asked, response, known)  # type: ignore[arg-type]  # all responses are of response_class
+            log_request(asked, response.status_code, context)
+        self.record(asked, response, context)  # type: ignore[arg-type]  # all responses are of response_class
         return response
 
     def log_exception(self, exc_info: Any) -> None:
-        """Log a failure of ours with its stack trace, but without the path, which may hold a secret."""
+        """Log an unexpected exception with its stack trace, but without the path, which may hold a secret."""
         asked: ApiRequest = request._get_current_object()  # type: ignore[attr-defined]
         self.logger.error("%s failed", asked.in_words, exc_info=exc_info)
 
 
-def log_request(asked: ApiRequest, status: int, known: dict[str, Any]) -> None:
-    """Write a request's line into the log: never a body, a query or a credential."""
-    caller = known.get("caller", NOBODY)
-    code = f" code={known['refusal'][0]}" if "refusal" in known else ""
+def log_request(asked: ApiRequest, status: int, context: dict[str, Any]) -> None:
+    """Write a request's line to the log: never a body, a query or a credential. `context` is what `g` holds."""
+    caller = context.get("caller", NOBODY)
+    code = f" code={context['refusal'][0]}" if "refusal" in context else ""
     line = (
         f"{utc_now()} {asked.in_words} {status} {asked.took:.1f}ms"
         f" request={asked.id} workspace={caller.tenant} caller={caller.id}{code}\n"
@@ -164,23 +165,25 @@ def log_request(asked: ApiRequest, status: int, known: dict[str, Any]) -> None:
 
 
 class LogFormatter(logging.Formatter):
-    """Names the request in every line of the log, writes times as the API does, and keeps secrets out of it."""
+    """Names the request in every line of the log, writes times as the API does, and masks secrets."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s request=%(request)s %(message)s")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 (logging's name)
-        """Return when it was logged."""
+        """Return the time of a log record."""
         return format_time(record.created)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, or with a stack trace the lines."""
-        record.request = getattr(request, "id", "-") if has_request_context() else "-"  # Flask's handler serves other apps, too
+        """Return the line of a log record, followed by its stack trace if it has one."""
+        record.request = (
+            getattr(request, "id", "-") if has_request_context() else "-"
+        )  # other apps in the process share the handler
         return redact(super().format(record))
 
 
 def set_up_log(app: Flask) -> None:
-    """Let the app's log go to standard error in the service's format, and nowhere else, where a key could show."""
+    """Send the app's log to standard error in the service's format, and nowhere else, where a key could appear unmasked."""
     default_handler.setFormatter(LogFormatter())
     app.logger.addHandler(default_handler)
     app.logger.propagate = False

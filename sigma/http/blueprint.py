@@ -1,4 +1,4 @@
-"""The blueprints: flask-smorest's, with this service's way to read a body."""
+"""The blueprint class: flask-smorest's, with this service's own parser of bodies."""
 
 import functools
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from sigma.http.errors import ERRORS
 
 
 class BodyParser:
-    """What flask-smorest asks to read a view's body, in place of webargs.
+    """Reads the bodies of requests for flask-smorest, in place of webargs.
 
-    webargs does not read JSON strictly, nor name the field in its messages as this service does, and takes as long as a
-    whole bare request.
+    webargs does not read JSON strictly, does not name the field in its messages as this service does, and takes as long as
+    a whole bare request.
     """
 
     DEFAULT_VALIDATION_STATUS = 400
 
     def use_args(self, schema: ma.Schema, **_: Any) -> Callable[..., Any]:
-        """Return a decorator that gives a view the request's body, checked, as its first argument."""
+        """Return a decorator that passes the checked body of the request to a view, as its first argument."""
 
         def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
             @functools.wraps(view)
@@ -35,9 +35,9 @@ class BodyParser:
 
 
 def _without_wrapper(decorator: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a decorator that declares of a view what flask-smorest's declares, and leaves the view as it is.
+    """Return a decorator that makes the same declaration as one of flask-smorest's, but does not wrap the view.
 
-    flask-smorest's own puts a function around the view to hold the declaration, and the two of a GET take 3 % of it.
+    flask-smorest's wraps the view in a function that holds the declaration; the two wrappers of a GET take 3 % of it.
     """
 
     def declare(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,7 +50,7 @@ def _without_wrapper(decorator: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class ApiBlueprint(Blueprint):
-    """The routes of one noun. Its name is their tag in the OpenAPI document, its description says what the tag means."""
+    """The routes of one noun. The blueprint's name is their tag in the OpenAPI document, with the blueprint's description."""
 
     ARGUMENTS_PARSER = BodyParser()
 
@@ -58,17 +58,17 @@ class ApiBlueprint(Blueprint):
         super().__init__(name, __name__, description=description)
 
     def ready_response(self, status: int, body: Any) -> Callable[..., Any]:
-        """Return a decorator that declares the shape of what a view answers that makes the response itself, of JSON text.
+        """Return a decorator that declares the response body of a view that returns a finished response, made of JSON text.
 
-        response(), for all others, would look through what it gets to dump it: 3 % of a GET.
+        All other views use response(), which dumps what the view returns; here that would cost 3 % of a GET.
         """
         return _without_wrapper(self.alt_response(status, schema=body, success=True))
 
     @staticmethod
     def doc(**members: Any) -> Callable[..., Any]:
-        """Return a decorator that declares members of a view's operation in the OpenAPI document."""
+        """Return a decorator that sets members of a view's operation in the OpenAPI document."""
         return _without_wrapper(Blueprint.doc(**members))
 
     def errors(self, *codes: str) -> Callable[..., Any]:
-        """Return a decorator that declares with which codes a view may fail, beside those of its access and its body."""
+        """Return a decorator that declares the error codes of a view, except those that follow from its access and body."""
         return self.doc(responses={ERRORS[code].status: code for code in codes})

@@ -1,4 +1,4 @@
-"""What the headers of a request say of its body: it is so, or the request is refused by the name of the header."""
+"""The headers that describe a request's body: if one is not true of it, the request is refused, and the header named."""
 
 import base64
 import binascii
@@ -9,14 +9,16 @@ from typing import Any
 from sigma.http.errors import ApiError
 from sigma.http.strict_json import format_value
 
-Expectation = Callable[[str, bytes], str | None]  # of a header, and of the body: what is expected in place of it, or None
+Check = Callable[
+    [str, bytes], str | None
+]  # takes a header's value and the body; returns what was expected, or None if all is well
 
-DIGESTS = {"md5": "md5", "sha": "sha1", "sha-256": "sha256", "sha-512": "sha512"}  # RFC 3230 and 9530, by Python's names
+DIGESTS = {"md5": "md5", "sha": "sha1", "sha-256": "sha256", "sha-512": "sha512"}  # RFC 3230's and 9530's names, and hashlib's
 
 
-def _one_of(expected: str, *values: str) -> Expectation:
-    """Return the expectation of a header that lists no other values than these."""
-    return lambda value, _: None if all(one.strip().lower() in values for one in value.split(",")) else expected
+def _only(expected: str, *values: str) -> Check:
+    """Return the check of a header that may list only these values."""
+    return lambda value, _: None if all(item.strip().lower() in values for item in value.split(",")) else expected
 
 
 def _has_digest(algorithm: str, text: str, data: bytes) -> bool:
@@ -27,11 +29,11 @@ def _has_digest(algorithm: str, text: str, data: bytes) -> bool:
     return digest == hashlib.new(DIGESTS[algorithm], data, usedforsecurity=False).digest()
 
 
-def _md5_problem(value: str, data: bytes) -> str | None:
+def _check_md5(value: str, data: bytes) -> str | None:
     return None if _has_digest("md5", value, data) else "the MD5 of the body, in Base64"
 
 
-def _digest_problem(value: str, data: bytes) -> str | None:
+def _check_digest(value: str, data: bytes) -> str | None:
     digests = [digest.strip().partition("=") for digest in value.split(",")]
     known = {name.lower(): digest for name, _, digest in digests if name.lower() in DIGESTS}
     if known and all(_has_digest(name, digest, data) for name, digest in known.items()):
@@ -39,18 +41,18 @@ def _digest_problem(value: str, data: bytes) -> str | None:
     return "digests of the body, in Base64, by md5, sha, sha-256 or sha-512"
 
 
-HEADERS: dict[str, tuple[int, Expectation]] = {  # with what status a request is refused that does not meet the expectation
-    "Content-Encoding": (415, _one_of("the body as it is, not compressed", "", "identity")),
-    "Transfer-Encoding": (415, _one_of("no other than chunked", "", "chunked", "identity")),
-    "Content-Transfer-Encoding": (415, _one_of("the body as it is", "", "7bit", "8bit", "binary")),
-    "Content-Range": (400, _one_of("none, because a body is always whole", "")),
-    "Expect": (400, _one_of("no other than 100-continue", "", "100-continue")),
-    "Content-MD5": (400, _md5_problem),
-    "Digest": (400, _digest_problem),
-    "Content-Digest": (400, _digest_problem),
-    "Repr-Digest": (400, _digest_problem),
+HEADERS: dict[str, tuple[int, Check]] = {  # the status of the refusal, and the check
+    "Content-Encoding": (415, _only("the body as it is, not compressed", "", "identity")),
+    "Transfer-Encoding": (415, _only("only chunked", "", "chunked", "identity")),
+    "Content-Transfer-Encoding": (415, _only("the body as it is", "", "7bit", "8bit", "binary")),
+    "Content-Range": (400, _only("none, because a body is always sent whole", "")),
+    "Expect": (400, _only("only 100-continue", "", "100-continue")),
+    "Content-MD5": (400, _check_md5),
+    "Digest": (400, _check_digest),
+    "Content-Digest": (400, _check_digest),
+    "Repr-Digest": (400, _check_digest),
 }
-VARIABLES = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS}  # of WSGI
+VARIABLES = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS}  # in the WSGI environ
 
 
 def _check_content_type(asked: Any, data: bytes) -> None:
@@ -62,10 +64,10 @@ def _check_content_type(asked: Any, data: bytes) -> None:
 
 
 def check_body_headers(asked: Any, data: bytes) -> None:
-    """Raise ApiError 400 or 415 for a header that says of the body what is not so, or what cannot be honoured."""
+    """Raise ApiError 400 or 415 for a header that is not true of the body, or asks for what is not supported."""
     _check_content_type(asked, data)
-    for name, (status, problem_of) in HEADERS.items():
+    for name, (status, check) in HEADERS.items():
         value = asked.environ.get(VARIABLES[name])
-        if value is not None and (expected := problem_of(value, data)):
+        if value is not None and (expected := check(value, data)):
             headers = {"Accept-Encoding": "identity"} if name == "Content-Encoding" else None  # RFC 9110, section 15.5.16
             raise ApiError(status, f"{name}: expected {expected}, got {format_value(value)}", headers=headers)

@@ -1,4 +1,4 @@
-"""Web pages of other origins: which may call the API from a browser, and what their browsers are told (CORS)."""
+"""CORS: which web pages of other origins may call the API, and what their browsers are told."""
 
 import re
 from typing import Any
@@ -14,15 +14,15 @@ from sigma.settings import ANY_ORIGIN, StartError, web_origin
 
 PATHS = "/api/v1/"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-EXPOSED = (  # a page may read these of a response; a few others, such as Content-Type, it always may
+EXPOSED = (  # the response headers that a page may read, beside the few that it always may, such as Content-Type
     *("X-Request-Id", "X-Sigma-Required-Permission", "X-Sigma-Fault", IGNORED_QUERY),
     *("Allow", "Content-Disposition", "Retry-After", "WWW-Authenticate"),
 )
-MAX_AGE = 600  # seconds that a browser may remember what a preflight was answered
+MAX_AGE = 600  # seconds for which a browser may remember the response to a preflight
 
 
 def allow_origins(app: Flask) -> None:
-    """Let pages of the origins in CORS_ORIGINS call the API. Without any, a request costs what it cost before."""
+    """Let pages of the origins in CORS_ORIGINS call the API. If it lists none, requests cost nothing more."""
     origins = app.config["CORS_ORIGINS"]
     if not origins:
         return
@@ -30,7 +30,7 @@ def allow_origins(app: Flask) -> None:
     CORS(
         app,
         resources=re.compile(re.escape(PATHS)),
-        # As patterns: it takes the brackets of an IPv6 address for one, which other hosts would match, too.
+        # As patterns: Flask-CORS would take the brackets of an IPv6 address for a pattern, which other hosts match, too.
         origins="*" if allows_any else [re.compile(rf"{re.escape(origin)}\Z") for origin in origins],
         methods=METHODS,
         expose_headers=EXPOSED,
@@ -45,26 +45,26 @@ def allow_origins(app: Flask) -> None:
 
 
 def _vary_by_origin(response: Response) -> Response:
-    """Tell caches that another origin gets another response; Flask-CORS says so only to those that are allowed."""
+    """Tell caches that the response depends on the origin; Flask-CORS says so only to origins that are allowed."""
     if request.path.startswith(PATHS):
         response.headers.add("Vary", "Origin")
     return response
 
 
 def require_listed_origins() -> None:
-    """Raise StartError before a database without the demo is served to web pages of every origin."""
+    """Raise StartError if every origin is allowed, and the database does not hold the demo."""
     if ANY_ORIGIN in current_app.config["CORS_ORIGINS"] and not holds_demo():
         raise StartError(
-            "SIGMA_CORS_ORIGINS=* is for the demo: here it would let any page that somebody opens try keys and passwords"
+            "SIGMA_CORS_ORIGINS=* is for the demo: here it would let any web page that a person visits try keys and passwords"
             " from that person's network. List the origins of your pages, such as https://pim.example.com."
         )
 
 
 def answer_preflight(asked: Any) -> Response | None:
-    """Return 204 to a browser that asks whether a page may send a request, if it may. Log what would allow it, if not.
+    """Return the 204 of a preflight from an allowed origin. For another origin, log the setting that would allow it.
 
-    No credential comes with such a question, and whether the path exists is said in the response to the request itself.
-    What is no such question is None, like what is refused: to these, OPTIONS is a method as any other.
+    Return None for everything else, which is handled like any request with the method OPTIONS. A preflight carries no
+    credential, and its response does not say whether the path exists: that of the request itself does.
     """
     headers = asked.headers
     if "Origin" not in headers or "Access-Control-Request-Method" not in headers or not asked.path.startswith(PATHS):
@@ -79,7 +79,7 @@ def answer_preflight(asked: Any) -> Response | None:
 def _describe_refusal(origin: str, origins: tuple[str, ...]) -> str:
     try:
         wanted = web_origin(origin)
-    except ValueError:  # "null", for one: a file, or a frame that is kept apart
+    except ValueError:  # such as "null", the origin of a file or of a sandboxed frame
         return f"A web page of the origin {one_line(origin)} was refused: no setting allows it; serve it from http(s)://host"
     setting = ",".join((*origins, wanted))
     return f"A web page of another origin, {wanted}, was refused: SIGMA_CORS_ORIGINS={setting} would allow it"

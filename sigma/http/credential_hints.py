@@ -1,4 +1,4 @@
-"""Where a credential stands that does not stand where it belongs: what a 401 says of it, without the credential itself."""
+"""Hints for a 401: where a misplaced credential was found, and where it belongs, without repeating the credential."""
 
 import base64
 import binascii
@@ -10,28 +10,28 @@ from urllib.parse import parse_qsl
 KEY, TOKEN = "API key", "session token"
 PLACES = {KEY: "X-Sigma-ApiKey: <key>", TOKEN: "Authorization: Bearer <token>"}
 BOTH_WAYS = f"send {PLACES[KEY]}, or {PLACES[TOKEN]}"
-SIGN_IN = f"sign in at /api/v1/auth/login and send {PLACES[TOKEN]}, because keys are never enough for this route"
+SIGN_IN = f"sign in at /api/v1/auth/login and send {PLACES[TOKEN]}, because no API key may call this route"
 JWT = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
-HEADERS = {  # of other services, and what they have there
+HEADERS = {  # where other services expect a credential, and of which kind
     **dict.fromkeys(("X-Api-Key", "X-ApiKey", "Api-Key", "ApiKey", "X-Sigma-Api-Key", "X-Sigma-Key", "Sigma-ApiKey"), KEY),
     **dict.fromkeys(("X-Auth-Token", "X-Access-Token", "Token"), TOKEN),
 }
-QUERY_NAMES = {  # the same of query strings, without - and _, in lower case
+QUERY_NAMES = {  # the same for query parameters, in lower case, without - and _
     **dict.fromkeys(("apikey", "key", "xapikey", "sigmaapikey", "xsigmaapikey"), KEY),
     **dict.fromkeys(("token", "accesstoken", "authtoken", "authorization", "bearer", "jwt"), TOKEN),
 }
 
 
 def kind_of(text: str) -> str | None:
-    """Return which kind of credential is in a text, by its looks."""
+    """Return the kind of credential that a text seems to contain; None if it seems to contain none."""
     if "sigma_sk_" in text.lower():
         return KEY
     return TOKEN if JWT.search(text) else None
 
 
 def other_kind(text: str, kind: str) -> str | None:
-    """Say that what came in place of one kind of credential is the other kind, and where that belongs; None if it is not."""
+    """Return the hint that a text sent as one kind of credential looks like the other, and where that belongs, or None."""
     found = kind_of(text)
     return None if found in (None, kind) else f"it looks like {_with_place(found)}"
 
@@ -41,7 +41,7 @@ def _with_place(kind: str) -> str:
 
 
 def _authorization_text(value: str) -> str:
-    """Return what an Authorization header has in it, that of HTTP Basic decoded."""
+    """Return the contents of an Authorization header, decoded if its scheme is Basic."""
     scheme, _, rest = value.partition(" ")
     if scheme.lower() != "basic":
         return value
@@ -63,7 +63,7 @@ def _misplaced_credentials(environ: dict[str, Any]) -> Iterator[tuple[str, str]]
 
 
 def what_to_send(environ: dict[str, Any]) -> str:
-    """Say how a credential is sent, to a caller who sent none where it belongs."""
+    """Return how to send a credential, for a caller that sent none in the right place."""
     for place, kind in _misplaced_credentials(environ):
         return f"{place} has what looks like {_with_place(kind)}"
     return BOTH_WAYS

@@ -1,4 +1,4 @@
-"""What views declare, checked when the service starts, and put where the guard looks for it: on their routes."""
+"""What views declare: checked when the service starts, and put on their routes, where the guard looks for it."""
 
 import inspect
 from collections.abc import Collection, Iterator
@@ -14,7 +14,7 @@ from sigma.http.ignored_query import query_names
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.settings import StartError
 
-BESIDE_THE_API = (Kind.CREDENTIAL, Kind.SESSION_OR_DEMO, Kind.DEMO)  # the kinds that the contract of the API does not know
+BESIDE_THE_API = (Kind.CREDENTIAL, Kind.SESSION_OR_DEMO, Kind.DEMO)  # kinds that a route below /api/ cannot have
 
 
 def _describe_rule(rule: Rule, view: View) -> str:
@@ -32,21 +32,21 @@ def _declaration_problems(app: Flask, rule: Rule, view: View, kinds: Collection[
     if rule.rule.startswith(("/api/", "/standin/")) and not isinstance(blueprint, ApiBlueprint):
         yield "belongs to no ApiBlueprint, which declares its tag in the OpenAPI document"
     if rule.rule.startswith("/api/") and access.kind in BESIDE_THE_API:
-        yield f"is of the kind '{access.kind}', which only routes beside the API may be"
+        yield f"is of the kind '{access.kind}', which is only for routes beside the API"
     if access.kind is Kind.PERMISSION and access.permission not in PERMISSIONS:
-        yield f"requires '{access.permission}', which is no permission: there are {', '.join(PERMISSIONS)}"
+        yield f"requires '{access.permission}', which is not a permission: there are {', '.join(PERMISSIONS)}"
     if access.flag is not None and access.flag not in ROLE_FLAGS:
         yield f"requires the role flag '{access.flag}', which does not exist: there are {', '.join(ROLE_FLAGS)}"
     if (body := getattr(view, "body", None)) is not None:
         for kind in sorted(reference_kinds(body) - set(kinds)):
-            yield f"takes the id of a '{kind}', which is no kind of the model: there are {', '.join(kinds)}"
+            yield f"takes the id of a '{kind}', which is not a kind of model object: there are {', '.join(kinds)}"
 
 
 def bind_access(app: Flask, kinds: Collection[str]) -> None:
-    """Put on each route of the app who may call it, and with which queries, as its view declares; the guard goes by that.
+    """Put on each route of the app what its view declares, for the guard: who may call it, and its query parameters.
 
     Takes the kinds of model objects that bodies may refer to. Raises StartError for a view that does not declare who may
-    call it, or with a word that nothing knows.
+    call it, or declares an unknown permission, flag or kind.
     """
     for rule in app.url_map.iter_rules():
         view: Any = app.view_functions[rule.endpoint]
@@ -57,13 +57,13 @@ def bind_access(app: Flask, kinds: Collection[str]) -> None:
 
 
 def require_no_other_hooks(app: Flask) -> None:
-    """Raise StartError for a hook of a blueprint, or for one that changes what the URL says: the service does not call them."""
-    of_blueprints = {
+    """Raise StartError for a hook of a blueprint or a URL value preprocessor, because the service does not call these."""
+    blueprint_hooks = {
         f"{name} of {scope}": functions
         for name in ("before_request_funcs", "after_request_funcs", "teardown_request_funcs")
         for scope, functions in getattr(app, name).items()
         if scope is not None
     }
-    for name, functions in {**of_blueprints, "url_value_preprocessors": app.url_value_preprocessors}.items():
+    for name, functions in {**blueprint_hooks, "url_value_preprocessors": app.url_value_preprocessors}.items():
         if functions:
-            raise StartError(f"{name}: only hooks of the app are called here, before, after and at the end of a request")
+            raise StartError(f"{name}: only the app's own before_request, after_request and teardown hooks are called here")

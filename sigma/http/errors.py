@@ -1,4 +1,4 @@
-"""Errors: every code with its text, one shape, one place where exceptions become answers."""
+"""Errors: every code with its text, one shape, one place where exceptions become responses."""
 
 import itertools
 import re
@@ -19,8 +19,8 @@ from sigma.http.responses import ReadyResponse
 from sigma.http.strict_json import format_value, to_json
 
 MAX_BODY = 1024 * 1024  # bytes
-MAX_PROBLEMS = 20  # that one message names
-MAX_REPEATED = 200  # characters of a path, or of an id in one
+MAX_PROBLEMS = 20  # in one message
+MAX_REPEATED = 200  # characters of a path or id that a message repeats
 
 
 class ErrorCode(NamedTuple):
@@ -28,7 +28,7 @@ class ErrorCode(NamedTuple):
 
     status: int
     meaning: str
-    header: str | None = None  # that comes with it
+    header: str | None = None  # sent with it
 
 
 ERRORS = {
@@ -47,11 +47,11 @@ ERRORS = {
     "NOT_IMPLEMENTED": ErrorCode(501, "Sigma PIM documents it, and this stand-in does not have it."),
     "UNAVAILABLE": ErrorCode(503, "The database does not answer, or too many slow calls are under way.", "Retry-After"),
 }
-CODES = {error.status: code for code, error in reversed(ERRORS.items())}  # of two with one status, the first
+CODES = {error.status: code for code, error in reversed(ERRORS.items())}  # of two codes with the same status, the first
 
 
 class ApiError(HTTPException):
-    """A refusal: its status, and what to tell the caller."""
+    """A refusal: its status, and the message for the caller."""
 
     code: int
 
@@ -61,14 +61,14 @@ class ApiError(HTTPException):
 
 
 def raise_for_problems(problems: Iterable[str], opening: str = "") -> None:
-    """Raise ApiError 400 with the first few problems, if there are any, after an opening."""
+    """Raise ApiError 400 if there are any problems. Its message is the opening and the first few of them."""
     first = list(itertools.islice(problems, MAX_PROBLEMS + 1))
     if first:
         raise ApiError(400, opening + "; ".join(first[:MAX_PROBLEMS]) + ("; and more" if len(first) > MAX_PROBLEMS else ""))
 
 
 def shortened(text: str) -> str:
-    """Return what a message repeats of a text that a client chose: its first characters, where there are very many."""
+    """Return a client's text for use in a message, cut off if it is very long."""
     return text if len(text) <= MAX_REPEATED else f"{text[:MAX_REPEATED]}…"
 
 
@@ -91,9 +91,9 @@ def get_or_404(row: Any, kind: str, id: str) -> Any:
 
 
 def retry_error(status: int, message: str, seconds: int) -> ApiError:
-    """Return the refusal of what may be tried again after some seconds, and says so."""
-    told = f"{message}; try again in {seconds} second{'s' * (seconds != 1)}"
-    return ApiError(status, told, headers={"Retry-After": str(seconds)})
+    """Return a refusal that asks the client to try again after some seconds, in its message and in Retry-After."""
+    advice = f"try again in {seconds} second{'s' * (seconds != 1)}"
+    return ApiError(status, f"{message}; {advice}", headers={"Retry-After": str(seconds)})
 
 
 def database_unavailable(reason: object) -> ApiError:
@@ -111,9 +111,10 @@ def _refused_field(error: Exception) -> str:
 
 
 def conflict_message(error: Exception, body: dict[str, Any]) -> str:
-    """Return which member of a body a UNIQUE constraint refused: every key ends in the field it guards.
+    """Return the message about the member of a body that a UNIQUE constraint refused.
 
-    "UNIQUE constraint failed: model_objects.tenant, model_objects.kind, model_objects.alias" is about alias.
+    That is the last column of the constraint: "UNIQUE constraint failed: model_objects.tenant, model_objects.kind,
+    model_objects.alias" is about alias.
     """
     field = _refused_field(error)
     return f"{field}: {format_value(body.get(field))} is already taken"
@@ -121,9 +122,9 @@ def conflict_message(error: Exception, body: dict[str, Any]) -> str:
 
 @contextmanager
 def holder_named(find: Callable[[str], str | None]) -> Iterator[None]:
-    """Run the block; the 409 of what a UNIQUE constraint refuses in it ends with who has it.
+    """Run the block. If a UNIQUE constraint fails in it, the message of the 409 ends with what already has the value.
 
-    That is what find() returns, which takes the field; None: somebody whom the caller does not see.
+    find() takes the name of the field and returns that holder, or None if the caller may not see it.
     """
     try:
         yield
@@ -144,18 +145,18 @@ def _is_damage(error: Exception) -> bool:
 
 
 def translate_database_error(error: sqlite3.Error | JSONDecodeError) -> ApiError:
-    """Return what a client is told of a database error. What is a fault of ours is raised again, and becomes a 500."""
+    """Return the ApiError for a database error. An error that is a bug of this service is raised again, and becomes a 500."""
     name = getattr(error, "sqlite_errorname", "")
     if name in CONFLICTS:
         holder = "".join(getattr(error, "__notes__", ()))
         return ApiError(409, f"{conflict_message(error, g.get('body', {}))} in this workspace{holder}")
     if name == "SQLITE_CONSTRAINT_FOREIGNKEY" and not fetch_one("SELECT 1 FROM workspaces WHERE id = ?", g.get("tenant")):
-        return not_found_error("workspace", g.tenant)  # removed since the caller was let in
+        return not_found_error("workspace", g.tenant)  # removed since the caller was admitted
     if not isinstance(error, sqlite3.OperationalError | JSONDecodeError) and type(error) is not sqlite3.DatabaseError:
         raise error
     if _is_damage(error):
-        close_db()  # its connection would remember the damage when the file has been mended
-    elif name == "SQLITE_ERROR" and fetch_one("PRAGMA user_version") == (SCHEMA_VERSION,):  # else it is empty, or another's
+        close_db()  # an open connection would still see the damage after the file has been repaired
+    elif name == "SQLITE_ERROR" and fetch_one("PRAGMA user_version") == (SCHEMA_VERSION,):  # else the file is not of our schema
         raise error
     is_denied = name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
     reason = unwritable_reason(current_app.config["DATABASE"]) if is_denied else None
@@ -174,14 +175,14 @@ class ErrorResponseBody(ma.Schema):
 
 
 def redact_keys(text: str) -> str:
-    """Return a text for a client or the log with the raw keys in it made unreadable, wherever in a request they stood."""
+    """Return a text for a client or the log with any raw API keys in it masked."""
     if "sigma_sk_live_" not in text.lower():
         return text
     return re.sub("sigma_sk_live_[a-z0-9]+", "sigma_sk_live_…", text, flags=re.IGNORECASE)
 
 
 def error_response(error: ApiError) -> Response:
-    """Return a refusal in the one shape."""
+    """Return the response to a refused request, in the one shape."""
     g.refusal = code, message = error.error or CODES[error.code], redact_keys(error.message)  # for the log and the journal
     text = to_json({"error": code, "message": message}).encode()
     return ReadyResponse.of(text, status=error.code, headers=error.headers)
@@ -194,7 +195,7 @@ MESSAGES = {  # in place of the framework's own
 
 
 def handle_http_exception(error: HTTPException) -> Response:
-    """Return any HTTP error, also one of the framework's own, in the one shape."""
+    """Return the response to any HTTP error, including the framework's own, in the one shape."""
     if isinstance(error, ApiError):
         return error_response(error)
     status = error.code or 500
@@ -206,7 +207,7 @@ def handle_http_exception(error: HTTPException) -> Response:
 
 
 def register_error_handlers(app: Flask) -> None:
-    """Register the handlers of HTTP errors, and of those of the database, among them damaged JSON text in it."""
+    """Register the handlers of HTTP errors and of database errors. Damaged JSON text in the database counts as one."""
     app.register_error_handler(HTTPException, handle_http_exception)
     for failure in (sqlite3.Error, JSONDecodeError):  # bodies are parsed by parse_json(), which raises ApiError
         app.register_error_handler(failure, lambda error: handle_http_exception(translate_database_error(error)))

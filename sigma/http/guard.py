@@ -1,4 +1,4 @@
-"""The guard: the one hook that holds every request to what its view declares."""
+"""The guard: the one hook that checks every request against what its view declares."""
 
 import functools
 from collections.abc import Callable
@@ -20,8 +20,8 @@ ACTIVE_KEY = "SELECT 1 FROM known_keys WHERE tenant = ? AND id = ? AND is_active
 
 
 def _for_people(error: ApiError) -> ApiError:
-    """Return the 401 of a route that only people may call: how they sign in."""
-    if error.message.endswith(BOTH_WAYS):  # of which one does not do here
+    """Return the 401 of a route that only people may call, with advice on how to sign in."""
+    if error.message.endswith(BOTH_WAYS):  # only one of the two ways is open here
         error.message = error.message.removesuffix(BOTH_WAYS) + SIGN_IN
     elif AGAIN not in error.message:
         error.message += f"; {SIGN_IN}"
@@ -48,7 +48,7 @@ def _check_permitted(caller: Caller, access: Access) -> None:
 
 
 def may_call(caller: Caller, access: Access) -> bool:
-    """Return whether the caller may call a route; _check_permitted() decides, as it does when the route is called."""
+    """Return whether the caller may call a route, by the same check as when it is called."""
     try:
         if access.needs_credential:
             _check_permitted(caller, access)
@@ -58,23 +58,23 @@ def may_call(caller: Caller, access: Access) -> bool:
 
 
 def _check_key(caller: Caller, access: Access) -> None:
-    """Raise ApiError as _check_permitted() does, and write into the key's ledger what it used or lacked."""
+    """Raise ApiError as _check_permitted() does, and record in the key's ledger what the key used or lacked."""
     try:
         _check_permitted(caller, access)
     except ApiError as error:
         if error.code == 403:
             record_refusal(caller, access.requirement)
-        else:  # what is not built here is lacked by nobody
+        else:  # 501: the key lacks nothing
             touch_key(caller, access.requirement)
         raise
     touch_key(caller, access.requirement)
 
 
 def _confirm_known(access: Access, asked: Any) -> None:
-    """Look again, in a transaction, who is calling: while a client sends its body, and while other writes end, that changes.
+    """Check the caller again, in a transaction: rights may have changed while the body was sent or other writes went first.
 
-    Raises ApiError for a credential that has ended since, and for a role that may not call the route any more. Of a key only
-    whether it is still active is looked at, for nothing else of it changes.
+    Raises ApiError for a credential that has ended since, and for a role that may no longer call the route. For a key it is
+    enough to check that it is still active: nothing else about a key can change.
     """
     caller = g.caller
     if caller.is_key and fetch_one(ACTIVE_KEY, caller.tenant, caller.id):
@@ -84,7 +84,7 @@ def _confirm_known(access: Access, asked: Any) -> None:
 
 
 def _admit_known(access: Access, asked: Any) -> None:
-    """Find out who is calling, and in which workspace. Raises ApiError for who is not known or may not call the route."""
+    """Identify the caller and its workspace. Raises ApiError for a caller that is unknown or may not call the route."""
     context = g._get_current_object()
     try:
         context.caller = caller = authenticate(asked.environ)
@@ -101,9 +101,10 @@ def _admit_known(access: Access, asked: Any) -> None:
 
 
 def _admit_known_or_named(access: Access, asked: Any) -> None:
-    """Let a request in by its credential, or beside the demo, when it has none, into the workspace that its query names.
+    """Admit a request by its credential; beside the demo, one without a credential to the workspace that its query names.
 
-    Raises ApiError for a workspace that is not the caller's, or neither the demo's nor one for tests.
+    Raises ApiError for a workspace that is not the caller's; without a credential, for one that is neither the demo's nor
+    made for tests.
     """
     named = asked.args.get("workspace")
     has_credential = "HTTP_X_SIGMA_APIKEY" in asked.environ or "HTTP_AUTHORIZATION" in asked.environ
@@ -124,7 +125,7 @@ def _admit_beside_demo(access: Access, asked: Any) -> None:
     require_local_caller()
 
 
-ADMISSIONS: dict[Kind, Callable[[Access, Any], None]] = {  # each raises ApiError, or NotFound, for who is not admitted
+ADMISSIONS: dict[Kind, Callable[[Access, Any], None]] = {  # each raises ApiError or NotFound unless it admits the caller
     Kind.PUBLIC: lambda access, asked: None,
     Kind.PERMISSION: _admit_known,
     Kind.SESSION: _admit_known,
@@ -136,19 +137,19 @@ ADMISSIONS: dict[Kind, Callable[[Access, Any], None]] = {  # each raises ApiErro
 
 
 def guard() -> Response | None:
-    """Let a request through to its view only if its caller may call it: the one place where that is decided.
+    """Let a request through to its view only if its caller may call the route: the one place where that is decided.
 
-    It is the app's only before_request hook, and runs for every endpoint. Paths and methods that do not exist have none.
+    This is the app's only before_request hook, and runs for every route.
     """
     asked: Any = request._get_current_object()  # type: ignore[attr-defined]
-    if asked.method == "OPTIONS" and (answer := answer_preflight(asked)) is not None:
-        return answer
-    if asked.url_rule is None:
+    if asked.method == "OPTIONS" and (preflight := answer_preflight(asked)) is not None:
+        return preflight
+    if asked.url_rule is None:  # no such path or method; Flask answers 404 or 405
         return None
     access = asked.url_rule.access
     try:
         ADMISSIONS[access.kind](access, asked)
-    except ApiError as error:  # Flask's own way to its error handlers costs half of a bare request
+    except ApiError as error:  # the way through Flask's error handlers costs half of a bare request
         return error_response(error)
     if "CONTENT_LENGTH" in asked.environ and (asked.content_length or 0) > MAX_BODY:
         raise RequestEntityTooLarge

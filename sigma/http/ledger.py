@@ -14,8 +14,8 @@ from sigma.database import BUSY_TIMEOUT, execute
 from sigma.http.credentials import Caller
 from sigma.http.stamps import utc_now
 
-# ?1 is now, ?2 a second from now, ?3 a path, ?4 and ?5 whose it is, ?6 a second ago. A time later than ?2 is from before the
-# clock was set back, and gives way to the time of now; one that is only a little later is another process's.
+# ?1 is now, ?2 one second from now, ?3 a path in the JSON, ?4 the workspace, ?5 the key's id, ?6 one second ago. A stored time
+# after ?2 was written before the clock was set back, and is replaced by ?1; one between ?1 and ?2 is another process's.
 USE_KEY = (
     "UPDATE api_keys SET last_used_at = ?1 WHERE tenant = ?4 AND id = ?5 AND ifnull(last_used_at, '') NOT BETWEEN ?6 AND ?2"
 )
@@ -41,7 +41,7 @@ def _parse_use(text: str) -> dict[str, str]:
 
 @contextmanager
 def _failure_logged(caller: Caller) -> Iterator[None]:
-    """Let the block write to a key's ledger; that it cannot is logged, and is no reason to refuse a request."""
+    """Run a block that writes to a key's ledger. A failure to write is logged; the request goes on."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -62,11 +62,12 @@ def _is_recent(used: str) -> bool:
 
 
 def touch_key(caller: Caller, permission: str) -> None:
-    """Record that a key uses a permission now, unless that has been recorded within the last second.
+    """Record that a key uses a permission now, unless a use was recorded within the last second.
 
-    To write on every call would cost more than all the rest. A long write elsewhere does not keep a read waiting.
+    A write on every call would cost more than the rest of the call. This one waits only 250 ms for other writes, so that a
+    long one does not hold up a read.
     """
-    is_held = permission in caller.permissions  # not so where any key will do
+    is_held = permission in caller.permissions  # False for a route that any key may call
     if _is_recent(_parse_use(caller.permission_use).get(permission, "") if is_held else caller.last_used_at):
         return
     with _failure_logged(caller):
@@ -78,11 +79,11 @@ def touch_key(caller: Caller, permission: str) -> None:
 
 
 def record_refusal(caller: Caller, permission: str) -> None:
-    """Count that a key was refused for want of a permission, or of a session: each time, whichever process refuses.
+    """Count that a key was refused because it lacks a permission or is not a session: every time, in every process.
 
-    So that none is lost, it waits for other writes as they wait for each other. But only the first refusal in each second
-    waits for the disk. Otherwise a client that goes on trying would keep the database locked most of the time: it left
-    another process 4 writes a second, where now there are 97 of 117.
+    So that no refusal is lost, this waits for other writes, as they wait for each other. But only the first refusal in each
+    second waits for the disk. Otherwise a client that keeps trying would hold the database's lock most of the time: that left
+    another process 4 writes a second, where now it has 97 of 117.
     """
     parameters = _parameters(caller, permission)
     is_first = caller.last_used_at[:19] != parameters[0][:19]

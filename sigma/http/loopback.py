@@ -1,4 +1,4 @@
-"""What is there only beside the demo: whether that is here, and who may call it: programs on this machine."""
+"""What exists only beside the demo: whether the demo is here, and that only programs on this machine may call."""
 
 import ipaddress
 import re
@@ -18,7 +18,7 @@ def holds_demo() -> bool:
 def is_loopback(host: str) -> bool:
     """Return whether only this machine can reach an address, however it is written.
 
-    What listens on all addresses by IPv6 is reached from 127.0.0.1 as ::ffff:127.0.0.1.
+    A server that listens on all IPv6 addresses sees a client at 127.0.0.1 as ::ffff:127.0.0.1.
     """
     try:
         address = ipaddress.ip_address(host)
@@ -28,7 +28,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_our_host(host: str) -> bool:
-    """Return whether a Host header has a name that only this machine's own programs use, or that a setting allows."""
+    """Return whether a Host header names this machine's loopback interface, or a host that STANDIN_HOSTS lists."""
     name = re.sub(r":[0-9]{1,5}\Z", "", host.lower())
     if name in current_app.config["STANDIN_HOSTS"]:
         return True
@@ -37,15 +37,15 @@ def _is_our_host(host: str) -> bool:
 
 
 def require_local_caller() -> None:
-    """Raise ApiError 403 for what a page of another origin can make a developer's browser send, or another machine sends.
+    """Raise ApiError 403 for a request of another machine, or one that a foreign web page made the developer's browser send.
 
-    A page may send a request across origins, or lead its own host name to this machine (DNS rebinding). What is no
-    browser may send any Host; that is let in from another machine only where the setting expects it.
+    A page can send a request across origins, or point its own host name at this machine (DNS rebinding). Other clients can
+    send any Host header; so another machine is admitted only where STANDIN_HOSTS is set.
     """
-    forwarded = not current_app.config["PROXIES"] and any(
+    is_forwarded = not current_app.config["PROXIES"] and any(
         name in request.environ for name in ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA")
     )
-    if not current_app.config["STANDIN_HOSTS"] and (forwarded or not is_loopback(request.remote_addr or "")):
+    if not current_app.config["STANDIN_HOSTS"] and (is_forwarded or not is_loopback(request.remote_addr or "")):
         raise ApiError(403, "This is for programs on this machine; SIGMA_STANDIN_HOSTS opens it to others")
     host, origin = request.environ.get("HTTP_HOST", ""), request.headers.get("Origin")
     if not _is_our_host(host):

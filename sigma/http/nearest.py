@@ -1,4 +1,4 @@
-"""Names that exist, for who sent one that does not: at most five, the nearest first."""
+"""Suggestions for a name that does not exist: at most five that do, the nearest first."""
 
 import heapq
 from collections.abc import Collection, Iterable
@@ -9,20 +9,19 @@ from flask import g
 
 from sigma.http.strict_json import format_value
 
-MOST = 5  # names that one message shows
-LONGEST = 60  # characters of a name that count
+MOST = 5  # names in one message
+LONGEST = 60  # characters of a name that are compared
 FINALISTS = 30  # names that are compared letter by letter, which is slow
-MAX_COMPARED = 100_000  # names that one request looks through; many mistakes about long lists would hold up all others
-LEAST = 500  # names in whose place a look through a short list counts, which takes as long
-
-
-CONTAINED = 0.8  # how alike a name is that has all of the wanted one in it: `product-name` for `name`, but not before `names`
+MAX_COMPARED = 100_000  # names that one request may search; many mistakes about long lists would hold up all other requests
+LEAST = 500  # names that a search of any shorter list counts as, because it takes as long
+CONTAINED = 0.8  # likeness of a name that contains the wanted one: `product-name` is near `name`, but `names` is nearer
 
 
 def _shared_pairs(wanted: str, pairs: Collection[str], name: str) -> float:
-    """Return how alike a name is to a wanted one of these pairs of letters.
+    """Return how like a name is to the wanted one, which has these pairs of adjacent letters.
 
-    It is which of the pairs it has, less what it is longer or shorter, unless all of the wanted one is in it.
+    That is the number of pairs that occur in the name, less a penalty for its being longer or shorter. A name that contains
+    the wanted one has all pairs, and no penalty.
     """
     folded = name[:LONGEST].casefold()
     if wanted in folded:
@@ -31,7 +30,7 @@ def _shared_pairs(wanted: str, pairs: Collection[str], name: str) -> float:
 
 
 def nearest(name: str, known: Iterable[str], most: int = MOST) -> list[str]:
-    """Return those of the known names that are most like a name, the nearest first; of equals, the first in the alphabet."""
+    """Return the known names that are most like a name, the nearest first, and equally near ones in alphabetical order."""
     wanted = name[:LONGEST].casefold()
     pairs = {wanted[place : place + 2] for place in range(len(wanted) - 1)} or {wanted}
     finalists = heapq.nsmallest(FINALISTS, known, key=lambda other: (-_shared_pairs(wanted, pairs, other), other))
@@ -46,16 +45,16 @@ def nearest(name: str, known: Iterable[str], most: int = MOST) -> list[str]:
 
 
 def some_of(name: str, known: Collection[str]) -> str:
-    """Return the names that are nearest to one that is not among the known ones, for a message, and how many more there are."""
+    """Return for a message the known names that are nearest to an unknown one, and how many more there are."""
     names = nearest(name, known)
     more = f" and {len(known) - len(names)} more" if len(known) > len(names) else ""
     return (", ".join(map(format_value, names)) + more) or "none"
 
 
 def what_there_is(name: Any, known: Collection[str]) -> str:
-    """Return the end of a message about a name that is not among the known ones: which there are.
+    """Return the end of a message about an unknown name: which names there are.
 
-    It is "" for what is no name, and once a request has looked through as many names as one may.
+    It is "" if the name is not text, and once a request has searched MAX_COMPARED names.
     """
     compared = g.get("compared", 0) + max(LEAST, len(known))
     if not isinstance(name, str) or compared > MAX_COMPARED:

@@ -1,4 +1,4 @@
-"""The query strings of lists, and the pages that they answer."""
+"""The query parameters of lists, and the pages that lists return."""
 
 import functools
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ MAX_OFFSET, DEFAULT_LIMIT, MAX_LIMIT = 10**12, 50, 1000
 class PageRequestBody(Body):
     """Which page of a list is wanted."""
 
-    offset = bound_field("How many to pass over; 0 when absent", 0, MAX_OFFSET, example=0)
-    limit = bound_field(f"How many to answer at most; {DEFAULT_LIMIT} when absent", 1, MAX_LIMIT, example=20)
+    offset = bound_field("How many items to skip; 0 when absent", 0, MAX_OFFSET, example=0)
+    limit = bound_field(f"How many items to return at most; {DEFAULT_LIMIT} when absent", 1, MAX_LIMIT, example=20)
 
 
 def body_bounds(body: Mapping[str, Any]) -> tuple[int, int]:
@@ -46,24 +46,26 @@ def page_bounds(query: Mapping[str, str]) -> tuple[int, int]:
 
 
 def query_parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:
-    """Describe a query parameter for the OpenAPI document."""
+    """Return the description of a query parameter for the OpenAPI document."""
     return {"name": name, "in": "query", "description": description, "schema": schema or {"type": "string"}}
 
 
 PAGE_PARAMETERS = [
-    query_parameter("offset", "How many to pass over", type="integer", minimum=0, maximum=MAX_OFFSET, default=0),
-    query_parameter("limit", "How many to answer at most", type="integer", minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
+    query_parameter("offset", "How many items to skip", type="integer", minimum=0, maximum=MAX_OFFSET, default=0),
+    query_parameter(
+        "limit", "How many items to return at most", type="integer", minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT
+    ),
 ]
 
 
 @functools.cache
 def page_of(item: type[ma.Schema]) -> type[ma.Schema]:
-    """Return the body of one page of a list of these items."""
+    """Return the schema of one page of a list of such items."""
     members: dict[str, Any] = {
-        "items": Items(fields.Nested(item), "What is on this page", required=True),
-        "total": fields.Integer(required=True, metadata={"description": "How many there are on all pages", "example": 1}),
-        "offset": fields.Integer(required=True, metadata={"description": "How many were passed over", "example": 0}),
-        "limit": fields.Integer(required=True, metadata=described("How many a page holds at most", DEFAULT_LIMIT)),
+        "items": Items(fields.Nested(item), "The items on this page", required=True),
+        "total": fields.Integer(required=True, metadata={"description": "How many items there are on all pages", "example": 1}),
+        "offset": fields.Integer(required=True, metadata={"description": "How many items were skipped", "example": 0}),
+        "limit": fields.Integer(required=True, metadata=described("How many items a page holds at most", DEFAULT_LIMIT)),
         "__doc__": "One page of a longer list.",
     }
     return Body.from_dict(members, name=f"{item.__name__.removesuffix('Body')}PageBody")

@@ -7,7 +7,7 @@ import time
 
 @functools.lru_cache(maxsize=8)
 def whole_second(seconds: int) -> str:
-    """Return a time without its fraction; thousands of requests ask for the same."""
+    """Return a time without its fraction. Cached, because thousands of requests ask for the same one."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
@@ -18,10 +18,10 @@ def format_time(at: float) -> str:
 
 
 def utc_now(seconds_ago: float = 0) -> str:
-    """Return the time as the API writes it."""
+    """Return the current time, or that of some seconds ago, as the API writes it."""
     return format_time(time.time() - seconds_ago)
 
 
 def random_id(prefix: str) -> str:
-    """Return an id that no one has used."""
+    """Return a new random id with a prefix."""
     return f"{prefix}-{secrets.token_hex(8)}"

@@ -1,4 +1,4 @@
-"""JSON text: written once, compactly, and read strictly."""
+"""JSON text: written compactly, and read strictly."""
 
 import codecs
 import json
@@ -13,8 +13,7 @@ import orjson
 
 JSON_TYPES = {str: "string", bool: "boolean", int: "number", float: "number", list: "array", dict: "object", type(None): "null"}
 
-
-# json.dumps() with options makes an encoder for each call.
+# json.dumps() with options would make an encoder for each call.
 _encode, _encode_sorted = (
     json.JSONEncoder(
         ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys
@@ -22,18 +21,17 @@ _encode, _encode_sorted = (
     for sort_keys in (False, True)
 )
 
-
-# Python's own objects that JSON has no form for are errors, as they are to json.
+# Objects that JSON cannot represent, such as dates, are errors, as they are to json.
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
 def to_json(value: Any, sort_keys: bool = False) -> str:
     """Return a value's JSON text, compact.
 
-    Raises ValueError for a number that is none, and TypeError for what JSON has no form for. orjson takes a tenth of json's
-    time, which saves 3 % of a POST. It writes some small numbers in another form, 0.00001 for 1e-05. So what is sorted, of
-    which stored texts are compared, is left to json, and so is what orjson does not take: very large whole numbers, more than
-    254 levels, and half of a surrogate pair.
+    Raises ValueError for NaN and the infinities, and TypeError for a type that JSON does not have. orjson takes a tenth of
+    json's time, which saves 3 % of a POST. But it writes some small numbers differently, such as 0.00001 for 1e-05. So sorted
+    text, which is compared with stored text, is left to json, and so is what orjson does not take: very large whole numbers,
+    more than 254 levels, and half of a surrogate pair.
     """
     if sort_keys:
         return _encode_sorted(value)
@@ -41,18 +39,18 @@ def to_json(value: Any, sort_keys: bool = False) -> str:
         text = orjson.dumps(value, option=_OPTIONS)
     except TypeError:
         return _encode(value)
-    # It makes null of what is no number, too; json refuses that.
+    # orjson writes NaN and the infinities as null; json refuses them.
     return _encode(value) if b"null" in text else text.decode()
 
 
 def format_value(value: Any) -> str:
-    """Return how a message shows a value: as it is when that is short, else by its type."""
+    """Return how a message shows a value: as it is if that is short, else by its type."""
     text = to_json(value) if not isinstance(value, list | dict) else ""
     return text.replace('"', "'") if 0 < len(text) <= 60 else f"'{JSON_TYPES[type(value)]}'"
 
 
 def without_quotes(text: str) -> str:
-    """Return the end of a message about a text in place of a number: how the number in it is sent; "" if there is none."""
+    """Return the end of a message about a text sent as a number: how to send the number in it; "" if there is none in it."""
     number = text.strip()
     return f" (send {number} without quotes)" if re.fullmatch(r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?", number) else ""
 
@@ -63,7 +61,7 @@ def _shared_number(text: str) -> int | float:
 
 
 def canonical_json(value: Any) -> str:
-    """Return the JSON text that equal values share: 1.0 is 1, 1e23 is 1 and 23 zeros, and the order of members is none."""
+    """Return the same JSON text for all equal values: 1.0 becomes 1, 1e23 becomes 1 and 23 zeros, and members are sorted."""
     return to_json(json.loads(to_json(value), parse_float=_shared_number), sort_keys=True)
 
 
@@ -75,9 +73,9 @@ def _is_same_scalar(one: Any, other: Any) -> bool:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Return whether two values are equal, however their numbers are written and their members ordered; 1 is no true.
+    """Return whether two values are equal, however their numbers are written and their members ordered; 1 is not true.
 
-    It ends at the first difference: a small value is told from a large one at once.
+    The comparison ends at the first difference, so a small value differs from a large one at once.
     """
     pending = [(one, other)]
     while pending:
@@ -93,19 +91,19 @@ def is_same(one: Any, other: Any) -> bool:
     return True
 
 
-MAX_DEPTH = 500  # SQLite follows 1,000 levels, Python fewer or more, depending on its release
+MAX_DEPTH = 500  # levels; SQLite reads 1,000, Python fewer or more, depending on its release
 
 
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
-    if len(members) < len(pairs):  # a name that comes twice would mean two things to two parsers
+    if len(members) < len(pairs):  # parsers differ on which value of a repeated name counts
         ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"the member '{twice}' comes twice in one object")
     return members
 
 
 class NumberError(ValueError):
-    """A number that would not come back as it was sent: what is expected in its place, and where it stands."""
+    """A number that would not come back as it was sent: what is expected instead, and where the number is."""
 
     path = ""  # in the JSON text
 
@@ -115,14 +113,14 @@ class NumberError(ValueError):
 
 
 def exact(number: float) -> Decimal | int:
-    """Return a number as it is written, with which others can be compared: Python takes 1e23 for the double next to it."""
+    """Return a number's exact value as it is written, for comparisons: Python compares 1e23 by the double nearest to it."""
     return number if isinstance(number, int) else Decimal(repr(number))
 
 
 def _is_kept(text: str, number: float) -> bool:
     try:
         return repr(number) == text or Decimal(text) == exact(number)
-    except ArithmeticError:  # an exponent beyond what even a Decimal has
+    except ArithmeticError:  # an exponent that is too large even for a Decimal
         return False
 
 
@@ -138,11 +136,11 @@ def _read_number(text: str) -> int | float:
 
 
 def _refuse_constant(text: str) -> None:
-    raise ValueError(f"there is no {text} in it")
+    raise ValueError(f"{text} is not JSON")
 
 
 class _Refused(str):
-    """A number that was refused, in its place."""
+    """The text of a refused number, which takes its place in the value."""
 
 
 def _mark_refused(text: str) -> Any:
@@ -153,7 +151,7 @@ def _mark_refused(text: str) -> Any:
 
 
 def _refused_path(text: str) -> str:
-    """Return where in a JSON text the first number stands that is refused; "" for a text that is broken after it."""
+    """Return the path of the first refused number in a JSON text; "" if the rest of the text is malformed."""
     try:
         pending = [("", _mark(text))]
     except (ValueError, RecursionError):
@@ -169,8 +167,8 @@ def _refused_path(text: str) -> str:
 
 
 def has_levels(value: Any, levels: int) -> bool:
-    """Return whether a value has so many levels of arrays and objects, or more."""
-    level = [value]  # level by level, because recursion may not reach the end
+    """Return whether a value has at least so many levels of arrays and objects."""
+    level = [value]  # level by level, because recursion may exceed Python's limit
     for _ in range(levels):
         containers = [item for item in level if isinstance(item, list | dict)]
         if not containers:
@@ -187,7 +185,7 @@ def _decoder(read_number: Callable[[str], Any]) -> Callable[[str], Any]:
 
 _decode, _mark = _decoder(_read_number), _decoder(_mark_refused)
 
-OTHER_FORMS = {  # by what their bytes begin with; that of UTF-32 begins with that of UTF-16
+OTHER_FORMS = {  # by their first bytes; UTF-32 comes first, because its mark begins with that of UTF-16
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
@@ -200,7 +198,7 @@ def _other_form(data: bytes) -> str | None:
     for beginning, form in OTHER_FORMS.items():
         if data.startswith(beginning):
             return form
-    zeros = data[:4].count(0)  # of four bytes that are two characters, or one, of the ASCII with which JSON begins
+    zeros = data[:4].count(0)  # JSON begins with ASCII: in UTF-16 every other byte is zero, in UTF-32 three of four
     return (None, "UTF-16", "UTF-16", "UTF-32", None)[zeros]
 
 
@@ -218,9 +216,9 @@ def _explain(error: ValueError | RecursionError, data: bytes) -> str:
         return f"expected JSON in UTF-8, got {form}"
     match error:
         case UnicodeDecodeError(start=start):
-            return f"expected JSON in UTF-8, got byte 0x{data[start]:02X} at position {start + 1}, which is no UTF-8"
+            return f"expected JSON in UTF-8, got byte 0x{data[start]:02X} at position {start + 1}, which is not UTF-8"
         case UnicodeEncodeError():
-            return "expected JSON in UTF-8, got half a surrogate pair, which is no character"
+            return "expected JSON in UTF-8, got half a surrogate pair, which is not a character"
         case json.JSONDecodeError():
             return _syntax_problem(error)
         case RecursionError():
@@ -231,8 +229,8 @@ def _explain(error: ValueError | RecursionError, data: bytes) -> str:
 def parse_json(data: bytes) -> Any:
     """Return the value of a JSON text.
 
-    Raises ValueError, whose message begins "expected JSON", for what is not JSON, and for what is but would not survive:
-    names that come twice, half a surrogate pair, endless nesting; and NumberError for a number that would become another.
+    Raises ValueError, whose message begins "expected JSON", for text that is not JSON, and for JSON that would not come back as
+    it was sent: a repeated name, half a surrogate pair, too many levels. Raises NumberError for a number that would change.
     """
     try:
         text = data.decode("utf-8")

@@ -1,4 +1,4 @@
-"""Paths that do not exist: the 404 names the nearest one that does, and a browser is sent to the page that it means."""
+"""Unknown paths: the 404 names the nearest path that exists; a slash too many after a page's path sends a browser there."""
 
 import functools
 import re
@@ -15,13 +15,13 @@ from sigma.http.errors import ApiError, error_response, shortened, translate_dat
 from sigma.http.loopback import holds_demo
 from sigma.http.responses import NO_STORE
 
-MAX_PATH, MAX_PARTS = 300, 10  # characters and parts of a path that is looked at
-FILE = "<file>"  # at the end of a route: what a page loads, which nobody types
-SAFE_ID = re.compile("[A-Za-z0-9_-]{1,64}")  # what a message repeats of a path
+MAX_PATH, MAX_PARTS = 300, 10  # characters that are compared, and parts of a path that is compared at all
+FILE = "<file>"  # ends the route of a file that a page loads, which nobody types
+SAFE_ID = re.compile("[A-Za-z0-9_-]{1,64}")  # an id in a path that a message may repeat
 
 
 def _known_routes(path: str) -> list[list[str]]:
-    """Return the parts of each route that may be named: of those beside the demo alone, only where it is."""
+    """Return the parts of each route that a message may name; the demo's own only beside it, for paths in /standin."""
     hidden = {Kind.NOT_BUILT} if path.startswith("/standin") and holds_demo() else {Kind.NOT_BUILT, Kind.DEMO}
     routes: Iterator[Route] = current_app.url_map.iter_rules()  # type: ignore[assignment]
     shown = [route.rule for route in routes if route.access.kind not in hidden]
@@ -29,7 +29,10 @@ def _known_routes(path: str) -> list[list[str]]:
 
 
 def _readings(path: str) -> Iterator[list[str]]:
-    """Yield the parts of a path as it is and as one of the API: with empty ones, where an id may be missing, and without."""
+    """Yield the parts of a path in each way to read it: as it is and as one of the API, with and without empty parts.
+
+    An empty part may stand for a missing id.
+    """
     whole = path.split("/")[1:]
     if len(whole) > MAX_PARTS:
         return
@@ -42,7 +45,10 @@ def _readings(path: str) -> Iterator[list[str]]:
 
 
 def _tail_readings(rest: list[str], routes: list[list[str]]) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield routes that end in a word, each with the parts of a path put behind what it lacks, where that is no id."""
+    """Yield routes for which a path may lack the beginning, each with the path's parts completed by that beginning.
+
+    The missing beginning, and the last part of the route, must be words, not ids.
+    """
     for route in routes if rest else []:
         lacking = route[: -len(rest)]
         if not any(word.startswith("<") for word in [*lacking, route[-1]]):
@@ -50,7 +56,7 @@ def _tail_readings(rest: list[str], routes: list[list[str]]) -> Iterator[tuple[l
 
 
 def _distance(route: list[str], parts: list[str], near: Callable[[str], list[str]]) -> float | None:
-    """Return how far the parts of a path are from a route; None: too far. An id may be anything, a word is one that is near."""
+    """Return the distance of a path's parts from a route, or None if it is too far: any id will do, but words must be near."""
     if len(route) != len(parts):
         return None
     distance = 0.0
@@ -65,7 +71,7 @@ def _distance(route: list[str], parts: list[str], near: Callable[[str], list[str
 
 
 def _filled_in(route: list[str], parts: list[str]) -> str:
-    """Return a route with the ids of a path in it, as far as they are such as people give."""
+    """Return a route as a path, with the ids of another path filled in where they are safe to repeat."""
     pairs = zip(route, parts, strict=True)
     filled = (
         word if not word.startswith("<") else part if SAFE_ID.fullmatch(part) else f"{{{word[1:-1]}}}" for word, part in pairs
@@ -74,7 +80,7 @@ def _filled_in(route: list[str], parts: list[str]) -> str:
 
 
 def nearest_path(path: str) -> str | None:
-    """Return the path that exists and is most like one that does not; None if none is like it."""
+    """Return the existing path that is most like an unknown one; None if none is like it."""
     routes, readings = _known_routes(path), list(_readings(path[:MAX_PATH]))
     words = sorted({word for route in routes for word in route if not word.startswith("<")})
     near = functools.cache(lambda part: get_close_matches(part.lower(), words, 3, 0.7))
@@ -88,7 +94,7 @@ def nearest_path(path: str) -> str | None:
 
 
 def _path_below(path: str) -> str | None:
-    """Return a path that begins with one that is none, as /api/v1: the one with most others below it. None: none does."""
+    """Return a path below one that does not exist itself, such as /api/v1: that with most others below it. None: no path is."""
     start, routes = [part for part in path.split("/") if part], _known_routes(path)
     below = [
         route
@@ -100,19 +106,22 @@ def _path_below(path: str) -> str | None:
 
 
 def asks_for_page() -> bool:
-    """Return whether it is a browser that asks, for a person."""
+    """Return whether the request is a browser's, which would show a page to a person."""
     return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
 
 
 def _page_meant(path: str) -> str | None:
-    """Return where a browser finds the public page that has a path but for the slash at its end, whatever a proxy takes off."""
+    """Return the address of the public page at a path, if a browser asks for it with a slash too many at its end, or None.
+
+    The address is relative, because a proxy may have removed a prefix of the path.
+    """
     routes: Iterator[Route] = current_app.url_map.iter_rules()  # type: ignore[assignment]
     pages = {f"{route.rule}/" for route in routes if route.access.kind is Kind.PUBLIC and "GET" in (route.methods or ())}
     return f"../{path.split('/')[-2]}" if path in pages and request.method in ("GET", "HEAD") and asks_for_page() else None
 
 
 def refuse_unknown_path(_: NotFound) -> Any:
-    """Return the 404 of a path that does not exist, or the 503 if the database does not say which ones do."""
+    """Return the 404 of an unknown path, a redirect to the page that was meant, or the 503 if the database does not answer."""
     if page := _page_meant(request.path):
         response = redirect(page)
         response.headers.update({"Vary": "Accept", **NO_STORE})
@@ -120,7 +129,7 @@ def refuse_unknown_path(_: NotFound) -> Any:
     try:
         nearest = nearest_path(request.path)
         below = None if nearest else _path_below(request.path[:MAX_PATH])
-    except sqlite3.Error as error:  # Flask does not look for a handler of what another one raises
+    except sqlite3.Error as error:  # Flask does not handle what an error handler raises
         return error_response(translate_database_error(error))
-    hint = f"; the nearest path is {nearest}" if nearest else f"; paths begin with it, such as {below}" if below else ""
+    hint = f"; the nearest path is {nearest}" if nearest else f"; there are paths below it, such as {below}" if below else ""
     return error_response(ApiError(404, f"There is no {shortened(request.path)} here{hint}; /docs lists every path"))

@@ -401,7 +401,7 @@ def test_records_are_shown_in_a_language_with_their_history_and_variants(console
     console.at("Coastal Windbreaker")
     assert "Danish" in console.text(".values")
     assert console.text(".score").startswith("66 %")
-    assert "needs 100 % complete; it is 66 %" in console.text(".ways")
+    assert "must be 100 % complete; it is 66 %" in console.text(".ways")
     server.manage("PATCH", "/records/ent-coastal-wb/values/description", {"value": "Keeps the wind out."})
     console.browser.find_element("link text", "var-cw-s").click()
     console.wait(lambda: "Variant" in console.find(".lead").text)
@@ -488,7 +488,7 @@ def test_a_webhook_is_made_told_of_changes_changed_paused_and_deleted(console, s
         console.row("Shop in Malmö").find_element("css selector", "a").click()
         console.at("Shop in Malmö")
         console.click("#delete")
-        assert "goes for good" in console.text("dialog")
+        assert "is deleted for good" in console.text("dialog")
         console.confirm("Delete")
         console.at("Webhooks")
         assert len(console.rows()) == len(server.manage("GET", "/webhooks")) == 2
@@ -583,7 +583,7 @@ def test_deliveries_are_filtered_and_older_ones_come_on_demand(console, server):
         assert "ent-filtered" in console.rows()[0]
         console.choose("select[aria-label=Event]", "entity.updated")
         console.wait(lambda: console.all(".deliveries .panel.empty"))
-        assert console.text(".deliveries .panel.empty h2") == "None like this"
+        assert console.text(".deliveries .panel.empty h2") == "No match"
         console.choose("select[aria-label=State]", "Delivered")
         console.wait(lambda: console.text(".amount") == "the newest 50 of 59 deliveries")
         assert console.browser.current_url.endswith("#/webhooks/wh-shop?state=delivered&event=entity.updated")

@@ -140,7 +140,7 @@ def test_what_keeps_it_from_starting_is_told(database):
     done = flask(database, "start", PORT="none")
     told = "Error: PORT: expected a whole number from 0 to 65535, got 'none'; "
     assert done.returncode == 1
-    assert done.stderr == f"{told}if PORT is another program's, set SIGMA_PORT, which counts before it\n"
+    assert done.stderr == f"{told}if PORT belongs to another program, set SIGMA_PORT, which takes precedence\n"
 
 
 def test_a_service_for_all_addresses_is_found_on_this_machine(database):

@@ -1,8 +1,8 @@
-// Calls the service as any client could: the API below api/v1, and what only the stand-in has below standin.
+// Calls the service as any client could: the API below api/v1, and the stand-in's own routes below standin.
 
 export const ROOT = new URL("../", import.meta.url); // wherever a proxy has put the service
-export const OWN_PREFIX = "console-"; // of the ids of the console's own requests
-export const events = new EventTarget(); // "ended": the session was refused; "down" and "up": whether the service answers
+export const OWN_PREFIX = "console-"; // begins the ids of the console's own requests
+export const events = new EventTarget(); // "ended": the session was refused; "down", "up": whether the service answers
 const RETRY_EVERY = 2000; // milliseconds
 
 let token = null;
@@ -13,7 +13,7 @@ export function isUp() {
   return !isDown;
 }
 
-/** An answer that is no success. */
+/** A response that is not a success, or status 0 for no response. */
 export class ServiceError extends Error {
   constructor(status, code, message) {
     super(message);
@@ -30,18 +30,18 @@ export function bearer() {
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
-/** Return a query string of what is given, or nothing. */
+/** Return a query string of the parameters that have a value; "" if none has. */
 export function query(parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== null && value !== "");
   return given.length ? `?${new URLSearchParams(given)}` : "";
 }
 
-/** Return the parts of a path, each so that it stays one part. */
+/** Return a path, whose inserted parts are encoded so that each stays one part. */
 export function path(strings, ...parts) {
   return String.raw({ raw: strings }, ...parts.map(encodeURIComponent));
 }
 
-/** Return the status and the body of any answer; throws when there is none. */
+/** Return the status and the body of any response. Throws ServiceError if there is none. */
 export async function send(method, address, { body, signal, headers = {} } = {}) {
   const options = { method, signal, headers: { "X-Request-Id": requestId(), ...headers } };
   if (body !== undefined) {
@@ -53,13 +53,13 @@ export async function send(method, address, { body, signal, headers = {} } = {})
   return { status: response.status, body: parse(text) };
 }
 
-/** Return the body of a success, with the session's token. Throws ServiceError for any other answer. */
+/** Send a request with the session's token, and return the body of a success. Throws ServiceError for anything else. */
 export async function call(method, address, options = {}) {
-  const sent = token;
+  const sentToken = token;
   const { status, body } = await send(method, address, { ...options, headers: bearer() });
   if (status >= 200 && status < 300) return body;
   const error = new ServiceError(status, body?.error ?? "", body?.message ?? `The server answered ${status}`);
-  if (status === 401 && sent && sent === token)
+  if (status === 401 && sentToken && sentToken === token)
     events.dispatchEvent(new CustomEvent("ended", { detail: error.message }));
   throw error;
 }

@@ -1,4 +1,4 @@
-// What the service says of itself in its OpenAPI document: permissions, events, routes, and the demo's logins.
+// What the service's OpenAPI document lists: permissions, events, routes, and the demo's logins.
 
 import { send } from "./api.js";
 

@@ -1,8 +1,8 @@
-// The order of checks that every request goes through, and where one ended.
+// The checks that every request goes through, in their order, and the one that refused it.
 
 import { h, icon, unseen } from "./dom.js";
 
-// Step, name, and whether it is drawn only where a request ended there.
+// Step, label, and whether it is shown only for a request that ended there.
 const CHECKS = [
   ["path", "Path"],
   ["method", "Method"],
@@ -20,7 +20,7 @@ const CHECKS = [
 
 const WORDS = { passed: "passed", failed: "ended here", skipped: "not reached" };
 
-/** Return [step, name, outcome] of each check for a request that ended at a step, or at none. */
+/** Return [step, label, outcome] of each check, for a request that ended at a step, or at none. */
 export function outcomes(step) {
   const shown = CHECKS.filter(([name, , isRare]) => !isRare || name === step);
   const end = shown.findIndex(([name]) => name === step);

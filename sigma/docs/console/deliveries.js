@@ -1,4 +1,4 @@
-// What a webhook was sent, newest on top, with filters, and the one delivery that is open.
+// The deliveries of a webhook, newest on top, with filters, and the delivery that is open.
 
 import { get, path, query } from "./api.js";
 import { catalogue } from "./catalogue.js";
@@ -11,8 +11,8 @@ import { stepRows } from "./request-row.js";
 import { go, link, note } from "./router.js";
 import { answerOf, deliveryState, subjectOf } from "./webhook-facts.js";
 
-const FIRST = 50; // that are asked for before somebody wants more
-const MOST = 100; // that one page of the service may have
+const FIRST = 50; // deliveries that are loaded at first
+const MOST = 100; // deliveries that the service returns on one page
 const STATES = [
   ["", "Any state"],
   ["pending", "Waiting"],
@@ -53,7 +53,7 @@ export class DeliveryList {
     replace(this.events, select(options, this.filters.event, change, { "aria-label": "Event" }));
   }
 
-  /** Go to another place of this webhook: a delivery opened or closed. Returns whether that is one. */
+  /** Open or close a delivery, if the place differs from the present one in nothing else. Returns whether it does. */
   moveTo(place) {
     if (JSON.stringify(readFilters(place)) !== JSON.stringify(this.filters)) return false;
     this.open = place.path[2] ?? null;
@@ -73,7 +73,7 @@ export class DeliveryList {
     return ["webhooks", this.webhook.id, ...(id ? [id] : [])];
   }
 
-  /** Ask for the list anew; an answer to an older question does not count any more. */
+  /** Load the list again; a response to an earlier load is dropped. */
   async load(webhook = this.webhook) {
     this.webhook = webhook;
     const round = ++this.round;
@@ -125,8 +125,8 @@ export class DeliveryList {
   nothing() {
     const [heading, text] =
       this.filters.state || this.filters.event
-        ? ["None like this", "No delivery that is kept fits the filters."]
-        : ["Nothing was sent yet", "Change a record of which it is told, and the delivery is here within a second."];
+        ? ["No match", "None of the deliveries that are kept matches the filters."]
+        : ["Nothing was sent yet", "Change a record, and an event that it subscribes to is here within a second."];
     return h("div", { class: "panel empty" }, icon("webhooks"), h("h2", {}, heading), h("p", {}, text));
   }
 
@@ -160,7 +160,7 @@ export class DeliveryList {
     }
   }
 
-  /** Draw the delivery that is open, if it is another one or has changed; who goes to it gets the focus. */
+  /** Draw the open delivery, if it is another one or has changed. If the user has just opened it, it gets the focus. */
   async drawPanel({ isMoving = false } = {}) {
     const { open } = this;
     this.split.classList.toggle("opened", Boolean(open));
@@ -190,7 +190,7 @@ export class DeliveryList {
   close() {
     const row = this.body.querySelector("tr.open a");
     go(this.place(null), this.filters);
-    this.split.classList.remove("opened"); // what is hidden takes no focus
+    this.split.classList.remove("opened"); // hidden elements cannot take the focus
     row?.focus();
   }
 }

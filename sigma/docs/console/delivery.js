@@ -1,4 +1,4 @@
-// One delivery: what came of each attempt, what is sent, and sending it again.
+// One delivery: the result of each attempt, the body, and a button that sends it again.
 
 import { call, path } from "./api.js";
 import { button, data, h, icon, table } from "./dom.js";
@@ -9,7 +9,7 @@ import { link } from "./router.js";
 import { copyable } from "./snippets.js";
 import { answerOf, deliveryState, subjectOf, tookOf } from "./webhook-facts.js";
 
-/** Return what stands for a delivery that is not kept any more. */
+/** Return the placeholder for a delivery that is no longer kept. */
 export function noDelivery(deliveryId, { status, message }) {
   if (status !== 404) throw Object.assign(new Error(message), { status });
   return { deliveryId, isGone: true };
@@ -33,7 +33,7 @@ export function deliveryPanel(delivery, webhook, close, reload) {
 
 function gonePanel({ deliveryId }, close) {
   const heading = h("h2", { tabindex: "-1" }, "This delivery is not kept");
-  const message = `Delivery ${deliveryId} is not among those that are kept: the last thousand of seven days.`;
+  const message = `Only the last thousand deliveries of seven days are kept; ${deliveryId} is not among them.`;
   return h("article", { class: "request" }, closing(heading, close), describeError({ status: 404, message }));
 }
 
@@ -50,7 +50,7 @@ function again({ deliveryId }, { active }, reload) {
   const send = async () => {
     await call("POST", path`standin/deliveries/${deliveryId}/redeliver`);
     notify(
-      active ? "It is sent again, the same bytes under the same id" : "It is sent again when the webhook is active",
+      active ? "It is sent again, with the same bytes and id" : "It will be sent again when the webhook is active",
     );
     await reload();
   };

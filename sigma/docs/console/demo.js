@@ -1,4 +1,4 @@
-// The bar for a demo: the way back to how it was, the docs, and the story.
+// The bar of a demo: the story, the docs, and the reset.
 
 import { call } from "./api.js";
 import { ask } from "./dialog.js";
@@ -7,7 +7,7 @@ import { notify } from "./notices.js";
 import { session } from "./session.js";
 import { openStory } from "./story.js";
 
-/** Return the bar; `showAgain` shows the view anew when the demo has been reset. */
+/** Return the bar; `showAgain` redraws the view when the demo has been reset. */
 export function demoBar(showAgain) {
   return h(
     "div",
@@ -16,7 +16,7 @@ export function demoBar(showAgain) {
       "p",
       {},
       h("strong", {}, "Demo workspace"),
-      h("span", { class: "long" }, " Everything in it may be tried out, and put back."),
+      h("span", { class: "long" }, " Try anything: Reset puts everything back."),
     ),
     h(
       "div",
@@ -39,8 +39,8 @@ function askToReset(showAgain) {
   ask(
     "Reset the demo?",
     [
-      "Records, model and keys are as they were at first: new keys are gone, deactivated ones are active again.",
-      "Who is signed in stays signed in.",
+      "Records, model and keys will be as they were at first: new keys are gone, deactivated ones are active again.",
+      "You stay signed in, and so does everybody else.",
     ],
     "Reset",
     async () => {

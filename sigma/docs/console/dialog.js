@@ -1,8 +1,8 @@
-// Dialogs: what asks before something is done, and what one fills in.
+// Dialogs: questions before an action, and forms.
 
 import { append, button, h } from "./dom.js";
 
-/** Open a dialog; `build` is given a function that closes it, and returns what is in it. */
+/** Open a dialog; `build` takes a function that closes it, and its heading, and returns the content. */
 export function openDialog(title, build, { isWide = false, mayEscape = () => true } = {}) {
   const opener = document.activeElement;
   const heading = h("h2", { id: "dialog-title", tabindex: "-1" }, title);
@@ -23,12 +23,12 @@ export function openDialog(title, build, { isWide = false, mayEscape = () => tru
   return dialog;
 }
 
-/** Close what is open, but for what would be lost. */
+/** Close the open dialogs, except for one whose content would be lost. */
 export function closeDialogs() {
   for (const dialog of document.querySelectorAll("dialog")) if (dialog.mayEscape()) dialog.close();
 }
 
-/** Ask before something is done that cannot be undone; what `action` throws is shown in the dialog. */
+/** Ask before an action that cannot be undone; an error that it throws is shown in the dialog. */
 export function ask(title, paragraphs, label, action) {
   openDialog(title, (close) => {
     const problem = h("p", { class: "problem", role: "alert" });

@@ -1,6 +1,6 @@
-// Builds what the page shows; whatever comes from data becomes text, never markup.
+// Builds the elements of the page; data becomes text, never markup.
 
-/** Return an element; functions among its attributes listen to the event of their name. */
+/** Return an element; an attribute that is a function becomes a listener to the event of that name. */
 export function h(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -25,12 +25,12 @@ export function icon(name) {
   return drawn;
 }
 
-/** Return text for screen readers alone. */
+/** Return text for screen readers only. */
 export function unseen(text) {
   return h("span", { class: "unseen" }, text);
 }
 
-/** Return text of data within a sentence; its direction is its own. */
+/** Return text from data for use within a sentence; it may be written in another direction. */
 export function data(text) {
   return h("bdi", {}, text);
 }
@@ -71,7 +71,7 @@ export function table(label, heads, body, attributes = {}) {
   );
 }
 
-/** Put other children into an element; the focus stays on what has the same id. */
+/** Replace the children of an element; the focus stays on the child with the same id. */
 export function replace(element, ...children) {
   const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
   element.replaceChildren();

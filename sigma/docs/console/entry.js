@@ -1,8 +1,8 @@
-// How an entry of the record of requests is shown, in the list and by itself.
+// How an entry of the journal of requests is shown, in the list and by itself.
 
 import { h } from "./dom.js";
 
-/** Return what was needed and what was held in one line, or what the service said; nothing of a success. */
+/** Return why a request failed, in one line: what was needed and held, or the service's message; null for a success. */
 export function reason(entry) {
   if (entry.status < 400) return null;
   return lacks(entry)
@@ -10,7 +10,7 @@ export function reason(entry) {
     : (entry.message ?? entry.code);
 }
 
-/** Return whether the caller lacked what the route needs; other refusals of the same step tell more in their words. */
+/** Return whether the caller lacked what the route needs. For other refusals of this step, the message says more. */
 function lacks({ step, needed, held }) {
   if (step !== "permission" || !needed) return false;
   return Array.isArray(held) ? !held.includes(needed) : needed.startsWith("can");
@@ -24,7 +24,7 @@ function heldBy({ held }) {
   return Array.isArray(held) ? ["the key holds ", h("b", {}, held.join(", "))] : ["the role is ", h("b", {}, held)];
 }
 
-/** Return the class of a row by its status: refused, otherwise wrong, the service's own failure, or nothing. */
+/** Return the class of a row by its status. */
 export function tone(status) {
   if (status === 401 || status === 403) return "refused";
   if (status >= 500) return "failed";

@@ -2,7 +2,7 @@
 
 import { button, h, icon } from "./dom.js";
 
-/** Return what went wrong in a panel, with what helps where the console knows. */
+/** Return a panel that says what went wrong, and what helps, if the console knows. */
 export function describeError(error, again) {
   const known = error.status !== undefined;
   return h(
@@ -12,7 +12,7 @@ export function describeError(error, again) {
     h(
       "div",
       {},
-      h("p", { dir: "auto" }, known ? error.message : `The console has a fault: ${error.message}`),
+      h("p", { dir: "auto" }, known ? error.message : `The console failed: ${error.message}`),
       adviceFor(error),
       again && button("Try again", again),
     ),
@@ -21,9 +21,9 @@ export function describeError(error, again) {
 
 function adviceFor({ status, message }) {
   if (status === 0)
-    return advice("It is tried again every two seconds. If the service has been stopped, start it: ", "make run");
+    return advice("The console tries again every two seconds. If the service has been stopped, start it: ", "make run");
   if (status === 403 && message.includes("SIGMA_STANDIN_HOSTS")) {
-    return advice("Start the service with the name that this page has: ", `SIGMA_STANDIN_HOSTS=${location.hostname}`);
+    return advice("Start the service with the host name of this page: ", `SIGMA_STANDIN_HOSTS=${location.hostname}`);
   }
   return null;
 }

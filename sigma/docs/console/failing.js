@@ -1,4 +1,4 @@
-// What tells on every page that a webhook fails: a bar above the view, and a mark at the place of the webhooks.
+// Shows on every page that a webhook fails: a bar above the view, and a badge on the link to the webhooks.
 
 import { data, h, icon, replace, unseen } from "./dom.js";
 import { ago, count } from "./format.js";
@@ -9,19 +9,19 @@ import { fetchWebhooks, isFailing, mayManage } from "./webhook-facts.js";
 
 const REFRESH_EVERY = 2000; // milliseconds
 
-/** Keep a bar and the mark of a place right until the signal ends it, for those who may see how webhooks do. */
-export function watchFailing(bar, place, signal) {
+/** Keep the bar, and a badge on the link, up to date until the signal aborts, if the user may see deliveries. */
+export function watchFailing(bar, link, signal) {
   if (!mayManage()) return;
-  const mark = h("span", { class: "badge", hidden: true });
-  place.append(mark);
+  const badge = h("span", { class: "badge", hidden: true });
+  link.append(badge);
   let drawn = "[]";
 
   async function refresh() {
     const failing = (await fetchWebhooks(signal)).filter(isFailing);
     if (JSON.stringify(failing) === drawn) return;
     drawn = JSON.stringify(failing);
-    tell(failing, mark.hidden ? 0 : mark.dataset.amount);
-    draw(bar, mark, failing);
+    tell(failing, badge.hidden ? 0 : badge.dataset.amount);
+    draw(bar, badge, failing);
   }
 
   refresh().catch((error) => {
@@ -34,10 +34,10 @@ function tell(failing, before) {
   if (failing.length > before) announce(`${count(failing.length, "webhook fails", "webhooks fail")}.`);
 }
 
-function draw(bar, mark, failing) {
-  bar.hidden = mark.hidden = !failing.length;
-  mark.dataset.amount = failing.length;
-  replace(mark, String(failing.length), unseen(" failing"));
+function draw(bar, badge, failing) {
+  bar.hidden = badge.hidden = !failing.length;
+  badge.dataset.amount = failing.length;
+  replace(badge, String(failing.length), unseen(" failing"));
   replace(bar, failing.length > 0 && [icon("warning"), failing.length > 1 ? several(failing) : single(failing[0])]);
 }
 

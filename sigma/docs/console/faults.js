@@ -1,4 +1,4 @@
-// Faults of one key: failures on demand, to see how its program takes them.
+// Faults of one key: failures on demand, to see how its client handles them.
 
 import { call, get, path } from "./api.js";
 import { button, data, field, h, replace, select } from "./dom.js";
@@ -8,7 +8,7 @@ import { notify } from "./notices.js";
 import { every } from "./timers.js";
 
 const REFRESH_EVERY = 3000; // milliseconds
-const HINT = "Its calls fail as told here, once its permission is checked; the first rule that fits decides.";
+const HINT = "Its calls fail by these rules, once its permission is checked; the first rule that matches decides.";
 const STATUSES = [401, 403, 404, 409, 422, 429, 500, 503];
 const RECIPES = [
   ["Too many requests, twice", { status: 429, retryAfter: 2, times: 2 }],
@@ -17,7 +17,7 @@ const RECIPES = [
   ["One in ten fails", { status: 503, probability: 0.1 }],
 ];
 
-/** Return the faults of a key, with what makes new ones; how often each has fired is kept right until the signal ends it. */
+/** Return the faults of a key, and the form for new ones. How often each has fired is refreshed until the signal aborts. */
 export function faultsOf(key, routes, signal) {
   const address = path`standin/keys/${key.id}/faults`;
   const list = h("div", { class: "list" });
@@ -32,13 +32,13 @@ export function faultsOf(key, routes, signal) {
       replace(list, describeError(error));
     }
   }
-  async function save(changed, said) {
+  async function save(changed, notice) {
     const body = changed.map(({ hits, ...rule }) => rule);
     await (body.length ? call("PUT", address, { body }) : call("DELETE", address));
-    notify(said);
+    notify(notice);
     await load();
   }
-  const add = (rule) => save([...rules, rule], "The fault is set: it counts from the next call on");
+  const add = (rule) => save([...rules, rule], "The fault is set: it applies from the next call on");
   const remove = (index) => save(rules.toSpliced(index, 1), "The fault is removed");
 
   load();
@@ -55,7 +55,7 @@ export function faultsOf(key, routes, signal) {
 }
 
 function ruleList(rules, remove) {
-  if (!rules.length) return h("p", { class: "faint" }, "None: the key’s calls are answered as they deserve.");
+  if (!rules.length) return h("p", { class: "faint" }, "None: the key’s calls are answered as usual.");
   const items = rules.map((rule, index) =>
     h(
       "li",

@@ -21,7 +21,7 @@ export function relativeTime(iso, now = Date.now()) {
   return DATE.format(new Date(iso));
 }
 
-/** Return the local time to the second, with what is stored in UTC. */
+/** Return the local time to the second, and the stored time in UTC. */
 export function exactTime(iso) {
   return `${EXACT.format(new Date(iso))} (${iso})`;
 }
@@ -42,12 +42,12 @@ export function clock(iso) {
   );
 }
 
-/** Return how long ago something was; the exact time is its title, and refreshTimes() keeps it right. */
+/** Return how long ago something was; the exact time is its title, and refreshTimes() updates it. */
 export function ago(iso) {
   return h("time", { datetime: iso, title: exactTime(iso), "data-ago": true }, relativeTime(iso));
 }
 
-/** Return in how long something is due; refreshTimes() keeps it right. */
+/** Return the time until something is due; refreshTimes() updates it. */
 export function due(iso) {
   return h("time", { datetime: iso, title: exactTime(iso), "data-due": true }, timeLeft(iso));
 }
@@ -76,7 +76,7 @@ export function milliseconds(value) {
   return value < 10 ? value.toFixed(1) : number(Math.round(value));
 }
 
-/** Return a body as people read it; what is no JSON, or was cut, stays as it is. */
+/** Return a body indented for people; if it is not JSON, or was cut off, it stays as it is. */
 export function prettyBody(body) {
   if (body === null || body === undefined || body === "") return "";
   if (typeof body !== "string") return JSON.stringify(body, null, 2);
@@ -87,7 +87,7 @@ export function prettyBody(body) {
   }
 }
 
-/** Return one word of a POSIX shell. */
+/** Return a text as one word of a POSIX shell. */
 export function shellWord(text) {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

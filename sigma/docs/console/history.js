@@ -1,4 +1,4 @@
-// The history of a record and its variants: who changed what, from what to what.
+// The history of a record and its variants: who changed which value, from what, to what.
 
 import { get, path, query } from "./api.js";
 import { button, data, h, replace, unseen } from "./dom.js";

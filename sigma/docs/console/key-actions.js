@@ -1,4 +1,4 @@
-// Deactivates and deletes keys, after a question that says what it means.
+// Deactivates and deletes keys, after a question that names the consequences.
 
 import { call, path } from "./api.js";
 import { ask } from "./dialog.js";
@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 import { relativeTime } from "./format.js";
 import { notify } from "./notices.js";
 
-const IN_USE = 5 * 60 * 1000; // milliseconds since its last use in which a key counts as in use
+const IN_USE = 5 * 60 * 1000; // milliseconds after its last call for which a key counts as in use
 
 export function askToDeactivate(key, done) {
   ask(
@@ -14,7 +14,7 @@ export function askToDeactivate(key, done) {
     [
       inUse(key),
       "From the next request on, every call with it is refused with 401, in every process of the service.",
-      "This cannot be undone. The key stays in the list with what is known of its use, until it is deleted.",
+      "This cannot be undone. The key stays in the list, with the record of its use, until it is deleted.",
     ],
     "Deactivate",
     async () => {
@@ -32,7 +32,7 @@ export function askToDelete(key, done) {
       key.active && inUse(key),
       key.active &&
         "Every call with it is refused with 401 from the next request on, as with a key that never existed.",
-      "The key goes for good, and what is known of its use with it.",
+      "The key is deleted for good, with the record of its use.",
     ],
     "Delete",
     async () => {

@@ -1,4 +1,4 @@
-// What is known of keys, and how it is shown wherever keys are.
+// Loads keys, and shows their facts wherever keys appear.
 
 import { get } from "./api.js";
 import { h } from "./dom.js";

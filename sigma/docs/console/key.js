@@ -113,7 +113,7 @@ function useOf(key, permission) {
   return h("span", { class: "faint" }, "not held");
 }
 
-/** Return what would be a better key, if one can tell. */
+/** Return which permissions would be enough, if the key has been used and some have not. */
 function advice(key) {
   if (!key.lastUsedAt || !key.unused?.length) return null;
   const enough = key.permissions.filter((permission) => !key.unused.includes(permission));

@@ -1,4 +1,4 @@
-// Starts the console: the sign-in page, and for who is signed in the frame around the views.
+// Starts the console: the sign-in page, and the frame around the views for a user who is signed in.
 
 import { events } from "./api.js";
 import { demoBar } from "./demo.js";
@@ -20,9 +20,9 @@ const VIEWS = { keys: showKeys, requests: showRequests, records: showRecords, we
 const NAMES = { keys: "Keys", requests: "Requests", records: "Records", webhooks: "Webhooks" };
 const app = document.getElementById("app");
 let router = null;
-let leaving = null; // aborted when nobody is signed in any more
+let leaving = null; // aborted when the session ends
 
-function askWho(reason) {
+function showSignIn(reason) {
   router?.stop();
   router = null;
   leaving?.abort();
@@ -80,7 +80,7 @@ function side(links) {
 
 function leave() {
   history.replaceState(null, "", location.pathname + location.search);
-  askWho();
+  showSignIn();
 }
 
 function markCurrent(links, view) {
@@ -97,27 +97,27 @@ function showOutage(isDown) {
     outage,
     isDown && [
       icon("warning"),
-      "The service does not answer. The console tries again every two seconds; what is shown may be old.",
+      "The service does not answer. The console tries again every two seconds; what is shown may be out of date.",
     ],
   );
   if (isDown) return;
   announce("The service answers again.");
   if (router) showAgain();
-  else askWho();
+  else showSignIn();
 }
 
-/** Tell what no view has told: an action's refusal. What was given up because somebody went elsewhere is nothing to tell. */
-function tellFailure(event) {
+/** Show an error that no view has shown, such as the refusal of an action. A request aborted by leaving a view is none. */
+function showFailure(event) {
   const { name, status, message } = event.reason;
   if (name === "AbortError" || status !== undefined) event.preventDefault();
   if (status && status !== 401) notify(message, "bad");
 }
 
 events.addEventListener("ended", (event) =>
-  askWho(`Your session has ended: ${event.detail}. Sign in to go on where you were.`),
+  showSignIn(`Your session has ended: ${event.detail}. Sign in to go on where you were.`),
 );
 events.addEventListener("down", () => showOutage(true));
 events.addEventListener("up", () => showOutage(false));
-addEventListener("unhandledrejection", (event) => tellFailure(event));
+addEventListener("unhandledrejection", (event) => showFailure(event));
 setInterval(refreshTimes, 1000);
-askWho();
+showSignIn();

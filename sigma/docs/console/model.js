@@ -1,4 +1,4 @@
-// The model of the workspace, as far as it takes to show records: schemas, attributes, dimensions, options, states.
+// The parts of the workspace's model that are needed to show records: schemas, attributes, dimensions, options, states.
 
 import { call, get, path } from "./api.js";
 import { session } from "./session.js";
@@ -20,7 +20,7 @@ export async function loadAttributes(schemaId, signal) {
   return attributes.filter(({ alias }) => levels[alias] !== "hidden");
 }
 
-/** Return the attribute whose text names a record: the first text of its schema. */
+/** Return the attribute whose value names a record: the first text attribute of its schema. */
 export function titleOf(attributes) {
   return attributes.find(({ type, multiple }) => type === "text" && !multiple);
 }

@@ -1,9 +1,9 @@
-// The names of those who call and change things, as far as the session may know them.
+// The names of users and keys, as far as the session may see them.
 
 import { fetchKeys } from "./key-facts.js";
 import { listDemos, session } from "./session.js";
 
-/** Return the names of keys and users by id; what may not be known is left out. */
+/** Return the names of keys and users by id, without those that the session may not see. */
 export async function loadNames(signal) {
   const { user, workspace } = session;
   const [keys, demos] = await Promise.all([session.flags.canManageRoles ? fetchKeys(signal) : [], listDemos()]);

@@ -60,7 +60,7 @@ function form(permissions, routes, send, close) {
   return h(
     "form",
     { submit },
-    field("Name", name, "Who will use it; people see it in the list, and in the record of requests."),
+    field("Name", name, "Which program will use it; the list of keys and the list of requests show this name."),
     h(
       "fieldset",
       {},
@@ -124,7 +124,7 @@ function tabs(items) {
       head.tabIndex = at === index ? 0 : -1;
     });
     panel.setAttribute("aria-labelledby", `tab-${index}`);
-    replace(panel, copyable(items[index][1], `Lines for ${items[index][0]}`));
+    replace(panel, copyable(items[index][1], `Call for ${items[index][0]}`));
   }
   function step(event, index) {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -135,5 +135,5 @@ function tabs(items) {
   }
 
   choose(0);
-  return h("div", { class: "tabs" }, h("div", { role: "tablist", "aria-label": "Ready lines" }, heads), panel);
+  return h("div", { class: "tabs" }, h("div", { role: "tablist", "aria-label": "Ready-made calls" }, heads), panel);
 }

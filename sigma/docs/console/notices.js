@@ -1,14 +1,14 @@
-// Tells what has happened: in a notice that goes by itself, and to screen readers.
+// Says what has happened: in a notice that disappears by itself, and to screen readers.
 
 import { h } from "./dom.js";
 
 const SHOWN_FOR = 5000; // milliseconds
 
-/** Let screen readers say a sentence, as soon as they have said what they are at. */
+/** Let screen readers read out a sentence, after the one that they are reading. */
 export function announce(text) {
   const live = document.getElementById("live");
   live.textContent = "";
-  setTimeout(() => (live.textContent = text), 50); // the same sentence twice is said twice
+  setTimeout(() => (live.textContent = text), 50); // after a pause, so that a repeated sentence is read out again
 }
 
 /** Show a notice for a while; `kind` is "good" or "bad". */
@@ -19,7 +19,7 @@ export function notify(text, kind = "good") {
   setTimeout(() => shown.remove(), SHOWN_FOR);
 }
 
-/** Copy a text, and say so. Browsers have no clipboard for pages of hosts by http, but for loopback. */
+/** Copy a text, and say so. Over http, browsers let only pages of loopback hosts use the clipboard. */
 export async function copy(text, what) {
   const isCopied = await copyText(text);
   notify(

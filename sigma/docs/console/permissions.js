@@ -3,7 +3,7 @@
 import { h, icon, unseen } from "./dom.js";
 import { count, exactTime, relativeTime } from "./format.js";
 
-/** Return how a key and a permission stand: what a mark looks like, and what it means. */
+/** Return whether a key holds and has used a permission: the kind of mark, and what it means. */
 export function standing(key, permission) {
   const usedAt = key.permissionUse?.[permission];
   const refused = key.refused?.[permission];

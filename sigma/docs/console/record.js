@@ -1,4 +1,4 @@
-// One record: its values by scope, its state and where it can go, what is missing, its variants, its history.
+// One record: its values by scope, its state and transitions, what is missing, its variants, its history.
 
 import { call, get, path } from "./api.js";
 import { ask } from "./dialog.js";
@@ -46,7 +46,7 @@ async function fetchRecord(id, signal) {
   return { model, names, record, schema, attributes, transitions, completeness, variants, categories };
 }
 
-/** Return what a record or a variant is called: its general text, else any. */
+/** Return the name of a record or a variant: its title in the general scope, else in any, else its id. */
 export function nameOf(entity, attributes) {
   const entries = entity.values[titleOf(attributes)?.alias] ?? [];
   const general = entries.find(({ scope }) => !Object.keys(scope).length);
@@ -88,11 +88,11 @@ function columns(shown, reload) {
 function lifecycle({ record, schema, model, transitions, completeness }, reload) {
   const workflow = model.workflows.get(schema?.workflowId);
   if (!workflow) return null;
-  const ways = workflow.transitions.filter(({ fromStateId }) => fromStateId === record.lifecycleStateId);
-  const items = ways.map((way) =>
-    wayItem(
-      way,
-      transitions.some(({ id }) => id === way.id),
+  const leading = workflow.transitions.filter(({ fromStateId }) => fromStateId === record.lifecycleStateId);
+  const items = leading.map((transition) =>
+    transitionItem(
+      transition,
+      transitions.some(({ id }) => id === transition.id),
       { record, workflow, completeness },
       reload,
     ),
@@ -106,11 +106,11 @@ function lifecycle({ record, schema, model, transitions, completeness }, reload)
   );
 }
 
-function wayItem(way, isOpen, { record, workflow, completeness }, reload) {
-  const to = workflow.states.find(({ id }) => id === way.toStateId);
-  const name = way.name ?? to.name;
+function transitionItem(transition, isOpen, { record, workflow, completeness }, reload) {
+  const to = workflow.states.find(({ id }) => id === transition.toStateId);
+  const name = transition.name ?? to.name;
   const move = () =>
-    ask(`${name}?`, [`The record goes to “${to.name}”, and the history tells by whom.`], name, async () => {
+    ask(`${name}?`, [`The record goes to “${to.name}”; its history will say that you did it.`], name, async () => {
       await call("POST", path`api/v1/records/${record.id}/transition`, { body: { toStateId: to.id } });
       notify(`The record is in “${to.name}”`);
       await reload();
@@ -120,16 +120,16 @@ function wayItem(way, isOpen, { record, workflow, completeness }, reload) {
     {},
     button([data(name), h("span", { class: "to" }, " → ", data(to.name))], move, {
       class: "button small",
-      id: `way-${way.id}`,
+      id: `way-${transition.id}`,
       disabled: !isOpen,
     }),
-    !isOpen && h("p", { class: "hint" }, blockedBy(way, completeness)),
+    !isOpen && h("p", { class: "hint" }, blockedReason(transition, completeness)),
   );
 }
 
-function blockedBy(way, { score }) {
-  if (score < way.requiresCompleteness) return `needs ${way.requiresCompleteness} % complete; it is ${score} %`;
-  return way.allowedRoleIds.length ? `for ${way.allowedRoleIds.join(", ")} alone` : "not open to you";
+function blockedReason({ requiresCompleteness, allowedRoleIds }, { score }) {
+  if (score < requiresCompleteness) return `must be ${requiresCompleteness} % complete; it is ${score} %`;
+  return allowedRoleIds.length ? `only for ${allowedRoleIds.join(", ")}` : "not open to you";
 }
 
 function completeness({ completeness: { score, missing, states }, attributes, model, schema }) {

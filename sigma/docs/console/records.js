@@ -1,4 +1,4 @@
-// The records of a schema in a paged table, in the language and market that are chosen.
+// The records of a schema in a paged table, in the chosen language and market.
 
 import { get, query } from "./api.js";
 import { data, h, icon, replace, select, table } from "./dom.js";
@@ -24,7 +24,7 @@ export async function showRecords(place, signal) {
   return { title: "Records", node: view.node };
 }
 
-/** The table, and what is chosen above it. */
+/** The table of records, and the choices above it. */
 class RecordTable {
   constructor(model, { parameters }, signal) {
     Object.assign(this, { model, signal, round: 0 });
@@ -61,7 +61,7 @@ class RecordTable {
       loadAttributes(schema, this.signal),
       get(address + query({ q: q.trim(), schemaId: schema, offset, limit: PAGE }), this.signal),
     ]);
-    if (round !== this.round) return; // somebody has chosen again
+    if (round !== this.round) return; // the choice has changed since
     Object.assign(this, { attributes, page });
     this.draw();
   }
@@ -166,7 +166,7 @@ class RecordTable {
       h(
         "a",
         { class: "name", dir: "auto", href: link(["records", record.id]), id: `open-${record.id}` },
-        String(value?.entry.value ?? record.id),
+        String(value ?? record.id),
       ),
       h("span", { class: "id" }, record.id),
     ];
@@ -174,12 +174,12 @@ class RecordTable {
 
   cell(record, attribute) {
     const value = valueIn(record.values[attribute.alias], this.chosen.scope, attribute, this.model);
-    const shown = showValue(value?.entry.value, attribute, this.model);
+    const shown = showValue(value, attribute, this.model);
     const number = attribute.type === "number" ? "end" : "";
     return h(
       "td",
       { class: number },
-      h("div", { class: "cut", title: typeof value?.entry.value === "string" ? value.entry.value : null }, shown),
+      h("div", { class: "cut", title: typeof value === "string" ? value : null }, shown),
     );
   }
 

@@ -1,4 +1,4 @@
-// The filters above the list of requests, and the place in the address where they are kept.
+// The filters above the list of requests, and how the address of the page keeps them.
 
 import { h, replace, select } from "./dom.js";
 import { fetchKeys } from "./key-facts.js";
@@ -17,7 +17,7 @@ export function parametersOf({ own, ...filters }) {
   return { ...filters, own: own && "1" };
 }
 
-/** Return the row of filters; `change` is given those that somebody changes. */
+/** Return the row of filters; `change` is called with the filters that the user changes. */
 export function filterRow(filters, change, amount, signal) {
   const statuses = [["", "Any status"], ...STATUSES.map((value) => [value, value])];
   const own = h("input", { type: "checkbox", checked: filters.own, change: () => change({ own: own.checked }) });

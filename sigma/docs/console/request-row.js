@@ -1,4 +1,4 @@
-// One row of the list of requests, and the way through the rows by the arrow keys.
+// One row of the list of requests, and moving through the rows with the arrow keys.
 
 import { data, h } from "./dom.js";
 import { callerOf, reason, shortPath, statusBadge, tone } from "./entry.js";

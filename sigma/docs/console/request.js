@@ -12,7 +12,7 @@ import { link } from "./router.js";
 import { session } from "./session.js";
 import { copyable, curlAgain } from "./snippets.js";
 
-/** Return the panel of a request, which is asked for unless the list has it. */
+/** Return the panel of a request, which is loaded unless it is known from the list. */
 export async function requestPanel(id, known, close, signal) {
   try {
     return panel(known ?? (await get(path`standin/requests/${id}`, signal)), (await catalogue()).routes, close, signal);
@@ -44,7 +44,7 @@ function panel(entry, routes, close, signal) {
         "p",
         { class: "advice" },
         icon("warning"),
-        `The route does not know these parameters of the query: ${entry.ignored.join(", ")}`,
+        `The route does not know these query parameters: ${entry.ignored.join(", ")}`,
       ),
     facts(entry),
     bodyOf("Request body", entry.requestBody),
@@ -94,7 +94,7 @@ function bodyOf(title, body) {
   );
 }
 
-/** Return the faults of the key that called, which are asked for when somebody wants to see them. */
+/** Return the section of the calling key's faults, which are loaded when it is opened. */
 function faultSection(caller, routes, signal) {
   const open = () => section.append(faultsOf(caller, routes, signal));
   const section = h("details", { class: "part" }, h("summary", {}, "Faults of this key"));

@@ -13,8 +13,8 @@ import { every } from "./timers.js";
 
 const POLL_EVERY = 1000; // milliseconds
 const TELL_EVERY = 5000;
-const FIRST = 100; // that are asked for before somebody wants more
-const MOST = 500; // that the journal keeps
+const FIRST = 100; // requests that are loaded at first
+const MOST = 500; // requests that the journal keeps
 
 /** Return the view of the journal, beside the request that the place names. */
 export async function showRequests(place, signal) {
@@ -28,7 +28,7 @@ export async function showRequests(place, signal) {
 class Journal {
   constructor(place, signal) {
     Object.assign(this, { signal, entries: [], untold: [], limit: FIRST, round: 0, isPaused: false, isRefused: false });
-    this.leaving = new AbortController(); // of the request that is open
+    this.leaving = new AbortController(); // aborted when the open request is closed
     this.filters = readFilters(place);
     this.open = place.path[1] ?? null;
     this.body = h("tbody", { keydown: stepRows });
@@ -57,7 +57,7 @@ class Journal {
     return filterRow(this.filters, (change) => this.filter(change), this.amount, this.signal);
   }
 
-  /** Go to another place of this view: a request opened or closed. Returns whether that is one. */
+  /** Open or close a request, if the place differs from the present one in nothing else. Returns whether it does. */
   moveTo(place) {
     if (JSON.stringify(readFilters(place)) !== JSON.stringify(this.filters)) return false;
     this.open = place.path[1] ?? null;
@@ -73,7 +73,7 @@ class Journal {
     await this.load();
   }
 
-  /** Ask for the list anew; an answer to an older question does not count any more. */
+  /** Load the list again; a response to an earlier load is dropped. */
   async load() {
     const round = ++this.round;
     try {
@@ -123,7 +123,7 @@ class Journal {
     this.insert(came.filter((entry) => this.isShown(entry)));
   }
 
-  /** Put new rows on top of those that are there, and let go of the oldest. */
+  /** Insert new rows on top, and remove the oldest. */
   insert(came) {
     if (!came.length) return;
     this.untold.push(...came);
@@ -168,7 +168,7 @@ class Journal {
     this.amount.textContent = `${this.hasMore() ? "the newest " : ""}${count(amount, "request")}`;
   }
 
-  /** Return whether there may be older ones that have not been asked for. */
+  /** Return whether there may be older requests that have not been loaded. */
   hasMore() {
     return this.limit < MOST && this.entries.length >= this.limit;
   }
@@ -182,7 +182,7 @@ class Journal {
     const { status, key, path } = this.filters;
     const [heading, text] =
       status || key || path
-        ? ["None like this", "No request that is kept fits the filters."]
+        ? ["No match", "None of the requests that are kept matches the filters."]
         : ["No requests yet", "They appear here within a second. Call the API with a key, or play the story."];
     return h("div", { class: "panel empty" }, icon("requests"), h("h2", {}, heading), h("p", {}, text));
   }
@@ -213,7 +213,7 @@ class Journal {
   close() {
     const row = this.body.querySelector("tr.open a");
     go(["requests"], parametersOf(this.filters));
-    this.split.classList.remove("opened"); // what is hidden takes no focus
+    this.split.classList.remove("opened"); // hidden elements cannot take the focus
     row?.focus();
   }
 
@@ -232,12 +232,12 @@ class Journal {
   async clear() {
     await call("DELETE", "standin/requests");
     go(["requests"], parametersOf(this.filters));
-    notify("The record of requests is empty");
+    notify("The list of requests has been cleared");
     await this.load();
   }
 }
 
-/** Return what tells an entry from all others; clients may send one id with many requests. */
+/** Return what identifies an entry: clients may send the same id with many requests. */
 function identity({ id, at }) {
   return `${at} ${id}`;
 }

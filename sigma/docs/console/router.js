@@ -1,4 +1,4 @@
-// Knows the place: what the address says after its #, and which view shows it.
+// The place: the part of the address after #, and the view that shows it.
 
 import { h, replace } from "./dom.js";
 import { describeError } from "./errors.js";
@@ -28,7 +28,7 @@ export function go(path, parameters) {
   location.hash = link(path, parameters);
 }
 
-/** Change the parameters of the address without a new place in the history, and without showing it anew. */
+/** Change the parameters of the address without adding to the browser's history, and without redrawing the view. */
 export function note(path, parameters) {
   history.replaceState(null, "", link(path, parameters));
 }
@@ -46,7 +46,7 @@ export class Router {
     this.leaving?.abort();
   }
 
-  /** Show the place; a view that can goes there itself. */
+  /** Show the place; a view that can move to it is not built again. */
   async show({ isAgain = false } = {}) {
     const place = readPlace();
     const name = Object.hasOwn(this.views, place.path[0] ?? "") ? place.path[0] : Object.keys(this.views)[0];

@@ -4,7 +4,7 @@ import { catalogue } from "./catalogue.js";
 import { button, data, field, h, icon, replace } from "./dom.js";
 import { listDemos, signIn } from "./session.js";
 
-/** Return the page; `reason` says why somebody who was signed in is here, `done` goes on. */
+/** Return the page; `reason` says why a session has ended, `done` is called after signing in. */
 export function signInPage(reason, done) {
   const email = h("input", { type: "email", name: "email", autocomplete: "username", required: true });
   const password = h("input", { type: "password", name: "password", autocomplete: "current-password", required: true });
@@ -61,7 +61,7 @@ export function signInPage(reason, done) {
     h(
       "p",
       { class: "hint" },
-      "The session stays in this page alone: a reload asks again. ",
+      "The session is kept in this page only: after a reload, sign in again. ",
       h("a", { href: "docs" }, "API documentation"),
     ),
   );

@@ -1,4 +1,4 @@
-// Lines that are ready to be pasted: a call with a key, for a shell and in two languages.
+// Calls to copy and paste: with a new key, for a shell and in two languages; and a recorded request again.
 
 import { ROOT } from "./api.js";
 import { button, h } from "./dom.js";
@@ -7,7 +7,7 @@ import { copy } from "./notices.js";
 
 const API = new URL("api/v1", ROOT).href;
 
-/** Return [name, text] of each way to use a new key. A key that may not read is shown asking what it may call. */
+/** Return [name, text] of each way to use a new key. A key without `read` asks what it may call. */
 export function snippets(key) {
   const url = key.permissions.includes("read") ? `${API}/records?limit=5` : new URL("standin/whoami", ROOT).href;
   return [
@@ -33,8 +33,8 @@ console.log(response.status, await response.json());`;
 /**
  * Return a request of the journal as a line for a shell; what was masked stays masked, and the key comes from a variable.
  *
- * All of it is what some client sent, its method too, and a shell takes it for no more than words. Of a body that begins with
- * @, -d would send the file of that name.
+ * Some client sent all of this, even the method, so each part is quoted as a plain word of the shell. The option -d would
+ * read a body that begins with @ from the file of that name.
  */
 export function curlAgain(entry) {
   const url = new URL(`${entry.path}${entry.query ? `?${entry.query}` : ""}`.replace(/^\//, ""), ROOT).href;

@@ -6,8 +6,8 @@ import { statusBadge } from "./entry.js";
 import { announce } from "./notices.js";
 import { link } from "./router.js";
 
-const PAUSE = 2500; // milliseconds between steps that go by themselves
-const RECORD = "records/ent-rain-hat"; // which the story makes
+const PAUSE = 2500; // milliseconds between steps when all are played
+const RECORD = "records/ent-rain-hat"; // the story makes it
 
 let player = null;
 
@@ -21,12 +21,12 @@ export async function openStory() {
   player.dock.querySelector("h2").focus();
 }
 
-/** End the story, as when nobody is signed in any more. */
+/** Close the story, if it is open. */
 export function closeStory() {
   player?.close();
 }
 
-/** Plays the steps; the key that the story makes is kept here, and goes with it. */
+/** Plays the steps; the key that the story makes is kept nowhere else. */
 class Player {
   constructor(steps) {
     Object.assign(this, { steps, next: 0, key: null, answer: null, timer: null, isAsking: false });
@@ -114,7 +114,7 @@ class Player {
     if (this.isAsking || this.next >= this.steps.length) return;
     this.isAsking = true;
     try {
-      if (this.next === 0) await send("DELETE", `api/v1/${RECORD}`, { headers: bearer() }); // what an earlier telling left
+      if (this.next === 0) await send("DELETE", `api/v1/${RECORD}`, { headers: bearer() }); // left by an earlier run
       this.answer = await this.ask(this.steps[this.next]);
       this.next += 1;
       if (this.answer.body?.rawKey) this.key = this.answer.body;

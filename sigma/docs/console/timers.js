@@ -1,10 +1,10 @@
-// Does something again and again while a view is shown and the page can be seen, or once when somebody stops typing.
+// Repeats an action while a view is shown and the page is visible, or does one when the user pauses typing.
 
 import { isUp } from "./api.js";
 
-const TYPING = 300; // milliseconds without a key until a text counts
+const TYPING = 300; // milliseconds without a keystroke that count as a pause
 
-/** Call a function at once when the page comes back, and so often while it is there, until the signal ends it. */
+/** Call a function at an interval while the page is visible, and at once when it becomes so, until the signal aborts. */
 export function every(milliseconds, action, signal) {
   let isRunning = false;
   async function run() {
@@ -13,7 +13,7 @@ export function every(milliseconds, action, signal) {
     try {
       await action();
     } catch (error) {
-      if (error.name !== "AbortError" && error.status === undefined) throw error; // of an answer, the page says so
+      if (error.name !== "AbortError" && error.status === undefined) throw error; // refusals are not errors of the console
     } finally {
       isRunning = false;
     }
@@ -23,7 +23,7 @@ export function every(milliseconds, action, signal) {
   signal.addEventListener("abort", () => clearInterval(timer));
 }
 
-/** Return a listener to typing that calls a function once when it pauses. */
+/** Return a listener to typing that calls a function once when the typing pauses. */
 export function afterTyping(action) {
   let timer = null;
   return () => {

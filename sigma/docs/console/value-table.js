@@ -3,7 +3,7 @@
 import { data, h, table } from "./dom.js";
 import { scopeName, showValue } from "./values.js";
 
-/** Return the table in the groups of the schema; `inherited` are the aliases that come from above. */
+/** Return the table, grouped as in the schema; `inherited` lists the aliases of inherited values, for a variant. */
 export function valueTable(values, { attributes, schema, model, completeness }, inherited = null) {
   const groups = groupsOf(schema, attributes);
   const body = groups.map(({ name, attributes }) =>

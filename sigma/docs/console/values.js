@@ -1,29 +1,17 @@
-// Values: which of an attribute's counts in a language and a market, and how each type is shown.
+// Values: which of an attribute's values applies in a language and a market, and how each type is shown.
 
 import { data, h, icon, unseen } from "./dom.js";
 import { exactTime, number } from "./format.js";
 import { link } from "./router.js";
 
 /**
- * Return the entry that counts in a scope, and whether it is of another scope: that of the scope's own parts first, the more
- * of them the better, then that of the default segments, then the general one.
+ * Return the value that applies in a scope, as an export does: the one that names most of the scope's segments, else the one
+ * that names most of the default segments, else the general one.
  */
-export function valueIn(entries = [], scope, attribute, model) {
-  const own = restrict(scope, attribute);
-  const defaults = Object.fromEntries(
-    attribute.dimensionIds.map((id) => [id, model.dimensions.get(id)?.defaultSegmentId]),
-  );
-  const entry = best(entries, own) ?? best(entries, defaults);
-  return (
-    entry && {
-      entry,
-      isFallback: Object.keys(own).length !== Object.keys(entry.scope).length || !fits(entry.scope, own),
-    }
-  );
-}
-
-function restrict(scope, { dimensionIds }) {
-  return Object.fromEntries(Object.entries(scope).filter(([id, segment]) => segment && dimensionIds.includes(id)));
+export function valueIn(entries = [], scope, { dimensionIds }, model) {
+  const defaults = Object.fromEntries(dimensionIds.map((id) => [id, model.dimensions.get(id)?.defaultSegmentId]));
+  const scoped = entries.filter((entry) => Object.keys(entry.scope).length);
+  return (best(scoped, scope) ?? best(entries, defaults))?.value;
 }
 
 function fits(scope, wanted) {
@@ -35,7 +23,7 @@ function best(entries, wanted) {
   return fitting.sort((a, b) => Object.keys(b.scope).length - Object.keys(a.scope).length)[0];
 }
 
-/** Return a scope in words: Danish, Sweden; what counts everywhere is general. */
+/** Return a scope in words, such as "Danish, Sweden"; the empty scope, which applies everywhere, is "general". */
 export function scopeName(scope, model) {
   const names = Object.entries(scope).map(([dimension, segment]) => {
     const found = model.dimensions.get(dimension)?.segments.find(({ id }) => id === segment);

@@ -1,4 +1,4 @@
-// Pauses, activates and deletes webhooks, and has what waits sent at once.
+// Pauses, activates and deletes webhooks, and sends at once all deliveries that wait.
 
 import { call, get, path } from "./api.js";
 import { ask } from "./dialog.js";
@@ -6,7 +6,7 @@ import { button, h, icon, replace } from "./dom.js";
 import { count } from "./format.js";
 import { notify } from "./notices.js";
 
-/** Pause a webhook, or activate it again; all its other members stay as they are by now. */
+/** Pause a webhook, or activate it again; its other members are read first, so that they stay as they are now. */
 export async function togglePause({ id, name, active }, done) {
   const address = path`api/v1/webhooks/${id}`;
   await call("PUT", address, { body: { ...(await get(address)), active: !active } });
@@ -16,12 +16,12 @@ export async function togglePause({ id, name, active }, done) {
 
 export function askToDelete(webhook, done) {
   const { id, name, deliveries } = webhook;
+  const waiting = count(deliveries.pending, "waiting delivery", "waiting deliveries");
   ask(
     `Delete “${name}”?`,
     [
-      deliveries.pending > 0 &&
-        h("span", { class: "warning" }, `${counted(deliveries.pending)} waiting; none of it is sent any more.`),
-      "The webhook goes for good, and what is known of its deliveries with it.",
+      deliveries.pending > 0 && h("span", { class: "warning" }, `${waiting} will not be sent.`),
+      "The webhook is deleted for good, with the record of its deliveries.",
       "To stop it for a while, pause it instead.",
     ],
     "Delete",
@@ -32,8 +32,6 @@ export function askToDelete(webhook, done) {
     },
   );
 }
-
-const counted = (pending) => `${count(pending, "delivery is", "deliveries are")}`;
 
 /** Return the button that sends all that waits, for any webhook of the workspace. */
 export function sendAllButton(done) {
@@ -49,12 +47,12 @@ export function sendAllButton(done) {
       replace(element, label());
     }
   };
-  const title = "What waits for any active webhook, also what waits for its time";
+  const title = "All that waits for any active webhook, including what is not due yet";
   const element = button(label(), send, { id: "send-all", title });
   return element;
 }
 
-/** Return what came of a run, and whether that is good or bad. */
+/** Return the result of a run in words, and whether it is good or bad. */
 function described({ delivered, pending, failed }) {
   if (!delivered && !pending && !failed) return ["Nothing waits to be sent", "good"];
   const parts = [

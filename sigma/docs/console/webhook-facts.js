@@ -1,18 +1,18 @@
-// What is known of webhooks and their deliveries, and how it is shown wherever they are.
+// Loads webhooks, and shows the facts of webhooks and deliveries wherever they appear.
 
 import { get } from "./api.js";
 import { data, h, icon, unseen } from "./dom.js";
 import { ago, due, milliseconds } from "./format.js";
 import { session } from "./session.js";
 
-export const MASK = "••••••••"; // what a secret reads, and what keeps it
+export const MASK = "••••••••"; // stands for a secret in responses; sent back, it keeps the secret
 
 /** Return whether the session may change webhooks and see their deliveries. */
 export function mayManage() {
   return session.flags.canManageSchemas;
 }
 
-/** Return why there is no more to be seen and done. */
+/** Return the note that the user's role may not manage webhooks. */
 export function forbidden() {
   return h(
     "p",
@@ -30,12 +30,12 @@ export function forbidden() {
   );
 }
 
-/** Return the webhooks, newest first; for those who may see it, each with how it does. */
+/** Return the webhooks, newest first, each with its deliveries' counts if the user may see these. */
 export async function fetchWebhooks(signal) {
   return (await get(mayManage() ? "standin/webhooks" : "api/v1/webhooks", signal)).reverse();
 }
 
-/** Return whether a webhook's receiver fails now: the latest attempt was in vain. */
+/** Return whether a webhook is failing now: it is active, and its latest attempt failed. */
 export function isFailing({ active, lastAttempt }) {
   return active && Boolean(lastAttempt?.error);
 }
@@ -45,7 +45,7 @@ export function stateOf(webhook) {
   return webhook.active ? h("span", { class: "state good" }, "Active") : h("span", { class: "state off" }, "Paused");
 }
 
-/** Return what came of an attempt: the status of the answer, or that there was none. */
+/** Return the result of an attempt: the status of the response, or that there was none. */
 export function answerOf({ status, error }) {
   const tone = error === null ? "fine" : status === null ? "failed" : "refused";
   return h("span", { class: `status ${tone}` }, status === null ? ["–", unseen("no answer")] : String(status));
@@ -63,7 +63,7 @@ export function lastAttempt({ lastAttempt: attempt }) {
   ];
 }
 
-/** Return how far a delivery is; what waits for a webhook that is paused has no time. */
+/** Return the state of a delivery. One that waits for a paused webhook has no time of its next try. */
 export function deliveryState({ state, nextAt, attempts }, { active }) {
   if (state === "delivered") return h("span", { class: "state good" }, "Delivered");
   if (state === "failed") return h("span", { class: "state bad" }, "Failed");
@@ -73,7 +73,7 @@ export function deliveryState({ state, nextAt, attempts }, { active }) {
     : h("span", { class: "state warn" }, "Waits");
 }
 
-/** Return the record or variant that a delivery tells of. */
+/** Return the record or variant that a delivery is about. */
 export function subjectOf({ body: { entityId, variantId } }) {
   return data(variantId ? `${entityId} / ${variantId}` : (entityId ?? ""));
 }

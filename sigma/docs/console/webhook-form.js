@@ -7,7 +7,7 @@ import { append, button, field, h } from "./dom.js";
 import { copy, notify } from "./notices.js";
 import { MASK } from "./webhook-facts.js";
 
-/** Open the dialog for a new webhook, or for one that is there; `done` is given it as it is stored. */
+/** Open the dialog for a new or an existing webhook; `done` is called with the webhook as it is stored. */
 export async function editWebhook(webhook, done) {
   const { events } = await catalogue();
   openDialog(
@@ -18,7 +18,7 @@ export async function editWebhook(webhook, done) {
           ? call("PUT", path`api/v1/webhooks/${webhook.id}`, { body })
           : call("POST", "api/v1/webhooks", { body }));
         close();
-        notify(webhook ? `“${saved.name}” is changed` : `“${saved.name}” is made: it is told of changes from now on`);
+        notify(webhook ? `“${saved.name}” is changed` : `“${saved.name}” is made: events go to it from now on`);
         await done(saved);
       };
       return form(webhook ?? { events: [], active: true }, events, save, close);
@@ -56,7 +56,7 @@ function form(webhook, events, save, close) {
     "form",
     { submit },
     field("Name", controls.name),
-    field("URL", controls.url, "Where events are posted, by http or https; beside the demo also on this machine."),
+    field("URL", controls.url, "Where events are posted, by http or https; in the demo also on this machine."),
     field("Description", controls.description),
     eventList(events, boxes),
     secretField(controls.secret, webhook.secret === MASK),
@@ -75,7 +75,7 @@ function textInput(value, attributes) {
   return h("input", { type: "text", autocomplete: "off", value: value ?? "", ...attributes });
 }
 
-/** Return all members of a webhook as the form has them; an empty one is none. */
+/** Return the members of a webhook from the form; empty ones are left out. */
 function bodyOf({ name, url, description, secret, active }, events) {
   const optional = { description: description.value, secret: secret.value };
   const given = Object.entries(optional).filter(([, text]) => text !== "");
@@ -96,8 +96,8 @@ function eventList(events, boxes) {
 
 function secretField(input, isKept) {
   const hint = isKept
-    ? "There is one; the bullets keep it. Another text takes its place, and an empty field removes it."
-    : "With one, each delivery is signed. It is not shown again: give it to the receiver now.";
+    ? "There is a secret: the bullets keep it, another text replaces it, and an empty field removes it."
+    : "With a secret, each delivery is signed. It is not shown again: give it to the receiver now.";
   const labelled = field("Secret", input, hint);
   const make = () => {
     input.value = randomText();

@@ -1,4 +1,4 @@
-// One webhook: how it does, and what it was sent.
+// One webhook: its state and its deliveries.
 
 import { ServiceError } from "./api.js";
 import { button, data, h, icon, replace } from "./dom.js";
@@ -21,7 +21,7 @@ export async function showWebhook(place, signal) {
   const list = new DeliveryList(webhook, place, signal);
   let drawn = "";
 
-  /** Draw what has changed; each delivery and each attempt changes what is known of the webhook. */
+  /** Draw the webhook and its deliveries, if it has changed: each delivery and each attempt changes its counts. */
   async function draw(webhook) {
     if (JSON.stringify(webhook) === drawn) return;
     drawn = JSON.stringify(webhook);

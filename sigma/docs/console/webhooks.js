@@ -10,7 +10,7 @@ import { editWebhook } from "./webhook-form.js";
 import { showWebhook } from "./webhook.js";
 
 const REFRESH_EVERY = 2000; // milliseconds
-const LEAD = "Who is told when records and variants change, and whether they take it.";
+const LEAD = "The receivers that are told when records and variants change, and whether they accept it.";
 
 /** Return the view of the webhooks, or of the one that the place names. */
 export async function showWebhooks(place, signal) {
@@ -55,7 +55,7 @@ function noWebhooks(create) {
     h(
       "p",
       {},
-      "A webhook is told of each change within a second, also on this machine, where the real service cannot reach.",
+      "A webhook is told of each change within a second, even on this machine, which the real service cannot reach.",
     ),
     mayManage() && button("Make the first webhook", create, { class: "button primary" }),
   );
