@@ -1,14 +1,16 @@
 """The query strings of lists, and the pages that they answer."""
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import marshmallow as ma
 from marshmallow import fields
 
 from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Items, bound_field, described
+from sigma.http.strict_json import format_value
 from sigma.settings import whole_number
 
 MAX_OFFSET, DEFAULT_LIMIT, MAX_LIMIT = 10**12, 50, 1000
@@ -47,7 +49,33 @@ def page_bounds(query: Mapping[str, str]) -> tuple[int, int]:
 
 def query_parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:
     """Describe a query parameter for the OpenAPI document."""
-    return {"name": name, "in": "query", "description": description, "schema": schema or {"type": "string"}}
+    return {"name": name, "in": "query", "description": description, "schema": {"type": "string", **schema}}
+
+
+class Parameter(NamedTuple):
+    """A parameter of the query string that chooses what a list has."""
+
+    name: str
+    description: str
+    expected: str = "a text"
+    takes: Callable[[str], Any] | None = None  # tells whether a text is what is expected; None: every one is
+    schema: Mapping[str, Any] = MappingProxyType({})  # what the OpenAPI document says beside that it is a text
+
+    def read(self, query: Mapping[str, str]) -> str | None:
+        """Return what a query string has of it; None if nothing. Raises ApiError 400."""
+        text = query.get(self.name)
+        if text is not None and self.takes and not self.takes(text):
+            raise ApiError(400, f"{self.name}: expected {self.expected}, got {format_value(text)}")
+        return text
+
+    def describe(self) -> dict[str, Any]:
+        """Describe it for the OpenAPI document."""
+        return query_parameter(self.name, self.description, **self.schema)
+
+
+def choice_parameter(name: str, description: str, choices: Collection[str]) -> Parameter:
+    """Return a parameter that takes one of a few texts."""
+    return Parameter(name, description, f"one of {', '.join(choices)}", choices.__contains__, {"enum": list(choices)})
 
 
 PAGE_PARAMETERS = [

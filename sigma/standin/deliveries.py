@@ -1,14 +1,19 @@
 """The routes of deliveries: how webhooks do, what they were sent, and sending it again or at once."""
 
-from collections.abc import Collection, Mapping
 from typing import Any
 
 from flask import request
 
 from sigma.http.access import session_or_demo
-from sigma.http.errors import ApiError
-from sigma.http.paging import DEFAULT_LIMIT, MAX_OFFSET, page_of, query_number, query_parameter
-from sigma.http.strict_json import format_value
+from sigma.http.paging import (
+    DEFAULT_LIMIT,
+    MAX_OFFSET,
+    Parameter,
+    choice_parameter,
+    page_of,
+    query_number,
+    query_parameter,
+)
 from sigma.http.waiting import leave_worker
 from sigma.resources.deliveries import (
     MAX_SHOWN,
@@ -25,13 +30,11 @@ from sigma.resources.webhook_health import WebhookHealthBody, fetch_webhook_heal
 from sigma.standin.blueprint import blueprint
 
 WORKSPACE = query_parameter("workspace", "The demo workspace, or one for tests, beside the demo and without a credential")
-
-
-def _read_choice(query: Mapping[str, str], name: str, choices: Collection[str]) -> str | None:
-    text = query.get(name)
-    if text is not None and text not in choices:
-        raise ApiError(400, f"{name}: expected one of {', '.join(choices)}, got {format_value(text)}")
-    return text
+FILTERS = (
+    Parameter("webhookId", "Only of this webhook"),
+    choice_parameter("state", "Only in this state", STATES),
+    choice_parameter("event", "Only of this event", EVENTS),
+)
 
 
 @blueprint.get("/webhooks")
@@ -48,9 +51,7 @@ def list_webhook_health() -> list[dict[str, Any]]:
 @blueprint.doc(
     parameters=[
         WORKSPACE,
-        query_parameter("webhookId", "Only of this webhook"),
-        query_parameter("state", "Only in this state", type="string", enum=list(STATES)),
-        query_parameter("event", "Only of this event", type="string", enum=list(EVENTS)),
+        *(parameter.describe() for parameter in FILTERS),
         query_parameter("offset", "How many to pass over", type="integer", minimum=0, maximum=MAX_OFFSET, default=0),
         query_parameter(
             "limit", "How many to answer at most", type="integer", minimum=1, maximum=MAX_SHOWN, default=DEFAULT_LIMIT
@@ -60,11 +61,10 @@ def list_webhook_health() -> list[dict[str, Any]]:
 @blueprint.response(200, page_of(DeliveryBody))
 def list_deliveries() -> Any:
     """List what webhooks were sent, newest first, each with its attempts."""
-    chosen = {"state": _read_choice(request.args, "state", STATES), "event": _read_choice(request.args, "event", EVENTS)}
-    chosen["webhookId"] = request.args.get("webhookId")
+    wanted = {parameter.name: text for parameter in FILTERS if (text := parameter.read(request.args)) is not None}
     offset = query_number(request.args, "offset", 0, 0, MAX_OFFSET)
     limit = query_number(request.args, "limit", DEFAULT_LIMIT, 1, MAX_SHOWN)
-    items, total = fetch_deliveries({name: text for name, text in chosen.items() if text is not None}, offset, limit)
+    items, total = fetch_deliveries(wanted, offset, limit)
     return {"items": items, "total": total, "offset": offset, "limit": limit}
 
 
