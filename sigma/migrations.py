@@ -210,4 +210,5 @@ MIGRATIONS = {
     """,
     # Nothing but views.
     11: "PRAGMA user_version = 12;",
+    12: "PRAGMA user_version = 13;",
 }

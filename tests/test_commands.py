@@ -596,7 +596,7 @@ def test_advice_for_a_key_that_used_all_or_nothing_or_is_deactivated(keys, admin
     ]
     admin.post(f"/api-keys/{off.id}/deactivate")
     assert done(keys("advise", off.id)).splitlines()[2:] == [
-        "It is deactivated. When nothing needs it any more:",
+        "It is not accepted any more. When nothing needs it:",
         f"flask keys delete {off.id} --workspace ws-demo",
     ]
     assert json.loads(done(keys("advise", whole.id, "--json")))["command"] is None

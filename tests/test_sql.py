@@ -23,7 +23,7 @@ EXCEPTIONS = {
     " AS last_at FROM webhooks w WHERE w.is_active) WHERE next_at IS NOT NULL ORDER BY leased_until": (
         "finds out for whom something waits"
     ),
-    "SELECT tenant, id, name, permissions, ifnull(last_used_at, ''), permission_use, is_active,"
+    "SELECT tenant, id, name, permissions, ifnull(last_used_at, ''), permission_use, refusal,"
     " EXISTS (SELECT 1 FROM key_faults f WHERE f.tenant = k.tenant AND f.key_id = k.id) FROM known_keys k WHERE hash = ?": (
         "finds out whose key it is"
     ),
