@@ -257,7 +257,7 @@ GOOD = {"name": "Feed", "permissions": ["read"]}
         ({**GOOD, "id": "apikey-mine"}, "id: "),
         ({**GOOD, "rawKey": EXAMPLE_KEY}, "rawKey: "),
         ({**GOOD, "active": True}, "active: "),
-        ({**GOOD, "expiresAt": None}, "expiresAt: "),
+        ({**GOOD, "noSuchMember": None}, "noSuchMember: "),
     ],
     ids=[
         *("empty", "no-name", "name-empty", "name-blank", "name-blank-unicode", "name-201", "name-null", "name-number"),
