@@ -28,7 +28,7 @@ LONGEST = {"app.py": 200}  # lines of a module; all others may have 300
 READS_ENVIRONMENT = {
     "sigma/settings.py": "reads every setting",
     "sigma/cli/unpack.py": "runs before there is a service, and finds the user's cache folder",
-    "sigma/cli/server.py": "passes the environment on to the server's processes",
+    "sigma/cli/workers.py": "passes the environment on to the server's processes",
     "sigma/cli/start.py": "passes the environment on to the service that it starts",
     "sigma/cli/story.py": "passes the environment on to the service that it starts",
     "sigma/cli/install.py": "passes the environment on to pip",
