@@ -60,7 +60,7 @@ soak: .venv/installed                   # put a mixed load on the service for MI
 routes: .venv/installed                 # list the routes, and who may call each
 	@$(BIN)/python -m sigma.cli.carried routes
 
-tables: .venv/installed                 # write the tables of the docs anew that the code knows: routes and settings
+tables: .venv/installed                 # write the tables of the docs anew that the code knows: routes, settings, licences
 	@$(BIN)/python tests/tables.py
 
 dist: .venv/installed                   # build sigma-pim.pyz, one file with everything but Python in it

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -13,6 +14,7 @@ from sigma import settings
 
 ROOT = Path(service.__file__).parent
 PLACEHOLDERS = {"<id>": ":id", "<value_id>": ":valueId", "<attribute>": ":attr", "<variant_id>": ":vid"}
+SAME = {"MIT License": "MIT", "BSD License": "BSD-3-Clause"}  # classifiers do not say which of the BSD licences it is
 DEFAULTS = {None: "*unset*", (): "*unset*", True: "`1`", False: "`0`", str(ROOT / "sigma.db"): "`sigma.db` beside `app.py`"}
 
 
@@ -34,8 +36,24 @@ def settings_of(_):
         yield names, DEFAULTS.get(setting.default, f"`{setting.default}`"), setting.meaning
 
 
+def licence_of(package):
+    """Return the licence of an installed package as its own metadata has it: an expression, or the words of a classifier."""
+    about = metadata.metadata(package)
+    classifiers = [line.rpartition(" :: ")[2] for line in about.get_all("Classifier") or [] if line.startswith("License")]
+    told = about.get("License-Expression") or about.get("License") or classifiers[0]
+    return SAME.get(told, told)
+
+
+def licences_of(_):
+    """Yield each package that is required, and its licence."""
+    required = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    for package in re.findall(r"^([\w-]+)==", required, re.MULTILINE):
+        yield f"`{package}`", licence_of(package)
+
+
 TABLES = {
     "docs/routes.md": (("method", "path", "key", "session"), routes_of),
+    "docs/operations.md": (("package", "licence"), licences_of),
     "README.md": (("variable", "default", "meaning"), settings_of),
 }
 

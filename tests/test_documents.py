@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -331,25 +330,6 @@ def test_each_row_of_what_one_can_rely_on_has_its_proof_or_reason():
 )
 def test_a_row_that_promises_too_much_is_refused(row, problem):
     assert problems(reliance(row)) == [f"Keys: {problem}"]
-
-
-# Licences
-
-
-def licence(package):
-    """Return the licence of an installed package as its own metadata has it: an expression, or the words of a classifier."""
-    about = metadata.metadata(package)
-    classifiers = [line.rpartition(" :: ")[2] for line in about.get_all("Classifier") or [] if line.startswith("License")]
-    return about.get("License-Expression") or about.get("License") or classifiers[0]
-
-
-def test_the_licence_of_each_package_is_the_one_it_says_itself():
-    wanted = re.findall(r"^([\w-]+)==", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
-    section = DOCUMENTS["docs/operations.md"].split("\n## Packages and licences\n")[1].split("\n## ")[0]
-    told = dict(re.findall(r"^\| `([\w-]+)` \| (.+) \|$", section, re.MULTILINE))
-    assert list(told) == wanted
-    same = {"MIT License": "MIT", "BSD License": "BSD-3-Clause"}  # classifiers do not say which of the BSD licences it is
-    assert {name: same.get(licence(name), licence(name)) for name in wanted} == told
 
 
 # What is promised
