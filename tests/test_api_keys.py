@@ -41,8 +41,8 @@ def is_now(text, since=None):
     return (since or text_of(now - timedelta(seconds=30))) <= text <= text_of(now)
 
 
-def create(caller, *permissions, name="Feed"):
-    answer = caller.post("/api-keys", {"name": name, "permissions": list(permissions) or ["read"]})
+def create(caller, *permissions, **members):
+    answer = caller.post("/api-keys", {"name": "Feed", "permissions": list(permissions) or ["read"], **members})
     assert answer.status_code == 201, answer.json
     return answer.json
 

@@ -142,8 +142,8 @@ def test_a_page_holds_the_same_however_deep_it_begins(query, condition, app, key
         assert (page["total"], [record["id"] for record in page["items"]]) == (len(ids), ids[offset : offset + 7]), offset
 
 
-UPDATED_SINCE = entities.ListFilter(
-    paging.Parameter("updatedSince", "Only those changed then or later", "a date and time with a zone", is_date_time),
+CHANGED_SINCE = entities.ListFilter(
+    paging.Parameter("changedSince", "Only those changed then or later", "a date and time with a zone", is_date_time),
     "julianday(upper(json_extract(body, '$.updatedAt'))) >= julianday(upper(?))",
 )
 MADE_BY = entities.ListFilter(paging.Parameter("createdBy", "Only what they made"), "json_extract(body, '$.createdBy') = ?")
@@ -152,7 +152,7 @@ MADE_BY = entities.ListFilter(paging.Parameter("createdBy", "Only what they made
 @pytest.fixture
 def more_filters(monkeypatch):
     """Give the list of records two filters by what entity_counts does not have, as one may be added."""
-    monkeypatch.setattr(records, "FILTERS", (*records.FILTERS, UPDATED_SINCE, MADE_BY))
+    monkeypatch.setattr(records, "FILTERS", (*records.FILTERS, CHANGED_SINCE, MADE_BY))
 
 
 def test_a_filter_by_what_is_not_counted_counts_for_itself(app, key, crowd, more_filters):
@@ -196,15 +196,15 @@ def test_a_filter_by_time_goes_by_instants_however_they_are_written(since, names
     sql(app, "UPDATE entities SET body = json_set(body, '$.updatedAt', '2026-02-01T00:00:00Z')")
     for (id,), time in zip(sql(app, "SELECT id FROM entities WHERE tenant = 'ws-demo' LIMIT 3"), written.values(), strict=True):
         sql(app, "UPDATE entities SET body = json_set(body, '$.updatedAt', ?) WHERE id = ?", time, id)
-    page = key.get("/records", query_string={"updatedSince": since}).json
+    page = key.get("/records", query_string={"changedSince": since}).json
     assert [record["updatedAt"] for record in page["items"]] == [written[name] for name in names.split()]
     assert page["total"] == len(page["items"])
 
 
 @each("text", ["", "yesterday", "2026-03-01", "2026-02-30T00:00:00Z", "2026-03-01T08:00:00"])
 def test_a_filter_says_what_it_expects(text, key, error, more_filters):
-    message = error(key.get("/records", query_string={"updatedSince": text}), 400)
-    assert message == f"updatedSince: expected a date and time with a zone, got '{text}'"
+    message = error(key.get("/records", query_string={"changedSince": text}), 400)
+    assert message == f"changedSince: expected a date and time with a zone, got '{text}'"
 
 
 def test_a_page_with_more_text_than_sqlite_can_join_is_refused_with_what_to_do(key, error):
