@@ -6,7 +6,7 @@ FLASK := $(BIN)/python -m flask --app app
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE # a later start is quicker by the third that compiling takes
 
-.PHONY: run serve install start status stop demo test check torture bench soak routes dist reset clean help
+.PHONY: run serve install start status stop demo test check torture bench soak routes tables dist reset clean help
 .DELETE_ON_ERROR:
 
 run: .venv/installed                    # serve the demo workspace, made if there is no database; SEED=FILE from a seed
@@ -59,6 +59,9 @@ soak: .venv/installed                   # put a mixed load on the service for MI
 
 routes: .venv/installed                 # list the routes, and who may call each
 	@$(BIN)/python -m sigma.cli.carried routes
+
+tables: .venv/installed                 # write the tables of the docs anew that the code knows: routes, settings, licences
+	@$(BIN)/python tests/tables.py
 
 dist: .venv/installed                   # build sigma-pim.pyz, one file with everything but Python in it
 	@$(BIN)/python -c "from sigma.cli.dist import make_dist; make_dist()" sigma-pim.pyz

@@ -21,7 +21,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from sigma.cli.commands import add_commands
 from sigma.cli.console import runs_command
 from sigma.cli.serve import require_no_other_server
-from sigma.cli.server import let_calls_leave, watch_worker
+from sigma.cli.server import let_calls_leave
+from sigma.cli.workers import watch_worker
 from sigma.database import prepare_database, require_writable
 from sigma.docs.console import console
 from sigma.docs.llms import llms_view

@@ -7,8 +7,8 @@
 -- Every key starts with the tenant, but for emails and hashes of API keys, which tell whose they are; and so does every
 -- foreign key: a link across tenants cannot be stored.
 
-PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
-PRAGMA user_version = 12;            -- the version of this schema; sigma/migrations.py brings an older one forward, a newer one is refused
+PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database; its user_version is that of this
+                                     -- schema: sigma/migrations.py brings an older one forward, a newer one is refused
 
 
 -- Workspaces, users, sessions
@@ -70,12 +70,14 @@ CREATE TABLE api_keys (
     UNIQUE (tenant, id)
 ) STRICT;
 
-CREATE VIEW known_keys AS                                                 -- with whether the key is accepted, which is said only here,
-    SELECT *, json_object(                                                -- and as it is listed
-        'id', id, 'name', name, 'permissions', json(permissions), 'active', json(iif(is_active, 'true', 'false')),
+CREATE VIEW known_keys AS                                                 -- with why the key is not accepted, if it is not,
+    SELECT *, refusal IS NULL AS is_active, json_object(                  -- which is said only here, and as it is listed
+        'id', id, 'name', name, 'permissions', json(permissions), 'active', json(iif(refusal IS NULL, 'true', 'false')),
         'createdAt', created_at, 'lastUsedAt', last_used_at, 'deactivatedAt', deactivated_at
     ) AS body
-    FROM (SELECT *, deactivated_at IS NULL AS is_active FROM api_keys);
+    FROM (SELECT *, CASE
+        WHEN deactivated_at IS NOT NULL THEN 'it has been deactivated'
+    END AS refusal FROM api_keys);
 
 CREATE TABLE key_faults (                                                 -- answers of a key that a test wants instead of the real ones
     tenant  TEXT    NOT NULL,

@@ -13,10 +13,10 @@ from typing import Any
 from flask import current_app, g
 
 from sigma.files import Connection, LogLostError, forget_log, remember_file, remember_log, require_same_file, unwritable_reason
-from sigma.migrations import MIGRATIONS
+from sigma.migrations import MIGRATIONS, split_statements
 from sigma.settings import ROOT, StartError
 
-SCHEMA_VERSION = max(MIGRATIONS) + 1  # what schema.sql says, too
+SCHEMA_VERSION = max(MIGRATIONS) + 1  # of schema.sql
 APPLICATION_ID = 0x5349474D
 VIEW = re.compile(r"^CREATE VIEW (\w+) .*", re.DOTALL | re.MULTILINE)
 BUSY_TIMEOUT = 5  # seconds that a write waits for another one
@@ -170,29 +170,24 @@ def snapshot() -> Iterator[None]:
             db.execute("COMMIT")
 
 
-def _split_statements(script: str) -> Iterator[str]:
-    """Yield a script's statements one by one, because executescript() would commit around them."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
 def pragma(db: sqlite3.Connection, name: str) -> Any:
     """Return what the database says of itself."""
     return db.execute(f"PRAGMA {name}").fetchone()[0]
 
 
+def _set_version(db: sqlite3.Connection, version: int) -> None:
+    db.execute(f"PRAGMA user_version = {version}")
+
+
 def _schema_statements() -> Iterator[str]:
-    return _split_statements((ROOT / "schema.sql").read_text(encoding="utf-8"))
+    return split_statements((ROOT / "schema.sql").read_text(encoding="utf-8"))
 
 
 def make_tables(db: sqlite3.Connection) -> None:
     """Make the tables of an empty database."""
     for statement in _schema_statements():
         db.execute(statement)
+    _set_version(db, SCHEMA_VERSION)
     db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
 
 
@@ -201,9 +196,10 @@ def _run_migrations(db: sqlite3.Connection) -> None:
     views = {match[1]: match[0] for match in map(VIEW.search, _schema_statements()) if match}
     for view in views:
         db.execute(f"DROP VIEW IF EXISTS {view}")
-    while script := MIGRATIONS.get(pragma(db, "user_version")):
-        for statement in _split_statements(script):
+    while (version := pragma(db, "user_version")) in MIGRATIONS:
+        for statement in split_statements(MIGRATIONS[version]):
             db.execute(statement)
+        _set_version(db, version + 1)
     for statement in views.values():
         db.execute(statement)
     for table, _, parent, _ in db.execute("PRAGMA foreign_key_check"):

@@ -5,6 +5,9 @@ the first and the last. The views of schema.sql are no concern of a step: they a
 the last.
 """
 
+import sqlite3
+from collections.abc import Iterator
+
 MIGRATIONS = {
     1: """
         ALTER TABLE workspaces ADD COLUMN is_disposable INTEGER NOT NULL DEFAULT 0 CHECK (is_disposable IN (0, 1));
@@ -18,11 +21,9 @@ MIGRATIONS = {
         CREATE TRIGGER category_unassigned AFTER DELETE ON category_assignments BEGIN
             UPDATE categories SET total = total - 1 WHERE tenant = old.tenant AND id = old.category_id;
         END;
-        PRAGMA user_version = 2;
     """,
     2: """
         ALTER TABLE users ADD COLUMN sessions_from INTEGER NOT NULL DEFAULT 0;
-        PRAGMA user_version = 3;
     """,
     # Which permissions and kinds there are is not the database's to say. Unique values are claimed under another key than
     # before; where that makes one of two stored values, the first keeps the claim.
@@ -77,7 +78,6 @@ MIGRATIONS = {
             WHERE o.kind = 'attribute' AND json_extract(o.body, '$.validation.unique')
             ORDER BY e.seq;
         DELETE FROM settings WHERE name = 'demo_first_state';
-        PRAGMA user_version = 4;
     """,
     4: """
         CREATE TABLE saved_queries (
@@ -87,7 +87,6 @@ MIGRATIONS = {
             id      TEXT NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.id')) STORED,
             UNIQUE (tenant, id)
         ) STRICT;
-        PRAGMA user_version = 5;
     """,
     # What a key did before is not known; that a permission was never used can be said only of the time from now on.
     5: """
@@ -95,7 +94,6 @@ MIGRATIONS = {
         ALTER TABLE api_keys ADD COLUMN refused TEXT NOT NULL DEFAULT '{}' CHECK (json_type(refused) = 'object');
         ALTER TABLE api_keys ADD COLUMN ledger_from TEXT;
         UPDATE api_keys SET ledger_from = strftime('%Y-%m-%dT%H:%M:%fZ', 'now');
-        PRAGMA user_version = 6;
     """,
     6: """
         CREATE TABLE key_faults (
@@ -112,13 +110,11 @@ MIGRATIONS = {
         CREATE TRIGGER api_key_deactivated AFTER UPDATE OF deactivated_at ON api_keys WHEN new.deactivated_at IS NOT NULL BEGIN
             DELETE FROM key_faults WHERE tenant = new.tenant AND key_id = new.id;
         END;
-        PRAGMA user_version = 7;
     """,
     # When older workspaces were made is not known.
     7: """
         ALTER TABLE workspaces ADD COLUMN created_at TEXT;
         UPDATE workspaces SET created_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now');
-        PRAGMA user_version = 8;
     """,
     8: """
         CREATE TABLE webhooks (
@@ -163,7 +159,6 @@ MIGRATIONS = {
             UNIQUE (tenant, delivery_id, number),
             FOREIGN KEY (tenant, delivery_id) REFERENCES deliveries (tenant, id) ON DELETE CASCADE
         ) STRICT;
-        PRAGMA user_version = 9;
     """,
     # Counts are counted anew, by where in the list something stands.
     9: """
@@ -201,13 +196,22 @@ MIGRATIONS = {
                 VALUES (new.tenant, new.is_variant, new.schema_id, ifnull(new.state_id, ''), new.seq >> 12, 1)
                 ON CONFLICT DO UPDATE SET total = total + 1;
         END;
-        PRAGMA user_version = 10;
     """,
     # Whether a key is accepted is not a column's to say, which may depend on nothing but its row.
     10: """
         ALTER TABLE api_keys DROP COLUMN is_active;
-        PRAGMA user_version = 11;
     """,
     # Nothing but views.
-    11: "PRAGMA user_version = 12;",
+    11: "",
+    12: "",
 }
+
+
+def split_statements(script: str) -> Iterator[str]:
+    """Yield a script's statements one by one, each of which ends its line; executescript() would commit around them."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,6 +1,5 @@
 """The commands: flask demo, workspace, users, keys, serve; and the demo workspace itself."""
 
-import gc
 import json
 import os
 import re
@@ -25,7 +24,7 @@ from test_house import commands
 import app as service
 from sigma import database
 from sigma import permissions as permissions_module
-from sigma.cli import serve, server
+from sigma.cli import serve, workers
 from sigma.resources import sessions, users
 from sigma.standin import demo
 
@@ -596,7 +595,7 @@ def test_advice_for_a_key_that_used_all_or_nothing_or_is_deactivated(keys, admin
     ]
     admin.post(f"/api-keys/{off.id}/deactivate")
     assert done(keys("advise", off.id)).splitlines()[2:] == [
-        "It is deactivated. When nothing needs it any more:",
+        "It is not accepted any more. When nothing needs it:",
         f"flask keys delete {off.id} --workspace ws-demo",
     ]
     assert json.loads(done(keys("advise", whole.id, "--json")))["command"] is None
@@ -970,29 +969,17 @@ def test_serve_runs_the_server_with_the_settings(app, run, servers):
 
 
 def test_workers_get_the_environment_but_nothing_in_it_that_would_look_like_a_header(monkeypatch):
-    started, announced = [], threading.Event()
-
-    class Server:
-        def __init__(self, target, workers, **_):
-            self.wrks = [target] * workers
-
-        def serve(self):
-            assert announced.wait(10)
-            started.append((*self.wrks, dict(os.environ)))
-
     monkeypatch.chdir(os.getcwd())  # both come back after the test
     monkeypatch.setattr(os, "environ", os.environ.copy())
-    monkeypatch.setattr(server, "Granian", Server)
+    monkeypatch.setattr(os, "register_at_fork", lambda **_: None)
     monkeypatch.setenv("SIGMA_RECORD_LIMIT", "5")
+    before = os.environ["PATH"]
     for name in ("HTTP_X_SIGMA_APIKEY", "HTTP_AUTHORIZATION", "HTTP_PROXY", "HTTP_HOST", "CONTENT_TYPE", "CONTENT_LENGTH"):
         monkeypatch.setenv(name, PUBLISHED_KEY)
-    server.run_server("127.0.0.1", 8080, 2, "/srv/sigma.db", announced.set)
-    gc.unfreeze()
-    ((*targets, environment),) = started
-    assert targets == ["app:create_worker_app"] * 2
-    assert (environment["SIGMA_DATABASE"], environment["SIGMA_RECORD_LIMIT"]) == ("/srv/sigma.db", "5")
-    assert environment["PATH"] == os.environ["PATH"]
-    assert [name for name in environment if name.startswith(("HTTP_", "CONTENT_"))] == []
+    workers.set_up_workers(2, "/srv/sigma.db")
+    told = [os.environ[name] for name in ("SIGMA_DATABASE", "SIGMA_WORKERS", "SIGMA_RECORD_LIMIT", "PATH")]
+    assert told == ["/srv/sigma.db", "2", "5", before]
+    assert [name for name in os.environ if name.startswith(("HTTP_", "CONTENT_"))] == []
 
 
 LOOPBACK = ["127.0.0.1", "127.1.2.3", "::1", "localhost"]

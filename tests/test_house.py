@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 
 from cases import each
+from tables import TABLES, renewed
 
 import app as service
-from sigma import settings
 from sigma.cli.commands import COMMANDS
 
 ROOT = Path(service.__file__).parent
@@ -28,7 +28,7 @@ LONGEST = {"app.py": 200}  # lines of a module; all others may have 300
 READS_ENVIRONMENT = {
     "sigma/settings.py": "reads every setting",
     "sigma/cli/unpack.py": "runs before there is a service, and finds the user's cache folder",
-    "sigma/cli/server.py": "passes the environment on to the server's processes",
+    "sigma/cli/workers.py": "passes the environment on to the server's processes",
     "sigma/cli/start.py": "passes the environment on to the service that it starts",
     "sigma/cli/story.py": "passes the environment on to the service that it starts",
     "sigma/cli/install.py": "passes the environment on to pip",
@@ -48,7 +48,6 @@ WORDS = {  # names that must not come back, and what is said in their place
     **{"NOT_STORED": "NO_STORE", "LOOK_EVERY": "FILE_CHECK_INTERVAL"},
     **dict.fromkeys(("CONTENTS", "Contents", "contents"), "one word for one thing"),
 }
-PLACEHOLDERS = {"<id>": ":id", "<value_id>": ":valueId", "<attribute>": ":attr", "<variant_id>": ":vid"}
 
 
 # What lies where
@@ -360,23 +359,9 @@ def rows_of_tables(*columns):
     return rows
 
 
-def test_the_readme_lists_every_setting():
-    defaults = {None: "*unset*", (): "*unset*", True: "1", False: "0", str(ROOT / "sigma.db"): "sigma.db` beside `app.py"}
-    assert rows_of_tables("variable", "default", "meaning") == [
-        ("`, `".join(setting.variables), defaults.get(setting.default, str(setting.default)), setting.meaning)
-        for setting in settings.SETTINGS.values()
-    ]
-
-
-def test_the_readme_lists_every_route_with_who_may_call_it(app):
-    live = []
-    for rule in app.url_map.iter_rules():
-        if rule.rule.startswith("/api/v1") and rule.access.kind != "not-built":
-            path = re.sub("<[a-z_]+>", lambda match: PLACEHOLDERS[match[0]], rule.rule.removeprefix("/api/v1"))
-            key = "—" if rule.access.kind == "session" else rule.access.requirement
-            user = "public" if key == "public" else rule.access.flag or "any"
-            live += [(method, path, key, user) for method in rule.methods - {"HEAD", "OPTIONS"}]
-    assert sorted(rows_of_tables("method", "path", "key", "session")) == sorted(live)
+@each("document", TABLES)
+def test_a_table_that_the_code_knows_is_as_make_tables_writes_it(document, app):
+    assert (ROOT / document).read_text(encoding="utf-8") == renewed(document, app)
 
 
 def commands(listed=COMMANDS, words="flask"):

@@ -10,6 +10,8 @@ from conftest import sql
 
 from sigma import database
 from sigma.http import errors, paging
+from sigma.http.date_times import is_date_time
+from sigma.resources import entities, records
 
 PAGED = ("/records", "/variants", "/categories/cat-men/entities", "/records/ent-coastal-wb/audit-log")
 
@@ -138,6 +140,71 @@ def test_a_page_holds_the_same_however_deep_it_begins(query, condition, app, key
     for offset in (0, 1, 4094, 4095, 4096, 4097, 5000, 8191, 8192, 9000, len(ids) - 3, len(ids), len(ids) + 5000):
         page = key.get("/records", query_string={**query, "offset": offset, "limit": 7}).json
         assert (page["total"], [record["id"] for record in page["items"]]) == (len(ids), ids[offset : offset + 7]), offset
+
+
+CHANGED_SINCE = entities.ListFilter(
+    paging.Parameter("changedSince", "Only those changed then or later", "a date and time with a zone", is_date_time),
+    "julianday(upper(json_extract(body, '$.updatedAt'))) >= julianday(upper(?))",
+)
+MADE_BY = entities.ListFilter(paging.Parameter("createdBy", "Only what they made"), "json_extract(body, '$.createdBy') = ?")
+
+
+@pytest.fixture
+def more_filters(monkeypatch):
+    """Give the list of records two filters by what entity_counts does not have, as one may be added."""
+    monkeypatch.setattr(records, "FILTERS", (*records.FILTERS, CHANGED_SINCE, MADE_BY))
+
+
+def test_a_filter_by_what_is_not_counted_counts_for_itself(app, key, crowd, more_filters):
+    made_by = "UPDATE entities SET body = json_set(body, '$.createdBy', 'user-new') WHERE seq % 2 = 0 AND seq > 100"
+    sql(app, made_by)
+    for query, condition in (
+        ({"createdBy": "user-new"}, "1"),
+        ({"createdBy": "user-new", "schemaId": "schema-b"}, "schema_id = 'schema-b'"),
+    ):
+        ids = sql(
+            app,
+            "SELECT id FROM entities WHERE tenant = 'ws-demo' AND is_variant = 0 AND seq > 100 AND seq % 2 = 0"
+            f" AND {condition} ORDER BY seq",
+        )
+        assert len(ids) > 1000
+        for offset in (0, 1, 700, 4097, len(ids) - 3, len(ids), len(ids) + 5000):
+            page = key.get("/records", query_string={**query, "offset": offset, "limit": 7}).json
+            assert (page["total"], [(record["id"],) for record in page["items"]]) == (len(ids), ids[offset : offset + 7]), (
+                offset
+            )
+    assert key.get("/records?createdBy=nobody").json == {"items": [], "total": 0, "offset": 0, "limit": 50}
+
+
+@each(
+    ("since", "names"),
+    [
+        ("2026-03-01T08:00:00.500Z", "same later"),
+        ("2026-03-01t09:00:00.500+01:00", "same later"),
+        ("2026-03-01T08:00:00.501Z", "later"),
+        ("2026-03-01T08:00:00.499Z", "before same later"),
+        ("2026-02-28T23:59:59-08:00", "before same later"),
+        ("2026-03-01T08:01:00Z", ""),
+    ],
+)
+def test_a_filter_by_time_goes_by_instants_however_they_are_written(since, names, app, key, more_filters):
+    written = {
+        "before": "2026-03-01T08:00:00.499Z",
+        "same": "2026-03-01t10:00:00.5+02:00",
+        "later": "2026-03-01T00:00:01-08:00",
+    }
+    sql(app, "UPDATE entities SET body = json_set(body, '$.updatedAt', '2026-02-01T00:00:00Z')")
+    for (id,), time in zip(sql(app, "SELECT id FROM entities WHERE tenant = 'ws-demo' LIMIT 3"), written.values(), strict=True):
+        sql(app, "UPDATE entities SET body = json_set(body, '$.updatedAt', ?) WHERE id = ?", time, id)
+    page = key.get("/records", query_string={"changedSince": since}).json
+    assert [record["updatedAt"] for record in page["items"]] == [written[name] for name in names.split()]
+    assert page["total"] == len(page["items"])
+
+
+@each("text", ["", "yesterday", "2026-03-01", "2026-02-30T00:00:00Z", "2026-03-01T08:00:00"])
+def test_a_filter_says_what_it_expects(text, key, error, more_filters):
+    message = error(key.get("/records", query_string={"changedSince": text}), 400)
+    assert message == f"changedSince: expected a date and time with a zone, got '{text}'"
 
 
 def test_a_page_with_more_text_than_sqlite_can_join_is_refused_with_what_to_do(key, error):

@@ -6,7 +6,7 @@ import socket
 import pytest
 from cases import each
 
-from sigma.cli import ports, server
+from sigma.cli import ports
 from sigma.settings import StartError
 
 
@@ -17,7 +17,7 @@ def test_a_port_that_is_taken_is_told_with_who_has_it_and_with_a_free_one(host):
         port = held.getsockname()[1]
         assert ports.is_held(port, host)
         assert ports.describe_holder(port).startswith(f"process {os.getpid()} (")
-        with pytest.raises(StartError) as refused, server.reserve_port(host, port):
+        with pytest.raises(StartError) as refused, ports.reserve_port(host, port):
             pass
     free = ports.find_free_port(host, port)
     assert free > port
@@ -35,13 +35,13 @@ def describe():
 
 def reserve(host, port):
     """Return why a port cannot be had."""
-    with pytest.raises(StartError) as refused, server.reserve_port(host, port):
+    with pytest.raises(StartError) as refused, ports.reserve_port(host, port):
         pass
     return refused.value.message
 
 
 def test_who_has_a_port_may_be_anothers_secret(monkeypatch):
-    monkeypatch.setattr(server, "describe_holder", lambda _: "")
+    monkeypatch.setattr(ports, "describe_holder", lambda _: "")
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
         assert reserve("127.0.0.1", port).startswith(f"Port {port} of 127.0.0.1 is taken by another program: end that, ")

@@ -427,6 +427,7 @@ WRONG = [  # where, what is put there, and the message, or how it begins
     (("variants", 1), {"entityId": "ent-3", "values": {}}, "variants[1].entityId: schema 'schema-sock' has no variants"),
     (("history", 0, "action"), "looked", "history[0].action: Expected one of: create, update"),
     (("history", 0, "timestamp"), "2024-13-01", "history[0].timestamp: Expected a date and time with a zone"),
+    (("history", 0, "timestamp"), "2024-12-01", "history[0].timestamp: Expected a date and time with a zone"),
     (("model", 1, 1, "alias"), None, "model[1][1].alias: Expected a value"),
     (("model", 1, 1, "type"), "txt", "model[1][1].type: Expected one of: text"),
     (("model", 2, 1, "alias"), "title", "model[2][1].alias: 'title' is already taken in this seed"),

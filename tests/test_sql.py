@@ -23,7 +23,7 @@ EXCEPTIONS = {
     " AS last_at FROM webhooks w WHERE w.is_active) WHERE next_at IS NOT NULL ORDER BY leased_until": (
         "finds out for whom something waits"
     ),
-    "SELECT tenant, id, name, permissions, ifnull(last_used_at, ''), permission_use, is_active,"
+    "SELECT tenant, id, name, permissions, ifnull(last_used_at, ''), permission_use, refusal,"
     " EXISTS (SELECT 1 FROM key_faults f WHERE f.tenant = k.tenant AND f.key_id = k.id) FROM known_keys k WHERE hash = ?": (
         "finds out whose key it is"
     ),
@@ -34,6 +34,7 @@ EXCEPTIONS = {
 INSERTIONS = {
     ("sigma/resources/entities.py", "conditions"): "those that the filters of the lists have, written out beside the lists",
     ("sigma/database.py", "name"): "the name of a pragma, which callers write out",
+    ("sigma/database.py", "version"): "a number that the module itself has counted",
     ("sigma/database.py", "view"): "the name of a view, as schema.sql has it",
     ("sigma/cli/backup.py", "size"): "the page size that SQLite itself has told",
 }

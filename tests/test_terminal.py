@@ -16,7 +16,7 @@ from flask.cli import ScriptInfo
 from test_house import TREES, commands, nodes
 
 from sigma import database, settings
-from sigma.cli import routes, serve, server, start, terminal
+from sigma.cli import routes, serve, start, terminal
 from sigma.cli.commands import COMMANDS
 from sigma.http.access import list_built_routes
 
@@ -75,7 +75,6 @@ def prepared(app, template, monkeypatch, tmp_path):
     shutil.copy(template, "backup.db")
     sql(app, "UPDATE api_keys SET id = 'apikey-named', name = ? WHERE id = 'apikey-export-staging'", NAME)
     monkeypatch.setattr(serve, "run_server", lambda *_: None)
-    monkeypatch.setattr(server, "reserve_port", lambda _, port: port)
     monkeypatch.setattr(start, "_run_service", lambda log: start.Running(1, "http://127.0.0.1:1", None))
     monkeypatch.setattr(sys, "stdin", io.StringIO("a long enough password\n"))
     monkeypatch.setattr(sys, "__stdout__", sys.stdout)

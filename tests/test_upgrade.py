@@ -24,7 +24,7 @@ from sigma.http.stamps import utc_now
 # test workspace, in the third the workspace `ws-values`, whose unique values are the same, or were not, by the rules of then,
 # in the fourth one more record in it, in the fifth a saved query of `acme`, in the sixth what GOOD_KEY used and lacked,
 # in the seventh two faults of GOOD_KEY, one of which has fired twice and is spent, in the eighth an empty test workspace,
-# in the ninth a delivery that waits for the paused webhook `wh-old` of `ws-demo`, in the tenth nothing. data/make.py makes
+# in the ninth a delivery that waits for the paused webhook `wh-old` of `ws-demo`, since then nothing. data/make.py makes
 # the next one.
 DATA = Path(__file__).parent / "data"
 STORED = {version: DATA / f"version-{version}.db.gz" for version in range(1, len(list(DATA.glob("*.db.gz"))) + 1)}

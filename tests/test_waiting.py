@@ -13,11 +13,6 @@ RECORD = {"id": "ent-new", "schemaId": "schema-apparel", "values": {}}
 
 
 @pytest.fixture
-def key(make_key):
-    return make_key("read", "update-data")
-
-
-@pytest.fixture
 def faults(app, key):
     """Give the key faults, and return how often each has fired."""
 

@@ -52,7 +52,7 @@ def advise(key: dict[str, Any]) -> tuple[str, str | None]:
     used = [name for name in key["permissions"] if name not in key["unused"]]
     where = ("--workspace", g.tenant)
     if not key["active"]:
-        return "It is deactivated. When nothing needs it any more:", shlex.join(["flask", "keys", "delete", key["id"], *where])
+        return "It is not accepted any more. When nothing needs it:", shlex.join(["flask", "keys", "delete", key["id"], *where])
     if not used:
         return "If nothing is to use it any more:", shlex.join(["flask", "keys", "deactivate", key["id"], *where])
     if not key["unused"]:

@@ -1,9 +1,13 @@
-"""Which process holds a port of this machine, and which port is free."""
+"""Which process holds a port of this machine, which port is free, and how to reserve one."""
 
+import errno
 import os
 import socket
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+
+from sigma.settings import StartError
 
 LISTENS = "0A"  # the state of a socket in /proc/net/tcp
 SHOWN = 80  # characters of a command line
@@ -54,3 +58,26 @@ def describe_holder(port: int) -> str:
                     words = (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ").strip()
                     return f"process {process.name} ({words[:SHOWN]})"
     return ""
+
+
+def _explain_port(host: str, port: int, error: OSError) -> str:
+    if error.errno != errno.EADDRINUSE:
+        return f"Cannot serve on {host}, port {port}: {error.strerror}. Choose others with SIGMA_HOST and SIGMA_PORT."
+    holder, free = describe_holder(port) or "another program", find_free_port(host, port)
+    return f"Port {port} of {host} is taken by {holder}: end that, or choose another, SIGMA_PORT={free or 0}."
+
+
+@contextmanager
+def reserve_port(host: str, port: int) -> Iterator[int]:
+    """Keep a port for the server during the block, and yield it; 0 becomes a free one.
+
+    Raises StartError for an address that is in use: two servers would share it, and each get some of the requests.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that a stopped server left do not count
+        try:
+            reserved.bind((host, port))
+        except OSError as error:
+            raise StartError(_explain_port(host, port, error)) from None
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # only from now on, for the workers' sockets
+        yield reserved.getsockname()[1]

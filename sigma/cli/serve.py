@@ -15,10 +15,12 @@ from flask import current_app
 from flask.cli import run_command, with_appcontext
 
 from sigma.cli.console import NO_WORKSPACE, make_database, warn_of_unknown_variables
+from sigma.cli.ports import reserve_port
 from sigma.cli.running import find_running, registered
-from sigma.cli.server import end_with_starter, reserve_port, run_server
+from sigma.cli.server import run_server
 from sigma.cli.temporary import temporary_demo
 from sigma.cli.terminal import Command, name_program, note, say
+from sigma.cli.workers import end_with_starter
 from sigma.database import close_db, execute, fetch_one, require_writable
 from sigma.http.app import OWN_REQUEST
 from sigma.http.cors import require_listed_origins

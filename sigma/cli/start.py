@@ -18,8 +18,8 @@ from sigma.cli.console import NO_WORKSPACE, Output, make_database, prints_plainl
 from sigma.cli.files import open_private
 from sigma.cli.running import Running, find_running, is_alive, is_one_unsettled, is_registered, log_path
 from sigma.cli.serve import FLASK, send_request
-from sigma.cli.server import STOP_TIMEOUT
 from sigma.cli.terminal import Command, hand_on_program, note, write_output
+from sigma.cli.workers import STOP_TIMEOUT
 from sigma.database import close_db, fetch_one
 from sigma.http.loopback import holds_demo
 from sigma.settings import ROOT, is_set, read_setting

@@ -24,9 +24,9 @@ from sigma.cli.integration import Integration, describe_status, wait_for
 from sigma.cli.ports import is_held
 from sigma.cli.receiver import SECRET, Receiver, receiving
 from sigma.cli.serve import FLASK, send_request
-from sigma.cli.server import STOP_TIMEOUT
 from sigma.cli.stage import Stage
 from sigma.cli.terminal import Command, note, write_text
+from sigma.cli.workers import STOP_TIMEOUT
 from sigma.http.errors import CODES, ERRORS
 from sigma.http.strict_json import to_json
 from sigma.settings import ROOT, StartError

@@ -100,17 +100,17 @@ def authenticate_key(raw_key: str) -> Caller:
     It looks the key up every time: a cache would keep a deactivated key alive in another process.
     """
     sql = (
-        "SELECT tenant, id, name, permissions, ifnull(last_used_at, ''), permission_use, is_active,"
+        "SELECT tenant, id, name, permissions, ifnull(last_used_at, ''), permission_use, refusal,"
         " EXISTS (SELECT 1 FROM key_faults f WHERE f.tenant = k.tenant AND f.key_id = k.id) FROM known_keys k WHERE hash = ?"
     )
     row = fetch_one(sql, hash_key(raw_key))
     if row is None:
         raise unauthorized(f"Invalid API key: {diagnose_key(raw_key)}")
-    tenant, id, name, permissions, last_used_at, permission_use, is_active, has_faults = row
+    tenant, id, name, permissions, last_used_at, permission_use, refusal, has_faults = row
     caller = Caller(tenant, id, name, _parse_permissions(permissions), last_used_at, permission_use, bool(has_faults))
-    if not is_active:
+    if refusal:
         g.caller = caller  # for the log: somebody still uses it
-        raise unauthorized("Invalid API key: it has been deactivated; send the one that takes its place")
+        raise unauthorized(f"Invalid API key: {refusal}; send the one that takes its place")
     return caller
 
 

@@ -50,3 +50,8 @@ def read_instant(text: str) -> Instant | None:
     if second == "60" and not _may_have_leap_second(minutes):
         return None
     return Instant(minutes, f"{int(second):02}.{fraction}".rstrip("0").rstrip("."))
+
+
+def is_date_time(text: str) -> bool:
+    """Return whether a text is a date-time of RFC 3339, not a date alone."""
+    return len(text) > len("2026-03-01") and read_instant(text) is not None

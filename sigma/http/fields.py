@@ -7,6 +7,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from sigma.http.date_times import is_date_time
 from sigma.http.errors import MAX_PROBLEMS, noun
 from sigma.http.nearest import what_there_is
 
@@ -189,6 +190,17 @@ def timestamp_field(
     """A time as the API writes it."""
     metadata = described(description, example, format="date-time")
     return fields.String(required=required, allow_none=allow_none, metadata=metadata)
+
+
+def _require_date_time(text: str) -> None:
+    if not is_date_time(text):
+        raise ma.ValidationError("Expected a date and time with a zone (RFC 3339)")
+
+
+def date_time_field(description: str, required: bool = False) -> fields.String:
+    """A time that a client sends, kept as it is written; timestamp_field() is for those that the API writes."""
+    metadata = described(description, format="date-time")
+    return fields.String(required=required, allow_none=not required, validate=_require_date_time, metadata=metadata)
 
 
 def enum_field(

@@ -1,14 +1,16 @@
 """The query parameters of lists, and the pages that lists return."""
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import marshmallow as ma
 from marshmallow import fields
 
 from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Items, bound_field, described
+from sigma.http.strict_json import format_value
 from sigma.settings import whole_number
 
 MAX_OFFSET, DEFAULT_LIMIT, MAX_LIMIT = 10**12, 50, 1000
@@ -47,7 +49,33 @@ def page_bounds(query: Mapping[str, str]) -> tuple[int, int]:
 
 def query_parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:
     """Return the description of a query parameter for the OpenAPI document."""
-    return {"name": name, "in": "query", "description": description, "schema": schema or {"type": "string"}}
+    return {"name": name, "in": "query", "description": description, "schema": {"type": "string", **schema}}
+
+
+class Parameter(NamedTuple):
+    """A query parameter that filters a list."""
+
+    name: str
+    description: str
+    expected: str = "a text"
+    takes: Callable[[str], Any] | None = None  # returns whether a text is as expected; None: any text is
+    schema: Mapping[str, Any] = MappingProxyType({})  # for the OpenAPI document, beside the type `string`
+
+    def read(self, query: Mapping[str, str]) -> str | None:
+        """Return the parameter's text in a query string; None if absent. Raises ApiError 400."""
+        text = query.get(self.name)
+        if text is not None and self.takes and not self.takes(text):
+            raise ApiError(400, f"{self.name}: expected {self.expected}, got {format_value(text)}")
+        return text
+
+    def describe(self) -> dict[str, Any]:
+        """Return its description for the OpenAPI document."""
+        return query_parameter(self.name, self.description, **self.schema)
+
+
+def choice_parameter(name: str, description: str, choices: Collection[str]) -> Parameter:
+    """Return a parameter that accepts one of these choices."""
+    return Parameter(name, description, f"one of {', '.join(choices)}", choices.__contains__, {"enum": list(choices)})
 
 
 PAGE_PARAMETERS = [

@@ -46,6 +46,9 @@ class ApiKeyBody(Body):
         exclude = ("rawKey",)
 
 
+KEY_FIELDS = ApiKeyBody().fields
+
+
 class ApiKeyRequestBody(ApiKeyBody):
     """An API key to be made."""
 
@@ -79,11 +82,9 @@ class DeletedBody(Body):
 
 
 def parse_key(body: str) -> dict[str, Any]:
-    """Return a key as the list shows it, from its body in `known_keys`."""
+    """Return a key as the list shows it, from its body in `known_keys`: without members that it need not have and has not."""
     key: dict[str, Any] = json.loads(body)
-    if key["active"]:
-        del key["deactivatedAt"]
-    return key
+    return {name: value for name, value in key.items() if value is not None or KEY_FIELDS[name].required}
 
 
 def _dump_key(body: ApiKeyBody, key: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, get_or_404
 from sigma.http.fields import PlainBody, Reference, described, id_field, string_field, timestamp_field
-from sigma.http.paging import page_of
+from sigma.http.paging import Parameter, page_of
 from sigma.http.stamps import random_id
 from sigma.resources.entities import ListFilter, entity_response, list_entities, list_parameters, load_record
 from sigma.resources.history import log_deletions
@@ -48,9 +48,9 @@ class ProductRecordRequestBody(ProductRecordBody, BodyWithValues):
 
 
 FILTERS = (
-    ListFilter("schemaId", " AND schema_id = ?", "Only of this schema"),
+    ListFilter(Parameter("schemaId", "Only of this schema"), "schema_id = ?", is_counted=True),
     # The counts have '' for no state, which is the id of none.
-    ListFilter("lifecycleStateId", " AND state_id = ? AND state_id <> ''", "Only in this state"),
+    ListFilter(Parameter("lifecycleStateId", "Only in this state"), "state_id = ? AND state_id <> ''", is_counted=True),
 )
 
 

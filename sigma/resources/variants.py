@@ -11,7 +11,7 @@ from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, not_found_error
 from sigma.http.fields import Items, PlainBody, described, id_field, string_field, timestamp_field
-from sigma.http.paging import page_of
+from sigma.http.paging import Parameter, page_of
 from sigma.http.responses import json_response
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value, to_json
@@ -97,7 +97,7 @@ def _load_variant(record_id: str, id: str) -> Entity:
     return load_record(record_id)._replace(text=text, body=json.loads(text))
 
 
-FILTERS = (ListFilter("schemaId", " AND schema_id = ?", "Only of records of this schema"),)
+FILTERS = (ListFilter(Parameter("schemaId", "Only of records of this schema"), "schema_id = ?", is_counted=True),)
 
 
 @blueprint.get("/variants")

@@ -1,14 +1,19 @@
 """The routes of deliveries: the health of webhooks, their deliveries, and sending these again or at once."""
 
-from collections.abc import Collection, Mapping
 from typing import Any
 
 from flask import request
 
 from sigma.http.access import session_or_demo
-from sigma.http.errors import ApiError
-from sigma.http.paging import DEFAULT_LIMIT, MAX_OFFSET, page_of, query_number, query_parameter
-from sigma.http.strict_json import format_value
+from sigma.http.paging import (
+    DEFAULT_LIMIT,
+    MAX_OFFSET,
+    Parameter,
+    choice_parameter,
+    page_of,
+    query_number,
+    query_parameter,
+)
 from sigma.http.waiting import leave_worker
 from sigma.resources.deliveries import (
     MAX_SHOWN,
@@ -27,13 +32,11 @@ from sigma.standin.blueprint import blueprint
 WORKSPACE = query_parameter(
     "workspace", "The demo workspace or one for tests; only for requests without a credential, beside the demo"
 )
-
-
-def _read_choice(query: Mapping[str, str], name: str, choices: Collection[str]) -> str | None:
-    text = query.get(name)
-    if text is not None and text not in choices:
-        raise ApiError(400, f"{name}: expected one of {', '.join(choices)}, got {format_value(text)}")
-    return text
+FILTERS = (
+    Parameter("webhookId", "Only deliveries of this webhook"),
+    choice_parameter("state", "Only deliveries in this state", STATES),
+    choice_parameter("event", "Only deliveries of this event", EVENTS),
+)
 
 
 @blueprint.get("/webhooks")
@@ -50,9 +53,7 @@ def list_webhook_health() -> list[dict[str, Any]]:
 @blueprint.doc(
     parameters=[
         WORKSPACE,
-        query_parameter("webhookId", "Only deliveries of this webhook"),
-        query_parameter("state", "Only deliveries in this state", type="string", enum=list(STATES)),
-        query_parameter("event", "Only deliveries of this event", type="string", enum=list(EVENTS)),
+        *(parameter.describe() for parameter in FILTERS),
         query_parameter("offset", "How many to skip", type="integer", minimum=0, maximum=MAX_OFFSET, default=0),
         query_parameter(
             "limit", "How many to return at most", type="integer", minimum=1, maximum=MAX_SHOWN, default=DEFAULT_LIMIT
@@ -62,11 +63,10 @@ def list_webhook_health() -> list[dict[str, Any]]:
 @blueprint.response(200, page_of(DeliveryBody))
 def list_deliveries() -> Any:
     """List the deliveries of webhooks, newest first, each with its attempts."""
-    chosen = {"state": _read_choice(request.args, "state", STATES), "event": _read_choice(request.args, "event", EVENTS)}
-    chosen["webhookId"] = request.args.get("webhookId")
+    wanted = {parameter.name: text for parameter in FILTERS if (text := parameter.read(request.args)) is not None}
     offset = query_number(request.args, "offset", 0, 0, MAX_OFFSET)
     limit = query_number(request.args, "limit", DEFAULT_LIMIT, 1, MAX_SHOWN)
-    items, total = fetch_deliveries({name: text for name, text in chosen.items() if text is not None}, offset, limit)
+    items, total = fetch_deliveries(wanted, offset, limit)
     return {"items": items, "total": total, "offset": offset, "limit": limit}
 
 

@@ -95,15 +95,15 @@ def _rule_problems(rules: list[dict[str, Any]], routes: dict[str, tuple[str, Acc
             yield f"[{index}].retryAfter: Expected only with status {' or '.join(map(str, WAITING))}"
 
 
-def _find_key(id: str) -> tuple[str, bool]:
-    """Return the workspace of an API key, the demo or one for tests, and whether the key is active. Raises ApiError 404."""
+def _find_key(id: str) -> tuple[str, str | None]:
+    """Return the workspace of a key of the demo or of a test, and why the key is refused, if it is. Raises ApiError 404."""
     row = fetch_one(
-        "SELECT w.id, k.is_active FROM workspaces w JOIN known_keys k ON k.tenant = w.id AND k.id = ?"
+        "SELECT w.id, k.refusal FROM workspaces w JOIN known_keys k ON k.tenant = w.id AND k.id = ?"
         " WHERE w.is_demo OR w.is_disposable ORDER BY w.is_demo DESC",
         id,
     )
-    tenant, is_active = get_or_404(row, "api-key", id)
-    return tenant, bool(is_active)
+    tenant, refusal = get_or_404(row, "api-key", id)
+    return tenant, refusal
 
 
 def _fetch_faults(tenant: str, id: str) -> list[dict[str, Any]]:
@@ -171,9 +171,9 @@ def replace_key_faults(rules: list[dict[str, Any]], id: str) -> list[dict[str, A
     raise_for_problems(_rule_problems(rules, routes))
     named = [rule | ({"on": routes[_route_shape(rule["on"])][0]} if "on" in rule else {}) for rule in rules]
     with transaction():
-        tenant, is_active = _find_key(id)
-        if not is_active:
-            raise ApiError(409, f"API key '{id}' is deactivated: all its calls are refused anyway")
+        tenant, refusal = _find_key(id)
+        if refusal:
+            raise ApiError(409, f"The calls of API key '{id}' are all refused anyway: {refusal}")
         execute("DELETE FROM key_faults WHERE tenant = ? AND key_id = ?", tenant, id)
         rows = ((tenant, id, place, to_json(rule)) for place, rule in enumerate(named))
         get_db().executemany("INSERT INTO key_faults (tenant, key_id, place, body) VALUES (?, ?, ?, ?)", rows)

@@ -1,7 +1,7 @@
 """The routes of the journal: the last requests to the API, and the reason for each response."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 from flask import Response, current_app, request
@@ -12,9 +12,8 @@ from sigma.http.app import METHODS
 from sigma.http.errors import ApiError, not_found_error
 from sigma.http.fields import Body, Items, described, string_field, timestamp_field
 from sigma.http.masking import mask_text
-from sigma.http.paging import query_number, query_parameter
+from sigma.http.paging import Parameter, query_number, query_parameter
 from sigma.http.responses import json_response
-from sigma.http.strict_json import format_value
 from sigma.standin.blueprint import blueprint
 from sigma.standin.journal import MAX_ENTRIES, MAX_TEXT, Entry, Journal, has_several_processes
 
@@ -77,51 +76,50 @@ class JournalEntryBody(Body):
 class Filter(NamedTuple):
     """A query parameter that filters entries."""
 
-    pattern: str  # that its value must match
-    expected: str  # the pattern in words
+    parameter: Parameter
     chooses: Callable[[Entry, str], bool]
-    description: str
 
 
-ID = "[A-Za-z0-9][A-Za-z0-9._~-]{0,99}"
+ID = re.compile("[A-Za-z0-9][A-Za-z0-9._~-]{0,99}")
 
-FILTERS = {
-    "workspace": Filter(
-        ID,
-        "the id of a workspace",
+FILTERS = (
+    Filter(
+        Parameter("workspace", "Only requests of callers of this workspace", "the id of a workspace", ID.fullmatch),
         lambda entry, id: entry.caller is not None and entry.caller.tenant == id,
-        "Only requests of callers of this workspace",
     ),
-    "key": Filter(
-        ID,
-        "the id of an API key",
+    Filter(
+        Parameter("key", "Only requests with this API key, given by its id", "the id of an API key", ID.fullmatch),
         lambda entry, id: entry.caller is not None and entry.caller.is_key and entry.caller.id == id,
-        "Only requests with this API key, given by its id",
     ),
-    "status": Filter(
-        "[1-5]([0-9]{2}|xx)",
-        "a status such as 404, or a class such as 4xx",
+    Filter(
+        Parameter(
+            "status",
+            "Only responses with this status, such as 404, or of this class, such as 4xx",
+            "a status such as 404, or a class such as 4xx",
+            re.compile("[1-5]([0-9]{2}|xx)").fullmatch,
+        ),
         lambda entry, status: status in (str(entry.status), f"{entry.status // 100}xx"),
-        "Only responses with this status, such as 404, or of this class, such as 4xx",
     ),
-    "method": Filter(
-        "|".join(METHODS), f"one of {', '.join(METHODS)}", lambda entry, method: entry.method == method, "Only this method"
+    Filter(
+        Parameter("method", "Only this method", f"one of {', '.join(METHODS)}", METHODS.__contains__),
+        lambda entry, method: entry.method == method,
     ),
-    "path": Filter(
-        r"[\s\S]{1,500}",
-        "1 to 500 characters of a path",
+    Filter(
+        Parameter(
+            "path",
+            "Only requests whose path contains this",
+            "1 to 500 characters of a path",
+            re.compile(r"[\s\S]{1,500}").fullmatch,
+        ),
         lambda entry, part: part in mask_text(entry.path),
-        "Only requests whose path contains this",
     ),
-}
-AFTER = Filter(r"[A-Za-z0-9._-]{1,64}", "the id of a request", lambda *_: True, "Only requests newer than the one with this id")
-
-
-def _read_parameter(query: Mapping[str, str], name: str, filter: Filter) -> str | None:
-    text = query.get(name)
-    if text is not None and not re.fullmatch(filter.pattern, text):
-        raise ApiError(400, f"{name}: expected {filter.expected}, got {format_value(text)}")
-    return text
+)
+AFTER = Parameter(
+    "after",
+    "Only requests newer than the one with this id",
+    "the id of a request",
+    re.compile("[A-Za-z0-9._-]{1,64}").fullmatch,
+)
 
 
 def _get_journal() -> Journal:
@@ -140,7 +138,8 @@ def _get_journal() -> Journal:
 @demo_only
 @blueprint.doc(
     parameters=[
-        *(query_parameter(name, filter.description) for name, filter in {**FILTERS, "after": AFTER}.items()),
+        *(filter.parameter.describe() for filter in FILTERS),
+        AFTER.describe(),
         query_parameter(
             "limit", "How many to return at most", type="integer", minimum=1, maximum=MAX_ENTRIES, default=MAX_ENTRIES
         ),
@@ -150,13 +149,13 @@ def _get_journal() -> Journal:
 @blueprint.errors("CONFLICT")
 def list_requests() -> Response:
     """List the last requests to the API, newest first, each with the reason for its response."""
-    wanted = {name: _read_parameter(request.args, name, filter) for name, filter in FILTERS.items()}
-    after = _read_parameter(request.args, "after", AFTER)
+    wanted = [(filter.chooses, filter.parameter.read(request.args)) for filter in FILTERS]
+    after = AFTER.read(request.args)
     limit = query_number(request.args, "limit", MAX_ENTRIES, 1, MAX_ENTRIES)
     chosen = [
         entry
         for entry in _get_journal().newest_first(after)
-        if all(FILTERS[name].chooses(entry, text) for name, text in wanted.items() if text is not None)
+        if all(chooses(entry, text) for chooses, text in wanted if text is not None)
     ]
     return json_response(b"[" + b",".join(entry.describe() for entry in chosen[:limit]) + b"]")
 

@@ -7,9 +7,8 @@ import marshmallow as ma
 from marshmallow import fields
 
 from sigma.http.bodies import flatten_messages
-from sigma.http.date_times import read_instant
 from sigma.http.errors import raise_for_problems
-from sigma.http.fields import Body, Flag, Items, described, id_field, string_field
+from sigma.http.fields import Body, Flag, Items, date_time_field, described, id_field, string_field
 from sigma.http.stamps import random_id
 from sigma.resources.audit_log import AuditEntryBody
 from sigma.resources.categories import CategoryRequestBody
@@ -62,16 +61,6 @@ def _read_kind(kind: Any) -> str:
     return kind
 
 
-def _check_time(text: str) -> None:
-    if read_instant(text) is None:
-        raise ma.ValidationError("Expected a date and time with a zone (RFC 3339)")
-
-
-def _time(description: str, required: bool = False) -> fields.String:
-    metadata = described(description, format="date-time")
-    return fields.String(required=required, allow_none=not required, validate=_check_time, metadata=metadata)
-
-
 def _unchecked(what: str) -> Flag:
     return Flag(f"Whether {what} is stored unchecked, because it is older than a rule that would refuse it now", example=False)
 
@@ -90,8 +79,8 @@ class SeedRecordBody(ProductRecordBody):
     lifecycleStateId = fields.String(
         allow_none=True, metadata=described("Its state; the workflow's default when absent", "state-draft")
     )
-    createdAt = _time("When it was made; now when absent")
-    updatedAt = _time("When it was last changed; when it was made, if absent")
+    createdAt = date_time_field("When it was made; now when absent")
+    updatedAt = date_time_field("When it was last changed; when it was made, if absent")
     createdBy = string_field("Id of who made it; the first user when absent", required=False, example="user-admin")
     updatedBy = string_field("Id of who changed it last; who made it, if absent", required=False, example="user-admin")
     unchecked = _unchecked("it")
@@ -103,8 +92,8 @@ class SeedVariantBody(VariantBody):
     id = id_field("The variant's id; made when absent", required=False)
     parentId = string_field("Id of its parent; its record when absent", required=False, example="ent-coastal-wb")
     level = fields.Integer(strict=True, allow_none=True, metadata=described("Its depth, which follows from parentId", 1))
-    createdAt = _time("When it was made; now when absent")
-    updatedAt = _time("When it was last changed; when it was made, if absent")
+    createdAt = date_time_field("When it was made; now when absent")
+    updatedAt = date_time_field("When it was last changed; when it was made, if absent")
     createdBy = string_field("Id of who made it; the first user when absent", required=False, example="user-admin")
     updatedBy = string_field("Id of who changed it last; who made it, if absent", required=False, example="user-admin")
     unchecked = _unchecked("it")
@@ -114,7 +103,7 @@ class SeedEntryBody(AuditEntryBody):
     """A change to a record or variant."""
 
     id = id_field("The entry's id; made when absent", required=False, example="audit-2f6c1d0b9a8e7453")
-    timestamp = _time("When the change was made", required=True)
+    timestamp = date_time_field("When the change was made", required=True)
     recordId = string_field(
         "The record whose history holds the entry; needed only for a variant that is gone",
         required=False,
@@ -126,7 +115,7 @@ class SeedSavedQueryBody(SavedQueryBody):
     """A saved query."""
 
     id = id_field("The saved query's id; made when absent", required=False)
-    createdAt = _time("When it was saved; now when absent")
+    createdAt = date_time_field("When it was saved; now when absent")
     createdBy = string_field("Id of who saved it; the first user when absent", required=False, example="user-admin")
     unchecked = _unchecked("the query")
 

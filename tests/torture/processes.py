@@ -13,6 +13,7 @@ import sys
 import time
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,12 @@ FLASK = str(Path(sys.executable).with_name("flask"))
 EXAMPLE_KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
 for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # by which a make that a test starts would know of one that started the tests
     os.environ.pop(name, None)
+REQUIRED = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements.txt").read_text(encoding="utf-8").lower(), re.MULTILINE))
+PACKAGES = [  # as they are imported
+    package
+    for package, distributions in metadata.packages_distributions().items()
+    if re.fullmatch(r"[a-z]\w*", package) and REQUIRED & {name.lower() for name in distributions}
+]
 START_TIMEOUT, SOON = 60, 20  # seconds that a busy machine may take to start the service, and for what takes none
 
 

@@ -5,6 +5,7 @@ import errno
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from processes import EXAMPLE_KEY, ROOT, SOON, START_TIMEOUT, starting, wait_until
+from processes import EXAMPLE_KEY, PACKAGES, ROOT, SOON, START_TIMEOUT, starting, wait_until
 
 from sigma.cli import dist, unpack
 from sigma.cli.commands import COMMANDS
@@ -234,8 +235,7 @@ def test_it_is_a_program_of_its_own(carried, tmp_path):
 @pytest.mark.parametrize("options", [(), ("-I",)], ids=" ".join)
 def test_nothing_is_imported_from_the_folder_that_one_stands_in_or_from_what_else_is_installed(carried, options):
     (carried.here / "sigma").mkdir()
-    modules = ("app", "flask", "click", "secrets", "struct", "granian", "multiprocessing", "sigma/__init__", "sitecustomize")
-    for name in modules:
+    for name in ("app", "secrets", "struct", "multiprocessing", "sigma/__init__", "sitecustomize", *PACKAGES):
         (carried.here / f"{name}.py").write_text("raise SystemExit(f'{__file__} was imported')")
     with carried.serving(options=options) as server:
         server.wait_until_ready()
@@ -390,8 +390,8 @@ def test_what_is_in_it(built):
         ["git", "ls-files", "app.py", "schema.sql", "sigma"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert set(tracked.stdout.split()) <= members
-    wanted = {"flask/app.py", "flask_swagger_ui/dist/swagger-ui-bundle.js", "granian/__init__.py", "__main__.py"}
-    assert wanted <= members
+    assert {"flask_swagger_ui/dist/swagger-ui-bundle.js", "__main__.py"} <= members
+    assert [name for name in PACKAGES if not any(re.match(rf"{name}(?:/__init__)?\.", member) for member in members)] == []
     assert [name for name in members if name.startswith(("tests/", "pytest/", "ruff", "/")) or ".." in name] == []
     assert any(name.endswith("LICENSE") or "/licenses/" in name for name in members)
 

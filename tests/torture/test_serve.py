@@ -15,6 +15,7 @@ import pytest
 from processes import (
     EXAMPLE_KEY,
     FLASK,
+    PACKAGES,
     ROOT,
     SOON,
     START_TIMEOUT,
@@ -29,7 +30,7 @@ from processes import (
     wait_until,
 )
 
-from sigma.cli.server import STOP_TIMEOUT
+from sigma.cli.workers import STOP_TIMEOUT
 from sigma.http.waiting import CLIENT_TIMEOUT
 
 KEY = {"X-Sigma-ApiKey": EXAMPLE_KEY}
@@ -107,7 +108,7 @@ if __name__ == "__main__":
 def test_nothing_is_imported_from_the_folder_that_one_stands_in(database, tmp_path, method):
     here = tmp_path / "here"
     (here / "sigma").mkdir(parents=True)
-    for name in ("app", "secrets", "struct", "granian", "multiprocessing", "sigma/__init__"):
+    for name in ("app", "secrets", "struct", "multiprocessing", "sigma/__init__", *PACKAGES):
         (here / f"{name}.py").write_text("raise SystemExit(f'{__file__} was imported')")
     (tmp_path / "spawning.py").write_text(SPAWNING)
     program = [FLASK] if method == "fork" else [sys.executable, str(tmp_path / "spawning.py")]
