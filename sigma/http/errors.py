@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import marshmallow as ma
 from flask import Flask, Response, current_app, g, request
 from marshmallow import fields, validate
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from sigma.database import SCHEMA_VERSION, close_db, fetch_one
 from sigma.files import unwritable_reason
@@ -19,6 +19,7 @@ from sigma.http.responses import ReadyResponse
 from sigma.http.strict_json import format_value, to_json
 
 MAX_BODY = 1024 * 1024  # bytes
+MAX_PUBLIC_BODY = 16 * 1024  # where no credential is needed: to read a mebibyte costs half a second of the processor
 MAX_PROBLEMS = 20  # that one message names
 MAX_REPEATED = 200  # characters of a path, or of an id in one
 
@@ -39,7 +40,7 @@ ERRORS = {
     "NOT_FOUND": ErrorCode(404, "The workspace has nothing with an id that the path names."),
     "METHOD_NOT_ALLOWED": ErrorCode(405, "The path does not have this method; the header `Allow` lists those it has.", "Allow"),
     "CONFLICT": ErrorCode(409, "The request conflicts with what is stored."),
-    "PAYLOAD_TOO_LARGE": ErrorCode(413, f"The body has more than {MAX_BODY} bytes."),
+    "PAYLOAD_TOO_LARGE": ErrorCode(413, f"The body has more than {MAX_BODY} bytes; for a login, {MAX_PUBLIC_BODY}."),
     "UNSUPPORTED_MEDIA_TYPE": ErrorCode(415, "The body is not JSON in UTF-8, or its headers say so."),
     "TRANSITION_ERROR": ErrorCode(422, "The workflow does not allow the transition."),
     "RATE_LIMITED": ErrorCode(429, "There were too many failed logins.", "Retry-After"),
@@ -187,8 +188,12 @@ def error_response(error: ApiError) -> Response:
     return ReadyResponse.of(text, status=error.code, headers=error.headers)
 
 
+def body_too_large(limit: int) -> RequestEntityTooLarge:
+    """Return the refusal of a body of more than so many bytes."""
+    return RequestEntityTooLarge(f"The body is larger than {limit} bytes")
+
+
 MESSAGES = {  # in place of the framework's own
-    413: f"The body is larger than {MAX_BODY} bytes",
     500: "The service failed; its log says how, under the id in X-Request-Id",
 }
 

@@ -12,7 +12,6 @@ from sigma.database import snapshot, transaction
 from sigma.http.access import requires
 from sigma.http.errors import (
     MAX_PROBLEMS,
-    MESSAGES,
     ApiError,
     error_response,
     handle_http_exception,
@@ -204,4 +203,4 @@ def refuse_too_many_rows(error: RequestEntityTooLarge) -> Response:
     """Say what to do about a body that is too large; an export, which shares the blueprint, has no rows to send."""
     if request.method == "GET":
         return handle_http_exception(error)
-    return error_response(ApiError(413, f"{MESSAGES[413]}; send fewer rows at a time"))
+    return error_response(ApiError(413, f"{error.description}; send fewer rows at a time"))
