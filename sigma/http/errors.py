@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 
 from sigma.database import SCHEMA_VERSION, close_db, fetch_one
 from sigma.files import unwritable_reason
-from sigma.http.responses import ReadyResponse
+from sigma.http.ready_response import ReadyResponse
 from sigma.http.strict_json import format_value, to_json
 
 MAX_BODY = 1024 * 1024  # bytes

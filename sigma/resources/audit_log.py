@@ -1,6 +1,5 @@
 """The audit log of records: what was done to each and to its variants, by whom and when."""
 
-import json
 from collections.abc import Iterable, Iterator
 
 from flask import Response, g, request
@@ -11,7 +10,7 @@ from sigma.http.access import requires
 from sigma.http.errors import not_found_error
 from sigma.http.fields import Body, Items, described, dict_field, enum_field, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
-from sigma.http.responses import join_texts, json_page
+from sigma.http.responses import json_page, parse_each
 from sigma.http.strict_json import to_json
 from sigma.resources.entities import find_schema, record_exists
 from sigma.resources.records import blueprint
@@ -57,7 +56,7 @@ def _visible_entries(bodies: Iterable[tuple[bytes]], id: str, offset: int) -> It
     The first one is at this place of them all. Of what schema a record was that is gone, nothing says any more.
     """
     present, levels, levels_before = _count_present_entries(id), caller_levels(find_schema(id)), caller_levels(None)
-    for place, entry in enumerate(json.loads(b"[" + join_texts(bodies) + b"]"), offset):
+    for place, entry in enumerate(parse_each(bodies), offset):
         shows = (levels if place < present else levels_before).shows
         if entry["action"] != "transition":
             entry["changes"] = [change for change in entry["changes"] if shows(change["attribute"])]

@@ -14,7 +14,7 @@ from flask import Response, g, request
 from sigma.database import execute, fetch_one, snapshot
 from sigma.http.errors import ApiError, get_or_404, not_found_error
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, query_parameter
-from sigma.http.responses import join_texts, json_list, json_page, json_response
+from sigma.http.responses import json_list, json_page, json_response, parse_each
 from sigma.http.strict_json import to_json
 from sigma.resources.role_limits import caller_levels, hides_attributes
 
@@ -69,7 +69,7 @@ def _visible_texts(bodies: Iterable[tuple[bytes]]) -> Iterable[tuple[bytes]]:
 
 def _reduced_texts(bodies: Iterable[tuple[bytes]]) -> Iterator[tuple[bytes]]:
     levels_of = functools.cache(caller_levels)
-    for entity in json.loads(b"[" + join_texts(bodies) + b"]"):
+    for entity in parse_each(bodies):
         schema_id = entity["schemaId"] if "schemaId" in entity else find_schema(entity["id"])
         yield (to_json({**entity, "values": levels_of(schema_id).visible(entity["values"])}).encode(),)
 
