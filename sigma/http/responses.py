@@ -8,19 +8,20 @@ from typing import Any
 
 from flask import Response
 
+from sigma.http.errors import ApiError
 from sigma.http.ready_response import ReadyResponse
 from sigma.http.unsent import LARGE, hold_unsent
 
+MAX_PAGE = 256 * 1024 * 1024  # bytes of the items of one page, which is made as a whole
 NO_STORE = {"Cache-Control": "no-store"}  # on every answer with a secret in it
 
 
 def _respond(*texts: bytes, status: int = 200) -> Response:
-    """Return a response of JSON text, which comes in pieces. Raises ApiError 503 when too much is held that nobody takes."""
-    size = sum(map(len, texts)) + 1
-    if size > LARGE and (unsent := hold_unsent((*texts, b"\n"), size)):
-        headers = {"Content-Length": str(size)}
-        return ReadyResponse(unsent, status, headers, content_type="application/json")
-    return ReadyResponse.of(*texts, status=status)
+    """Return a response of JSON text, which comes in pieces. Raises ApiError 503 for a large one when too many wait."""
+    response = ReadyResponse.of(*texts, status=status)
+    if len(response.response[0]) > LARGE and (unsent := hold_unsent(response.data)):  # type: ignore[index]
+        response.response, response.is_ready = unsent, False
+    return response
 
 
 def json_response(body: str | bytes, status: int = 200) -> Response:
@@ -58,6 +59,21 @@ def parse_each(bodies: Iterable[tuple[bytes]]) -> Iterator[Any]:
 def json_list(bodies: Iterable[tuple[bytes]]) -> Response:
     """Return a response with rows of one JSON text each, as bytes, as an array."""
     return _respond(b"[", join_texts(bodies), b"]")
+
+
+def within_limit(bodies: Iterable[tuple[bytes]], limit: int) -> Iterator[tuple[bytes]]:
+    """Yield the rows of a page of so many at most. Raises ApiError 400 when they have more text than one answer may."""
+    size = 0
+    for row in bodies:
+        size += len(row[0])
+        if size > MAX_PAGE:
+            raise page_too_large(limit)
+        yield row
+
+
+def page_too_large(limit: int) -> ApiError:
+    """Return the refusal of a page that would be too large."""
+    return ApiError(400, f"limit: {limit} of these have more text than one answer may; ask for fewer")
 
 
 def json_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> Response:

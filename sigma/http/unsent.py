@@ -19,19 +19,18 @@ class UnsentText:
     So they are given back whatever becomes of the answer: it may be sent, broken off, or replaced by another one.
     """
 
-    def __init__(self, texts: tuple[bytes, ...], size: int, held: Places, workspace: str):
-        self.texts = texts
-        self.close = weakref.finalize(self, held.give_back, workspace, size)
+    def __init__(self, text: bytes, held: Places, workspace: str):
+        self.text = text
+        self.close = weakref.finalize(self, held.give_back, workspace, len(text))
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the pieces."""
-        for text in self.texts:
-            for start in range(0, len(text), PIECE):
-                yield text[start : start + PIECE]
+        for start in range(0, len(self.text), PIECE):
+            yield self.text[start : start + PIECE]
 
 
-def hold_unsent(texts: tuple[bytes, ...], size: int) -> UnsentText | None:
-    """Return the text of an answer of this size, to be sent piece by piece; None where the server takes it at once.
+def hold_unsent(text: bytes) -> UnsentText | None:
+    """Return the text of a large answer, to be sent piece by piece; None where the server takes it at once.
 
     Raises ApiError 503 when the worker holds so much already that this would be too much. So it is called before a change is
     stored. When it holds nothing, it takes an answer of any size.
@@ -40,6 +39,6 @@ def hold_unsent(texts: tuple[bytes, ...], size: int) -> UnsentText | None:
     if held is None or request.method == "HEAD":
         return None
     workspace = g.get("tenant", "")
-    if not held.take(workspace, size):
+    if not held.take(workspace, len(text)):
         raise retry_error(503, "Too many large answers wait for their clients", 1)
-    return UnsentText(texts, size, held, workspace)
+    return UnsentText(text, held, workspace)

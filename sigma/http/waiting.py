@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from flask import g, request
@@ -79,6 +79,19 @@ def leave_worker() -> None:
     if not places.take(workspace):
         raise retry_error(503, "Too many slow calls are under way", 1)
     raise LeaveWorker(asked.environ.get(DONE, {}), asked.body, workspace)
+
+
+_turn = threading.Lock()
+
+
+@contextmanager
+def one_by_one() -> Iterator[None]:
+    """Run the block in one thread at a time, of those to which calls leave: what many of them read at once may be large.
+
+    The worker's one thread, which must not wait, goes on at once.
+    """
+    with nullcontext() if request and PLACES in request.environ else _turn:
+        yield
 
 
 PATIENCE = 0.1  # seconds that those who come after it wait for a call which cannot say before how long it takes

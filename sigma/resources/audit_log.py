@@ -10,7 +10,7 @@ from sigma.http.access import requires
 from sigma.http.errors import not_found_error
 from sigma.http.fields import Body, Items, described, dict_field, enum_field, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
-from sigma.http.responses import json_page, parse_each
+from sigma.http.responses import json_page, parse_each, within_limit
 from sigma.http.strict_json import to_json
 from sigma.resources.entities import find_schema, record_exists
 from sigma.resources.records import blueprint
@@ -75,7 +75,7 @@ def list_record_changes(id: str) -> Response:
         (total,) = fetch_one("SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ?", g.tenant, id)
         if not total:
             raise not_found_error("record", id)
-        entries: Iterable[tuple[bytes]] = execute(sql, g.tenant, id, limit, offset)
+        entries: Iterable[tuple[bytes]] = within_limit(execute(sql, g.tenant, id, limit, offset), limit)
         if hides_attributes():
             entries = _visible_entries(entries, id, offset)
         return json_page(entries, total, offset, limit)
