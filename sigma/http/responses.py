@@ -16,12 +16,12 @@ MAX_PAGE = 256 * 1024 * 1024  # bytes of the items of one page, which is made as
 NO_STORE = {"Cache-Control": "no-store"}  # on every answer with a secret in it
 
 
-def _respond(*texts: bytes, status: int = 200) -> Response:
-    """Return a response of JSON text, which comes in pieces. Raises ApiError 503 for a large one when too many wait."""
-    response = ReadyResponse.of(*texts, status=status)
-    if len(response.response[0]) > LARGE and (unsent := hold_unsent(response.data)):  # type: ignore[index]
-        response.response, response.is_ready = unsent, False
-    return response
+def _respond(text: bytes, before: bytes = b"", after: bytes = b"", status: int = 200) -> Response:
+    """Return a response of JSON text, which stands between others. Raises ApiError 503 for a large one when too many wait."""
+    if len(text) > LARGE and (unsent := hold_unsent(before, text, after, b"\n")):
+        headers = {"Content-Length": str(unsent.size)}
+        return ReadyResponse(unsent, status, headers, content_type="application/json")
+    return ReadyResponse.of(before, text, after, status=status)
 
 
 def json_response(body: str | bytes, status: int = 200) -> Response:
@@ -58,7 +58,7 @@ def parse_each(bodies: Iterable[tuple[bytes]]) -> Iterator[Any]:
 
 def json_list(bodies: Iterable[tuple[bytes]]) -> Response:
     """Return a response with rows of one JSON text each, as bytes, as an array."""
-    return _respond(b"[", join_texts(bodies), b"]")
+    return _respond(join_texts(bodies), b"[", b"]")
 
 
 def within_limit(bodies: Iterable[tuple[bytes]], limit: int) -> Iterator[tuple[bytes]]:
@@ -79,4 +79,4 @@ def page_too_large(limit: int) -> ApiError:
 def json_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> Response:
     """Return a response with rows of one JSON text each, as bytes, as one page of a longer list."""
     numbers = f'],"total":{total},"offset":{offset},"limit":{limit}}}'.encode()
-    return _respond(b'{"items":[', join_texts(bodies), numbers)
+    return _respond(join_texts(bodies), b'{"items":[', numbers)

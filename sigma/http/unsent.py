@@ -19,26 +19,27 @@ class UnsentText:
     So they are given back whatever becomes of the answer: it may be sent, broken off, or replaced by another one.
     """
 
-    def __init__(self, text: bytes, held: Places, workspace: str):
-        self.text = text
-        self.close = weakref.finalize(self, held.give_back, workspace, len(text))
+    def __init__(self, texts: tuple[bytes, ...], size: int, held: Places, workspace: str):
+        self.texts, self.size = texts, size
+        self.close = weakref.finalize(self, held.give_back, workspace, size)
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the pieces."""
-        for start in range(0, len(self.text), PIECE):
-            yield self.text[start : start + PIECE]
+        for text in self.texts:
+            for start in range(0, len(text), PIECE):
+                yield text[start : start + PIECE]
 
 
-def hold_unsent(text: bytes) -> UnsentText | None:
+def hold_unsent(*texts: bytes) -> UnsentText | None:
     """Return the text of a large answer, to be sent piece by piece; None where the server takes it at once.
 
-    Raises ApiError 503 when the worker holds so much already that this would be too much. So it is called before a change is
+    Its parts are not joined, which would take its size once more. Raises ApiError 503 when the worker holds so much already that this would be too much. So it is called before a change is
     stored. When it holds nothing, it takes an answer of any size.
     """
     held: Places | None = request.environ.get(UNSENT)
     if held is None or request.method == "HEAD":
         return None
-    workspace = g.get("tenant", "")
-    if not held.take(workspace, len(text)):
+    workspace, size = g.get("tenant", ""), sum(map(len, texts))
+    if not held.take(workspace, size):
         raise retry_error(503, "Too many large answers wait for their clients", 1)
-    return UnsentText(text, held, workspace)
+    return UnsentText(texts, size, held, workspace)
