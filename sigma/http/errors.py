@@ -46,7 +46,7 @@ ERRORS = {
     "RATE_LIMITED": ErrorCode(429, "There were too many failed logins.", "Retry-After"),
     "INTERNAL_ERROR": ErrorCode(500, "The service failed."),
     "NOT_IMPLEMENTED": ErrorCode(501, "Sigma PIM documents it, and this stand-in does not have it."),
-    "UNAVAILABLE": ErrorCode(503, "The database does not answer, or too many slow calls are under way.", "Retry-After"),
+    "UNAVAILABLE": ErrorCode(503, "The database does not answer, or too many slow calls or large answers wait.", "Retry-After"),
 }
 CODES = {error.status: code for code, error in reversed(ERRORS.items())}  # of two with one status, the first
 

@@ -33,8 +33,8 @@ class UnsentText:
 def hold_unsent(*texts: bytes) -> UnsentText | None:
     """Return the text of a large answer, to be sent piece by piece; None where the server takes it at once.
 
-    Its parts are not joined, which would take its size once more. Raises ApiError 503 when the worker holds so much already that this would be too much. So it is called before a change is
-    stored. When it holds nothing, it takes an answer of any size.
+    Its parts are not joined, which would take its size once more. Raises ApiError 503 when the worker holds so much already
+    that this would be too much. So it is called before a change is stored. When it holds nothing, an answer may have any size.
     """
     held: Places | None = request.environ.get(UNSENT)
     if held is None or request.method == "HEAD":
