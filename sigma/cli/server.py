@@ -168,7 +168,7 @@ def end_stalled_connections() -> None:
     all sockets, by the first request. Only Linux does this; elsewhere a client may keep what it does not take.
     """
     option: Any = getattr(socket, "TCP_USER_TIMEOUT", None)
-    for number in os.listdir("/proc/self/fd") if option is not None else ():
+    for number in os.listdir("/proc/self/fd") if option is not None and os.path.isdir("/proc/self/fd") else ():
         with suppress(OSError):  # it is no socket, or closed by now
             found = socket.socket(fileno=int(number))
             try:
