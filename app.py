@@ -82,7 +82,6 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     require_no_other_server()
     app = Service(__name__, static_folder=None)
     app.config.update(read_settings(config or {}), PROVIDE_AUTOMATIC_OPTIONS=False)
-    app.json.sort_keys, app.json.ensure_ascii = False, False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False  # a redirect would answer before the caller is known
     if app.config["PROXIES"]:  # who calls is what the outermost of them saw
         app.wsgi_app = ProxyFix(app.wsgi_app, app.config["PROXIES"], 0, 0)  # type: ignore[method-assign]

@@ -15,6 +15,7 @@ from test_access import ALL, call
 from sigma.http import bodies
 
 MIB = 1024 * 1024
+MAX_PUBLIC = 16 * 1024  # bytes where no credential is needed
 
 # Every operation with a body. No path names anything that exists: a malformed request is refused before that is noticed.
 each_body = each(
@@ -96,6 +97,11 @@ def send(caller, operation, data, content_type="application/json", **options):
     return call(caller, operation, **options)
 
 
+def is_too_large(operation, data):
+    """Return whether a body of less than a mebibyte is too large for an operation: where no credential is needed."""
+    return operation.key == "public" and len(data) > MAX_PUBLIC
+
+
 @pytest.fixture
 def everything(stored, admin):
     """Return a function that returns all that the database holds; of API keys what is listed."""
@@ -107,6 +113,9 @@ def test_an_unreadable_body_is_400_and_changes_nothing(admin, everything, error,
     before = everything()
     for name, data in UNREADABLE.items():
         if name == "array" and operation.path in TAKES_ARRAY:
+            continue
+        if is_too_large(operation, data):
+            error(send(admin, operation, data), 413)
             continue
         message = error(send(admin, operation, data), 400)
         assert message.startswith("body: "), (name, message)
@@ -131,7 +140,7 @@ def test_json_that_fits_nothing_is_400_however_large_or_deep(admin, everything, 
     before = everything()
     for value in NOT_A_VALUE.values():
         for data in (value, f"[{value}]", f'{{"surprise":{value}}}', f'{{"name":{{"deep":{value}}}}}'):
-            message = error(send(admin, operation, data), 400)
+            message = error(send(admin, operation, data), 413 if is_too_large(operation, data) else 400)
             assert len(message) < 1_000
     assert everything() == before
 
@@ -183,6 +192,27 @@ def test_a_body_over_one_mebibyte_is_413_however_it_is_sent(admin, error, operat
     stream = io.BytesIO(b" " * (MIB + 1))  # and as a server says that it ends a body of no declared length
     chunked = {"wsgi.input": stream, "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
     error(send(admin, operation, None, environ_overrides=chunked), 413)
+
+
+def test_a_body_over_16_kibibytes_is_413_where_no_credential_is_needed_however_it_is_sent(admin, anonymous, error):
+    wrong, told = json.dumps({"email": "nobody@sigma.io", "password": "wrong"}), "The body is larger than 16384 bytes"
+    for caller in (anonymous, admin):
+        error(send(caller, "POST /auth/login", wrong.ljust(MAX_PUBLIC)), 401)
+        assert error(send(caller, "POST /auth/login", wrong.ljust(MAX_PUBLIC + 1)), 413) == told
+        stream = io.BytesIO(wrong.ljust(MAX_PUBLIC + 1).encode())
+        chunked = {"wsgi.input": stream, "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+        error(send(caller, "POST /auth/login", None, environ_overrides=chunked), 413)
+
+
+def test_whoever_is_not_known_costs_little_with_any_body(anonymous, error):
+    members = ",".join(f'"m{number}":1' for number in range(50_000))
+    took = []
+    for data in (f"{{{members}}}", json.dumps({"email": [1] * 300_000}), "{" + ",".join(['"a":1'] * 150_000) + "}"):
+        assert len(data) < MIB
+        begun = time.process_time()
+        error(send(anonymous, "POST /auth/login", data), 413)
+        took.append(time.process_time() - begun)
+    assert max(took) < 0.02
 
 
 class CountedStream(io.BytesIO):

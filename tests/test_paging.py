@@ -2,14 +2,13 @@
 
 import itertools
 import json
-import sqlite3
 
 import pytest
 from cases import each
 from conftest import sql
 
 from sigma import database
-from sigma.http import errors, paging
+from sigma.http import errors, paging, responses
 from sigma.http.date_times import is_date_time
 from sigma.resources import entities, records
 
@@ -207,17 +206,34 @@ def test_a_filter_says_what_it_expects(text, key, error, more_filters):
     assert message == f"changedSince: expected a date and time with a zone, got '{text}'"
 
 
-def test_a_page_with_more_text_than_sqlite_can_join_is_refused_with_what_to_do(key, error):
-    assert key.get("/records?limit=1000").status_code == 200  # opens the connection
-    before = database._thread.connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10_000)
-    try:
-        assert (
-            error(key.get("/records?limit=1000"), 400)
-            == "limit: 1000 of these have more text than one answer may; ask for fewer"
-        )
-        assert len(key.get("/records?limit=2").json["items"]) == 2
-    finally:
-        database._thread.connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, before)
+LARGE_PAGES = (
+    "/records?",
+    "/variants?",
+    "/records/ent-coastal-wb/audit-log?",
+    "/categories/cat-men/entities?",
+    "/search/text?q=a&",
+)
+
+
+@each("path", LARGE_PAGES)
+def test_a_page_with_more_text_than_an_answer_may_have_is_refused_with_what_to_do(key, error, monkeypatch, path):
+    for number in range(3):
+        key.put("/records/ent-coastal-wb", {"values": {"material": [{"scope": {}, "value": f"{number}" * 200}]}})
+        key.post("/records/ent-coastal-wb/variants", {"values": {}})
+        id = key.post("/records", {"schemaId": "schema-apparel", "values": {"material": [{"value": "a"}]}}).json["id"]
+        key.post("/categories/cat-men/assign", {"entityId": id})
+    whole = key.get(f"{path}limit=3").json
+    size = len(json.dumps(whole["items"], separators=(",", ":"), ensure_ascii=False).encode())
+    assert len(whole["items"]) == 3
+    for most, is_enough in ((size - 5, False), (size, True)):  # brackets and commas do not count everywhere
+        for module in (responses, entities):
+            monkeypatch.setattr(module, "MAX_PAGE", most)
+        answer = key.get(f"{path}limit=3")
+        if is_enough:
+            assert answer.json == whole
+        else:
+            assert error(answer, 400) == "limit: 3 of these have more text than one answer may; ask for fewer"
+        assert key.get(f"{path}limit=2").json["items"] == whole["items"][:2]
 
 
 # The reader

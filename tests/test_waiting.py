@@ -1,11 +1,16 @@
 """Requests that wait: they leave the thread that serves all, if the server has others, and begin anew with what they had."""
 
 import io
+import os
+import socket
+import threading
+from contextlib import closing
 
 import pytest
 
+from sigma.cli import server
 from sigma.http import waiting
-from sigma.http.waiting import AFTERWARDS, DONE, PLACES, LeaveWorker, Places
+from sigma.http.waiting import AFTERWARDS, DONE, PLACES, LeaveWorker, Places, one_by_one
 
 LOGIN = {"email": "admin@sigma.io", "password": "admin"}
 
@@ -89,6 +94,55 @@ def test_one_workspace_leaves_places_to_the_others():
     assert [places.take("c"), places.take("c"), places.take("")] == [True, False, False]
     places.give_back("a")
     assert [places.take("b"), places.take(""), places.take("a")] == [False, True, False]
+
+
+def test_a_workspace_takes_as_many_places_at_once_as_there_are_and_any_number_while_none_is_taken():
+    places = Places(10, 6)
+    assert [places.take("a", 4), places.take("a", 3), places.take("a", 2), places.take("b", 5)] == [True, False, True, False]
+    places.give_back("a", 6)
+    assert [places.take("b", 1000), places.take("a", 1)] == [True, False]
+    places.give_back("b", 1000)
+    assert not places.taken
+
+
+def test_calls_that_have_left_read_what_may_be_large_one_by_one_and_the_worker_waits_for_none(app, worker):
+    read, begun, may_end = [], threading.Event(), threading.Event()
+
+    def reading(name, environ):
+        with app.test_request_context(environ_overrides=environ), one_by_one():
+            read.append(name)
+            begun.set()
+            may_end.wait(30)
+
+    threads = [threading.Thread(target=reading, args=call) for call in (("first", {}), ("second", {}), ("worker", worker))]
+    try:
+        threads[0].start()
+        assert begun.wait(30)
+        threads[1].start()
+        threads[2].start()
+        threads[1].join(0.3)
+        assert read == ["first", "worker"]
+    finally:
+        may_end.set()
+        for thread in threads:
+            thread.join()
+    assert read == ["first", "worker", "second"]
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux ends connections that stall")
+def test_connections_that_a_worker_has_or_gets_end_when_nobody_takes_what_they_bring():
+    def seconds(connection):
+        return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) / 1000
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        with socket.create_connection(address), closing(listener.accept()[0]) as before:
+            assert seconds(before) == 0
+            server.end_stalled_connections.cache_clear()
+            server.end_stalled_connections()
+            with socket.create_connection(address), closing(listener.accept()[0]) as later:
+                assert [seconds(before), seconds(later)] == [server.STALL_TIMEOUT] * 2
+        assert os.get_inheritable(listener.fileno()) is False  # it is still open
 
 
 @pytest.mark.parametrize("path", ["/search", "/search/full-text", "/search/text?q=cap"])

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from flask import Flask
 from werkzeug.routing import Rule
 
+from sigma.http.errors import MAX_BODY, MAX_PUBLIC_BODY
+
 View = Callable[..., Any]
 
 
@@ -39,6 +41,11 @@ class Access(NamedTuple):
     def needs_credential(self) -> bool:
         """Whether the route needs a credential."""
         return self.kind not in _NEEDS_NO_CREDENTIAL
+
+    @property
+    def max_body(self) -> int:
+        """How many bytes a body may have."""
+        return MAX_PUBLIC_BODY if self.kind is Kind.PUBLIC else MAX_BODY
 
     @property
     def is_for_sessions(self) -> bool:

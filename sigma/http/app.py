@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flask import Flask, Request, Response, g, has_request_context, request
+from flask.json.provider import DefaultJSONProvider
 from flask.logging import default_handler
 from flask.sessions import NullSession, SessionInterface, SessionMixin
 from werkzeug.routing import MapAdapter
@@ -21,7 +22,8 @@ from sigma.http.credentials import Caller
 from sigma.http.errors import MAX_BODY, ApiError, redact_keys
 from sigma.http.ignored_query import HEADER, ignored_query
 from sigma.http.masking import one_line, redact
-from sigma.http.responses import ReadyResponse
+from sigma.http.ready_response import ReadyResponse
+from sigma.http.responses import json_response
 from sigma.http.stamps import format_time, utc_now
 
 NOBODY = Caller("-", "-")
@@ -75,12 +77,24 @@ class NoCookies(SessionInterface):
 NO_SESSION = NullSession()
 
 
+class Json(DefaultJSONProvider):
+    """The JSON of what views return that is not text yet."""
+
+    sort_keys, ensure_ascii = False, False
+
+    def response(self, *values: Any, **_: Any) -> Response:
+        """Return the response of the one value that flask-smorest has dumped."""
+        (value,) = values
+        return json_response(self.dumps(value, separators=(",", ":")))
+
+
 class Service(Flask):
     """Flask with this service's classes, with shorter paths through the framework, and with hooks for the stand-in."""
 
     url_rule_class = Route
     request_class = ApiRequest
     response_class = ReadyResponse
+    json_provider_class = Json
     session_interface = NoCookies()
     record: Callable[[ApiRequest, ReadyResponse, dict[str, Any]], None]  # called with each response, and the contents of `g`
     inject_fault: Callable[[Caller], None]  # called when a caller with faults has been admitted to a route; may raise ApiError

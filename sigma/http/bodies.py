@@ -6,10 +6,9 @@ from typing import Any
 
 import marshmallow as ma
 from flask import g, request
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from sigma.http.body_headers import check_body_headers
-from sigma.http.errors import MAX_BODY, ApiError, raise_for_problems
+from sigma.http.errors import MAX_BODY, ApiError, body_too_large, raise_for_problems
 from sigma.http.masking import is_secret
 from sigma.http.strict_json import JSON_TYPES, format_value, parse_json, without_quotes
 from sigma.http.waiting import waiting_for_client
@@ -79,8 +78,8 @@ def read_body(schema: ma.Schema) -> Any:
         asked.body = data = asked.get_data()
     if len(data) < min(asked.content_length or 0, MAX_BODY):
         raise ApiError(400, f"body: expected {asked.content_length} bytes, got {len(data)}")
-    if len(data) > MAX_BODY:
-        raise RequestEntityTooLarge
+    if len(data) > (limit := asked.url_rule.access.max_body):
+        raise body_too_large(limit)
     check_body_headers(asked, data)
     data = data.removeprefix(codecs.BOM_UTF8)
     if not data:

@@ -9,7 +9,7 @@ from flask_cors import CORS
 from sigma.http.ignored_query import HEADER as IGNORED_QUERY
 from sigma.http.loopback import holds_demo
 from sigma.http.masking import one_line
-from sigma.http.responses import ReadyResponse
+from sigma.http.ready_response import ReadyResponse
 from sigma.settings import ANY_ORIGIN, StartError, web_origin
 
 PATHS = "/api/v1/"

@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 import marshmallow as ma
 from flask import Flask, Response, current_app, g, request
 from marshmallow import fields, validate
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from sigma.database import SCHEMA_VERSION, close_db, fetch_one
 from sigma.files import unwritable_reason
-from sigma.http.responses import ReadyResponse
+from sigma.http.ready_response import ReadyResponse
 from sigma.http.strict_json import format_value, to_json
 
 MAX_BODY = 1024 * 1024  # bytes
+MAX_PUBLIC_BODY = 16 * 1024  # where no credential is needed: reading a mebibyte costs half a second of the processor
 MAX_PROBLEMS = 20  # in one message
 MAX_REPEATED = 200  # characters of a path or id that a message repeats
 
@@ -39,13 +40,13 @@ ERRORS = {
     "NOT_FOUND": ErrorCode(404, "The workspace has nothing with an id that the path names."),
     "METHOD_NOT_ALLOWED": ErrorCode(405, "The path does not have this method; the header `Allow` lists those it has.", "Allow"),
     "CONFLICT": ErrorCode(409, "The request conflicts with what is stored."),
-    "PAYLOAD_TOO_LARGE": ErrorCode(413, f"The body has more than {MAX_BODY} bytes."),
+    "PAYLOAD_TOO_LARGE": ErrorCode(413, f"The body has more than {MAX_BODY} bytes; for a login, {MAX_PUBLIC_BODY}."),
     "UNSUPPORTED_MEDIA_TYPE": ErrorCode(415, "The body is not JSON in UTF-8, or its headers say so."),
     "TRANSITION_ERROR": ErrorCode(422, "The workflow does not allow the transition."),
     "RATE_LIMITED": ErrorCode(429, "There were too many failed logins.", "Retry-After"),
     "INTERNAL_ERROR": ErrorCode(500, "The service failed."),
     "NOT_IMPLEMENTED": ErrorCode(501, "Sigma PIM documents it, and this stand-in does not have it."),
-    "UNAVAILABLE": ErrorCode(503, "The database does not answer, or too many slow calls are under way.", "Retry-After"),
+    "UNAVAILABLE": ErrorCode(503, "The database does not answer, or too many slow calls or large answers wait.", "Retry-After"),
 }
 CODES = {error.status: code for code, error in reversed(ERRORS.items())}  # of two codes with the same status, the first
 
@@ -188,8 +189,12 @@ def error_response(error: ApiError) -> Response:
     return ReadyResponse.of(text, status=error.code, headers=error.headers)
 
 
+def body_too_large(limit: int) -> RequestEntityTooLarge:
+    """Return the refusal of a body of more than so many bytes."""
+    return RequestEntityTooLarge(f"The body is larger than {limit} bytes")
+
+
 MESSAGES = {  # in place of the framework's own
-    413: f"The body is larger than {MAX_BODY} bytes",
     500: "The service failed; its log says how, under the id in X-Request-Id",
 }
 

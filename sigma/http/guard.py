@@ -5,14 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Response, current_app, g, request
-from werkzeug.exceptions import NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import NotFound
 
 from sigma.database import fetch_one
 from sigma.http.access import Access, Kind, role_advice
 from sigma.http.cors import answer_preflight
 from sigma.http.credential_hints import BOTH_WAYS, SIGN_IN
 from sigma.http.credentials import AGAIN, Caller, authenticate
-from sigma.http.errors import MAX_BODY, ApiError, error_response, not_found_error
+from sigma.http.errors import ApiError, body_too_large, error_response, not_found_error
 from sigma.http.ledger import record_refusal, touch_key
 from sigma.http.loopback import holds_demo, require_local_caller
 
@@ -151,6 +151,6 @@ def guard() -> Response | None:
         ADMISSIONS[access.kind](access, asked)
     except ApiError as error:  # the way through Flask's error handlers costs half of a bare request
         return error_response(error)
-    if "CONTENT_LENGTH" in asked.environ and (asked.content_length or 0) > MAX_BODY:
-        raise RequestEntityTooLarge
+    if "CONTENT_LENGTH" in asked.environ and (asked.content_length or 0) > access.max_body:
+        raise body_too_large(access.max_body)
     return None

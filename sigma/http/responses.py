@@ -1,42 +1,32 @@
 """Responses of stored JSON text, which are sent as they are."""
 
 import itertools
+import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flask import Response
 
+from sigma.http.errors import ApiError
+from sigma.http.ready_response import ReadyResponse
+from sigma.http.unsent import LARGE, hold_unsent
+
+MAX_PAGE = 256 * 1024 * 1024  # bytes of the items of one page, which is made as a whole
 NO_STORE = {"Cache-Control": "no-store"}  # on every answer with a secret in it
 
 
-class ReadyResponse(Response):
-    """A response that may be sent as it is.
-
-    Werkzeug goes over every response once more before it sends it, to complete what is missing. One made by of() lacks
-    nothing, and to leave that out saves 12 % of a GET. What has no body, and HEAD, take Werkzeug's way.
-    """
-
-    is_ready = False
-
-    @classmethod
-    def of(cls, *texts: bytes, status: int = 200, headers: dict[str, str] | None = None) -> "ReadyResponse":
-        """Return a response of JSON text, which comes in pieces, with a line's end for people at a terminal."""
-        response = cls(b"".join((*texts, b"\n")), status, headers, content_type="application/json")
-        response.is_ready = True
-        return response
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Send it."""
-        if self.is_ready and environ["REQUEST_METHOD"] != "HEAD" and self.status_code not in (204, 304):
-            start_response(self.status, self.headers.to_wsgi_list())
-            return self.response  # type: ignore[return-value]
-        return super().__call__(environ, start_response)
+def _respond(text: bytes, before: bytes = b"", after: bytes = b"", status: int = 200) -> Response:
+    """Return a response of JSON text, which stands between others. Raises ApiError 503 for a large one when too many wait."""
+    if len(text) > LARGE and (unsent := hold_unsent(before, text, after, b"\n")):
+        headers = {"Content-Length": str(unsent.size)}
+        return ReadyResponse(unsent, status, headers, content_type="application/json")
+    return ReadyResponse.of(before, text, after, status=status)
 
 
 def json_response(body: str | bytes, status: int = 200) -> Response:
     """Return a response of JSON text, such as is stored."""
-    return ReadyResponse.of(body if isinstance(body, bytes) else body.encode(), status=status)
+    return _respond(body if isinstance(body, bytes) else body.encode(), status=status)
 
 
 def join_texts(bodies: Iterable[tuple[bytes]]) -> bytes:
@@ -54,12 +44,39 @@ def join_texts(bodies: Iterable[tuple[bytes]]) -> bytes:
     return texts
 
 
+def parse_each(bodies: Iterable[tuple[bytes]]) -> Iterator[Any]:
+    """Yield the values of rows of JSON texts, one after another: all of them at once may take ten times their texts.
+
+    A row may have several texts, with commas between them.
+    """
+    decode, text, place = json.JSONDecoder().raw_decode, join_texts(bodies).decode(), 0
+    while place < len(text):
+        value, end = decode(text, place)
+        yield value
+        place = end + 1
+
+
 def json_list(bodies: Iterable[tuple[bytes]]) -> Response:
     """Return a response with rows of one JSON text each, as bytes, as an array."""
-    return ReadyResponse.of(b"[", join_texts(bodies), b"]")
+    return _respond(join_texts(bodies), b"[", b"]")
+
+
+def within_limit(bodies: Iterable[tuple[bytes]], limit: int) -> Iterator[tuple[bytes]]:
+    """Yield the rows of a page of so many at most. Raises ApiError 400 when they have more text than one answer may."""
+    size = 0
+    for row in bodies:
+        size += len(row[0])
+        if size > MAX_PAGE:
+            raise page_too_large(limit)
+        yield row
+
+
+def page_too_large(limit: int) -> ApiError:
+    """Return the refusal of a page that would be too large."""
+    return ApiError(400, f"limit: {limit} of these have more text than one answer may; ask for fewer")
 
 
 def json_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> Response:
     """Return a response with rows of one JSON text each, as bytes, as one page of a longer list."""
     numbers = f'],"total":{total},"offset":{offset},"limit":{limit}}}'.encode()
-    return ReadyResponse.of(b'{"items":[', join_texts(bodies), numbers)
+    return _respond(join_texts(bodies), b'{"items":[', numbers)

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from flask import g, request
@@ -21,9 +21,9 @@ Result = TypeVar("Result")
 
 
 class Places:
-    """The places in one worker for calls that wait: so many in all, and fewer of one workspace, which so keeps out no other.
+    """The places in one worker for what waits: so many in all, and fewer of one workspace, which so keeps out no other.
 
-    The calls of nobody who is known, such as logins, count as those of one more workspace, whose id is "".
+    What is for nobody who is known, such as logins, counts as that of one more workspace, whose id is "".
     """
 
     def __init__(self, most: int, most_of_one: int):
@@ -31,18 +31,19 @@ class Places:
         self.taken: Counter[str] = Counter()
         self.lock = threading.Lock()
 
-    def take(self, workspace: str) -> bool:
-        """Take a place for a call of a workspace, and return whether there was one."""
+    def take(self, workspace: str, count: int = 1) -> bool:
+        """Take places for a workspace, and return whether there were so many, or none was taken at all."""
         with self.lock:
-            is_free = self.taken.total() < self.most and self.taken[workspace] < self.most_of_one
+            total, own = self.taken.total() + count, self.taken[workspace] + count
+            is_free = (total <= self.most and own <= self.most_of_one) or total == count
             if is_free:
-                self.taken[workspace] += 1
+                self.taken[workspace] = own
             return is_free
 
-    def give_back(self, workspace: str) -> None:
-        """Give back a place that a call of a workspace has taken."""
+    def give_back(self, workspace: str, count: int = 1) -> None:
+        """Give back places that a workspace has taken."""
         with self.lock:
-            self.taken[workspace] -= 1
+            self.taken[workspace] -= count
             if not self.taken[workspace]:
                 del self.taken[workspace]
 
@@ -78,6 +79,19 @@ def leave_worker() -> None:
     if not places.take(workspace):
         raise retry_error(503, "Too many slow calls are under way", 1)
     raise LeaveWorker(asked.environ.get(DONE, {}), asked.body, workspace)
+
+
+_turn = threading.Lock()
+
+
+@contextmanager
+def one_by_one() -> Iterator[None]:
+    """Run the block in one thread at a time, of those to which calls leave: what many of them read at once may be large.
+
+    The worker's one thread, which must not wait, goes on at once.
+    """
+    with nullcontext() if request and PLACES in request.environ else _turn:
+        yield
 
 
 PATIENCE = 0.1  # seconds that those who come after it wait for a call which cannot say before how long it takes

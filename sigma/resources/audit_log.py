@@ -1,6 +1,5 @@
 """The audit log of records: what was done to each record and its variants, by whom and when."""
 
-import json
 from collections.abc import Iterable, Iterator
 
 from flask import Response, g, request
@@ -11,7 +10,7 @@ from sigma.http.access import requires
 from sigma.http.errors import not_found_error
 from sigma.http.fields import Body, Items, described, dict_field, enum_field, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
-from sigma.http.responses import join_texts, json_page
+from sigma.http.responses import json_page, parse_each, within_limit
 from sigma.http.strict_json import to_json
 from sigma.resources.entities import find_schema, record_exists
 from sigma.resources.records import blueprint
@@ -62,7 +61,7 @@ def _visible_entries(bodies: Iterable[tuple[bytes]], id: str, offset: int) -> It
     so what the role hides in any schema is hidden in its entries.
     """
     current, levels, earlier_levels = _count_current_entries(id), caller_levels(find_schema(id)), caller_levels(None)
-    for position, entry in enumerate(json.loads(b"[" + join_texts(bodies) + b"]"), offset):
+    for position, entry in enumerate(parse_each(bodies), offset):
         shows = (levels if position < current else earlier_levels).shows
         if entry["action"] != "transition":
             entry["changes"] = [change for change in entry["changes"] if shows(change["attribute"])]
@@ -81,7 +80,7 @@ def list_record_changes(id: str) -> Response:
         (total,) = fetch_one("SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ?", g.tenant, id)
         if not total:
             raise not_found_error("record", id)
-        entries: Iterable[tuple[bytes]] = execute(sql, g.tenant, id, limit, offset)
+        entries: Iterable[tuple[bytes]] = within_limit(execute(sql, g.tenant, id, limit, offset), limit)
         if hides_attributes():
             entries = _visible_entries(entries, id, offset)
         return json_page(entries, total, offset, limit)

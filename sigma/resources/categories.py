@@ -134,7 +134,7 @@ def replace_category(body: dict[str, Any], id: str) -> Response:
                 400, f"parentId: expected a category that is not '{id}' or below it, got {format_value(body['parentId'])}"
             )
         execute("UPDATE categories SET body = ? WHERE tenant = ? AND id = ?", stored, g.tenant, id)
-    return json_response(stored)
+        return json_response(stored)
 
 
 @blueprint.delete("/categories/<id>")

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from flask import g
@@ -11,9 +11,10 @@ from marshmallow import fields
 from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.errors import not_found_error
 from sigma.http.fields import Body, Items, described, enum_field, id_field, timestamp_field
+from sigma.http.responses import page_too_large
 from sigma.http.stamps import format_time
 from sigma.http.strict_json import to_json
-from sigma.http.waiting import leave_worker, patience_ends
+from sigma.http.waiting import leave_worker, one_by_one, patience_ends
 from sigma.resources.entities import find_schema
 from sigma.resources.outbox import EVENTS
 from sigma.resources.role_limits import caller_levels, hides_attributes
@@ -27,6 +28,7 @@ STATES = {
 }
 MAX_RUN = 60  # seconds that a run waits for what it sends
 MAX_SHOWN = 100  # deliveries in one answer: each may hold a record of a megabyte
+MAX_TEXT = 128 * 1024 * 1024  # characters of the bodies of one list
 
 
 EXAMPLE = {
@@ -88,19 +90,19 @@ def _visible_body(text: str) -> dict[str, Any]:
     return body
 
 
-def _describe(rows: list[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
-    for _, id, webhook_id, event, state, body, made_at, next_at in rows:
-        sql = "SELECT at, status, ms, error FROM delivery_attempts WHERE tenant = ? AND delivery_id = ? ORDER BY number"
-        attempts = [dict(zip(("at", "status", "ms", "error"), row, strict=True)) for row in execute(sql, g.tenant, id)]
-        yield {
-            "deliveryId": id,
-            "webhookId": webhook_id,
-            "event": event,
-            "state": state,
-            "body": _visible_body(body),
-            "attempts": attempts,
-            "nextAt": None if next_at is None else format_time(next_at or made_at),
-        }
+def _describe(row: tuple[Any, ...]) -> dict[str, Any]:
+    _, id, webhook_id, event, state, body, made_at, next_at = row
+    sql = "SELECT at, status, ms, error FROM delivery_attempts WHERE tenant = ? AND delivery_id = ? ORDER BY number"
+    attempts = [dict(zip(("at", "status", "ms", "error"), attempt, strict=True)) for attempt in execute(sql, g.tenant, id)]
+    return {
+        "deliveryId": id,
+        "webhookId": webhook_id,
+        "event": event,
+        "state": state,
+        "body": _visible_body(body),
+        "attempts": attempts,
+        "nextAt": None if next_at is None else format_time(next_at or made_at),
+    }
 
 
 DELIVERIES = "SELECT seq, id, webhook_id, event, state, body, made_at, next_at FROM deliveries WHERE tenant = ?"
@@ -111,12 +113,15 @@ CHOSEN = " AND ifnull(?, webhook_id) = webhook_id AND ifnull(?, state) = state A
 def fetch_deliveries(wanted: Mapping[str, str], offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
     """Return a page of the deliveries, newest first, and how many there are; `webhookId`, `state` and `event` choose."""
     chosen = g.tenant, wanted.get("webhookId"), wanted.get("state"), wanted.get("event")
-    with snapshot():
+    with one_by_one(), snapshot():
         (total,) = fetch_one(f"{COUNT}{CHOSEN}", *chosen)
-        rows = execute(f"{DELIVERIES}{CHOSEN} ORDER BY seq DESC LIMIT ? OFFSET ?", *chosen, limit, offset).fetchall()
-        described, until = [], patience_ends()
-        for delivery in _describe(rows):  # which reads records, of whatever size
-            described.append(delivery)
+        rows = execute(f"{DELIVERIES}{CHOSEN} ORDER BY seq DESC LIMIT ? OFFSET ?", *chosen, limit, offset)
+        described, until, size = [], patience_ends(), 0
+        for row in rows:  # which hold records, of whatever size
+            size += len(row[5])
+            if size > MAX_TEXT:
+                raise page_too_large(limit)
+            described.append(_describe(row))
             if time.monotonic() > until:
                 leave_worker()
         return described, total
@@ -125,8 +130,8 @@ def fetch_deliveries(wanted: Mapping[str, str], offset: int, limit: int) -> tupl
 def find_delivery(id: str) -> dict[str, Any]:
     """Return one delivery. Raises ApiError 404."""
     with snapshot():
-        for delivery in _describe(execute(f"{DELIVERIES} AND id = ?", g.tenant, id).fetchall()):
-            return delivery
+        for row in execute(f"{DELIVERIES} AND id = ?", g.tenant, id):
+            return _describe(row)
     raise not_found_error("delivery", id)
 
 
@@ -184,5 +189,5 @@ def send_all_waiting() -> dict[str, Any]:
         found = [(place, state) for place, state in execute(sql, g.tenant, first, last) if place in places]
         states, shown = [state for _, state in found], to_json([place for place, _ in found[:MAX_SHOWN]])
         sql = f"{DELIVERIES} AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq"  # noqa: S608 (constants only)
-        items = list(_describe(execute(sql, g.tenant, shown).fetchall()))
+        items = [_describe(row) for row in execute(sql, g.tenant, shown)]
     return {**{state: states.count(state) for state in ("delivered", "pending", "failed")}, "items": items}

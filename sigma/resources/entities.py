@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from flask import Response, g, request
 
-from sigma.database import execute, fetch_one, snapshot
-from sigma.http.errors import ApiError, get_or_404, not_found_error
+from sigma.database import execute, fetch_one, get_db, snapshot
+from sigma.http.errors import get_or_404, not_found_error
 from sigma.http.paging import PAGE_PARAMETERS, Parameter, page_bounds
-from sigma.http.responses import join_texts, json_list, json_page, json_response
+from sigma.http.responses import MAX_PAGE, json_list, json_page, json_response, page_too_large, parse_each, within_limit
 from sigma.http.strict_json import to_json
 from sigma.resources.role_limits import caller_levels, hides_attributes
 
@@ -69,7 +69,7 @@ def _visible_texts(bodies: Iterable[tuple[bytes]]) -> Iterable[tuple[bytes]]:
 
 def _reduced_texts(bodies: Iterable[tuple[bytes]]) -> Iterator[tuple[bytes]]:
     levels_of = functools.cache(caller_levels)
-    for entity in json.loads(b"[" + join_texts(bodies) + b"]"):
+    for entity in parse_each(bodies):
         schema_id = entity["schemaId"] if "schemaId" in entity else find_schema(entity["id"])
         yield (to_json({**entity, "values": levels_of(schema_id).visible(entity["values"])}).encode(),)
 
@@ -89,7 +89,7 @@ def entity_list(bodies: Iterable[tuple[bytes]]) -> Response:
 
 def entity_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> Response:
     """Return a response with records or variants, of which these are rows of one stored text each, as a page of a list."""
-    return json_page(_visible_texts(bodies), total, offset, limit)
+    return json_page(_visible_texts(within_limit(bodies, limit)), total, offset, limit)
 
 
 class ListFilter(NamedTuple):
@@ -156,6 +156,8 @@ def list_entities(is_variant: int, filters: Iterable[ListFilter]) -> Response:
     asked = [(wanted, text) for wanted in filters if (text := wanted.parameter.read(query)) is not None]
     statements = _list_statements(is_variant, *(wanted.condition for wanted, _ in asked))
     which = [g.tenant, *(text for _, text in asked)]
+    db = get_db()
+    limit_before = db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_PAGE)
     try:
         if not all(wanted.is_counted for wanted, _ in asked):
             total, texts = fetch_one(statements.page_uncounted, *which, g.tenant, limit, offset)
@@ -165,6 +167,8 @@ def list_entities(is_variant: int, filters: Iterable[ListFilter]) -> Response:
             with snapshot():
                 first, rest = _pass_over(offset, execute(statements.counts, *which))
                 total, texts = fetch_one(statements.page, *which, *which, *which, first, rest, limit)
-    except sqlite3.DataError:  # a text may have a billion bytes
-        raise ApiError(400, f"limit: {limit} of these have more text than one answer may; ask for fewer") from None
+    except sqlite3.DataError:
+        raise page_too_large(limit) from None
+    finally:
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limit_before)
     return entity_page([(texts,)] if texts else [], total, offset, limit)

@@ -25,9 +25,9 @@ from sigma.resources.values import ScopeKey
 
 CONTENT_TYPES = {"json": "application/json", "csv": "text/csv; charset=utf-8"}  # by format
 
-# Characters of one part; its last row may go beyond. The server keeps four parts before the worker waits for the client, and
-# the worker ends when the next one is not taken within ten seconds: 100 kB a second or a little more are enough.
-PART_SIZE = 1024 * 1024
+# Characters of one part; its last row may go beyond. The server keeps up to six parts for a client: so each of many exports
+# that are taken slowly costs the worker about 2 MB.
+PART_SIZE = 256 * 1024
 
 # What ends an export that fails after its first part: the server ends it as if it were whole, whatever is raised. With a
 # quotation mark that nothing closes it is no JSON, and no CSV to a strict reader; to others it is a last row with one cell.

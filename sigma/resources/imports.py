@@ -12,7 +12,6 @@ from sigma.database import snapshot, transaction
 from sigma.http.access import requires
 from sigma.http.errors import (
     MAX_PROBLEMS,
-    MESSAGES,
     ApiError,
     error_response,
     handle_http_exception,
@@ -204,4 +203,4 @@ def refuse_too_many_rows(error: RequestEntityTooLarge) -> Response:
     """Return the error for a body that is too large, with advice; not for an export, which shares the blueprint."""
     if request.method == "GET":
         return handle_http_exception(error)
-    return error_response(ApiError(413, f"{MESSAGES[413]}; send fewer rows at a time"))
+    return error_response(ApiError(413, f"{error.description}; send fewer rows at a time"))

@@ -118,7 +118,7 @@ def create_option_value(value: dict[str, Any], id: str) -> Response:
     with transaction():
         options = load_object("option-list", id)
         _store_option_values(options, [*options["values"], value], value)
-    return json_response(to_json(value), 201)
+        return json_response(to_json(value), 201)
 
 
 @blueprint.put("/option-lists/<id>/values/<value_id>")
@@ -133,7 +133,7 @@ def replace_option_value(value: dict[str, Any], id: str, value_id: str) -> Respo
         options, place = _find_option_value(id, value_id)
         values = options["values"]
         _store_option_values(options, [*values[:place], value, *values[place + 1 :]], value)
-    return json_response(to_json(value))
+        return json_response(to_json(value))
 
 
 @blueprint.delete("/option-lists/<id>/values/<value_id>")

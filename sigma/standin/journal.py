@@ -17,7 +17,7 @@ from sigma.http.credentials import Caller
 from sigma.http.ignored_query import ignored_names
 from sigma.http.loopback import holds_demo
 from sigma.http.masking import mask_body, mask_query, mask_text, redact
-from sigma.http.responses import ReadyResponse
+from sigma.http.ready_response import ReadyResponse
 from sigma.http.stamps import format_time
 from sigma.http.strict_json import to_json
 from sigma.http.waiting import AFTERWARDS, waiting_for_client

@@ -1,4 +1,4 @@
-"""Clients of a large export who take it slowly, or not at all, or leave: what becomes of them, and of those who wait."""
+"""Clients of large answers who take them slowly, or not at all, or leave: what becomes of them, and of those who wait."""
 
 import csv
 import io
@@ -7,13 +7,15 @@ import re
 import shutil
 import socket
 import sqlite3
+import threading
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
 from processes import SOON, is_up, serving, wait_until
 
+from sigma.cli.server import MAX_APART_OF_ONE, MAX_UNSENT_OF_ONE, STALL_TIMEOUT
 from sigma.http.waiting import CLIENT_TIMEOUT
 
 RECORDS = 30_000
@@ -46,14 +48,18 @@ def server(database, tokens):
         yield server
 
 
-def ask_slowly(server):
-    """Ask for an export over a connection with little room for what comes."""
+PAGE = "/api/v1/records?limit=1000&offset=1000"  # 2 MB
+
+
+def ask_slowly(server, path="/api/v1/export?format=csv"):
+    """Ask for something over a connection with little room for what comes, and so as over a network: in small segments."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
     client.settimeout(CLIENT_TIMEOUT + SOON)
     client.connect(("127.0.0.1", server.port))
     headers = f"Host: localhost\r\nConnection: close\r\nAuthorization: {server.authorization['Authorization']}\r\n\r\n"
-    client.sendall(f"GET /api/v1/export?format=csv HTTP/1.0\r\n{headers}".encode())
+    client.sendall(f"GET {path} HTTP/1.0\r\n{headers}".encode())
     return closing(client)
 
 
@@ -112,3 +118,76 @@ def test_who_takes_it_slowly_gets_all_of_it_in_bounded_memory(server):
     assert len(lines) == 1 + 47 + RECORDS
     assert peak_of(worker) - before < 80
     assert server.workers() == [worker]
+
+
+def statuses(clients):
+    """Return the statuses of answers of which nobody has taken anything."""
+    return [int(client.recv(12).split()[1]) for client in clients]
+
+
+def test_pages_that_nobody_takes_are_bounded_and_hold_up_nobody(server):
+    (worker,) = server.workers()
+    Path(f"/proc/{worker}/clear_refs").write_text("5", encoding="utf-8")
+    before = peak_of(worker)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(ask_slowly(server, PAGE)) for _ in range(200)]
+        assert wait_until(lambda: is_up(server.port))
+        check_others_go_on(server)
+        answered = statuses(clients)
+        assert set(answered) == {200, 503}
+        assert 80 < answered.count(200) < 110  # 2 MB each
+        assert server.request("GET", "/records?limit=1000&offset=1000", server.authorization)[0] == 503
+        assert server.request("GET", "/records?limit=50", server.authorization)[0] == 200
+        assert peak_of(worker) - before < MAX_UNSENT_OF_ONE / 1_000_000 + 60
+    assert wait_until(lambda: server.request("GET", "/records?limit=1000", server.authorization)[0] == 200)
+    assert server.workers() == [worker]
+
+
+def test_many_exports_that_nobody_takes_cost_little(server):
+    (worker,) = server.workers()
+    Path(f"/proc/{worker}/clear_refs").write_text("5", encoding="utf-8")
+    before = peak_of(worker)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(ask_slowly(server)) for _ in range(MAX_APART_OF_ONE)]
+        assert statuses(clients) == [200] * MAX_APART_OF_ONE
+        time.sleep(3)  # in which the worker prepares what it may
+        assert peak_of(worker) - before < 6 * MAX_APART_OF_ONE
+
+
+def test_a_file_of_the_docs_that_nobody_takes_holds_up_nobody(server):
+    with ExitStack() as stack:
+        clients = [stack.enter_context(ask_slowly(server, "/docs/swagger-ui-bundle.js")) for _ in range(5)]
+        check_others_go_on(server)
+        assert statuses(clients) == [200] * 5
+
+
+def test_who_takes_nothing_for_a_minute_loses_the_connection_and_who_takes_a_little_does_not(server):
+    taken = []
+
+    def take(client):
+        with suppress(OSError):  # when the test ends
+            while data := client.recv(5_000):
+                taken.append(len(data))
+                time.sleep(0.1)
+
+    with ExitStack() as stack:
+        slow = stack.enter_context(ask_slowly(server))
+        reader = threading.Thread(target=take, args=(slow,), daemon=True)
+        reader.start()
+        clients = [stack.enter_context(ask_slowly(server)) for _ in range(MAX_APART_OF_ONE - 1)]
+        clients += [stack.enter_context(ask_slowly(server, PAGE)) for _ in range(3)]
+        assert set(statuses(clients)) == {200}
+        begun = time.monotonic()
+        assert server.request("GET", "/export", server.authorization)[0] == 503
+        export = "/export?schemaId=schema-none"
+        assert wait_until(lambda: server.request("GET", export, server.authorization)[0] == 200, STALL_TIMEOUT + SOON)
+        assert time.monotonic() - begun > STALL_TIMEOUT / 2
+        before = len(taken)
+        time.sleep(STALL_TIMEOUT / 2)
+        assert len(taken) > before
+        assert reader.is_alive()
+        for client in clients:
+            with pytest.raises(ConnectionError):
+                while client.recv(1 << 20):
+                    pass
+    reader.join(SOON)

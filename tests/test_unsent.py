@@ -1,0 +1,159 @@
+"""Large answers: a worker counts what it holds of them until it is sent, and refuses what would be too much."""
+
+import gc
+import json
+
+import pytest
+from cases import each
+
+from sigma.http.unsent import LARGE, PIECE, UNSENT
+from sigma.http.waiting import Places
+
+LARGE_RECORD, SMALL_RECORD = "/records/ent-large", "/records/ent-small"
+
+
+OPTIONS = {
+    "id": "ol-new",
+    "alias": "new",
+    "name": "New",
+    "values": [{"id": f"val-{number}", "alias": f"{number}", "label": "x" * 100} for number in range(2000)],
+}
+
+
+def record(id, size):
+    return {"id": id, "schemaId": "schema-apparel", "values": {"size": [{"scope": {}, "value": "x" * size}]}}
+
+
+@pytest.fixture
+def held():
+    """What a worker may hold: a megabyte, and of one workspace less."""
+    return Places(1_000_000, 700_000)
+
+
+@pytest.fixture
+def key(make_key):
+    """Return a caller in whose workspace are a record that is large, and one that only just is not."""
+    caller = make_key()
+    for id, size in (("ent-small", LARGE - 1000), ("ent-large", LARGE)):
+        assert caller.post("/records", record(id, size)).status_code == 201
+    return caller
+
+
+@pytest.fixture
+def ask(key, held):
+    """Return a function that sends a request to a worker, of which nobody has taken the answer yet."""
+    return lambda method, path, *body, caller=key: caller.request(method, path, *body, environ_overrides={UNSENT: held})
+
+
+def test_a_large_answer_counts_until_it_is_taken_and_comes_in_pieces(ask, held, key):
+    whole = key.get(LARGE_RECORD)
+    answer = ask("GET", LARGE_RECORD)
+    assert dict(held.taken) == {"ws-demo": len(whole.data)}
+    pieces = list(answer.response)
+    assert max(map(len, pieces)) == PIECE
+    assert b"".join(pieces) == whole.data
+    ignored = {"X-Request-Id": ""}
+    assert {**answer.headers, **ignored} == {**whole.headers, **ignored}
+    assert answer.headers["Content-Length"] == str(len(whole.data))
+    answer.close()
+    assert not held.taken
+
+
+@each(
+    ("method", "path", "body"),
+    [
+        ("GET", "/records?limit=1000", None),
+        ("GET", "/records/ent-large/audit-log", None),
+        ("POST", "/search", {}),
+        ("PATCH", "/records/ent-large/values/sku", {"value": "LR-001"}),
+        ("POST", "/option-lists", OPTIONS),
+    ],
+)
+def test_so_does_every_large_answer(ask, held, admin, method, path, body):
+    answer = ask(method, path, body, caller=admin)
+    assert answer.status_code in (200, 201)
+    taken = held.taken["ws-demo"]
+    assert taken == len(answer.data) > LARGE
+    answer.close()
+    assert not held.taken
+
+
+def test_what_views_return_as_values_counts_too(app, make_key, held, admin, monkeypatch):
+    monkeypatch.setattr("sigma.http.responses.LARGE", 100)
+    answer = admin.get("/api-keys", environ_overrides={UNSENT: held})
+    assert held.taken["ws-demo"] == len(answer.data)
+    assert len(answer.json) > 1
+
+
+def test_what_is_not_large_or_has_no_body_is_not_counted(ask, held):
+    answers = [ask("GET", SMALL_RECORD), ask("HEAD", LARGE_RECORD), ask("DELETE", LARGE_RECORD)]
+    assert [answer.status_code for answer in answers] == [200, 200, 204]
+    assert not held.taken
+
+
+def test_an_answer_that_is_broken_off_or_that_nobody_wants_is_given_back(ask, held):
+    answer = ask("GET", LARGE_RECORD)
+    next(iter(answer.response))
+    answer.close()
+    assert not held.taken
+    del answer
+    answer = ask("GET", LARGE_RECORD)
+    assert held.taken
+    del answer
+    gc.collect()
+    assert not held.taken
+
+
+def test_what_would_be_too_much_is_refused_and_may_be_tried_again(ask, held, error):
+    answers = [ask("GET", LARGE_RECORD) for _ in range(2)]
+    refused = ask("GET", LARGE_RECORD)
+    assert error(refused, 503) == "Too many large answers wait for their clients; try again in 1 second"
+    assert refused.headers["Retry-After"] == "1"
+    assert ask("GET", SMALL_RECORD).status_code == 200
+    answers.pop().close()
+    assert ask("GET", LARGE_RECORD).status_code == 200
+
+
+def test_one_workspace_leaves_room_to_the_others(ask, held, stranger):
+    held.take("ws-demo", 700_000)
+    assert ask("GET", LARGE_RECORD).status_code == 503
+    assert held.take("ws-other", 300_000)
+    assert not held.take("ws-third", 1)
+
+
+def test_a_worker_that_holds_nothing_takes_an_answer_of_any_size(ask, held):
+    held.most = held.most_of_one = 1
+    answer = ask("GET", LARGE_RECORD)
+    assert (answer.status_code, ask("GET", LARGE_RECORD).status_code) == (200, 503)
+    assert answer.json["id"] == "ent-large"
+
+
+@each(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "/records/ent-large/values/sku", {"value": "LR-001"}),
+        ("PUT", "/records/ent-large", {"values": {"sku": [{"value": "LR-001"}]}}),
+        ("POST", "/records", record("ent-new", LARGE)),
+        ("POST", "/option-lists", OPTIONS),
+    ],
+)
+def test_a_write_whose_answer_would_be_too_much_stores_nothing(ask, held, stored, admin, error, method, path, body):
+    def rows():
+        return {name: found for name, found in stored().items() if name not in ("api_key_uses", "settings")}
+
+    before = rows()
+    held.take("ws-demo", 700_000)
+    error(ask(method, path, body, caller=admin), 503)
+    assert rows() == before
+    held.give_back("ws-demo", 700_000)
+    assert ask(method, path, body, caller=admin).status_code in (200, 201)
+    assert rows() != before
+
+
+def test_the_journal_keeps_the_beginning_of_a_large_answer(app, ask, standin):
+    answer = ask("GET", LARGE_RECORD)
+    assert answer.json["id"] == "ent-large"
+    answer.close()
+    entry = standin("GET", f"/requests/{answer.headers['X-Request-Id']}").json
+    assert entry["responseBody"].startswith('{"id":"ent-large"')
+    assert json.loads(answer.data) == answer.json
