@@ -6,11 +6,9 @@
 -- generated from that text by the database itself, so what is indexed can never differ from what is answered.
 -- Every key starts with the tenant, but for emails and hashes of API keys, which tell whose they are; and so does every
 -- foreign key: a link across tenants cannot be stored.
---
--- A database says of which version it is in its user_version: sigma/migrations.py brings an older one forward and counts the
--- versions, a newer one is refused.
 
 PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
+PRAGMA user_version = 13;            -- of this schema: sigma/migrations.py upgrades an older database, a newer one is refused
 
 
 -- Workspaces, users, sessions

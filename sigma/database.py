@@ -16,7 +16,7 @@ from sigma.files import Connection, LogLostError, forget_log, remember_file, rem
 from sigma.migrations import MIGRATIONS, split_statements
 from sigma.settings import ROOT, StartError
 
-SCHEMA_VERSION = max(MIGRATIONS) + 1  # of schema.sql
+SCHEMA_VERSION = max(MIGRATIONS) + 1  # as schema.sql says
 APPLICATION_ID = 0x5349474D
 VIEW = re.compile(r"^CREATE VIEW (\w+) .*", re.DOTALL | re.MULTILINE)
 BUSY_TIMEOUT = 5  # seconds that a write waits for another one
@@ -175,10 +175,6 @@ def pragma(db: sqlite3.Connection, name: str) -> Any:
     return db.execute(f"PRAGMA {name}").fetchone()[0]
 
 
-def _set_version(db: sqlite3.Connection, version: int) -> None:
-    db.execute(f"PRAGMA user_version = {version}")
-
-
 def _schema_statements() -> Iterator[str]:
     return split_statements((ROOT / "schema.sql").read_text(encoding="utf-8"))
 
@@ -187,7 +183,6 @@ def make_tables(db: sqlite3.Connection) -> None:
     """Make the tables of an empty database."""
     for statement in _schema_statements():
         db.execute(statement)
-    _set_version(db, SCHEMA_VERSION)
     db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
 
 
@@ -199,7 +194,7 @@ def _run_migrations(db: sqlite3.Connection) -> None:
     while (version := pragma(db, "user_version")) in MIGRATIONS:
         for statement in split_statements(MIGRATIONS[version]):
             db.execute(statement)
-        _set_version(db, version + 1)
+        db.execute(f"PRAGMA user_version = {version + 1}")
     for statement in views.values():
         db.execute(statement)
     for table, _, parent, _ in db.execute("PRAGMA foreign_key_check"):
