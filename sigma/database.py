@@ -35,9 +35,7 @@ _thread = ThreadState()
 
 
 SqlFunction = Callable[..., Any]
-SQL_FUNCTIONS: dict[
-    str, tuple[SqlFunction, bool]
-] = {}  # by name; a migration that misses one fails as a whole
+SQL_FUNCTIONS: dict[str, tuple[SqlFunction, bool]] = {}  # by name; a migration that misses one fails as a whole
 
 
 def sql_function(deterministic: bool) -> Callable[[SqlFunction], SqlFunction]:
@@ -59,9 +57,7 @@ def connect(path: str) -> Connection:
     try:
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = FULL")
-        db.execute(
-            "PRAGMA cache_size = -32000"
-        )  # kB: keeps the indexes' upper levels in memory, even with a million keys
+        db.execute("PRAGMA cache_size = -32000")  # kB: keeps the indexes' upper levels in memory, even with a million keys
         for name, (function, deterministic) in SQL_FUNCTIONS.items():
             db.create_function(name, -1, function, deterministic=deterministic)
     except sqlite3.Error:  # not a database
