@@ -145,7 +145,7 @@ def _decode_token(token: str) -> dict[str, Any]:
     except jwt.InvalidTokenError:
         raise _invalid_token(_diagnose_token(token)) from None
     if not all(isinstance(claims[name], str) and claims[name].isascii() for name in names) or type(claims["iat"]) is not int:
-        raise _invalid_token(f"it is not of this service; {AGAIN}")
+        raise _invalid_token(f"this service did not make it; {AGAIN}")
     return claims
 
 
@@ -158,7 +158,7 @@ def _authenticate_token(token: str) -> Caller:
         *(claims["workspaceId"], claims["userId"]),
     )
     if row is None:
-        raise _invalid_token(f"it is not of this service; {AGAIN}")
+        raise _invalid_token(f"its user does not exist here; {AGAIN}")
     id, email, name, role_id, sessions_from, role = row
     if claims["iat"] < sessions_from:  # from before a new password, or of an earlier user with the same ids
         raise _invalid_token(f"its session has ended; {AGAIN}")
