@@ -29,6 +29,7 @@ USES = {  # each command that needs a database which is there
     "flask import": ["rows.csv", "--schema", "schema-apparel"],
     "flask export": ["out.csv", "--schema", "schema-apparel"],
     "flask seed export": ["out.json"],
+    "flask schema create": ["seed.json"],
     "flask webhooks list": [],
     "flask webhooks deliveries": [],
     "flask webhooks redeliver": ["dlv-1"],
@@ -53,8 +54,9 @@ def test_each_command_uses_a_database_makes_one_or_needs_none():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The working folder, with rows for an import in it."""
+    """The working folder, with rows for an import and a seed in it."""
     monkeypatch.chdir(tmp_path)
+    Path("seed.json").write_text('{"model": []}', encoding="utf-8")
     Path("rows.csv").write_text("sku,product-name\nXX-001,Hat\n", encoding="utf-8")
     return tmp_path
 
@@ -66,13 +68,13 @@ def test_a_database_that_is_not_there_is_named_and_not_made(app, run, folder, co
     assert (result.exit_code, result.stdout) == (1, "")
     told = "make one with `flask workspace create`, or with `flask demo`, or name another in SIGMA_DATABASE"
     assert result.stderr == f"Error: There is no database at {missing}: {told}\n"
-    assert sorted(path.name for path in folder.iterdir()) == ["rows.csv", "sigma.db"]
+    assert sorted(path.name for path in folder.iterdir()) == ["rows.csv", "seed.json", "sigma.db"]
 
 
 @pytest.mark.parametrize("command", USES)
 def test_people_are_told_on_standard_error_which_database_it_is(app, folder, command):
     arguments = [*command.split()[1:], *USES[command]]
-    if command.split()[1] in ("keys", "import", "export", "seed", "webhooks") or command in (
+    if command.split()[1] in ("keys", "import", "export", "seed", "schema", "webhooks") or command in (
         "flask users list",
         "flask users add",
     ):
