@@ -12,7 +12,16 @@ from typing import Any
 
 from flask import current_app, g
 
-from sigma.files import Connection, LogLostError, forget_log, remember_file, remember_log, require_same_file, unwritable_reason
+from sigma.files import (
+    Connection,
+    LogLostError,
+    forget_log,
+    no_file_reason,
+    remember_file,
+    remember_log,
+    require_same_file,
+    unwritable_reason,
+)
 from sigma.migrations import MIGRATIONS
 from sigma.settings import ROOT, StartError
 
@@ -253,6 +262,8 @@ def _read_versions(path: str) -> tuple[int, int]:
 def _unusable_message(path: str, error: Exception, is_locked: bool) -> str:
     if is_locked:
         return f"The database {path} is locked by another process: end that one, or try again when it has ended."
+    if obstacle := no_file_reason(path):
+        return f"There can be no database at {path}, because {obstacle}: name another file in SIGMA_DATABASE, or make its folder."
     if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
         return f"{path} is no SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place."
     if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":

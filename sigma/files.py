@@ -53,6 +53,16 @@ def unwritable_reason(path: str) -> str | None:
     return None
 
 
+def no_file_reason(path: str) -> str | None:
+    """Return why there can be no file at a path: it is a folder, or its folder is not there. None if there can be one."""
+    if os.path.isdir(path):
+        return "it is a folder"
+    folder = os.path.dirname(os.path.realpath(path))
+    if os.path.isdir(folder):
+        return None
+    return f"{folder} is no folder" if os.path.exists(folder) else f"there is no folder {folder}"
+
+
 class Connection(sqlite3.Connection):
     """A connection that is forgotten when the thread is gone that had it.
 

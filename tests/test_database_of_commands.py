@@ -174,3 +174,42 @@ def test_a_database_that_another_process_keeps_for_itself_is_told(template, tmp_
     assert raised.value.message == (
         f"The database {path} is locked by another process: end that one, or try again when it has ended."
     )
+
+
+def test_where_there_can_be_no_database_the_reason_is_told_by_each_command_that_would_make_one(tmp_path):
+    (tmp_path / "file").touch()
+    told = {
+        tmp_path: "it is a folder",
+        tmp_path / "none/x.db": f"there is no folder {tmp_path}/none",
+        tmp_path / "file/x.db": f"{tmp_path}/file is no folder",
+    }
+    for path, reason in told.items():
+        message = f"Error: There can be no database at {path}, because {reason}:"
+        for command in ("demo", "serve", "start"):
+            result = flask(command, SIGMA_DATABASE=str(path))
+            assert result.returncode == 1
+            end = "name another file in SIGMA_DATABASE, or make its folder."
+            assert result.stderr.splitlines()[-1] == f"{message} {end}"
+        assert "Traceback" not in flask("env", SIGMA_DATABASE=str(path)).stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["backup"],
+        ["export", "--schema", "schema-apparel", "--format", "csv", "--workspace", "ws-demo"],
+        ["seed", "export", "--workspace", "ws-demo"],
+        ["schema", "guess", "rows.csv", "--output"],
+        ["import", "rows.csv", "--schema", "schema-apparel", "--workspace", "ws-demo", "--errors"],
+    ],
+)
+def test_a_file_in_a_folder_that_is_not_there_is_refused_with_that_reason(run, folder, command):
+    for place, reason in (
+        ("none/file", f"there is no folder {folder}/none"),
+        ("rows.csv/file", f"{folder}/rows.csv is no folder"),
+    ):
+        result = run(*command, place)
+        named = place if command[0] in ("import",) else f"{folder}/{place}"
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == f"Error: {named}: {reason}\n"
