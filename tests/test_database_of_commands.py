@@ -188,7 +188,7 @@ def test_where_there_can_be_no_database_the_reason_is_told_by_each_command_that_
         for command in ("demo", "serve", "start"):
             result = flask(command, SIGMA_DATABASE=str(path))
             assert result.returncode == 1
-            end = "name another file in SIGMA_DATABASE, or make its folder."
+            end = "name another file in SIGMA_DATABASE."
             assert result.stderr.splitlines()[-1] == f"{message} {end}"
         assert "Traceback" not in flask("env", SIGMA_DATABASE=str(path)).stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
