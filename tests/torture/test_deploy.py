@@ -422,7 +422,7 @@ def test_commands_of_the_page_run_in_the_services_folder_with_its_settings_and_t
     machine.run(function, "sigma schema guess - --name Products --output products.seed.json < products.csv")
     assert (machine.database.parent / "products.seed.json").exists()
     told = machine.run(function, "sigma schema create products.seed.json", line, code=1)
-    assert "Created 1, updated 0, 1 failed." in told
+    assert "Created 1, updated 0; 1 row failed.\n" in told
     assert "SIGMA_WORKRES" in told
     assert "Rain Hat" in machine.run(function, "sigma export - --schema schema-products")
 

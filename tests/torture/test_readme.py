@@ -167,8 +167,8 @@ def test_a_deployment_is_made_as_the_readme_says(tmp_path, shell):
     script = block("sh", "workspace create").replace("$PWD/.venv/bin", str(Path(FLASK).parent))
     settings = {**environment(tmp_path / "unused.db"), "HOME": str(tmp_path)}
     done = run_lines(shell, script, ROOT, input="correct horse battery\n", env=settings)
-    assert (done.returncode, done.stderr) == (0, f"Database: {tmp_path}/sigma/acme.db\n")
-    app = service.create_app({"DATABASE": str(tmp_path / "sigma/acme.db")})
+    assert (done.returncode, done.stderr) == (0, f"Database: {tmp_path}/sigma-pim/sigma.db\n")
+    app = service.create_app({"DATABASE": str(tmp_path / "sigma-pim/sigma.db")})
     answer = app.test_client().post(
         "/api/v1/auth/login", json={"email": "admin@acme.example", "password": "correct horse battery"}
     )
@@ -195,7 +195,7 @@ def store_webhook(database, delivery):
 def test_a_deployment_is_managed_as_the_docs_say(tmp_path, shell):
     """Each line is run by itself, elsewhere than in the project's folder, with the key's id, and the answers it asks for."""
     made = next(line for line in block("sh", "workspace create").splitlines() if line.startswith("flask"))
-    operations = (ROOT / "docs/operations.md").read_text(encoding="utf-8").replace("/srv/sigma", str(tmp_path))
+    operations = (ROOT / "docs/operations.md").read_text(encoding="utf-8").replace("/var/lib/sigma-pim", str(tmp_path))
     lines = [made, *re.findall(r"^\| `(flask .+?)` \|", operations, re.MULTILINE)]
     settings = {"FLASK_APP": f"{ROOT}/app.py", "PATH": f"{Path(FLASK).parent}:{os.environ['PATH']}"}
     (tmp_path / "products.csv").write_text("sku\nXX-1\nXX-2\n", encoding="utf-8")
