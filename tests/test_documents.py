@@ -148,8 +148,8 @@ BLOCKS = {  # the beginning of each block that can be run, in the order of the d
     "docs/deploy/README.md": [
         ("sudo useradd", DEPLOYED),
         ("sudo systemctl daemon-reload", DEPLOYED),
-        ("sigma backup", DEPLOYED),
-        ("sudo systemctl stop", DEPLOYED),
+        ("BEFORE=before-", DEPLOYED),
+        ("BEFORE=$(basename", DEPLOYED),
     ],
     "docs/operations.md": [
         ("umask 077\nlitestream rep", RESTORED),
