@@ -200,9 +200,10 @@ def test_an_array_is_read_in_pieces_whatever_they_cut_apart():
 
 
 def test_a_file_that_is_not_there_is_named(run, folder):
-    for file in ("missing.csv", "folder/missing.json"):
+    reasons = {"missing.csv": "No such file or directory", "folder/missing.json": f"there is no folder {folder}/folder"}
+    for file, reason in reasons.items():
         result = run("import", file, *WHERE)
-        assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {file}: No such file or directory\n")
+        assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {file}: {reason}\n")
 
 
 @pytest.mark.parametrize(
