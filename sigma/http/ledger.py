@@ -14,8 +14,8 @@ from sigma.database import BUSY_TIMEOUT, execute, get_db
 from sigma.http.credentials import Caller
 from sigma.http.stamps import utc_now
 
-# :soon is one second after :now, :before one second earlier, and :path a path in the JSON. A stored time after :soon was written
-# before the clock was set back, and is replaced by :now; one between :now and :soon is another process's.
+# :soon is one second after :now, :before one second earlier, and :path a path in the JSON. A stored time after :soon was
+# written before the clock was set back, and is replaced by :now; one between :now and :soon is another process's.
 USE_KEY = (
     "UPDATE api_keys SET last_used_at = :now"
     " WHERE tenant = :tenant AND id = :id AND ifnull(last_used_at, '') NOT BETWEEN :before AND :soon"
