@@ -12,7 +12,16 @@ from typing import Any
 
 from flask import current_app, g
 
-from sigma.files import Connection, LogLostError, forget_log, remember_file, remember_log, require_same_file, unwritable_reason
+from sigma.files import (
+    Connection,
+    LogLostError,
+    forget_log,
+    remember_file,
+    remember_log,
+    require_same_file,
+    unusable_message,
+    unwritable_reason,
+)
 from sigma.migrations import MIGRATIONS, split_statements
 from sigma.settings import ROOT, StartError
 
@@ -241,17 +250,6 @@ def _read_versions(path: str) -> tuple[int, int]:
         db.close()
 
 
-def _unusable_message(path: str, error: Exception, is_locked: bool) -> str:
-    if is_locked:
-        return f"The database {path} is locked by another process: end that process, or try again when it has ended."
-    if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
-        return f"{path} is not an SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place."
-    if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
-        return f"The disk of the database {path} is full: make room, or name another database in SIGMA_DATABASE."
-    reason = unwritable_reason(path) or error
-    return f"The database {path} cannot be used: {reason}; correct this, or name another database in SIGMA_DATABASE."
-
-
 def require_writable(path: str) -> None:
     """Raise StartError unless this process may write to the database, which commands that only read need not."""
     if reason := unwritable_reason(path):
@@ -278,7 +276,7 @@ def prepare_database(path: str) -> None:
             # While another process creates the same database, SQLite does not wait, unlike everywhere else.
             is_locked = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
             if not is_locked or not tries_left:
-                raise StartError(_unusable_message(path, error, is_locked)) from error
+                raise StartError(unusable_message(path, error, is_locked)) from error
             time.sleep(0.2)
     if application_id != APPLICATION_ID:
         raise StartError(f"{path} is a database of another program: name another file in SIGMA_DATABASE.")
