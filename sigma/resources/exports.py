@@ -30,7 +30,7 @@ CONTENT_TYPES = {"json": "application/json", "csv": "text/csv; charset=utf-8"}  
 PART_SIZE = 256 * 1024
 
 # The end of an export that fails after its first part: whatever is raised, the server ends the response as if it were whole.
-# Its quotation mark is never closed, so the export is no valid JSON or strict CSV; other CSV readers see a last row of one cell.
+# Its quotation mark is never closed, so the export is no valid JSON or strict CSV; lax CSV readers see a last row of one cell.
 FAILED = b'"The export failed here; the log of the service says why'
 
 
