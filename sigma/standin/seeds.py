@@ -62,7 +62,7 @@ def _read_kind(kind: Any) -> str:
 
 
 def _unchecked(what: str) -> Flag:
-    return Flag(f"Whether {what} is stored without checks, because a newer rule would refuse it", example=False)
+    return Flag(f"Whether {what} is stored without checks, because today's rules would refuse it", example=False)
 
 
 class SeedUserBody(UserBody):
@@ -73,7 +73,7 @@ class SeedUserBody(UserBody):
 
 
 class SeedRecordBody(ProductRecordBody):
-    """A record; members that are left out get the values of a new record."""
+    """A record; members that are left out get the defaults of a new record."""
 
     id = id_field("The record's id; made when absent", required=False)
     lifecycleStateId = fields.String(
@@ -91,7 +91,7 @@ class SeedRecordBody(ProductRecordBody):
 
 
 class SeedVariantBody(VariantBody):
-    """A variant; members that are left out get the values of a new variant."""
+    """A variant; members that are left out get the defaults of a new variant."""
 
     id = id_field("The variant's id; made when absent", required=False)
     parentId = string_field("Id of its parent; its record when absent", required=False, example="ent-coastal-wb")
