@@ -65,7 +65,7 @@ class Part(NamedTuple):
     """A part of an export."""
 
     data: bytes
-    last: int | None  # the `seq` of its last record; None if no more records follow
+    last: int | None  # the `seq` of its last record if more may follow, else None
     rows: int
 
 

@@ -43,7 +43,6 @@ def _event(action: str, is_variant: bool) -> str:
 
 
 def _fetch_subscribers(event: str) -> list[str]:
-    """Return the ids of the active webhooks that subscribe to an event."""
     sql = (
         "SELECT id FROM webhooks WHERE tenant = ? AND is_active"
         " AND EXISTS (SELECT 1 FROM json_each(body, '$.events') WHERE value = ?)"

@@ -40,9 +40,7 @@ class FaultBody(Body):
     retryAfter = bound_field("The seconds in Retry-After, with status 429 or 503; 1 when absent", 1, 86_400)
     delayMs = bound_field("How many milliseconds the response is held back", 0, 30_000)
     after = bound_field("How many calls are answered normally before the rule first fires", 0, 10**9)
-    times = bound_field(
-        "How many calls the rule delays or refuses at most; after that, all are answered normally again", 1, 10**9
-    )
+    times = bound_field("How often the rule fires at most; after that, all calls are answered normally again", 1, 10**9)
     probability = Number(
         "The probability that the rule fires, from 0 to 1; 1 when absent",
         allow_none=True,
