@@ -1,4 +1,4 @@
-"""Deliveries of the current workspace: what was sent to webhooks, with its outcome, and sending it again by hand."""
+"""Deliveries of the current workspace: listing them with their outcome, and sending them again by hand."""
 
 import json
 import time

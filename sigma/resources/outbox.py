@@ -14,7 +14,7 @@ from sigma.resources.sender import wake_sender
 EVENTS = {
     "entity.created": "A record was made",
     "entity.updated": "Values of a record changed",
-    "entity.deleted": "A record was deleted; its variants' own events came before",
+    "entity.deleted": "A record was deleted; the events of its variants come first",
     "entity.transition": "A record moved to another state of its workflow",
     "variant.created": "A variant was made",
     "variant.updated": "Values of a variant changed",

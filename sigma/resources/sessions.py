@@ -77,7 +77,7 @@ class TenantBody(Body):
 
 
 def make_session(tenant: str, user: dict[str, str], sessions_from: int) -> dict[str, Any]:
-    """Return a new session for a user. It begins when the request came, so that a password changed meanwhile ends it, too.
+    """Return a new session for a user. It begins when the request came, so that a password change in between ends it.
 
     If the clock was ahead when `sessions_from` was set, the session begins later, but still ends by the clock of now.
     """
@@ -121,9 +121,9 @@ def _raise_if_throttled(limits: dict[bytes, int]) -> None:
 
 
 def record_login_attempt(limits: dict[bytes, int], pair: bytes, is_right: bool) -> None:
-    """Count a failed login in the database, and so for all processes; a right password clears the count of `pair`.
+    """Count a failed login in the database, and so for all processes; a right password clears the count of its email and address.
 
-    Raises ApiError 429 if logins at the same time have used up the limit meanwhile, even for a right password: so trying
+    Raises ApiError 429 if concurrent logins have used up the limit in between, even for a right password, so that trying
     many passwords at once finds no more than trying one after another.
     """
     with transaction():
@@ -156,8 +156,8 @@ def login(credentials: dict[str, str]) -> Any:
     leave_worker()  # checking a password is slow on purpose
     email, password = credentials["email"], credentials["password"]
     address = address_of_caller()
-    pair, alone = (hashlib.sha256(text.encode()).digest() for text in (f"{email.lower()} {address}", address))
-    limits = {pair: FAILURES_OF_EMAIL, alone: FAILURES_OF_ADDRESS}
+    pair, address_alone = (hashlib.sha256(text.encode()).digest() for text in (f"{email.lower()} {address}", address))
+    limits = {pair: FAILURES_OF_EMAIL, address_alone: FAILURES_OF_ADDRESS}
     _raise_if_throttled(limits)
     row = fetch_one("SELECT tenant, id, email, name, role_id, sessions_from, password_hash FROM users WHERE email = ?", email)
     with _hashing:
