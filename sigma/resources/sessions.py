@@ -121,7 +121,7 @@ def _raise_if_throttled(limits: dict[bytes, int]) -> None:
 
 
 def record_login_attempt(limits: dict[bytes, int], pair: bytes, is_right: bool) -> None:
-    """Count a failed login in the database, and so for all processes; a right password clears the count of its email and address.
+    """Count a failed login in the database, for all processes; a right password clears the count of its email and address.
 
     Raises ApiError 429 if concurrent logins have used up the limit in between, even for a right password, so that trying
     many passwords at once finds no more than trying one after another.
