@@ -4,6 +4,7 @@ import functools
 import gc
 import io
 import os
+import signal
 import socket
 import threading
 import time
@@ -62,6 +63,12 @@ def run_server(host: str, port: int, workers: int, database: str, announce: Call
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_TIMEOUT,
     )
+
+    hangup = signal.getsignal(signal.SIGHUP)  # the server puts its own handler there, which starts workers anew
+
+    @server.on_startup
+    def keep_hangup() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if hangup is signal.SIG_IGN else signal.getsignal(signal.SIGTERM))
 
     def list_workers() -> list[int]:
         return [worker.inner.pid for worker in server.wrks]
