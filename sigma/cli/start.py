@@ -14,7 +14,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from sigma.cli.console import NO_WORKSPACE, Output, make_database, prints_plainly
+from sigma.cli.console import NO_WORKSPACE, Output, make_database, prints_plainly, warn_of_unknown_variables
 from sigma.cli.files import open_private
 from sigma.cli.running import Running, find_running, is_alive, is_one_unsettled, is_registered, log_path
 from sigma.cli.serve import FLASK, send_request
@@ -201,6 +201,7 @@ def env(unset: bool) -> None:
     if unset:
         write_output("unset SIGMA_API_URL SIGMA_API_KEY")
         return
+    warn_of_unknown_variables()
     running = _find_answering()
     if running is None:
         raise click.ClickException(f"No service answers on {_database()}: start it with `flask start`")
