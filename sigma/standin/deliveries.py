@@ -30,7 +30,7 @@ from sigma.resources.webhook_health import WebhookHealthBody, fetch_webhook_heal
 from sigma.standin.blueprint import blueprint
 
 WORKSPACE = query_parameter(
-    "workspace", "The demo workspace or one for tests; only for requests without a credential, beside the demo"
+    "workspace", "The demo workspace or one for tests; only for requests without a credential, if the database holds the demo"
 )
 FILTERS = (
     Parameter("webhookId", "Only deliveries of this webhook"),

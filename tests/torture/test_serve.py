@@ -32,6 +32,7 @@ from processes import (
     starting,
     wait_until,
 )
+from terminals import CONTROLLED, SHELLS
 
 from sigma.cli.running import is_registered
 from sigma.cli.workers import STOP_TIMEOUT
@@ -203,15 +204,11 @@ def test_what_reaches_all_processes_at_once_ends_them_at_once(server, database, 
     check_stopped(server, workers, database)
 
 
-SHELLS = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"]}
-IN_TERMINAL = "import os, sys; os.login_tty(os.dup(0)); os.execvp(sys.argv[1], sys.argv[1:])"
-
-
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(("line", "lives_on"), [("flask serve", False), ("nohup flask serve", True), ("flask start", True)])
 def test_a_closed_terminal_ends_what_runs_in_it_and_not_what_was_started_to_outlive_it(database, shell, line, lives_on):
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-c", IN_TERMINAL, program(shell, "this test"), *SHELLS[shell]]
+    command = [*CONTROLLED, program(shell, "this test"), *SHELLS[shell]]
     settings = environment(database, PORT="0", WORKERS="2", TERM="xterm", FLASK_APP=f"{ROOT}/app.py")
     settings["PATH"] = f"{Path(FLASK).parent}:{settings['PATH']}"
     options = {"stdin": theirs, "stdout": theirs, "stderr": theirs, "cwd": database.parent, "env": settings}
