@@ -1,4 +1,4 @@
-"""The files of a database: whether this process may write them, and whether they are still the ones that it opened."""
+"""The files of a database: whether this process can use them, and whether they are still the ones that it opened."""
 
 import grp
 import os
@@ -52,6 +52,30 @@ def unwritable_reason(path: str) -> str | None:
         if os.path.exists(file) and not os.access(file, wanted, effective_ids=effective):
             return _describe(file)
     return None
+
+
+def no_file_reason(path: str) -> str | None:
+    """Return why there can be no file at a path: it is a folder, or its folder is not there. None if there can be one."""
+    if os.path.isdir(path):
+        return "it is a folder"
+    folder = os.path.dirname(os.path.realpath(path))
+    if os.path.isdir(folder):
+        return None
+    return f"{folder} is no folder" if os.path.exists(folder) else f"there is no folder {folder}"
+
+
+def unusable_message(path: str, error: Exception, is_locked: bool) -> str:
+    """Return in one sentence why a file cannot be used as the database, given the error of trying, and what to do."""
+    if is_locked:
+        return f"The database {path} is locked by another process: end that one, or try again when it has ended."
+    if obstacle := no_file_reason(path):
+        return f"There can be no database at {path}, because {obstacle}: name another file in SIGMA_DATABASE."
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
+        return f"{path} is no SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place."
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+        return f"The disk of the database {path} is full: make room, or name another database in SIGMA_DATABASE."
+    reason = unwritable_reason(path) or error
+    return f"The database {path} cannot be used: {reason}; mend it, or name another in SIGMA_DATABASE."
 
 
 class Connection(sqlite3.Connection):

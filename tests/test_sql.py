@@ -34,7 +34,7 @@ EXCEPTIONS = {
 INSERTIONS = {
     ("sigma/resources/entities.py", "conditions"): "those that the filters of the lists have, written out beside the lists",
     ("sigma/database.py", "name"): "the name of a pragma, which callers write out",
-    ("sigma/database.py", "version"): "a number that the module itself has counted",
+    ("sigma/database.py", "version + 1"): "a number that the module itself has counted",
     ("sigma/database.py", "view"): "the name of a view, as schema.sql has it",
     ("sigma/cli/backup.py", "size"): "the page size that SQLite itself has told",
 }

@@ -36,7 +36,7 @@ def find_schema_id(name: str) -> str:
     exist = (
         f"there {'is' if len(ids) == 1 else 'are'} {some_of(name, ids)}"
         if ids
-        else "there is none yet: `flask schema guess` makes one from a file"
+        else "there is none yet: `flask schema guess FILE --output SEED` and `flask schema create SEED` make one for a file"
     )
     raise click.ClickException(f"--schema: workspace '{g.tenant}' has no schema {format_value(name)}; {exist}")
 

@@ -151,7 +151,7 @@ def test_the_readme_from_its_first_line_to_its_last_in_one_shell(tmp_path, home,
             wait_for(words)
             type_text(f"{PASSWORD}\n".encode())
         wait_for("Workspace 'acme' created")
-        serve_until_ctrl_c(serve, tmp_path / "sigma" / "acme.db")
+        serve_until_ctrl_c(serve, tmp_path / "sigma-pim" / "sigma.db")
         paste(f"{STATE} after", 8)
     assert (home / "after").read_text() == (home / "before").read_text()
 
