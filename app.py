@@ -121,9 +121,10 @@ def add_routes(app: Flask) -> None:
 def create_worker_app() -> Flask:
     """Make the application for one of the processes of the server that `flask serve` runs.
 
-    A Ctrl-C reaches all of them at once, and then the main one ends the others. A worker that is told twice may hang.
+    A Ctrl-C reaches all of them at once, and so does the end of their terminal; then the main one ends the others. A worker
+    that is told twice may hang.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
     app = create_app({"WORKERS": read_setting("WORKERS", {})})
     let_calls_leave()
     threading.Thread(target=watch_worker, args=(os.getppid(), app.logger), daemon=True).start()

@@ -28,6 +28,12 @@ def set_up_workers(workers: int, database: str) -> None:
     warnings.filterwarnings("ignore", r"This process \(pid=\d+\) is multi-threaded", DeprecationWarning)
 
 
+def stop_on_hangup() -> None:
+    """Let SIGHUP, which a terminal that is closed sends, do what SIGTERM does, unless it is ignored, as below `nohup`."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+
+
 def reap_orphans(list_workers: Callable[[], list[int]]) -> None:
     """Let go of processes that process 1 inherited and that have ended; a health check that is broken off leaves some.
 
