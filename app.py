@@ -121,10 +121,10 @@ def add_routes(app: Flask) -> None:
 def create_worker_app() -> Flask:
     """Return the application for one worker of the server that `flask serve` runs.
 
-    Ctrl-C reaches all processes at once, and the main one then stops the workers. A worker that is told to stop twice may
-    hang, so workers block SIGINT.
+    Ctrl-C, and the end of a terminal, reach all processes at once, and the main one then stops the workers. A worker that is
+    told to stop twice may hang, so workers block SIGINT and SIGHUP.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
     app = create_app({"WORKERS": read_setting("WORKERS", {})})
     let_calls_leave()
     threading.Thread(target=watch_worker, args=(os.getppid(), app.logger), daemon=True).start()

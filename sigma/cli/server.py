@@ -4,6 +4,7 @@ import functools
 import gc
 import io
 import os
+import signal
 import socket
 import threading
 import time
@@ -63,6 +64,8 @@ def run_server(host: str, port: int, workers: int, database: str, announce: Call
         workers_kill_timeout=STOP_TIMEOUT,
     )
 
+    _end_on_hangup(server)
+
     def list_workers() -> list[int]:
         return [worker.inner.pid for worker in server.wrks]
 
@@ -76,6 +79,15 @@ def run_server(host: str, port: int, workers: int, database: str, announce: Call
         threading.Thread(target=lambda: reap_orphans(list_workers), daemon=True).start()
     gc.freeze()  # keeps memory shared with the workers: four take 92 MB in all, not 130
     server.serve()
+
+
+def _end_on_hangup(server: Any) -> None:
+    """Let SIGHUP end the server as SIGTERM does, or be ignored if it is now; by itself, the server starts its workers anew."""
+    is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+    @server.on_startup
+    def set_handler() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if is_ignored else signal.getsignal(signal.SIGTERM))
 
 
 def let_calls_leave() -> None:

@@ -28,6 +28,12 @@ def set_up_workers(workers: int, database: str) -> None:
     warnings.filterwarnings("ignore", r"This process \(pid=\d+\) is multi-threaded", DeprecationWarning)
 
 
+def stop_on_hangup() -> None:
+    """Let SIGHUP, which a terminal that is closed sends, do what SIGTERM does, unless it is ignored, as below `nohup`."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+
+
 def reap_orphans(list_workers: Callable[[], list[int]]) -> None:
     """Reap ended processes that process 1 has inherited, such as those of an interrupted health check; never return.
 
