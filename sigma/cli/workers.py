@@ -24,7 +24,7 @@ def set_up_workers(workers: int, database: str) -> None:
     os.environ |= {"SIGMA_DATABASE": database, "SIGMA_WORKERS": str(workers)}  # for the workers
     # A worker that is told to stop before it serves has nothing to finish, and the inherited handler would ignore the signal.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-    # Since version 3.12 Python warns when a process with threads forks: one may hold a lock. The threads here only wait then.
+    # Python 3.12 and newer warn when a process with threads forks, as one may hold a lock; the threads here only wait then.
     warnings.filterwarnings("ignore", r"This process \(pid=\d+\) is multi-threaded", DeprecationWarning)
 
 
