@@ -2,6 +2,7 @@
 
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -69,6 +70,35 @@ def test_a_password_that_is_changed_when_the_clock_was_set_back_ends_all_session
         error(refreshed.get("/roles"), 401)
     step(0)
     assert read(bearer(app, login(anonymous, password="a long enough password").json["token"])) == 200
+
+
+def test_a_session_that_is_stored_late_makes_no_later_one_forgotten(app, anonymous, run, step, error, monkeypatch):
+    """Another process, whose clock is ahead, makes a session between what this one reads and what it stores."""
+    execute, ahead = users.execute, []
+    sql(app, "UPDATE settings SET value = value - 60 WHERE name = 'sessions_from'")  # or there would be nothing to store
+
+    def sign_in():
+        token = login(anonymous).json["token"]
+        database.close_db()
+        return token
+
+    def store_late(statement, *parameters):
+        if statement.startswith("INSERT INTO settings"):
+            monkeypatch.setattr(users, "execute", execute)
+            step(HOUR)
+            with ThreadPoolExecutor(1) as pool:  # in a thread, because requests within each other would share Flask's `g`
+                ahead.append(bearer(app, pool.submit(sign_in).result()))
+            step(0)
+        return execute(statement, *parameters)
+
+    monkeypatch.setattr(users, "execute", store_late)
+    assert login(anonymous).status_code == 200
+    (session,) = ahead
+    assert read(session) == 200
+    assert run("users", "password", "admin@sigma.io", stdin="a long enough password\n").exit_code == 0
+    for now in (0, HOUR + 60):
+        step(now)
+        error(session.get("/roles"), 401)
 
 
 def test_whose_password_was_changed_by_a_clock_that_was_a_year_ahead_gets_sessions_of_a_day(app, anonymous, run, step, error):

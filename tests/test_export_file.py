@@ -50,6 +50,15 @@ def test_one_row_is_counted_as_one_and_megabytes_as_such(run, admin, folder):
     assert run("export", "one.csv", *WHERE, "--catalog", "cat-one").stdout == "one.csv holds 1 row (1.0 MB).\n"
 
 
+def test_the_id_of_a_schema_goes_before_an_alias_that_reads_the_same(run, admin, folder):
+    twin = {"alias": "schema-apparel", "name": "Twin", "variantEnabled": False, "attributeGroups": []}
+    assert admin.post("/schemas", {"id": "schema-twin", **twin}).status_code == 201
+    assert run("export", "records.csv", *WHERE).stdout.startswith("records.csv holds 47 rows ")
+    assert admin.put("/schemas/schema-twin", {**twin, "alias": "twin"}).status_code == 200
+    empty = run("export", "twin.csv", "--schema", "twin", "--workspace", "ws-demo")
+    assert empty.stdout.startswith("twin.csv holds 0 rows ")
+
+
 @pytest.mark.parametrize("format", ["csv", "json"])
 def test_what_was_exported_is_imported_again_and_changes_what_has_changed_since(run, admin, folder, app, format):
     for id, text in (("ent-trail-cap", 'wide, "brim"\r\n| \\ ='), ("ent-coastal-wb", " Ærø\u2028\t'")):
