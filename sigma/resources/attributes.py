@@ -15,6 +15,7 @@ from sigma.http.fields import Body, Flag, Items, Number, Reference, enum_field, 
 from sigma.http.responses import json_list
 from sigma.http.strict_json import exact
 from sigma.resources.model import ModelBody, add_model_routes, fetch_attribute_texts, load_object
+from sigma.resources.named_attributes import find_namers
 from sigma.resources.role_limits import limiting_roles
 from sigma.resources.stored_values import check_stored_values
 from sigma.resources.value_checks import ATTRIBUTE_TYPES, compile_pattern
@@ -88,17 +89,29 @@ class ProductAttributeBody(ModelBody):
             raise ma.ValidationError(f"Expected {expected}", "optionListId")
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        """Raise ApiError 409 if stored values would be lost or not fit, or if a role would no longer limit the attribute.
+        """Raise ApiError 409 if stored values would be lost or not fit, or if a new alias would part it from what names it.
 
         Claim the stored values of an attribute that becomes unique.
         """
-        if old is not None and old["alias"] != new["alias"] and (roles := limiting_roles(old)):
-            raise ApiError(409, f"alias: role '{roles[0]}' limits attribute '{old['id']}', and would no longer do so")
+        if old is not None and old["alias"] != new["alias"]:
+            _require_unnamed(old)
         check_stored_values(old, new)
 
     def other_referrers(self, stored: dict[str, Any]) -> list[tuple[str, str]]:
-        """Return the roles that limit the attribute: if another attribute replaced it, they would show what they hide now."""
-        return [("role", id) for id in limiting_roles(stored)]
+        """Return the roles and workflows that name the attribute.
+
+        If another attribute replaced it, a role would show what it hides now.
+        """
+        return find_namers(stored["alias"], stored["id"])
+
+
+def _require_unnamed(attribute: dict[str, Any]) -> None:
+    """Raise ApiError 409 if a role limits an attribute, or if a role or a workflow names it by its alias."""
+    id = attribute["id"]
+    if roles := limiting_roles(attribute):
+        raise ApiError(409, f"alias: role '{roles[0]}' limits attribute '{id}', and would no longer do so")
+    for kind, namer in find_namers(attribute["alias"]):
+        raise ApiError(409, f"alias: {kind} '{namer}' names attribute '{id}' by this alias, and would no longer find it")
 
 
 add_model_routes(
