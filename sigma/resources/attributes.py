@@ -93,9 +93,13 @@ class ProductAttributeBody(ModelBody):
 
         Claim the stored values of an attribute that becomes unique.
         """
-        if old is not None and old["alias"] != new["alias"]:
-            _require_unnamed(old)
+        renamed = old if old is not None and old["alias"] != new["alias"] else None
+        if renamed and (roles := limiting_roles(renamed)):
+            raise ApiError(409, f"alias: role '{roles[0]}' limits attribute '{renamed['id']}', and would no longer do so")
         check_stored_values(old, new)
+        if renamed and (namers := find_namers(renamed["alias"])):
+            named = "{} '{}' names attribute '{}' by this alias".format(*namers[0], renamed["id"])
+            raise ApiError(409, f"alias: {named}, and would no longer find it")
 
     def other_referrers(self, stored: dict[str, Any]) -> list[tuple[str, str]]:
         """Return the roles and workflows that name the attribute.
@@ -103,15 +107,6 @@ class ProductAttributeBody(ModelBody):
         If another attribute replaced it, a role would show what it hides now.
         """
         return find_namers(stored["alias"], stored["id"])
-
-
-def _require_unnamed(attribute: dict[str, Any]) -> None:
-    """Raise ApiError 409 if a role limits an attribute, or if a role or a workflow names it by its alias."""
-    id = attribute["id"]
-    if roles := limiting_roles(attribute):
-        raise ApiError(409, f"alias: role '{roles[0]}' limits attribute '{id}', and would no longer do so")
-    for kind, namer in find_namers(attribute["alias"]):
-        raise ApiError(409, f"alias: {kind} '{namer}' names attribute '{id}' by this alias, and would no longer find it")
 
 
 add_model_routes(
