@@ -1065,6 +1065,8 @@ def flask(tmp_path):
         ("serv", "No such command 'serv'. (Did you mean one of: 'serve', 'users'?)"),
         ("dokter", "No such command 'dokter'. Did you mean 'doctor'?"),
         ("zzz", "No such command 'zzz'."),
+        ("keys revoke", "No such command 'revoke'. The commands are: advise, create, deactivate, delete, list, needs."),
+        ("seed make", "No such command 'make'. The commands are: check, export."),
     ],
 )
 def test_for_a_mistyped_command_the_nearest_is_told(flask, typed, told):
