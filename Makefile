@@ -66,9 +66,9 @@ tables: .venv/installed                 # write the tables of the docs anew that
 dist: .venv/installed                   # build sigma-pim.pyz, one file with everything but Python in it
 	@$(BIN)/python -c "from sigma.cli.dist import make_dist; make_dist()" sigma-pim.pyz
 
-reset:                                  # move the database away, so that run starts afresh
+reset:                                  # move the database away, so that run starts afresh; YES=1 does not ask
 	$(FIND_PYTHON)
-	@$(if $(wildcard .venv/installed),$(BIN)/python,"$(PYTHON)") -m sigma.cli.reset
+	@$(if $(wildcard .venv/installed),$(BIN)/python,"$(PYTHON)") -m sigma.cli.reset $(call option,YES,--yes)
 
 clean:                                  # remove what was installed
 	rm -rf .venv .venv-bench

@@ -15,7 +15,7 @@ if __name__ == "__main__" or ("flask.cli" in sys.modules and not find_spec("mars
     sys.exit("Run `make run` in this folder: it installs what the service needs, and serves it.")
 
 from flask import Flask
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sigma.cli.commands import add_commands
@@ -33,7 +33,7 @@ from sigma.http.cors import allow_origins
 from sigma.http.declarations import bind_access, require_no_other_hooks
 from sigma.http.errors import register_error_handlers
 from sigma.http.guard import guard
-from sigma.http.unknown_paths import refuse_unknown_path
+from sigma.http.unknown_paths import refuse_unknown_method, refuse_unknown_path
 from sigma.resources import (
     api_keys,
     attributes,
@@ -105,6 +105,7 @@ def add_routes(app: Flask) -> None:
     """Add everything that answers a request, and what turns exceptions into answers."""
     register_error_handlers(app)
     app.register_error_handler(NotFound, refuse_unknown_path)
+    app.register_error_handler(MethodNotAllowed, refuse_unknown_method)
     allow_origins(app)
     blueprints = list(dict.fromkeys(module.blueprint for module in API + STANDIN))  # some modules share one
     for blueprint in [*blueprints, not_built.blueprint]:

@@ -7,8 +7,8 @@
 -- Every key starts with the tenant, but for emails and hashes of API keys, which tell whose they are; and so does every
 -- foreign key: a link across tenants cannot be stored.
 
-PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database; its user_version is that of this
-                                     -- schema: sigma/migrations.py brings an older one forward, a newer one is refused
+PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
+PRAGMA user_version = 13;            -- of this schema: sigma/migrations.py upgrades an older database, a newer one is refused
 
 
 -- Workspaces, users, sessions

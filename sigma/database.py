@@ -12,11 +12,20 @@ from typing import Any
 
 from flask import current_app, g
 
-from sigma.files import Connection, LogLostError, forget_log, remember_file, remember_log, require_same_file, unwritable_reason
+from sigma.files import (
+    Connection,
+    LogLostError,
+    forget_log,
+    remember_file,
+    remember_log,
+    require_same_file,
+    unusable_message,
+    unwritable_reason,
+)
 from sigma.migrations import MIGRATIONS, split_statements
 from sigma.settings import ROOT, StartError
 
-SCHEMA_VERSION = max(MIGRATIONS) + 1  # of schema.sql
+SCHEMA_VERSION = max(MIGRATIONS) + 1  # as schema.sql says
 APPLICATION_ID = 0x5349474D
 VIEW = re.compile(r"^CREATE VIEW (\w+) .*", re.DOTALL | re.MULTILINE)
 BUSY_TIMEOUT = 5  # seconds that a write waits for another one
@@ -175,10 +184,6 @@ def pragma(db: sqlite3.Connection, name: str) -> Any:
     return db.execute(f"PRAGMA {name}").fetchone()[0]
 
 
-def _set_version(db: sqlite3.Connection, version: int) -> None:
-    db.execute(f"PRAGMA user_version = {version}")
-
-
 def _schema_statements() -> Iterator[str]:
     return split_statements((ROOT / "schema.sql").read_text(encoding="utf-8"))
 
@@ -187,7 +192,6 @@ def make_tables(db: sqlite3.Connection) -> None:
     """Make the tables of an empty database."""
     for statement in _schema_statements():
         db.execute(statement)
-    _set_version(db, SCHEMA_VERSION)
     db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
 
 
@@ -199,7 +203,7 @@ def _run_migrations(db: sqlite3.Connection) -> None:
     while (version := pragma(db, "user_version")) in MIGRATIONS:
         for statement in split_statements(MIGRATIONS[version]):
             db.execute(statement)
-        _set_version(db, version + 1)
+        db.execute(f"PRAGMA user_version = {version + 1}")
     for statement in views.values():
         db.execute(statement)
     for table, _, parent, _ in db.execute("PRAGMA foreign_key_check"):
@@ -246,17 +250,6 @@ def _read_versions(path: str) -> tuple[int, int]:
         db.close()
 
 
-def _unusable_message(path: str, error: Exception, is_locked: bool) -> str:
-    if is_locked:
-        return f"The database {path} is locked by another process: end that one, or try again when it has ended."
-    if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
-        return f"{path} is no SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place."
-    if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
-        return f"The disk of the database {path} is full: make room, or name another database in SIGMA_DATABASE."
-    reason = unwritable_reason(path) or error
-    return f"The database {path} cannot be used: {reason}; mend it, or name another in SIGMA_DATABASE."
-
-
 def require_writable(path: str) -> None:
     """Raise StartError unless this process may write the database: what only reads it may go without."""
     if reason := unwritable_reason(path):
@@ -282,7 +275,7 @@ def prepare_database(path: str) -> None:
             # Only here SQLite does not wait for another process that is making the same database.
             is_locked = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
             if not is_locked or not tries_left:
-                raise StartError(_unusable_message(path, error, is_locked)) from error
+                raise StartError(unusable_message(path, error, is_locked)) from error
             time.sleep(0.2)
     if application_id != APPLICATION_ID:
         raise StartError(f"{path} is a database of another program: name another file in SIGMA_DATABASE.")

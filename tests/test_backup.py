@@ -440,3 +440,43 @@ def test_a_restore_revives_no_session_and_none_fits_a_workspace_that_comes_later
     assert run(*create, stdin="the third password\n").exit_code == 0
     third = sign_in("the third password")
     assert [caller.get("/roles").status_code for caller in (first, second, again, third)] == [401, 401, 401, 200]
+
+
+@pytest.fixture
+def elsewhere(app, copy, tmp_path):
+    """The app, with a database that is not there yet, in a folder of its own."""
+    (tmp_path / "elsewhere").mkdir()
+    app.config["DATABASE"] = str(tmp_path / "elsewhere/acme.db")
+    return tmp_path / "elsewhere"
+
+
+def test_a_restore_where_there_is_no_database_names_no_keys_and_leaves_nothing_behind_without_a_yes(run, copy, elsewhere):
+    for answer in ("n\n", "\n", ""):
+        result = run("restore", str(copy), stdin=answer)
+        question = f"Make the database {elsewhere}/acme.db from {copy} (2 workspaces, 47 records)? [y/N]: "
+        assert (result.exit_code, result.stdout, result.stderr.startswith(question)) == (1, "", True)
+        assert listing(elsewhere / "acme.db") == []
+    result = run("restore", str(copy), stdin="y\n")
+    assert (result.exit_code, result.stdout) == (0, f"{elsewhere}/acme.db now holds the contents of {copy}.\n")
+    assert "refused now" not in result.stderr
+    assert content(elsewhere / "acme.db") == content(copy)
+    assert listing(elsewhere / "acme.db") == ["acme.db"]
+    (elsewhere / "acme.db").unlink()
+    told = json.loads(run("restore", str(copy), "--yes", "--json").stdout)
+    assert (told["kept"], told["keysAcceptedAgain"]) == (None, [])
+
+
+def test_a_restore_that_fails_where_there_is_no_database_leaves_none(run, copy, elsewhere, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device", "acme.db")
+
+    replace_everywhere(monkeypatch, backup, "_replace_database", fail)
+    result = run("restore", str(copy), "--yes")
+    assert (result.exit_code, result.stderr) == (1, "Error: acme.db: No space left on device\n")
+    assert listing(elsewhere / "acme.db") == []
+
+
+def test_a_restore_to_where_there_can_be_no_database_is_refused_with_the_reason(app, run, copy, elsewhere):
+    app.config["DATABASE"] = str(elsewhere / "none/acme.db")
+    told = f"Error: There can be no database at {elsewhere}/none/acme.db, because there is no folder {elsewhere}/none\n"
+    assert run("restore", str(copy), "--yes").stderr == told

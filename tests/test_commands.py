@@ -25,6 +25,7 @@ import app as service
 from sigma import database
 from sigma import permissions as permissions_module
 from sigma.cli import serve, workers
+from sigma.cli import users as user_commands
 from sigma.resources import sessions, users
 from sigma.standin import demo
 
@@ -777,6 +778,23 @@ def test_a_new_user_can_sign_in_and_do_what_the_role_allows(app, run, error):
 )
 def test_a_user_is_refused_in_plain_words(app, run, arguments, stdin, told):
     assert without_hint(refused(run, app, *arguments, stdin=f"{stdin}\n")) == f"Error: {told}\n"
+
+
+@each(
+    ("arguments", "told"),
+    [
+        ([*NEW[:2], "ws-demo", *NEW[3:]], "id: 'ws-demo' is already taken"),
+        ([*NEW[:5], "--email", "admin@sigma.io"], "email: 'admin@sigma.io' is already taken by user 'user-admin'"),
+        ([*ADD, "role-nobody"], "role: role 'role-nobody' does not exist"),
+        (["users", "add", "admin@sigma.io", *ADD[3:], "role-editor"], "email: 'admin@sigma.io' is already taken"),
+        (["users", "password", "nobody@acme.example"], "User 'nobody@acme.example' not found"),
+    ],
+)
+def test_nobody_types_a_password_for_what_is_refused_anyway(app, run, monkeypatch, arguments, told):
+    asked = []
+    replace_everywhere(monkeypatch, user_commands, "read_password", lambda: asked.append(1) or PASSWORD)
+    assert f"Error: {told}" in refused(run, app, *arguments)
+    assert asked == []
 
 
 def test_a_new_password_takes_the_place_of_the_old(app, run, error):

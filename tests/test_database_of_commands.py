@@ -29,6 +29,7 @@ USES = {  # each command that needs a database which is there
     "flask import": ["rows.csv", "--schema", "schema-apparel"],
     "flask export": ["out.csv", "--schema", "schema-apparel"],
     "flask seed export": ["out.json"],
+    "flask schema create": ["seed.json"],
     "flask webhooks list": [],
     "flask webhooks deliveries": [],
     "flask webhooks redeliver": ["dlv-1"],
@@ -53,8 +54,9 @@ def test_each_command_uses_a_database_makes_one_or_needs_none():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The working folder, with rows for an import in it."""
+    """The working folder, with rows for an import and a seed in it."""
     monkeypatch.chdir(tmp_path)
+    Path("seed.json").write_text('{"model": []}', encoding="utf-8")
     Path("rows.csv").write_text("sku,product-name\nXX-001,Hat\n", encoding="utf-8")
     return tmp_path
 
@@ -66,13 +68,13 @@ def test_a_database_that_is_not_there_is_named_and_not_made(app, run, folder, co
     assert (result.exit_code, result.stdout) == (1, "")
     told = "make one with `flask workspace create`, or with `flask demo`, or name another in SIGMA_DATABASE"
     assert result.stderr == f"Error: There is no database at {missing}: {told}\n"
-    assert sorted(path.name for path in folder.iterdir()) == ["rows.csv", "sigma.db"]
+    assert sorted(path.name for path in folder.iterdir()) == ["rows.csv", "seed.json", "sigma.db"]
 
 
 @pytest.mark.parametrize("command", USES)
 def test_people_are_told_on_standard_error_which_database_it_is(app, folder, command):
     arguments = [*command.split()[1:], *USES[command]]
-    if command.split()[1] in ("keys", "import", "export", "seed", "webhooks") or command in (
+    if command.split()[1] in ("keys", "import", "export", "seed", "schema", "webhooks") or command in (
         "flask users list",
         "flask users add",
     ):
@@ -172,3 +174,42 @@ def test_a_database_that_another_process_keeps_for_itself_is_told(template, tmp_
     assert raised.value.message == (
         f"The database {path} is locked by another process: end that one, or try again when it has ended."
     )
+
+
+def test_where_there_can_be_no_database_the_reason_is_told_by_each_command_that_would_make_one(tmp_path):
+    (tmp_path / "file").touch()
+    told = {
+        tmp_path: "it is a folder",
+        tmp_path / "none/x.db": f"there is no folder {tmp_path}/none",
+        tmp_path / "file/x.db": f"{tmp_path}/file is no folder",
+    }
+    for path, reason in told.items():
+        message = f"Error: There can be no database at {path}, because {reason}:"
+        for command in ("demo", "serve", "start"):
+            result = flask(command, SIGMA_DATABASE=str(path))
+            assert result.returncode == 1
+            end = "name another file in SIGMA_DATABASE."
+            assert result.stderr.splitlines()[-1] == f"{message} {end}"
+        assert "Traceback" not in flask("env", SIGMA_DATABASE=str(path)).stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["backup"],
+        ["export", "--schema", "schema-apparel", "--format", "csv", "--workspace", "ws-demo"],
+        ["seed", "export", "--workspace", "ws-demo"],
+        ["schema", "guess", "rows.csv", "--output"],
+        ["import", "rows.csv", "--schema", "schema-apparel", "--workspace", "ws-demo", "--errors"],
+    ],
+)
+def test_a_file_in_a_folder_that_is_not_there_is_refused_with_that_reason(run, folder, command):
+    for place, reason in (
+        ("none/file", f"there is no folder {folder}/none"),
+        ("rows.csv/file", f"{folder}/rows.csv is no folder"),
+    ):
+        result = run(*command, place)
+        named = place if command[0] in ("import",) else f"{folder}/{place}"
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == f"Error: {named}: {reason}\n"

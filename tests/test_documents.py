@@ -146,8 +146,8 @@ BLOCKS = {  # the beginning of each block that can be run, in the order of the d
     "docs/deploy/README.md": [
         ("sudo useradd", DEPLOYED),
         ("sudo systemctl daemon-reload", DEPLOYED),
-        ("sigma backup", DEPLOYED),
-        ("sudo systemctl stop", DEPLOYED),
+        ("BEFORE=before-", DEPLOYED),
+        ("BEFORE=$(basename", DEPLOYED),
     ],
     "docs/operations.md": [
         ("umask 077\nlitestream rep", RESTORED),
@@ -197,6 +197,7 @@ BLOCKS = {  # the beginning of each block that can be run, in the order of the d
     ],
     "docs/your-own-data.md": [
         ("flask schema guess", "tests/torture/test_own_data.py::test_the_docs_take_a_file_to_a_workspace_and_back"),
+        ("flask schema create", "tests/torture/test_own_data.py::test_the_docs_take_a_file_into_a_deployment"),
         ("flask import", "tests/torture/test_own_data.py::test_the_docs_take_a_file_to_a_workspace_and_back"),
         ("flask export", "tests/torture/test_own_data.py::test_the_docs_take_a_file_to_a_workspace_and_back"),
     ],

@@ -200,9 +200,10 @@ def test_an_array_is_read_in_pieces_whatever_they_cut_apart():
 
 
 def test_a_file_that_is_not_there_is_named(run, folder):
-    for file in ("missing.csv", "folder/missing.json"):
+    reasons = {"missing.csv": "No such file or directory", "folder/missing.json": f"there is no folder {folder}/folder"}
+    for file, reason in reasons.items():
         result = run("import", file, *WHERE)
-        assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {file}: No such file or directory\n")
+        assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {file}: {reason}\n")
 
 
 @pytest.mark.parametrize(
@@ -310,7 +311,7 @@ def test_an_unknown_schema_is_told_with_those_that_exist_and_an_alias_will_do(lo
     result = load(CSV, where=("--schema", "schema-shoes", "--workspace", "ws-demo"))
     told = "Error: --schema: workspace 'ws-demo' has no schema 'schema-shoes'; there is 'schema-apparel'\n"
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", told)
-    told = "there is none yet: `flask schema guess` makes one from a file\n"
+    told = "there is none yet: `flask schema guess FILE --output SEED` and `flask schema create SEED` make one for a file\n"
     assert load(CSV, where=("--schema", "schema-shoes", "--workspace", "ws-other")).stderr.endswith(told)
     imported(load(CSV, where=("--schema", "apparel", "--workspace", "ws-demo")))
     assert new_records() == [ROW]

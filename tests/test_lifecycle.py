@@ -389,6 +389,8 @@ CHANGES = {
     "patch of another scope": ("PATCH", "/values/copy", {"value": "World", "scope": DANISH}),
     "patch with null": ("PATCH", "/values/copy", {"value": None}),
     "patch of a first value": ("PATCH", "/values/budget", {"value": 1}),
+    "patch with a value that no state allows": ("PATCH", "/values/copy", {"value": 5}),
+    "put with a value that no state allows": ("PUT", "", {"values": {"copy": everywhere(5)}}),
 }
 
 

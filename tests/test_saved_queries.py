@@ -114,6 +114,13 @@ def test_a_saved_query_finds_what_the_search_finds(query, save, make_key):
     assert reader.post(path).data == reader.post("/search", query).data
 
 
+def test_the_members_of_a_query_have_the_order_of_a_search_whatever_order_they_came_in(admin, save):
+    mixed = dict(sorted(EVERY_MEMBER.items(), reverse=True))
+    saved = save(mixed)
+    for query in (saved["query"], admin.get(f"/saved-queries/{saved['id']}").json["query"]):
+        assert list(query) == ["criteriaOperator", "criteria", "schemaId", "offset", "limit"]
+
+
 @each("body", ["{}", '{"limit": 1}', "{nonsense", ""])
 def test_a_body_is_ignored_when_a_query_is_run(body, admin):
     expected = admin.post("/saved-queries/sq-cheap-caps/execute")

@@ -67,7 +67,11 @@ def test_each_column_becomes_an_attribute_of_a_type_that_all_its_cells_have(run,
     assert labels == {"Dark red": "dark-red", "Red": "red-2", "red": "red"}
     lines = result.stderr.splitlines()
     assert lines[2].split() == ["Price", "price", "number", "11", "5"]
-    assert lines[-2:] == ["flask demo --seed SEED", "flask import my-things.csv --schema schema-my-things"]
+    assert lines[-3:] == [
+        "flask demo --seed SEED",
+        "and import the file:",
+        "flask import my-things.csv --schema schema-my-things",
+    ]
 
 
 def test_the_first_cell_that_fits_nothing_narrower_is_told_with_its_line(run, folder):
@@ -97,7 +101,9 @@ def test_the_first_cell_that_fits_nothing_narrower_is_told_with_its_line(run, fo
 def test_a_file_is_guessed_loaded_and_imported_without_one_row_that_fails(run, empty):
     write({column: cells for column, (_, cells) in COLUMNS.items()}, delimiter=";")
     assert run("schema", "guess", "my-things.csv", "--output", "seed.json").stdout.endswith(
-        "flask demo --seed seed.json\nflask import my-things.csv --schema schema-my-things\n"
+        "Review the seed. Then create the schema in your workspace:\nflask schema create seed.json\n"
+        "or, with a new database, in the demo workspace:\nflask demo --seed seed.json\n"
+        "and import the file:\nflask import my-things.csv --schema schema-my-things\n"
     )
     assert not Path("own.db").exists()
     assert run("seed", "check", "seed.json").stdout == (

@@ -88,11 +88,23 @@ def test_the_same_seed_a_second_time_changes_nothing_and_another_is_refused(run,
     refused = run("demo", "--seed", "other.json")
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert refused.stderr == (
-        "Error: The database already holds something else, so the seed was not loaded: name another file in SIGMA_DATABASE, or"
-        " move this one away with `make reset`\n"
+        "Error: The seed was not loaded, because the database holds the demo made from something else: name another file in"
+        " SIGMA_DATABASE, or move this one away with `make reset`\n"
     )
     assert run("demo").exit_code == 0
     assert sql(empty, "SELECT body FROM entities") == before
+
+
+def test_a_seed_for_the_demo_is_refused_in_a_deployment_with_the_command_that_loads_its_schemas(run, deployment, folder):
+    before = sql(deployment, "SELECT id FROM workspaces")
+    refused = run("demo", "--seed", "books.json")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        "Error: The seed was not loaded, because the database holds a workspace, and the demo is only made in an empty one:"
+        " `flask schema create` creates the schemas of the seed in that workspace; for the demo, name another file in"
+        " SIGMA_DATABASE\n"
+    )
+    assert sql(deployment, "SELECT id FROM workspaces") == before
 
 
 def test_the_demo_of_the_documentation_comes_back_when_the_other_was_deleted(run, empty):

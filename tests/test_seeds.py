@@ -100,7 +100,7 @@ def test_the_seed_of_the_demo_is_what_demo_json_says_without_its_credentials(see
     assert [query["query"] for query in seed["savedQueries"]] == [query["query"] for query in demo["savedQueries"]]
     assert seed["webhooks"] == [{name: webhook[name] for name in webhook if name != "secret"} for webhook in demo["webhooks"]]
     told = [{name: entry[name] for name in entry if name != "id"} for entry in seed["history"]]
-    assert told[-len(demo["history"]) :] == demo["history"]
+    assert [entry for entry in told if entry in demo["history"]] == demo["history"]
     created = {entry["entityId"]: (entry["timestamp"], entry["userId"]) for entry in told if entry["action"] == "create"}
     assert created == {item["id"]: (item["createdAt"], item["createdBy"]) for item in seed["records"] + seed["variants"]}
 
@@ -483,10 +483,42 @@ def test_what_is_wrong_with_a_seed_is_named_by_its_path_and_nothing_is_made(stan
     assert stored() == before
 
 
+def test_the_history_of_each_record_of_the_demo_is_in_the_order_of_time(admin):
+    for record in admin.get("/records?limit=1000").json["items"]:
+        entries = admin.get(f"/records/{record['id']}/audit-log?limit=1000").json["items"]
+        times = [entry["timestamp"] for entry in entries]
+        assert times == sorted(times, reverse=True), record["id"]
+        assert (entries[-1]["action"], entries[-1]["entityId"]) == ("create", record["id"])
+
+
+def test_a_creation_that_a_seed_lacks_comes_where_its_time_is_and_before_all_else_of_its_own(make):
+    seed = small()
+    change = {"action": "update", "userId": "user-admin", "changes": []}
+    seed["records"][0]["createdAt"], seed["variants"][0]["createdAt"] = "2026-01-01T00:00:00Z", "2026-01-03T00:00:00Z"
+    record, variant = seed["records"][0]["id"], seed["variants"][0]["id"]
+    assert seed["variants"][0]["entityId"] == record
+    seed["history"] = [
+        {"entityId": record, "timestamp": "2026-01-02T01:00:00+01:00", **change},
+        {"entityId": record, "timestamp": "2026-01-04T00:00:00Z", **change},
+        {"entityId": record, "timestamp": "2026-01-01T12:00:00Z", **change},  # the clock had been set back
+        {"entityId": seed["variants"][1]["id"], "timestamp": "2026-01-05T00:00:00Z", **change},  # made now, says its creation
+    ]
+    client = make(seed)[1]
+    entries = client.get(f"/records/{record}/audit-log").json["items"]
+    assert [(entry["action"], entry["entityId"], entry["timestamp"][:13]) for entry in reversed(entries)][:-2] == [
+        ("create", record, "2026-01-01T00"),
+        ("update", record, "2026-01-02T01"),
+        ("create", variant, "2026-01-03T00"),
+        ("update", record, "2026-01-04T00"),
+        ("update", record, "2026-01-01T12"),
+    ]
+    assert [entry["action"] for entry in entries[:2]] == ["update", "create"]
+
+
 def test_the_same_seed_with_nothing_wrong_is_taken(make, seed_of):
     seed = seed_of(make(small())[0]["id"])
     assert [variant["level"] for variant in seed["variants"]] == [1, 2]
-    assert [entry["action"] for entry in seed["history"]] == ["create"] * 5 + ["update"]
+    assert [entry["action"] for entry in seed["history"]] == ["create", "update"] + ["create"] * 4
 
 
 def test_many_faults_are_named_at_once(standin, error):

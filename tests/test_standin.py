@@ -23,7 +23,10 @@ HIDDEN = [(operation.method, operation.url) for operation in OUTSIDE_THE_API if 
 
 def test_a_deployment_has_none_of_it(deployment):
     before, client = everything(deployment), deployment.test_client()
-    for method, path in HIDDEN:
+    paths = {path for _, path in HIDDEN}
+    assert len(paths) > 5
+    there = {path for path in paths for operation in OUTSIDE_THE_API if operation.url == path and operation.key != DEMO}
+    for method, path in [*HIDDEN, *(("PATCH", path) for path in sorted(paths - there))]:
         for options in ({}, {"json": {}}, {"data": "x"}, {"headers": {"Host": "evil.example", "Origin": "null"}}):
             answer = client.open(path, method=method, **options)
             unknown = client.open("/standin/unknown", method=method, **options)

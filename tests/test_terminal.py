@@ -53,6 +53,7 @@ TRIED = {  # every command, with arguments with which it prints something to sta
     "import": ["☃.csv", "--schema", "schema-apparel", *LEDGER],
     "export": ["-", "--schema", "schema-apparel", *LEDGER],
     "schema guess": ["☃.csv"],
+    "schema create": ["seed.json", *LEDGER],
     "seed export": ["-", *LEDGER],
     "seed check": ["seed.json"],
     "doctor": [],

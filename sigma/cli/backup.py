@@ -1,10 +1,12 @@
 """`flask backup` and `flask restore`: copy the database and put a copy back, while the service runs."""
 
 import math
+import os
 import sqlite3
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +27,8 @@ from sigma.cli.console import (
 )
 from sigma.cli.files import atomic_file, is_write_failure
 from sigma.cli.terminal import Command, format_table, note
-from sigma.database import APPLICATION_ID, SCHEMA_VERSION, connect, execute, get_db, make_tables, migrate, pragma
+from sigma.database import APPLICATION_ID, SCHEMA_VERSION, close_db, connect, execute, get_db, make_tables, migrate, pragma
+from sigma.files import no_file_reason
 
 PAGES_PER_STEP = 16  # of a restore; an empty database has more, so SQLite calls back at least once before the last step
 
@@ -123,7 +126,9 @@ def _stage_backup(file: Path, copy: sqlite3.Connection) -> None:
             copy_database(source, copy)
         _require_intact(copy, file)
         migrate(copy)
-        if (size := pragma(get_db(), "page_size")) != pragma(copy, "page_size"):  # the live database cannot change its size
+        live = current_app.config["DATABASE"]
+        size = pragma(get_db() if os.path.exists(live) else copy, "page_size")  # which a live database cannot change
+        if size != pragma(copy, "page_size"):
             copy.execute(f"PRAGMA page_size = {size}")
             copy.execute("VACUUM")
     except sqlite3.Error as error:
@@ -164,8 +169,8 @@ def _keep_ended_sessions(copy: sqlite3.Connection) -> None:
     copy.execute("INSERT OR REPLACE INTO settings (name, value) VALUES ('sessions_from', ?)", (second,))
 
 
-def _replace_database(new: sqlite3.Connection, kept: Path) -> None:
-    """Replace the contents of the live database, and keep the old ones in a file.
+def _replace_database(new: sqlite3.Connection, kept: Path | None) -> None:
+    """Replace the contents of the live database, and keep the old ones in a file; None if there are none.
 
     SQLite's backup into the live database is one transaction: processes that have the database open see the old contents
     until it commits, and the new ones from then on; after a crash the database holds either the old or the new contents.
@@ -175,7 +180,7 @@ def _replace_database(new: sqlite3.Connection, kept: Path) -> None:
     def keep(status: int, *_: int) -> None:
         if status == sqlite3.SQLITE_BUSY:  # after the busy timeout
             raise click.ClickException(database_problem("SQLITE_BUSY"))
-        if not kept.exists():
+        if kept and not kept.exists():
             with atomic_file(kept) as part, closing(connect(str(part))) as copy:
                 copy_database(get_db(), copy)
 
@@ -183,6 +188,25 @@ def _replace_database(new: sqlite3.Connection, kept: Path) -> None:
         new.backup(live, pages=PAGES_PER_STEP, progress=keep)
         live.execute("PRAGMA busy_timeout = 0")  # otherwise the checkpoint would make writes wait until old reads have ended
         live.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@contextmanager
+def _new_database(path: Path) -> Iterator[None]:
+    """Make the database for the block, and remove it if the block fails."""
+    make_database()
+    try:
+        yield
+    except BaseException:
+        close_db()
+        for file in database_files():
+            file.unlink()
+        raise
+
+
+def _question(path: Path, file: Path, totals: Totals, is_new: bool) -> str:
+    if is_new:
+        return f"Make the database {path} from {file} ({totals})?"
+    return f"Replace the contents of {path} ({_count_totals(get_db())}) with {file} ({totals})?"
 
 
 @click.command("restore", cls=Command)
@@ -201,19 +225,23 @@ def restore(file: Path, yes: bool) -> Output:
     if not file.is_file():
         reason = "it is not a regular file" if file.exists() else "there is no such file"
         raise click.ClickException(f"{file} cannot be read: {reason}")
-    make_database()
-    kept = path.with_name(f"{path.name}.before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
+    is_new = not path.exists()
+    if obstacle := no_file_reason(str(path)):
+        raise click.ClickException(f"There can be no database at {path}, because {obstacle}")
+    kept = None if is_new else path.with_name(f"{path.name}.before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
     with (
         tempfile.TemporaryDirectory(prefix=f"{path.name}.part-", dir=path.parent) as folder,
         closing(connect(f"{folder}/restored.db")) as new,
     ):
         _stage_backup(file, new)
-        totals, keys = _count_totals(new), _find_reaccepted_keys(new)
+        totals, keys = _count_totals(new), [] if is_new else _find_reaccepted_keys(new)
         if keys:
             note("These API keys are refused now, and will be accepted again:")
             note(format_table(("WORKSPACE", "ID", "NAME"), *(key.values() for key in keys)))
-        confirm(f"Replace the contents of {path} ({_count_totals(get_db())}) with {file} ({totals})?", yes)
-        _keep_ended_sessions(new)
-        _replace_database(new, kept)
-    data = {"database": str(path), "kept": str(kept), **totals._asdict(), "keysAcceptedAgain": keys}
-    return Output(data, f"{path} now holds the contents of {file}; its old contents are in {kept}.")
+        confirm(_question(path, file, totals, is_new), yes)
+        with _new_database(path) if is_new else nullcontext():
+            _keep_ended_sessions(new)
+            _replace_database(new, kept)
+    data = {"database": str(path), "kept": kept and str(kept), **totals._asdict(), "keysAcceptedAgain": keys}
+    told = f"; its old contents are in {kept}" if kept else ""
+    return Output(data, f"{path} now holds the contents of {file}{told}.")

@@ -17,7 +17,7 @@ from flask.cli import FlaskGroup
 from sigma.cli.interrupts import Interrupts
 from sigma.cli.terminal import name_program, note, printable, require_stdout, stream_encoding, write_output
 from sigma.database import BUSY_TIMEOUT, execute, fetch_one, prepare_database
-from sigma.files import unwritable_reason
+from sigma.files import no_file_reason, unwritable_reason
 from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import act_as
 from sigma.http.errors import ApiError, not_found_error, raise_for_problems, translate_database_error
@@ -109,6 +109,13 @@ def json_text(data: Any, indent: int | None = None) -> str:
     return json.dumps(data, ensure_ascii=stream_encoding() != "utf-8", indent=indent, separators=separators)
 
 
+def _describe_file_error(error: OSError) -> str:
+    if not error.filename or not error.strerror:
+        return str(error)
+    is_misplaced = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+    return f"{error.filename}: {(is_misplaced and no_file_reason(str(error.filename))) or error.strerror}"
+
+
 def _run(command: Callable[..., Output], **arguments: Any) -> Output:
     try:
         return command(**arguments)
@@ -117,8 +124,7 @@ def _run(command: Callable[..., Output], **arguments: Any) -> Output:
     except ApiError as error:
         raise click.ClickException(str(error.description)) from None
     except OSError as error:
-        message = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        raise click.ClickException(message) from None
+        raise click.ClickException(_describe_file_error(error)) from None
     except UnicodeError:
         raise click.ClickException("Expected text in UTF-8") from None
 

@@ -27,11 +27,19 @@ def insert_demo_if_empty(seed: dict[str, Any] | None = None, digest: str = "") -
             return True
         is_same = own_digest() == digest and fetch_one("SELECT 1 FROM workspaces WHERE is_demo")
     if seed is not None and not is_same:
-        raise click.ClickException(
-            "The database already holds something else, so the seed was not loaded: name another file in SIGMA_DATABASE, or"
-            " move this one away with `make reset`"
-        )
+        raise click.ClickException(f"The seed was not loaded, because {_describe_obstacle()}")
     return False
+
+
+def _describe_obstacle() -> str:
+    """Return what a database holds that keeps a seed from becoming its demo workspace, and what to do instead."""
+    other = "name another file in SIGMA_DATABASE"
+    if holds_demo():
+        return f"the database holds the demo made from something else: {other}, or move this one away with `make reset`"
+    return (
+        "the database holds a workspace, and the demo is only made in an empty one: `flask schema create` creates the schemas"
+        f" of the seed in that workspace; for the demo, {other}"
+    )
 
 
 @click.command("demo", cls=Command)

@@ -98,7 +98,7 @@ def registered(database: str, url: str) -> Iterator[None]:
 def _is_held(path: Path) -> bool:
     try:
         file = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         return not _try_lock(file, fcntl.LOCK_SH)

@@ -14,6 +14,7 @@ from sigma.cli.guesses import ColumnGuess, assign_slugs, slug
 from sigma.cli.import_report import Progress
 from sigma.cli.json_rows import RowFileError
 from sigma.cli.row_files import ERROR, Layout, RowFile, layout_options
+from sigma.cli.schema_create import create_schemas
 from sigma.cli.terminal import Group, format_table, name_program, note
 from sigma.resources.transfer import ID
 
@@ -21,6 +22,9 @@ from sigma.resources.transfer import ID
 @click.group("schema", cls=Group)
 def schema_commands() -> None:
     """Make schemas."""
+
+
+schema_commands.add_command(create_schemas)
 
 
 def _guess_columns(file: RowFile) -> list[ColumnGuess]:
@@ -68,8 +72,11 @@ def _describe(guesses: list[ColumnGuess], seed: dict[str, Any], file: str, outpu
     )
     table = format_table(("COLUMN", "ATTRIBUTE", "TYPE", "FILLED", "DIFFERENT", "DECIDED BY"), *rows)
     seed_file, schema = output or "SEED", seed["model"][-1][1]["id"]
-    commands = ["flask", "demo", "--seed", seed_file], ["flask", "import", file, "--schema", schema]
-    return "\n".join([table, "", "Review the seed, and then, with a new database:", *map(shlex.join, commands)])
+    create, demo = ["flask", "schema", "create", seed_file], ["flask", "demo", "--seed", seed_file]
+    lines = ["Review the seed. Then create the schema in your workspace:", shlex.join(create)]
+    lines += ["or, with a new database, in the demo workspace:", shlex.join(demo)]
+    lines += ["and import the file:", shlex.join(["flask", "import", file, "--schema", schema])]
+    return "\n".join([table, "", *lines])
 
 
 @schema_commands.command("guess")

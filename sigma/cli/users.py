@@ -4,8 +4,8 @@ import re
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
@@ -20,7 +20,7 @@ from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value
 from sigma.resources.model import require_existing
 from sigma.resources.roles import ADMINISTRATORS
-from sigma.resources.sessions import hash_password
+from sigma.resources.sessions import NO_PASSWORD, hash_password
 from sigma.resources.users import (
     UserBody,
     fetch_users,
@@ -70,6 +70,17 @@ def conflicts_reported(**body: str) -> Iterator[None]:
         raise ApiError(409, f"{message}{holder}") from None
 
 
+class _TriedError(Exception):
+    """What undoes a transaction that was only tried."""
+
+
+def require_storable(store: Callable[[str], None], **body: str) -> None:
+    """Raise what storing a user would raise, before the password is asked for; store nothing. Takes what conflicts may name."""
+    with suppress(_TriedError), conflicts_reported(**body):
+        store(NO_PASSWORD)
+        raise _TriedError
+
+
 @contextmanager
 def _administrator_kept(force: bool) -> Iterator[None]:
     """Run the block as one transaction. Raises ApiError 409 if it takes the workspace's last administrator away."""
@@ -115,10 +126,15 @@ def add_user(email: str, name: str, role_id: str) -> Output:
     Example: flask users add ann@acme.example --name "Ann" --role role-admin
     """
     user = validate_user({"id": random_id("user"), "email": email, "name": name, "roleId": role_id})
-    password = read_password()
-    with conflicts_reported(email=email):
+
+    def store(password_hash: str) -> None:
         require_existing([("role", "role", role_id)])
-        insert_user(user, hash_password(password), next_sessions_from())
+        insert_user(user, password_hash, next_sessions_from())
+
+    require_storable(store, email=email)
+    password_hash = hash_password(read_password())
+    with conflicts_reported(email=email):
+        store(password_hash)
     return Output(user, f"{email} can sign in to '{g.tenant}' with role '{role_id}'.")
 
 

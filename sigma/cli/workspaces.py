@@ -1,8 +1,10 @@
 """`flask workspace`: list, create and delete workspaces."""
 
+import os
 from typing import Any
 
 import click
+from flask import current_app
 
 from sigma.cli.console import (
     Output,
@@ -15,7 +17,7 @@ from sigma.cli.console import (
     yes_option,
 )
 from sigma.cli.terminal import Group, format_table
-from sigma.cli.users import conflicts_reported, read_password, validate_user
+from sigma.cli.users import conflicts_reported, read_password, require_storable, validate_user
 from sigma.database import execute, fetch_one
 from sigma.http.credentials import act_as
 from sigma.http.stamps import utc_now
@@ -69,13 +71,19 @@ def create_workspace(id: str, name: str, email: str, user_name: str) -> Output:
     name_database()
     workspace = validate_body(TenantBody(), {"id": id, "name": name, "users": []})
     user = validate_user({**ADMINISTRATOR, "email": email, "name": user_name})
-    password = read_password()
-    make_database()
-    with conflicts_reported(id=id, email=email):
+
+    def store(password_hash: str) -> None:
         execute("INSERT INTO workspaces (id, name, created_at) VALUES (?, ?, ?)", id, name, utc_now())
         act_as(id, user["id"])
         insert_administrator_role(user["roleId"])
-        insert_user(user, hash_password(password), next_sessions_from())
+        insert_user(user, password_hash, next_sessions_from())
+
+    if os.path.exists(current_app.config["DATABASE"]):
+        require_storable(store, id=id, email=email)
+    password_hash = hash_password(read_password())
+    make_database()
+    with conflicts_reported(id=id, email=email):
+        store(password_hash)
     return Output({**workspace, "users": [user]}, f"Workspace '{id}' created; {email} can sign in.")
 
 

@@ -82,10 +82,12 @@ class Json(DefaultJSONProvider):
 
     sort_keys, ensure_ascii = False, False
 
-    def response(self, *values: Any, **_: Any) -> Response:
+    def response(self, *values: Any, **_: Any) -> ReadyResponse:
         """Return the response of the one value that flask-smorest has dumped."""
         (value,) = values
-        return json_response(self.dumps(value, separators=(",", ":")))
+        response = json_response(self.dumps(value, separators=(",", ":")))
+        response.is_ready = response.is_ready and value is not None  # None is what is answered 204 in the end
+        return response
 
 
 class Service(Flask):

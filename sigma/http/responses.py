@@ -6,8 +6,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from flask import Response
-
 from sigma.http.errors import ApiError
 from sigma.http.ready_response import ReadyResponse
 from sigma.http.unsent import LARGE, hold_unsent
@@ -16,7 +14,7 @@ MAX_PAGE = 256 * 1024 * 1024  # bytes of the items of one page, which is made as
 NO_STORE = {"Cache-Control": "no-store"}  # on every answer with a secret in it
 
 
-def _respond(text: bytes, before: bytes = b"", after: bytes = b"", status: int = 200) -> Response:
+def _respond(text: bytes, before: bytes = b"", after: bytes = b"", status: int = 200) -> ReadyResponse:
     """Return a response of JSON text, which stands between others. Raises ApiError 503 for a large one when too many wait."""
     if len(text) > LARGE and (unsent := hold_unsent(before, text, after, b"\n")):
         headers = {"Content-Length": str(unsent.size)}
@@ -24,7 +22,7 @@ def _respond(text: bytes, before: bytes = b"", after: bytes = b"", status: int =
     return ReadyResponse.of(before, text, after, status=status)
 
 
-def json_response(body: str | bytes, status: int = 200) -> Response:
+def json_response(body: str | bytes, status: int = 200) -> ReadyResponse:
     """Return a response of JSON text, such as is stored."""
     return _respond(body if isinstance(body, bytes) else body.encode(), status=status)
 
@@ -56,7 +54,7 @@ def parse_each(bodies: Iterable[tuple[bytes]]) -> Iterator[Any]:
         place = end + 1
 
 
-def json_list(bodies: Iterable[tuple[bytes]]) -> Response:
+def json_list(bodies: Iterable[tuple[bytes]]) -> ReadyResponse:
     """Return a response with rows of one JSON text each, as bytes, as an array."""
     return _respond(join_texts(bodies), b"[", b"]")
 
@@ -76,7 +74,7 @@ def page_too_large(limit: int) -> ApiError:
     return ApiError(400, f"limit: {limit} of these have more text than one answer may; ask for fewer")
 
 
-def json_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> Response:
+def json_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> ReadyResponse:
     """Return a response with rows of one JSON text each, as bytes, as one page of a longer list."""
     numbers = f'],"total":{total},"offset":{offset},"limit":{limit}}}'.encode()
     return _respond(join_texts(bodies), b'{"items":[', numbers)

@@ -1,4 +1,4 @@
-"""Unknown paths: the 404 names the nearest path that exists; a slash too many after a page's path sends a browser there."""
+"""Unknown paths and methods: the 404 names the nearest path; a slash too many after a page's path sends a browser there."""
 
 import functools
 import re
@@ -8,10 +8,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from flask import current_app, redirect, request
-from werkzeug.exceptions import NotFound
+from flask.globals import request_ctx
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from sigma.http.access import Kind, Route
-from sigma.http.errors import ApiError, error_response, shortened, translate_database_error
+from sigma.http.errors import ApiError, error_response, handle_http_exception, shortened, translate_database_error
 from sigma.http.loopback import holds_demo
 from sigma.http.responses import NO_STORE
 
@@ -133,3 +134,14 @@ def refuse_unknown_path(_: NotFound) -> Any:
         return error_response(translate_database_error(error))
     hint = f"; the nearest path is {nearest}" if nearest else f"; there are paths below it, such as {below}" if below else ""
     return error_response(ApiError(404, f"There is no {shortened(request.path)} here{hint}; /docs lists every path"))
+
+
+def refuse_unknown_method(error: MethodNotAllowed) -> Any:
+    """Return the 405 of a path that lacks the method, or the 404 of one that exists only while the database holds the demo."""
+    adapter: Any = request_ctx.url_adapter
+    kinds = {adapter.match(method=method, return_rule=True)[0].access.kind for method in error.valid_methods or ()}
+    try:
+        is_here = kinds != {Kind.DEMO} or holds_demo()
+    except sqlite3.Error as failure:
+        return error_response(translate_database_error(failure))
+    return handle_http_exception(error) if is_here else refuse_unknown_path(NotFound())

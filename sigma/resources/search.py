@@ -53,12 +53,18 @@ class SearchBody(PageRequestBody):
     )
     schemaId = Reference("schema", allow_none=True, example="schema-apparel")
 
+    class Meta(PageRequestBody.Meta):
+        fields = ("criteriaOperator", "criteria", "schemaId", "offset", "limit")
+
 
 class FullTextBody(PageRequestBody):
     """A search for records by words."""
 
     query = string_field("The words, in any order; each may be part of a longer one", longest=MAX_WORDS, example="coastal wind")
     schemaId = Reference("schema", allow_none=True, example="schema-apparel")
+
+    class Meta(PageRequestBody.Meta):
+        fields = ("query", "schemaId", "offset", "limit")
 
 
 Predicate = Callable[[Any], bool]
@@ -189,11 +195,10 @@ def read_query(query: dict[str, Any], path: str) -> list[AttributeCriteria]:
     """
     _require_schema(query, path)
     criteria = query.get("criteria", [])
-    ready = make_criteria(criteria, _is_one_enough(query), path)
     members = [named_in(criterion) for criterion in criteria]
     aliases = {f"{path}criteria[{index}].{member}": criteria[index][member] for index, member in enumerate(members)}
     require_searchable(aliases, query.get("schemaId"))
-    return ready
+    return make_criteria(criteria, _is_one_enough(query), path)
 
 
 def search(query: dict[str, Any], path: str = "") -> Response:

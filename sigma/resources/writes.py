@@ -132,6 +132,7 @@ def save_values(entity: Entity, values: dict[str, Any]) -> str:
     changes = list(value_changes({alias: stored[alias] for alias in values if alias in stored}, values))
     scopes = _scopes_by_attribute(changes)
     _require_write(levels, values, scopes)
+    _require_writable(rules, entity.state_id, scopes)
     raise_for_problems(rules.change_problems(values, stored, scopes))
     return save_changes(rules, entity, values, changes)
 
@@ -147,6 +148,7 @@ def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) ->
     index = next((index for index, entry in enumerate(stored) if entry["scope"] == scope), len(stored))
     new = [*stored[:index], *([] if value is None else [{"scope": scope, "value": value}]), *stored[index + 1 :]]
     changes = list(value_changes({alias: stored}, {alias: new}))
+    _require_writable(schema, entity.state_id, [alias] if changes else ())
     if index == len(stored) or (changes and value is not None):  # a stored value may stay or be removed, whatever it is
         rules = schema.attributes.get(alias)
         if rules is None:

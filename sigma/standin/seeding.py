@@ -1,13 +1,15 @@
 """Storing a seed in an empty workspace, with all checks, and making a seed from the contents of a workspace."""
 
 import json
+import operator
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from flask import g
 
 from sigma.database import snapshot
 from sigma.http.credentials import acting_as
+from sigma.http.date_times import Instant, read_instant
 from sigma.http.errors import ApiError, raise_for_problems
 from sigma.http.references import references
 from sigma.http.stamps import random_id, utc_now
@@ -145,9 +147,29 @@ def _creation(entity: Entity) -> dict[str, Any]:
     return {"entityId": entity.id, **action, "changes": list(value_changes({}, body["values"]))}
 
 
+def _instant(entry: dict[str, Any]) -> Instant:
+    return cast(Instant, read_instant(entry["timestamp"]))  # the seed's form was checked
+
+
+def _by_time(creations: list[dict[str, Any]], history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the entries of a history and the creations that it lacks, by time.
+
+    The given entries keep their order, and a creation comes before all else that happened to its record or variant.
+    """
+    given: list[tuple[Instant, dict[str, Any]]] = []
+    first: dict[str, Instant] = {}  # by record or variant: when its given history begins
+    latest = Instant(0, "")
+    for entry in history:
+        latest = max(latest, _instant(entry))
+        first.setdefault(entry["entityId"], latest)
+        given.append((latest, entry))
+    made = [(min(_instant(entry), first.get(entry["entityId"], _instant(entry))), entry) for entry in creations]
+    return [entry for _, entry in sorted([*made, *given], key=operator.itemgetter(0))]
+
+
 def _insert_history(entities: list[Entity], history: list[dict[str, Any]]) -> None:
     created = {entry["entityId"] for entry in history if entry["action"] == "create"}
-    entries = [*(_creation(entity) for entity in entities if entity.id not in created), *history]
+    entries = _by_time([_creation(entity) for entity in entities if entity.id not in created], history)
     record_ids = {entity.id: entity.record_id for entity in entities}
     rows = []
     for entry in entries:

@@ -97,10 +97,16 @@ AS_AN_IMAGE = """
 set -eu
 mount --make-rprivate /
 mount -t tmpfs none /opt
-mkdir /opt/sigma /opt/venv /opt/data
+mkdir /opt/sigma /opt/venv /opt/data /opt/python
 cp -R "$CONTEXT/app.py" "$CONTEXT/schema.sql" "$CONTEXT/sigma" /opt/sigma
 find /opt/sigma -name __pycache__ -prune -exec rm -r {} +
 mount --bind "$VENV" /opt/venv
+case $PYTHON in /root/*) # where only root may read, and an image has its Python elsewhere
+  mount --bind "$PYTHON" /opt/python
+  mount -t tmpfs -o mode=0755 none /root
+  mkdir -p "$PYTHON"
+  mount --move /opt/python "$PYTHON" ;;
+esac
 mount -t tmpfs none /opt/data
 chown "$OWNER:$OWNER" /opt/data
 chmod 0700 /opt/data
@@ -122,8 +128,8 @@ def container(tmp_path, port, database="", **settings):
     program, *arguments = IMAGE.command
     assert program == "flask"
     given = {name: value.replace("/data", "/opt/data") for name, value in IMAGE.environment.items()}
-    given |= {"CONTEXT": str(ROOT), "VENV": sys.prefix, "OWNER": str(USER), "DATABASE": str(database), "HOME": "/opt/data"}
-    given |= {"SIGMA_PORT": str(port), "SIGMA_HOST": "127.0.0.1", **settings}
+    given |= {"CONTEXT": str(ROOT), "VENV": sys.prefix, "PYTHON": sys.base_prefix, "HOME": "/opt/data"}
+    given |= {"OWNER": str(USER), "DATABASE": str(database), "SIGMA_HOST": "127.0.0.1", "SIGMA_PORT": str(port), **settings}
     command = [*UNSHARED, "sh", "-c", AS_AN_IMAGE, "sh", "/opt/venv/bin/python", "-m", "flask", *arguments]
     log = tmp_path / "container.log"
     with log.open("wb") as output:
@@ -207,7 +213,8 @@ def test_the_image_is_healthy_when_it_answers(tmp_path, template):
 
 def test_the_compose_file_is_read_and_agrees_with_the_image():
     command = [PROGRAMS / "docker-compose", "-f", RECIPES / "compose.yaml", "config", "--format", "json"]
-    done = subprocess.run(command, env={"SIGMA_SITE": "pim.test"}, check=True, capture_output=True, text=True)
+    given = {"SIGMA_SITE": "pim.test", "SIGMA_RELEASE": "2"}
+    done = subprocess.run(command, env=given, check=True, capture_output=True, text=True)
     service, proxy = (json.loads(done.stdout)["services"][name] for name in ("sigma", "proxy"))
     assert (service["read_only"], service["init"], service["cap_drop"]) == (True, True, ["ALL"])
     assert Path(service["build"]["context"]) == ROOT
@@ -216,8 +223,31 @@ def test_the_compose_file_is_read_and_agrees_with_the_image():
     assert "ports" not in service  # what is not encrypted does not leave the machine
     assert proxy["environment"]["SIGMA_UPSTREAM"] == f"sigma:{IMAGE.one('EXPOSE')}"
     assert Path(proxy["volumes"][0]["source"]) == RECIPES / "Caddyfile"
-    nameless = subprocess.run(command, env={}, check=False, capture_output=True, text=True)
-    assert "SIGMA_SITE is missing a value: the name of the site" in nameless.stderr
+    assert service["image"] == "sigma-pim:2"
+    for name, told in (("SIGMA_SITE", "the name of the site"), ("SIGMA_RELEASE", "the tag of the image")):
+        without = {other: value for other, value in given.items() if other != name}
+        nameless = subprocess.run(command, env=without, check=False, capture_output=True, text=True)
+        assert f"{name} is missing a value: {told}" in nameless.stderr
+
+
+def test_the_way_back_in_the_volume_puts_the_backup_in_the_place_of_the_database_once(tmp_path):
+    (settings,) = re.findall(r"^\$ (printf .*) > \.env$", PAGE, re.MULTILINE)
+    assert subprocess.run(["sh", "-c", settings], check=True, capture_output=True, text=True).stdout.splitlines() == [
+        "SIGMA_SITE=pim.example.com",
+        "SIGMA_RELEASE=1",
+    ]
+    (tmp_path / ".env").write_text("SIGMA_SITE=pim.example.com\nSIGMA_RELEASE=1\n")
+    to_new, to_old = re.findall(r"^ +(sed -i .*) &&$", PAGE, re.MULTILINE)
+    for line, release in ((to_new, "2"), (to_old, "1")):
+        subprocess.run(["sh", "-c", line], cwd=tmp_path, check=True)
+        assert (tmp_path / ".env").read_text().splitlines()[1] == f"SIGMA_RELEASE={release}"
+    (script,) = re.findall(r"--entrypoint sh sigma -c \\\n +'(.*)' &&$", PAGE, re.MULTILINE)
+    for name in ("sigma.db", "sigma.db-wal", "before-2.db"):
+        (tmp_path / name).write_text(name)
+    for code in (0, 1):  # a second time it is refused, and nothing is moved
+        done = subprocess.run(["sh", "-c", script.replace("/data", str(tmp_path))], check=False, capture_output=True)
+        assert (done.returncode, (tmp_path / "sigma.db").read_text()) == (code, "before-2.db")
+        assert {file.name for file in (tmp_path / "after-2").iterdir()} == {"sigma.db", "sigma.db-wal"}
 
 
 def test_kubernetes_takes_it_and_has_one_replica():
@@ -263,6 +293,7 @@ def test_systemd_takes_the_unit_and_finds_it_hardened():
 
 BIN = {  # what a machine with systemd has, as far as the page asks for it
     "sudo": 'if [ "$1" = -u ]; then shift 2; fi; exec "$@"',
+    "runuser": 'shift 3; exec "$@"',
     "useradd": 'echo "useradd $*" >>"$LOG"',
     "install": 'echo "$*" | grep -q -- --owner && { shift 4; exec mkdir -p "$@"; }; exec /usr/bin/install "$@"',
     "systemctl": """
@@ -298,8 +329,8 @@ class Machine:
     def moved(self, text):
         return re.sub(r"(?<![\w/])/(?=(opt|var|etc)/)", f"{self.root}/", text)
 
-    def run(self, *blocks):
-        """Run blocks of the page, and return what they print."""
+    def run(self, *blocks, code=0):
+        """Run blocks of the page, which end with an exit code, and return what they print."""
         said = unit()
         settings = [value for value in said["Environment"] if "=" in value]
         command = self.moved(said["ExecStart"][0]).replace("/usr/bin/python3", sys.executable)
@@ -311,8 +342,8 @@ class Machine:
         options = {"cwd": self.downloads, "env": given, "capture_output": True, "text": True, "timeout": 2 * START_TIMEOUT}
         script = self.moved("\n".join(blocks))
         done = subprocess.run([self.shell, "-euc", script], check=False, input="correct horse battery\n", **options)
-        assert done.returncode == 0, (done.stdout + done.stderr, self.log.read_text() if self.log.exists() else "")
-        return done.stdout
+        assert done.returncode == code, (done.stdout + done.stderr, self.log.read_text() if self.log.exists() else "")
+        return done.stdout + (done.stderr if code else "")
 
     @property
     def database(self):
@@ -348,29 +379,58 @@ def test_the_page_leads_from_the_first_start_over_an_upgrade_and_back(tmp_path, 
         assert is_up(machine.port)
         assert "systemctl enable --now sigma-pim" in machine.log.read_text()
 
-        new = old + b"\0"  # as if of the next release
-        (machine.downloads / "sigma-pim.pyz").write_bytes(new)
-        machine.run(function, upgrade)
-        installed = machine.root / "opt/sigma-pim/sigma-pim.pyz"
-        assert installed.read_bytes() == new
-        assert is_up(machine.port)
-        machine.run(function, 'sigma workspace create later --name "Later" --email later@acme.example')
-        assert workspaces(machine.database) == ["acme", "later"]
+        new, newer = old + b"\0", old + b"\0\0"  # as if of the next releases
+        installed, data = machine.root / "opt/sigma-pim/sigma-pim.pyz", machine.database.parent
+        for number, release in enumerate([new, newer], 1):
+            (machine.downloads / "sigma-pim.pyz").write_bytes(release)
+            machine.run(function, upgrade)
+            assert (installed.read_bytes(), is_up(machine.port)) == (release, True)
+            machine.run(function, f'sigma workspace create later-{number} --name "L" --email {number}@acme.example')
+        assert workspaces(machine.database) == ["acme", "later-1", "later-2"]
 
-        machine.run("sudo systemctl stop sigma-pim")
-        with closing(sqlite3.connect(machine.database)) as db:
-            db.execute("PRAGMA user_version = 999")  # which the old release does not open
-        told = machine.run(function, way_back)
-        assert "problem" not in told
-        assert installed.read_bytes() == old
-        assert is_up(machine.port)
-        assert workspaces(machine.database) == ["acme"]
-        assert workspaces(machine.root / "var/lib/sigma-pim/after-upgrade/sigma.db") == ["acme", "later"]
+        for number in (1, 2):  # the way back is to before the last upgrade, also when it is taken a second time
+            machine.run("sudo systemctl stop sigma-pim")
+            with closing(sqlite3.connect(machine.database)) as db:
+                db.execute("PRAGMA user_version = 999")  # which the old release does not open
+            told = machine.run(function, way_back)
+            assert "problem" not in told
+            assert (installed.read_bytes(), is_up(machine.port)) == (new, True)
+            assert workspaces(machine.database) == ["acme", "later-1"]
+            assert len(list(data.glob("after-*"))) == number
+        first, second = sorted(data.glob("after-*"))
+        assert workspaces(first / "sigma.db") == ["acme", "later-1", "later-2"]
+        assert workspaces(second / "sigma.db") == ["acme", "later-1"]
+
+        same = "date() { echo today; }"  # so that the second backup is refused
+        machine.run(same, function, upgrade)
+        (machine.downloads / "sigma-pim.pyz").write_bytes(old)
+        assert "before-today.db exists already" in machine.run(same, function, upgrade, code=1)
+        assert installed.read_bytes() == newer
         assert machine.end() < 5
     finally:
         machine.end()
     unpacked = machine.root / "var/cache/sigma-pim/sigma-pim"
     assert len(list(unpacked.iterdir())) == 1
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_commands_of_the_page_run_in_the_services_folder_with_its_settings_and_take_files_of_ones_own(tmp_path, shell):
+    if not shutil.which(shell):
+        pytest.skip(f"there is no {shell}")
+    machine = Machine(tmp_path, shell)
+    dist.build_archive(machine.downloads / "sigma-pim.pyz")
+    install = re.search(r"^```bash\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)[1]
+    function = install[install.index("sigma() {") : install.index("\n}\n") + 3]
+    line = re.search(r"`(sigma import - .*?)`", PAGE)[1]
+    machine.run(install)
+    (machine.downloads / "products.csv").write_text("Name;Price\nRain Hat;19.50\nCap;25\n", encoding="utf-8")
+    (machine.root / "etc/sigma-pim.env").write_text("SIGMA_RECORD_LIMIT=1\nSIGMA_WORKRES='2 or so'\n")
+    machine.run(function, "sigma schema guess - --name Products --output products.seed.json < products.csv")
+    assert (machine.database.parent / "products.seed.json").exists()
+    told = machine.run(function, "sigma schema create products.seed.json", line, code=1)
+    assert "Created 1, updated 0; 1 row failed.\n" in told
+    assert "SIGMA_WORKRES" in told
+    assert "Rain Hat" in machine.run(function, "sigma export - --schema schema-products")
 
 
 # -- Proxies
@@ -432,6 +492,18 @@ http {{
     include {folder}/sigma-pim.conf;
 }}
 """
+
+
+def test_what_nginx_is_told_concerns_no_other_site():
+    depth, outside = 0, []
+    for line in read("nginx.conf").splitlines():
+        words = line.partition("#")[0].split()
+        if words and depth == 0:
+            outside.append(words[0])
+        if words and depth == 1 and words[0].startswith(("proxy_", "client_")):
+            outside.append(words[0])  # of a site that has other things, too
+        depth += (words[-1:] == ["{"]) - (words == ["}"])
+    assert outside == ["upstream", "server", "server"]
 
 
 @contextmanager

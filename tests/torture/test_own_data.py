@@ -208,3 +208,16 @@ def test_the_docs_take_a_file_to_a_workspace_and_back(tmp_path, shell):
     assert (tmp_path / "products.csv").read_text(encoding="utf-8").count("Cap") == 2
     assert '"Cap"' in told
     assert len(json.loads((tmp_path / "acme.seed.json").read_text(encoding="utf-8"))["records"]) == 4
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_docs_take_a_file_into_a_deployment(tmp_path, shell):
+    beginning = "export PATH=$PWD/.venv/bin:$PATH SIGMA_DATABASE=$PWD/acme.db\n"
+    (tmp_path / "products.csv").write_text("Name;Price\nRain Hat;19.50\nCap;25\n", encoding="utf-8")
+    create = 'echo "a long enough password" | flask workspace create acme --name Acme --email ann@acme.example\n'
+    run_block(shell, beginning + create, tmp_path)
+    guess, make = block("sh", "flask seed check products.seed.json"), block("sh", "flask schema create")
+    told = run_block(shell, beginning + guess + make, tmp_path)
+    assert told.splitlines()[-1] == "Created 2 attributes, 1 schema in workspace 'acme'."
+    line = block("sh", "--dry-run").splitlines()[1]
+    assert "Created 2, updated 0.\n" in run_block(shell, beginning + line, tmp_path)

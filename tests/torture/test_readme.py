@@ -167,8 +167,8 @@ def test_a_deployment_is_made_as_the_readme_says(tmp_path, shell):
     script = block("sh", "workspace create").replace("$PWD/.venv/bin", str(Path(FLASK).parent))
     settings = {**environment(tmp_path / "unused.db"), "HOME": str(tmp_path)}
     done = run_lines(shell, script, ROOT, input="correct horse battery\n", env=settings)
-    assert (done.returncode, done.stderr) == (0, f"Database: {tmp_path}/sigma/acme.db\n")
-    app = service.create_app({"DATABASE": str(tmp_path / "sigma/acme.db")})
+    assert (done.returncode, done.stderr) == (0, f"Database: {tmp_path}/sigma-pim/sigma.db\n")
+    app = service.create_app({"DATABASE": str(tmp_path / "sigma-pim/sigma.db")})
     answer = app.test_client().post(
         "/api/v1/auth/login", json={"email": "admin@acme.example", "password": "correct horse battery"}
     )
@@ -191,33 +191,16 @@ def store_webhook(database, delivery):
         db.execute(f"INSERT INTO deliveries ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", row)
 
 
-def store_schema(database):
-    """Store the schema whose records the file `products.csv` has, and make that file beside the database."""
-    app = service.create_app({"DATABASE": str(database)})
-    client = app.test_client()
-    login = {"email": "admin@acme.example", "password": TYPED["flask workspace create"]}
-    token = client.post("/api/v1/auth/login", json=login).json["token"]
-    attribute = {"id": "attr-sku", "alias": "sku", "name": "SKU", "type": "text"}
-    group = {"id": "grp", "name": "All", "attributeIds": ["attr-sku"]}
-    schema = {"id": "schema-products", "alias": "products", "name": "Products", "variantEnabled": False}
-    for path, body in (("attributes", attribute), ("schemas", {**schema, "attributeGroups": [group]})):
-        answer = client.post(f"/api/v1/{path}", json=body, headers={"Authorization": f"Bearer {token}"})
-        assert answer.status_code == 201, answer.json
-    database_module.close_db()
-    (database.parent / "products.csv").write_text("sku\nXX-1\nXX-2\n", encoding="utf-8")
-
-
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_deployment_is_managed_as_the_docs_say(tmp_path, shell):
     """Each line is run by itself, elsewhere than in the project's folder, with the key's id, and the answers it asks for."""
     made = next(line for line in block("sh", "workspace create").splitlines() if line.startswith("flask"))
-    operations = (ROOT / "docs/operations.md").read_text(encoding="utf-8").replace("/srv/sigma", str(tmp_path))
+    operations = (ROOT / "docs/operations.md").read_text(encoding="utf-8").replace("/var/lib/sigma-pim", str(tmp_path))
     lines = [made, *re.findall(r"^\| `(flask .+?)` \|", operations, re.MULTILINE)]
     settings = {"FLASK_APP": f"{ROOT}/app.py", "PATH": f"{Path(FLASK).parent}:{os.environ['PATH']}"}
+    (tmp_path / "products.csv").write_text("sku\nXX-1\nXX-2\n", encoding="utf-8")
     id, outputs = "", []
     for line in lines:
-        if line.startswith("flask import"):
-            store_schema(tmp_path / "acme.db")
         if line.startswith("flask webhooks list"):
             store_webhook(tmp_path / "acme.db", "dlv-0123456789abcdef")
         done = run_lines(
@@ -230,5 +213,5 @@ def test_a_deployment_is_managed_as_the_docs_say(tmp_path, shell):
         assert done.returncode == 0, (line, done.stderr)
         id = next(iter(re.findall("apikey-[0-9a-f]{16}", done.stdout)), id)
         outputs.append(done.stdout)
-    assert len(lines) == 26
+    assert len(lines) == 27
     assert all(outputs)

@@ -31,13 +31,13 @@ class Setup:
     def __init__(self, folder, shell):
         self.command = [program(shell, "this test"), "-eu", "-c"]
         self.folder, self.disk, self.elsewhere = folder, folder / "disk", folder / "elsewhere"
-        self.database, self.settings = self.disk / "acme.db", folder / "litestream.yml"
+        self.database, self.settings = self.disk / "sigma.db", folder / "litestream.yml"
         self.disk.mkdir()
         self.settings.write_text(self.localized(RECIPE.read_text(encoding="utf-8")), encoding="utf-8")
         self.environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
     def localized(self, text):
-        return text.replace("/srv/sigma", str(self.disk)).replace("/mnt/elsewhere", str(self.elsewhere))
+        return text.replace("/var/lib/sigma-pim", str(self.disk)).replace("/mnt/elsewhere", str(self.elsewhere))
 
     @contextmanager
     def replicating(self):
@@ -64,7 +64,7 @@ class Setup:
     def begin_anew(self):
         """Do what the docs say when the service was killed: another path, and the docs' command."""
         text = self.settings.read_text(encoding="utf-8")
-        self.settings.write_text(text.replace(f"{self.elsewhere}/acme", f"{self.elsewhere}/acme-2"), encoding="utf-8")
+        self.settings.write_text(text.replace(f"{self.elsewhere}/sigma", f"{self.elsewhere}/sigma-2"), encoding="utf-8")
         self.run("litestream reset")
 
     def run(self, begins):
