@@ -12,10 +12,11 @@ from sigma.http.strict_json import format_value, to_json
 
 def _find_known(names: Iterable[str]) -> set[str]:
     sql = (
-        "SELECT id, alias FROM model_objects WHERE tenant = ?1 AND kind = 'attribute'"
-        " AND (id IN (SELECT value FROM json_each(?2)) OR alias IN (SELECT value FROM json_each(?2)))"
+        "SELECT id, alias FROM model_objects WHERE tenant = ? AND kind = 'attribute'"
+        " AND (id IN (SELECT value FROM json_each(?)) OR alias IN (SELECT value FROM json_each(?)))"
     )
-    return {name for names in execute(sql, g.tenant, to_json(list(names))) for name in names}
+    wanted = to_json(list(names))
+    return {name for pair in execute(sql, g.tenant, wanted, wanted) for name in pair}
 
 
 def require_attributes(named: Iterable[tuple[str, str]], kept: set[str]) -> None:
@@ -34,12 +35,13 @@ def require_attributes(named: Iterable[tuple[str, str]], kept: set[str]) -> None
 def find_namers(*names: str) -> list[tuple[str, str]]:
     """Return the kinds and ids of the roles and workflows that name an attribute in one of these ways, in order of creation."""
     sql = (
-        "SELECT kind, id FROM model_objects o WHERE tenant = ?1 AND kind IN ('role', 'workflow') AND ("
+        "SELECT kind, id FROM model_objects o WHERE tenant = ? AND kind IN ('role', 'workflow') AND ("
         "EXISTS (SELECT 1 FROM json_each(o.body, '$.schemaPermissions') s, json_each(s.value, '$.attributePermissions') p"
-        " WHERE p.key IN (SELECT value FROM json_each(?2)))"
+        " WHERE p.key IN (SELECT value FROM json_each(?)))"
         " OR EXISTS (SELECT 1 FROM json_each(o.body, '$.states') s,"
         " json_each(json_extract(s.value, '$.hidden', '$.required', '$.readOnly')) l, json_each(l.value) n"
-        " WHERE n.value IN (SELECT value FROM json_each(?2)))"
+        " WHERE n.value IN (SELECT value FROM json_each(?)))"
         ") ORDER BY seq"
     )
-    return [(kind, id) for kind, id in execute(sql, g.tenant, to_json(names))]
+    wanted = to_json(names)
+    return [(kind, id) for kind, id in execute(sql, g.tenant, wanted, wanted)]
