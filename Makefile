@@ -30,7 +30,7 @@ stop: .venv/installed                   # stop what start, run or serve has star
 
 # An option is on, unless it is empty, 0 or no.
 option = $(if $(filter-out 0 no,$($(1))),$(2))
-demo: .venv/installed                   # tell the life of an API key; AUTO=1 waits for nobody, FAST=1 nor pauses, EXIT=1 ends then
+demo: .venv/installed                   # tell the life of an API key; AUTO=1 does not wait for Enter, FAST=1 does not pause either, EXIT=1 stops at the end
 	@exec $(BIN)/python -m sigma.cli.play \
 	  $(call option,AUTO,--auto) $(call option,FAST,--fast) $(call option,EXIT,--exit) $(ARGS)
 

@@ -75,15 +75,15 @@ STANDIN = (whoami, ledger, workspaces, requests, faults, deliveries)
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
-    """Return the WSGI application, and make its database if there is none.
+    """Return the WSGI application; create its database if there is none, except for a command.
 
-    Takes settings by name, which win over the environment. Raises StartError. For a command it makes no database.
+    `config` has settings by name, which take precedence over the environment. Raises StartError if the service cannot start.
     """
     require_no_other_server()
     app = Service(__name__, static_folder=None)
     app.config.update(read_settings(config or {}), PROVIDE_AUTOMATIC_OPTIONS=False)
-    app.url_map.merge_slashes = False  # a redirect would answer before the caller is known
-    if app.config["PROXIES"]:  # who calls is what the outermost of them saw
+    app.url_map.merge_slashes = False  # a redirect would be sent before the caller is authenticated
+    if app.config["PROXIES"]:  # the client's address is the one that the outermost proxy saw
         app.wsgi_app = ProxyFix(app.wsgi_app, app.config["PROXIES"], 0, 0)  # type: ignore[method-assign]
     if os.path.exists(app.config["DATABASE"]) or not runs_command():
         prepare_database(app.config["DATABASE"])
@@ -102,12 +102,12 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
 
 
 def add_routes(app: Flask) -> None:
-    """Add everything that answers a request, and what turns exceptions into answers."""
+    """Add the routes, and the handlers that turn exceptions into responses."""
     register_error_handlers(app)
     app.register_error_handler(NotFound, refuse_unknown_path)
     app.register_error_handler(MethodNotAllowed, refuse_unknown_method)
     allow_origins(app)
-    blueprints = list(dict.fromkeys(module.blueprint for module in API + STANDIN))  # some modules share one
+    blueprints = list(dict.fromkeys(module.blueprint for module in API + STANDIN))  # some modules share a blueprint
     for blueprint in [*blueprints, not_built.blueprint]:
         app.register_blueprint(blueprint, url_prefix="/standin" if blueprint is standin_blueprint else "/api/v1")
     app.register_blueprint(pages)
@@ -119,15 +119,16 @@ def add_routes(app: Flask) -> None:
 
 
 def create_worker_app() -> Flask:
-    """Make the application for one of the processes of the server that `flask serve` runs.
+    """Return the application for one worker of the server that `flask serve` runs.
 
-    A Ctrl-C reaches all of them at once, and then the main one ends the others. A worker that is told twice may hang.
+    Ctrl-C, and the end of a terminal, reach all processes at once, and the main one then stops the workers. A worker that is
+    told to stop twice may hang, so workers block SIGINT and SIGHUP.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
     app = create_app({"WORKERS": read_setting("WORKERS", {})})
     let_calls_leave()
     threading.Thread(target=watch_worker, args=(os.getppid(), app.logger), daemon=True).start()
     app.extensions["sender"] = sender = Sender(app)
     sender.start()
-    gc.freeze()  # what stays for good need not be gone through again and again for garbage
+    gc.freeze()  # the garbage collector need not examine again and again what stays for good
     return app

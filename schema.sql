@@ -1,14 +1,14 @@
 -- The database of the embedded Sigma PIM, in the order of the API's endpoint groups.
 --
--- To start afresh, delete the file and its -wal and -shm neighbours: the service makes a new one.
+-- To start afresh, delete the file with its -wal and -shm files: the service creates a new one.
 --
--- An object's JSON text is stored once, in `body`, exactly as it is served. The columns that are looked up are
--- generated from that text by the database itself, so what is indexed can never differ from what is answered.
--- Every key starts with the tenant, but for emails and hashes of API keys, which tell whose they are; and so does every
--- foreign key: a link across tenants cannot be stored.
+-- An object's JSON text is stored once, in `body`, exactly as it is served. SQLite itself generates the columns for
+-- look-ups from that text, so an index can never differ from what is served.
+-- In the tables of a workspace, every unique and foreign key starts with the tenant: a link across tenants cannot be
+-- stored. The exceptions are emails and the hashes of API keys, by which the tenant is found.
 
 PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
-PRAGMA user_version = 13;            -- of this schema: sigma/migrations.py upgrades an older database, a newer one is refused
+PRAGMA user_version = 13;            -- sigma/migrations.py upgrades an older database; a newer one is refused
 
 
 -- Workspaces, users, sessions
@@ -21,10 +21,10 @@ CREATE TABLE settings (
 CREATE TABLE workspaces (
     id             TEXT    NOT NULL PRIMARY KEY,
     name           TEXT    NOT NULL,
-    is_demo        INTEGER NOT NULL DEFAULT 0 CHECK (is_demo IN (0, 1)),  -- its passwords and keys are public knowledge
-    model_version  BLOB    NOT NULL DEFAULT (randomblob(16)),             -- new with every change to the workspace's model
-    is_disposable  INTEGER NOT NULL DEFAULT 0 CHECK (is_disposable IN (0, 1)),  -- made for a test run, which may delete it
-    created_at     TEXT                                                   -- of one from before version 8: when that came
+    is_demo        INTEGER NOT NULL DEFAULT 0 CHECK (is_demo IN (0, 1)),  -- its passwords and keys are public
+    model_version  BLOB    NOT NULL DEFAULT (randomblob(16)),             -- changes with the workspace's model
+    is_disposable  INTEGER NOT NULL DEFAULT 0 CHECK (is_disposable IN (0, 1)),  -- created for a test run, which may delete it
+    created_at     TEXT                                                   -- if older than version 8: when it was upgraded
 ) STRICT;
 
 CREATE TABLE users (
@@ -35,16 +35,16 @@ CREATE TABLE users (
     password_hash  TEXT NOT NULL CHECK (password_hash LIKE 'scrypt:%'),   -- never a password
     role_kind      TEXT NOT NULL GENERATED ALWAYS AS ('role') VIRTUAL,
     role_id        TEXT NOT NULL,
-    sessions_from  INTEGER NOT NULL DEFAULT 0,                            -- seconds since the epoch: a session from before has ended
+    sessions_from  INTEGER NOT NULL DEFAULT 0,                            -- seconds since the epoch: earlier sessions have ended
     PRIMARY KEY (tenant, id),
     UNIQUE (email),                                                       -- people sign in by email alone
-    FOREIGN KEY (tenant, role_kind, role_id) REFERENCES model_objects (tenant, kind, id)  -- a role that a user has stays
+    FOREIGN KEY (tenant, role_kind, role_id) REFERENCES model_objects (tenant, kind, id)  -- kept while users have it
 ) STRICT;
 
 CREATE INDEX users_role_idx ON users (tenant, role_id);
 
 CREATE TABLE login_attempts (
-    who   BLOB NOT NULL CHECK (length(who) = 32),                         -- SHA-256 of email and address, or of address: none is kept
+    who   BLOB NOT NULL CHECK (length(who) = 32),                         -- SHA-256 of email and address or of address; neither is kept
     at    REAL NOT NULL                                                   -- seconds since the epoch
 ) STRICT;
 
@@ -59,19 +59,19 @@ CREATE TABLE api_keys (
     tenant          TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
     id              TEXT NOT NULL,
     name            TEXT NOT NULL CHECK (name <> ''),
-    hash            BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),       -- SHA-256 of the raw key, which is kept nowhere
+    hash            BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),       -- SHA-256 of the raw key, which is not stored
     permissions     TEXT NOT NULL CHECK (json_array_length(permissions) >= 1),
     created_at      TEXT NOT NULL,
     last_used_at    TEXT,
     deactivated_at  TEXT,
     permission_use  TEXT NOT NULL DEFAULT '{}' CHECK (json_type(permission_use) = 'object'),  -- when each permission was last used
-    refused         TEXT NOT NULL DEFAULT '{}' CHECK (json_type(refused) = 'object'),     -- how often and when last, for each one lacked
-    ledger_from     TEXT,                                                 -- since when these two are kept; null: since it was made
+    refused         TEXT NOT NULL DEFAULT '{}' CHECK (json_type(refused) = 'object'),     -- how often and when last, for each missing one
+    ledger_from     TEXT,                                                 -- when these two begin; null: with the key
     UNIQUE (tenant, id)
 ) STRICT;
 
-CREATE VIEW known_keys AS                                                 -- with why the key is not accepted, if it is not,
-    SELECT *, refusal IS NULL AS is_active, json_object(                  -- which is said only here, and as it is listed
+CREATE VIEW known_keys AS                                                 -- each key with why it is refused, if it is
+    SELECT *, refusal IS NULL AS is_active, json_object(                  -- (decided only here), and its JSON in lists
         'id', id, 'name', name, 'permissions', json(permissions), 'active', json(iif(refusal IS NULL, 'true', 'false')),
         'createdAt', created_at, 'lastUsedAt', last_used_at, 'deactivatedAt', deactivated_at
     ) AS body
@@ -79,14 +79,14 @@ CREATE VIEW known_keys AS                                                 -- wit
         WHEN deactivated_at IS NOT NULL THEN 'it has been deactivated'
     END AS refusal FROM api_keys);
 
-CREATE TABLE key_faults (                                                 -- answers of a key that a test wants instead of the real ones
+CREATE TABLE key_faults (                                                 -- test responses in place of a key's real ones
     tenant  TEXT    NOT NULL,
     key_id  TEXT    NOT NULL,
-    place   INTEGER NOT NULL,                                             -- the first one whose route is called decides
+    place   INTEGER NOT NULL,                                             -- the first fault whose route is called decides
     body    TEXT    NOT NULL CHECK (json_valid(body)),
     route   TEXT             GENERATED ALWAYS AS (json_extract(body, '$.on')) STORED,  -- null: every route
-    calls   INTEGER NOT NULL DEFAULT 0,                                   -- on which it has decided
-    hits    INTEGER NOT NULL DEFAULT 0 CHECK (hits <= calls),             -- of these, those that it has spoiled
+    calls   INTEGER NOT NULL DEFAULT 0,                                   -- how many calls it has decided
+    hits    INTEGER NOT NULL DEFAULT 0 CHECK (hits <= calls),             -- in how many of these it has fired
     PRIMARY KEY (tenant, key_id, place),
     FOREIGN KEY (tenant, key_id) REFERENCES api_keys (tenant, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
@@ -109,22 +109,22 @@ CREATE TABLE model_objects (
     UNIQUE (tenant, kind, alias)
 ) STRICT;
 
-CREATE TABLE model_references (                                           -- a row for each id that a model object's body names
+CREATE TABLE model_references (                                           -- a row for each id named in a model object's body
     seq          INTEGER PRIMARY KEY,                                     -- in the order of the body
     tenant       TEXT NOT NULL,
     kind         TEXT NOT NULL,
     id           TEXT NOT NULL,
-    field        TEXT NOT NULL,                                           -- its path in the body, for messages
+    field        TEXT NOT NULL,                                           -- the id's path in the body, for messages
     target_kind  TEXT NOT NULL,
     target_id    TEXT NOT NULL,
     FOREIGN KEY (tenant, kind, id) REFERENCES model_objects (tenant, kind, id) ON DELETE CASCADE,
-    FOREIGN KEY (tenant, target_kind, target_id) REFERENCES model_objects (tenant, kind, id)  -- what is referred to exists and stays
+    FOREIGN KEY (tenant, target_kind, target_id) REFERENCES model_objects (tenant, kind, id)  -- exists, and is kept while referred to
 ) STRICT;
 
 CREATE INDEX model_references_source_idx ON model_references (tenant, kind, id);
 CREATE INDEX model_references_target_idx ON model_references (tenant, target_kind, target_id);
 
--- Every process may keep what it worked out from a model, for as long as the version stays the same.
+-- A process may cache what it derives from a model for as long as the version stays the same.
 CREATE TRIGGER model_inserted AFTER INSERT ON model_objects BEGIN
     UPDATE workspaces SET model_version = randomblob(16) WHERE id = new.tenant;
 END;
@@ -151,7 +151,7 @@ CREATE TABLE categories (
     catalog_kind  TEXT NOT NULL GENERATED ALWAYS AS ('catalog') VIRTUAL,
     catalog_id    TEXT NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.catalogId')) STORED,
     parent_id     TEXT          GENERATED ALWAYS AS (json_extract(body, '$.parentId')) STORED,
-    total         INTEGER NOT NULL DEFAULT 0 CHECK (total >= 0),          -- the records in it, kept by triggers
+    total         INTEGER NOT NULL DEFAULT 0 CHECK (total >= 0),          -- how many records it has, kept by triggers
     UNIQUE (tenant, id),
     UNIQUE (tenant, catalog_id, id),
     FOREIGN KEY (tenant, catalog_kind, catalog_id) REFERENCES model_objects (tenant, kind, id) ON DELETE CASCADE,
@@ -161,7 +161,7 @@ CREATE TABLE categories (
 CREATE INDEX categories_parent_idx ON categories (tenant, parent_id);
 
 CREATE TABLE category_assignments (
-    seq          INTEGER PRIMARY KEY,                                     -- records are listed in the order they were put in
+    seq          INTEGER PRIMARY KEY,                                     -- records are listed in order of assignment
     tenant       TEXT NOT NULL,
     category_id  TEXT NOT NULL,
     record_id    TEXT NOT NULL,
@@ -186,7 +186,7 @@ END;
 CREATE TABLE entities (                                                   -- records (level 0) and their variants (level 1 and below)
     seq          INTEGER PRIMARY KEY,                                     -- lists come in order of creation
     tenant       TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
-    schema_id    TEXT NOT NULL,                                           -- a variant's is its record's
+    schema_id    TEXT NOT NULL,                                           -- of a variant: its record's schema
     schema_kind  TEXT NOT NULL GENERATED ALWAYS AS ('schema') VIRTUAL,
     body         TEXT NOT NULL CHECK (json_valid(body)),
     id           TEXT NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.id')) STORED,
@@ -196,9 +196,9 @@ CREATE TABLE entities (                                                   -- rec
     is_variant   INTEGER NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.entityId') IS NOT NULL) STORED,
     UNIQUE (tenant, id),
     CHECK ((record_id IS NULL) = (parent_id IS NULL)),
-    FOREIGN KEY (tenant, schema_kind, schema_id) REFERENCES model_objects (tenant, kind, id),  -- a schema with records stays
+    FOREIGN KEY (tenant, schema_kind, schema_id) REFERENCES model_objects (tenant, kind, id),  -- kept while it has records
     FOREIGN KEY (tenant, record_id) REFERENCES entities (tenant, id) ON DELETE CASCADE,
-    FOREIGN KEY (tenant, parent_id) REFERENCES entities (tenant, id)      -- without CASCADE, which SQLite follows 1,000 levels deep
+    FOREIGN KEY (tenant, parent_id) REFERENCES entities (tenant, id)      -- no CASCADE: SQLite follows only 1,000 levels
 ) STRICT;
 
 CREATE INDEX entities_variant_idx ON entities (tenant, is_variant);
@@ -208,12 +208,12 @@ CREATE INDEX entities_schema_state_idx ON entities (tenant, schema_id, state_id)
 CREATE INDEX entities_record_idx ON entities (tenant, record_id) WHERE record_id IS NOT NULL;
 CREATE INDEX entities_parent_idx ON entities (tenant, parent_id) WHERE parent_id IS NOT NULL;
 
-CREATE TABLE entity_counts (                                              -- the `total` of every list, and where its pages begin
+CREATE TABLE entity_counts (                                              -- for the `total` of lists, and where pages begin
     tenant      TEXT    NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
     is_variant  INTEGER NOT NULL,
     schema_id   TEXT    NOT NULL,
-    state_id    TEXT    NOT NULL,                                         -- '' without one
-    bucket      INTEGER NOT NULL,                                         -- of 4,096 numbers of `seq`
+    state_id    TEXT    NOT NULL,                                         -- '' if there is none
+    bucket      INTEGER NOT NULL,                                         -- a range of 4,096 values of `seq`
     total       INTEGER NOT NULL CHECK (total >= 0),
     PRIMARY KEY (tenant, is_variant, schema_id, state_id, bucket)
 ) STRICT, WITHOUT ROWID;
@@ -247,15 +247,15 @@ CREATE TABLE unique_values (                                              -- a r
     tenant     TEXT NOT NULL,
     attribute  TEXT NOT NULL,                                             -- its alias
     scope      TEXT NOT NULL,                                             -- JSON, keys sorted
-    value      TEXT NOT NULL,                                             -- JSON, as unique_key() writes it: equal values alike
+    value      TEXT NOT NULL,                                             -- JSON by unique_key(), the same for equal values
     entity_id  TEXT NOT NULL,
-    PRIMARY KEY (tenant, attribute, scope, value),                        -- the promise
+    PRIMARY KEY (tenant, attribute, scope, value),                        -- this makes the values unique
     FOREIGN KEY (tenant, entity_id) REFERENCES entities (tenant, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX unique_values_entity_idx ON unique_values (tenant, entity_id);
 
-CREATE TABLE audit_log (                                                  -- no foreign key to the entity: history outlives it
+CREATE TABLE audit_log (                                                  -- no foreign key to the record: history outlives it
     seq        INTEGER PRIMARY KEY,
     tenant     TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
     record_id  TEXT NOT NULL,                                             -- the record whose history this belongs to
@@ -281,28 +281,28 @@ CREATE TABLE saved_queries (
 CREATE TABLE webhooks (
     seq           INTEGER PRIMARY KEY,                                    -- lists come in order of creation
     tenant        TEXT    NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
-    body          TEXT    NOT NULL CHECK (json_valid(body)),              -- as it is served, so with bullets for the secret
-    secret        TEXT             CHECK (secret <> ''),                  -- readable, because it signs; null: nothing is signed
+    body          TEXT    NOT NULL CHECK (json_valid(body)),              -- as it is served, with bullets for the secret
+    secret        TEXT             CHECK (secret <> ''),                  -- in plain text, for signing; null: nothing is signed
     id            TEXT    NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.id')) STORED,
     is_active     INTEGER NOT NULL GENERATED ALWAYS AS (json_extract(body, '$.active')) STORED,
-    lease         TEXT,                                                   -- who is sending, at random; null: nobody
-    leased_until  REAL    NOT NULL DEFAULT 0,                             -- seconds since the epoch: when that ends by itself
+    lease         TEXT,                                                   -- random token of the current sender; null: none
+    leased_until  REAL    NOT NULL DEFAULT 0,                             -- seconds since the epoch: when the lease expires
     UNIQUE (tenant, id),
     CHECK (json_extract(body, '$.secret') IS iif(secret IS NULL, NULL, '••••••••'))
 ) STRICT;
 
-CREATE TABLE deliveries (                                                 -- stored in one transaction with the change of which they tell
+CREATE TABLE deliveries (                                                 -- stored in one transaction with their change
     seq         INTEGER PRIMARY KEY,                                      -- the order in which they are sent
     tenant      TEXT    NOT NULL,
     id          TEXT    NOT NULL,
     webhook_id  TEXT    NOT NULL,
     event       TEXT    NOT NULL,
-    body        TEXT    NOT NULL CHECK (json_valid(body)),                -- the very text that is sent, each time
+    body        TEXT    NOT NULL CHECK (json_valid(body)),                -- the exact text that each attempt sends
     state       TEXT    NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'failed')),
     made_at     REAL    NOT NULL,                                         -- seconds since the epoch
-    next_at     REAL             DEFAULT 0,                               -- when it is due, in the same; 0: at once; null: never
+    next_at     REAL             DEFAULT 0,                               -- when it is due, likewise; 0: at once; null: never
     attempts    INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
-    resends     INTEGER NOT NULL DEFAULT 0,                               -- how often somebody has asked for it again
+    resends     INTEGER NOT NULL DEFAULT 0,                               -- how often it was sent again on request
     UNIQUE (tenant, id),
     CHECK ((state = 'pending') = (next_at IS NOT NULL)),
     FOREIGN KEY (tenant, webhook_id) REFERENCES webhooks (tenant, id) ON DELETE CASCADE
@@ -317,9 +317,9 @@ CREATE TABLE delivery_attempts (
     delivery_id  TEXT    NOT NULL,
     number       INTEGER NOT NULL CHECK (number >= 1),
     at           TEXT    NOT NULL,
-    status       INTEGER,                                                 -- null: there was no answer
+    status       INTEGER,                                                 -- null: there was no response
     ms           REAL    NOT NULL,
-    error        TEXT,                                                    -- null: it was taken
+    error        TEXT,                                                    -- null: the attempt succeeded
     UNIQUE (tenant, delivery_id, number),
     FOREIGN KEY (tenant, delivery_id) REFERENCES deliveries (tenant, id) ON DELETE CASCADE
 ) STRICT;

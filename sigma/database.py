@@ -25,32 +25,32 @@ from sigma.files import (
 from sigma.migrations import MIGRATIONS, split_statements
 from sigma.settings import ROOT, StartError
 
-SCHEMA_VERSION = max(MIGRATIONS) + 1  # as schema.sql says
+SCHEMA_VERSION = max(MIGRATIONS) + 1  # the same as in schema.sql
 APPLICATION_ID = 0x5349474D
 VIEW = re.compile(r"^CREATE VIEW (\w+) .*", re.DOTALL | re.MULTILINE)
-BUSY_TIMEOUT = 5  # seconds that a write waits for another one
+BUSY_TIMEOUT = 5  # seconds that a write waits for another
 
 
 class ThreadState(threading.local):
-    """The connection that each thread keeps, the path it is open on, and what is called when its transaction is stored."""
+    """What each thread keeps: its open connection, the path of the file, and what to call when its transaction is stored."""
 
     path: str | None = None
     connection: Connection
     when_stored: Callable[[], None] | None = None
-    keeps_little: bool = False
+    has_small_cache: bool = False
 
 
 _thread = ThreadState()
 
 
 SqlFunction = Callable[..., Any]
-SQL_FUNCTIONS: dict[str, tuple[SqlFunction, bool]] = {}  # what SQL calls by name; without one a migration fails as a whole
+SQL_FUNCTIONS: dict[str, tuple[SqlFunction, bool]] = {}  # by name; a migration that misses one fails as a whole
 
 
 def sql_function(deterministic: bool) -> Callable[[SqlFunction], SqlFunction]:
-    """Return a decorator that lets SQL call a function of a higher room by its name.
+    """Return a decorator that lets SQL call a function by its name; for functions of modules that may not be imported here.
 
-    Of one that is deterministic SQLite may remember what it returns for the same arguments.
+    SQLite may reuse the result of a deterministic function for the same arguments.
     """
 
     def decorator(function: SqlFunction) -> SqlFunction:
@@ -61,12 +61,12 @@ def sql_function(deterministic: bool) -> Callable[[SqlFunction], SqlFunction]:
 
 
 def connect(path: str) -> Connection:
-    """Open a database file. Every commit is on disk before it is acknowledged (synchronous=FULL)."""
+    """Return a new connection to a database file. A commit is on disk before it is acknowledged (synchronous=FULL)."""
     db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, cached_statements=256, factory=Connection)
     try:
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA cache_size = -32000")  # kB: the indexes' upper levels stay in memory, with a million keys too
+        db.execute("PRAGMA cache_size = -32000")  # kB: keeps the indexes' upper levels in memory, even with a million keys
         for name, (function, deterministic) in SQL_FUNCTIONS.items():
             db.create_function(name, -1, function, deterministic=deterministic)
     except sqlite3.Error:  # not a database
@@ -80,7 +80,7 @@ def _open_db(path: str) -> None:
     require_same_file(path)
     connection = connect(path)
     try:
-        if _thread.keeps_little:
+        if _thread.has_small_cache:
             connection.execute("PRAGMA cache_size = -2000")
         connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
     except sqlite3.Error:
@@ -91,11 +91,11 @@ def _open_db(path: str) -> None:
 
 
 def use_small_cache() -> None:
-    """Let this thread's connection, which is not open yet, keep 2 MB of the database in memory, where others keep 32.
+    """Limit the cache of this thread's connection, which is not open yet, to 2 MB instead of 32 MB.
 
-    For threads of which there may be many at once: 64 exports, which read each record once, would keep 2 GB.
+    Threads that may be many need this: 64 exports, which read each record only once, would fill 2 GB.
     """
-    _thread.keeps_little = True
+    _thread.has_small_cache = True
 
 
 def close_db() -> None:
@@ -108,7 +108,7 @@ def close_db() -> None:
 
 def get_db() -> sqlite3.Connection:
     """Return this thread's connection to the current application's database."""
-    app = current_app._get_current_object()  # type: ignore[attr-defined]  # an attribute through the proxy costs 1 % of a GET
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # an attribute read through the proxy costs 1 % of a GET
     path = app.config["DATABASE"]
     if path != _thread.path:
         _open_db(path)
@@ -116,7 +116,7 @@ def get_db() -> sqlite3.Connection:
 
 
 def execute(sql: str, *parameters: Any) -> sqlite3.Cursor:
-    """Run one statement."""
+    """Run one statement, and return its cursor."""
     return get_db().execute(sql, parameters)
 
 
@@ -126,12 +126,12 @@ def fetch_one(sql: str, *parameters: Any) -> Any:
 
 
 def call_when_stored(function: Callable[[], None]) -> None:
-    """Call a function when the transaction under way is stored, and not if it fails; of several the last one is called."""
+    """Call a function when the transaction under way has been stored, not if it fails; a later function replaces it."""
     _thread.when_stored = function
 
 
 def _save_log(db: sqlite3.Connection) -> None:
-    """Move what a log of writes holds that was removed into the database, unless another process has made a new one."""
+    """Copy a removed write-ahead log, still open here, into the database, unless another process has made a new log."""
     path = current_app.config["DATABASE"]
     if not os.path.exists(f"{path}-wal"):
         db.execute("PRAGMA wal_checkpoint(FULL)")
@@ -139,11 +139,11 @@ def _save_log(db: sqlite3.Connection) -> None:
 
 @contextmanager
 def transaction() -> Iterator[None]:
-    """Run the block as one transaction: all of it is stored, or nothing.
+    """Run the block as one transaction: either all of it is stored, or nothing.
 
-    It takes the write lock first (BEGIN IMMEDIATE), so that what the block reads stays true until it commits, and
-    waiting for another writer happens here, under the busy timeout, and nowhere else. What the caller may do can have
-    changed meanwhile: the first one of a request calls `g.confirm()`, where the guard has put what looks again.
+    It takes the write lock first (BEGIN IMMEDIATE): what the block reads stays true until the commit, and only here does a
+    request wait for another writer, at most BUSY_TIMEOUT. The caller's permissions may change during that wait: so the first
+    transaction of a request calls `g.confirm()`, which the guard has set to check them again.
     """
     db = get_db()
     db.execute("BEGIN IMMEDIATE")
@@ -155,7 +155,7 @@ def transaction() -> Iterator[None]:
         require_same_file(current_app.config["DATABASE"])
         db.execute("COMMIT")
     except BaseException as error:
-        if db.in_transaction:  # SQLite has already rolled back after some failures, a full disk among them
+        if db.in_transaction:  # after some failures, such as a full disk, SQLite has already rolled back
             db.execute("ROLLBACK")
         if isinstance(error, LogLostError):
             _save_log(db)
@@ -166,7 +166,7 @@ def transaction() -> Iterator[None]:
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """Let the statements of the block read one and the same state of the database; inside a transaction they do anyway."""
+    """Let all statements of the block read the same state of the database; inside a transaction, they do so anyway."""
     db = get_db()
     if db.in_transaction:
         yield
@@ -180,7 +180,7 @@ def snapshot() -> Iterator[None]:
 
 
 def pragma(db: sqlite3.Connection, name: str) -> Any:
-    """Return what the database says of itself."""
+    """Return the value of one of the database's pragmas."""
     return db.execute(f"PRAGMA {name}").fetchone()[0]
 
 
@@ -189,14 +189,13 @@ def _schema_statements() -> Iterator[str]:
 
 
 def make_tables(db: sqlite3.Connection) -> None:
-    """Make the tables of an empty database."""
+    """Create the tables of an empty database, and the secret that signs its session tokens."""
     for statement in _schema_statements():
         db.execute(statement)
     db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
 
 
 def _run_migrations(db: sqlite3.Connection) -> None:
-    """Bring a database forward, version by version. Raises sqlite3.IntegrityError where a row refers to what is not there."""
     views = {match[1]: match[0] for match in map(VIEW.search, _schema_statements()) if match}
     for view in views:
         db.execute(f"DROP VIEW IF EXISTS {view}")
@@ -207,16 +206,17 @@ def _run_migrations(db: sqlite3.Connection) -> None:
     for statement in views.values():
         db.execute(statement)
     for table, _, parent, _ in db.execute("PRAGMA foreign_key_check"):
-        raise sqlite3.IntegrityError(f"a row of {table} refers to a row of {parent} that is not there")
+        raise sqlite3.IntegrityError(f"a row of {table} refers to a row of {parent} that is missing")
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Make the tables of an empty database, and bring an older release's to this one's: all of it, or nothing.
+    """Create the tables of an empty database, or upgrade a database of an older release: completely, or not at all.
 
-    Processes that start together do it one after another, and those that come later find it done.
+    When several processes start together, the first does this, and the others wait and find it done. Raises
+    sqlite3.IntegrityError if an upgraded row refers to a row that is missing.
     """
     try:
-        db.execute("PRAGMA foreign_keys = OFF")  # or what refers to a table that is made anew would go with the old one
+        db.execute("PRAGMA foreign_keys = OFF")  # otherwise, rebuilding a table would delete the rows that refer to it
         db.execute("BEGIN IMMEDIATE")
         if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
             make_tables(db)
@@ -230,49 +230,50 @@ def migrate(db: sqlite3.Connection) -> None:
 
 
 def _read_versions(path: str) -> tuple[int, int]:
-    """Return whose database a file is, and its schema's version; make the database, or bring it forward, first.
+    """Return the application id and schema version of a database, after creating or upgrading it where needed.
 
     Raises OSError or sqlite3.Error for a file that cannot be used.
     """
-    if not os.path.exists(path):  # closing a file that is a database in use here would drop this process's locks on it
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable by everyone
+    if not os.path.exists(path):  # for a database that this process has open, os.close() would drop its locks
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make the file readable by everyone
     db = connect(path)
     try:
         if (encoding := pragma(db, "encoding")) != "UTF-8":
-            raise sqlite3.DatabaseError(f"its texts are in {encoding}, not in UTF-8")
+            raise sqlite3.DatabaseError(f"its text is in {encoding}, not in UTF-8")
         if not db.execute("SELECT 1 FROM sqlite_schema").fetchone() or pragma(db, "user_version") in MIGRATIONS:
             migrate(db)
         versions = pragma(db, "application_id"), pragma(db, "user_version")
         if versions == (APPLICATION_ID, SCHEMA_VERSION):
-            db.execute("PRAGMA journal_mode = WAL")  # also after a restore, which may have left it behind
+            db.execute("PRAGMA journal_mode = WAL")  # a restored file may be in another mode
         return versions
     finally:
         db.close()
 
 
 def require_writable(path: str) -> None:
-    """Raise StartError unless this process may write the database: what only reads it may go without."""
+    """Raise StartError unless this process may write to the database, which commands that only read need not."""
     if reason := unwritable_reason(path):
         raise StartError(
-            f"The database {path} cannot be written to: {reason}; run it as the owner, or change the owner or the mode."
+            f"The database {path} cannot be written to: {reason};"
+            " run the service as the owner, or change the owner or the mode."
         )
 
 
 def prepare_database(path: str) -> None:
-    """Make the database if there is none, and bring an older release's forward.
+    """Create the database if there is none, and upgrade a database of an older release.
 
-    Raises StartError for a file that cannot be opened, is something else, or was made by a newer release.
+    Raises StartError for a file that cannot be opened, is no database of this service, or was made by a newer release.
     """
     if sqlite3.sqlite_version_info < (3, 37):
         raise StartError(f"SQLite 3.37 or newer is needed (STRICT tables); this Python has {sqlite3.sqlite_version}.")
     if path == ":memory:":
-        raise StartError("The database must be a file: each thread has a connection of its own to it.")
+        raise StartError("The database must be a file: each thread has its own connection to it.")
     for tries_left in reversed(range(20)):
         try:
             application_id, version = _read_versions(path)
             break
         except (OSError, sqlite3.Error) as error:
-            # Only here SQLite does not wait for another process that is making the same database.
+            # While another process creates the same database, SQLite does not wait, unlike everywhere else.
             is_locked = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
             if not is_locked or not tries_left:
                 raise StartError(unusable_message(path, error, is_locked)) from error
@@ -284,6 +285,6 @@ def prepare_database(path: str) -> None:
             f"{path} has schema version {version}, and this release reads version {SCHEMA_VERSION}:"
             " use the release that made it or a newer one, or name another file in SIGMA_DATABASE."
         )
-    if _thread.path == path:  # this thread may be open on a file that was here before
+    if _thread.path == path:  # this thread may still have an earlier file of this path open
         close_db()
     remember_file(path)

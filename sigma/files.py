@@ -69,15 +69,15 @@ def no_file_reason(path: str) -> str | None:
 def unusable_message(path: str, error: Exception, is_locked: bool) -> str:
     """Return in one sentence why a file cannot be used as the database, given the error of trying, and what to do."""
     if is_locked:
-        return f"The database {path} is locked by another process: end that one, or try again when it has ended."
+        return f"The database {path} is locked by another process: end that process, or try again when it has ended."
     if obstacle := no_file_reason(path):
         return f"There can be no database at {path}, because {obstacle}: name another file in SIGMA_DATABASE."
     if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
-        return f"{path} is no SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place."
+        return f"{path} is not an SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place."
     if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
         return f"The disk of the database {path} is full: make room, or name another database in SIGMA_DATABASE."
     reason = unwritable_reason(path) or error
-    return f"The database {path} cannot be used: {reason}; mend it, or name another in SIGMA_DATABASE."
+    return f"The database {path} cannot be used: {reason}; correct this, or name another database in SIGMA_DATABASE."
 
 
 class Life:

@@ -1,8 +1,8 @@
-"""What brings a database of each older version to the next one, in SQL; schema.sql says what the columns mean.
+"""The SQL that upgrades a database from each older version to the next; schema.sql explains the columns.
 
-A table is made anew in the steps of https://sqlite.org/lang_altertable.html#otheralter, of which database.migrate() takes
-the first and the last. The views of schema.sql are no concern of a step: they are dropped before the first, and made anew after
-the last.
+A table is rebuilt in the steps of https://sqlite.org/lang_altertable.html#otheralter, of which database.migrate() takes the
+first and the last. Migrations need not care about the views of schema.sql: all are dropped before the first migration, and
+created after the last.
 """
 
 import sqlite3
@@ -25,8 +25,8 @@ MIGRATIONS = {
     2: """
         ALTER TABLE users ADD COLUMN sessions_from INTEGER NOT NULL DEFAULT 0;
     """,
-    # Which permissions and kinds there are is not the database's to say. Unique values are claimed under another key than
-    # before; where that makes one of two stored values, the first keeps the claim.
+    # Permissions and kinds are no longer listed in CHECKs. Unique values get a new form; where two stored values become the
+    # same one, the first keeps the claim.
     3: """
         CREATE TABLE new_api_keys (
             seq             INTEGER PRIMARY KEY,
@@ -88,7 +88,7 @@ MIGRATIONS = {
             UNIQUE (tenant, id)
         ) STRICT;
     """,
-    # What a key did before is not known; that a permission was never used can be said only of the time from now on.
+    # What a key did before is unknown: that it never used a permission can be said only of the time since `ledger_from`.
     5: """
         ALTER TABLE api_keys ADD COLUMN permission_use TEXT NOT NULL DEFAULT '{}' CHECK (json_type(permission_use) = 'object');
         ALTER TABLE api_keys ADD COLUMN refused TEXT NOT NULL DEFAULT '{}' CHECK (json_type(refused) = 'object');
@@ -111,7 +111,7 @@ MIGRATIONS = {
             DELETE FROM key_faults WHERE tenant = new.tenant AND key_id = new.id;
         END;
     """,
-    # When older workspaces were made is not known.
+    # When older workspaces were created is unknown: they get the time of the upgrade.
     7: """
         ALTER TABLE workspaces ADD COLUMN created_at TEXT;
         UPDATE workspaces SET created_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now');
@@ -160,7 +160,7 @@ MIGRATIONS = {
             FOREIGN KEY (tenant, delivery_id) REFERENCES deliveries (tenant, id) ON DELETE CASCADE
         ) STRICT;
     """,
-    # Counts are counted anew, by where in the list something stands.
+    # Totals are counted again, now by the place in the list, too.
     9: """
         DROP TRIGGER entity_inserted;
         DROP TRIGGER entity_deleted;
@@ -197,18 +197,18 @@ MIGRATIONS = {
                 ON CONFLICT DO UPDATE SET total = total + 1;
         END;
     """,
-    # Whether a key is accepted is not a column's to say, which may depend on nothing but its row.
+    # A generated column depends only on its row; whether a key is accepted may depend on more, and the view `known_keys` tells.
     10: """
         ALTER TABLE api_keys DROP COLUMN is_active;
     """,
-    # Nothing but views.
+    # These two change only views.
     11: "",
     12: "",
 }
 
 
 def split_statements(script: str) -> Iterator[str]:
-    """Yield a script's statements one by one, each of which ends its line; executescript() would commit around them."""
+    """Yield the statements of a script, each of which must end its line; executescript() would commit the open transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

@@ -122,7 +122,7 @@ SETTINGS = {
         ("SIGMA_STANDIN_HOSTS",), host_names, (), "More names of this host, by which test suites may call /standin"
     ),
     "CORS_ORIGINS": Setting(
-        ("SIGMA_CORS_ORIGINS",), web_origins, (), "Origins whose web pages may call /api/v1; * is any, beside the demo only"
+        ("SIGMA_CORS_ORIGINS",), web_origins, (), "Origins whose web pages may call /api/v1; * allows all, for the demo only"
     ),
     "WEBHOOK_HOSTS": Setting(
         ("SIGMA_WEBHOOK_HOSTS",), host_names, (), "Hosts that webhooks of a deployment may call although they are private"

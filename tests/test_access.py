@@ -25,7 +25,7 @@ from sigma import database
 from sigma.resources import model
 
 PUBLIC = "public"  # needs no credential, and looks at none
-DEMO = "demo"  # the same, but only beside the demo workspace, and for programs on this machine: see test_standin.py
+DEMO = "demo"  # the same, but only while the database holds the demo, and for programs on this machine: see test_standin.py
 ANY_KEY = "credential"  # any key, whatever it holds
 NO_KEY, ANY_USER = None, None
 SCHEMAS, ROLES, DIMENSIONS, LISTS = "canManageSchemas", "canManageRoles", "canManageDimensions", "canManageOptionLists"
@@ -36,7 +36,7 @@ WITHOUT_BODY = (
     *("/auth/refresh", "/api-keys/:id/deactivate", "/saved-queries/:id/execute"),
     *("/standin/deliveries/:id/redeliver", "/standin/deliveries/run"),
 )
-# And below: also, beside the demo and without a credential, whoever names a workspace.
+# And below: also, for the demo and without a credential, whoever names a workspace.
 OR_DEMO = ("/standin/deliveries", "/standin/webhooks")
 NEEDS_QUERY = ("/search/text",)  # in the URL
 

@@ -351,7 +351,7 @@ def test_what_is_no_good_backup_is_refused_and_changes_nothing(path, run, tmp_pa
 
 def test_a_database_that_no_command_can_open_is_moved_away_first(path, run, copy):
     path.write_bytes(b"\xff" * 4096)
-    with pytest.raises(settings.StartError, match="is no SQLite database"):
+    with pytest.raises(settings.StartError, match="is not an SQLite database"):
         service.create_app({"DATABASE": str(path)})
     path.rename(f"{path}.damaged")
     app = service.create_app({"DATABASE": str(path)})

@@ -1,5 +1,8 @@
 """Web pages of other origins: which may call the API from a browser, as browsers ask for it, and what the log says."""
 
+import re
+from pathlib import Path
+
 import pytest
 from cases import each
 
@@ -65,6 +68,16 @@ def test_a_preflight_of_another_origin_is_refused_and_the_log_says_what_would_al
     assert cors(answer) == {}
     listed = ",".join((*origins, PAGE))
     assert f"origin, {PAGE}, was refused: SIGMA_CORS_ORIGINS={listed} would allow it" in capsys.readouterr().err
+
+
+def test_the_log_says_what_the_docs_quote_of_a_preflight_and_nothing_of_a_plain_get(serve, capsys):
+    document = (Path(service.__file__).parent / "docs/testing/front-end.md").read_text(encoding="utf-8")
+    (quoted,) = re.findall("`(A web page of [^`]+)`", document)
+    client = serve()
+    client.get("/api/v1/healthz", headers={"Origin": PAGE})
+    assert "of another origin" not in capsys.readouterr().err
+    preflight(client, "/api/v1/records")
+    assert " ".join(quoted.split()) in capsys.readouterr().err
 
 
 @each("origin", ["null", "*", "x\ty", "http://a.test/path", "http://a.test,http://b.test", "a" * 999])

@@ -149,7 +149,7 @@ def test_a_file_that_is_not_ours_one_of_a_newer_release_and_a_locked_one_are_one
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
             db.execute(change)
     told = {
-        text: f"{text} is no SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place.",
+        text: f"{text} is not an SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place.",
         newer: f"{newer} has schema version 99, and this release reads version {database.SCHEMA_VERSION}: use the release that"
         " made it or a newer one, or name another file in SIGMA_DATABASE.",
         foreign: f"{foreign} is a database of another program: name another file in SIGMA_DATABASE.",
@@ -172,7 +172,7 @@ def test_a_database_that_another_process_keeps_for_itself_is_told(template, tmp_
         with pytest.raises(database.StartError) as raised:
             database.prepare_database(str(path))
     assert raised.value.message == (
-        f"The database {path} is locked by another process: end that one, or try again when it has ended."
+        f"The database {path} is locked by another process: end that process, or try again when it has ended."
     )
 
 

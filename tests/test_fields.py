@@ -130,7 +130,7 @@ def test_a_string_that_is_required_is_not_blank_and_one_that_is_not_may_be_null(
     assert load(string_field("It"), *good) == good
     assert load(string_field("It"), "", " \t\n", "\u00a0", "a" * 201) == [blank, blank, blank, long]
     invisible = ["\0", "\u200b", "\ufeff", "\u202e\u2066", "\u3164", "\u2800", " \u200d\u00ad", "\U000e0041"]
-    assert load(string_field("It"), *invisible) == [["Expected at least one character that can be seen"]] * 8
+    assert load(string_field("It"), *invisible) == [["Expected at least one visible character"]] * 8
     assert load(string_field("It"), None) == [["Field may not be null."]]
     assert load(string_field("It", required=False, longest=3), "", "abc", "abcd") == [
         "",

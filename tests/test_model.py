@@ -296,7 +296,7 @@ WRONG = [
         ("name", "", "character"),
         ("name", " \t ", "blank"),
         ("name", "\u2028", "blank"),
-        ("name", "\u200b\ufeff", "can be seen"),
+        ("name", "\u200b\ufeff", "visible character"),
         ("name", "é" * 201, "at most 200 characters"),
         *([] if noun is ROLE else [("alias", 5, "string"), ("alias", None, "null"), ("alias", "two words", "letters")]),
         *noun.wrong,

@@ -232,7 +232,7 @@ def test_a_page_with_more_text_than_an_answer_may_have_is_refused_with_what_to_d
         if is_enough:
             assert answer.json == whole
         else:
-            assert error(answer, 400) == "limit: 3 of these have more text than one answer may; ask for fewer"
+            assert error(answer, 400) == "limit: 3 of these are too large for one response; ask for fewer"
         assert key.get(f"{path}limit=2").json["items"] == whole["items"][:2]
 
 

@@ -301,8 +301,9 @@ def test_a_token_that_is_not_wholly_right_is_refused(app, error, forge):
 def test_a_removed_user_is_refused_at_once(app, editor, admin, error):
     assert editor.get("/roles").status_code == 200
     sql(app, "DELETE FROM users WHERE id = 'user-editor'")
-    error(editor.get("/roles"), 401)
-    error(editor.post("/auth/refresh"), 401)
+    message = "Invalid or expired token: its user does not exist here; sign in again, with POST /api/v1/auth/login"
+    assert error(editor.get("/roles"), 401) == message
+    assert error(editor.post("/auth/refresh"), 401) == message
     assert admin.get("/roles").status_code == 200
 
 

@@ -7,6 +7,8 @@ import pytest
 from cases import each
 from conftest import Caller
 from forked import flask
+from test_database_of_commands import USES
+from test_house import commands
 
 import app as service
 from sigma import database, settings
@@ -237,9 +239,39 @@ def test_a_variable_that_looks_like_a_setting_and_is_none_is_warned_of_with_the_
     assert settings.unknown_variables() == told
     result = app.test_cli_runner().invoke(args=["keys", "list", "--workspace", "ws-demo"])
     assert result.exit_code == 0
-    assert result.stderr.splitlines()[1:] == [f"Warning: {line}" for line in told]
+    assert result.stderr.splitlines()[:-1] == [f"Warning: {line}" for line in told]
     result = app.test_cli_runner().invoke(args=["keys", "list", "--workspace", "ws-demo", "--json"])
     assert result.stderr == ""
+
+
+OTHERS = {  # what the commands take that need no database
+    "flask demo": [],
+    "flask env": [],
+    "flask keys needs": ["GET /records"],
+    "flask restore": ["rows.csv", "--yes"],
+    "flask schema guess": ["rows.csv"],
+    "flask seed check": ["rows.csv"],
+    "flask serve": [],
+    "flask start": [],
+    "flask status": [],
+    "flask stop": [],
+    "flask workspace create": ["acme", "--name", "Acme", "--email", "ann@acme.example"],
+}
+NO_SETTINGS = {"flask play"}  # it takes none
+
+
+@each("command", sorted(set(commands()) - NO_SETTINGS))
+def test_each_command_warns_of_an_unknown_variable_even_if_it_then_fails(app, monkeypatch, tmp_path, command):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIGMA_DATABSE", "mine.db")
+    monkeypatch.setenv("SIGMA_HOST", "192.0.2.1")  # where nothing can be served
+    Path("rows.csv").touch()
+    app.config["DATABASE"] = str(tmp_path / "none.db")
+    arguments = [*command.split()[1:], *{**USES, **OTHERS}[command]]
+    result = app.test_cli_runner().invoke(args=arguments, input="a long enough password\n")
+    database.close_db()
+    warning = "Warning: SIGMA_DATABSE is not a setting; did you mean SIGMA_DATABASE?"
+    assert result.stderr.splitlines().count(warning) == 1
 
 
 def test_what_serves_warns_of_an_unknown_variable(tmp_path):

@@ -18,7 +18,7 @@ from sigma.http import errors
 HIDDEN = [(operation.method, operation.url) for operation in OUTSIDE_THE_API if operation.key == DEMO]
 
 
-# Who may call what is there only beside the demo
+# Who may call what is there only while the database holds the demo
 
 
 def test_a_deployment_has_none_of_it(deployment):

@@ -118,6 +118,17 @@ def test_nothing_runs(run, path, state):
     assert not state.exists()
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_where_there_is_no_workspace_a_service_is_to_be_started_with_one(run, app, tmp_path, is_there):
+    app.config["DATABASE"] = path = str(tmp_path / "new.db")
+    if is_there:
+        database.prepare_database(path)
+    told = f"on {path}: start it with `flask demo`, then `flask start`\n"
+    assert run("status").stdout == f"Nothing runs {told}"
+    assert run("env").stderr == f"Error: No service answers {told}"
+    assert os.path.exists(path) == is_there
+
+
 @pytest.mark.parametrize("left", ["", "{", "[]", '{"pid": 1}', f'{{"pid": PID, "url": "{URL}", "log": null}}'])
 def test_what_a_killed_service_leaves_behind_is_no_service(run, state, left):
     """The process may be another's by now; nobody sends it a signal."""

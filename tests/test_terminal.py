@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from cases import each
 from conftest import sql
 from flask.cli import ScriptInfo
 from test_house import TREES, commands, nodes
@@ -210,11 +211,11 @@ def named(flask="flask"):
     return f"run `{flask} workspace create`, or SIGMA_PORT=1 {flask} start; not flask's, nor flask-cors"
 
 
-def name_in_context(app_option=None):
+def name_in_context(app_option=None, said=SAID):
     root = click.Group("root", params=[click.Option(["--app"], expose_value=False)])
     with root.make_context("flask", ["--app", app_option, "x"] if app_option else ["x"]) as context:
         context.ensure_object(ScriptInfo).app_import_path = app_option
-        return terminal.name_program(SAID)
+        return terminal.name_program(said)
 
 
 def test_commands_are_named_as_one_types_them(typed, monkeypatch, tmp_path):
@@ -272,6 +273,22 @@ def test_what_make_does_is_named_by_its_verb(typed, monkeypatch):
     with click.Context(click.Group("root"), info_name="flask"):
         for verb in ("serve", "start", "status", "stop"):
             assert terminal.name_program(f"`flask {verb}` does it") == f"`make {verb}` does it"
+
+
+START = f"start it with {terminal.START_WITH_DEMO}"
+
+
+@each("folder", [settings.ROOT, Path("/")])
+def test_in_the_folder_of_the_makefile_a_start_with_the_demo_is_one_verb(typed, monkeypatch, folder):
+    monkeypatch.delenv("MAKELEVEL", raising=False)
+    monkeypatch.chdir(folder)
+    typed(script="flask")
+    shown = name_in_context(f"{settings.ROOT}/app.py", START)
+    assert (shown == "start it with `make start`") is (folder == settings.ROOT)
+    assert re.fullmatch("start it with (`make start`|`[^`]*flask [^`]*demo`, then `[^`]*flask [^`]*start`)", shown)
+    typed("python3", "sigma-pim.pyz", script="sigma-pim.pyz")
+    monkeypatch.setattr(terminal, "ROOT", Path("/of/the/archive"))
+    assert name_in_context(None, START) == "start it with `python3 sigma-pim.pyz demo`, then `python3 sigma-pim.pyz start`"
 
 
 def test_nothing_is_printed_but_by_the_terminals_own_functions():

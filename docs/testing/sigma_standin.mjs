@@ -66,7 +66,7 @@ class Client {
   /** Give back what this stands for. */
   async close() {}
 
-  /** For `await using`. */
+  /** For `await using`, which Node has from 24 on. */
   async [Symbol.asyncDispose ?? Symbol("asyncDispose")]() {
     await this.close();
   }

@@ -58,7 +58,6 @@ def name_database() -> str:
     path: str = current_app.config["DATABASE"]
     if not click.get_current_context().params.get("as_json"):
         note(f"Database: {printable(path)}")
-        warn_of_unknown_variables()
     return path
 
 
@@ -158,6 +157,8 @@ def prints_plainly(command: Callable[..., Output]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(as_json: bool, **arguments: Any) -> None:
         _require_stdout_open()
+        if not as_json and not arguments.get("quiet"):
+            warn_of_unknown_variables()
         output = _run(command, **arguments)
         with _undone_if_unseen(output):
             write_output(json_text(output.data) if as_json else name_program(output.text))

@@ -2,11 +2,13 @@
 
 import errno
 import os
+import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from sigma.cli.running import database_of_state
 from sigma.settings import StartError
 
 LISTENS = "0A"  # the state of a socket in /proc/net/tcp
@@ -41,30 +43,40 @@ def _find_sockets(port: int) -> set[str]:
     return found
 
 
-def _holds_any(process: Path, sockets: set[str]) -> bool:
+def _open_files(process: Path) -> set[str]:
+    """Return what a process has open, as Linux names it."""
+    names = set()
     for file in (process / "fd").iterdir():
         with suppress(OSError):
-            if os.readlink(file) in sockets:
-                return True
-    return False
+            names.add(os.readlink(file))
+    return names
 
 
-def describe_holder(port: int) -> str:
-    """Return which process listens on a port, in words; "" for another user's process, and on systems other than Linux."""
+def find_holder(port: int) -> tuple[str, str | None] | None:
+    """Return which process listens on a port, in words, and the database that it serves if it is one of this service's.
+
+    Return None for another user's process, and on systems other than Linux.
+    """
     if sockets := _find_sockets(port):
         for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
             with suppress(OSError):
-                if _holds_any(process, sockets):
+                if (files := _open_files(process)) & sockets:
                     words = (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ").strip()
-                    return f"process {process.name} ({words[:SHOWN]})"
-    return ""
+                    return f"process {process.name} ({words[:SHOWN]})", database_of_state(files)
+    return None
 
 
 def _explain_port(host: str, port: int, error: OSError) -> str:
     if error.errno != errno.EADDRINUSE:
         return f"Cannot serve on {host}, port {port}: {error.strerror}. Choose others with SIGMA_HOST and SIGMA_PORT."
-    holder, free = describe_holder(port) or "another program", find_free_port(host, port)
-    return f"Port {port} of {host} is taken by {holder}: end that, or choose another, SIGMA_PORT={free or 0}."
+    (holder, database), free = find_holder(port) or ("another program", None), find_free_port(host, port)
+    end = (
+        f"which serves {database}: stop it with SIGMA_DATABASE={shlex.quote(database)} and `flask stop`"
+        if database
+        else "end that"
+    )
+    taken = f"Port {port} of {host} is taken by {holder}"
+    return f"{taken}{',' if database else ':'} {end}, or choose another, SIGMA_PORT={free or 0}."
 
 
 @contextmanager

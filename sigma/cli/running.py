@@ -3,8 +3,9 @@
 import fcntl
 import json
 import os
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,12 @@ def log_path(database: str) -> Path:
 def _state_paths(database: str) -> list[Path]:
     first = f"{os.path.realpath(database)}.service"  # the same for every path to the database
     return [Path(first), *(Path(f"{first}-{number}") for number in range(2, MOST + 1))]
+
+
+def database_of_state(files: Iterable[str]) -> str | None:
+    """Return the database that a process serves, given the paths of all files that it has open; None if it serves none."""
+    states = (re.fullmatch(r"(.+)[.]service(-[2-9])?", file) for file in files)
+    return next((state[1] for state in states if state), None)
 
 
 def _try_lock(file: int, how: int) -> bool:

@@ -20,7 +20,7 @@ from sigma.cli.running import find_running, registered
 from sigma.cli.server import run_server
 from sigma.cli.temporary import temporary_demo
 from sigma.cli.terminal import Command, name_program, note, say
-from sigma.cli.workers import end_with_starter
+from sigma.cli.workers import end_with_starter, stop_on_hangup
 from sigma.database import close_db, execute, fetch_one, require_writable
 from sigma.http.app import OWN_REQUEST
 from sigma.http.cors import require_listed_origins
@@ -146,6 +146,7 @@ def serve(temporary: bool, until_eof: bool) -> None:
     Example: SIGMA_PORT=9000 flask serve
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server has a handler; without one, PID 1 would ignore it
+    stop_on_hangup()
     config = current_app.config
     host, port, workers = (read_setting(name, config) for name in ("HOST", "PORT", "WORKERS"))
     with temporary_demo() if temporary else nullcontext():

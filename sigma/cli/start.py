@@ -14,11 +14,11 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from sigma.cli.console import NO_WORKSPACE, Output, make_database, prints_plainly
+from sigma.cli.console import NO_WORKSPACE, Output, make_database, prints_plainly, warn_of_unknown_variables
 from sigma.cli.files import open_private
 from sigma.cli.running import Running, find_running, is_alive, is_one_unsettled, is_registered, log_path
 from sigma.cli.serve import FLASK, send_request
-from sigma.cli.terminal import Command, hand_on_program, note, write_output
+from sigma.cli.terminal import START_WITH_DEMO, Command, hand_on_program, note, write_output
 from sigma.cli.workers import STOP_TIMEOUT
 from sigma.database import close_db, fetch_one
 from sigma.http.loopback import holds_demo
@@ -58,6 +58,12 @@ def _find_answering() -> Running | None:
     return next(filter(_answers, _find_wanted()), None)
 
 
+def _how_to_start() -> str:
+    """Return how to start a service on the database; one without a workspace would serve nothing."""
+    has_workspace = os.path.exists(_database()) and fetch_one("SELECT 1 FROM workspaces")
+    return f"start it with {'`flask start`' if has_workspace else START_WITH_DEMO}"
+
+
 def _describe_service(running: Running, answers: bool) -> str:
     log = running.log or "the output of that process"
     text = f"Address      {running.url}\nProcess      {running.pid}\nDatabase     {_database()}\nLog          {log}"
@@ -69,7 +75,7 @@ def _describe(services: list[Running], answering: Running | None = None) -> Outp
     database = _database()
     if not services:
         nothing: dict[str, Any] = {"answers": False, "url": None, "pid": None, "database": database, "log": None, "others": []}
-        return Output(nothing, f"Nothing runs on {database}: start it with `flask start`", 1)
+        return Output(nothing, f"Nothing runs on {database}: {_how_to_start()}", 1)
     answers = [running == answering or _answers(running) for running in services]
     texts = list(map(_describe_service, services, answers))
     first, *others = (
@@ -202,10 +208,11 @@ def env(unset: bool) -> None:
     if unset:
         write_output("unset SIGMA_API_URL SIGMA_API_KEY")
         return
+    warn_of_unknown_variables()
     running = _find_answering()
     if running is None:
         write_output("unset SIGMA_API_URL; false")  # for a shell that evaluates it: else a former address would stay
-        raise click.ClickException(f"No service answers on {_database()}: start it with `flask start`")
+        raise click.ClickException(f"No service answers on {_database()}: {_how_to_start()}")
     write_output(f"export SIGMA_API_URL={shlex.quote(f'{running.url}/api/v1')}")
     if key := _find_demo_key(running.url):
         write_output(f"export SIGMA_API_KEY={shlex.quote(key)}")

@@ -19,6 +19,8 @@ from sigma.settings import ROOT
 
 PROGRAM = "_SIGMA_PROGRAM"  # a variable with the words typed before the name of a command, for processes that cannot know
 
+START_WITH_DEMO = "`flask demo`, then `flask start`"  # which is `make start` in the service's own folder
+
 
 def require_stdout() -> None:
     """Raise ValueError if the process was started without standard output, where click would silently print nothing."""
@@ -133,6 +135,8 @@ def name_program(text: str) -> str:
     program = find_program()
     if program is None:
         return text
+    if Path.cwd() == ROOT and (ROOT / "Makefile").exists():
+        text = text.replace(START_WITH_DEMO, "`make start`")
     if os.environ.get("MAKELEVEL") and Path.cwd() == ROOT:
         text = re.sub(r"`flask (serve|start|status|stop)`", r"`make \1`", text)
     if Path(sys.argv[0]).suffix == ".pyz":  # without a command, it does what `make run` does

@@ -1,4 +1,4 @@
-"""The processes of the service, whichever program serves it: what they start with, and when they end."""
+"""The processes of the service, under any HTTP server: how they start, and when they end."""
 
 import logging
 import os
@@ -12,44 +12,50 @@ from contextlib import suppress
 from sigma.http.waiting import CLIENT_TIMEOUT, waiting_threads
 from sigma.settings import ROOT
 
-STOP_TIMEOUT = 8  # seconds for requests in flight: more than a write waits, less than Docker does before it kills
+STOP_TIMEOUT = 8  # seconds for requests in flight: longer than a write waits, shorter than Docker waits before it kills
 
 
 def set_up_workers(workers: int, database: str) -> None:
-    """Change this process so that the workers that it makes start as they should."""
-    os.chdir(ROOT)  # workers may look for modules where they start, and the caller's folder may have some of the same names
-    # A worker copies the environment into every WSGI environment, where these would look like headers of the request.
+    """Prepare this process, whose folder, environment and signal handling its workers inherit."""
+    os.chdir(ROOT)  # workers may import from the folder they start in, and the caller's may have modules of the same names
+    # A worker copies its environment into every WSGI environment, where these variables would look like request headers.
     for name in [name for name in os.environ if name.startswith(("HTTP_", "CONTENT_"))]:
         del os.environ[name]
-    os.environ |= {"SIGMA_DATABASE": database, "SIGMA_WORKERS": str(workers)}  # which the workers read
-    # A worker that is told to stop before it serves has nothing to finish; the handler that it inherits would do nothing.
+    os.environ |= {"SIGMA_DATABASE": database, "SIGMA_WORKERS": str(workers)}  # for the workers
+    # A worker that is told to stop before it serves has nothing to finish, and the inherited handler would ignore the signal.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     # Since version 3.12 Python warns when a process with threads forks: one may hold a lock. The threads here only wait then.
     warnings.filterwarnings("ignore", r"This process \(pid=\d+\) is multi-threaded", DeprecationWarning)
 
 
-def reap_orphans(list_workers: Callable[[], list[int]]) -> None:
-    """Let go of processes that process 1 inherited and that have ended; a health check that is broken off leaves some.
+def stop_on_hangup() -> None:
+    """Let SIGHUP, which a terminal that is closed sends, do what SIGTERM does, unless it is ignored, as below `nohup`."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
 
-    A worker is for the server to wait for. So is one that it has only just started, and that is not listed yet: hence a
-    process is looked at twice. Runs in a thread.
+
+def reap_orphans(list_workers: Callable[[], list[int]]) -> None:
+    """Reap ended processes that process 1 has inherited, such as those of an interrupted health check; never return.
+
+    The server waits for its workers itself. A worker that has only just started may not be listed yet: so a process is
+    reaped only when it is found a second time.
     """
-    seen = 0
+    last_pid = 0
     while True:
         time.sleep(1)
         with suppress(ChildProcessError):
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             pid = ended.si_pid if ended and ended.si_pid not in list_workers() else 0
-            if pid and pid == seen:
+            if pid and pid == last_pid:
                 os.waitpid(pid, 0)
-            seen = pid
+            last_pid = pid
 
 
 def end_with_starter() -> None:
-    """Tell this process to stop when its standard input ends, or the process that started it. Runs in a thread.
+    """Wait until standard input or the process that started this one ends; then tell this process to stop.
 
-    Either may be late: the input ends only when all have closed it who have it open, forks of the starter among them; and
-    a starter that ends before this process looks who it is, is never seen to end.
+    Each sign can fail: the input ends only when every process that has it open closes it, forks of the starter included; and
+    a starter that ends before this process asks for its id is never seen to end.
     """
     starter = os.getppid()
     while os.getppid() == starter:
@@ -59,10 +65,10 @@ def end_with_starter() -> None:
 
 
 def watch_worker(parent: int, log: logging.Logger) -> None:
-    """End this worker process when its server is gone, or when it waits too long for a client. Runs in a thread.
+    """Wait until this worker's server is gone, or the worker has waited too long for a client; then end the worker.
 
-    Without its server it would go on, and keep the port from the next one. While it waits for a client it serves nobody
-    else, and nothing interrupts the waiting; the server starts a new worker in its place.
+    Without its server, a worker would go on and keep the port from the next server. While it waits for a client, it serves
+    nobody else, and nothing can interrupt the wait; the server starts a new worker in its place.
     """
     while os.getppid() == parent:
         for since, request_id in list(waiting_threads.values()):

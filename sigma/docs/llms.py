@@ -41,7 +41,7 @@ START = """\
 """
 
 DEMO = """
-## For tests (only beside the demo workspace; from this machine, without a credential)
+## For tests (only while the database holds the demo; from this machine, without a credential)
 - A workspace for one test, with tokens and keys of its own, so that tests do not disturb each other; the response has its `id`:
   POST {url}/standin/workspaces {{"content": "demo", "keys": [["read", "update-data"], ["read"]]}}
   `content`: "demo", "empty", the id of a workspace, or a seed. DELETE {url}/standin/workspaces/<id> removes it.

@@ -21,7 +21,7 @@ class Kind(StrEnum):
     SESSION = "session"  # users whose role has the flag, and no API key, whatever it holds
     CREDENTIAL = "credential"  # every API key and every user
     SESSION_OR_DEMO = "session-or-demo"  # as SESSION; as DEMO if the query names a workspace and there is no credential
-    DEMO = "demo"  # programs on this machine, without a credential; the route exists only beside the demo workspace
+    DEMO = "demo"  # programs on this machine, without a credential; the route exists only while the database holds the demo
     NOT_BUILT = "not-built"  # nobody: Sigma PIM documents the route, and this service does not have it
 
 
@@ -80,12 +80,14 @@ class Access(NamedTuple):
         if self.kind is Kind.CREDENTIAL:
             return "Every API key and every signed-in user may call it."
         if self.kind is Kind.DEMO:
-            return "Needs no credential. It exists only beside the demo workspace, and not for web pages of other origins."
+            return (
+                "Needs no credential. It exists only while the database holds the demo, and not for web pages of other origins."
+            )
         if self.kind is Kind.NOT_BUILT:
             return f"Sigma PIM documents {self.feature}; this stand-in does not have it."
         key = f"An API key needs `{self.permission}`" if self.permission else "No API key may call it"
         user = f"a signed-in user needs a role with `{self.flag}`" if self.flag else "any signed-in user may call it"
-        more = " Beside the demo workspace, `?workspace=` replaces the credential, but not for web pages of other origins."
+        more = " While the database holds the demo, `?workspace=` replaces the credential, but not for pages of other origins."
         return f"{key}; {user}.{more if self.kind is Kind.SESSION_OR_DEMO else ''}"
 
 
@@ -110,7 +112,7 @@ def session_only(flag: str | None = None) -> Callable[[View], View]:
 
 
 def session_or_demo(flag: str) -> Callable[[View], View]:
-    """Admit users whose role has the flag; beside the demo, also callers without a credential that name a workspace."""
+    """Admit users whose role has the flag; for the demo, also callers without a credential that name a workspace."""
     return declare(Access(Kind.SESSION_OR_DEMO, flag=flag))
 
 

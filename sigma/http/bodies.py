@@ -15,7 +15,7 @@ from sigma.http.waiting import waiting_for_client
 
 _MISSING = object()
 
-EXPECTATIONS = {  # what marshmallow says is wrong, said as what was expected
+EXPECTATIONS = {  # by marshmallow's message: what was expected
     "Missing data for required field.": "Expected a value, but it is missing",
     "Field may not be null.": "Expected a value",
     "Not a valid string.": "Expected a string",
@@ -26,53 +26,53 @@ EXPECTATIONS = {  # what marshmallow says is wrong, said as what was expected
 
 
 def describe_actual(value: Any, message: str, is_secret: bool = False) -> str:
-    """Return what a message says has come: how much of it, where that is what was wrong; of a secret only its type."""
+    """Return how a message describes what came: its length, where that was wrong; of a secret, only the type."""
     if is_secret and value not in (None, ""):
         return f"'{JSON_TYPES[type(value)]}'"
-    counted = message.endswith(" characters") if isinstance(value, str) else message.startswith("Expected at ")
-    return str(len(value)) if counted and isinstance(value, str | list) else format_value(value)
+    is_about_length = message.endswith(" characters") if isinstance(value, str) else message.startswith("Expected at ")
+    return str(len(value)) if is_about_length and isinstance(value, str | list) else format_value(value)
 
 
 def flatten_messages(messages: Any, value: Any, path: str = "") -> Iterator[str]:
-    """Yield a line for each of marshmallow's nested messages: the field's path, what is wrong, and what came."""
+    """Yield a line for each of marshmallow's nested messages: the field's path, what was expected, and what came."""
     if isinstance(messages, list):
         for message in messages:
-            if not isinstance(message, str):  # one of several validators names an item
+            if not isinstance(message, str):  # one of several validators reports an item
                 yield from flatten_messages(message, value, path)
                 continue
             actual = "" if value is _MISSING else describe_actual(value, message, is_secret(path.rpartition(".")[2]))
-            came, expected = f", got {actual}" if actual else "", EXPECTATIONS.get(message, message)
+            got, expected = f", got {actual}" if actual else "", EXPECTATIONS.get(message, message)
             if expected.startswith("Unknown"):
-                came = ""
+                got = ""
             elif isinstance(value, str) and expected.startswith(("Expected a number", "Expected a whole number")):
-                came += without_quotes(value)
-            yield f"{path or 'body'}: {expected}{came}"
+                got += without_quotes(value)
+            yield f"{path or 'body'}: {expected}{got}"
         return
-    # In the order of the body: marshmallow tells of the members that it does not know in any order.
+    # In the order of the body: marshmallow reports unknown members in no certain order.
     places = {name: place for place, name in enumerate(value)} if isinstance(value, dict) else {}
     for key, inner in sorted(messages.items(), key=lambda item: places.get(item[0], -1)):
         if isinstance(value, list) and isinstance(key, int):
             yield from flatten_messages(inner, value[key], f"{path}[{key}]")
         elif isinstance(value, dict) and (key != "_schema" or key in value):
             yield from flatten_messages(inner, value.get(key, _MISSING), f"{path}.{key[:100]}" if path else key[:100])
-        else:  # "_schema", and the "key" and "value" of a fields.Dict, are no members of the body
+        else:  # "_schema", and the "key" and "value" of a fields.Dict, are not members of the body
             yield from flatten_messages(inner, value, path)
 
 
-MAX_UNREAD = 10_000  # bytes of a body that a server reads to its end although nobody wants it
+MAX_UNREAD = 10_000  # bytes; a server reads the rest of an unwanted body up to this size
 
 
 def leaves_body_unread(asked: Any) -> bool:
-    """Return whether a request is answered before its body was read, which may be a long one.
+    """Return whether a request gets its response before its body, which may be long, has been read.
 
-    The server ends such a connection, and a client that was not told would send its next request on it.
+    The server closes such a connection, and a client that was not told would send its next request on it.
     """
     environ = asked.environ
     return asked.body is None and ("HTTP_TRANSFER_ENCODING" in environ or (asked.content_length or 0) > MAX_UNREAD)
 
 
 def read_body(schema: ma.Schema) -> Any:
-    """Return the body of the request, checked. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
+    """Return the checked body of the request. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
     asked = request._get_current_object()  # type: ignore[attr-defined]
     with waiting_for_client(asked):
         asked.body = data = asked.get_data()

@@ -1,4 +1,4 @@
-"""Credentials: API keys and session tokens, and whose they are."""
+"""Credentials: API keys and session tokens, and the callers they belong to."""
 
 import functools
 import hashlib
@@ -19,18 +19,18 @@ from sigma.http.credential_hints import JWT, KEY, TOKEN, other_kind, what_to_sen
 from sigma.http.errors import ApiError
 
 SESSION_LASTS = 24 * 3600  # seconds
-CLOCK_STEP = 2 * 3600  # seconds by which the clock may have been set back since a session began, and the session still counts
+CLOCK_STEP = 2 * 3600  # seconds by which the clock may be set back without ending a session that began before
 
 
 class Caller(NamedTuple):
-    """Whoever presented a good credential: an API key, or a signed-in user."""
+    """The owner of a valid credential: an API key, or a signed-in user."""
 
     tenant: str  # the workspace's id
     id: str
     name: str = ""
     permissions: tuple[str, ...] = ()  # of the key
     last_used_at: str = ""  # of the key, before this call
-    permission_use: str = "{}"  # of the key, before this call: when it last used each permission, as JSON
+    permission_use: str = "{}"  # of the key, before this call: when each permission was last used, as JSON
     has_faults: bool = False  # of the key
     user: dict[str, str] | None = None
     role: dict[str, Any] | None = None  # of the user
@@ -50,7 +50,7 @@ KEY_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def check_characters(stem: str) -> str:
-    """Return the seven characters that end a key: the CRC-32 of what stands before them, in base 36."""
+    """Return the seven characters that end a key: the CRC-32 of the characters before them, in base 36."""
     crc, digits = zlib.crc32(stem.encode()), ""
     for _ in range(7):
         crc, digit = divmod(crc, 36)
@@ -59,27 +59,27 @@ def check_characters(stem: str) -> str:
 
 
 def make_raw_key() -> str:
-    """Make a key: the prefix, 29 random characters (150 bits), and their check characters."""
+    """Return a new key: the prefix, 29 random characters (150 bits), and their check characters."""
     stem = "sigma_sk_live_" + "".join(secrets.choice(KEY_ALPHABET) for _ in range(29))
     return stem + check_characters(stem)
 
 
 def hash_key(raw_key: str) -> bytes:
-    """Hash a key for storage and look-up.
+    """Return the hash by which a key is stored and looked up.
 
-    A fast hash without salt is right here, and only here: nobody can guess 150 random bits, so there is nothing for a
-    slow hash to slow down. Passwords, which people choose, are hashed with scrypt.
+    A fast hash without a salt is right here, and only here: nobody can guess 150 random bits, so a slow hash would protect
+    nothing more. Passwords, which people choose, are hashed with scrypt.
     """
     return hashlib.sha256(raw_key.encode()).digest()
 
 
 def unauthorized(message: str) -> ApiError:
-    """Return the 401."""
+    """Return the error 401 with a message."""
     return ApiError(401, message, headers={"WWW-Authenticate": 'Bearer realm="Sigma PIM"'})
 
 
 def diagnose_key(raw_key: str) -> str:
-    """Return what is wrong with a key that is not in the database, as far as the key itself tells."""
+    """Return what is wrong with a key that is not in the database, as far as the key itself shows."""
     if hint := other_kind(raw_key, KEY):
         return hint
     if not re.fullmatch("sigma_sk_live_[a-z0-9]{36}", raw_key):
@@ -95,9 +95,9 @@ def _parse_permissions(text: str) -> tuple[str, ...]:
 
 
 def authenticate_key(raw_key: str) -> Caller:
-    """Return whose key this is. Raises ApiError 401.
+    """Return the caller that a key belongs to. Raises ApiError 401.
 
-    It looks the key up every time: a cache would keep a deactivated key alive in another process.
+    The key is looked up every time: a cache would keep a deactivated key alive in another process.
     """
     sql = (
         "SELECT tenant, id, name, permissions, ifnull(last_used_at, ''), permission_use, refusal,"
@@ -109,7 +109,7 @@ def authenticate_key(raw_key: str) -> Caller:
     tenant, id, name, permissions, last_used_at, permission_use, refusal, has_faults = row
     caller = Caller(tenant, id, name, _parse_permissions(permissions), last_used_at, permission_use, bool(has_faults))
     if refusal:
-        g.caller = caller  # for the log: somebody still uses it
+        g.caller = caller  # so that the log shows who still uses the key
         raise unauthorized(f"Invalid API key: {refusal}; send the one that takes its place")
     return caller
 
@@ -136,7 +136,7 @@ def _invalid_token(reason: str) -> ApiError:
 
 def _decode_token(token: str) -> dict[str, Any]:
     names = ("userId", "workspaceId", "roleId")
-    # _authenticate_token() judges the times, because it knows from when on the user's sessions count.
+    # _authenticate_token() checks `iat`, because it knows since when the user's sessions are valid.
     options: Any = {"require": [*names, "iat", "exp"], "verify_iat": False}
     try:
         claims: dict[str, Any] = jwt.decode(token, jwt_secret(), algorithms=["HS256"], options=options)
@@ -145,12 +145,11 @@ def _decode_token(token: str) -> dict[str, Any]:
     except jwt.InvalidTokenError:
         raise _invalid_token(_diagnose_token(token)) from None
     if not all(isinstance(claims[name], str) and claims[name].isascii() for name in names) or type(claims["iat"]) is not int:
-        raise _invalid_token(f"it is not of this service; {AGAIN}")
+        raise _invalid_token(f"this service did not make it; {AGAIN}")
     return claims
 
 
 def _authenticate_token(token: str) -> Caller:
-    """Return whose session token this is, with the user and role as they are now. Raises ApiError 401."""
     claims = _decode_token(token)
     row = fetch_one(
         "SELECT u.id, u.email, u.name, u.role_id, u.sessions_from, r.body FROM users u"
@@ -159,18 +158,18 @@ def _authenticate_token(token: str) -> Caller:
         *(claims["workspaceId"], claims["userId"]),
     )
     if row is None:
-        raise _invalid_token(f"it is not of this service; {AGAIN}")
+        raise _invalid_token(f"its user does not exist here; {AGAIN}")
     id, email, name, role_id, sessions_from, role = row
-    if claims["iat"] < sessions_from:  # from before a new password, or of another user who had the same ids
+    if claims["iat"] < sessions_from:  # from before a new password, or of an earlier user with the same ids
         raise _invalid_token(f"its session has ended; {AGAIN}")
-    if claims["exp"] > time.time() + SESSION_LASTS + CLOCK_STEP:  # or it would last for as long as the clock was ahead
+    if claims["exp"] > time.time() + SESSION_LASTS + CLOCK_STEP:  # otherwise it would outlast its 24 hours
         raise _invalid_token(f"it was made when the clock here was ahead; {AGAIN}")
     user = {"id": id, "email": email, "name": name, "roleId": role_id}
     return Caller(claims["workspaceId"], id, name, user=user, role=json.loads(role), sessions_from=sessions_from)
 
 
 def authenticate(environ: dict[str, Any]) -> Caller:
-    """Return who is calling; when a key and a token are sent, the key decides alone. Raises ApiError 401."""
+    """Return who is calling; when a key and a token are sent, only the key counts. Raises ApiError 401."""
     raw_key = environ.get("HTTP_X_SIGMA_APIKEY")
     if raw_key is not None:
         return authenticate_key(raw_key)
@@ -187,7 +186,7 @@ def act_as(tenant: str, user_id: str) -> None:
 
 @contextmanager
 def acting_as(tenant: str, user_id: str) -> Iterator[None]:
-    """Let the block act in a workspace as one of its users; the log still names who sent the request."""
+    """Let the block act in a workspace as one of its users; the log still names the real caller."""
     with current_app.app_context():
         act_as(tenant, user_id)
         yield

@@ -1,4 +1,4 @@
-"""The fields that bodies are described with."""
+"""The fields that describe the bodies of requests and responses."""
 
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +13,7 @@ from sigma.http.nearest import what_there_is
 
 
 class Body(ma.Schema):
-    """A JSON object; a member it does not name is an error."""
+    """A JSON object; a member that it does not declare is an error."""
 
     class Meta:
         unknown = ma.RAISE
@@ -21,20 +21,20 @@ class Body(ma.Schema):
     error_messages = {"type": "Expected an object", "unknown": "Unknown field"}  # noqa: RUF012 (as marshmallow declares it)
 
     def __deepcopy__(self, memo: Any) -> "Body":
-        """Return itself: nobody changes a body's description, and flask-smorest copies each some ten times while starting."""
+        """Return itself: a body's description never changes, and flask-smorest copies each about ten times at the start."""
         return self
 
     def handle_error(self, error: ma.ValidationError, data: Any, *, many: bool, **_: Any) -> None:
-        """Name, with each member that a body does not have, some that it has."""
+        """Add to the message about each unknown member the names of some known ones."""
         messages: Any = error.messages
-        for found in messages.values() if many else [messages]:
-            for name, told in found.items() if isinstance(found, dict) else ():
-                if told == ["Unknown field"]:
-                    found[name] = [f"Unknown field{what_there_is(name, self.fields)}"]
+        for problems in messages.values() if many else [messages]:
+            for name, texts in problems.items() if isinstance(problems, dict) else ():
+                if texts == ["Unknown field"]:
+                    problems[name] = [f"Unknown field{what_there_is(name, self.fields)}"]
 
     @ma.post_load
     def drop_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Let null mean the same as leaving an optional member out."""
+        """Treat an optional member that is null as if it were left out."""
         if None not in data.values():
             return data
         keep = {name for name, field in self.fields.items() if field.required or field.load_default is None}
@@ -42,18 +42,18 @@ class Body(ma.Schema):
 
 
 class PlainBody(Body):
-    """A body of which each member is judged by itself alone."""
+    """A body whose members are each checked independently of the others."""
 
     def load(self, data: Any, **options: Any) -> Any:
-        """Return a body, checked. Raises ValidationError.
+        """Return the checked body. Raises ValidationError.
 
-        One that is right in each member is taken at once, in a third of the time, which saves 4 % of a POST; all others are
-        left to marshmallow, for its messages.
+        A body without problems is read directly, in a third of the time, which saves 4 % of a POST; marshmallow reads all
+        others, for its messages.
         """
-        taken = None if options or type(data) is not dict else self._take(data)
-        return super().load(data, **options) if taken is None else taken
+        body = None if options or type(data) is not dict else self._load_directly(data)
+        return super().load(data, **options) if body is None else body
 
-    def _take(self, data: dict[str, Any]) -> dict[str, Any] | None:
+    def _load_directly(self, data: dict[str, Any]) -> dict[str, Any] | None:
         fields = self.load_fields
         if not data.keys() <= fields.keys():
             return None
@@ -66,12 +66,12 @@ class PlainBody(Body):
 
 
 def described(description: str, example: Any = ma.missing, **more: Any) -> dict[str, Any]:
-    """Return a field's metadata for the OpenAPI document; without an example, one is made that fits the field's type."""
+    """Return a field's metadata for the OpenAPI document, which gets an example that fits the type if none is given."""
     return {"description": description, **({} if example is ma.missing else {"example": example}), **more}
 
 
 class Flag(fields.Boolean):
-    """true or false, and nothing that only looks like it."""
+    """true or false; a number or text that only looks like one of them is an error."""
 
     def __init__(self, description: str, example: Any = ma.missing, **options: Any):
         super().__init__(metadata=described(description, example), **options)
@@ -95,7 +95,7 @@ class Number(fields.Float):
 
 
 class Items(fields.List):
-    """An array; reading it stops at the first few bad items, and at once if it has too many."""
+    """An array; reading stops after some bad items, and does not begin if there are too many items."""
 
     def __init__(self, inner: Any, description: str, most: int | None = None, example: Any = ma.missing, **options: Any):
         bound = {} if most is None else {"maxItems": most}
@@ -122,12 +122,12 @@ class Items(fields.List):
 
 
 def with_article(kind: str) -> str:
-    """Return a kind of thing in words, with an article: an option list."""
+    """Return a kind in words, with its article, such as "an option list"."""
     return f"{'an' if kind[0] in 'aeio' else 'a'} {noun(kind)}"
 
 
 class Reference(fields.String):
-    """The id of a model object of one kind; that it exists is checked when the body is stored."""
+    """The id of a model object of one kind; whether it exists is checked when the body is stored."""
 
     def __init__(self, kind: str, example: Any = ma.missing, **options: Any):
         super().__init__(metadata=described(f"Id of {with_article(kind)}", example), **options)
@@ -143,13 +143,13 @@ class _Trimmed(fields.String):
         return super()._deserialize(value, *args, **kwargs).strip()
 
 
-UNSEEN = {"Cc", "Cf", "Zs", "Zl", "Zp"}  # categories of Unicode: controls, what only formats, and blanks
-FILLERS = "\u034f\u115f\u1160\u2800\u3164\uffa0"  # letters, marks and symbols that show nothing all the same
+UNSEEN = {"Cc", "Cf", "Zs", "Zl", "Zp"}  # Unicode categories: control characters, format characters, and blanks
+FILLERS = "\u034f\u115f\u1160\u2800\u3164\uffa0"  # letters, marks and symbols that are invisible all the same
 
 
 def _require_visible(text: str) -> None:
     if all(character in FILLERS or unicodedata.category(character) in UNSEEN for character in text) and text.strip():
-        raise ma.ValidationError("Expected at least one character that can be seen")
+        raise ma.ValidationError("Expected at least one visible character")
 
 
 def string_field(
@@ -159,7 +159,7 @@ def string_field(
     example: Any = ma.missing,
     kind: type[fields.String] = fields.String,
 ) -> fields.String:
-    """A string; one that is required must not be blank, one that is not may be null."""
+    """Return a field for a string; a required one must not be blank, an optional one may be null."""
     rules: list[Any] = [validate.Length(max=longest, error="Expected at most {max} characters")]
     if required:
         rules.append(validate.Regexp(r"^[\s\S]*\S", error="Expected at least one character that is not blank"))
@@ -169,12 +169,12 @@ def string_field(
 
 
 def name_field(description: str) -> fields.String:
-    """A name for people, which is stored without the blanks around it."""
+    """Return a field for a name that people read; it is stored without leading and trailing blanks."""
     return string_field(description, kind=_Trimmed)
 
 
 def id_field(description: str, required: bool = True, example: Any = ma.missing) -> fields.String:
-    """A name that can stand in a path."""
+    """Return a field for an id, which can stand in a path."""
     rule = validate.Regexp(
         r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,99}$(?!\n)",
         error="Expected 1 to 100 letters, digits or . _ ~ - beginning with a letter or digit",
@@ -183,7 +183,7 @@ def id_field(description: str, required: bool = True, example: Any = ma.missing)
 
 
 def bound_field(description: str, least: int, most: int, example: Any = ma.missing) -> fields.Integer:
-    """A whole number in a range, or null."""
+    """Return a field for a whole number in a range, or null."""
     rule = validate.Range(least, most, error="Expected a whole number from {min} to {max}")
     return fields.Integer(strict=True, allow_none=True, validate=rule, metadata=described(description, example))
 
@@ -191,7 +191,7 @@ def bound_field(description: str, least: int, most: int, example: Any = ma.missi
 def timestamp_field(
     description: str, required: bool = True, allow_none: bool = False, example: Any = ma.missing
 ) -> fields.String:
-    """A time as the API writes it."""
+    """Return a field for a time that the API writes."""
     metadata = described(description, example, format="date-time")
     return fields.String(required=required, allow_none=allow_none, metadata=metadata)
 
@@ -202,7 +202,7 @@ def _require_date_time(text: str) -> None:
 
 
 def date_time_field(description: str, required: bool = False) -> fields.String:
-    """A time that a client sends, kept as it is written; timestamp_field() is for those that the API writes."""
+    """Return a field for a time that a client sends, which is kept as it was written."""
     metadata = described(description, format="date-time")
     return fields.String(required=required, allow_none=not required, validate=_require_date_time, metadata=metadata)
 
@@ -215,24 +215,24 @@ def enum_field(
     meanings: Mapping[str, str] | None = None,
     **options: Any,
 ) -> fields.String:
-    """One of a few strings; in the OpenAPI document they are a type, if there is a title for it, with what each means.
+    """Return a field for one of a few strings; with a title, they become a type in the OpenAPI document, with their meanings.
 
-    Only one of the types may have a word: in Go each is a constant of the client's package.
+    No two of these types may share a string: in Go, each string is a constant of the client's package.
     """
     rule = validate.OneOf(list(choices), error="Expected one of: {choices}")
-    told = {"title": title, "x-enumDescriptions": meanings and dict(meanings)}
-    metadata = described(description, example, **{name: value for name, value in told.items() if value})
+    members = {"title": title, "x-enumDescriptions": meanings and dict(meanings)}
+    metadata = described(description, example, **{name: value for name, value in members.items() if value})
     return fields.String(validate=rule, metadata=metadata, **{"required": True, **options})
 
 
 def dict_field(description: str, title: str, values: fields.Field, example: Any = ma.missing, **options: Any) -> fields.Dict:
-    """Values by name; in the OpenAPI document they are a type, if there is a title for it."""
+    """Return a field for values by name; with a title, they become a type in the OpenAPI document."""
     metadata = described(description, example, **({"title": title} if title else {}))
     return fields.Dict(values=values, metadata=metadata, **{"keys": fields.String(), **options})
 
 
 def unique_items(*members: str) -> Callable[[list[Any]], None]:
-    """Return a validator: no two items of a list have the same member, or are the same, if no member is named."""
+    """Return a validator of lists: no two items may have the same value of a member or, without members, be equal."""
 
     def check(items: list[Any]) -> None:
         message = ["Expected each only once"]
@@ -248,5 +248,5 @@ def unique_items(*members: str) -> Callable[[list[Any]], None]:
 
 
 def attributes_field(description: str) -> Items:
-    """A list of attributes' aliases or ids, each once."""
+    """Return a field for a list of attribute aliases or ids, each only once."""
     return Items(AttributeName(), description, load_default=list, validate=unique_items())

@@ -101,7 +101,7 @@ def _admit_known(access: Access, asked: Any) -> None:
 
 
 def _admit_known_or_named(access: Access, asked: Any) -> None:
-    """Admit a request by its credential; beside the demo, one without a credential to the workspace that its query names.
+    """Admit a request by its credential; for the demo, one without a credential to the workspace that its query names.
 
     Raises ApiError for a workspace that is not the caller's; without a credential, for one that is neither the demo's nor
     made for tests.

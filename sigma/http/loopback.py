@@ -1,4 +1,4 @@
-"""What exists only beside the demo: whether the demo is here, and that only programs on this machine may call."""
+"""What exists only while the database holds the demo: whether it does, and that only programs on this machine may call."""
 
 import ipaddress
 import re

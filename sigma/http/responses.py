@@ -1,4 +1,4 @@
-"""Responses of stored JSON text, which are sent as they are."""
+"""Responses made of stored JSON text, which is sent as it is."""
 
 import itertools
 import json
@@ -10,12 +10,12 @@ from sigma.http.errors import ApiError
 from sigma.http.ready_response import ReadyResponse
 from sigma.http.unsent import LARGE, hold_unsent
 
-MAX_PAGE = 256 * 1024 * 1024  # bytes of the items of one page, which is made as a whole
-NO_STORE = {"Cache-Control": "no-store"}  # on every answer with a secret in it
+MAX_PAGE = 256 * 1024 * 1024  # bytes of the items on one page, which is built in memory
+NO_STORE = {"Cache-Control": "no-store"}  # for every response that contains a secret
 
 
 def _respond(text: bytes, before: bytes = b"", after: bytes = b"", status: int = 200) -> ReadyResponse:
-    """Return a response of JSON text, which stands between others. Raises ApiError 503 for a large one when too many wait."""
+    """Return a response of a JSON text between two others. Raises ApiError 503 for a large one when too many wait."""
     if len(text) > LARGE and (unsent := hold_unsent(before, text, after, b"\n")):
         headers = {"Content-Length": str(unsent.size)}
         return ReadyResponse(unsent, status, headers, content_type="application/json")
@@ -23,15 +23,15 @@ def _respond(text: bytes, before: bytes = b"", after: bytes = b"", status: int =
 
 
 def json_response(body: str | bytes, status: int = 200) -> ReadyResponse:
-    """Return a response of JSON text, such as is stored."""
+    """Return a response of one JSON text."""
     return _respond(body if isinstance(body, bytes) else body.encode(), status=status)
 
 
 def join_texts(bodies: Iterable[tuple[bytes]]) -> bytes:
-    """Return rows of one JSON text each with commas between them.
+    """Return JSON texts, one in each row, joined by commas.
 
-    The texts come as bytes, by CAST(body AS BLOB): to decode and encode them takes half of a list. So SQLite does not see
-    that one is damaged; this raises sqlite3.DatabaseError as it would.
+    The texts come as bytes, by CAST(body AS BLOB), because decoding and encoding takes half the time of a list. SQLite then
+    does not notice a damaged text: so this checks, and raises sqlite3.DatabaseError as SQLite would.
     """
     texts = b",".join(itertools.chain.from_iterable(bodies))
     try:
@@ -43,9 +43,9 @@ def join_texts(bodies: Iterable[tuple[bytes]]) -> bytes:
 
 
 def parse_each(bodies: Iterable[tuple[bytes]]) -> Iterator[Any]:
-    """Yield the values of rows of JSON texts, one after another: all of them at once may take ten times their texts.
+    """Yield the values of JSON texts, one by one: all values together may take ten times the memory of their texts.
 
-    A row may have several texts, with commas between them.
+    A row may have several texts, separated by commas.
     """
     decode, text, place = json.JSONDecoder().raw_decode, join_texts(bodies).decode(), 0
     while place < len(text):
@@ -55,12 +55,12 @@ def parse_each(bodies: Iterable[tuple[bytes]]) -> Iterator[Any]:
 
 
 def json_list(bodies: Iterable[tuple[bytes]]) -> ReadyResponse:
-    """Return a response with rows of one JSON text each, as bytes, as an array."""
+    """Return a response with an array of JSON texts, which come as bytes, one in each row."""
     return _respond(join_texts(bodies), b"[", b"]")
 
 
 def within_limit(bodies: Iterable[tuple[bytes]], limit: int) -> Iterator[tuple[bytes]]:
-    """Yield the rows of a page of so many at most. Raises ApiError 400 when they have more text than one answer may."""
+    """Yield the rows of a page with this limit. Raises ApiError 400 when their text is too large for one response."""
     size = 0
     for row in bodies:
         size += len(row[0])
@@ -70,11 +70,11 @@ def within_limit(bodies: Iterable[tuple[bytes]], limit: int) -> Iterator[tuple[b
 
 
 def page_too_large(limit: int) -> ApiError:
-    """Return the refusal of a page that would be too large."""
-    return ApiError(400, f"limit: {limit} of these have more text than one answer may; ask for fewer")
+    """Return the error for a page whose text would be too large."""
+    return ApiError(400, f"limit: {limit} of these are too large for one response; ask for fewer")
 
 
 def json_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> ReadyResponse:
-    """Return a response with rows of one JSON text each, as bytes, as one page of a longer list."""
-    numbers = f'],"total":{total},"offset":{offset},"limit":{limit}}}'.encode()
-    return _respond(join_texts(bodies), b'{"items":[', numbers)
+    """Return a response with one page of a longer list of JSON texts, which come as bytes, one in each row."""
+    end = f'],"total":{total},"offset":{offset},"limit":{limit}}}'.encode()
+    return _respond(join_texts(bodies), b'{"items":[', end)

@@ -1,4 +1,4 @@
-"""Large answers: what a worker holds of them until their clients have taken it, and no more than it may."""
+"""Large responses: a worker holds their texts until the clients have read them, within a limit."""
 
 import weakref
 from collections.abc import Iterator
@@ -8,15 +8,15 @@ from flask import g, request
 from sigma.http.errors import retry_error
 from sigma.http.waiting import Places
 
-LARGE = 256 * 1024  # bytes; what is smaller, the server takes at once, and nobody counts it
-PIECE = 32 * 1024  # bytes that the server takes at a time; it keeps six pieces for a client
-UNSENT = "sigma.unsent"  # in the WSGI environment of a worker: the bytes that it holds, as places that are taken
+LARGE = 256 * 1024  # bytes; the server takes smaller responses at once, and they are not counted
+PIECE = 32 * 1024  # bytes that the server takes at a time; it buffers six pieces for a client
+UNSENT = "sigma.unsent"  # in the WSGI environment of a worker: the bytes that it holds, as Places
 
 
 class UnsentText:
-    """The text of a large answer, piece by piece. Its bytes count until it is closed, or nobody has it any more.
+    """The text of a large response, piece by piece; its bytes count as held until it is closed or garbage-collected.
 
-    So they are given back whatever becomes of the answer: it may be sent, broken off, or replaced by another one.
+    So they are given back whatever becomes of the response: it may be sent, broken off, or replaced by another one.
     """
 
     def __init__(self, texts: tuple[bytes, ...], size: int, held: Places, workspace: str):
@@ -31,10 +31,10 @@ class UnsentText:
 
 
 def hold_unsent(*texts: bytes) -> UnsentText | None:
-    """Return the text of a large answer, to be sent piece by piece; None where the server takes it at once.
+    """Return the text of a large response, to be sent piece by piece; None where the server takes it at once.
 
-    Its parts are not joined, which would take its size once more. Raises ApiError 503 when the worker holds so much already
-    that this would be too much. So it is called before a change is stored. When it holds nothing, an answer may have any size.
+    The parts are not joined: that would take their size in memory once more. Raises ApiError 503 when the worker would hold
+    too much: so call this before a change is stored. A worker that holds nothing takes a response of any size.
     """
     held: Places | None = request.environ.get(UNSENT)
     if held is None or request.method == "HEAD":

@@ -1,4 +1,4 @@
-"""Waiting for clients without holding up others: in a thread of its own, where the server has one for that."""
+"""Waiting without holding up other requests: in a thread of its own, where the server provides one."""
 
 import math
 import threading
@@ -12,18 +12,18 @@ from flask import g, request
 
 from sigma.http.errors import retry_error
 
-# In the WSGI environment of a call on a worker's one thread: the places of calls that leave for a thread of their own.
+# In the WSGI environment of a call on a worker's one thread: the places for calls that leave for a thread of their own.
 PLACES = "sigma.places"
-AFTERWARDS = "sigma.afterwards"  # there, too: what is to be done when the answer has been sent
-DONE = "sigma.done"  # what a call has done that it does not do again when it begins anew
+AFTERWARDS = "sigma.afterwards"  # there, too: functions to call after the response has been sent
+DONE = "sigma.done"  # in the WSGI environment of any call: the results of once(), kept when the call starts again
 
 Result = TypeVar("Result")
 
 
 class Places:
-    """The places in one worker for what waits: so many in all, and fewer of one workspace, which so keeps out no other.
+    """The places in one worker for what waits: a limit for all, and a lower one for each workspace, so that none takes all.
 
-    What is for nobody who is known, such as logins, counts as that of one more workspace, whose id is "".
+    Calls without a known workspace, such as logins, share one whose id is "".
     """
 
     def __init__(self, most: int, most_of_one: int):
@@ -32,7 +32,7 @@ class Places:
         self.lock = threading.Lock()
 
     def take(self, workspace: str, count: int = 1) -> bool:
-        """Take places for a workspace, and return whether there were so many, or none was taken at all."""
+        """Take places for a workspace, if enough are free or none is taken at all; return whether it got them."""
         with self.lock:
             total, own = self.taken.total() + count, self.taken[workspace] + count
             is_free = (total <= self.most and own <= self.most_of_one) or total == count
@@ -49,10 +49,10 @@ class Places:
 
 
 class LeaveWorker(BaseException):
-    """Ends a call of the application, which the server then makes again, in a thread of its own.
+    """Ends a call of the application; the server then makes the call again, in a thread of its own.
 
-    It is no Exception, so that no handler of errors takes it for one. Takes what has been done once, the body, and the
-    workspace whose place the call has taken.
+    It is not an Exception, so that no error handler catches it. Takes the results of once(), the body, and the workspace for
+    which a place was taken.
     """
 
     def __init__(self, done: dict[str, Any], body: bytes, workspace: str):
@@ -61,18 +61,18 @@ class LeaveWorker(BaseException):
 
 
 def leave_worker() -> None:
-    """Go on where this request may wait, for a client or another server, and holds up nobody.
+    """Move this request to where it may wait, for a client or another server, without holding up other requests.
 
-    The request begins anew in a thread of its own, where this returns. So it is called before anything is changed, and
-    outside of transactions; what must not be done twice is done by once(). Where the server has no such threads, this
-    returns at once, and what waits holds up who comes after it. Raises ApiError 503 when all places are taken: on the
-    worker's one thread, a client that takes nothing of its answer would hold up everybody for as long as it likes.
+    The request starts again in a thread of its own, where this returns. So call this before anything is changed and outside
+    of transactions, and use once() for what must not be done twice. Where the server has no such threads, this returns at
+    once, and a request that waits holds up the next ones. Raises ApiError 503 when all places are taken: on the worker's one
+    thread, a client that reads nothing of its response would hold up everybody for as long as it likes.
     """
     asked: Any = request._get_current_object()  # type: ignore[attr-defined]
     places: Places | None = asked.environ.get(PLACES)
     if places is None:
         return
-    if asked.body is None:  # the server may let it be read only here
+    if asked.body is None:  # the server may allow this only on the worker's thread
         with waiting_for_client(asked):
             asked.body = asked.get_data()
     workspace = g.get("tenant", "")
@@ -86,24 +86,24 @@ _turn = threading.Lock()
 
 @contextmanager
 def one_by_one() -> Iterator[None]:
-    """Run the block in one thread at a time, of those to which calls leave: what many of them read at once may be large.
+    """Let only one of the threads for calls that have left run the block at a time: what several read at once may be large.
 
-    The worker's one thread, which must not wait, goes on at once.
+    The worker's one thread must not wait, and goes on at once.
     """
     with nullcontext() if request and PLACES in request.environ else _turn:
         yield
 
 
-PATIENCE = 0.1  # seconds that those who come after it wait for a call which cannot say before how long it takes
+PATIENCE = 0.1  # seconds that later requests wait for a call that cannot tell in advance how long it takes
 
 
 def patience_ends() -> float:
-    """Return when such a call is to leave_worker(), by time.monotonic(); never where that would do nothing."""
+    """Return the time.monotonic() at which such a call must leave_worker(); infinity where that would do nothing."""
     return time.monotonic() + PATIENCE if request and PLACES in request.environ else math.inf
 
 
 def once(name: str, act: Callable[[], Result]) -> Result:
-    """Return what `act` returns, which is called once for a request, also if that begins anew."""
+    """Return the result of `act`, which is called only once for a request, even if the request starts again."""
     done = request.environ.setdefault(DONE, {})
     if name not in done:
         done[name] = act()
@@ -111,13 +111,13 @@ def once(name: str, act: Callable[[], Result]) -> Result:
     return result
 
 
-CLIENT_TIMEOUT = 10  # seconds that a worker waits for its client; then it is replaced
-waiting_threads: dict[int, tuple[float, str]] = {}  # by thread: since when it waits for its client, and in which request
+CLIENT_TIMEOUT = 10  # seconds that a worker waits for a client before it is replaced
+waiting_threads: dict[int, tuple[float, str]] = {}  # by thread: since when it waits for a client, and in which request
 
 
 @contextmanager
 def waiting_for_client(asked: Any) -> Iterator[None]:
-    """Let the thread that watches the worker know that the worker's one thread waits for a client, to send more."""
+    """Let the thread that watches this worker know that the worker's one thread waits for its client to send more."""
     if PLACES in asked.environ:
         waiting_threads[threading.get_ident()] = time.monotonic(), asked.id
     try:

@@ -122,7 +122,7 @@ def resolve(host: str, seconds: float) -> list[str]:
 
 
 def _may_call_anywhere(target: Target) -> bool:
-    """Return whether no address of a host is forbidden: beside the demo, or because the setting names the host."""
+    """Return whether no address of a host is forbidden: for the demo, or because the setting names the host."""
     hosts = current_app.config["WEBHOOK_HOSTS"]
     return target.host in hosts or f"[{target.host}]" in hosts or holds_demo()
 

@@ -1,4 +1,4 @@
-"""The routes of deliveries: the health of webhooks, their deliveries, and sending these again or at once."""
+"""The routes of deliveries: the health of webhooks, their deliveries, and sending deliveries again or at once."""
 
 from typing import Any
 
@@ -30,12 +30,12 @@ from sigma.resources.webhook_health import WebhookHealthBody, fetch_webhook_heal
 from sigma.standin.blueprint import blueprint
 
 WORKSPACE = query_parameter(
-    "workspace", "The demo workspace or one for tests; only for requests without a credential, beside the demo"
+    "workspace", "The demo workspace or one for tests; only for requests without a credential, if the database holds the demo"
 )
 FILTERS = (
     Parameter("webhookId", "Only deliveries of this webhook"),
     choice_parameter("state", "Only deliveries in this state", STATES),
-    choice_parameter("event", "Only deliveries of this event", EVENTS),
+    choice_parameter("event", "Only deliveries with this event", EVENTS),
 )
 
 

@@ -167,7 +167,7 @@ def _keep_beginning(response: ReadyResponse) -> bytes | bytearray | None:
 
 
 class Journal:
-    """The last requests to the API. It keeps them only beside the demo workspace and in a single process.
+    """The last requests to the API. They are kept only while the database holds the demo, and in a single process.
 
     Reading it needs no credential. So it keeps no request of a workspace that is neither the demo nor one for tests.
     """

@@ -7,8 +7,13 @@ import pty
 import signal
 import struct
 import subprocess
+import sys
 import termios
 from contextlib import contextmanager, suppress
+
+SHELLS = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"]}  # as people have them, without their own settings
+# What a program is run by that the terminal shall send signals: by Ctrl-C, and when it is closed.
+CONTROLLED = (sys.executable, "-c", "import os, sys; os.login_tty(os.dup(0)); os.execvp(sys.argv[1], sys.argv[1:])")
 
 
 @contextmanager

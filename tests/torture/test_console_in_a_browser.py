@@ -847,7 +847,7 @@ def test_in_a_deployment_there_is_no_demo_and_it_says_so(browser, tmp_path):
         assert console.text("main .panel h2") == "No keys yet"
         assert (console.all(".button.user"), console.all(".demo-bar")) == ([], [])
         console.go("#/requests", "Requests")
-        assert "only beside the demo workspace" in console.text(".panel.error")
+        assert "only while the database holds the demo" in console.text(".panel.error")
         console.go("#/records", "Records")
         assert console.text("main .panel h2") == "No schema yet"
         console.go("#/webhooks", "Webhooks")

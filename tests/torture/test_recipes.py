@@ -9,12 +9,14 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
-from processes import ROOT, environment, program, run_group, wait_until
+from processes import ROOT, START_TIMEOUT, environment, is_up, program, run_group, wait_until
+from terminals import CONTROLLED, SHELLS, in_terminal
 from test_clients import install_from_npm
 
 from sigma.cli.running import is_registered
@@ -97,6 +99,61 @@ def test_the_example_of_the_readme(project, monkeypatch):
     )
     done = subprocess.run([sys.executable, "-c", integration + example], cwd=project, env=variables(), check=False)
     assert done.returncode == 0
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PASSWORD = "correct horse battery"
+STATE = """printf '%s\\n' "$PATH" "$(command -v python3)" "${SIGMA_DATABASE-}" "${FLASK_APP-}" > """
+
+
+@in_both_shells
+def test_the_readme_from_its_first_line_to_its_last_in_one_shell(tmp_path, home, name):
+    """What serves in the foreground is ended by Ctrl-C; for the story it serves in another terminal, as the README says."""
+    run, demo, story, own, testing, deploying = blocks(ROOT / "README.md", "sh")
+    start_own, stop_own, serve = re.findall("`(SIGMA_DATABASE=[^`]+ make [a-z]+)`", README)
+    port, other = str(free_port()), str(free_port())
+    settings = variables(SIGMA_PORT=port, HOME=str(tmp_path), TERM="xterm", AUTO="1", FAST="1", EXIT="1")
+    command = [*CONTROLLED, program(name, "this test"), *SHELLS[name]]
+    with in_terminal(command, cwd=home, env=settings) as (_, read, type_text):
+        shown = ""
+
+        def wait_for(words):
+            nonlocal shown
+            before, shown = shown, read(words.encode())
+            return shown[len(before) :]
+
+        def paste(lines, number):
+            lines = f"{lines.rstrip()}\nprintf 'done %s\\n' {number}\n".encode()
+            threading.Thread(target=type_text, args=(lines,), daemon=True).start()
+            return wait_for(f"done {number}\r\n")
+
+        def serve_until_ctrl_c(line, database):
+            type_text(f"{line.rstrip()}\n".encode())
+            assert wait_until(lambda: is_up(int(port)), START_TIMEOUT)
+            type_text(b"\x03")
+            assert wait_until(lambda: not is_registered(str(database)))
+
+        paste(f"{STATE} before", 1)
+        serve_until_ctrl_c(run, home / "sigma.db")
+        assert "requests; 0 failed." in paste(demo, 2)
+        with in_terminal(["make", "run"], cwd=home, env=settings):
+            assert wait_until(lambda: is_up(int(port)), START_TIMEOUT)
+            told = paste(story.replace("8080", port), 3)
+            assert re.findall("^(?:\x1b[^\n]*)?([0-9]{3})  (?:{|\r)", told, re.MULTILINE)[-4:] == ["200", "401", "204", "200"]
+            assert "Created 2, updated 0." in paste(own, 4)
+            assert f"http://127.0.0.1:{other}" in paste(start_own.replace("8081", other), 5)
+            assert f"Stopped http://127.0.0.1:{other} " in paste(stop_own, 6)
+        assert wait_until(lambda: not is_registered(str(home / "sigma.db")))
+        told = paste(testing, 7)
+        assert (f'{{"id":"{RECORD}",' in told, f"Stopped http://127.0.0.1:{port} " in told) == (True, True)
+        type_text(deploying.encode())
+        for words in ("Password: ", "Repeat for confirmation: "):
+            wait_for(words)
+            type_text(f"{PASSWORD}\n".encode())
+        wait_for("Workspace 'acme' created")
+        serve_until_ctrl_c(serve, tmp_path / "sigma-pim" / "sigma.db")
+        paste(f"{STATE} after", 8)
+    assert (home / "after").read_text() == (home / "before").read_text()
 
 
 @in_both_shells

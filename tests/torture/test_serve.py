@@ -1,6 +1,7 @@
 """`flask serve`: how the service starts and stops, and what becomes of it when one of its processes does not go on."""
 
 import os
+import pty
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
+from pathlib import Path
 
 import pytest
 from processes import (
@@ -25,11 +27,14 @@ from processes import (
     is_running,
     is_up,
     listeners,
+    program,
     serving,
     starting,
     wait_until,
 )
+from terminals import CONTROLLED, SHELLS
 
+from sigma.cli.running import is_registered
 from sigma.cli.workers import STOP_TIMEOUT
 from sigma.http.waiting import CLIENT_TIMEOUT
 
@@ -191,11 +196,38 @@ def test_half_a_request_does_not_keep_the_service_from_stopping(server, database
     check_stopped(server, workers, database)
 
 
-def test_ctrl_c_which_reaches_all_processes_at_once_ends_them_at_once(server, database):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGHUP])  # by Ctrl-C, and by a terminal that is closed
+def test_what_reaches_all_processes_at_once_ends_them_at_once(server, database, sent):
     workers = server.workers()
-    os.killpg(server.process.pid, signal.SIGINT)
+    os.killpg(server.process.pid, sent)
     server.process.wait(SOON)
     check_stopped(server, workers, database)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(("line", "lives_on"), [("flask serve", False), ("nohup flask serve", True), ("flask start", True)])
+def test_a_closed_terminal_ends_what_runs_in_it_and_not_what_was_started_to_outlive_it(database, shell, line, lives_on):
+    ours, theirs = pty.openpty()
+    command = [*CONTROLLED, program(shell, "this test"), *SHELLS[shell]]
+    settings = environment(database, PORT="0", WORKERS="2", TERM="xterm", FLASK_APP=f"{ROOT}/app.py")
+    settings["PATH"] = f"{Path(FLASK).parent}:{settings['PATH']}"
+    options = {"stdin": theirs, "stdout": theirs, "stderr": theirs, "cwd": database.parent, "env": settings}
+    with subprocess.Popen(command, start_new_session=True, **options) as terminal:
+        os.close(theirs)
+        os.write(ours, f"{line}\n".encode())
+        try:
+            assert wait_until(lambda: flask(database, "status").returncode == 0, START_TIMEOUT)
+            time.sleep(1)  # for the shell, which may have more to do
+            os.close(ours)
+            terminal.wait(SOON)
+            if lives_on:
+                time.sleep(3)
+                assert flask(database, "status").returncode == 0
+            else:
+                assert wait_until(lambda: not is_registered(str(database)), STOP_TIMEOUT + SOON)
+        finally:
+            flask(database, "stop")
+            terminal.kill()
 
 
 def test_a_service_that_is_told_to_stop_while_it_starts_stops(database):

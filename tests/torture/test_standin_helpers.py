@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -356,6 +357,30 @@ def test_a_service_that_runs_already_is_used_and_left(project, temporary, templa
         for address in (base, f"{base}/", f"{base}/api/v1"):
             assert run_group([*run, address], project, settings(temporary)) == f"{base}/api/v1 sigma_sk_live_\n"
         assert server.call("GET", "/records", headers={"X-Sigma-ApiKey": EXAMPLE_KEY})[0] == 200
+
+
+USING = """
+import { start } from "./sigma_standin.mjs";
+let url;
+{
+  await using standin = await start(process.argv[2]);
+  url = standin.url;
+  console.log((await standin.requests({ status: "4xx" })).length);
+}
+await fetch(url).then(() => console.log("still there"), () => console.log("gone"));
+"""
+
+
+def test_await_using_closes_the_service_in_the_node_that_the_docs_name_and_is_no_word_of_an_older_one(project, temporary):
+    (since,) = re.findall("from Node ([0-9]+) on, `await using`", (ROOT / "docs/testing/README.md").read_text(encoding="utf-8"))
+    run = [*command("node", project, USING), ROOT]
+    version = subprocess.run([run[0], "--version"], capture_output=True, text=True, check=True).stdout
+    options = {"cwd": project, "env": settings(temporary), "capture_output": True, "text": True, "timeout": 120}
+    done = subprocess.run(run, check=False, **options)
+    if int(re.match("v([0-9]+)", version)[1]) >= int(since):
+        assert (done.returncode, done.stdout) == (0, "0\ngone\n"), done.stderr
+    else:
+        assert "SyntaxError: Unexpected identifier" in done.stderr
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

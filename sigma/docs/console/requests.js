@@ -244,6 +244,6 @@ function identity({ id, at }) {
 
 function explain(error) {
   if (error.status !== 404) return error;
-  const message = "Requests are recorded only beside the demo workspace; this database holds none.";
+  const message = "Requests are recorded only while the database holds the demo; this one does not.";
   return Object.assign(error, { message });
 }

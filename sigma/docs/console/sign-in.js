@@ -1,4 +1,4 @@
-// The page on which people sign in; beside the demo, its users are one click away.
+// The page on which people sign in; while the database holds the demo, its users are one click away.
 
 import { catalogue } from "./catalogue.js";
 import { button, data, field, h, icon, replace } from "./dom.js";

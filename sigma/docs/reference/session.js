@@ -1,4 +1,4 @@
-// Who is signed in: beside the demo its users are one click away; the token stays in this tab.
+// Who is signed in: while the database holds the demo, its users are one click away; the token stays in this tab.
 
 import { button, data, h, replace } from "./dom.js";
 
