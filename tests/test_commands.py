@@ -650,8 +650,14 @@ NO_NEEDS = [
         "Sigma PIM documents /change-sets, the review of changes before they are applied; this stand-in does not have it.",
     ),
     ("GET /nothing", "There is no such path; `flask routes` lists every path"),
-    ("GET /api/v2/records", "There is no such path; `flask routes` lists every path"),
-    ("GET /records/", "There is no such path; `flask routes` lists every path"),
+    ("GET /api/v2/records", "There is no such path; the nearest is /records; `flask routes` lists every path"),
+    ("GET /records/", "There is no such path; the nearest is /records; `flask routes` lists every path"),
+    ("GET /record", "There is no such path; the nearest is /records; `flask routes` lists every path"),
+    ("GET /api/v1/recrods/ent-1", "There is no such path; the nearest is /records/ent-1; `flask routes` lists every path"),
+    (
+        "PUT /standin/key/k-1/faults",
+        "There is no such path; the nearest is /standin/keys/k-1/faults; `flask routes` lists every path",
+    ),
     ("GET /records/a/b", "There is no such path; `flask routes` lists every path"),
     ("DELETE /records", "There is no DELETE of this path, only GET, POST"),
     ("/records", "Expected a method and a path, such as: GET /records"),
@@ -1077,6 +1083,8 @@ def flask(tmp_path):
         ("serv", "No such command 'serv'. (Did you mean one of: 'serve', 'users'?)"),
         ("dokter", "No such command 'dokter'. Did you mean 'doctor'?"),
         ("zzz", "No such command 'zzz'."),
+        ("keys revoke", "No such command 'revoke'. The commands are: advise, create, deactivate, delete, list, needs."),
+        ("seed make", "No such command 'make'. The commands are: check, export."),
     ],
 )
 def test_for_a_mistyped_command_the_nearest_is_told(flask, typed, told):

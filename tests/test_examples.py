@@ -44,7 +44,7 @@ MADE = {  # a field that says nothing, and what is made for it; the member is ca
     "body": (fields.Nested(PersonBody, required=True), {"name": "name"}),
     "list of bodies": (ours.Items(fields.Nested(PersonBody), "Some", required=True), [{"name": "name"}]),
     "default": (ours.Number("How much", load_default=3), 3),
-    "empty default": (ours.aliases_field("Aliases"), []),
+    "empty default": (ours.attributes_field("Aliases"), []),
 }
 
 

@@ -10,23 +10,23 @@ from flask import g
 from marshmallow import fields
 
 from sigma.http.fields import (
+    AttributeName,
     Body,
     Flag,
     Items,
     Number,
     PlainBody,
     Reference,
-    aliases_field,
+    attributes_field,
     dict_field,
     enum_field,
     id_field,
-    reference_kinds,
-    references,
     string_field,
     timestamp_field,
     unique_items,
     with_article,
 )
+from sigma.http.references import attribute_names, reference_kinds, references
 from sigma.resources import records, value_bodies, values, variants
 
 
@@ -41,6 +41,8 @@ class ThingBody(Body):
     deepIds = Items(Items(Reference("attribute"), "Row"), "Rows")
     part = fields.Nested(PartBody)
     parts = Items(fields.Nested(PartBody), "Parts")
+    names = attributes_field("Names")
+    levels = dict_field("Levels", "", fields.String(), keys=AttributeName())
     free = fields.Raw()
 
 
@@ -68,6 +70,8 @@ def test_every_reference_in_a_body_is_found_with_its_path():
         "listIds": ["a", "b"],
         "part": {"schemaId": "s"},
         "parts": [{"schemaId": "t", "note": "n"}, {"schemaId": "u"}],
+        "names": ["v"],
+        "levels": {"w": "x"},
         "free": {"roleId": "x"},
     }
     assert list(references(ThingBody(), body)) == [
@@ -80,6 +84,17 @@ def test_every_reference_in_a_body_is_found_with_its_path():
     ]
     assert list(references(ThingBody(), {"deepIds": [[], ["a"]]})) == [("deepIds[1][0]", "attribute", "a")]
     assert list(references(ThingBody(), {})) == []
+
+
+def test_every_name_of_an_attribute_in_a_body_is_found_with_its_path():
+    body = {"deepIds": [["a"]], "names": ["b", "c"], "levels": {"d": "e", "f": "g"}, "free": {"names": ["h"]}}
+    assert list(attribute_names(ThingBody(), body)) == [
+        ("names[0]", "b"),
+        ("names[1]", "c"),
+        ("levels.d", "d"),
+        ("levels.f", "f"),
+    ]
+    assert list(attribute_names(ThingBody(), {})) == []
 
 
 @each(
@@ -174,7 +189,7 @@ def test_an_item_that_comes_twice_is_named(members, items, wrong):
 
 
 def test_an_alias_is_listed_once():
-    assert load(aliases_field("Them"), ["a", "b"], ["a", "a"]) == [["a", "b"], [{1: ["Expected each only once"]}]]
+    assert load(attributes_field("Them"), ["a", "b"], ["a", "a"]) == [["a", "b"], [{1: ["Expected each only once"]}]]
 
 
 # The bodies of the service that are taken at once when they are right, and for each member values of every kind.

@@ -19,15 +19,6 @@ from sigma.http import errors
 from sigma.resources import history, import_rows, imports, value_checks
 
 DANISH = {"dim-language": "seg-da"}
-MODEL = [
-    ("/dimensions", {"id": "dim-language", "alias": "language", "name": "Language", "defaultSegmentId": "seg-en",
-                     "segments": [{"id": f"seg-{name}", "alias": name, "name": name} for name in ("en", "da")]}),
-    ("/option-lists", {"id": "ol-colors", "alias": "colors", "name": "Colors",
-                       "values": [{"id": f"val-{name}", "alias": name, "label": name.title()} for name in ("red", "blue")]}),
-    ("/workflows", {"id": "wf-thing", "alias": "thing", "name": "Thing", "defaultStateId": "new",
-                    "states": [{"id": "new", "name": "New"}, {"id": "fixed", "name": "Fixed", "readOnly": ["sku"]}],
-                    "transitions": [{"id": "fix", "fromStateId": "new", "toStateId": "fixed"}]}),
-]  # fmt: skip
 ATTRIBUTES = {
     "name": {"type": "text", "dimensionIds": ["dim-language"], "validation": {"required": True, "maxLength": 40}},
     "sku": {"type": "text", "validation": {"pattern": "^[A-Z]{2}-[0-9]+$"}},
@@ -40,6 +31,16 @@ ATTRIBUTES = {
     "like": {"type": "relation"},
     "care": {"type": "complex"},
 }
+MODEL = [
+    ("/dimensions", {"id": "dim-language", "alias": "language", "name": "Language", "defaultSegmentId": "seg-en",
+                     "segments": [{"id": f"seg-{name}", "alias": name, "name": name} for name in ("en", "da")]}),
+    ("/option-lists", {"id": "ol-colors", "alias": "colors", "name": "Colors",
+                       "values": [{"id": f"val-{name}", "alias": name, "label": name.title()} for name in ("red", "blue")]}),
+    *(("/attributes", {"id": f"attr-{alias}", "alias": alias, "name": alias, **more}) for alias, more in ATTRIBUTES.items()),
+    ("/workflows", {"id": "wf-thing", "alias": "thing", "name": "Thing", "defaultStateId": "new",
+                    "states": [{"id": "new", "name": "New"}, {"id": "fixed", "name": "Fixed", "readOnly": ["sku"]}],
+                    "transitions": [{"id": "fix", "fromStateId": "new", "toStateId": "fixed"}]}),
+]  # fmt: skip
 COLUMNS = {"Ref": "_id", "Name": "name", "SKU": "sku", **{alias.title(): alias for alias in ATTRIBUTES if alias != "sku"}}
 
 
@@ -57,10 +58,7 @@ def make_schema(caller, name, attributes):
 
 def add_schema(stranger):
     """Add the schema `schema-thing`, which has attributes of every type."""
-    attributes = [
-        ("/attributes", {"id": f"attr-{alias}", "alias": alias, "name": alias, **more}) for alias, more in ATTRIBUTES.items()
-    ]
-    for path, body in [*MODEL, *attributes]:
+    for path, body in MODEL:
         answer = stranger.post(path, body)
         assert answer.status_code == 201, answer.json
     make_schema(stranger, "thing", [f"attr-{alias}" for alias in ATTRIBUTES])

@@ -239,7 +239,7 @@ def test_columns_with_the_name_of_an_attribute_are_mapped_by_themselves(load, ne
 def test_other_columns_are_told_and_mapped_by_hand(load, new_records):
     result = load("Item;Artikel=Nr;Note\nHat;RH-001;x\n", "--map", "Item=product-name", "--map", "Artikel=Nr=sku")
     assert (result.exit_code, result.stdout) == (0, "Created 1, updated 0.\n")
-    assert result.stderr == "Not imported, because no attribute has such a name: 'Note'; see --map\n"
+    assert result.stderr == "Column 'Note' is left out, because no attribute has its name; see --map\n"
     imported(load("Item;sku;price\nCap;RH-002;5\n", "--map", "Item=product-name", "--map", "price="))
     assert new_records() == [{"product-name": "Hat", "sku": "RH-001"}, {"product-name": "Cap", "sku": "RH-002"}]
 
@@ -249,13 +249,53 @@ def test_other_columns_are_told_and_mapped_by_hand(load, new_records):
     [
         (CSV, ["--map", "sku=skew"], "--map sku: schema 'schema-apparel' has no attribute 'skew'"),
         (CSV, ["--map", "skew=ean"], "--map skew: expected a column that at least one row has"),
+        (
+            *(CSV, ["--map", "skew=eam"]),
+            "--map skew: schema 'schema-apparel' has no attribute 'eam';"
+            " --map skew: expected a column that at least one row has",
+        ),
         ("sku,SKU\nA,B\n", [], "--map SKU: expected one column for 'sku', but 'sku' is mapped to it already"),
     ],
 )
 def test_what_cannot_be_mapped_is_refused_before_anything_is_imported(load, new_records, data, options, told):
     result = load(data, *options)
     assert (result.exit_code, without_hint(result.stderr)) == (1, f"Error: {told}\n")
+    assert result.stdout == "Created 0, updated 0.\n"
     assert new_records() == []
+
+
+LEFT_OUT = {
+    "no attribute has its name": ("sku,Note", [], "Column 'Note' is left out, because no attribute has its name; see --map"),
+    "of several": ("Note,sku,é", [], "Columns 'Note', 'é' are left out, because no attribute has their names; see --map"),
+    "its attribute is mapped": (
+        *("Product Name,Title,sku", ["--map", "Title=product-name"]),
+        "Column 'Product Name' is left out, because --map gives 'product-name' to another column",
+    ),
+    "several attributes": (
+        "sku,Mass",
+        [],
+        "Column 'Mass' is left out, because it may be the name of 'a-mass', 'b-mass'; see --map",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_why_a_column_is_left_out_is_told(load, admin, name):
+    columns, options, told = LEFT_OUT[name]
+    for alias in ("a-mass", "b-mass"):
+        made = admin.post("/attributes", {"id": f"attr-{alias}", "alias": alias, "name": "Mass", "type": "text"})
+        assert made.status_code == 201
+    schema = admin.get("/schemas/schema-apparel").json
+    schema["attributeGroups"][0]["attributeIds"] += ["attr-a-mass", "attr-b-mass"]
+    assert admin.put("/schemas/schema-apparel", schema).status_code == 200
+    result = load(f"{columns}\n{','.join('x' for _ in columns.split(','))}\n", "--dry-run", *options)
+    assert result.stderr.splitlines()[0] == told
+
+
+def test_a_misspelt_column_is_told_with_those_of_the_file(load):
+    result = load("Supplier,sku\nA,B\n", "--map", "Suplier=size")
+    told = "Error: --map Suplier: expected a column that at least one row has (there are 'Supplier', 'sku')"
+    assert result.stderr.splitlines()[-1] == told
 
 
 def test_a_file_with_no_known_column_is_refused_with_the_names_of_both(load, new_records):

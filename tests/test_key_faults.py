@@ -324,6 +324,25 @@ def test_a_rule_that_makes_no_sense_is_refused_and_nothing_changes(key, faults, 
     assert faults(key) == before
 
 
+def test_a_rule_for_a_route_that_this_key_may_not_call_is_refused(make_key, faults, standin, error):
+    """It would never fire."""
+    reader = make_key("read")
+    before = faults(reader, {"on": "GET /records", "status": 500})
+    for on, stored, permission in (
+        ("POST /records", "POST /records", "update-data"),
+        ("PUT /roles/:id", "PUT /roles/{id}", "update-model"),
+        ("DELETE /records/{id}", "DELETE /records/{id}", "delete-data"),
+    ):
+        rules = [{"status": 503}, {"on": on, "status": 500}]
+        message = error(standin("PUT", f"/keys/{reader.id}/faults", rules), 400)
+        expected = "[1].on: Expected a route that this API key may call"
+        assert message == f"{expected}, got '{stored}', for which it lacks {permission}"
+        assert faults(reader) == before
+        holder = make_key(permission)
+        assert faults(holder, rules[1])[0]["on"] == stored
+        assert holder.request(on.split()[0], stored.split()[1].replace("{id}", "x"), {}).status_code == 500
+
+
 def test_a_rule_may_name_any_route_of_the_api_that_a_key_may_call(key, faults):
     named = [(operation.method, operation.path) for operation in OPERATIONS if operation.key in PERMISSIONS]
     assert len(named) > 60

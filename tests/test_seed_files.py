@@ -185,6 +185,18 @@ def test_what_a_workspace_holds_is_written_checked_and_made_again(run, app, fold
     assert copy == json.loads(text)
 
 
+def test_one_of_a_thing_is_not_told_as_several(run, folder):
+    counted = "3 objects of the model, 1 record, 0 variants, 0 categories"
+    assert run("seed", "check", "books.json").stdout == f"books.json can be loaded: {counted}.\n"
+    Path("one.json").write_text(json.dumps({"model": SEED["model"][1:2]}), encoding="utf-8")
+    counted = "2 objects of the model, 0 records, 0 variants, 0 categories"  # with the role of the administrator who is added
+    assert run("seed", "check", "one.json").stdout == f"one.json can be loaded: {counted}.\n"
+    own = {"users": SEED["users"], "model": SEED["model"][:1]}
+    Path("role.json").write_text(json.dumps(own), encoding="utf-8")
+    counted = "1 object of the model, 0 records, 0 variants, 0 categories"
+    assert run("seed", "check", "role.json").stdout == f"role.json can be loaded: {counted}.\n"
+
+
 def test_a_check_leaves_nothing_behind_and_touches_no_database(run, app, stored, folder):
     before = stored()
     assert run("seed", "check", "books.json", "--json").exit_code == 0

@@ -113,7 +113,7 @@ def test_nothing_runs(run, path, state):
     result = run("stop")
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"Nothing runs on {path}\n", "")
     result = run("env")
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (1, "unset SIGMA_API_URL; false\n")
     assert result.stderr == f"Error: No service answers on {path}: start it with `flask start`\n"
     assert not state.exists()
 
@@ -204,6 +204,13 @@ def test_a_shell_is_told_an_address_of_whatever_form(run, path, monkeypatch):
         result = run("env")
     assert shlex.split(result.stdout.splitlines()[0]) == ["export", f"SIGMA_API_URL={odd}/api/v1"]
     assert shell("printenv SIGMA_API_URL", result.stdout) == f"{odd}/api/v1\n"
+
+
+def test_a_shell_forgets_the_address_of_a_service_that_has_ended_and_is_told_that_it_failed(run):
+    former = "export SIGMA_API_URL=http://127.0.0.1:8080/api/v1 SIGMA_API_KEY=mine"
+    script = f'{former}; eval "$2" || echo failed; echo ${{SIGMA_API_URL-gone}} $SIGMA_API_KEY'
+    done = subprocess.run(["sh", "-eu", "-c", script, "sh", "", run("env").stdout], capture_output=True, text=True, check=True)
+    assert done.stdout == "failed\ngone mine\n"
 
 
 def test_a_key_of_the_demo_that_is_refused_is_not_told(run, app, url):

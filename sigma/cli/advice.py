@@ -18,6 +18,7 @@ from sigma.cli.terminal import Command, format_table, printable
 from sigma.database import fetch_one
 from sigma.http.access import Access, Kind
 from sigma.http.errors import ApiError, get_or_404
+from sigma.http.unknown_paths import nearest_path
 from sigma.permissions import PERMISSIONS
 from sigma.resources.ledger import find_ledger
 
@@ -100,7 +101,9 @@ def _find_access(method: str, path: str) -> Access:
             raise ApiError(405, f"There is no {method} of this path, only {', '.join(methods)}") from None
         access: Access = rule.access  # type: ignore[attr-defined]
         return access
-    raise ApiError(404, "There is no such path; `flask routes` lists every path")
+    nearest = nearest_path(path, shows_demo=lambda: True)  # the routes are the same whatever the database holds
+    hint = f"; the nearest is {nearest.removeprefix('/api/v1')}" if nearest else ""
+    raise ApiError(404, f"There is no such path{hint}; `flask routes` lists every path")
 
 
 def _find_need(line: str) -> dict[str, str | None]:

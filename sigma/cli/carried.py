@@ -15,8 +15,12 @@ class Carried(Command, FlaskGroup):
     """All commands."""
 
 
-commands = Carried(help="Sigma PIM, embedded. Without a command: serve the demo workspace, made if there is none.")
-
+commands = Carried(
+    help="Sigma PIM, embedded. Without a command: serve the demo workspace, made if there is none.",
+    add_default_commands=False,
+    add_version_option=False,
+)
+commands.params.clear()  # Flask's options choose another application, or need what is not in the file
 commands.add_command(list_routes)  # instead of Flask's own, which does not say who may call a route
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -78,22 +78,37 @@ class Columns:
             groups.setdefault(plain_name(name), []).append(alias)
         return groups
 
-    def find(self, column: str) -> str | None:
-        """Return the alias of the attribute that a column is named after, or None if no attribute fits, or several do."""
+    def find(self, column: str) -> list[str]:
+        """Return the aliases of the attributes that a column may be named after."""
         for tier, name in zip(self.tiers, (column, plain_name(column), plain_name(column)), strict=True):
             if name in tier:
-                return tier[name][0] if len(tier[name]) == 1 else None
-        return None
+                return tier[name]
+        return []
 
     def map_columns(self, columns: Iterable[str]) -> dict[str, str]:
         """Return aliases by column: those that --map gives, and those of columns named after one of the other attributes."""
         mapping = {column: alias for column, alias in self.given.items() if alias}
         claimed = set(mapping.values())
         for column in columns:
-            alias = None if column in self.given else self.find(column)
-            if alias is not None and alias not in claimed:
-                mapping[column] = alias
+            aliases = [] if column in self.given else self.find(column)
+            if len(aliases) == 1 and aliases[0] not in claimed:
+                mapping[column] = aliases[0]
         return mapping
+
+    def explain_left_out(self, columns: Iterable[str]) -> Iterator[str]:
+        """Yield sentences that say which of these columns, which are not mapped, are left out of the import, and why."""
+        nameless = []
+        for column in columns:
+            if not (aliases := self.find(column)):
+                nameless.append(column)
+            elif len(aliases) == 1:
+                yield f"Column {list_names([column])} is left out, because --map gives '{aliases[0]}' to another column"
+            else:
+                several = f"it may be the name of {list_names(aliases)}"
+                yield f"Column {list_names([column])} is left out, because {several}; see --map"
+        if nameless:
+            are, their = ("s {} are", "their names") if len(nameless) > 1 else (" {} is", "its name")
+            yield f"Column{are.format(list_names(nameless))} left out, because no attribute has {their}; see --map"
 
     def require_some(self, mapping: dict[str, str], columns: Iterable[str]) -> None:
         """Raise click.ClickException if no column of a file is mapped."""

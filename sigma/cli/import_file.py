@@ -11,7 +11,7 @@ import click
 from flask import g
 from flask.cli import with_appcontext
 
-from sigma.cli.columns import Columns, find_schema_id, list_names, read_mappings
+from sigma.cli.columns import Columns, find_schema_id, read_mappings
 from sigma.cli.console import Output, describe_database_error, prints_output, workspace_option
 from sigma.cli.disk_dict import DiskDict
 from sigma.cli.import_report import ErrorFile, Progress, Report
@@ -106,8 +106,8 @@ def _import_batches(work: FileImport, file: RowFile, report: Report, interrupts:
         work.next_line = batch[0].line
         unmapped = work.see(file.columns or (column for row in batch for column in row.cells))
         work.columns.require_some(work.columns.map_columns(work.seen), work.seen)
-        if unmapped := [column for column in unmapped if column.strip() and column != ERROR]:
-            report.say(f"Not imported, because no attribute has such a name: {list_names(unmapped)}; see --map")
+        for sentence in work.columns.explain_left_out(column for column in unmapped if column.strip() and column != ERROR):
+            report.say(sentence)
         with interrupts.held():
             for row, problems in work.add(batch):
                 report.fail(row, problems)
@@ -162,7 +162,7 @@ def _describe(work: FileImport, stop: str | None, errors: str | None) -> str:
     text += f"; {work.failed:,} row{'s' * (work.failed != 1)} failed." if work.failed else "."
     if errors and work.failed:
         text += f" Correct the failed rows in {errors}, and import that file."
-    if stop is not None and work.next_line:
+    if stop is not None and work.done:
         text += f" Nothing was done from line {work.next_line} on: go on with --from-line {work.next_line}."
     return text
 

@@ -22,6 +22,13 @@ from sigma.http.strict_json import parse_json, to_json
 from sigma.standin.seeding import insert_seed, make_seed
 from sigma.standin.seeds import read_seed
 
+COUNTED = {  # the parts of a seed that a message counts, each with the words for one of them and for several
+    "model": ("object of the model", "objects of the model"),
+    "records": ("record", "records"),
+    "variants": ("variant", "variants"),
+    "categories": ("category", "categories"),
+}
+
 
 @click.group("seed", cls=Group)
 def seed_commands() -> None:
@@ -70,9 +77,8 @@ def _load_seed(seed: dict[str, Any]) -> None:
 
 
 def _count_parts(seed: dict[str, Any]) -> str:
-    counts = {name: len(seed[name]) for name in ("model", "records", "variants", "categories")}
-    counts = {"objects of the model": counts.pop("model"), **counts}
-    return ", ".join(f"{count} {name}" for name, count in counts.items())
+    counts = ((len(seed[name]), words) for name, words in COUNTED.items())
+    return ", ".join(f"{count} {words[count != 1]}" for count, words in counts)
 
 
 @seed_commands.command("export")

@@ -1,5 +1,6 @@
 """The terminal in which the story is played: lines that stay, and below them one line that is redrawn."""
 
+import re
 import select
 import shutil
 import sys
@@ -8,6 +9,27 @@ from collections.abc import Callable
 from typing import Any
 
 from sigma.cli.terminal import write_text
+
+BREAKS = re.compile(r'(?<=\s)(?=\S)|(?<=,)(?=["{\[])')  # where a line may end: after a blank, or a comma in JSON
+
+
+def wrap(line: str, width: int) -> str:
+    """Return a line in as many lines of this width as it takes, each further one indented; only longer words stick out."""
+    indent = " " * (len(line) - len(line.lstrip()))
+    lines = [indent]
+    for word in BREAKS.split(line[len(indent) :]):
+        if len(lines[-1] + word.rstrip()) > width and lines[-1].strip():
+            lines.append(f"{indent}  ")
+        lines[-1] += word
+    return "\n".join(map(str.rstrip, lines))
+
+
+def fit(text: str) -> str:
+    """Return a text whose lines are not longer than those of the terminal; where there is none, the text as it is."""
+    if not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size().columns - 1
+    return "\n".join(wrap(line, width) for line in text.split("\n"))
 
 
 class Stage:
@@ -30,7 +52,7 @@ class Stage:
         """Show lines that stay, above the redrawn one."""
         self._draw("")
         write_text("\r" * self.is_live, nl=False)
-        write_text(text, **style)
+        write_text(fit(text), **style)
 
     def wait(self, seconds: float) -> None:
         """Wait, and keep the line up to date meanwhile."""

@@ -211,6 +211,7 @@ def env(unset: bool) -> None:
     warn_of_unknown_variables()
     running = _find_answering()
     if running is None:
+        write_output("unset SIGMA_API_URL; false")  # for a shell that evaluates it: else a former address would stay
         raise click.ClickException(f"No service answers on {_database()}: {_how_to_start()}")
     write_output(f"export SIGMA_API_URL={shlex.quote(f'{running.url}/api/v1')}")
     if key := _find_demo_key(running.url):

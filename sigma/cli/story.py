@@ -24,7 +24,7 @@ from sigma.cli.integration import Integration, describe_status, wait_for
 from sigma.cli.ports import is_held
 from sigma.cli.receiver import SECRET, Receiver, receiving
 from sigma.cli.serve import FLASK, send_request
-from sigma.cli.stage import Stage
+from sigma.cli.stage import Stage, fit
 from sigma.cli.terminal import Command, note, write_text
 from sigma.cli.workers import STOP_TIMEOUT
 from sigma.http.errors import CODES, ERRORS
@@ -226,10 +226,8 @@ def print_places(urls: dict[str, str]) -> None:
     logins = ", ".join(f"{user['email']} / {user['password']}" for user in read_demo()["users"])
     write_text(f"\nConsole      {urls['A']}/console", bold=True)
     write_text(f"Sigma PIM    {urls['A']}/api/v1\nDocs         {urls['A']}/docs\nLogins       {logins}")
-    write_text(
-        f"Processes    A is {urls['A']}, B is {urls['B']}, on one database; the console's requests are those of A\n"
-        "Stop         Ctrl-C"
-    )
+    write_text(fit(f"Processes    A is {urls['A']}, B is {urls['B']}, on one database; the console's requests are those of A"))
+    write_text("Stop         Ctrl-C")
 
 
 @click.command("play", cls=Command)

@@ -202,3 +202,13 @@ class Group(Command, AppGroup):
     """A group of commands that act on the application."""
 
     command_class = Command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Return the command that is meant. Raises click.UsageError, which names similar commands, or all of them."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            if not error.possibilities:
+                commands = ", ".join(self.list_commands(ctx))
+                error.message += f" The commands are: {commands}."  # type: ignore[misc]
+            raise

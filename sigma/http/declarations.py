@@ -9,8 +9,8 @@ from werkzeug.routing import Rule
 
 from sigma.http.access import Access, Kind, View
 from sigma.http.blueprint import ApiBlueprint
-from sigma.http.fields import reference_kinds
 from sigma.http.ignored_query import query_names
+from sigma.http.references import reference_kinds
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.settings import StartError
 

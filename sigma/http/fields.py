@@ -1,7 +1,7 @@
 """The fields that describe the bodies of requests and responses."""
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import marshmallow as ma
@@ -134,6 +134,10 @@ class Reference(fields.String):
         self.kind = kind
 
 
+class AttributeName(fields.String):
+    """The alias or id of an attribute; that it exists is checked when the body is stored."""
+
+
 class _Trimmed(fields.String):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         return super()._deserialize(value, *args, **kwargs).strip()
@@ -224,7 +228,7 @@ def enum_field(
 def dict_field(description: str, title: str, values: fields.Field, example: Any = ma.missing, **options: Any) -> fields.Dict:
     """Return a field for values by name; with a title, they become a type in the OpenAPI document."""
     metadata = described(description, example, **({"title": title} if title else {}))
-    return fields.Dict(keys=fields.String(), values=values, metadata=metadata, **options)
+    return fields.Dict(values=values, metadata=metadata, **{"keys": fields.String(), **options})
 
 
 def unique_items(*members: str) -> Callable[[list[Any]], None]:
@@ -243,37 +247,6 @@ def unique_items(*members: str) -> Callable[[list[Any]], None]:
     return check
 
 
-def aliases_field(description: str) -> Items:
-    """Return a field for a list of attribute aliases, each only once."""
-    return Items(fields.String(), description, load_default=list, validate=unique_items())
-
-
-def _field_references(field: Any, value: Any, path: str) -> Iterator[tuple[str, str, str]]:
-    if isinstance(field, Reference):
-        yield path, field.kind, value
-    elif isinstance(field, fields.Nested):
-        yield from references(field.schema, value, f"{path}.")
-    elif isinstance(field, fields.List):
-        for index, item in enumerate(value):
-            yield from _field_references(field.inner, item, f"{path}[{index}]")
-
-
-def references(schema: ma.Schema, body: dict[str, Any], path: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield the path, kind and id of every Reference in a body."""
-    for name, field in schema.fields.items():
-        if name in body:
-            yield from _field_references(field, body[name], path + name)
-
-
-def reference_kinds(schema: ma.Schema) -> set[str]:
-    """Return the kinds of model objects that a body may refer to."""
-    kinds: set[str] = set()
-    for field in schema.fields.values():
-        inner: Any = field
-        while isinstance(inner, fields.List):
-            inner = inner.inner
-        if isinstance(inner, Reference):
-            kinds.add(inner.kind)
-        elif isinstance(inner, fields.Nested):
-            kinds |= reference_kinds(inner.schema)
-    return kinds
+def attributes_field(description: str) -> Items:
+    """Return a field for a list of attribute aliases or ids, each only once."""
+    return Items(AttributeName(), description, load_default=list, validate=unique_items())

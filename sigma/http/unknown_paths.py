@@ -21,9 +21,9 @@ FILE = "<file>"  # ends the route of a file that a page loads, which nobody type
 SAFE_ID = re.compile("[A-Za-z0-9_-]{1,64}")  # an id in a path that a message may repeat
 
 
-def _known_routes(path: str) -> list[list[str]]:
-    """Return the parts of each route that a message may name; the demo's own only beside it, for paths in /standin."""
-    hidden = {Kind.NOT_BUILT} if path.startswith("/standin") and holds_demo() else {Kind.NOT_BUILT, Kind.DEMO}
+def _known_routes(path: str, shows_demo: Callable[[], bool] = holds_demo) -> list[list[str]]:
+    """Return the parts of each route that a message may name; the demo's own only for paths in /standin, and where shown."""
+    hidden = {Kind.NOT_BUILT} if path.startswith("/standin") and shows_demo() else {Kind.NOT_BUILT, Kind.DEMO}
     routes: Iterator[Route] = current_app.url_map.iter_rules()  # type: ignore[assignment]
     shown = [route.rule for route in routes if route.access.kind not in hidden]
     return sorted(rule.split("/")[1:] for rule in shown if ":" not in rule and not rule.endswith(FILE))
@@ -80,9 +80,9 @@ def _filled_in(route: list[str], parts: list[str]) -> str:
     return "/" + "/".join(filled)
 
 
-def nearest_path(path: str) -> str | None:
+def nearest_path(path: str, shows_demo: Callable[[], bool] = holds_demo) -> str | None:
     """Return the existing path that is most like an unknown one; None if none is like it."""
-    routes, readings = _known_routes(path), list(_readings(path[:MAX_PATH]))
+    routes, readings = _known_routes(path, shows_demo), list(_readings(path[:MAX_PATH]))
     words = sorted({word for route in routes for word in route if not word.startswith("<")})
     near = functools.cache(lambda part: get_close_matches(part.lower(), words, 3, 0.7))
     pairs = [(route, parts) for parts in readings for route in routes]

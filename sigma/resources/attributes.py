@@ -15,6 +15,7 @@ from sigma.http.fields import Body, Flag, Items, Number, Reference, enum_field, 
 from sigma.http.responses import json_list
 from sigma.http.strict_json import exact
 from sigma.resources.model import ModelBody, add_model_routes, fetch_attribute_texts, load_object
+from sigma.resources.named_attributes import find_namers
 from sigma.resources.role_limits import limiting_roles
 from sigma.resources.stored_values import check_stored_values
 from sigma.resources.value_checks import ATTRIBUTE_TYPES, compile_pattern
@@ -88,17 +89,24 @@ class ProductAttributeBody(ModelBody):
             raise ma.ValidationError(f"Expected {expected}", "optionListId")
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        """Raise ApiError 409 if stored values would be lost or not fit, or if a role would no longer limit the attribute.
+        """Raise ApiError 409 if stored values would be lost or not fit, or if a new alias would part it from what names it.
 
         Claim the stored values of an attribute that becomes unique.
         """
-        if old is not None and old["alias"] != new["alias"] and (roles := limiting_roles(old)):
-            raise ApiError(409, f"alias: role '{roles[0]}' limits attribute '{old['id']}', and would no longer do so")
+        renamed = old if old is not None and old["alias"] != new["alias"] else None
+        if renamed and (roles := limiting_roles(renamed)):
+            raise ApiError(409, f"alias: role '{roles[0]}' limits attribute '{renamed['id']}', and would no longer do so")
         check_stored_values(old, new)
+        if renamed and (namers := find_namers(renamed["alias"])):
+            named = "{} '{}' names attribute '{}' by this alias".format(*namers[0], renamed["id"])
+            raise ApiError(409, f"alias: {named}, and would no longer find it")
 
     def other_referrers(self, stored: dict[str, Any]) -> list[tuple[str, str]]:
-        """Return the roles that limit the attribute: if another attribute replaced it, they would show what they hide now."""
-        return [("role", id) for id in limiting_roles(stored)]
+        """Return the roles and workflows that name the attribute.
+
+        If another attribute replaced it, a role would show what it hides now.
+        """
+        return find_namers(stored["alias"], stored["id"])
 
 
 add_model_routes(

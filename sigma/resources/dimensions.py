@@ -13,8 +13,9 @@ from sigma.database import snapshot
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
-from sigma.http.fields import Body, Flag, Items, Reference, id_field, references, string_field, unique_items
+from sigma.http.fields import Body, Flag, Items, Reference, id_field, string_field, unique_items
 from sigma.http.nearest import some_of, what_there_is
+from sigma.http.references import references
 from sigma.http.responses import json_response
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.model import ModelBody, add_model_routes, exists, hint_at_id, load_object, require_existing

@@ -1,6 +1,6 @@
 """Import: the rows of a table that create and update records, first in a preview, then for good."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import marshmallow as ma
@@ -19,6 +19,7 @@ from sigma.http.errors import (
     redact_keys,
 )
 from sigma.http.fields import Body, Flag, Items, Reference, described, dict_field, enum_field
+from sigma.http.nearest import what_there_is
 from sigma.http.responses import json_response
 from sigma.http.strict_json import format_value, to_json
 from sigma.http.waiting import leave_worker
@@ -119,7 +120,7 @@ class ImportResultBody(Body):
 
 
 def _mapping_problems(
-    rules: SchemaRules, mapping: dict[str, str], columns: Container[str] | None, source: Source
+    rules: SchemaRules, mapping: dict[str, str], columns: Collection[str] | None, source: Source
 ) -> Iterator[str]:
     mapped: dict[str, str] = {}
     for column, alias in mapping.items():
@@ -128,12 +129,14 @@ def _mapping_problems(
             yield f"{path}: schema '{rules.schema['id']}' has no attribute {format_value(alias)}{rules.hint_at_alias(alias)}"
         elif alias in mapped:
             yield f"{path}: expected one column for '{alias}', but '{mapped[alias][:100]}' is mapped to it already"
-        elif columns is not None and column not in columns:
-            yield f"{path}: expected a column that at least one row has"
+        if columns is not None and column not in columns:
+            yield f"{path}: expected a column that at least one row has{what_there_is(column, columns)}"
         mapped.setdefault(alias, column)
 
 
-def require_mapping(rules: SchemaRules, mapping: dict[str, str], columns: Container[str] | None, source: Source = BODY) -> None:
+def require_mapping(
+    rules: SchemaRules, mapping: dict[str, str], columns: Collection[str] | None, source: Source = BODY
+) -> None:
     """Raise ApiError 400 for a mapping that names what does not exist, or 403 for what the caller may not write.
 
     Takes the columns that rows have; None if there are no rows.

@@ -11,10 +11,12 @@ from sigma.database import execute, fetch_one, get_db, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, get_or_404, holder_named, name_of, not_found_error, raise_for_problems
-from sigma.http.fields import Body, references, with_article
+from sigma.http.fields import Body, with_article
 from sigma.http.nearest import MAX_COMPARED, what_there_is
+from sigma.http.references import attribute_names, references
 from sigma.http.responses import json_list, json_response
 from sigma.http.strict_json import format_value, to_json
+from sigma.resources.named_attributes import require_attributes
 
 
 class ModelBody(Body):
@@ -96,6 +98,7 @@ def store_object(kind: str, new: dict[str, Any], old: dict[str, Any] | None = No
     """Store a new model object, or replace the old one, and return its text. Raises ApiError 400, 403 or 409."""
     id, links = new["id"], list(references(MODEL[kind], new))
     require_existing(link for link in links if link[1:] != (kind, id))
+    require_attributes(attribute_names(MODEL[kind], new), {name for _, name in attribute_names(MODEL[kind], old or {})})
     MODEL[kind].check_change(old, new)
     body = to_json(new)
     with holder_named(functools.partial(_find_holder, kind, new)):

@@ -10,7 +10,18 @@ from sigma.database import execute, snapshot
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, raise_for_problems
-from sigma.http.fields import Body, Flag, Items, Reference, dict_field, enum_field, id_field, string_field, unique_items
+from sigma.http.fields import (
+    AttributeName,
+    Body,
+    Flag,
+    Items,
+    Reference,
+    dict_field,
+    enum_field,
+    id_field,
+    string_field,
+    unique_items,
+)
 from sigma.http.responses import json_response
 from sigma.http.strict_json import to_json
 from sigma.permissions import ROLE_FLAGS
@@ -41,6 +52,7 @@ class SchemaPermissionBody(Body):
         "Levels by attribute alias or id; an attribute that is not listed is write",
         "Levels",
         enum_field("A level", LEVELS),
+        keys=AttributeName(),
         load_default=dict,
     )
 

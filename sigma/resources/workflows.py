@@ -11,7 +11,7 @@ from sigma.database import fetch_one
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
-from sigma.http.fields import Body, Items, Number, Reference, aliases_field, id_field, string_field, unique_items
+from sigma.http.fields import Body, Items, Number, Reference, attributes_field, id_field, string_field, unique_items
 from sigma.http.nearest import some_of
 from sigma.resources.model import ModelBody, add_model_routes
 
@@ -24,9 +24,9 @@ class StateBody(Body):
     id = id_field("The state's id")
     name = string_field("The state's name")
     color = string_field("A colour, in hex", required=False)
-    hidden = aliases_field("Attributes not shown in this state")
-    required = aliases_field("Attributes that count for completeness")
-    readOnly = aliases_field("Attributes that cannot change")
+    hidden = attributes_field("Attributes not shown in this state")
+    required = attributes_field("Attributes that count for completeness")
+    readOnly = attributes_field("Attributes that cannot change")
 
 
 class TransitionBody(Body):

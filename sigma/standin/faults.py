@@ -3,7 +3,7 @@
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from flask import current_app, g, request
@@ -95,15 +95,29 @@ def _rule_problems(rules: list[dict[str, Any]], routes: dict[str, tuple[str, Acc
             yield f"[{index}].retryAfter: Expected only with status {' or '.join(map(str, WAITING))}"
 
 
-def _find_key(id: str) -> tuple[str, str | None]:
-    """Return the workspace of a key of the demo or of a test, and why the key is refused, if it is. Raises ApiError 404."""
+def _permission_problems(
+    rules: list[dict[str, Any]], routes: dict[str, tuple[str, Access]], held: Container[str]
+) -> Iterator[str]:
+    """Yield the problems of rules, whose routes are known, for a key with these permissions: they would never fire."""
+    for index, rule in enumerate(rules):
+        name, access = routes[_route_shape(rule["on"])] if "on" in rule else ("", None)
+        if access and access.permission not in held:
+            got = f"got {format_value(name)}, for which it lacks {access.permission}"
+            yield f"[{index}].on: Expected a route that this API key may call, {got}"
+
+
+def _find_key(id: str) -> tuple[str, list[str], str | None]:
+    """Return the workspace of a key of the demo or of a test, its permissions, and why it is refused, if it is.
+
+    Raises ApiError 404.
+    """
     row = fetch_one(
-        "SELECT w.id, k.refusal FROM workspaces w JOIN known_keys k ON k.tenant = w.id AND k.id = ?"
+        "SELECT w.id, k.permissions, k.refusal FROM workspaces w JOIN known_keys k ON k.tenant = w.id AND k.id = ?"
         " WHERE w.is_demo OR w.is_disposable ORDER BY w.is_demo DESC",
         id,
     )
-    tenant, refusal = get_or_404(row, "api-key", id)
-    return tenant, refusal
+    tenant, permissions, refusal = get_or_404(row, "api-key", id)
+    return tenant, json.loads(permissions), refusal
 
 
 def _fetch_faults(tenant: str, id: str) -> list[dict[str, Any]]:
@@ -171,7 +185,8 @@ def replace_key_faults(rules: list[dict[str, Any]], id: str) -> list[dict[str, A
     raise_for_problems(_rule_problems(rules, routes))
     named = [rule | ({"on": routes[_route_shape(rule["on"])][0]} if "on" in rule else {}) for rule in rules]
     with transaction():
-        tenant, refusal = _find_key(id)
+        tenant, held, refusal = _find_key(id)
+        raise_for_problems(_permission_problems(named, routes, held))
         if refusal:
             raise ApiError(409, f"The calls of API key '{id}' are all refused anyway: {refusal}")
         execute("DELETE FROM key_faults WHERE tenant = ? AND key_id = ?", tenant, id)

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from sigma.http.errors import name_of
-from sigma.http.fields import references
 from sigma.http.nearest import what_there_is
+from sigma.http.references import references
 from sigma.http.strict_json import format_value
 from sigma.resources.model import MODEL
 from sigma.resources.option_lists import descendants

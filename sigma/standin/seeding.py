@@ -11,7 +11,7 @@ from sigma.database import snapshot
 from sigma.http.credentials import acting_as
 from sigma.http.date_times import Instant, read_instant
 from sigma.http.errors import ApiError, raise_for_problems
-from sigma.http.fields import references
+from sigma.http.references import references
 from sigma.http.stamps import random_id, utc_now
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.history import value_changes

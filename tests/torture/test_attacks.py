@@ -77,7 +77,13 @@ BODIES = [  # of every operation that takes one
     ("POST", "/option-lists/ol-colors/values", {"id": "v-1", "alias": "v-1", "label": "V", "color": "#fff"}),
     (
         *("POST", "/workflows"),
-        {"id": "w", "alias": "w", "name": "W", "defaultStateId": "s", "states": [{"id": "s", "name": "S", "required": ["x"]}]},
+        {
+            "id": "w",
+            "alias": "w",
+            "name": "W",
+            "defaultStateId": "s",
+            "states": [{"id": "s", "name": "S", "required": ["size"]}],
+        },
     ),
     ("POST", "/roles", {"id": "r", "name": "R", "schemaPermissions": [{"schemaId": "schema-apparel"}]}),
     ("POST", "/roles/role-editor/resolve", {"schemaId": "schema-apparel", "attributeIds": ["attr-size"]}),

@@ -155,6 +155,16 @@ def test_it_takes_every_command(carried):
         assert done.stdout.startswith(f"Usage: {carried.typed} {' '.join(words)}")
 
 
+def test_its_help_begins_with_what_it_does_and_has_nothing_of_flask(carried):
+    help = carried.run("--help").stdout
+    start = f"Usage: {carried.typed} [OPTIONS] COMMAND [ARGS]...\n\n  Sigma PIM, embedded. Without a command: "
+    assert " ".join(help.split()).startswith(" ".join(start.split()))
+    assert re.findall(r"^  (-\S+)", help, re.MULTILINE) == ["--help"]
+    listed = re.findall(r"^  ([a-z]+)  ", help.partition("Commands:")[2], re.MULTILINE)
+    assert listed == sorted({"routes", *(words[0] for words in names())})
+    assert "Flask" not in help
+
+
 def test_commands_do_what_they_do_elsewhere_and_call_themselves_as_one_calls_them_here(carried):
     done = carried.run("keys", "list")
     assert (done.returncode, done.stdout) == (1, "")

@@ -120,6 +120,20 @@ def test_in_a_terminal_it_can_be_told_to_end_and_to_use_no_colour(folder):
     assert "\x1b" not in output
 
 
+def test_in_a_terminal_no_line_is_broken_within_a_word(folder):
+    with playing(folder, "--fast", "--exit", COLUMNS="100", NO_COLOR="1") as (process, read, _):
+        output = read()
+        assert process.wait(SOON) == 0
+    lines = [line.rpartition("\r")[2] for line in output.replace("\r\n", "\n").split("\n")]
+    assert max(map(len, lines)) < 100
+    for line in (
+        "    This route needs permission 'update-data'; the key holds: read; make a key that holds it, with",
+        "      POST /api/v1/api-keys",
+        '      "secret":"demo-webhook-secret"}',
+    ):
+        assert line in lines
+
+
 def test_in_a_terminal_it_waits_for_enter_between_acts_while_the_count_goes_on_in_one_line(folder):
     with playing(folder, "--exit") as (process, read, type):
         assert "The administrator signs in." not in read(b"Press Enter for: 1.")

@@ -17,9 +17,12 @@ const RECIPES = [
   ["One in ten fails", { status: 503, probability: 0.1 }],
 ];
 
-/** Return the faults of a key, and the form for new ones. How often each has fired is refreshed until the signal aborts. */
-export function faultsOf(key, routes, signal) {
-  const address = path`standin/keys/${key.id}/faults`;
+/**
+ * Return the faults of a key that holds these permissions, and the form for new ones. How often each has fired is refreshed
+ * until the signal aborts.
+ */
+export function faultsOf({ id, permissions }, routes, signal) {
+  const address = path`standin/keys/${id}/faults`;
   const list = h("div", { class: "list" });
   let rules = [];
 
@@ -50,7 +53,10 @@ export function faultsOf(key, routes, signal) {
     h("p", { class: "hint" }, HINT),
     list,
     recipes(add),
-    ownRule(routes, add),
+    ownRule(
+      routes.filter(({ permission }) => permissions.includes(permission)),
+      add,
+    ),
   );
 }
 
@@ -95,9 +101,7 @@ function recipes(add) {
 }
 
 function ownRule(routes, add) {
-  const paths = routes
-    .filter(({ permission }) => !["public", "session"].includes(permission))
-    .map(({ method, path }) => `${method} ${path.replace("/api/v1", "")}`);
+  const paths = routes.map(({ method, path }) => `${method} ${path.replace("/api/v1", "")}`);
   const rule = {};
   const set = (name, read) => (value) => (rule[name] = value === "" ? undefined : read(value));
   const input = (name, attributes) =>

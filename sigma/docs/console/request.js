@@ -50,7 +50,7 @@ function panel(entry, routes, close, signal) {
     bodyOf("Request body", entry.requestBody),
     bodyOf("Response body", entry.responseBody),
     h("section", { class: "part" }, h("h3", {}, "Call it again"), copyable(curlAgain(entry), "The call for curl")),
-    entry.caller?.kind === "api-key" && faultSection(entry.caller, routes, signal),
+    entry.caller?.kind === "api-key" && faultSection(entry, routes, signal),
   );
 }
 
@@ -95,8 +95,8 @@ function bodyOf(title, body) {
 }
 
 /** Return the section of the calling key's faults, which are loaded when it is opened. */
-function faultSection(caller, routes, signal) {
-  const open = () => section.append(faultsOf(caller, routes, signal));
+function faultSection({ caller, held }, routes, signal) {
+  const open = () => section.append(faultsOf({ id: caller.id, permissions: held }, routes, signal));
   const section = h("details", { class: "part" }, h("summary", {}, "Faults of this key"));
   section.addEventListener("toggle", open, { once: true });
   return section;
