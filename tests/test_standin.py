@@ -196,7 +196,7 @@ def test_the_document_says_how_each_of_them_is_called_and_refuses(document):
     }
     for method, path, operation in operations(document, below="/standin"):
         assert operation["tags"] == ["Stand-in"]
-        assert ("demo workspace" in operation["description"]) == (path not in ("/whoami", "/keys")), (method, path)
+        assert ("holds the demo" in operation["description"]) == (path not in ("/whoami", "/keys")), (method, path)
         for _, response in responses(document, operation):
             assert ("X-Sigma-Required-Permission" in response["headers"]) == (
                 path in ("/keys", "/webhooks") or "deliveries" in path
