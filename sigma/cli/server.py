@@ -81,7 +81,7 @@ def run_server(host: str, port: int, workers: int, database: str, announce: Call
     server.serve()
 
 
-def _end_on_hangup(server: Granian) -> None:
+def _end_on_hangup(server: Any) -> None:
     """Let SIGHUP end the server as SIGTERM does, or be ignored if it is now; by itself, the server starts its workers anew."""
     is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
