@@ -7,14 +7,16 @@ import sqlite3
 import stat
 import threading
 import weakref
+from typing import Any
 
 FileId = tuple[int, int]  # device and inode
 
 # By path of a database:
 _files: dict[str, FileId] = {}  # the file that was there when this process prepared it
 _logs: dict[str, FileId] = {}  # its write-ahead log when the first of the open connections was opened
-_users: dict[str, "weakref.WeakSet[Connection]"] = {}  # the open connections
+_users: dict[str, set["Connection"]] = {}  # the open connections that threads keep
 _opening = threading.Lock()
+_thread = threading.local()
 
 
 def _user(id: int) -> str:
@@ -78,11 +80,30 @@ def unusable_message(path: str, error: Exception, is_locked: bool) -> str:
     return f"The database {path} cannot be used: {reason}; mend it, or name another in SIGMA_DATABASE."
 
 
-class Connection(sqlite3.Connection):
-    """A connection that can be weakly referenced, so that it is forgotten when its thread has ended.
+class Life:
+    """An object that only one thread refers to, so that it is gone when the thread is."""
 
-    Nothing closes it then: closing would run Python code while a thread of the server program ends, which crashes the program.
+
+class Connection(sqlite3.Connection):
+    """A connection that a thread may keep. Once its thread has ended, the next connection that a thread opens closes it.
+
+    Nothing closes it as its thread ends: closing would run Python code while a thread of the server program ends, which
+    crashes the program. Python itself closes it much later, and since 3.13 warns of it.
     """
+
+    process: int
+    thread: "weakref.ref[Life]"
+
+    def __init__(self, path: str, **options: Any):
+        super().__init__(path, check_same_thread=False, **options)  # another thread may have to close it
+
+    def keep(self) -> None:
+        """Note that this thread keeps the connection."""
+        self.process, self.thread = os.getpid(), weakref.ref(_thread.__dict__.setdefault("life", Life()))
+
+    def is_left(self) -> bool:
+        """Return whether its thread has ended. After a fork, the new process may not close the connections of the old one."""
+        return self.thread() is None and self.process == os.getpid()
 
 
 class DatabaseMovedError(sqlite3.OperationalError):
@@ -128,13 +149,22 @@ def require_same_file(path: str) -> None:
         raise LogLostError(f"{path}-wal was removed or replaced while in use; start the service again")
 
 
+def _close_left() -> None:
+    for users in _users.values():
+        for connection in [user for user in users if user.is_left()]:
+            users.discard(connection)
+            connection.close()
+
+
 def remember_log(path: str, connection: Connection) -> None:
-    """Note that a connection to the database at a path is open. Call this after its first read, which opens the log, too.
+    """Note that this thread keeps a connection to the database at a path. Call this after its first read, which opens the log.
 
     SQLite removes the write-ahead log only when the last connection that has it open is closed.
     """
     with _opening:
-        users = _users.setdefault(path, weakref.WeakSet())
+        _close_left()
+        connection.keep()
+        users = _users.setdefault(path, set())
         if not users:
             _logs.pop(path, None)
             if log := _identify_log(path):
@@ -145,4 +175,4 @@ def remember_log(path: str, connection: Connection) -> None:
 def forget_log(path: str, connection: Connection) -> None:
     """Note that a connection is about to be closed."""
     with _opening:
-        _users.get(path, weakref.WeakSet()).discard(connection)
+        _users.get(path, set()).discard(connection)

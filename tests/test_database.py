@@ -1,6 +1,7 @@
 """The database: made or refused when the service starts, shared by processes, threads and apps, and failing."""
 
 import ast
+import gc
 import json
 import os
 import shutil
@@ -414,6 +415,56 @@ def test_a_stored_text_that_is_no_json_is_damage(app, make_key, error):
         database.execute("PRAGMA ignore_check_constraints = ON")
         database.execute("UPDATE api_keys SET permissions = '[\"read' WHERE tenant = 'ws-demo' AND id = ?", key.id)
     error(key.get("/records"), 503)
+
+
+@pytest.fixture
+def open_in_thread(app):
+    """Return a function that opens a connection in a thread that then ends, and returns the connection."""
+
+    def open_db():
+        with app.app_context():
+            return database.get_db()
+
+    def run():
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(open_db).result()
+
+    gc.disable()  # it closes connections, too, some time
+    yield run
+    gc.enable()
+
+
+def is_open(connection):
+    try:
+        return connection.execute("SELECT 1").fetchone() == (1,)
+    except sqlite3.ProgrammingError:
+        return False
+
+
+def test_what_a_thread_leaves_open_is_closed_when_the_next_one_is_opened(app, admin, open_in_thread):
+    """A server may have a thread for each request: each would keep files open until Python looks for garbage."""
+    assert admin.get("/roles").status_code == 200
+    with app.app_context():
+        kept = database.get_db()
+    opened = [open_in_thread() for _ in range(3)]
+    assert [is_open(connection) for connection in opened] == [False, False, True]
+    assert is_open(kept)  # its thread goes on
+    database.close_db()
+    assert admin.get("/roles").status_code == 200
+    assert not is_open(opened[-1])
+
+
+def test_a_fork_leaves_the_connections_of_other_threads_alone(open_in_thread):
+    """To close one there would take the log of writes from the process that has it open."""
+    inherited = open_in_thread()
+    if not (child := os.fork()):
+        try:
+            open_in_thread()
+        finally:
+            os._exit(0 if is_open(inherited) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    open_in_thread()
+    assert not is_open(inherited)
 
 
 def test_a_thread_of_which_there_may_be_many_keeps_little_of_the_database_in_memory(app):

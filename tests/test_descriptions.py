@@ -64,7 +64,7 @@ def test_null_removes_a_value_where_the_description_says_so_and_nowhere_else(id,
 
 def test_put_does_what_its_description_says(operations, admin):
     told = operations["replace_record_values"]["description"]
-    assert "an empty array clears one, and what does not change is not checked again" in told
+    assert "an empty array clears one, and unchanged values are not checked again" in told
     values = admin.get(RECORD).json["values"]
     assert admin.delete("/option-lists/ol-colors/values/val-navy").status_code == 204
     answer = admin.put(RECORD, {"values": {"color": values["color"], "tags": []}})

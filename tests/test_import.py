@@ -494,7 +494,7 @@ def test_a_workspace_that_is_full_takes_no_more_rows_that_make_records(app, shop
     make("cap")
     app.config["RECORD_LIMIT"] = 3
     rows = [{"Name": "A"}, {"Name": "B", "Price": "no"}, {"Ref": "ent-cap", "Price": "5"}, *({"Name": name} for name in "CDE")]
-    full = "This workspace may hold 3 records, and does; SIGMA_RECORD_LIMIT sets how many"
+    full = "This workspace is full at 3 records; SIGMA_RECORD_LIMIT sets the limit"
     wrong = both(shop, *rows)
     assert wrong == {1: "Price: Attribute 'price' expects type 'number', got 'no'", 4: full, 5: full}
     assert len(things(shop)) == 3

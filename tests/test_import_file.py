@@ -355,7 +355,7 @@ def test_a_workspace_that_is_full_fails_the_rows_that_have_no_place(app, load, n
     for options, told in (["--dry-run"], "Would create 1, update 0"), ([], "Created 1, updated 0"):
         result = load(lines, *options)
         assert (result.exit_code, result.stdout) == (1, f"{told}; 1 row failed.\n")
-        assert result.stderr == "rows.csv:3: This workspace may hold 48 records, and does; SIGMA_RECORD_LIMIT sets how many\n"
+        assert result.stderr == "rows.csv:3: This workspace is full at 48 records; SIGMA_RECORD_LIMIT sets the limit\n"
     assert len(new_records()) == 1
 
 

@@ -381,9 +381,9 @@ def test_of_a_webhook_the_last_thousand_are_kept(app, clock, subscribe, change, 
         insert = (
             "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT 1200)"
             " INSERT INTO deliveries (tenant, id, webhook_id, event, body, made_at, state, next_at)"
-            " SELECT 'ws-demo', ?1 || n, ?1, 'entity.created', '{}', ?2, ?3, NULL FROM n"
+            " SELECT 'ws-demo', ? || n, ?, 'entity.created', '{}', ?, ?, NULL FROM n"
         )
-        sql(app, insert, id, clock.now, state)
+        sql(app, insert, id, id, clock.now, state)
     change()
     assert send() == 1
     counts = "SELECT webhook_id, count(*), min(seq) FROM deliveries GROUP BY webhook_id ORDER BY 1"

@@ -85,7 +85,7 @@ def service_is(monkeypatch, tmp_path):
     pids = tmp_path / "pids"
 
     def replace(script):
-        script = f"import os, sys, time; print(os.getpid(), file=open({str(pids)!r}, 'a')); {script}"
+        script = f"import os, sys, time\nwith open({str(pids)!r}, 'a') as file:\n    print(os.getpid(), file=file)\n{script}"
         monkeypatch.setattr(start, "FLASK", [sys.executable, "-S", "-c", script])
         return pids
 

@@ -27,10 +27,10 @@ def list_names(names: Iterable[str]) -> str:
 def find_schema_id(name: str) -> str:
     """Return the id of the schema with this id or alias. Raises click.ClickException that lists the schemas there are."""
     sql = (
-        "SELECT id FROM model_objects WHERE tenant = ?1 AND kind = 'schema' AND (id = ?2 OR alias = ?2)"
-        " ORDER BY id = ?2 DESC LIMIT 1"
+        "SELECT id FROM model_objects WHERE tenant = ? AND kind = 'schema' AND (id = ? OR alias = ?)"
+        " ORDER BY id = ? DESC LIMIT 1"
     )
-    if row := fetch_one(sql, g.tenant, name):
+    if row := fetch_one(sql, g.tenant, name, name, name):
         return str(row[0])
     ids = [id for (id,) in execute("SELECT id FROM model_objects WHERE tenant = ? AND kind = 'schema' ORDER BY seq", g.tenant)]
     exist = (

@@ -102,6 +102,7 @@ def _run_service(log: IO[bytes]) -> Running:
     try:
         running = _wait_until(lambda: _find_started(process.pid) or process.poll() is not None, START_TIMEOUT)
         if isinstance(running, Running):
+            process.returncode = 0  # it goes on alone; Python would warn of one that nobody has waited for
             return running
         log.seek(log_start)
         reason = _explain_end(log.read().decode(errors="replace"))

@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -23,6 +24,8 @@ def set_up_workers(workers: int, database: str) -> None:
     os.environ |= {"SIGMA_DATABASE": database, "SIGMA_WORKERS": str(workers)}  # which the workers read
     # A worker that is told to stop before it serves has nothing to finish; the handler that it inherits would do nothing.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    # Since version 3.12 Python warns when a process with threads forks: one may hold a lock. The threads here only wait then.
+    warnings.filterwarnings("ignore", r"This process \(pid=\d+\) is multi-threaded", DeprecationWarning)
 
 
 def stop_on_hangup() -> None:

@@ -10,26 +10,28 @@ from datetime import datetime
 
 from flask import current_app
 
-from sigma.database import BUSY_TIMEOUT, execute
+from sigma.database import BUSY_TIMEOUT, execute, get_db
 from sigma.http.credentials import Caller
 from sigma.http.stamps import utc_now
 
-# ?1 is now, ?2 one second from now, ?3 a path in the JSON, ?4 the workspace, ?5 the key's id, ?6 one second ago. A stored time
-# after ?2 was written before the clock was set back, and is replaced by ?1; one between ?1 and ?2 is another process's.
+# :soon is one second after :now, :before one second earlier, and :path a path in the JSON. A stored time after :soon was
+# written before the clock was set back, and is replaced by :now; one between :now and :soon is another process's.
 USE_KEY = (
-    "UPDATE api_keys SET last_used_at = ?1 WHERE tenant = ?4 AND id = ?5 AND ifnull(last_used_at, '') NOT BETWEEN ?6 AND ?2"
+    "UPDATE api_keys SET last_used_at = :now"
+    " WHERE tenant = :tenant AND id = :id AND ifnull(last_used_at, '') NOT BETWEEN :before AND :soon"
 )
 USE_PERMISSION = (
-    "UPDATE api_keys SET last_used_at = iif(last_used_at BETWEEN ?1 AND ?2, last_used_at, ?1),"
-    " permission_use = json_set(permission_use, ?3, ?1)"
-    " WHERE tenant = ?4 AND id = ?5 AND ifnull(json_extract(permission_use, ?3), '') NOT BETWEEN ?6 AND ?2"
+    "UPDATE api_keys SET last_used_at = iif(last_used_at BETWEEN :now AND :soon, last_used_at, :now),"
+    " permission_use = json_set(permission_use, :path, :now)"
+    " WHERE tenant = :tenant AND id = :id"
+    " AND ifnull(json_extract(permission_use, :path), '') NOT BETWEEN :before AND :soon"
 )
 COUNT_REFUSAL = (
-    "UPDATE api_keys SET last_used_at = iif(last_used_at BETWEEN ?1 AND ?2, last_used_at, ?1),"
-    " refused = json_set(refused, ?3, json_object("
-    "'count', ifnull(json_extract(refused, ?3 || '.count'), 0) + 1, 'lastAt', iif("
-    "json_extract(refused, ?3 || '.lastAt') BETWEEN ?1 AND ?2, json_extract(refused, ?3 || '.lastAt'), ?1)))"
-    " WHERE tenant = ?4 AND id = ?5"
+    "UPDATE api_keys SET last_used_at = iif(last_used_at BETWEEN :now AND :soon, last_used_at, :now),"
+    " refused = json_set(refused, :path, json_object("
+    "'count', ifnull(json_extract(refused, :path || '.count'), 0) + 1, 'lastAt', iif("
+    "json_extract(refused, :path || '.lastAt') BETWEEN :now AND :soon, json_extract(refused, :path || '.lastAt'), :now)))"
+    " WHERE tenant = :tenant AND id = :id"
 )
 
 
@@ -48,8 +50,9 @@ def _failure_logged(caller: Caller) -> Iterator[None]:
         current_app.logger.error("The use of API key %s was not recorded: %s", caller.id, error)
 
 
-def _parameters(caller: Caller, permission: str) -> tuple[str, ...]:
-    return utc_now(), utc_now(seconds_ago=-1), f'$."{permission}"', caller.tenant, caller.id
+def _parameters(caller: Caller, permission: str) -> dict[str, str]:
+    times = {"now": utc_now(), "soon": utc_now(seconds_ago=-1), "before": utc_now(seconds_ago=1)}
+    return {**times, "path": f'$."{permission}"', "tenant": caller.tenant, "id": caller.id}
 
 
 @functools.lru_cache(maxsize=1024)
@@ -73,7 +76,7 @@ def touch_key(caller: Caller, permission: str) -> None:
     with _failure_logged(caller):
         execute("PRAGMA busy_timeout = 250")
         try:
-            execute(USE_PERMISSION if is_held else USE_KEY, *_parameters(caller, permission), utc_now(seconds_ago=1))
+            get_db().execute(USE_PERMISSION if is_held else USE_KEY, _parameters(caller, permission))
         finally:
             execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
 
@@ -86,10 +89,10 @@ def record_refusal(caller: Caller, permission: str) -> None:
     another process 4 writes a second, where now it has 97 of 117.
     """
     parameters = _parameters(caller, permission)
-    is_first = caller.last_used_at[:19] != parameters[0][:19]
+    is_first = caller.last_used_at[:19] != parameters["now"][:19]
     with _failure_logged(caller):
         execute(f"PRAGMA synchronous = {'FULL' if is_first else 'NORMAL'}")
         try:
-            execute(COUNT_REFUSAL, *parameters)
+            get_db().execute(COUNT_REFUSAL, parameters)
         finally:
             execute("PRAGMA synchronous = FULL")

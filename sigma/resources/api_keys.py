@@ -1,4 +1,4 @@
-"""API keys: made, listed, deactivated, deleted."""
+"""API keys: creating, listing, deactivating and deleting them."""
 
 import json
 from typing import Any
@@ -21,12 +21,12 @@ blueprint = ApiBlueprint("API Keys", "The credentials of integrations, each with
 
 
 def permission_field() -> fields.String:
-    """One of the published permissions."""
+    """Return a field for one of the published permissions."""
     return enum_field("A permission", PERMISSIONS, "Permission", meanings=PERMISSIONS)
 
 
 class ApiKeyBody(Body):
-    """An API key as it is listed; its hash is never shown."""
+    """An API key as lists show it, without the key itself or its hash."""
 
     id = id_field("The key's id")
     name = name_field("Human-readable name for the key")
@@ -39,7 +39,7 @@ class ApiKeyBody(Body):
     )
     active = Flag("Whether the key is accepted", required=True)
     createdAt = timestamp_field("When it was made")
-    lastUsedAt = timestamp_field("When it was last used, right to a second; null before the first use", allow_none=True)
+    lastUsedAt = timestamp_field("When it was last used, accurate to a second; null before the first use", allow_none=True)
     deactivatedAt = timestamp_field("When it was deactivated; absent while it is active", required=False)
 
     class Meta(Body.Meta):
@@ -50,14 +50,14 @@ KEY_FIELDS = ApiKeyBody().fields
 
 
 class ApiKeyRequestBody(ApiKeyBody):
-    """An API key to be made."""
+    """An API key to be created."""
 
     class Meta(Body.Meta):
         fields = ("name", "permissions")
 
 
 class CreatedApiKeyBody(ApiKeyBody):
-    """An API key that was just made: the only answer that ever carries the raw key."""
+    """A new API key; only this response ever shows the raw key."""
 
     createdAt = timestamp_field("When it was made", example="2026-03-08T12:00:00.000Z")
 
@@ -66,7 +66,7 @@ class CreatedApiKeyBody(ApiKeyBody):
 
 
 class DeactivatedApiKeyBody(ApiKeyBody):
-    """An API key that is not accepted any more."""
+    """An API key that is no longer accepted."""
 
     active = Flag("Always false", required=True, example=False)
     deactivatedAt = timestamp_field("When it was first deactivated", example="2026-03-08T12:30:00.000Z")
@@ -76,13 +76,13 @@ class DeactivatedApiKeyBody(ApiKeyBody):
 
 
 class DeletedBody(Body):
-    """The answer when an API key has been deleted."""
+    """The response when an API key has been deleted."""
 
     deleted = Flag("Always true", required=True)
 
 
 def parse_key(body: str) -> dict[str, Any]:
-    """Return a key as the list shows it, from its body in `known_keys`: without members that it need not have and has not."""
+    """Return a key as lists show it, from its body in `known_keys`; optional members that are null are left out."""
     key: dict[str, Any] = json.loads(body)
     return {name: value for name, value in key.items() if value is not None or KEY_FIELDS[name].required}
 
@@ -104,7 +104,7 @@ def _fetch_api_key(id: str) -> dict[str, Any]:
 
 
 def insert_api_key(key: dict[str, Any]) -> dict[str, Any]:
-    """Store a new API key, and return what the answer says of it, its raw key included; inside a transaction."""
+    """Store a new API key, and return it with its raw key, as the response shows it. Call it inside a transaction."""
     id, raw_key = random_id("apikey"), make_raw_key()
     permissions = [permission for permission in PERMISSIONS if permission in key["permissions"]]
     sql = "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at) VALUES (?, ?, ?, ?, ?, ?)"
@@ -113,7 +113,7 @@ def insert_api_key(key: dict[str, Any]) -> dict[str, Any]:
 
 
 def deactivate_stored_key(id: str) -> dict[str, Any]:
-    """Deactivate an API key, if it is active, and return it without lastUsedAt, as published. Raises ApiError 404."""
+    """Deactivate an API key if it is active, and return it, without lastUsedAt as published. Raises ApiError 404."""
     sql = "UPDATE api_keys SET deactivated_at = ifnull(deactivated_at, ?) WHERE tenant = ? AND id = ?"
     with transaction():
         execute(sql, utc_now(), g.tenant, id)
@@ -141,7 +141,7 @@ def list_api_keys() -> list[dict[str, Any]]:
 @blueprint.arguments(ApiKeyRequestBody())
 @blueprint.response(201, CreatedApiKeyBody)
 def create_api_key(key: dict[str, Any]) -> Any:
-    """Generate a new API key; this answer is the only one that shows the raw key, so store it now."""
+    """Generate a new API key; only this response shows the raw key, so store it now."""
     with transaction():
         return insert_api_key(key), 201, NO_STORE
 
@@ -150,7 +150,7 @@ def create_api_key(key: dict[str, Any]) -> Any:
 @session_only("canManageRoles")
 @blueprint.response(200, DeactivatedApiKeyBody)
 def deactivate_api_key(id: str) -> dict[str, Any]:
-    """Deactivate an API key: it is refused everywhere from this moment on. Doing it again changes nothing."""
+    """Deactivate an API key: it is refused everywhere from this moment on. Repeating the call changes nothing."""
     return deactivate_stored_key(id)
 
 

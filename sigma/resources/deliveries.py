@@ -1,4 +1,4 @@
-"""Deliveries of the current workspace: what webhooks were sent and what came of it, and sending again by hand."""
+"""Deliveries of the current workspace: listing them with their outcome, and sending them again by hand."""
 
 import json
 import time
@@ -22,14 +22,13 @@ from sigma.resources.sender import get_sender, wake_sender
 from sigma.resources.sending import send_waiting
 
 STATES = {
-    "pending": "It waits, for its first attempt or the next one",
-    "delivered": "The receiver has answered with a status from 200 to 299",
-    "failed": "It is not tried any more, unless somebody sends it again",
+    "pending": "It waits for its first attempt, or for the next one",
+    "delivered": "The receiver answered with a status from 200 to 299",
+    "failed": "It is not tried again, unless somebody resends it",
 }
-MAX_RUN = 60  # seconds that a run waits for what it sends
-MAX_SHOWN = 100  # deliveries in one answer: each may hold a record of a megabyte
+MAX_RUN = 60  # seconds that a run takes at most
+MAX_SHOWN = 100  # deliveries in one response: each may hold a record of a megabyte
 MAX_TEXT = 128 * 1024 * 1024  # characters of the bodies of one list
-
 
 EXAMPLE = {
     "deliveryId": "dlv-5f0c9d3b7a1e2468",
@@ -41,47 +40,46 @@ EXAMPLE = {
 
 
 class AttemptBody(Body):
-    """A call of a webhook's receiver."""
+    """A call to a webhook's receiver."""
 
     at = timestamp_field("When it began")
     status = fields.Integer(
-        required=True, allow_none=True, metadata=described("The status of the answer; null: none came", 503)
+        required=True, allow_none=True, metadata=described("The status of the response; null if there was none", 503)
     )
     ms = fields.Float(required=True, metadata=described("How many milliseconds it took", 12.5))
     error = fields.String(
         required=True,
         allow_none=True,
-        metadata=described("What went wrong; null: nothing did", "Expected a status from 200 to 299, got 503"),
+        metadata=described("What went wrong; null if nothing did", "Expected a status from 200 to 299, got 503"),
     )
 
 
 class DeliveryBody(Body):
-    """What a webhook is sent because of one change, and what came of it."""
+    """What one change sends to a webhook, and the outcome."""
 
-    deliveryId = id_field("The delivery's id, which X-Sigma-Delivery has, too", example="dlv-5f0c9d3b7a1e2468")
+    deliveryId = id_field("The delivery's id, also sent in X-Sigma-Delivery", example="dlv-5f0c9d3b7a1e2468")
     webhookId = id_field("Id of the webhook", example="wh-sync-notify")
     event = enum_field("What happened", EVENTS, "WebhookEvent", "entity.updated", EVENTS)
-    state = enum_field("How far it is", STATES, "DeliveryState", meanings=STATES)
-    body = fields.Dict(required=True, metadata=described("What is sent, the same bytes with each attempt", EXAMPLE))
+    state = enum_field("Whether it waits, was delivered, or failed", STATES, "DeliveryState", meanings=STATES)
+    body = fields.Dict(required=True, metadata=described("What is sent, the same bytes in each attempt", EXAMPLE))
     attempts = Items(fields.Nested(AttemptBody), "The attempts so far, oldest first", required=True)
-    nextAt = timestamp_field("When it is tried next; null when it is not", allow_none=True)
+    nextAt = timestamp_field("When it is tried next; null if it is not", allow_none=True)
 
 
 class RunBody(Body):
-    """What came of all that waited."""
+    """The outcome of sending all waiting deliveries."""
 
-    delivered = fields.Integer(required=True, metadata=described("How many the receivers have now", 2))
-    pending = fields.Integer(required=True, metadata=described("How many were tried, and wait for the next attempt", 0))
-    failed = fields.Integer(required=True, metadata=described("How many are not tried any more", 0))
+    delivered = fields.Integer(required=True, metadata=described("How many were delivered", 2))
+    pending = fields.Integer(required=True, metadata=described("How many still wait", 0))
+    failed = fields.Integer(required=True, metadata=described("How many failed and are not tried again", 0))
     items = Items(
         fields.Nested(DeliveryBody),
-        f"The deliveries, in the order in which they were made, at most {MAX_SHOWN}",
+        f"The deliveries, oldest first; at most {MAX_SHOWN}",
         required=True,
     )
 
 
 def _visible_body(text: str) -> dict[str, Any]:
-    """Return what was sent, without the values that the caller's role hides."""
     body: dict[str, Any] = json.loads(text)
     if "caller" in g and hides_attributes():
         data = body["data"]
@@ -107,17 +105,17 @@ def _describe(row: tuple[Any, ...]) -> dict[str, Any]:
 
 DELIVERIES = "SELECT seq, id, webhook_id, event, state, body, made_at, next_at FROM deliveries WHERE tenant = ?"
 COUNT = "SELECT count(*) FROM deliveries WHERE tenant = ?"
-CHOSEN = " AND ifnull(?, webhook_id) = webhook_id AND ifnull(?, state) = state AND ifnull(?, event) = event"
+FILTERED = " AND ifnull(?, webhook_id) = webhook_id AND ifnull(?, state) = state AND ifnull(?, event) = event"
 
 
 def fetch_deliveries(wanted: Mapping[str, str], offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
-    """Return a page of the deliveries, newest first, and how many there are; `webhookId`, `state` and `event` choose."""
-    chosen = g.tenant, wanted.get("webhookId"), wanted.get("state"), wanted.get("event")
+    """Return a page of the deliveries, newest first, and the total. `wanted` may have a `webhookId`, `state` and `event`."""
+    filters = g.tenant, wanted.get("webhookId"), wanted.get("state"), wanted.get("event")
     with one_by_one(), snapshot():
-        (total,) = fetch_one(f"{COUNT}{CHOSEN}", *chosen)
-        rows = execute(f"{DELIVERIES}{CHOSEN} ORDER BY seq DESC LIMIT ? OFFSET ?", *chosen, limit, offset)
+        (total,) = fetch_one(f"{COUNT}{FILTERED}", *filters)
+        rows = execute(f"{DELIVERIES}{FILTERED} ORDER BY seq DESC LIMIT ? OFFSET ?", *filters, limit, offset)
         described, until, size = [], patience_ends(), 0
-        for row in rows:  # which hold records, of whatever size
+        for row in rows:  # they hold whole records, of any size
             size += len(row[5])
             if size > MAX_TEXT:
                 raise page_too_large(limit)
@@ -136,9 +134,9 @@ def find_delivery(id: str) -> dict[str, Any]:
 
 
 def redeliver(id: str) -> dict[str, Any]:
-    """Let a delivery be sent again at once, whatever came of it so far, with as many attempts as a new one.
+    """Make a delivery due at once, whatever its state, with as many attempts as a new one.
 
-    Returns it as it is then: still waiting. Raises ApiError 404.
+    Returns it as it then is: waiting. Raises ApiError 404.
     """
     with transaction():
         sql = (
@@ -151,13 +149,13 @@ def redeliver(id: str) -> dict[str, Any]:
     return delivery
 
 
-WAITS = " FROM deliveries d JOIN webhooks w ON w.tenant = d.tenant AND w.id = d.webhook_id WHERE d.tenant = ? AND w.is_active"
+ACTIVE = " FROM deliveries d JOIN webhooks w ON w.tenant = d.tenant AND w.id = d.webhook_id WHERE d.tenant = ? AND w.is_active"
 
 
 def _make_due() -> list[tuple[int, str]]:
-    """Let all that waits be due at once; return the place and webhook of each delivery, in order."""
+    """Make all waiting deliveries due at once; return the `seq` and the webhook's id of each, oldest first."""
     with transaction():
-        waiting = execute(f"SELECT d.seq, d.webhook_id{WAITS} AND d.state = 'pending' ORDER BY d.seq", g.tenant).fetchall()
+        waiting = execute(f"SELECT d.seq, d.webhook_id{ACTIVE} AND d.state = 'pending' ORDER BY d.seq", g.tenant).fetchall()
         for webhook in {webhook for _, webhook in waiting}:
             sql = "UPDATE deliveries SET next_at = 0 WHERE tenant = ? AND webhook_id = ? AND state = 'pending'"
             execute(sql, g.tenant, webhook)
@@ -165,23 +163,23 @@ def _make_due() -> list[tuple[int, str]]:
 
 
 def _send(webhooks: list[str], last: int) -> None:
-    """Do something for what is left of a run: have it sent by this process's senders, or send it here."""
+    """Have this process's senders send what is left of a run; if it has none, send it here."""
     if sender := get_sender():
         sender.wake()
     elif sum(send_waiting(g.tenant, webhook, lambda: False, last) for webhook in webhooks):
         return
-    time.sleep(0.02)  # others are sending
+    time.sleep(0.02)  # while other threads or processes send
 
 
 def send_all_waiting() -> dict[str, Any]:
-    """Send all that waits now, also what waits for its time, and return what came of it when each was tried once.
+    """Send all waiting deliveries now, even those that are to be tried later; return the outcome once each was tried.
 
-    What is paused stays so. It waits for a minute at most.
+    Deliveries of inactive webhooks keep waiting. This takes at most a minute.
     """
-    waiting, until = _make_due(), time.monotonic() + MAX_RUN
+    waiting, deadline = _make_due(), time.monotonic() + MAX_RUN
     first, last = (waiting[0][0], waiting[-1][0]) if waiting else (0, 0)
-    left = f"SELECT DISTINCT d.webhook_id{WAITS} AND d.state = 'pending' AND d.next_at = 0 AND d.seq <= ?"
-    while (webhooks := [id for (id,) in execute(left, g.tenant, last)]) and time.monotonic() < until:
+    left = f"SELECT DISTINCT d.webhook_id{ACTIVE} AND d.state = 'pending' AND d.next_at = 0 AND d.seq <= ?"
+    while (webhooks := [id for (id,) in execute(left, g.tenant, last)]) and time.monotonic() < deadline:
         _send(webhooks, last)
     places = {place for place, _ in waiting}
     with snapshot():

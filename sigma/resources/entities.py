@@ -1,6 +1,6 @@
 """What records and variants share: how they are stored, found, listed and sent.
 
-Every answer with the values of records or variants goes through here, where those that the caller's role hides are left out.
+Responses with records or variants are made here, without the values that the caller's role hides.
 """
 
 import functools
@@ -18,7 +18,7 @@ from sigma.http.responses import MAX_PAGE, json_list, json_page, json_response, 
 from sigma.http.strict_json import to_json
 from sigma.resources.role_limits import caller_levels, hides_attributes
 
-BUCKET_BITS = 12  # entity_counts counts by buckets of so many low bits of `seq`, as the triggers of schema.sql say
+BUCKET_BITS = 12  # a bucket of entity_counts is `seq` without this many low bits; the triggers of schema.sql say the same
 BUCKET_SIZE = 1 << BUCKET_BITS
 MAX_SEQ = 2**63 - 1
 
@@ -27,7 +27,7 @@ class Entity(NamedTuple):
     """A record or a variant as it is stored."""
 
     schema_id: str
-    state_id: str | None  # a variant's is its record's
+    state_id: str | None  # a variant has its record's
     text: str
     body: dict[str, Any]
 
@@ -39,7 +39,7 @@ def record_exists(id: str) -> bool:
 
 def any_record_exists(ids: Iterable[str]) -> bool:
     """Return whether the workspace has at least one of these records."""
-    # With a + a column is not looked up by: SQLite would go through all records.
+    # The + keeps SQLite from entities_variant_idx, through which it would read all records.
     sql = "SELECT 1 FROM entities WHERE tenant = ? AND id IN (SELECT value FROM json_each(?)) AND +is_variant = 0 LIMIT 1"
     return fetch_one(sql, g.tenant, to_json(list(ids))) is not None
 
@@ -75,7 +75,7 @@ def _reduced_texts(bodies: Iterable[tuple[bytes]]) -> Iterator[tuple[bytes]]:
 
 
 def entity_response(text: str, status: int = 200) -> Response:
-    """Return a response with a record or variant, of which this is the stored text."""
+    """Return a response with a record or variant, given its stored text."""
     if hides_attributes():
         ((body,),) = _visible_texts([(text.encode(),)])
         return json_response(body, status)
@@ -83,27 +83,27 @@ def entity_response(text: str, status: int = 200) -> Response:
 
 
 def entity_list(bodies: Iterable[tuple[bytes]]) -> Response:
-    """Return a response with records or variants, of which these are rows of one stored text each, as an array."""
+    """Return a response with an array of records or variants, given rows of one stored text each."""
     return json_list(_visible_texts(bodies))
 
 
 def entity_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> Response:
-    """Return a response with records or variants, of which these are rows of one stored text each, as a page of a list."""
+    """Return a response with one page of a list of records or variants, given rows of stored texts."""
     return json_page(_visible_texts(within_limit(bodies, limit)), total, offset, limit)
 
 
 class ListFilter(NamedTuple):
-    """A parameter of the query string that leaves in a list only what meets a condition."""
+    """A query parameter that limits a list to the records or variants that meet a condition."""
 
     parameter: Parameter
-    condition: str  # in SQL, of entities; its one ? is what the parameter has
-    # Whether entity_counts has the columns of the condition, too. Else each page goes through all records, about 6 ms for each
-    # thousand; where there are many, an index of entities by tenant and what the condition compares makes it quick.
+    condition: str  # SQL on entities; its one ? takes the parameter's value
+    # Whether entity_counts also has the columns of the condition. If not, each page goes through all records, which takes about
+    # 6 ms per thousand; for many records, add an index on entities of the tenant and the columns that are compared.
     is_counted: bool = False
 
 
 def list_parameters(filters: Iterable[ListFilter]) -> list[dict[str, Any]]:
-    """Describe the query string of a list with these filters for the OpenAPI document."""
+    """Return the OpenAPI parameters of a list with these filters."""
     return [*(wanted.parameter.describe() for wanted in filters), *PAGE_PARAMETERS]
 
 
@@ -114,12 +114,11 @@ class _ListStatements(NamedTuple):
 
 
 @functools.cache
-def _list_statements(is_variant: int, *wanted: str) -> _ListStatements:
-    """Return the statements that read and that count what meets these conditions in a list of records, or of variants."""
+def _list_statements(is_variant: int, *filters: str) -> _ListStatements:
     kind = "is_variant = 1" if is_variant else "is_variant = 0"  # written out: some indexes hold records only
-    conditions = " AND ".join(("", kind, *wanted))
-    # One statement, whose total and page are of one state; joined in SQLite, the texts of 50 records take half as long. The
-    # innermost query walks an index alone to where the page begins, so that no body before it is read.
+    conditions = " AND ".join(("", kind, *filters))
+    # One statement, so that the total and the page show the same state. Joining the texts of 50 records in SQLite takes half as
+    # long. The innermost query reads only an index on its way to where the page begins, and no bodies.
     page = (
         f"SELECT (SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ?{conditions}),"  # noqa: S608 (constants only)
         " CAST(group_concat(body) AS BLOB)"
@@ -137,10 +136,10 @@ def _list_statements(is_variant: int, *wanted: str) -> _ListStatements:
     return _ListStatements(page, counts, page_uncounted)
 
 
-def _pass_over(offset: int, counts: Iterable[tuple[int, int]]) -> tuple[int, int]:
-    """Return the first `seq` of the bucket in which a page begins, and how many to pass over from there.
+def _find_start(offset: int, counts: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """Return the first `seq` of the bucket in which a page begins, and how many rows to skip from there.
 
-    Takes how many there are in each bucket, in order. So a page takes about as long wherever it begins.
+    `counts` has each bucket with its number of rows, in order. Skipping whole buckets makes all pages take about as long.
     """
     for bucket, count in counts:
         if offset < count:
@@ -155,18 +154,18 @@ def list_entities(is_variant: int, filters: Iterable[ListFilter]) -> Response:
     offset, limit = page_bounds(query)
     asked = [(wanted, text) for wanted in filters if (text := wanted.parameter.read(query)) is not None]
     statements = _list_statements(is_variant, *(wanted.condition for wanted, _ in asked))
-    which = [g.tenant, *(text for _, text in asked)]
+    arguments = [g.tenant, *(text for _, text in asked)]
     db = get_db()
     limit_before = db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_PAGE)
     try:
         if not all(wanted.is_counted for wanted, _ in asked):
-            total, texts = fetch_one(statements.page_uncounted, *which, g.tenant, limit, offset)
+            total, texts = fetch_one(statements.page_uncounted, *arguments, g.tenant, limit, offset)
         elif offset < BUCKET_SIZE:
-            total, texts = fetch_one(statements.page, *which, *which, *which, 0, offset, limit)
+            total, texts = fetch_one(statements.page, *arguments, *arguments, *arguments, 0, offset, limit)
         else:
             with snapshot():
-                first, rest = _pass_over(offset, execute(statements.counts, *which))
-                total, texts = fetch_one(statements.page, *which, *which, *which, first, rest, limit)
+                first, skipped = _find_start(offset, execute(statements.counts, *arguments))
+                total, texts = fetch_one(statements.page, *arguments, *arguments, *arguments, first, skipped, limit)
     except sqlite3.DataError:
         raise page_too_large(limit) from None
     finally:

@@ -1,4 +1,4 @@
-"""Export: the records as the rows of a table, in JSON or CSV, sent in parts."""
+"""Export: records as the rows of a table, in JSON or CSV, sent in parts."""
 
 import csv
 import functools
@@ -25,17 +25,17 @@ from sigma.resources.values import ScopeKey
 
 CONTENT_TYPES = {"json": "application/json", "csv": "text/csv; charset=utf-8"}  # by format
 
-# Characters of one part; its last row may go beyond. The server keeps up to six parts for a client: so each of many exports
-# that are taken slowly costs the worker about 2 MB.
+# Characters of one part, which its last row may exceed. The server keeps up to six parts for a client, so an export that is
+# read slowly costs the worker about 2 MB.
 PART_SIZE = 256 * 1024
 
-# What ends an export that fails after its first part: the server ends it as if it were whole, whatever is raised. With a
-# quotation mark that nothing closes it is no JSON, and no CSV to a strict reader; to others it is a last row with one cell.
+# The end of an export that fails after its first part: whatever is raised, the server ends the response as if it were whole.
+# Its quotation mark is never closed, so the export is no valid JSON or strict CSV; lax CSV readers see a last row of one cell.
 FAILED = b'"The export failed here; the log of the service says why'
 
 
 class Echo:
-    """A file that hands back what is written to it."""
+    """A file whose write() returns the text."""
 
     def write(self, text: str) -> str:
         """Return the text."""
@@ -49,15 +49,15 @@ class Column(NamedTuple):
     """The column of one attribute."""
 
     cells: Cells
-    rank: Callable[[ScopeKey], tuple[Any, ...] | None]  # of a value's scope: the least is shown, None never
+    rank: Callable[[ScopeKey], tuple[Any, ...] | None]  # of a value's scope: the lowest is shown, None never
 
     def pick(self, values: dict[str, Any]) -> Any:
-        """Return the one of a record's values that the column shows, or None."""
-        shown, least = None, None
+        """Return the value that the column shows of a record's values, or None."""
+        shown, lowest = None, None
         for entry in values.get(self.cells.rules.alias, ()):
             rank = self.rank(tuple(entry["scope"].items()))
-            if rank is not None and (least is None or rank < least):
-                shown, least = entry["value"], rank
+            if rank is not None and (lowest is None or rank < lowest):
+                shown, lowest = entry["value"], rank
         return shown
 
 
@@ -65,28 +65,28 @@ class Part(NamedTuple):
     """A part of an export."""
 
     data: bytes
-    last: int | None  # the number of its last record, if there are more
+    last: int | None  # the `seq` of its last record if more may follow, else None
     rows: int
 
 
 class Export(NamedTuple):
-    """What is exported, and how."""
+    """What to export, and how."""
 
     tenant: str
     format: str
     columns: dict[str, Column]  # by alias, in order
-    aliases: dict[str, set[str]]  # of the attributes that a schema has, by the schema's id
-    schema_id: str | None  # if only its records are wanted
-    catalog_id: str | None  # if only records in its categories are wanted
+    aliases: dict[str, set[str]]  # of each schema's attributes, by schema id
+    schema_id: str | None  # None: records of all schemas
+    catalog_id: str | None  # None: records in any catalog or in none
 
-    def records_after(self, number: int) -> Cursor:
-        """Return the numbers, schemas and texts of the records after the one with this number."""
+    def records_after(self, last: int) -> Cursor:
+        """Return the `seq`, schema id and stored text of each record after the one with this `seq`."""
         sql = "SELECT seq, schema_id, body FROM entities WHERE tenant = ? AND is_variant = 0 AND seq > ?"
-        parameters: list[Any] = [self.tenant, number]
+        parameters: list[Any] = [self.tenant, last]
         if self.schema_id is not None:
             sql += " AND schema_id = ?"
             parameters.append(self.schema_id)
-        if self.catalog_id is not None:  # left to itself, SQLite looks at all the catalog's categories, or at all assignments
+        if self.catalog_id is not None:  # without the hints, SQLite reads all categories of the catalog, or all assignments
             sql += (
                 " AND EXISTS (SELECT 1 FROM category_assignments a INDEXED BY category_assignments_record_idx"
                 " CROSS JOIN categories c ON c.tenant = a.tenant AND c.id = a.category_id"
@@ -96,7 +96,7 @@ class Export(NamedTuple):
         return execute(f"{sql} ORDER BY seq", *parameters)
 
     def part(self, after: int) -> Part:
-        """Return the part that begins after the record with this number, 0 for the first."""
+        """Return the part that begins after the record with this `seq`; 0 stands for the first part."""
         lines, size, last = [], 0, None
         with closing(self.records_after(after)) as records:
             for seq, schema_id, body in records:
@@ -113,8 +113,8 @@ class Export(NamedTuple):
 
     def line(self, schema_id: str, record: dict[str, Any]) -> str:
         """Return the row of a record."""
-        has, values = self.aliases.get(schema_id, ()), record["values"]
-        shown = {alias: column.pick(values) if alias in has else None for alias, column in self.columns.items()}
+        aliases, values = self.aliases.get(schema_id, ()), record["values"]
+        shown = {alias: column.pick(values) if alias in aliases else None for alias, column in self.columns.items()}
         if self.format == "json":
             return to_json({ID: record["id"], **shown})
         line: str = csv_line([record["id"], *(column.cells.write(shown[alias]) for alias, column in self.columns.items())])
@@ -122,7 +122,6 @@ class Export(NamedTuple):
 
 
 def _read_scope(text: str) -> dict[str, str]:
-    """Return the scope of a query string. Raises ApiError 400."""
     try:
         scope = parse_json(text.encode())
     except ValueError as error:
@@ -134,23 +133,27 @@ def _read_scope(text: str) -> dict[str, str]:
 
 
 def _scope_rank(
-    dimensions: Iterable[str], asked: dict[str, str], defaults: dict[str, str]
+    dimensions: Iterable[str], wanted: dict[str, str], defaults: dict[str, str]
 ) -> Callable[[ScopeKey], tuple[Any, ...] | None]:
-    """Return what ranks the scopes of an attribute's values, the one to be shown least; None for one that is never shown.
+    """Return a function that ranks the scopes of an attribute's values: the lowest rank is shown, None never.
 
-    First comes the scope asked for, as far as the attribute has its dimensions, then that with the default segments of the
-    other dimensions, then what names fewer of these, more asked ones before fewer. Then come the default segments, of all
-    dimensions and of fewer, and last the scope that counts everywhere.
+    `wanted` is the scope of the request. The order of the ranks, from the lowest:
+
+    1. The wanted segments alone, as far as the attribute has their dimensions. Then the same with the default segments of the
+       other dimensions, of more dimensions before fewer.
+    2. The same for fewer of the wanted segments.
+    3. Default segments alone, of more dimensions before fewer.
+    4. The scope {}, whose values hold everywhere.
     """
     default = {id: defaults[id] for id in dimensions}
 
     @functools.lru_cache(maxsize=1024)
     def rank(scope: ScopeKey) -> tuple[Any, ...] | None:
-        named = [id for id, segment in scope if asked.get(id) == segment]
-        rest = [id for id, _ in scope if id not in named]
+        matched = [id for id, segment in scope if wanted.get(id) == segment]
+        rest = {id: segment for id, segment in scope if wanted.get(id) != segment}
         is_default = all(default.get(id) == segment for id, segment in scope)
-        if named and all(id not in asked and default.get(id) == segment for id, segment in scope if id in rest):
-            order = -len(named), bool(rest), -len(rest)
+        if matched and all(id not in wanted and default.get(id) == segment for id, segment in rest.items()):
+            order = -len(matched), bool(rest), -len(rest)
         elif is_default:
             order = 0, False, -len(scope)
         else:
@@ -167,7 +170,7 @@ def _fetch_default_segments() -> dict[str, str]:
 
 
 def _fetch_attributes(schema_id: str | None) -> dict[str, dict[str, AttributeRules]]:
-    """Return what the caller may see of the attributes of all schemas, or of this one alone: by alias, by the schema's id."""
+    """Return the attributes that the caller may see, by schema id and alias: of all schemas, or of this one."""
     sql = "SELECT id FROM model_objects WHERE tenant = ? AND kind = 'schema' AND id = ifnull(?, id) ORDER BY seq"
     return {
         id: caller_levels(id).visible(schema_rules(id).attributes) for (id,) in execute(sql, g.tenant, schema_id).fetchall()
@@ -175,7 +178,7 @@ def _fetch_attributes(schema_id: str | None) -> dict[str, dict[str, AttributeRul
 
 
 def read_export(query: Mapping[str, str]) -> Export:
-    """Return the export that a query string asks for. Raises ApiError 400."""
+    """Return the export that a query string describes. Raises ApiError 400."""
     format = query.get("format", "json")
     if format not in CONTENT_TYPES:
         raise ApiError(400, f"format: expected json or csv, got {format_value(format)}")
@@ -188,15 +191,15 @@ def read_export(query: Mapping[str, str]) -> Export:
     }
     catalog = query.get("catalogId")
     if catalog in hidden_catalogs():
-        catalog = ""  # of which there is none
+        catalog = ""  # no catalog has this id, so the export is empty
     return Export(g.tenant, format, columns, {id: set(schemas[id]) for id in schemas}, query.get("schemaId"), catalog)
 
 
 def _send_parts(app: Flask, asked: Any, export: Export, part: Part) -> Iterator[bytes]:
-    """Yield the first part, and then the others, each read when the one before it has been taken.
+    """Yield the first part, then the others, each read when the client has taken the one before it.
 
-    Each is read by itself, so that no client, however slow, keeps SQLite from reusing its log. So each part is of one state
-    of the database, and each record comes once. Whoever goes away leaves nothing open behind.
+    Each part is read on its own, so that no client, however slow, keeps SQLite from reusing its log. So each part shows one
+    state of the database, and each record comes once. A client that disconnects leaves nothing open behind.
     """
     try:
         while True:
@@ -215,10 +218,10 @@ def _send_parts(app: Flask, asked: Any, export: Export, part: Part) -> Iterator[
 @requires("read", "canExport")
 @blueprint.doc(
     parameters=[
-        query_parameter("format", "How rows are written", type="string", enum=list(CONTENT_TYPES), default="json"),
+        query_parameter("format", "The format of the rows", type="string", enum=list(CONTENT_TYPES), default="json"),
         query_parameter("schemaId", "Only records of this schema, with its attributes as the columns"),
         query_parameter("catalogId", "Only records in a category of this catalog"),
-        query_parameter("scope", "Which values are wanted: a JSON object of segment ids by dimension id"),
+        query_parameter("scope", "Which values to export: a JSON object of segment ids by dimension id"),
     ]
 )
 @blueprint.response(200, {"type": "array", "items": {"type": "object", "additionalProperties": {}}})
@@ -229,11 +232,11 @@ def _send_parts(app: Flask, asked: Any, export: Export, part: Part) -> Iterator[
     content_type="text/csv",
 )
 def export_records() -> Response:
-    """Export records as rows with one value for each attribute: the scope's, else the default segments', else the general.
+    """Export records as rows with one value per attribute: the scope's, else the default segments', else that of no scope.
 
-    It is sent in parts. One that fails on the way ends with a line that says so, and is not valid JSON or strict CSV.
+    It is sent in parts. An export that fails on the way ends with a line that says so, and is not valid JSON or strict CSV.
     """
-    leave_worker()  # a client takes its time
+    leave_worker()  # the client may read slowly
     with snapshot():
         export = read_export(request.args)
         part = export.part(0)
@@ -244,6 +247,6 @@ def export_records() -> Response:
     response = current_app.response_class(data, content_type=CONTENT_TYPES[export.format])
     if export.format == "csv":
         schema = request.args.get("schemaId", "")
-        name = schema if schema in export.aliases else "records"  # which the caller may have made up
+        name = schema if schema in export.aliases else "records"  # the caller may have sent any text as the id
         response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return response

@@ -12,7 +12,7 @@ from sigma.http.strict_json import format_value
 from sigma.resources.cells import cells_of
 from sigma.resources.entities import Entity, load_record
 from sigma.resources.history import value_changes
-from sigma.resources.outbox import count_told
+from sigma.resources.outbox import count_subscribers
 from sigma.resources.records import full_message, places_left, store_record
 from sigma.resources.rules import SchemaRules
 from sigma.resources.transfer import ID
@@ -113,7 +113,7 @@ class Batch:
         self.places_left = places_left() - self.earlier.created
         self.characters_read = self.characters_sent = 0
         # How many webhooks get a row, by whether it creates a record.
-        self.subscribers = {True: count_told("create"), False: count_told("update")}
+        self.subscribers = {True: count_subscribers("create"), False: count_subscribers("update")}
 
     def add(self, number: int, cells: dict[str, Any], most: int) -> Row:
         """Return a row with at most this many of its problems; a row without problems is accepted."""

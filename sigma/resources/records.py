@@ -39,7 +39,7 @@ class ProductRecordBody(PlainBody):
 
 
 class ProductRecordRequestBody(ProductRecordBody, BodyWithValues):
-    """A record to be made."""
+    """A record to be created."""
 
     id = id_field("The record's id; made when absent", required=False)
 
@@ -48,9 +48,9 @@ class ProductRecordRequestBody(ProductRecordBody, BodyWithValues):
 
 
 FILTERS = (
-    ListFilter(Parameter("schemaId", "Only of this schema"), "schema_id = ?", is_counted=True),
-    # The counts have '' for no state, which is the id of none.
-    ListFilter(Parameter("lifecycleStateId", "Only in this state"), "state_id = ? AND state_id <> ''", is_counted=True),
+    ListFilter(Parameter("schemaId", "Only records of this schema"), "schema_id = ?", is_counted=True),
+    # In entity_counts, '' stands for no state; a request for the state '' finds nothing, because no state has this id.
+    ListFilter(Parameter("lifecycleStateId", "Only records in this state"), "state_id = ? AND state_id <> ''", is_counted=True),
 )
 
 
@@ -64,7 +64,7 @@ def list_records() -> Response:
 
 
 def places_left() -> float:
-    """Return how many more records the workspace may hold."""
+    """Return how many more records the workspace may hold; infinity without a limit."""
     limit = current_app.config["RECORD_LIMIT"]
     if limit is None:
         return math.inf
@@ -74,8 +74,8 @@ def places_left() -> float:
 
 
 def full_message() -> str:
-    """Say that the workspace holds as many records as it may."""
-    return f"This workspace may hold {current_app.config['RECORD_LIMIT']} records, and does; SIGMA_RECORD_LIMIT sets how many"
+    """Return the message that the workspace is full."""
+    return f"This workspace is full at {current_app.config['RECORD_LIMIT']} records; SIGMA_RECORD_LIMIT sets the limit"
 
 
 def _raise_if_full() -> None:
@@ -84,7 +84,7 @@ def _raise_if_full() -> None:
 
 
 def store_record(rules: SchemaRules, id: str, values: dict[str, Any]) -> str:
-    """Store a new record, whose values were checked, in its workflow's default state, and return its text.
+    """Store a new record, whose values were checked, in its workflow's default state; return its stored text.
 
     Raises ApiError 403 or 409.
     """
@@ -110,7 +110,7 @@ def _insert_record(body: dict[str, Any]) -> str:
 @blueprint.ready_response(201, ProductRecordBody)
 @blueprint.errors("LIMIT_EXCEEDED", "CONFLICT")
 def create_record(body: dict[str, Any]) -> Response:
-    """Create a record of a schema; its values are checked against it, and it begins in its workflow's default state."""
+    """Create a record of a schema; its values are checked against the schema, and it starts in its workflow's default state."""
     with transaction():
         _raise_if_full()
         return entity_response(_insert_record(body), 201)
@@ -131,7 +131,7 @@ def get_record(id: str) -> Response:
 @blueprint.ready_response(200, ProductRecordBody)
 @blueprint.errors("CONFLICT")
 def replace_record_values(body: dict[str, Any], id: str) -> Response:
-    """Replace the values of each attribute listed; an empty array clears one, and what does not change is not checked again."""
+    """Replace the values of each attribute listed; an empty array clears one, and unchanged values are not checked again."""
     with transaction():
         return entity_response(save_values(load_record(id), body["values"]))
 

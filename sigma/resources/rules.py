@@ -166,10 +166,10 @@ class SchemaRules(NamedTuple):
 def _attribute_alias(name: str) -> str:
     """Return the alias of the attribute with this alias, or else with this id; the name itself if there is none."""
     sql = (
-        "SELECT alias FROM model_objects WHERE tenant = ?1 AND kind = 'attribute' AND (alias = ?2 OR id = ?2)"
-        " ORDER BY alias = ?2 DESC LIMIT 1"
+        "SELECT alias FROM model_objects WHERE tenant = ? AND kind = 'attribute' AND (alias = ? OR id = ?)"
+        " ORDER BY alias = ? DESC LIMIT 1"
     )
-    row = fetch_one(sql, g.tenant, name)
+    row = fetch_one(sql, g.tenant, name, name, name)
     return row[0] if row else name
 
 

@@ -273,7 +273,7 @@ def search_full_text(body: dict[str, Any]) -> Response:
     parameters=[
         {**query_parameter("q", "The words, in any order; each may be part of a longer one"), "example": "coastal"},
         query_parameter("query", "The same as q; ignored if q is given"),
-        query_parameter("schemaId", "Only of this schema"),
+        query_parameter("schemaId", "Only records of this schema"),
         *PAGE_PARAMETERS,
     ]
 )

@@ -1,4 +1,4 @@
-"""The sessions of people: signing in, and trying to."""
+"""The sessions of people: signing in, and the limits on failed logins."""
 
 import hashlib
 import ipaddress
@@ -28,27 +28,26 @@ from sigma.resources.users import UserBody, fetch_users, remember_session, user_
 blueprint = ApiBlueprint("Authentication", "The sessions of people; integrations use API keys.")
 
 
-FAILURES_OF_EMAIL, FAILURES_OF_ADDRESS = 10, 100  # tries, both from one address
+FAILURES_OF_EMAIL = 10  # failed logins for one email from one address within the window
+FAILURES_OF_ADDRESS = 100  # failed logins from one address within the window, for any emails
 FAILURES_WINDOW = 60  # seconds
 
 HASHING = "scrypt:32768:8:1"
-# Checked in place of a hash that does not exist, so that an unknown email takes as long as a wrong password. It is no
-# password's.
+# Checked for an unknown email, so that it takes as long as a wrong password. It is not the hash of any password.
 NO_PASSWORD = f"{HASHING}${'0' * 16}${'0' * 128}"
 
-
-_hashing = threading.RLock()  # one after another: each takes 32 MB and a processor
+_hashing = threading.RLock()  # one at a time: each takes 32 MB and a processor
 
 
 def hash_password(password: str) -> str:
-    """Hash a password for storage, slowly on purpose: people choose passwords that can be guessed."""
+    """Return a password's hash for storage. It is slow on purpose, because people choose passwords that can be guessed."""
     return generate_password_hash(password, HASHING)
 
 
 class LoginBody(Body):
     """An email and a password."""
 
-    email = string_field("The email people sign in with")
+    email = string_field("The email to sign in with")
     password = fields.String(
         required=True,
         load_only=True,
@@ -57,16 +56,16 @@ class LoginBody(Body):
     )
 
     def handle_error(self, error: ma.ValidationError, data: Any, **_: Any) -> None:
-        """Raise ApiError 400 that begins as the documentation has it, if the email or the password is missing."""
+        """Raise ApiError 400 with the documented opening, if the email or the password is missing."""
         if isinstance(data, dict) and not (data.get("email") and data.get("password")):
             raise_for_problems(flatten_messages(error.normalized_messages(), data), "Email and password are required: ")
 
 
 class SessionBody(Body):
-    """A session token, good for 24 hours, and whose it is."""
+    """A session token, valid for 24 hours, and its user."""
 
     token = string_field("Send it as Authorization: Bearer <token>", longest=2000, example="eyJhbGciOiJIUzI1NiIs...")
-    user = fields.Nested(UserBody, required=True, metadata={"description": "Who signed in"})
+    user = fields.Nested(UserBody, required=True, metadata={"description": "The user who signed in"})
 
 
 class TenantBody(Body):
@@ -74,13 +73,13 @@ class TenantBody(Body):
 
     id = id_field("The workspace's id")
     name = name_field("The workspace's name")
-    users = Items(fields.Nested(UserBody), "Who may sign in", required=True)
+    users = Items(fields.Nested(UserBody), "The users who may sign in", required=True)
 
 
 def make_session(tenant: str, user: dict[str, str], sessions_from: int) -> dict[str, Any]:
-    """Make a session token for a user, from when the request came: a password that was changed meanwhile ends it, too.
+    """Return a new session for a user. It begins when the request came, so that a password change in between ends it.
 
-    It ends by the clock of now, also for a user whose sessions count only from later on, because the clock was ahead then.
+    If the clock was ahead when `sessions_from` was set, the session begins later, but still ends by the clock of now.
     """
     now: int = math.floor(request.came_at)  # type: ignore[attr-defined]
     begins = max(now, sessions_from)
@@ -96,9 +95,9 @@ def make_session(tenant: str, user: dict[str, str], sessions_from: int) -> dict[
 
 
 def address_of_caller() -> str:
-    """Return the network address that tries are counted by: of IPv6 the first half, which is what one customer gets.
+    """Return the address by which failed logins are counted; for IPv6, its /64 network, which is what one customer gets.
 
-    Some proxies add the port to it, and a server that listens on both calls 192.0.2.1 ::ffff:192.0.2.1.
+    Some proxies add a port to the address, and a server that listens on IPv4 and IPv6 writes 192.0.2.1 as ::ffff:192.0.2.1.
     """
     text = request.remote_addr or ""
     try:
@@ -111,21 +110,21 @@ def address_of_caller() -> str:
 
 
 def _raise_if_throttled(limits: dict[bytes, int]) -> None:
-    """Raise ApiError 429 after too many failures within the window, by whom, and how many each is allowed."""
+    """Raise ApiError 429 if one of the digests in `limits` has reached its limit of failures within the window."""
     now, wait = time.time(), 0.0
     sql = "SELECT at FROM login_attempts WHERE who = ? AND at > ? AND at <= ? ORDER BY at DESC LIMIT 1 OFFSET ?"
-    for who, allowed in limits.items():
-        row = fetch_one(sql, who, now - FAILURES_WINDOW, now, allowed - 1)
+    for who, limit in limits.items():
+        row = fetch_one(sql, who, now - FAILURES_WINDOW, now, limit - 1)
         wait = max(wait, row[0] + FAILURES_WINDOW - now if row else 0)
     if wait:
         raise retry_error(429, "Too many failed logins", math.ceil(wait))
 
 
 def record_login_attempt(limits: dict[bytes, int], pair: bytes, is_right: bool) -> None:
-    """Count a try to sign in that failed, in the database and so across all processes; one that is right clears the count.
+    """Count a failed login in the database, for all processes; a right password clears the count of its email and address.
 
-    Raises ApiError 429 when others, who tried at the same time, have used up the limit meanwhile: also for a right
-    password, so that trying many at once finds no more than trying one after another.
+    Raises ApiError 429 if concurrent logins have used up the limit in between, even for a right password, so that trying
+    many passwords at once finds no more than trying one after another.
     """
     with transaction():
         _raise_if_throttled(limits)
@@ -154,11 +153,11 @@ def list_tenants() -> list[dict[str, Any]]:
 @blueprint.errors("UNAUTHORIZED", "RATE_LIMITED")
 def login(credentials: dict[str, str]) -> Any:
     """Sign in with email and password; after ten failures within a minute, 429 until the minute is over."""
-    leave_worker()  # to check a password is slow on purpose
+    leave_worker()  # checking a password is slow on purpose
     email, password = credentials["email"], credentials["password"]
     address = address_of_caller()
-    pair, alone = (hashlib.sha256(text.encode()).digest() for text in (f"{email.lower()} {address}", address))
-    limits = {pair: FAILURES_OF_EMAIL, alone: FAILURES_OF_ADDRESS}
+    pair, address_alone = (hashlib.sha256(text.encode()).digest() for text in (f"{email.lower()} {address}", address))
+    limits = {pair: FAILURES_OF_EMAIL, address_alone: FAILURES_OF_ADDRESS}
     _raise_if_throttled(limits)
     row = fetch_one("SELECT tenant, id, email, name, role_id, sessions_from, password_hash FROM users WHERE email = ?", email)
     with _hashing:
@@ -174,5 +173,5 @@ def login(credentials: dict[str, str]) -> Any:
 @session_only()
 @blueprint.response(200, SessionBody)
 def refresh_session() -> Any:
-    """Exchange a session token that is still good for a new one."""
+    """Exchange a valid session token for a new one."""
     return make_session(g.tenant, g.caller.user, g.caller.sessions_from), 200, NO_STORE

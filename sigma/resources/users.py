@@ -42,8 +42,9 @@ def next_sessions_from() -> int:
     gets a token that says it was issued in it.
     """
     sql = (
-        "INSERT INTO settings (name, value) VALUES ('sessions_from', ?1 + 1)"
-        " ON CONFLICT (name) DO UPDATE SET value = max(CAST(value AS INTEGER), ?1) + 1 RETURNING CAST(value AS INTEGER)"
+        "INSERT INTO settings (name, value) VALUES ('sessions_from', ? + 1)"
+        " ON CONFLICT (name) DO UPDATE SET value = max(CAST(value AS INTEGER) + 1, CAST(excluded.value AS INTEGER))"
+        " RETURNING CAST(value AS INTEGER)"
     )
     ((second,),) = execute(sql, math.floor(time.time())).fetchall()
     return int(second)
@@ -54,8 +55,8 @@ def remember_session(begins: int) -> None:
     if begins <= int((fetch_one("SELECT value FROM settings WHERE name = 'sessions_from'") or [0])[0]):
         return
     execute(
-        "INSERT INTO settings (name, value) VALUES ('sessions_from', ?1)"
-        " ON CONFLICT (name) DO UPDATE SET value = ?1 WHERE CAST(value AS INTEGER) < ?1",
+        "INSERT INTO settings (name, value) VALUES ('sessions_from', ?) ON CONFLICT (name)"
+        " DO UPDATE SET value = excluded.value WHERE CAST(value AS INTEGER) < CAST(excluded.value AS INTEGER)",
         begins,
     )
 

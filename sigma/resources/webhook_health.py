@@ -21,7 +21,7 @@ class DeliveryCountsBody(Body):
 
 
 class LastAttemptBody(AttemptBody):
-    """The latest call of a webhook's receiver."""
+    """The latest call to a webhook's receiver."""
 
     deliveryId = id_field("Id of the delivery", example="dlv-5f0c9d3b7a1e2468")
 

@@ -1,4 +1,4 @@
-"""The routes of deliveries: the health of webhooks, their deliveries, and sending these again or at once."""
+"""The routes of deliveries: the health of webhooks, their deliveries, and sending deliveries again or at once."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ WORKSPACE = query_parameter(
 FILTERS = (
     Parameter("webhookId", "Only deliveries of this webhook"),
     choice_parameter("state", "Only deliveries in this state", STATES),
-    choice_parameter("event", "Only deliveries of this event", EVENTS),
+    choice_parameter("event", "Only deliveries with this event", EVENTS),
 )
 
 

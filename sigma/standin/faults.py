@@ -25,7 +25,7 @@ MAX_RULES = 100
 
 
 class FaultBody(Body):
-    """A rule: which calls of a key are spoiled, and how. The first rule whose route is called decides."""
+    """A rule: which calls of a key are delayed or refused. The first rule for the called route decides."""
 
     on = fields.String(
         allow_none=True,
@@ -39,10 +39,10 @@ class FaultBody(Body):
     )
     retryAfter = bound_field("The seconds in Retry-After, with status 429 or 503; 1 when absent", 1, 86_400)
     delayMs = bound_field("How many milliseconds the response is held back", 0, 30_000)
-    after = bound_field("How many calls are answered normally before the first one is spoiled", 0, 10**9)
-    times = bound_field("How many calls are spoiled at most; after that, all are answered normally again", 1, 10**9)
+    after = bound_field("How many calls are answered normally before the rule first fires", 0, 10**9)
+    times = bound_field("How often the rule fires at most; after that, all calls are answered normally again", 1, 10**9)
     probability = Number(
-        "The probability that a call is spoiled, from 0 to 1; 1 when absent",
+        "The probability that the rule fires, from 0 to 1; 1 when absent",
         allow_none=True,
         validate=validate.Range(0, 1, error="Expected a number from {min} to {max}"),
     )
@@ -51,7 +51,7 @@ class FaultBody(Body):
 class StoredFaultBody(FaultBody):
     """A rule, and how often it has fired."""
 
-    hits = fields.Integer(required=True, metadata=described("How many calls it has spoiled", 2))
+    hits = fields.Integer(required=True, metadata=described("How often it has fired", 2))
 
 
 def _route_shape(text: str) -> str:
@@ -112,7 +112,7 @@ def _fetch_faults(tenant: str, id: str) -> list[dict[str, Any]]:
 
 
 def _count_call(caller: Caller, route: str) -> dict[str, Any] | None:
-    """Count a call, and return the rule that spoils it, or None. One transaction makes the counts hold over all processes."""
+    """Count a call, and return the rule that fires, or None. The transaction makes the counts hold across processes."""
     key = caller.tenant, caller.id
     with transaction():
         row = fetch_one(

@@ -24,7 +24,7 @@ Read = Callable[[Any], Any]  # returns the checked value, or raises ValidationEr
 
 
 class Pair(fields.List):
-    """An array of two items, of which the first says what the second belongs to."""
+    """An array of two items; the first says what the second belongs to."""
 
     def __init__(self, description: str, expected: str, first: Read, second: Read, example: Any):
         metadata = described(description, example, minItems=2, maxItems=2)
@@ -51,7 +51,7 @@ class ModelPair(Pair):
     """The kind of a model object, and its body."""
 
     def reader(self, kind: Any) -> Read:
-        """Return the function that reads a body of a kind. Its result is not used for an unknown kind."""
+        """Return the function that reads a body of this kind. For an unknown kind, its result is not used."""
         return MODEL[kind].load if isinstance(kind, str) and kind in MODEL else self.second
 
 
@@ -62,7 +62,7 @@ def _read_kind(kind: Any) -> str:
 
 
 def _unchecked(what: str) -> Flag:
-    return Flag(f"Whether {what} is stored unchecked, because it is older than a rule that would refuse it now", example=False)
+    return Flag(f"Whether {what} is stored without checks, because today's rules would refuse it", example=False)
 
 
 class SeedUserBody(UserBody):
@@ -73,29 +73,37 @@ class SeedUserBody(UserBody):
 
 
 class SeedRecordBody(ProductRecordBody):
-    """A record; members that are left out are as if it had just been made."""
+    """A record; members that are left out get the defaults of a new record."""
 
     id = id_field("The record's id; made when absent", required=False)
     lifecycleStateId = fields.String(
         allow_none=True, metadata=described("Its state; the workflow's default when absent", "state-draft")
     )
     createdAt = date_time_field("When it was made; now when absent")
-    updatedAt = date_time_field("When it was last changed; when it was made, if absent")
-    createdBy = string_field("Id of who made it; the first user when absent", required=False, example="user-admin")
-    updatedBy = string_field("Id of who changed it last; who made it, if absent", required=False, example="user-admin")
+    updatedAt = date_time_field("When it was last changed; createdAt when absent")
+    createdBy = string_field(
+        "Id of the user or API key that made it; the first user when absent", required=False, example="user-admin"
+    )
+    updatedBy = string_field(
+        "Id of the user or API key that changed it last; createdBy when absent", required=False, example="user-admin"
+    )
     unchecked = _unchecked("it")
 
 
 class SeedVariantBody(VariantBody):
-    """A variant; members that are left out are as if it had just been made."""
+    """A variant; members that are left out get the defaults of a new variant."""
 
     id = id_field("The variant's id; made when absent", required=False)
     parentId = string_field("Id of its parent; its record when absent", required=False, example="ent-coastal-wb")
     level = fields.Integer(strict=True, allow_none=True, metadata=described("Its depth, which follows from parentId", 1))
     createdAt = date_time_field("When it was made; now when absent")
-    updatedAt = date_time_field("When it was last changed; when it was made, if absent")
-    createdBy = string_field("Id of who made it; the first user when absent", required=False, example="user-admin")
-    updatedBy = string_field("Id of who changed it last; who made it, if absent", required=False, example="user-admin")
+    updatedAt = date_time_field("When it was last changed; createdAt when absent")
+    createdBy = string_field(
+        "Id of the user or API key that made it; the first user when absent", required=False, example="user-admin"
+    )
+    updatedBy = string_field(
+        "Id of the user or API key that changed it last; createdBy when absent", required=False, example="user-admin"
+    )
     unchecked = _unchecked("it")
 
 
@@ -116,7 +124,9 @@ class SeedSavedQueryBody(SavedQueryBody):
 
     id = id_field("The saved query's id; made when absent", required=False)
     createdAt = date_time_field("When it was saved; now when absent")
-    createdBy = string_field("Id of who saved it; the first user when absent", required=False, example="user-admin")
+    createdBy = string_field(
+        "Id of the user or API key that saved it; the first user when absent", required=False, example="user-admin"
+    )
     unchecked = _unchecked("the query")
 
 
@@ -134,12 +144,12 @@ _read_id = fields.String().deserialize
 
 
 class SeedBody(Body):
-    """The contents of a workspace, without credentials; lists are in order of creation."""
+    """The contents of a workspace, without credentials; each list is in order of creation."""
 
     users = _list_of(fields.Nested(SeedUserBody), "The users; one administrator is added if there are none")
     model = _list_of(
         ModelPair(
-            "A kind of model object, and an object of it",
+            "A kind of model object, and an object of this kind",
             "a kind of model object, and its body",
             *(_read_kind, _read_id),
             example=["catalog", {"id": "cat-webshop", "alias": "webshop", "name": "Webshop"}],
@@ -154,7 +164,7 @@ class SeedBody(Body):
     )
     categories = _list_of(
         Pair(
-            "The id of a catalog, and a category of it",
+            "The id of a catalog, and a category in it",
             "the id of a catalog, and a category",
             *(_read_id, CategoryRequestBody().load),
             example=["cat-webshop", {"id": "cat-men", "alias": "men", "name": "Men"}],
@@ -168,7 +178,7 @@ class SeedBody(Body):
             *(_read_id, _read_id),
             example=["cat-men", "ent-coastal-wb"],
         ),
-        "Which records are in which categories",
+        "The assignments of records to categories",
     )
     savedQueries = _list_of(fields.Nested(SeedSavedQueryBody), "The saved queries")
     webhooks = _list_of(fields.Nested(SeedWebhookBody), "The webhooks; in a returned seed, they are paused", MAX_WEBHOOKS)
@@ -195,7 +205,7 @@ def add_administrator(seed: dict[str, Any]) -> None:
 
 
 def read_seed(value: Any) -> dict[str, Any]:
-    """Return a checked and complete seed, with all ids filled in. Raises ApiError 400, naming paths in the seed."""
+    """Return the seed, checked, with all missing ids filled in. Raises ApiError 400 that names paths in the seed."""
     try:
         seed: dict[str, Any] = SeedBody().load(value)
     except ma.ValidationError as error:

@@ -97,10 +97,16 @@ AS_AN_IMAGE = """
 set -eu
 mount --make-rprivate /
 mount -t tmpfs none /opt
-mkdir /opt/sigma /opt/venv /opt/data
+mkdir /opt/sigma /opt/venv /opt/data /opt/python
 cp -R "$CONTEXT/app.py" "$CONTEXT/schema.sql" "$CONTEXT/sigma" /opt/sigma
 find /opt/sigma -name __pycache__ -prune -exec rm -r {} +
 mount --bind "$VENV" /opt/venv
+case $PYTHON in /root/*) # where only root may read, and an image has its Python elsewhere
+  mount --bind "$PYTHON" /opt/python
+  mount -t tmpfs -o mode=0755 none /root
+  mkdir -p "$PYTHON"
+  mount --move /opt/python "$PYTHON" ;;
+esac
 mount -t tmpfs none /opt/data
 chown "$OWNER:$OWNER" /opt/data
 chmod 0700 /opt/data
@@ -122,8 +128,8 @@ def container(tmp_path, port, database="", **settings):
     program, *arguments = IMAGE.command
     assert program == "flask"
     given = {name: value.replace("/data", "/opt/data") for name, value in IMAGE.environment.items()}
-    given |= {"CONTEXT": str(ROOT), "VENV": sys.prefix, "OWNER": str(USER), "DATABASE": str(database), "HOME": "/opt/data"}
-    given |= {"SIGMA_PORT": str(port), "SIGMA_HOST": "127.0.0.1", **settings}
+    given |= {"CONTEXT": str(ROOT), "VENV": sys.prefix, "PYTHON": sys.base_prefix, "HOME": "/opt/data"}
+    given |= {"OWNER": str(USER), "DATABASE": str(database), "SIGMA_HOST": "127.0.0.1", "SIGMA_PORT": str(port), **settings}
     command = [*UNSHARED, "sh", "-c", AS_AN_IMAGE, "sh", "/opt/venv/bin/python", "-m", "flask", *arguments]
     log = tmp_path / "container.log"
     with log.open("wb") as output:

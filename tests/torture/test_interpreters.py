@@ -42,3 +42,18 @@ def test_a_command_says_the_same_and_nothing_on_the_side(tmp_path, options, vari
     assert (listed.returncode, listed.stderr.decode()) == (0, "")
     (workspace,) = json.loads(listed.stdout)
     assert (workspace["id"], workspace["records"], len(workspace["users"])) == ("ws-demo", 47, 2)
+
+
+@pytest.mark.parametrize("variables", [{"PYTHONWARNINGS": "error"}, {"PYTHONDEVMODE": "1"}], ids=str)
+def test_nothing_is_warned_of_when_a_service_is_started_and_stopped(tmp_path, variables):
+    database = tmp_path / "sigma.db"
+    assert run(database, (), variables, "demo").returncode == 0
+    try:
+        started = run(database, (), {**variables, "PORT": "0"}, "start")
+        assert (started.returncode, started.stderr.decode()) == (0, "")
+    finally:
+        stopped = run(database, (), variables, "stop")
+    assert (stopped.returncode, stopped.stderr.decode()) == (0, "")
+    log = (tmp_path / "sigma.db.log").read_text(encoding="utf-8")
+    assert "Ready " in log
+    assert "Warning" not in log

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 
 import pytest
 from processes import FLASK, ROOT, START_TIMEOUT, environment, flask, starting, wait_until
@@ -77,7 +78,11 @@ def test_the_story_is_told_in_any_encoding(database, encoding, shown):
 def test_the_one_file_to_carry_is_told_by_its_name_in_all_that_it_prints(tmp_path):
     archive = tmp_path / "sigma-pim.pyz"
     dist.build_archive(archive)
-    variables = {**environment(tmp_path / "sigma.db"), "XDG_CACHE_HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "python3").symlink_to(os.path.realpath(sys.executable))  # the one that the archive is for
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    variables = {**environment(tmp_path / "sigma.db"), "XDG_CACHE_HOME": str(tmp_path), "PATH": path}
     options = {"cwd": tmp_path, "env": variables, "capture_output": True, "text": True}
     for words in ("--help", "users --help", "start --help", "status", "keys list", "run", "users role"):
         told = subprocess.run(["bash", "-c", f"python3 sigma-pim.pyz {words} 2>&1"], check=False, **options).stdout
