@@ -82,7 +82,6 @@ class Access(NamedTuple):
             return "Every API key and every signed-in user may call it."
         if self.kind is Kind.DEMO:
             return f"Needs no credential. It exists only {_WHILE_DEMO}, and not for web pages of other origins."
-            )
         if self.kind is Kind.NOT_BUILT:
             return f"Sigma PIM documents {self.feature}; this stand-in does not have it."
         key = f"An API key needs `{self.permission}`" if self.permission else "No API key may call it"
