@@ -44,7 +44,6 @@ def _find_sockets(port: int) -> set[str]:
 
 
 def _open_files(process: Path) -> set[str]:
-    """Return what a process has open, as Linux names it."""
     names = set()
     for file in (process / "fd").iterdir():
         with suppress(OSError):

@@ -59,8 +59,7 @@ def _find_answering() -> Running | None:
 
 
 def _how_to_start() -> str:
-    """Return how to start a service on the database; one without a workspace would serve nothing."""
-    has_workspace = os.path.exists(_database()) and fetch_one("SELECT 1 FROM workspaces")
+    has_workspace = os.path.exists(_database()) and fetch_one("SELECT 1 FROM workspaces")  # without, it serves nothing
     return f"start it with {'`flask start`' if has_workspace else START_WITH_DEMO}"
 
 

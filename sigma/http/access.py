@@ -25,6 +25,7 @@ class Kind(StrEnum):
     NOT_BUILT = "not-built"  # nobody: Sigma PIM documents the route, and this service does not have it
 
 
+_WHILE_DEMO = "while the database holds the demo workspace"
 _NEEDS_NO_CREDENTIAL = {Kind.PUBLIC, Kind.DEMO}
 _SESSIONS = (Kind.SESSION, Kind.SESSION_OR_DEMO)
 
@@ -80,14 +81,12 @@ class Access(NamedTuple):
         if self.kind is Kind.CREDENTIAL:
             return "Every API key and every signed-in user may call it."
         if self.kind is Kind.DEMO:
-            return (
-                "Needs no credential. It exists only while the database holds the demo, and not for web pages of other origins."
-            )
+            return f"Needs no credential. It exists only {_WHILE_DEMO}, and not for web pages of other origins."
         if self.kind is Kind.NOT_BUILT:
             return f"Sigma PIM documents {self.feature}; this stand-in does not have it."
         key = f"An API key needs `{self.permission}`" if self.permission else "No API key may call it"
         user = f"a signed-in user needs a role with `{self.flag}`" if self.flag else "any signed-in user may call it"
-        more = " While the database holds the demo, `?workspace=` replaces the credential, but not for pages of other origins."
+        more = f" But {_WHILE_DEMO}, `?workspace=` replaces the credential, except for web pages of other origins."
         return f"{key}; {user}.{more if self.kind is Kind.SESSION_OR_DEMO else ''}"
 
 
