@@ -154,6 +154,7 @@ def transaction() -> Iterator[None]:
         yield
         require_same_file(current_app.config["DATABASE"])
         db.execute("COMMIT")
+        g.has_stored = True  # for hold_unsent()
     except BaseException as error:
         if db.in_transaction:  # after some failures, such as a full disk, SQLite has already rolled back
             db.execute("ROLLBACK")

@@ -66,12 +66,18 @@ def no_file_reason(path: str) -> str | None:
     return f"{folder} is no folder" if os.path.exists(folder) else f"there is no folder {folder}"
 
 
+def no_database_message(path: str) -> str | None:
+    """Return in one sentence why there can be no database at a path, and what to do; None if there can be one."""
+    obstacle = no_file_reason(path)
+    return obstacle and f"There can be no database at {path}, because {obstacle}: name another file in SIGMA_DATABASE."
+
+
 def unusable_message(path: str, error: Exception, is_locked: bool) -> str:
     """Return in one sentence why a file cannot be used as the database, given the error of trying, and what to do."""
     if is_locked:
         return f"The database {path} is locked by another process: end that process, or try again when it has ended."
-    if obstacle := no_file_reason(path):
-        return f"There can be no database at {path}, because {obstacle}: name another file in SIGMA_DATABASE."
+    if message := no_database_message(path):
+        return message
     if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
         return f"{path} is not an SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place."
     if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":

@@ -185,8 +185,9 @@ def test_where_there_can_be_no_database_the_reason_is_told_by_each_command_that_
     }
     for path, reason in told.items():
         message = f"Error: There can be no database at {path}, because {reason}:"
-        for command in ("demo", "serve", "start"):
-            result = flask(command, SIGMA_DATABASE=str(path))
+        create = ("workspace", "create", "acme", "--name", "Acme", "--email", "ann@acme.example")  # asks for no password
+        for command in (("demo",), ("serve",), ("start",), create):
+            result = flask(*command, SIGMA_DATABASE=str(path))
             assert result.returncode == 1
             end = "name another file in SIGMA_DATABASE."
             assert result.stderr.splitlines()[-1] == f"{message} {end}"

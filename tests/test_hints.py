@@ -461,7 +461,7 @@ def test_a_seed_that_names_what_is_not_there_is_told_what_is(app, error):
     seed = app.test_client().get("/standin/workspaces/ws-demo/seed").json
     seed["records"][0]["schemaId"] = "schema-aparel"
     message = error(app.test_client().post("/standin/workspaces", json={"content": seed, "keys": []}), 400)
-    assert message == "records[0].schemaId: schema 'schema-aparel' does not exist (there is 'schema-apparel')"
+    assert message == "records[0].schemaId: schema 'schema-aparel' does not exist in this seed (there is 'schema-apparel')"
 
 
 @each(

@@ -118,7 +118,7 @@ def test_the_demo_of_the_documentation_comes_back_when_the_other_was_deleted(run
 WRONG = {
     "an attribute that is not there": (
         {**SEED, "model": SEED["model"][:1] + SEED["model"][2:]},
-        ["books.json: model[1][1].attributeGroups[0].attributeIds[0]: attribute 'attr-title' does not exist"],
+        ["books.json: model[1][1].attributeGroups[0].attributeIds[0]: attribute 'attr-title' does not exist in this seed"],
     ),
     "a value of another type": (
         {**SEED, "records": [{"schemaId": "schema-book", "values": {"title": [{"scope": {}, "value": 5}]}}]},

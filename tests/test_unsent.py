@@ -150,6 +150,18 @@ def test_a_write_whose_answer_would_be_too_much_stores_nothing(ask, held, stored
     assert rows() != before
 
 
+def test_the_answer_to_what_is_stored_is_never_refused(app, held, monkeypatch):
+    """Its client would be told to do it again."""
+    monkeypatch.setattr("sigma.http.responses.LARGE", 100)
+    held.take("ws-demo", 1_000_000)
+    before = len(app.test_client().get("/standin/workspaces").json)
+    assert app.test_client().get("/api/v1/auth/tenants", environ_overrides={UNSENT: held}).status_code == 503
+    made = app.test_client().post("/standin/workspaces", json={}, environ_overrides={UNSENT: held})
+    assert made.status_code == 201
+    assert held.taken[""] == len(made.data)
+    assert len(app.test_client().get("/standin/workspaces").json) == before + 1
+
+
 def test_the_journal_keeps_the_beginning_of_a_large_answer(app, ask, standin):
     answer = ask("GET", LARGE_RECORD)
     assert answer.json["id"] == "ent-large"

@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
@@ -103,6 +104,33 @@ def test_a_workspace_takes_as_many_places_at_once_as_there_are_and_any_number_wh
     assert [places.take("b", 1000), places.take("a", 1)] == [True, False]
     places.give_back("b", 1000)
     assert not places.taken
+
+
+def test_what_is_given_back_while_somebody_takes_places_counts_from_the_next_time_on():
+    """The garbage collector may give back in the very thread that is taking."""
+    places = Places(2, 2)
+    assert places.take("a", 2)
+    with places.lock:
+        places.give_back("a", 2)
+    assert [places.take("b", 2), places.take("a"), dict(places.taken)] == [True, False, {"b": 2}]
+
+
+def test_a_place_is_given_back_when_no_thread_can_be_started(monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    kept = []
+    monkeypatch.setattr(server, "Places", lambda *limits: kept.append(Places(*limits)) or kept[-1])
+    monkeypatch.setattr(server.granian.wsgi, "_callback_wrapper", lambda application, *_: application)
+    monkeypatch.setattr(server.threading.Thread, "start", refuse)
+
+    def leave(protocol, environ):
+        assert environ[PLACES].take("ws-demo")
+        raise LeaveWorker({}, b"", "ws-demo")
+
+    with pytest.raises(RuntimeError):
+        server._wrap_application(leave)(SimpleNamespace(response_bytes=None), {})
+    assert not any(places.taken for places in kept)
 
 
 def test_calls_that_have_left_read_what_may_be_large_one_by_one_and_the_worker_waits_for_none(app, worker):

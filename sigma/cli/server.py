@@ -151,6 +151,10 @@ def _wrap_application(application: Any, *options: Any) -> Callable[[Any, dict[st
         except LeaveWorker as left:
             del environ[PLACES]
             environ[DONE], environ["wsgi.input"] = left.done, io.BytesIO(left.body)
-            threading.Thread(target=call_apart, args=(protocol, environ, left.workspace), daemon=True).start()
+            try:
+                threading.Thread(target=call_apart, args=(protocol, environ, left.workspace), daemon=True).start()
+            except RuntimeError:  # the system allows no more threads
+                places.give_back(left.workspace)
+                raise
 
     return call_on_worker

@@ -19,6 +19,7 @@ from sigma.cli.console import (
 from sigma.cli.terminal import Group, format_table
 from sigma.cli.users import conflicts_reported, read_password, require_storable, validate_user
 from sigma.database import execute, fetch_one
+from sigma.files import no_database_message
 from sigma.http.credentials import act_as
 from sigma.http.stamps import utc_now
 from sigma.resources.sessions import TenantBody, hash_password
@@ -80,6 +81,8 @@ def create_workspace(id: str, name: str, email: str, user_name: str) -> Output:
 
     if os.path.exists(current_app.config["DATABASE"]):
         require_storable(store, id=id, email=email)
+    elif message := no_database_message(current_app.config["DATABASE"]):
+        raise click.ClickException(message)
     password_hash = hash_password(read_password())
     make_database()
     with conflicts_reported(id=id, email=email):

@@ -34,12 +34,13 @@ def hold_unsent(*texts: bytes) -> UnsentText | None:
     """Return the text of a large response, to be sent piece by piece; None where the server takes it at once.
 
     The parts are not joined: that would take their size in memory once more. Raises ApiError 503 when the worker would hold
-    too much: so call this before a change is stored. A worker that holds nothing takes a response of any size.
+    too much, unless the request has stored something: a client that is told to try again would do it twice. A worker that
+    holds nothing takes a response of any size.
     """
     held: Places | None = request.environ.get(UNSENT)
     if held is None or request.method == "HEAD":
         return None
     workspace, size = g.get("tenant", ""), sum(map(len, texts))
-    if not held.take(workspace, size):
+    if not held.take(workspace, size, must=g.get("has_stored", False)):
         raise retry_error(503, "Too many large answers wait for their clients", 1)
     return UnsentText(texts, size, held, workspace)

@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
@@ -29,20 +29,34 @@ class Places:
     def __init__(self, most: int, most_of_one: int):
         self.most, self.most_of_one = most, most_of_one
         self.taken: Counter[str] = Counter()
+        self.returned: deque[tuple[str, int]] = deque()  # given back, and still counted in `taken`
         self.lock = threading.Lock()
 
-    def take(self, workspace: str, count: int = 1) -> bool:
-        """Take places for a workspace, if enough are free or none is taken at all; return whether it got them."""
+    def take(self, workspace: str, count: int = 1, must: bool = False) -> bool:
+        """Take places for a workspace, if enough are free, none is taken at all, or it must be; return whether it got them."""
         with self.lock:
+            self._count_returned()
             total, own = self.taken.total() + count, self.taken[workspace] + count
-            is_free = (total <= self.most and own <= self.most_of_one) or total == count
+            is_free = must or (total <= self.most and own <= self.most_of_one) or total == count
             if is_free:
                 self.taken[workspace] = own
             return is_free
 
     def give_back(self, workspace: str, count: int = 1) -> None:
-        """Give back places that a workspace has taken."""
-        with self.lock:
+        """Give back places that a workspace has taken.
+
+        The garbage collector may call this in any thread, also in one that is in take(). So it never waits for the lock.
+        """
+        self.returned.append((workspace, count))
+        if self.lock.acquire(blocking=False):
+            try:
+                self._count_returned()
+            finally:
+                self.lock.release()
+
+    def _count_returned(self) -> None:
+        while self.returned:
+            workspace, count = self.returned.popleft()
             self.taken[workspace] -= count
             if not self.taken[workspace]:
                 del self.taken[workspace]

@@ -19,7 +19,7 @@ def paths_of(seed: dict[str, Any], *members: str) -> Bodies:
 
 
 def _missing(path: str, kind: str, id: str, known: Collection[str]) -> str:
-    return f"{path}: {name_of(kind, id)} does not exist{what_there_is(id, known)}"
+    return f"{path}: {name_of(kind, id)} does not exist in this seed{what_there_is(id, known)}"
 
 
 def _repeated(bodies: Iterable[tuple[str, dict[str, Any]]], member: str = "id") -> Iterator[str]:
