@@ -125,7 +125,7 @@ def test_what_another_workspace_holds_comes_over_and_into_itself_it_changes_noth
     [
         (changed(2, type="number", name="Name"),
          "model[2][1].id: attribute 'attr-title' exists already, with another name, type"),
-        (changed(1, id="wf-2"), "model[0][1].workflowId: workflow 'wf-book' does not exist (there is 'wf-2')"),
+        (changed(1, id="wf-2"), "model[0][1].workflowId: workflow 'wf-book' does not exist in this seed (there is 'wf-2')"),
         ({"model": [["attribute", {**SEED["model"][2][1], "id": "attr-2"}]]},
          "model[0][1].alias: 'title' is already taken by attribute 'attr-title'"),
         ({"modell": []}, "modell: Unknown field (there are 'model', 'assignments', 'users', 'history', 'records' and 4 more)"),
