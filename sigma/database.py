@@ -1,5 +1,6 @@
 """Connections to the one SQLite file, transactions, and migrations."""
 
+import atexit
 import os
 import re
 import secrets
@@ -104,6 +105,12 @@ def close_db() -> None:
         forget_log(_thread.path, _thread.connection)
         _thread.connection.close()
     _thread.path = None
+
+
+@atexit.register
+def _close_at_exit() -> None:  # a command so removes the write-ahead log, if nobody else has the database open
+    if _thread.path is not None and _thread.connection.process == os.getpid():  # not that of a process that forked this one
+        close_db()
 
 
 def get_db() -> sqlite3.Connection:

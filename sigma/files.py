@@ -162,6 +162,13 @@ def _close_left() -> None:
             connection.close()
 
 
+def close_left() -> bool:
+    """Close the connections of threads that have ended; return whether this process then has no other one open."""
+    with _opening:
+        _close_left()
+        return not any(_users.values())
+
+
 def remember_log(path: str, connection: Connection) -> None:
     """Note that this thread keeps a connection to the database at a path. Call this after its first read, which opens the log.
 

@@ -8,12 +8,14 @@ import time
 from flask import Flask, current_app
 
 from sigma.database import close_db, execute, fetch_one, transaction, use_small_cache
+from sigma.files import close_left
 from sigma.resources.sending import clock, drop_old_deliveries, fetch_webhooks_in_turn, send_waiting
 from sigma.resources.webhook_calls import TIMEOUT
 
 MAX_SENDERS = 64  # threads: this many receivers may be slow at once before others wait; a workspace has at most 50
 POLL_INTERVAL = 0.5  # seconds within which a write of another process is noticed
 TIDY_INTERVAL = 3600  # seconds within which old deliveries are removed, also those of webhooks that are sent nothing
+CLOSING = 1  # seconds that the last thread of a worker waits for others to end, and closes their connections
 LOCK_TIMEOUT = 20_000  # milliseconds that a sender waits for other writes: what was sent should be recorded
 
 
@@ -66,6 +68,11 @@ class Sender:
             time.sleep(0.01)
         for _ in self.threads:
             self.turns.put(None)
+        # Whoever closes the last connection removes the write-ahead log. Python closes none as this process ends, because it
+        # was forked, and the server's own threads end about now.
+        until = time.monotonic() + CLOSING
+        while not close_left() and time.monotonic() < until:
+            time.sleep(0.01)
 
     def _hand_out(self) -> float:
         """Give a turn to each webhook with due deliveries, and return the number of seconds until the next look.

@@ -668,6 +668,12 @@ MODEL = {  # in which every name is markup
             "values": [{"id": "val-x", "alias": "x", "label": HOSTILE, "sortOrder": 1, "color": "red"}],
         }
     ],
+    "attributes": [
+        {"id": "attr-title-x", "alias": "title-x", "name": HOSTILE, "type": "text", "dimensionIds": ["dim-x"]},
+        {"id": "attr-pick-x", "alias": "pick-x", "name": HOSTILE, "type": "option", "optionListId": "ol-x"},
+        {"id": "attr-many-x", "alias": "many-x", "name": HOSTILE, "type": "text", "multiple": True},
+        {"id": "attr-tree-x", "alias": "tree-x", "name": HOSTILE, "type": "complex"},
+    ],
     "workflows": [
         {
             **{"id": "wf-x", "alias": "x", "name": HOSTILE, "defaultStateId": "state-x"},
@@ -676,12 +682,6 @@ MODEL = {  # in which every name is markup
             ],
             "transitions": [{"id": "tr-x", "name": HOSTILE, "fromStateId": "state-x", "toStateId": "state-y"}],
         }
-    ],
-    "attributes": [
-        {"id": "attr-title-x", "alias": "title-x", "name": HOSTILE, "type": "text", "dimensionIds": ["dim-x"]},
-        {"id": "attr-pick-x", "alias": "pick-x", "name": HOSTILE, "type": "option", "optionListId": "ol-x"},
-        {"id": "attr-many-x", "alias": "many-x", "name": HOSTILE, "type": "text", "multiple": True},
-        {"id": "attr-tree-x", "alias": "tree-x", "name": HOSTILE, "type": "complex"},
     ],
     "schemas": [
         {
