@@ -59,7 +59,8 @@ def paste(shell, script, folder):
 def test_the_story_can_be_pasted_into_a_terminal(server, tmp_path, shell):
     script = block("sh", "The administrator signs in").replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
     shown = paste(shell, script * 2, tmp_path)
-    statuses = re.findall(r"^(?:\x1b[^\n]*)?([0-9]{3})  (?:\{|\r)", shown, re.MULTILINE)
+    # While a call is under way the terminal echoes what is pasted meanwhile, so an answer need not begin a line.
+    statuses = re.findall(r"([0-9]{3})  (?:\{\"|\r)", shown)
     assert statuses == ["200", "201", "201", "200", "422", "200", "200", "403", "200", "401", "204", "200"] * 2
 
 
