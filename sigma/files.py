@@ -1,11 +1,13 @@
 """The files of a database: whether this process can use them, and whether they are still the ones that it opened."""
 
+import gc
 import grp
 import os
 import pwd
 import sqlite3
 import stat
 import threading
+import time
 import weakref
 from typing import Any
 
@@ -162,11 +164,20 @@ def _close_left() -> None:
             connection.close()
 
 
-def close_left() -> bool:
-    """Close the connections of threads that have ended; return whether this process then has no other one open."""
-    with _opening:
-        _close_left()
-        return not any(_users.values())
+def close_as_threads_end(seconds: float) -> None:
+    """Close the connections of threads as these end, until none is open or the time is over.
+
+    The last thread of a worker calls this: closing the last connection removes the write-ahead log, and Python closes none when
+    a process ends that was forked. The traceback of an error may keep a call of the server, and that its thread, in a cycle.
+    """
+    gc.collect()
+    deadline = time.monotonic() + seconds
+    while True:
+        with _opening:
+            _close_left()
+            if not any(_users.values()) or time.monotonic() > deadline:
+                return
+        time.sleep(0.01)
 
 
 def remember_log(path: str, connection: Connection) -> None:

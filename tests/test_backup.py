@@ -478,5 +478,5 @@ def test_a_restore_that_fails_where_there_is_no_database_leaves_none(run, copy, 
 
 def test_a_restore_to_where_there_can_be_no_database_is_refused_with_the_reason(app, run, copy, elsewhere):
     app.config["DATABASE"] = str(elsewhere / "none/acme.db")
-    told = f"Error: There can be no database at {elsewhere}/none/acme.db, because there is no folder {elsewhere}/none\n"
-    assert run("restore", str(copy), "--yes").stderr == told
+    told = f"Error: There can be no database at {elsewhere}/none/acme.db, because there is no folder {elsewhere}/none: "
+    assert run("restore", str(copy), "--yes").stderr == f"{told}name another file in SIGMA_DATABASE.\n"

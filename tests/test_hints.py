@@ -405,7 +405,7 @@ def test_a_full_workspace_is_told_with_the_setting(app, admin, stored, error):
     app.config["RECORD_LIMIT"] = 1
     before = stored()
     message = error(admin.post("/records", {"schemaId": "schema-apparel", "values": {}}), 403, "LIMIT_EXCEEDED")
-    assert message == "This workspace is full at 1 records; SIGMA_RECORD_LIMIT sets the limit"
+    assert message == "This workspace is full at 1 record; SIGMA_RECORD_LIMIT sets the limit"
     assert stored() == before
 
 

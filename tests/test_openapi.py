@@ -619,7 +619,7 @@ def refusals(app, admin, make_key, monkeypatch):
             return admin.get("/healthz")
 
     replace_everywhere(monkeypatch, sessions, "FAILURES_OF_EMAIL", 1)
-    monkeypatch.setitem(app.config, "RECORD_LIMIT", 1)
+    monkeypatch.setitem(app.config, "RECORD_LIMIT", 2)  # the example is in the plural
     reader, writer, former = make_key("read"), make_key("update-data"), make_key("read")
     admin.post(f"/api-keys/{former.id}/deactivate")
     wrong = {"email": "admin@sigma.io", "password": "wrong"}

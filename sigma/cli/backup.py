@@ -28,7 +28,8 @@ from sigma.cli.console import (
 from sigma.cli.files import atomic_file, is_write_failure
 from sigma.cli.terminal import Command, format_table, note
 from sigma.database import APPLICATION_ID, SCHEMA_VERSION, close_db, connect, execute, get_db, make_tables, migrate, pragma
-from sigma.files import no_file_reason
+from sigma.files import no_database_message
+from sigma.http.errors import counted
 
 PAGES_PER_STEP = 16  # of a restore; an empty database has more, so SQLite calls back at least once before the last step
 
@@ -40,7 +41,7 @@ class Totals(NamedTuple):
     records: int
 
     def __str__(self) -> str:
-        return ", ".join(f"{count} {name[:-1] if count == 1 else name}" for name, count in self._asdict().items())
+        return f"{counted(self.workspaces, 'workspace')}, {counted(self.records, 'record')}"
 
 
 def _count_totals(db: sqlite3.Connection) -> Totals:
@@ -226,8 +227,8 @@ def restore(file: Path, yes: bool) -> Output:
         reason = "it is not a regular file" if file.exists() else "there is no such file"
         raise click.ClickException(f"{file} cannot be read: {reason}")
     is_new = not path.exists()
-    if obstacle := no_file_reason(str(path)):
-        raise click.ClickException(f"There can be no database at {path}, because {obstacle}")
+    if message := no_database_message(str(path)):
+        raise click.ClickException(message)
     kept = None if is_new else path.with_name(f"{path.name}.before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
     with (
         tempfile.TemporaryDirectory(prefix=f"{path.name}.part-", dir=path.parent) as folder,

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -13,7 +12,7 @@ from sigma.cli.console import Output, prints_output, workspace_option
 from sigma.cli.seeds import mistakes_named, read_seed_file
 from sigma.cli.terminal import Command
 from sigma.database import fetch_one, transaction
-from sigma.http.errors import name_of, noun, raise_for_problems
+from sigma.http.errors import counted, name_of, noun, raise_for_problems
 from sigma.http.strict_json import format_value
 from sigma.resources.model import MODEL
 from sigma.standin.seeding import insert_model
@@ -81,16 +80,12 @@ def create_objects(model: list[list[Any]]) -> list[list[Any]]:
     return missing
 
 
-def _count_nouns(counts: Iterable[tuple[int, str, str]]) -> Iterator[str]:
-    return (f"{count} {one if count == 1 else more}" for count, one, more in counts if count)
-
-
 def _describe(created: list[list[Any]], unchanged: int, left_out: list[str]) -> str:
     kinds = Counter(noun(kind) for kind, _ in created)
-    made = ", ".join(_count_nouns((count, kind, f"{kind}s") for kind, count in kinds.items())) or "nothing"
+    made = ", ".join(counted(count, kind) for kind, count in kinds.items()) or "nothing"
     text = f"Created {made} in workspace '{g.tenant}'."
     if unchanged:
-        text += f" {unchanged} object{' was' if unchanged == 1 else 's were'} there already."
+        text += f" {counted(unchanged, 'object was', 'objects were')} there already."
     return text + (f" Left out: {', '.join(left_out)}." if left_out else "")
 
 
@@ -111,7 +106,7 @@ def create_schemas(seed: str) -> Output:
     with mistakes_named(seed):
         model = _read_model(given)
         created = create_objects(model)
-    left_out = list(_count_nouns((len(given.get(member) or ()), *nouns) for member, nouns in NOUNS.items()))
+    left_out = [counted(len(given[member]), *nouns) for member, nouns in NOUNS.items() if given.get(member)]
     data = {"workspace": g.tenant, "created": [{"kind": kind, "id": body["id"]} for kind, body in created]}
     unchanged = len(model) - len(created)
     return Output({**data, "unchanged": unchanged}, _describe(created, unchanged, left_out))

@@ -19,7 +19,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from sigma.cli.workers import STOP_TIMEOUT, reap_orphans, set_up_workers
+from sigma.cli.workers import STOP_TIMEOUT, reap_orphans, set_up_workers, stop_on_hangup
 from sigma.database import close_db, use_small_cache
 from sigma.http.app import LogFormatter
 from sigma.http.unsent import UNSENT
@@ -82,12 +82,13 @@ def run_server(host: str, port: int, workers: int, database: str, announce: Call
 
 
 def _end_on_hangup(server: Any) -> None:
-    """Let SIGHUP end the server as SIGTERM does, or be ignored if it is now; by itself, the server starts its workers anew."""
-    is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    """Let SIGHUP do what stop_on_hangup() says, also after the server has set its own handler, which restarts the workers."""
+    handler = signal.getsignal(signal.SIGHUP)
 
     @server.on_startup
     def set_handler() -> None:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN if is_ignored else signal.getsignal(signal.SIGTERM))
+        signal.signal(signal.SIGHUP, handler)
+        stop_on_hangup()
 
 
 def let_calls_leave() -> None:

@@ -21,6 +21,7 @@ from sigma.cli.users import conflicts_reported, read_password, require_storable,
 from sigma.database import execute, fetch_one
 from sigma.files import no_database_message
 from sigma.http.credentials import act_as
+from sigma.http.errors import counted
 from sigma.http.stamps import utc_now
 from sigma.resources.sessions import TenantBody, hash_password
 from sigma.resources.users import ADMINISTRATOR, fetch_users, insert_administrator_role, insert_user, next_sessions_from
@@ -100,7 +101,8 @@ def delete_workspace(id: str, yes: bool) -> Output:
     Example: flask workspace delete acme
     """
     (records,) = fetch_one("SELECT records FROM workspace_totals WHERE tenant = ?", resolve_workspace(id))
-    question = f"Workspace '{id}' with its {records} records, users and keys will be gone for good. Type its id to confirm"
+    contents = f"{counted(records, 'record')}, users and keys"
+    question = f"Workspace '{id}' with its {contents} will be gone for good. Type its id to confirm"
     if not yes and click.prompt(question, err=True) != id:
         raise click.ClickException("That is not its id; nothing was deleted")
     execute("DELETE FROM workspaces WHERE id = ?", id)  # its contents go with it, by foreign keys

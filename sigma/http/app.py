@@ -192,9 +192,8 @@ class LogFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a log record, followed by its stack trace if it has one."""
-        record.request = (
-            getattr(request, "id", "-") if has_request_context() else "-"
-        )  # other apps in the process share the handler
+        # Other apps in the process share the handler, and their requests have no id.
+        record.request = getattr(request, "id", "-") if has_request_context() else "-"
         return redact(super().format(record))
 
 

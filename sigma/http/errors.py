@@ -78,6 +78,11 @@ def noun(kind: str) -> str:
     return kind.replace("-", " ").replace("api ", "API ")
 
 
+def counted(count: int, one: str, more: str | None = None) -> str:
+    """Return a number of things in words, such as "1 record"; without the word for more things, it is the one with an s."""
+    return f"{count} {one if count == 1 else more or f'{one}s'}"
+
+
 def not_found_error(kind: str, id: str, hint: str = "") -> ApiError:
     """Return the 404 that names the type and the id, with a hint at its end."""
     name = noun(kind)
@@ -93,7 +98,7 @@ def get_or_404(row: Any, kind: str, id: str) -> Any:
 
 def retry_error(status: int, message: str, seconds: int) -> ApiError:
     """Return a refusal that asks the client to try again after some seconds, in its message and in Retry-After."""
-    advice = f"try again in {seconds} second{'s' * (seconds != 1)}"
+    advice = f"try again in {counted(seconds, 'second')}"
     return ApiError(status, f"{message}; {advice}", headers={"Retry-After": str(seconds)})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sigma.http.errors import MAX_BODY, ApiError
+from sigma.http.errors import MAX_BODY, ApiError, counted
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value
 from sigma.resources.cells import cells_of
@@ -135,8 +135,8 @@ class Batch:
         if row.creates and not problems and self.places_left <= 0:
             problems = [full_message()]
         if not problems and (row.creates or row.changes) and not self.may_send(row):
-            count = self.subscribers[row.creates]
-            problems = [f"Expected fewer rows at a time: each is sent to {count} webhook{'s' * (count > 1)}"]
+            receivers = counted(self.subscribers[row.creates], "webhook")
+            problems = [f"Expected fewer rows at a time: each is sent to {receivers}"]
         return row._replace(problems=problems)
 
     def may_send(self, row: Row) -> bool:

@@ -9,7 +9,7 @@ from marshmallow import fields
 from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
-from sigma.http.errors import ApiError, get_or_404
+from sigma.http.errors import ApiError, counted, get_or_404
 from sigma.http.fields import PlainBody, Reference, described, id_field, string_field, timestamp_field
 from sigma.http.paging import Parameter, page_of
 from sigma.http.stamps import random_id
@@ -75,7 +75,8 @@ def places_left() -> float:
 
 def full_message() -> str:
     """Return the message that the workspace is full."""
-    return f"This workspace is full at {current_app.config['RECORD_LIMIT']} records; SIGMA_RECORD_LIMIT sets the limit"
+    limit = counted(current_app.config["RECORD_LIMIT"], "record")
+    return f"This workspace is full at {limit}; SIGMA_RECORD_LIMIT sets the limit"
 
 
 def _raise_if_full() -> None:

@@ -8,7 +8,7 @@ import time
 from flask import Flask, current_app
 
 from sigma.database import close_db, execute, fetch_one, transaction, use_small_cache
-from sigma.files import close_left
+from sigma.files import close_as_threads_end
 from sigma.resources.sending import clock, drop_old_deliveries, fetch_webhooks_in_turn, send_waiting
 from sigma.resources.webhook_calls import TIMEOUT
 
@@ -68,11 +68,7 @@ class Sender:
             time.sleep(0.01)
         for _ in self.threads:
             self.turns.put(None)
-        # Whoever closes the last connection removes the write-ahead log. Python closes none as this process ends, because it
-        # was forked, and the server's own threads end about now.
-        until = time.monotonic() + CLOSING
-        while not close_left() and time.monotonic() < until:
-            time.sleep(0.01)
+        close_as_threads_end(CLOSING)
 
     def _hand_out(self) -> float:
         """Give a turn to each webhook with due deliveries, and return the number of seconds until the next look.

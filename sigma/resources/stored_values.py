@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from flask import g
 
 from sigma.database import execute
-from sigma.http.errors import ApiError
+from sigma.http.errors import ApiError, counted
 from sigma.resources.role_limits import caller_levels, hides_attributes
 from sigma.resources.rules import AttributeRules, attribute_rules, option_names
 from sigma.resources.unique_values import claim_values
@@ -81,7 +81,7 @@ def _narrowed_members(old: dict[str, Any] | None, new: dict[str, Any]) -> list[s
 def _describe_holders(holders: list[Holder]) -> str:
     variants = sum(holder.is_variant for holder in holders)
     counts = ((len(holders) - variants, "record"), (variants, "variant"))
-    nouns = [f"{count} {noun}{'s' * (count > 1)}" for count, noun in counts if count]
+    nouns = [counted(count, noun) for count, noun in counts if count]
     return f"{' and '.join(nouns)} hold{'s' * (len(holders) == 1)}"
 
 

@@ -72,6 +72,14 @@ class SeedUserBody(UserBody):
         fields = ("id", "name", "roleId")
 
 
+STAMPS = (
+    date_time_field("When it was made; now when absent"),
+    date_time_field("When it was last changed; createdAt when absent"),
+    string_field("Id of the user or API key that made it; the first user when absent", required=False, example="user-admin"),
+    string_field("Id of the user or API key that changed it last; createdBy when absent", required=False, example="user-admin"),
+)
+
+
 class SeedRecordBody(ProductRecordBody):
     """A record; members that are left out get the defaults of a new record."""
 
@@ -79,14 +87,7 @@ class SeedRecordBody(ProductRecordBody):
     lifecycleStateId = fields.String(
         allow_none=True, metadata=described("Its state; the workflow's default when absent", "state-draft")
     )
-    createdAt = date_time_field("When it was made; now when absent")
-    updatedAt = date_time_field("When it was last changed; createdAt when absent")
-    createdBy = string_field(
-        "Id of the user or API key that made it; the first user when absent", required=False, example="user-admin"
-    )
-    updatedBy = string_field(
-        "Id of the user or API key that changed it last; createdBy when absent", required=False, example="user-admin"
-    )
+    createdAt, updatedAt, createdBy, updatedBy = STAMPS
     unchecked = _unchecked("it")
 
 
@@ -96,14 +97,7 @@ class SeedVariantBody(VariantBody):
     id = id_field("The variant's id; made when absent", required=False)
     parentId = string_field("Id of its parent; its record when absent", required=False, example="ent-coastal-wb")
     level = fields.Integer(strict=True, allow_none=True, metadata=described("Its depth, which follows from parentId", 1))
-    createdAt = date_time_field("When it was made; now when absent")
-    updatedAt = date_time_field("When it was last changed; createdAt when absent")
-    createdBy = string_field(
-        "Id of the user or API key that made it; the first user when absent", required=False, example="user-admin"
-    )
-    updatedBy = string_field(
-        "Id of the user or API key that changed it last; createdBy when absent", required=False, example="user-admin"
-    )
+    createdAt, updatedAt, createdBy, updatedBy = STAMPS
     unchecked = _unchecked("it")
 
 

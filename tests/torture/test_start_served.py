@@ -5,8 +5,10 @@ import os
 import re
 import signal
 import socket
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,8 @@ def test_the_life_of_a_service_in_the_background(database):
     assert shown == f"export SIGMA_API_URL={told['url']}/api/v1\nexport SIGMA_API_KEY={EXAMPLE_KEY}\n"
     assert f"Ready        {told['url']}\n" in Path(told["log"]).read_text(encoding="utf-8")
 
+    with suppress(urllib.error.HTTPError):  # the traceback of which must not keep the log of writes
+        urllib.request.urlopen(f"{told['url']}/nowhere", timeout=10)
     done = flask(database, "stop")
     assert (done.returncode, done.stdout) == (
         0,
