@@ -227,7 +227,8 @@ def test_a_page_with_more_text_than_an_answer_may_have_is_refused_with_what_to_d
     assert len(whole["items"]) == 3
     for most, is_enough in ((size - 5, False), (size, True)):  # brackets and commas do not count everywhere
         for module in (responses, entities):
-            monkeypatch.setattr(module, "MAX_PAGE", most)
+            monkeypatch.setattr(module, "LARGE", 0)
+        monkeypatch.setattr(responses, "MAX_PAGE", most)
         answer = key.get(f"{path}limit=3")
         if is_enough:
             assert answer.json == whole

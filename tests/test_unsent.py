@@ -2,12 +2,17 @@
 
 import gc
 import json
+import threading
+import time
 
 import pytest
 from cases import each
+from conftest import sql
 
+from sigma.http import responses, unsent
 from sigma.http.unsent import LARGE, PIECE, UNSENT
-from sigma.http.waiting import Places
+from sigma.http.waiting import PLACES, Places
+from sigma.resources import entities
 
 LARGE_RECORD, SMALL_RECORD = "/records/ent-large", "/records/ent-small"
 
@@ -40,8 +45,9 @@ def key(make_key):
 
 
 @pytest.fixture
-def ask(key, held):
-    """Return a function that sends a request to a worker, of which nobody has taken the answer yet."""
+def ask(key, held, monkeypatch):
+    """Return a function that sends a request to a worker, which waits for no place; nobody has taken the answer yet."""
+    monkeypatch.setattr(unsent, "PLACE_TIMEOUT", 0)
     return lambda method, path, *body, caller=key: caller.request(method, path, *body, environ_overrides={UNSENT: held})
 
 
@@ -102,6 +108,120 @@ def test_an_answer_that_is_broken_off_or_that_nobody_wants_is_given_back(ask, he
     del answer
     gc.collect()
     assert not held.taken
+
+
+PAGES = [
+    ("GET", "/records?limit=1000", None),
+    ("GET", "/records?limit=2", None),
+    ("GET", "/records?offset=5000", None),
+    ("GET", "/records?schemaId=schema-apparel&offset=3&limit=999", None),
+    ("GET", "/variants?limit=500", None),
+    ("GET", "/records/ent-coastal-wb/variants", None),
+    ("GET", "/records/ent-large/audit-log", None),
+    ("GET", "/categories/cat-men/entities", None),
+    ("POST", "/search", {"limit": 1000}),
+    ("GET", "/search/text?q=coastal", None),
+    ("GET", "/schemas", None),
+    ("GET", "/records/ent-coastal-wb/categories", None),
+]
+
+
+@pytest.fixture
+def hide(admin):
+    """Return a function that lets the editor's role hide attributes of the demo's schema."""
+
+    def make(*aliases):
+        role = admin.get("/roles/role-editor").json
+        levels = dict.fromkeys(aliases, "hidden")
+        role["schemaPermissions"] = [{"schemaId": "schema-apparel", "attributePermissions": levels}]
+        assert admin.put("/roles/role-editor", role).status_code == 200
+
+    return make
+
+
+@pytest.fixture
+def all_are_large(monkeypatch):
+    """Return a function that lets every list count as large from then on."""
+
+    def make():
+        monkeypatch.setattr(responses, "LARGE", 0)
+        monkeypatch.setattr(entities, "LARGE", 0)
+
+    return make
+
+
+@each(("method", "path", "body"), PAGES)
+def test_a_page_is_the_same_whether_it_is_large_or_not(ask, held, key, editor, hide, all_are_large, method, path, body):
+    hide("size", "material")
+    assert key.post("/categories/cat-men/assign", {"entityId": "ent-coastal-wb"}).status_code == 204
+    small = [ask(method, path, body, caller=caller).data for caller in (key, editor)]
+    all_are_large()
+    for caller, expected in zip((key, editor), small, strict=True):
+        assert expected.count(b"{") > 0
+        answer = ask(method, path, body, caller=caller)
+        if path != "/records?offset=5000":
+            assert dict(held.taken) == {"ws-demo": len(expected)}
+        assert answer.data == expected
+        answer.close()
+        assert not held.taken
+
+
+@each("is_hidden", [False, True])
+@each("path", ["/records?limit=1000", "/records/ent-large/audit-log", "/search/text?q=xx"])
+def test_a_page_that_would_be_too_much_is_refused_before_it_is_made(
+    ask, held, editor, hide, error, monkeypatch, is_hidden, path
+):
+    if is_hidden:
+        hide("material")
+    monkeypatch.setattr(responses, "_join_in_parts", None)  # which would make it
+    held.take("ws-demo", 600_000)
+    for method in ("GET", "HEAD"):
+        refused = ask(method, path, caller=editor)
+        assert refused.status_code == 503
+    assert error(ask("GET", path, caller=editor), 503) == "Too many large answers wait for their clients; try again in 1 second"
+    assert dict(held.taken) == {"ws-demo": 600_000}
+
+
+def test_what_a_page_needs_less_because_of_what_a_role_hides_is_given_back(ask, held, editor, hide, monkeypatch):
+    hide("size")
+    while_it_is_made = []
+    monkeypatch.setattr(
+        responses, "one_by_one", lambda made=responses.one_by_one: while_it_is_made.append(held.taken["ws-demo"]) or made()
+    )
+    answer = ask("GET", "/records?limit=1000", caller=editor)
+    assert held.taken["ws-demo"] == int(answer.headers["Content-Length"]) == len(answer.data) < LARGE
+    assert b"xxx" not in answer.data
+    assert max(while_it_is_made) > 2 * LARGE - 1000
+    answer.close()
+    assert not held.taken
+
+
+def test_a_large_page_that_fails_while_it_is_made_is_given_back(app, ask, held, key):
+    sql(app, "UPDATE entities SET body = replace(body, 'xxxxx', CAST(x'ff' AS TEXT)) WHERE id = 'ent-large'")
+    sql(app, "UPDATE entities SET body = replace(body, 'Coastal', ?)", "Coastal" * 100_000)
+    assert ask("GET", "/records?limit=1000").status_code == 503
+    gc.collect()
+    assert not held.taken
+
+
+def test_a_call_that_may_wait_waits_for_its_place_for_a_while(ask, held, monkeypatch):
+    monkeypatch.setattr(unsent, "PLACE_TIMEOUT", 30)
+    held.take("ws-demo", 700_000)
+    threading.Timer(0.3, held.give_back, ("ws-demo", 700_000)).start()
+    assert ask("GET", "/records?limit=1000").status_code == 200
+    monkeypatch.setattr(unsent, "PLACE_TIMEOUT", 0.2)
+    held.take("ws-demo", 700_000)
+    begun = time.monotonic()
+    assert ask("GET", "/records?limit=1000").status_code == 503
+    assert time.monotonic() - begun >= 0.2
+
+
+def test_a_call_on_the_one_thread_does_not_wait_for_its_place(ask, held, key):
+    held.take("ws-demo", 700_000)
+    begun = time.monotonic()
+    environ = {UNSENT: held, PLACES: Places(1, 1)}
+    assert key.get("/records?limit=1000", environ_overrides=environ).status_code == 503
+    assert time.monotonic() - begun < 1
 
 
 def test_what_would_be_too_much_is_refused_and_may_be_tried_again(ask, held, error):

@@ -8,10 +8,12 @@ from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
+from cases import each
 
 from sigma.cli import server
-from sigma.http import waiting
+from sigma.http import responses, waiting
 from sigma.http.waiting import AFTERWARDS, DONE, PLACES, LeaveWorker, Places, one_by_one
+from sigma.resources import entities
 
 LOGIN = {"email": "admin@sigma.io", "password": "admin"}
 
@@ -188,6 +190,41 @@ def test_a_search_leaves_when_it_takes_long_and_not_before(key, worker, monkeypa
     assert search({}).json == found
     assert search(worker).status_code == 503  # the one place is taken
     assert key.get("/records", environ_overrides=worker).status_code == 200
+
+
+@each("path", ["/records", "/records?limit=1000", "/search/text?q=coastal", "/records/ent-coastal-wb/audit-log", "/schemas"])
+def test_a_page_that_takes_long_to_make_leaves(admin, editor, worker, monkeypatch, path):
+    """Much longer for a role that hides something: each record is parsed."""
+    role = admin.get("/roles/role-editor").json
+    role["schemaPermissions"] = [{"schemaId": "schema-apparel", "attributePermissions": {"sku": "hidden"}}]
+    assert admin.put("/roles/role-editor", role).status_code == 200
+    whole, visible = admin.get(path).json, editor.get(path).json
+    assert (whole == visible) == (path == "/schemas")
+    for module in (responses, entities):
+        monkeypatch.setattr(module, "LARGE", 100)
+    monkeypatch.setattr(responses, "APART_IF_CHANGED", 200)
+    assert admin.get(path, environ_overrides=worker).json == whole
+    leaving = [] if path == "/schemas" else [(editor, visible)]
+    for apart, callers in ((responses.APART, leaving), (200, [(admin, whole), *leaving])):
+        monkeypatch.setattr(responses, "APART", apart)
+        for caller, expected in callers:
+            with pytest.raises(LeaveWorker):
+                caller.get(path, environ_overrides=worker)
+            assert caller.get(path).json == expected
+            worker[PLACES].give_back("ws-demo")
+
+
+def test_a_large_record_of_which_a_role_hides_something_leaves(admin, editor, worker, monkeypatch):
+    role = admin.get("/roles/role-editor").json
+    role["schemaPermissions"] = [{"schemaId": "schema-apparel", "attributePermissions": {"size": "hidden"}}]
+    assert admin.put("/roles/role-editor", role).status_code == 200
+    path, change = "/records/ent-coastal-wb", {"values": {"material": [{"value": "new"}]}}
+    assert editor.get(path, environ_overrides=worker).status_code == 200
+    monkeypatch.setattr(entities, "APART_IF_CHANGED", 200)
+    assert admin.get(path, environ_overrides=worker).status_code == 200
+    assert editor.put(path, change, environ_overrides=worker).status_code == 200  # it would be stored twice
+    with pytest.raises(LeaveWorker):
+        editor.get(path, environ_overrides=worker)
 
 
 def test_a_preview_of_many_rows_leaves(key, worker):

@@ -12,7 +12,7 @@ from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
 from sigma.http.fields import Body, Flag, Items, Number, Reference, enum_field, id_field, string_field, unique_items
-from sigma.http.responses import json_list
+from sigma.http.responses import json_response
 from sigma.http.strict_json import exact
 from sigma.resources.model import ModelBody, add_model_routes, fetch_attribute_texts, load_object
 from sigma.resources.named_attributes import find_namers
@@ -124,4 +124,4 @@ add_model_routes(
 def list_schema_attributes(id: str) -> Response:
     """List the attributes of one schema, in the order of its groups."""
     with snapshot():
-        return json_list((text.encode(),) for text in fetch_attribute_texts(load_object("schema", id)))
+        return json_response(f"[{','.join(fetch_attribute_texts(load_object('schema', id)))}]")

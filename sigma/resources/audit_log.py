@@ -1,17 +1,17 @@
 """The audit log of records: what was done to each record and its variants, by whom and when."""
 
-from collections.abc import Iterable, Iterator
+import itertools
+from typing import Any
 
 from flask import Response, g, request
 from marshmallow import fields
 
-from sigma.database import execute, fetch_one, snapshot
+from sigma.database import fetch_one, snapshot
 from sigma.http.access import requires
 from sigma.http.errors import not_found_error
 from sigma.http.fields import Body, Items, described, dict_field, enum_field, id_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
-from sigma.http.responses import json_page, parse_each, within_limit
-from sigma.http.strict_json import to_json
+from sigma.http.responses import TEXT_OR_SIZE, Change, Rows, json_page
 from sigma.resources.entities import find_schema, record_exists
 from sigma.resources.records import blueprint
 from sigma.resources.role_limits import caller_levels, hides_attributes
@@ -54,18 +54,22 @@ def _count_current_entries(id: str) -> int:
     return count
 
 
-def _visible_entries(bodies: Iterable[tuple[bytes]], id: str, offset: int) -> Iterator[tuple[bytes]]:
-    """Yield entries of an id's history, newest first, without the changes that the caller's role hides.
+def _visible_part(id: str, offset: int) -> Change:
+    """Return a function that leaves out what the caller's role hides, for one entry of an id's history after another.
 
-    The offset is the position of the first entry in the whole history. The schema of a deleted record is not known any more,
-    so what the role hides in any schema is hidden in its entries.
+    They come newest first; the offset is the position of the first of them in the whole history. The schema of a deleted
+    record is not known any more, so what the role hides in any schema is hidden in its entries.
     """
     current, levels, earlier_levels = _count_current_entries(id), caller_levels(find_schema(id)), caller_levels(None)
-    for position, entry in enumerate(parse_each(bodies), offset):
-        shows = (levels if position < current else earlier_levels).shows
+    positions = itertools.count(offset)
+
+    def leave_out(entry: dict[str, Any]) -> dict[str, Any]:
+        shows = (levels if next(positions) < current else earlier_levels).shows
         if entry["action"] != "transition":
             entry["changes"] = [change for change in entry["changes"] if shows(change["attribute"])]
-        yield (to_json(entry).encode(),)
+        return entry
+
+    return leave_out
 
 
 @blueprint.get("/records/<id>/audit-log")
@@ -75,12 +79,10 @@ def _visible_entries(bodies: Iterable[tuple[bytes]], id: str, offset: int) -> It
 def list_record_changes(id: str) -> Response:
     """List what was done to a record and its variants, page by page, newest first; also after the record is deleted."""
     offset, limit = page_bounds(request.args)
-    sql = "SELECT CAST(body AS BLOB) FROM audit_log WHERE tenant = ? AND record_id = ? ORDER BY seq DESC LIMIT ? OFFSET ?"
+    sql = f"SELECT {TEXT_OR_SIZE} FROM audit_log WHERE tenant = ? AND record_id = ? ORDER BY seq DESC LIMIT ? OFFSET ?"  # noqa: S608
     with snapshot():
         (total,) = fetch_one("SELECT count(*) FROM audit_log WHERE tenant = ? AND record_id = ?", g.tenant, id)
         if not total:
             raise not_found_error("record", id)
-        entries: Iterable[tuple[bytes]] = within_limit(execute(sql, g.tenant, id, limit, offset), limit)
-        if hides_attributes():
-            entries = _visible_entries(entries, id, offset)
-        return json_page(entries, total, offset, limit)
+        change = _visible_part(id, offset) if hides_attributes() else None
+        return json_page(Rows(sql, (g.tenant, id, limit, offset)), total, offset, limit, change)

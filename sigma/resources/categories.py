@@ -12,7 +12,7 @@ from sigma.http.errors import ApiError, holder_named, name_of, not_found_error
 from sigma.http.fields import Body, Number, described, id_field, string_field
 from sigma.http.nearest import what_there_is
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
-from sigma.http.responses import json_list, json_response
+from sigma.http.responses import TEXT_OR_SIZE, Rows, json_list, json_response
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.entities import entity_page, record_exists, require_record
@@ -156,13 +156,13 @@ def list_category_records(id: str) -> Response:
     """List the records in a category, page by page, in the order in which they were put there."""
     offset, limit = page_bounds(request.args)
     sql = (
-        "SELECT CAST(e.body AS BLOB) FROM (SELECT seq, tenant, record_id FROM category_assignments"
+        f"SELECT {TEXT_OR_SIZE} FROM (SELECT seq, tenant, record_id FROM category_assignments"  # noqa: S608
         " WHERE tenant = ? AND category_id = ? ORDER BY seq LIMIT ? OFFSET ?) a"
         " JOIN entities e ON e.tenant = a.tenant AND e.id = a.record_id ORDER BY a.seq"
     )
     with snapshot():
         total = _fetch_category(id).total
-        return entity_page(execute(sql, g.tenant, id, limit, offset), total, offset, limit)
+        return entity_page(Rows(sql, (g.tenant, id, limit, offset)), total, offset, limit)
 
 
 def _require_named_record(body: dict[str, Any]) -> None:
@@ -207,10 +207,10 @@ def unassign_record(body: dict[str, Any], id: str) -> None:
 def list_record_categories(id: str) -> Response:
     """List the categories that a record is in, in the order in which it was put there."""
     sql = (
-        "SELECT CAST(c.body AS BLOB) FROM category_assignments a"
+        f"SELECT {TEXT_OR_SIZE} FROM category_assignments a"  # noqa: S608
         " JOIN categories c ON c.tenant = a.tenant AND c.id = a.category_id"
         " WHERE a.tenant = ? AND a.record_id = ? AND c.catalog_id NOT IN (SELECT value FROM json_each(?)) ORDER BY a.seq"
     )
     with snapshot():
         require_record(id)
-        return json_list(execute(sql, g.tenant, id, to_json(hidden_catalogs())))
+        return json_list(Rows(sql, (g.tenant, id, to_json(hidden_catalogs()))))

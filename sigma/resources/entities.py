@@ -6,7 +6,7 @@ Responses with records or variants are made here, without the values that the ca
 import functools
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from flask import Response, g, request
@@ -14,13 +14,25 @@ from flask import Response, g, request
 from sigma.database import execute, fetch_one, get_db, snapshot
 from sigma.http.errors import get_or_404, not_found_error
 from sigma.http.paging import PAGE_PARAMETERS, Parameter, page_bounds
-from sigma.http.responses import MAX_PAGE, json_list, json_page, json_response, page_too_large, parse_each, within_limit
+from sigma.http.responses import (
+    APART_IF_CHANGED,
+    TEXT_OR_SIZE,
+    Change,
+    Rows,
+    joined_page,
+    json_list,
+    json_page,
+    json_response,
+)
 from sigma.http.strict_json import to_json
+from sigma.http.unsent import LARGE
+from sigma.http.waiting import leave_worker
 from sigma.resources.role_limits import caller_levels, hides_attributes
 
 BUCKET_BITS = 12  # a bucket of entity_counts is `seq` without this many low bits; the triggers of schema.sql say the same
 BUCKET_SIZE = 1 << BUCKET_BITS
 MAX_SEQ = 2**63 - 1
+MAX_JOINED = 200  # records: of more, reading each on its own takes no longer than joining their texts in SQLite
 
 
 class Entity(NamedTuple):
@@ -63,33 +75,36 @@ def find_schema(id: str) -> str | None:
     return row and row[0]
 
 
-def _visible_texts(bodies: Iterable[tuple[bytes]]) -> Iterable[tuple[bytes]]:
-    return _reduced_texts(bodies) if hides_attributes() else bodies
-
-
-def _reduced_texts(bodies: Iterable[tuple[bytes]]) -> Iterator[tuple[bytes]]:
+def _visible_part() -> Change | None:
+    """Return the function that leaves out the values that the caller's role hides; None if it hides none."""
+    if not hides_attributes():
+        return None
     levels_of = functools.cache(caller_levels)
-    for entity in parse_each(bodies):
+
+    def leave_out(entity: dict[str, Any]) -> dict[str, Any]:
         schema_id = entity["schemaId"] if "schemaId" in entity else find_schema(entity["id"])
-        yield (to_json({**entity, "values": levels_of(schema_id).visible(entity["values"])}).encode(),)
+        return {**entity, "values": levels_of(schema_id).visible(entity["values"])}
+
+    return leave_out
 
 
 def entity_response(text: str, status: int = 200) -> Response:
     """Return a response with a record or variant, given its stored text."""
-    if hides_attributes():
-        ((body,),) = _visible_texts([(text.encode(),)])
-        return json_response(body, status)
+    if change := _visible_part():
+        if len(text) > APART_IF_CHANGED and request.method == "GET":
+            leave_worker()
+        text = to_json(change(json.loads(text)))
     return json_response(text, status)
 
 
-def entity_list(bodies: Iterable[tuple[bytes]]) -> Response:
-    """Return a response with an array of records or variants, given rows of one stored text each."""
-    return json_list(_visible_texts(bodies))
+def entity_list(rows: Rows) -> Response:
+    """Return a response with an array of records or variants. Raises ApiError 503."""
+    return json_list(rows, _visible_part())
 
 
-def entity_page(bodies: Iterable[tuple[bytes]], total: int, offset: int, limit: int) -> Response:
-    """Return a response with one page of a list of records or variants, given rows of stored texts."""
-    return json_page(_visible_texts(within_limit(bodies, limit)), total, offset, limit)
+def entity_page(rows: Rows, total: int, offset: int, limit: int) -> Response:
+    """Return a response with one page of a list of records or variants. Raises ApiError 400 or 503."""
+    return json_page(rows, total, offset, limit, _visible_part())
 
 
 class ListFilter(NamedTuple):
@@ -108,32 +123,30 @@ def list_parameters(filters: Iterable[ListFilter]) -> list[dict[str, Any]]:
 
 
 class _ListStatements(NamedTuple):
-    page: str
+    joined: str
     counts: str
-    page_uncounted: str
+    rows: str
+    places: str
 
 
 @functools.cache
 def _list_statements(is_variant: int, *filters: str) -> _ListStatements:
     kind = "is_variant = 1" if is_variant else "is_variant = 0"  # written out: some indexes hold records only
     conditions = " AND ".join(("", kind, *filters))
-    # One statement, so that the total and the page show the same state. Joining the texts of 50 records in SQLite takes half as
-    # long. The innermost query reads only an index on its way to where the page begins, and no bodies.
-    page = (
-        f"SELECT (SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ?{conditions}),"  # noqa: S608 (constants only)
-        " CAST(group_concat(body) AS BLOB)"
-        f" FROM (SELECT body FROM entities WHERE tenant = ?{conditions}"
+    page = (  # the innermost query reads only an index on its way to where the page begins, and no bodies
+        f" FROM entities WHERE tenant = ?{conditions}"  # noqa: S608
         f" AND seq >= (SELECT seq FROM entities WHERE tenant = ?{conditions} AND seq >= ? ORDER BY seq LIMIT 1 OFFSET ?)"
-        " ORDER BY seq LIMIT ?)"
+        " ORDER BY seq LIMIT ?"
+    )
+    # One statement, so that the total and the page show the same state. Joining the texts of 50 records in SQLite takes half as
+    # long.
+    joined = (
+        f"SELECT (SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ?{conditions}),"  # noqa: S608 (constants only)
+        f" CAST(group_concat(body) AS BLOB) FROM (SELECT body{page})"
     )
     counts = f"SELECT bucket, sum(total) FROM entity_counts WHERE tenant = ?{conditions} GROUP BY bucket ORDER BY bucket"  # noqa: S608
-    page_uncounted = (
-        f"WITH met AS MATERIALIZED (SELECT seq FROM entities WHERE tenant = ?{conditions})"  # noqa: S608
-        " SELECT (SELECT count(*) FROM met), CAST(group_concat(body) AS BLOB)"
-        " FROM (SELECT body FROM entities WHERE tenant = ? AND seq IN (SELECT seq FROM met ORDER BY seq LIMIT ? OFFSET ?)"
-        " ORDER BY seq)"
-    )
-    return _ListStatements(page, counts, page_uncounted)
+    places = f"SELECT seq FROM entities WHERE tenant = ?{conditions} ORDER BY seq"  # noqa: S608
+    return _ListStatements(joined, counts, f"SELECT {TEXT_OR_SIZE}{page}", places)
 
 
 def _find_start(offset: int, counts: Iterable[tuple[int, int]]) -> tuple[int, int]:
@@ -148,26 +161,51 @@ def _find_start(offset: int, counts: Iterable[tuple[int, int]]) -> tuple[int, in
     return MAX_SEQ, 0
 
 
+def rows_of(places: Iterable[int]) -> Rows:
+    """Return the rows of the records or variants with these `seq`, newest last."""
+    sql = f"SELECT {TEXT_OR_SIZE} FROM entities WHERE tenant = ? AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq"  # noqa: S608
+    return Rows(sql, (g.tenant, to_json(list(places))))
+
+
+def _fetch_joined(statements: _ListStatements, filled: list[str], offset: int, limit: int) -> tuple[int, bytes | None] | None:
+    """Return how many there are on all pages, and the texts of one page, joined by commas; None if it is large."""
+    db = get_db()
+    limit_before = db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGE)
+    try:
+        if offset < BUCKET_SIZE:
+            page: tuple[int, bytes | None] = fetch_one(statements.joined, *filled, *filled, *filled, 0, offset, limit)
+            return page
+        with snapshot():
+            start = _find_start(offset, execute(statements.counts, *filled))
+            page = fetch_one(statements.joined, *filled, *filled, *filled, *start, limit)
+            return page
+    except sqlite3.DataError:
+        return None
+    finally:
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limit_before)
+
+
+def _find_rows(statements: _ListStatements, filled: list[str], offset: int, limit: int) -> tuple[int, Rows]:
+    """Return how many there are on all pages, and the rows of one page."""
+    counts = execute(statements.counts, *filled).fetchall()
+    rows = Rows(statements.rows, (*filled, *filled, *_find_start(offset, counts), limit))
+    return sum(count for _, count in counts), rows
+
+
 def list_entities(is_variant: int, filters: Iterable[ListFilter]) -> Response:
     """Return one page of the records, or of the variants, that the query string asks for, newest last. Raises ApiError 400."""
     query = request.args
     offset, limit = page_bounds(query)
     asked = [(wanted, text) for wanted in filters if (text := wanted.parameter.read(query)) is not None]
     statements = _list_statements(is_variant, *(wanted.condition for wanted, _ in asked))
-    arguments = [g.tenant, *(text for _, text in asked)]
-    db = get_db()
-    limit_before = db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_PAGE)
-    try:
-        if not all(wanted.is_counted for wanted, _ in asked):
-            total, texts = fetch_one(statements.page_uncounted, *arguments, g.tenant, limit, offset)
-        elif offset < BUCKET_SIZE:
-            total, texts = fetch_one(statements.page, *arguments, *arguments, *arguments, 0, offset, limit)
+    filled, is_counted = [g.tenant, *(text for _, text in asked)], all(wanted.is_counted for wanted, _ in asked)
+    if limit <= MAX_JOINED and is_counted and (page := _fetch_joined(statements, filled, offset, limit)):
+        total, texts = page
+        return joined_page(texts, total, offset, limit, _visible_part())
+    with snapshot():
+        if is_counted:
+            total, rows = _find_rows(statements, filled, offset, limit)
         else:
-            with snapshot():
-                first, skipped = _find_start(offset, execute(statements.counts, *arguments))
-                total, texts = fetch_one(statements.page, *arguments, *arguments, *arguments, first, skipped, limit)
-    except sqlite3.DataError:
-        raise page_too_large(limit) from None
-    finally:
-        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limit_before)
-    return entity_page([(texts,)] if texts else [], total, offset, limit)
+            places = [place for (place,) in execute(statements.places, *filled)]
+            total, rows = len(places), rows_of(places[offset : offset + limit])
+        return entity_page(rows, total, offset, limit)

@@ -14,7 +14,7 @@ from sigma.http.errors import ApiError, get_or_404, holder_named, name_of, not_f
 from sigma.http.fields import Body, with_article
 from sigma.http.nearest import MAX_COMPARED, what_there_is
 from sigma.http.references import attribute_names, references
-from sigma.http.responses import json_list, json_response
+from sigma.http.responses import TEXT_OR_SIZE, Rows, json_list, json_response
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.named_attributes import require_attributes
 
@@ -136,10 +136,10 @@ def _add_reads(blueprint: ApiBlueprint, kind: str, body: type[ModelBody]) -> Non
     @blueprint.doc(summary=f"List all {noun}s, in order of creation.")
     def list_objects() -> Response:
         sql = (
-            "SELECT CAST(body AS BLOB) FROM model_objects WHERE tenant = ? AND kind = ?"
+            f"SELECT {TEXT_OR_SIZE} FROM model_objects WHERE tenant = ? AND kind = ?"  # noqa: S608
             " AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY seq"
         )
-        return json_list(execute(sql, g.tenant, kind, to_json(MODEL[kind].hidden_ids())))
+        return json_list(Rows(sql, (g.tenant, kind, to_json(MODEL[kind].hidden_ids()))))
 
     @blueprint.get(f"/{kind}s/<id>", endpoint=f"get_{name}")
     @requires("read")

@@ -12,7 +12,7 @@ from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import get_or_404, holder_named, name_of, not_found_error
 from sigma.http.fields import Body, id_field, name_field, string_field, timestamp_field
 from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
-from sigma.http.responses import json_list, json_response
+from sigma.http.responses import TEXT_OR_SIZE, Rows, json_list, json_response
 from sigma.http.stamps import random_id, utc_now
 from sigma.http.strict_json import to_json
 from sigma.resources.records import ProductRecordBody
@@ -67,7 +67,7 @@ def _fetch_saved_query_text(id: str) -> str:
 @blueprint.response(200, SavedQueryBody(many=True))
 def list_saved_queries() -> Response:
     """List all saved queries, in order of creation."""
-    return json_list(execute("SELECT CAST(body AS BLOB) FROM saved_queries WHERE tenant = ? ORDER BY seq", g.tenant))
+    return json_list(Rows(f"SELECT {TEXT_OR_SIZE} FROM saved_queries WHERE tenant = ? ORDER BY seq", (g.tenant,)))  # noqa: S608
 
 
 @blueprint.post("/saved-queries")

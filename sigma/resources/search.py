@@ -19,8 +19,8 @@ from sigma.http.errors import ApiError
 from sigma.http.fields import Items, Reference, enum_field, string_field
 from sigma.http.paging import PAGE_PARAMETERS, PageRequestBody, body_bounds, page_bounds, page_of, query_parameter
 from sigma.http.strict_json import to_json
-from sigma.http.waiting import leave_worker, one_by_one, patience_ends
-from sigma.resources.entities import entity_page
+from sigma.http.waiting import leave_worker, patience_ends
+from sigma.resources.entities import entity_page, rows_of
 from sigma.resources.model import require_existing
 from sigma.resources.records import ProductRecordBody
 from sigma.resources.role_limits import caller_levels, require_searchable
@@ -155,9 +155,7 @@ def _find_page(
                     page.append(seq)
     except TakesLongError:  # starting again wastes a tenth of a second; leaving at once would slow every short search
         leave_worker()
-    sql = "SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ? AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
-    with one_by_one():
-        return entity_page(execute(sql, g.tenant, to_json(page)), total, offset, limit)
+    return entity_page(rows_of(page), total, offset, limit)
 
 
 def _text_prefilter(texts: Iterable[str]) -> Condition:

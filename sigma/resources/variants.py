@@ -12,7 +12,7 @@ from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, not_found_error
 from sigma.http.fields import Items, PlainBody, described, id_field, string_field, timestamp_field
 from sigma.http.paging import Parameter, page_of
-from sigma.http.responses import json_response
+from sigma.http.responses import TEXT_OR_SIZE, Rows, json_response
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.entities import (
@@ -114,10 +114,10 @@ def list_variants() -> Response:
 @blueprint.ready_response(200, VariantBody(many=True))
 def list_record_variants(id: str) -> Response:
     """List the variants of a record, of every level, newest last."""
-    sql = "SELECT CAST(body AS BLOB) FROM entities WHERE tenant = ? AND record_id = ? ORDER BY seq"
+    sql = f"SELECT {TEXT_OR_SIZE} FROM entities WHERE tenant = ? AND record_id = ? ORDER BY seq"  # noqa: S608
     with snapshot():
         require_record(id)
-        return entity_list(execute(sql, g.tenant, id))
+        return entity_list(Rows(sql, (g.tenant, id)))
 
 
 def _insert_variant(body: dict[str, Any], record_id: str) -> str:

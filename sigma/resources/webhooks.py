@@ -13,7 +13,7 @@ from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError, get_or_404, holder_named, name_of, not_found_error, raise_for_problems
 from sigma.http.fields import Body, Flag, Items, described, enum_field, id_field, name_field, string_field, unique_items
 from sigma.http.masking import MASK
-from sigma.http.responses import json_list, json_response
+from sigma.http.responses import TEXT_OR_SIZE, Rows, json_list, json_response
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import to_json
 from sigma.resources.model import check_path_id
@@ -107,7 +107,7 @@ def _replace_webhook(webhook: dict[str, Any]) -> str:
 @blueprint.ready_response(200, WebhookBody(many=True))
 def list_webhooks() -> Response:
     """List all webhooks, in order of creation; secrets are never shown."""
-    return json_list(execute("SELECT CAST(body AS BLOB) FROM webhooks WHERE tenant = ? ORDER BY seq", g.tenant))
+    return json_list(Rows(f"SELECT {TEXT_OR_SIZE} FROM webhooks WHERE tenant = ? ORDER BY seq", (g.tenant,)))  # noqa: S608
 
 
 @blueprint.post("/webhooks")

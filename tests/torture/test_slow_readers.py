@@ -143,6 +143,48 @@ def test_pages_that_nobody_takes_are_bounded_and_hold_up_nobody(server):
     assert server.workers() == [worker]
 
 
+def fatten(path):
+    """Make each of the first 1,000 records 100 kB large, in 500 values of two attributes."""
+    values = [{"scope": {"dim-language": f"seg-{number}"}, "value": "y" * 150} for number in range(250)]
+    with closing(sqlite3.connect(path)) as db, db:
+        sql = "UPDATE entities SET body = json_set(body, '$.values.care', json(?), '$.values.size', json(?))"
+        text = json.dumps(values, separators=(",", ":"))
+        db.execute(f"{sql} WHERE tenant = 'ws-demo' AND id GLOB 'ent-[0-9]*' AND length(id) <= 7", (text, text))
+
+
+@pytest.mark.parametrize(("hidden", "least"), [((), 90), (("care",), 45)])
+def test_pages_that_take_long_to_make_hold_up_nobody_and_are_bounded(server, database, hidden, least):
+    """For a role that hides something, each record is parsed: a page of 100 MB then takes seconds."""
+    fatten(database)
+    (worker,) = server.workers()
+    role = server.manage("GET", "/roles/role-editor")
+    levels = dict.fromkeys(hidden, "hidden")
+    role["schemaPermissions"] = [{"schemaId": "schema-apparel", "attributePermissions": levels}]
+    server.manage("PUT", "/roles/role-editor", role)
+    login = {"email": "editor@sigma.io", "password": "editor"}
+    editor = {"Authorization": f"Bearer {server.call('POST', '/auth/login', login)[2]['token']}"}
+    Path(f"/proc/{worker}/clear_refs").write_text("5", encoding="utf-8")
+    before, sizes = peak_of(worker), []
+
+    def ask():
+        with server.connect(60) as connection:
+            connection.request("GET", "/api/v1/records?limit=1000", headers=editor)
+            answer = connection.getresponse()
+            sizes.append((answer.status, sum(map(len, iter(lambda: answer.read(1 << 20), b"")))))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        check_others_go_on(server)
+    assert {status for status, _ in sizes} <= {200, 503}
+    made = [size for status, size in sizes if status == 200]
+    assert made
+    assert least < min(made) / 1_000_000 < 2 * least
+    assert peak_of(worker) - before < MAX_UNSENT_OF_ONE / 1_000_000 + 60
+    assert server.workers() == [worker]
+
+
 def test_many_exports_that_nobody_takes_cost_little(server):
     (worker,) = server.workers()
     Path(f"/proc/{worker}/clear_refs").write_text("5", encoding="utf-8")
