@@ -7,6 +7,7 @@ import pytest
 from conftest import Caller, sql, without_hint
 
 from sigma import database
+from sigma.standin import demo
 
 SEED = {
     "users": [{"id": "user-ann", "name": "Ann", "roleId": "role-ann"}],
@@ -76,6 +77,25 @@ def test_a_reset_and_workspaces_for_tests_begin_with_the_seed_too(run, empty, st
     assert standin("POST", "/reset", {}).status_code == 204
     assert titles(empty) == ["Moby-Dick"]
     assert login(empty, "admin@sigma.io", "admin").status_code == 200
+
+
+def test_a_seed_of_any_size_is_not_taken_for_a_demo(run, empty, standin, error, monkeypatch):
+    size = len(json.dumps(SEED))
+    monkeypatch.setattr("sigma.standin.demo.MAX_OWN_SEED", size)
+    refused = run("demo", "--seed", "books.json")  # with the administrator whom it lacks, it is larger
+    told = f"The demo's seed has more than {size} bytes: make the demo of a smaller one, and import the rest"
+    assert (refused.exit_code, refused.stderr) == (1, f"Error: books.json: {told}\n")
+    assert sql(empty, "SELECT id FROM workspaces") == []
+    monkeypatch.setattr("sigma.standin.demo.MAX_OWN_SEED", 100_000)
+    assert run("demo", "--seed", "books.json").exit_code == 0
+    monkeypatch.setattr("sigma.standin.demo.MAX_OWN_SEED", size)
+    demo._prepared.clear()
+    demo._own_users.cache_clear()
+    before = sql(empty, "SELECT id, created_at FROM workspaces")
+    for path in ("/workspaces", "/reset"):
+        assert error(standin("POST", path, {}), 413) == told
+    assert sql(empty, "SELECT id, created_at FROM workspaces") == before
+    assert standin("POST", "/workspaces", {"content": "ws-demo"}).status_code == 201
 
 
 def test_the_same_seed_a_second_time_changes_nothing_and_another_is_refused(run, empty):

@@ -11,6 +11,7 @@ from nouns import LISTS
 
 from sigma import permissions as permissions_module
 from sigma.http import credentials
+from sigma.http.waiting import AFTERWARDS, PLACES, LeaveWorker, Places
 from sigma.resources import sessions as sessions_module
 from sigma.standin import demo as demo_module
 
@@ -270,6 +271,47 @@ def test_what_is_under_way_when_its_workspace_is_removed_is_refused(app, standin
 
     replace_everywhere(monkeypatch, credentials, "authenticate", remove_after)
     error(ours.post("/roles", {"id": "role-late", "name": "Late"}), 401)
+
+
+# Large ones
+
+
+def test_contents_that_are_too_large_for_a_seed_are_copied_without_one(app, standin, error, admin, monkeypatch):
+    monkeypatch.setattr("sigma.standin.workspaces.MAX_SEED", 10_000)
+    assert error(standin("GET", "/workspaces/ws-demo/seed"), 413) == (
+        "The contents of this workspace have more than 10000 bytes, too many for a seed;"
+        " POST /standin/workspaces with {'content': 'ws-demo'} copies it"
+    )
+    spoil(app, admin)
+    answer = standin("POST", "/workspaces", {"content": "ws-demo"})
+    assert answer.status_code == 201
+    copied, source = (everything(app)[id] for id in (answer.json["id"], "ws-demo"))
+    for rows in (copied, source):
+        for table in ("users", "api_keys", "key_faults", "deliveries", "delivery_attempts", "webhooks", "entity_counts"):
+            rows.pop(table, None)
+    assert copied == source
+    assert len(copied["entities"]) > 10
+    small = standin("POST", "/workspaces", {"content": "empty"}).json["id"]
+    assert standin("GET", f"/workspaces/{small}/seed").status_code == 200
+
+
+@each("body", [{"content": "ws-demo"}, {"content": {"users": [], "savedQueries": [], "model": []}}, None])
+def test_a_workspace_that_takes_long_to_make_or_to_show_is_made_where_it_holds_up_nobody(app, body, monkeypatch):
+    def ask(environ):
+        client = app.test_client()
+        if body is None:
+            return client.get("/standin/workspaces/ws-demo/seed", environ_overrides=environ)
+        return client.post("/standin/workspaces", json=body, environ_overrides=environ)
+
+    worker = {PLACES: Places(2, 1), AFTERWARDS: []}
+    assert ask(worker).status_code in (200, 201)
+    monkeypatch.setattr("sigma.standin.workspaces.APART", 1000)
+    monkeypatch.setattr("sigma.standin.workspaces.APART_AS_SEED", 20)
+    before = sql(app, "SELECT id FROM workspaces")
+    with pytest.raises(LeaveWorker):
+        ask(worker)
+    assert sql(app, "SELECT id FROM workspaces") == before
+    assert ask({}).status_code in (200, 201)
 
 
 # The demo as it was at first

@@ -40,7 +40,10 @@ ERRORS = {
     "NOT_FOUND": ErrorCode(404, "The workspace has nothing with an id that the path names."),
     "METHOD_NOT_ALLOWED": ErrorCode(405, "The path does not have this method; the header `Allow` lists those it has.", "Allow"),
     "CONFLICT": ErrorCode(409, "The request conflicts with what is stored."),
-    "PAYLOAD_TOO_LARGE": ErrorCode(413, f"The body has more than {MAX_BODY} bytes; for a login, {MAX_PUBLIC_BODY}."),
+    "PAYLOAD_TOO_LARGE": ErrorCode(
+        413,
+        f"The body has more than {MAX_BODY} bytes, or for a login {MAX_PUBLIC_BODY}; or the contents are too large for a seed.",
+    ),
     "UNSUPPORTED_MEDIA_TYPE": ErrorCode(415, "The body is not JSON in UTF-8, or its headers say so."),
     "TRANSITION_ERROR": ErrorCode(422, "The workflow does not allow the transition."),
     "RATE_LIMITED": ErrorCode(429, "There were too many failed logins.", "Retry-After"),

@@ -12,6 +12,7 @@ from marshmallow import fields
 
 from sigma.database import execute, fetch_one
 from sigma.http.credentials import acting_as, hash_key
+from sigma.http.errors import ApiError
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import to_json
 from sigma.resources.model import MODEL
@@ -22,6 +23,7 @@ from sigma.standin.seeding import insert_seed
 from sigma.standin.seeds import SeedBody, SeedUserBody, add_administrator, read_seed
 
 DEMO_FILE = Path(__file__).with_name("demo.json")
+MAX_OWN_SEED = 64 * 1024 * 1024  # bytes; making a workspace of it takes ten times its memory
 
 
 def read_demo() -> dict[str, Any]:
@@ -100,7 +102,17 @@ def digest_seed(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def has_large_seed(most: int) -> bool:
+    """Return whether the demo workspace has a seed of its own with more bytes than this."""
+    row = fetch_one("SELECT length(CAST(value AS BLOB)) FROM settings WHERE name = 'demo_seed'")
+    return row is not None and row[0] > most
+
+
 def _read_own_seed() -> dict[str, Any]:
+    """Return the demo workspace's own seed. Raises ApiError 413 if that is too large."""
+    if has_large_seed(MAX_OWN_SEED):
+        advice = "make the demo of a smaller one, and import the rest"
+        raise ApiError(413, f"The demo's seed has more than {MAX_OWN_SEED} bytes: {advice}")
     (text,) = fetch_one("SELECT value FROM settings WHERE name = 'demo_seed'")
     seed: dict[str, Any] = json.loads(text)
     return seed

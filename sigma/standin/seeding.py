@@ -250,7 +250,7 @@ def make_seed(tenant: str) -> dict[str, Any]:
     Its webhooks are paused and have no secrets.
     """
     with acting_as(tenant, ""), snapshot():
-        rows = pause_webhooks(fetch_rows(tenant))
+        rows = fetch_rows(tenant)
         model = [[kind, json.loads(text)] for kind, text in rows["model_objects"]]
         categories = [json.loads(text) for (text,) in rows["categories"]]
         return {
@@ -261,5 +261,5 @@ def make_seed(tenant: str) -> dict[str, Any]:
             "categories": [[body.pop("catalogId"), body] for body in categories],
             "assignments": list(map(list, rows["category_assignments"])),
             "savedQueries": _describe_queries(rows),
-            "webhooks": [json.loads(text) for text, _ in rows["webhooks"]],
+            "webhooks": [json.loads(text) for text, _ in pause_webhooks(rows["webhooks"])],
         }

@@ -4,10 +4,10 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from flask import Response, g
+from flask import Response, g, request
 from marshmallow import fields
 
-from sigma.database import execute, fetch_one, transaction
+from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.access import demo_only
 from sigma.http.credentials import acting_as
 from sigma.http.errors import MAX_BODY, ApiError, get_or_404
@@ -15,17 +15,21 @@ from sigma.http.fields import Body, Flag, Items, described, dict_field, id_field
 from sigma.http.responses import NO_STORE, json_response
 from sigma.http.stamps import random_id, utc_now
 from sigma.http.strict_json import format_value, to_json
+from sigma.http.waiting import leave_worker, one_by_one
 from sigma.resources.api_keys import ApiKeyRequestBody, CreatedApiKeyBody, insert_api_key
 from sigma.resources.sessions import NO_PASSWORD, SessionBody, make_session
 from sigma.resources.users import fetch_users, insert_user
 from sigma.standin.blueprint import blueprint
-from sigma.standin.content import fetch_rows, insert_rows, pause_webhooks
-from sigma.standin.demo import demo_users, insert_demo, insert_demo_content, own_emails, read_demo
+from sigma.standin.content import copy_rows, is_larger
+from sigma.standin.demo import demo_users, has_large_seed, insert_demo, insert_demo_content, own_emails, read_demo
 from sigma.standin.seeding import insert_seed, make_seed
 from sigma.standin.seeds import SeedBody, read_seed
 from sigma.standin.whoami import WorkspaceBody
 
 MAX_WORKSPACES = 1000  # for tests, at once
+MAX_SEED = 64 * 1024 * 1024  # bytes of the contents of which a seed is made, which takes ten times their memory
+APART = 1024 * 1024  # bytes of contents that take long to copy or to make a seed of
+APART_AS_SEED = 64 * 1024  # bytes of a body whose seed takes long to check and store
 
 OURS = "SELECT 1 FROM workspaces WHERE id = ? AND (is_demo OR is_disposable)"  # the demo, or one for a test
 
@@ -88,6 +92,25 @@ class Content(NamedTuple):
     insert: Callable[[], None]  # stores everything else in the current workspace
 
 
+def _make_bounded_seed(tenant: str) -> dict[str, Any]:
+    """Return the seed of a workspace. Raises ApiError 413 if it holds too much for one."""
+    if is_larger(tenant, MAX_SEED):
+        advice = f"POST /standin/workspaces with {{'content': {format_value(tenant)}}} copies it"
+        raise ApiError(413, f"The contents of this workspace have more than {MAX_SEED} bytes, too many for a seed; {advice}")
+    with one_by_one():
+        return make_seed(tenant)
+
+
+def _leave_if_long(wanted: Any) -> None:
+    """Leave the worker if making a workspace with this content would hold up others."""
+    if isinstance(wanted, dict):
+        takes_long = len(request.get_data()) > APART_AS_SEED
+    else:
+        takes_long = has_large_seed(APART) if wanted == "demo" else isinstance(wanted, str) and is_larger(wanted, APART)
+    if takes_long:
+        leave_worker()
+
+
 def find_content(wanted: Any) -> Content:
     """Return the contents that a body's `content` asks for. Raises ApiError 400."""
     if wanted == "demo":
@@ -98,8 +121,9 @@ def find_content(wanted: Any) -> Content:
         return Content(seed["users"], functools.partial(insert_seed, seed))
     if isinstance(wanted, str) and fetch_one(OURS, wanted):
         users = fetch_users(wanted)
-        copy = functools.partial(insert_rows, pause_webhooks(fetch_rows(wanted)))
-        return Content(users, copy) if users else find_content(make_seed(wanted))  # a seed without users gets an administrator
+        if users:
+            return Content(users, functools.partial(copy_rows, wanted))
+        return find_content(_make_bounded_seed(wanted))  # a seed without users gets an administrator
     expected = "demo, empty, the id of the demo workspace or of one for tests, or a seed"
     raise ApiError(400, f"content: Expected {expected}, got {format_value(wanted)}")
 
@@ -170,6 +194,7 @@ def list_test_workspaces() -> Any:
 @blueprint.errors("CONFLICT")
 def create_test_workspace(wanted: dict[str, Any]) -> Any:
     """Make a workspace for one test, with an administrator's session and the API keys asked for."""
+    _leave_if_long(wanted["content"])
     with transaction():
         return insert_test_workspace(**wanted), 201, NO_STORE
 
@@ -182,8 +207,12 @@ def get_workspace_seed(id: str) -> Response:
 
     A new workspace made from this seed has the same contents.
     """
-    get_or_404(fetch_one(OURS, id), "workspace", id)
-    return json_response(to_json(make_seed(id)))
+    if is_larger(id, APART):
+        leave_worker()
+    with snapshot():
+        get_or_404(fetch_one(OURS, id), "workspace", id)
+        seed = _make_bounded_seed(id)
+    return json_response(to_json(seed))
 
 
 @blueprint.delete("/workspaces/<id>")
@@ -202,6 +231,7 @@ def delete_test_workspace(id: str) -> None:
 @blueprint.response(204)
 def reset_demo(wanted: dict[str, Any]) -> None:
     """Bring the demo workspace back to its first state; valid tokens of its users stay valid."""
+    _leave_if_long("demo")
     with transaction():
         demo = read_demo()
         id = demo["workspace"]["id"]

@@ -185,6 +185,30 @@ def test_pages_that_take_long_to_make_hold_up_nobody_and_are_bounded(server, dat
     assert server.workers() == [worker]
 
 
+def test_a_copy_of_a_large_workspace_is_made_in_bounded_memory_and_holds_up_nobody(server):
+    (worker,) = server.workers()
+    Path(f"/proc/{worker}/clear_refs").write_text("5", encoding="utf-8")
+    before, made = peak_of(worker), []
+
+    def copy():
+        with server.connect(120) as connection:
+            body = json.dumps({"content": "ws-demo"})
+            connection.request("POST", "/standin/workspaces", body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            made.append((answer.status, json.loads(answer.read())))
+
+    thread = threading.Thread(target=copy)
+    thread.start()
+    while thread.is_alive():
+        check_others_go_on(server)
+    ((status, workspace),) = made
+    assert status == 201
+    session = {"Authorization": f"Bearer {workspace['admin']['token']}"}
+    assert server.request("GET", "/records?limit=1", session)[1]["total"] == 47 + RECORDS
+    assert peak_of(worker) - before < 60
+    assert server.workers() == [worker]
+
+
 def test_many_exports_that_nobody_takes_cost_little(server):
     (worker,) = server.workers()
     Path(f"/proc/{worker}/clear_refs").write_text("5", encoding="utf-8")
