@@ -20,6 +20,7 @@ from conftest import sql, store_delivery
 from receivers import receiving
 
 from sigma import database
+from sigma.http.waiting import Places
 from sigma.resources import sender, sending, webhook_calls
 
 RECORD = {"schemaId": "schema-apparel", "values": {"product-name": [{"scope": {}, "value": "Regnfrakke 🧥"}]}}
@@ -256,6 +257,59 @@ def test_a_clock_that_steps_back_stops_nothing(app, clock, subscribe, change, se
         change()
         assert send() == 2
     assert len(receiver.requests) == 3
+
+
+# How much at a time
+
+
+@pytest.fixture
+def room(monkeypatch):
+    """Give what is sent at a time room for 2,000 bytes, 1,500 of them for one workspace, and no time to wait for it."""
+    room = Places(2000, 1500)
+    monkeypatch.setattr(sending, "_sent", room)
+    monkeypatch.setattr(sending, "ROOM_TIMEOUT", 0)
+    return room
+
+
+def test_what_would_be_too_much_at_a_time_waits_and_counts_as_no_attempt(
+    app, subscribe, change, send, receiver, room, deliveries
+):
+    subscribe(receiver)
+    change(2)
+    room.take("ws-other", 1999)
+    assert send() == 0
+    assert [(delivery["state"], delivery["attempts"]) for delivery in deliveries()] == [("pending", [])] * 2
+    assert sql(app, "SELECT lease FROM webhooks WHERE id = 'wh-one'") == [(None,)]
+    room.give_back("ws-other", 1999)
+    assert send() == 2
+    assert len(receiver.requests) == 2
+    assert room.take("ws-demo", 1500)  # nothing is kept
+
+
+def test_a_sender_waits_for_a_while_until_there_is_room(subscribe, change, send, receiver, room, monkeypatch):
+    monkeypatch.setattr(sending, "ROOM_TIMEOUT", 30)
+    subscribe(receiver)
+    change()
+    room.take("ws-demo", 1500)
+    assert send(is_stopping=iter([False, False, True]).__next__) == 0
+    threading.Timer(0.3, room.give_back, ("ws-demo", 1500)).start()
+    assert send() == 1
+
+
+def test_while_it_is_sent_a_body_counts_and_one_that_is_too_large_is_sent_alone(app, subscribe, change, send, room):
+    sizes = []
+
+    def count(connection):
+        sizes.append(room.taken["ws-demo"])
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with receiving(count) as receiver:
+        subscribe(receiver)
+        change(2)
+        sql(app, "UPDATE deliveries SET body = json_set(body, '$.more', ?) WHERE seq = 2", "æ" * 5000)
+        assert send() == 2
+    assert sizes == [len(body.encode()) for (body,) in sql(app, "SELECT body FROM deliveries ORDER BY seq")]
+    assert sizes[1] > 10_000
 
 
 # The lease

@@ -1,5 +1,6 @@
 """The processes of the service, under any HTTP server: how they start, and when they end."""
 
+import ctypes
 import logging
 import os
 import select
@@ -15,8 +16,22 @@ from sigma.settings import ROOT
 STOP_TIMEOUT = 8  # seconds for requests in flight: longer than a write waits, shorter than Docker waits before it kills
 
 
+LARGE_BLOCK = 1024 * 1024  # bytes
+
+
+def _return_large_blocks() -> None:
+    """Have the C library give large blocks of memory back to the system as soon as they are freed.
+
+    glibc learns to keep ever larger blocks for each thread: after 40 threads had sent 6 MB each, a worker kept 500 MB. Other C
+    libraries have no such function.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(-3, LARGE_BLOCK)  # M_MMAP_THRESHOLD
+
+
 def set_up_workers(workers: int, database: str) -> None:
-    """Prepare this process, whose folder, environment and signal handling its workers inherit."""
+    """Prepare this process, whose folder, environment, signal handling and memory settings its workers inherit."""
+    _return_large_blocks()
     os.chdir(ROOT)  # workers may import from the folder they start in, and the caller's may have modules of the same names
     # A worker copies its environment into every WSGI environment, where these variables would look like request headers.
     for name in [name for name in os.environ if name.startswith(("HTTP_", "CONTENT_"))]:

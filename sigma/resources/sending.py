@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from flask import current_app
 
-from sigma.database import execute, fetch_one, transaction
+from sigma.database import execute, fetch_one, get_db, snapshot, transaction
 from sigma.http.stamps import format_time
+from sigma.http.waiting import Places
 from sigma.resources.webhook_calls import Outcome, Receiver, make_headers
 
 RETRIES = (10, 60, 300)  # seconds between a failed attempt and the next; after the last of them, the delivery fails
@@ -21,16 +22,20 @@ TURN = 10  # seconds after which a sender gives way to other webhooks
 MAX_WAITING = 10_000  # waiting deliveries of a webhook; if there are more, the oldest fail
 MAX_KEPT = 1000  # delivered or failed deliveries of a webhook that are kept
 KEPT_FOR = 7 * 24 * 3600  # seconds that they are kept
+# Bytes of the bodies that a process sends at a time, for all workspaces and for one. A body that is larger is sent alone.
+MAX_SENT, MAX_SENT_OF_ONE = 128 * 1024 * 1024, 96 * 1024 * 1024
+ROOM_TIMEOUT = 3  # seconds that a sender waits until its body is not too much: with a call, this is shorter than LEASE
 
+_sent = Places(MAX_SENT, MAX_SENT_OF_ONE)
 clock = time.time  # all times here are its; if it steps back, nothing waits longer than it would have
 
 
 class Delivery(NamedTuple):
     """A delivery to send, and where it goes."""
 
+    seq: int
     id: str
     event: str
-    body: str
     attempts: int  # since it was made, or last resent by hand
     resends: int
     url: str
@@ -84,7 +89,7 @@ def _fetch_due(tenant: str, id: str, last: int | None) -> Delivery | None:
     With `last`, only deliveries that are due at once are returned, up to this `seq`.
     """
     sql = (
-        "SELECT d.id, d.event, d.body, d.attempts, d.resends, json_extract(w.body, '$.url'), w.secret"
+        "SELECT d.seq, d.id, d.event, d.attempts, d.resends, json_extract(w.body, '$.url'), w.secret"
         " FROM webhooks w JOIN deliveries d ON d.tenant = w.tenant AND d.webhook_id = w.id"
         " WHERE w.tenant = ? AND w.id = ? AND w.is_active AND d.state = 'pending' AND d.next_at BETWEEN ? AND ?"
         " AND d.seq <= ? ORDER BY d.next_at, d.seq LIMIT 1"
@@ -103,9 +108,33 @@ INSERT_ATTEMPT = (  # for deliveries that still exist; the caller adds the condi
 )
 
 
-def _call(receiver: Receiver, delivery: Delivery) -> tuple[Outcome, tuple[Any, ...]]:
+def _size_of(tenant: str, delivery: Delivery) -> int:
+    """Return how many bytes a delivery's body has, without reading it; 0 if the delivery is gone."""
+    with snapshot():
+        if not fetch_one("SELECT 1 FROM deliveries WHERE tenant = ? AND id = ?", tenant, delivery.id):
+            return 0
+        with get_db().blobopen("deliveries", "body", delivery.seq, readonly=True) as body:
+            return len(body)
+
+
+@contextmanager
+def _body_of(tenant: str, delivery: Delivery, is_stopping: Callable[[], bool]) -> Iterator[bytes | None]:
+    """Yield a delivery's body when there is room for it; None if there is none for too long, or the delivery is gone."""
+    deadline, size = time.monotonic() + ROOM_TIMEOUT, _size_of(tenant, delivery)
+    while not (has_room := _sent.take(tenant, size)) and time.monotonic() < deadline and not is_stopping():
+        time.sleep(0.05)
+    try:
+        sql = "SELECT CAST(body AS BLOB) FROM deliveries WHERE tenant = ? AND id = ?"
+        row = fetch_one(sql, tenant, delivery.id) if has_room else None
+        yield row and row[0]
+    finally:
+        if has_room:
+            _sent.give_back(tenant, size)
+
+
+def _call(receiver: Receiver, delivery: Delivery, body: bytes) -> tuple[Outcome, tuple[Any, ...]]:
     """Send a delivery; return the outcome, and the attempt as a row: at, status, ms and error."""
-    at, began, body = clock(), time.monotonic(), delivery.body.encode()
+    at, began = clock(), time.monotonic()
     outcome = receiver.post(make_headers(delivery.event, delivery.id, delivery.secret, body), body)
     ms = round(1000 * (time.monotonic() - began), 1)
     return outcome, (format_time(at), outcome.status, ms, outcome.error)
@@ -144,7 +173,10 @@ def send_waiting(tenant: str, id: str, is_stopping: Callable[[], bool], last: in
             return 0
         with closing(Receiver(delivery.url)) as receiver:
             while delivery is not None and delivery.url == receiver.url and not is_stopping():
-                outcome, attempt = _call(receiver, delivery)
+                with _body_of(tenant, delivery, is_stopping) as body:
+                    if body is None:
+                        break
+                    outcome, attempt = _call(receiver, delivery, body)
                 calls += 1
                 is_ours = _record_attempt(lease, delivery, outcome, attempt)
                 if not is_ours or outcome.status is None or time.monotonic() > deadline:
