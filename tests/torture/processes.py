@@ -107,6 +107,17 @@ def is_running(pid):
         return False
 
 
+def peak_of(pid):
+    """Return how much memory a process has had at most since that was reset, in MB."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))[1]) / 1024
+
+
+def reset_peak(pid):
+    """Let a process's peak begin anew with the memory that it has, and return that in MB."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="utf-8")
+    return peak_of(pid)
+
+
 def send(connection, method, path, body=None, headers=None, chunked=False):
     """Send a request to the API on an open connection, and return the status, headers and body of the response."""
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()

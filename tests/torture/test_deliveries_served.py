@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import random
+import socket
 import sqlite3
 import sys
 import threading
@@ -13,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from processes import check_file, send, serving, starting, wait_until
+from processes import check_file, peak_of, reset_peak, send, serving, starting, wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -100,6 +101,32 @@ def test_through_kill_9_each_delivery_comes_at_least_once_in_order_and_none_is_l
         twice = sum(len(receiver.ids) - len(set(receiver.ids)) for receiver in (first, second))
     with capsys.disabled():
         sys.stdout.write(f"\n{2 * len(order)} deliveries through {KILLS} kills of two workers: {twice} came twice\n")
+
+
+def test_large_deliveries_to_receivers_that_take_nothing_cost_bounded_memory(app, token):
+    database = app.config["DATABASE"]
+    large = {"material": [{"scope": {}, "value": "x" * 6_000_000}]}
+    with closing(sqlite3.connect(database)) as db, db:
+        sql = "UPDATE entities SET body = json_set(body, '$.values', json(?)) WHERE tenant = 'ws-demo' AND id = 'ent-trail-cap'"
+        db.execute(sql, (json.dumps(large),))
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener, serving(database, token=token, WORKERS="1") as server:
+        (worker,) = server.workers()
+        for number in range(40):
+            hook = {
+                "id": f"wh-{number}",
+                "name": "One",
+                "url": f"http://127.0.0.1:{listener.getsockname()[1]}/",
+                "events": EVENTS,
+            }
+            server.manage("POST", "/webhooks", hook)
+        before = reset_peak(worker)
+        change = {"values": {"size": [{"value": "S"}]}}
+        with server.connect(60) as connection:
+            assert send(connection, "PUT", "/records/ent-trail-cap", change, server.authorization)[0] == 200
+        time.sleep(8)  # in which all senders have begun with what they may
+        assert states(database)["pending"] == 40
+        assert peak_of(worker) - before < 400
+        assert server.workers() == [worker]
 
 
 def test_while_workers_are_killed_one_by_one_the_others_go_on_with_what_they_sent(app, token):

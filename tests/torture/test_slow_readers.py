@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import re
 import shutil
 import socket
 import sqlite3
@@ -13,7 +12,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
-from processes import SOON, is_up, serving, wait_until
+from processes import SOON, is_up, peak_of, reset_peak, serving, wait_until
 
 from sigma.cli.server import MAX_APART_OF_ONE, MAX_UNSENT_OF_ONE, STALL_TIMEOUT
 from sigma.http.waiting import CLIENT_TIMEOUT
@@ -63,11 +62,6 @@ def ask_slowly(server, path="/api/v1/export?format=csv"):
     return closing(client)
 
 
-def peak_of(pid):
-    """Return how much memory a process has had at most since it was reset, in MB."""
-    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))[1]) / 1024
-
-
 def check_others_go_on(server):
     """Check that others are answered at once: the fastest of three, because the machine may be busy with something else."""
     took = []
@@ -105,8 +99,7 @@ def test_who_leaves_ends_it_at_once(server):
 
 def test_who_takes_it_slowly_gets_all_of_it_in_bounded_memory(server):
     (worker,) = server.workers()
-    Path(f"/proc/{worker}/clear_refs").write_text("5", encoding="utf-8")
-    before, received = peak_of(worker), []
+    before, received = reset_peak(worker), []
     with ask_slowly(server) as slow:
         began = time.monotonic()
         while data := slow.recv(1 << 16):
@@ -127,8 +120,7 @@ def statuses(clients):
 
 def test_pages_that_nobody_takes_are_bounded_and_hold_up_nobody(server):
     (worker,) = server.workers()
-    Path(f"/proc/{worker}/clear_refs").write_text("5", encoding="utf-8")
-    before = peak_of(worker)
+    before = reset_peak(worker)
     with ExitStack() as stack:
         clients = [stack.enter_context(ask_slowly(server, PAGE)) for _ in range(200)]
         assert wait_until(lambda: is_up(server.port))
@@ -163,8 +155,7 @@ def test_pages_that_take_long_to_make_hold_up_nobody_and_are_bounded(server, dat
     server.manage("PUT", "/roles/role-editor", role)
     login = {"email": "editor@sigma.io", "password": "editor"}
     editor = {"Authorization": f"Bearer {server.call('POST', '/auth/login', login)[2]['token']}"}
-    Path(f"/proc/{worker}/clear_refs").write_text("5", encoding="utf-8")
-    before, sizes = peak_of(worker), []
+    before, sizes = reset_peak(worker), []
 
     def ask():
         with server.connect(60) as connection:
@@ -187,8 +178,7 @@ def test_pages_that_take_long_to_make_hold_up_nobody_and_are_bounded(server, dat
 
 def test_a_copy_of_a_large_workspace_is_made_in_bounded_memory_and_holds_up_nobody(server):
     (worker,) = server.workers()
-    Path(f"/proc/{worker}/clear_refs").write_text("5", encoding="utf-8")
-    before, made = peak_of(worker), []
+    before, made = reset_peak(worker), []
 
     def copy():
         with server.connect(120) as connection:
@@ -211,8 +201,7 @@ def test_a_copy_of_a_large_workspace_is_made_in_bounded_memory_and_holds_up_nobo
 
 def test_many_exports_that_nobody_takes_cost_little(server):
     (worker,) = server.workers()
-    Path(f"/proc/{worker}/clear_refs").write_text("5", encoding="utf-8")
-    before = peak_of(worker)
+    before = reset_peak(worker)
     with ExitStack() as stack:
         clients = [stack.enter_context(ask_slowly(server)) for _ in range(MAX_APART_OF_ONE)]
         assert statuses(clients) == [200] * MAX_APART_OF_ONE
