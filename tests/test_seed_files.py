@@ -80,7 +80,13 @@ def test_a_reset_and_workspaces_for_tests_begin_with_the_seed_too(run, empty, st
 
 
 def test_a_seed_of_any_size_is_not_taken_for_a_demo(run, empty, standin, error, monkeypatch):
+    def forget_prepared():
+        """Be as a process that has not made a workspace of the seed yet."""
+        demo._prepared.clear()
+        demo._own_users.cache_clear()
+
     size = len(json.dumps(SEED))
+    forget_prepared()
     monkeypatch.setattr("sigma.standin.demo.MAX_OWN_SEED", size)
     refused = run("demo", "--seed", "books.json")  # with the administrator whom it lacks, it is larger
     told = f"The demo's seed has more than {size} bytes: make the demo of a smaller one, and import the rest"
@@ -88,9 +94,8 @@ def test_a_seed_of_any_size_is_not_taken_for_a_demo(run, empty, standin, error, 
     assert sql(empty, "SELECT id FROM workspaces") == []
     monkeypatch.setattr("sigma.standin.demo.MAX_OWN_SEED", 100_000)
     assert run("demo", "--seed", "books.json").exit_code == 0
+    forget_prepared()
     monkeypatch.setattr("sigma.standin.demo.MAX_OWN_SEED", size)
-    demo._prepared.clear()
-    demo._own_users.cache_clear()
     before = sql(empty, "SELECT id, created_at FROM workspaces")
     for path in ("/workspaces", "/reset"):
         assert error(standin("POST", path, {}), 413) == told

@@ -205,7 +205,8 @@ def create_test_workspace(wanted: dict[str, Any]) -> Any:
 def get_workspace_seed(id: str) -> Response:
     """Get the current contents of the demo workspace or of one for tests, without emails, passwords and API keys.
 
-    A new workspace made from this seed has the same contents.
+    A new workspace made from this seed has the same contents. Contents of more than 64 MB are 413: those can be copied, by the
+    workspace's id.
     """
     if is_larger(id, APART):
         leave_worker()
