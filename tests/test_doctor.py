@@ -66,6 +66,14 @@ def test_all_is_well_with_a_new_database(path, run):
     assert json.loads(run("doctor", "--json").stdout) == told
 
 
+def test_the_check_of_a_large_database_says_beforehand_that_it_takes_long(path, run, monkeypatch):
+    monkeypatch.setattr("sigma.cli.doctor.LARGE", path.stat().st_size)
+    result = run("doctor")
+    size = f"{path.stat().st_size / 1e9:.1f}"
+    assert result.stderr == f"Reading the whole database, {size} GB: this can take minutes; the service goes on meanwhile ...\n"
+    assert (result.exit_code, result.stdout) == (0, all_is_well(path))
+
+
 def test_a_database_without_a_workspace_is_a_problem_and_the_doctor_says_how_to_make_one(path, run):
     change(path, "DELETE FROM workspaces")
     told = "there is none, so nobody can sign in: flask workspace create ID --name NAME --email EMAIL"

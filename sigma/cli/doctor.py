@@ -12,7 +12,7 @@ from werkzeug.security import check_password_hash
 
 from sigma.cli.backup import database_files, find_damage, find_missing_parts
 from sigma.cli.console import Output, prints_plainly, require_database
-from sigma.cli.terminal import Command
+from sigma.cli.terminal import Command, note
 from sigma.database import execute, fetch_one, get_db, pragma
 from sigma.files import unwritable_reason
 from sigma.http.cors import require_listed_origins
@@ -22,6 +22,8 @@ from sigma.http.stamps import utc_now
 from sigma.resources.roles import ADMINISTRATORS
 from sigma.settings import StartError, read_setting, unknown_variables
 from sigma.standin.demo import read_demo
+
+LARGE = 1_000_000_000  # bytes of a database that takes seconds to read
 
 
 class Check(NamedTuple):
@@ -53,6 +55,9 @@ def _find_wrong_modes() -> Iterator[str]:
 
 
 def _find_corruption() -> Iterator[str]:
+    size = database_files()[0].stat().st_size
+    if size >= LARGE:
+        note(f"Reading the whole database, {size / 1e9:.1f} GB: this can take minutes; the service goes on meanwhile ...")
     for problem in find_damage(get_db()) + find_missing_parts(get_db()):
         yield f"{problem}: restore a backup"
 
