@@ -19,7 +19,7 @@ from sigma.cli.ports import reserve_port
 from sigma.cli.running import find_running, registered
 from sigma.cli.server import run_server
 from sigma.cli.temporary import temporary_demo
-from sigma.cli.terminal import Command, name_program, note, say
+from sigma.cli.terminal import Command, name_program, note, say, stop_command
 from sigma.cli.workers import end_with_starter, stop_on_hangup
 from sigma.database import close_db, execute, fetch_one, require_writable
 from sigma.http.app import OWN_REQUEST
@@ -98,7 +98,7 @@ def print_banner(url: str) -> None:
     elif not fetch_one("SELECT 1 FROM workspaces"):
         say(name_program(NO_WORKSPACE))
     is_watched = sys.stdout is not None and sys.stdout.isatty()
-    say(f"Stop         {'Ctrl-C' if is_watched else name_program('`flask stop`')}")
+    say(f"Stop         {'Ctrl-C' if is_watched else name_program(stop_command())}")
 
 
 def _announce_when_ready(url: str) -> None:
@@ -125,7 +125,7 @@ def _require_no_twin(host: str, port: int) -> None:
     for running in services:
         if running.url == url or not is_port_set:
             hint = "" if running.url == url else f" To serve it at {url} as well, set SIGMA_PORT={port}."
-            raise StartError(f"It runs already, at {running.url} (process {running.pid}): `flask stop` stops it.{hint}")
+            raise StartError(f"It runs already, at {running.url} (process {running.pid}): {stop_command()} stops it.{hint}")
     for running in services:
         note(f"The same database is also served at {running.url} (process {running.pid}).")
 

@@ -18,7 +18,7 @@ from sigma.cli.console import NO_WORKSPACE, Output, make_database, prints_plainl
 from sigma.cli.files import open_private
 from sigma.cli.running import Running, find_running, is_alive, is_one_unsettled, is_registered, log_path
 from sigma.cli.serve import FLASK, send_request
-from sigma.cli.terminal import START_WITH_DEMO, Command, hand_on_program, note, write_output
+from sigma.cli.terminal import START_WITH_DEMO, Command, hand_on_program, note, stop_command, write_output
 from sigma.cli.workers import STOP_TIMEOUT
 from sigma.database import close_db, fetch_one
 from sigma.http.loopback import holds_demo
@@ -139,7 +139,7 @@ def start() -> Output:
     running = answering or found[0]
     output = _describe([running, *(other for other in find_running(database) if other.pid != running.pid)], answering)
     hint = f"{NO_WORKSPACE}\n" if answering and not fetch_one("SELECT 1 FROM workspaces") else ""
-    end = f"{hint}Stop {'them' if output.data['others'] else 'it'} with `flask stop`"
+    end = f"{hint}Stop {'them' if output.data['others'] else 'it'} with {stop_command()}"
     beginning = "It runs already\n" if found else ""
     return output._replace(text=f"{beginning}{output.text}\n{end}")
 
