@@ -19,11 +19,10 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sigma.cli.commands import add_commands
-from sigma.cli.console import runs_command
+from sigma.cli.console import prepare_for_start
 from sigma.cli.serve import require_no_other_server
 from sigma.cli.server import let_calls_leave
 from sigma.cli.workers import watch_worker
-from sigma.database import prepare_database, require_writable
 from sigma.docs.console import console
 from sigma.docs.llms import llms_view
 from sigma.docs.openapi import document_view
@@ -85,10 +84,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app.url_map.merge_slashes = False  # a redirect would be sent before the caller is authenticated
     if app.config["PROXIES"]:  # the client's address is the one that the outermost proxy saw
         app.wsgi_app = ProxyFix(app.wsgi_app, app.config["PROXIES"], 0, 0)  # type: ignore[method-assign]
-    if os.path.exists(app.config["DATABASE"]) or not runs_command():
-        prepare_database(app.config["DATABASE"])
-    if not runs_command():
-        require_writable(app.config["DATABASE"])
+    prepare_for_start(app.config["DATABASE"])
     set_up_log(app)
     app.extensions["journal"] = journal = Journal()
     app.record, app.inject_fault = journal.record, faults.inject_fault

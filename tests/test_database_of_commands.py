@@ -1,7 +1,11 @@
 """Which database a command acts on: it is named, never made by the way, and what keeps it from being used is one sentence."""
 
+import gzip
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +14,8 @@ from conftest import replace_everywhere
 from forked import flask
 from test_house import commands
 
-from sigma import database
+import app as service
+from sigma import database, settings
 
 USES = {  # each command that needs a database which is there
     "flask keys list": [],
@@ -214,3 +219,49 @@ def test_a_file_in_a_folder_that_is_not_there_is_refused_with_that_reason(run, f
         named = place if command[0] in ("import",) else f"{folder}/{place}"
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == f"Error: {named}: {reason}\n"
+
+
+@pytest.fixture
+def older(folder):
+    """A database of an older release, beside which something stands that says it is served; returned with that process."""
+    path = folder / "older.db"
+    path.write_bytes(gzip.decompress((settings.ROOT / "tests/data/version-3.db.gz").read_bytes()))
+    code = "import sys, time; from sigma.cli.running import registered\n"
+    code += "with registered(sys.argv[1], 'http://127.0.0.1:1'): print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=settings.ROOT, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        yield path, process
+        process.kill()
+
+
+def test_a_database_that_an_older_release_serves_is_left_to_it_until_it_is_stopped(older):
+    path, process = older
+    before = path.read_bytes()
+    told = f"Error: An older release serves {path} at http://127.0.0.1:1 (process {process.pid}). It would fail as soon as this"
+    new = ["new", "--name", "New", "--email", "new@acme.example"]
+    arguments = USES | {command: [] for command in MAKES} | {"flask workspace create": new, "flask restore": [str(path)]}
+    for command, more in arguments.items():
+        result = flask(*command.split()[1:], *more, SIGMA_DATABASE=str(path), SIGMA_PORT="0")
+        assert (result.returncode, result.stdout) == (1, ""), command
+        assert told in result.stderr, command
+        assert f": stop it first, with `SIGMA_DATABASE={path} " in result.stderr and result.stderr.endswith("flask stop`.\n"), (
+            command
+        )
+    status = flask("status", SIGMA_DATABASE=str(path))
+    assert status.stdout.startswith(f"Address      http://127.0.0.1:1\nProcess      {process.pid}\n")
+    assert path.read_bytes() == before
+    assert flask("stop", SIGMA_DATABASE=str(path)).returncode == 0
+    assert process.wait(10) == -signal.SIGTERM
+    assert path.read_bytes() == before
+    assert flask("keys", "list", "--workspace", "ws-demo", SIGMA_DATABASE=str(path)).returncode == 0
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (database.SCHEMA_VERSION,)
+
+
+def test_a_server_of_ones_own_does_not_upgrade_what_an_older_release_serves_either(older):
+    path, process = older
+    with pytest.raises(settings.StartError, match=f"An older release serves {path} .*process {process.pid}"):
+        service.create_app({"DATABASE": str(path)})
+    process.kill()
+    process.wait()
+    service.create_app({"DATABASE": str(path)})

@@ -15,14 +15,16 @@ from flask import current_app
 from flask.cli import FlaskGroup
 
 from sigma.cli.interrupts import Interrupts
-from sigma.cli.terminal import name_program, note, printable, require_stdout, stream_encoding, write_output
-from sigma.database import BUSY_TIMEOUT, execute, fetch_one, prepare_database
+from sigma.cli.running import find_running, is_registered
+from sigma.cli.terminal import name_program, note, printable, require_stdout, stop_command, stream_encoding, write_output
+from sigma.database import BUSY_TIMEOUT, execute, fetch_one, prepare_database, require_writable
 from sigma.files import no_file_reason, unwritable_reason
 from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import act_as
 from sigma.http.errors import ApiError, not_found_error, raise_for_problems, translate_database_error
 from sigma.http.nearest import MOST, what_there_is
-from sigma.settings import unknown_variables
+from sigma.migrations import needs_upgrade
+from sigma.settings import StartError, unknown_variables
 
 NO_WORKSPACE = "There is no workspace yet: run `flask demo` for the demo, or `flask workspace create` for your own"
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -47,6 +49,38 @@ def runs_command() -> bool:
     return context is not None and isinstance(context.find_root().command, FlaskGroup)
 
 
+def _find_older_service(path: str) -> str:
+    """Return a sentence about an older release that serves a database, which this one would upgrade; "" if none does."""
+    if not is_registered(path) or not needs_upgrade(path):
+        return ""
+    names = " and ".join(f"at {running.url} (process {running.pid})" for running in find_running(path))
+    return (
+        f"An older release serves {path}{f' {names}' if names else ''}. It would fail as soon as this release upgrades the"
+        f" database: stop it first, with {stop_command()}."
+    )
+
+
+def require_no_older_service(path: str) -> None:
+    """Raise StartError while an older release serves a database, which using it here would upgrade."""
+    if reason := _find_older_service(path):
+        raise StartError(reason)
+
+
+def prepare_for_start(path: str) -> None:
+    """Make the database, or upgrade one of an older release. A command makes it itself, if it makes one at all.
+
+    While an older release serves the database, commands leave it alone: then only those work that do not use it, such as
+    `flask status` and `flask stop`. Raises StartError.
+    """
+    if runs_command():
+        if os.path.exists(path) and not _find_older_service(path):
+            prepare_database(path)
+    else:
+        require_no_older_service(path)
+        prepare_database(path)
+        require_writable(path)
+
+
 def warn_of_unknown_variables() -> None:
     """Warn, on standard error, of variables that look like settings but are not."""
     for warning in unknown_variables():
@@ -54,26 +88,32 @@ def warn_of_unknown_variables() -> None:
 
 
 def name_database() -> str:
-    """Return the path of the database, and say on standard error that the command acts on it, unless --json is given."""
+    """Return the path of the database, and say on standard error that the command acts on it, unless --json is given.
+
+    Raises StartError while an older release serves it.
+    """
     path: str = current_app.config["DATABASE"]
+    require_no_older_service(path)
     if not click.get_current_context().params.get("as_json"):
         note(f"Database: {printable(path)}")
     return path
 
 
 def make_database() -> None:
-    """Make the database if there is none. Raises StartError."""
+    """Make the database if there is none. Raises StartError, also while an older release serves the database."""
     if not os.path.exists(path := current_app.config["DATABASE"]):
         prepare_database(path)
+    require_no_older_service(path)
 
 
 def require_database() -> None:
-    """Raise click.ClickException if there is no database."""
+    """Raise click.ClickException if there is no database, and StartError while an older release serves it."""
     if not os.path.exists(path := current_app.config["DATABASE"]):
         raise click.ClickException(
             f"There is no database at {printable(path)}: make one with `flask workspace create`, or with `flask demo`,"
             " or name another in SIGMA_DATABASE"
         )
+    require_no_older_service(path)
 
 
 DATABASE_PROBLEMS = {  # by SQLite's name of the error
