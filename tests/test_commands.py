@@ -271,7 +271,12 @@ def refused(run, app, *arguments, stdin=f"{PASSWORD}\n"):
     return result.output
 
 
-@each("stdin", ["", "\n", "short\n", "1234567\n"], ids=["missing", "empty", "short", "seven characters"])
+def test_without_a_terminal_and_without_input_it_is_said_that_no_password_came(empty, run):
+    message = refused(run, empty, *NEW, stdin="")
+    assert message.endswith("The password: nothing came on standard input, and there is no terminal to ask on\n")
+
+
+@each("stdin", ["\n", "short\n", "1234567\n"], ids=["empty", "short", "seven characters"])
 def test_a_password_too_short_is_refused(empty, run, stdin):
     message = refused(run, empty, *NEW, stdin=stdin)
     assert "8" in message
@@ -649,16 +654,16 @@ NO_NEEDS = [
         "POST /change-sets/cs-1/apply",
         "Sigma PIM documents /change-sets, the review of changes before they are applied; this stand-in does not have it.",
     ),
-    ("GET /nothing", "There is no such path; `flask routes` lists every path"),
-    ("GET /api/v2/records", "There is no such path; the nearest is /records; `flask routes` lists every path"),
-    ("GET /records/", "There is no such path; the nearest is /records; `flask routes` lists every path"),
-    ("GET /record", "There is no such path; the nearest is /records; `flask routes` lists every path"),
-    ("GET /api/v1/recrods/ent-1", "There is no such path; the nearest is /records/ent-1; `flask routes` lists every path"),
+    ("GET /nothing", "There is no such path; `make routes` lists every path"),
+    ("GET /api/v2/records", "There is no such path; the nearest is /records; `make routes` lists every path"),
+    ("GET /records/", "There is no such path; the nearest is /records; `make routes` lists every path"),
+    ("GET /record", "There is no such path; the nearest is /records; `make routes` lists every path"),
+    ("GET /api/v1/recrods/ent-1", "There is no such path; the nearest is /records/ent-1; `make routes` lists every path"),
     (
         "PUT /standin/key/k-1/faults",
-        "There is no such path; the nearest is /standin/keys/k-1/faults; `flask routes` lists every path",
+        "There is no such path; the nearest is /standin/keys/k-1/faults; `make routes` lists every path",
     ),
-    ("GET /records/a/b", "There is no such path; `flask routes` lists every path"),
+    ("GET /records/a/b", "There is no such path; `make routes` lists every path"),
     ("DELETE /records", "There is no DELETE of this path, only GET, POST"),
     ("/records", "Expected a method and a path, such as: GET /records"),
     ("GET /records now", "Expected a method and a path, such as: GET /records"),

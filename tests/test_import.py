@@ -293,7 +293,7 @@ def test_the_published_sample_fails_in_its_third_row_on_an_empty_name_and_a_pric
     [
         ({"Name": "x" * 41}, "Name: Attribute 'name' expects at most 40 characters, got 41"),
         ({"SKU": "cw-1"}, "SKU: Value for 'sku' does not match pattern '^[A-Z]{2}-[0-9]+$', got 'cw-1'"),
-        ({"Price": "-1"}, "Price: Attribute 'price' expects a number from 0 to any, got -1"),
+        ({"Price": "-1"}, "Price: Attribute 'price' expects a number from 0, got -1"),
         ({"Price": "1,5"}, "Price: Attribute 'price' expects type 'number', got '1,5'"),
         ({"Price": True}, "Price: Attribute 'price' expects type 'number', got true"),
         ({"Ean": "4006381333931.00000000000000001"}, "Ean: Attribute 'ean' expects a number of which all digits can be kept"),

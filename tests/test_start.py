@@ -123,7 +123,8 @@ def test_where_there_is_no_workspace_a_service_is_to_be_started_with_one(run, ap
     app.config["DATABASE"] = path = str(tmp_path / "new.db")
     if is_there:
         database.prepare_database(path)
-    told = f"on {path}: start it with `flask demo`, then `flask start`\n"
+    own = "make a workspace of your own with `flask workspace create`"
+    told = f"on {path}: start the demo with `flask demo`, then `flask start`, or {own}\n"
     assert run("status").stdout == f"Nothing runs {told}"
     assert run("env").stderr == f"Error: No service answers {told}"
     assert os.path.exists(path) == is_there

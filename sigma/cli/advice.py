@@ -103,7 +103,7 @@ def _find_access(method: str, path: str) -> Access:
         return access
     nearest = nearest_path(path, shows_demo=lambda: True)  # the routes are the same whatever the database holds
     hint = f"; the nearest is {nearest.removeprefix('/api/v1')}" if nearest else ""
-    raise ApiError(404, f"There is no such path{hint}; `flask routes` lists every path")
+    raise ApiError(404, f"There is no such path{hint}; `make routes` lists every path")
 
 
 def _find_need(line: str) -> dict[str, str | None]:

@@ -60,7 +60,9 @@ def _find_answering() -> Running | None:
 
 def _how_to_start() -> str:
     has_workspace = os.path.exists(_database()) and fetch_one("SELECT 1 FROM workspaces")  # without, it serves nothing
-    return f"start it with {'`flask start`' if has_workspace else START_WITH_DEMO}"
+    if has_workspace:
+        return "start it with `flask start`"
+    return f"start the demo with {START_WITH_DEMO}, or make a workspace of your own with `flask workspace create`"
 
 
 def _describe_service(running: Running, answers: bool) -> str:

@@ -39,7 +39,7 @@ def choose_port() -> str:
     """Return the port to serve on: that of the settings, or "0" for any free one if another program holds it."""
     port = os.environ.get("SIGMA_PORT") or os.environ.get("PORT") or PORT
     if port.isdecimal() and 0 < int(port) < 65536 and is_held(int(port)):
-        write_text(f"Port {port} is held by another program; taking another.")
+        write_text(f"Port {port} is taken; using another.")
         return "0"
     return port
 

@@ -152,7 +152,7 @@ def name_program(text: str) -> str:
     if os.environ.get("MAKELEVEL") and Path.cwd() == ROOT:
         text = re.sub(r"(?<=[` ])flask (serve|start|status|stop)(?=`)", r"make \1", text)
     if Path(sys.argv[0]).suffix == ".pyz":  # without a command, it does what `make run` does
-        text = text.replace("`make run`", f"`{program}` alone")
+        text = text.replace("`make run`", f"`{program}` alone").replace("`make routes`", f"`{program} routes`")
     return re.sub(r"(?<![\w/.-])flask (?=[a-z])", lambda _: f"{program} ", text)
 
 

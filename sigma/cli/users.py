@@ -46,7 +46,10 @@ def read_password() -> str:
     if sys.stdin.isatty():
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
-        password = sys.stdin.readline().rstrip("\r\n")
+        password = sys.stdin.readline()
+        if not password:
+            raise click.ClickException("The password: nothing came on standard input, and there is no terminal to ask on")
+        password = password.rstrip("\r\n")
     if len(password) < 8:
         raise click.ClickException("The password: expected at least 8 characters")
     return password

@@ -135,7 +135,8 @@ def value_checks(attribute: dict[str, Any], options: set[str]) -> Iterator[Calla
             yield functools.partial(_pattern_problem, alias, limits["pattern"], compiled, compiled.programsize)
     if kind == "number" and ("min" in limits or "max" in limits):
         least, most = (exact(limits.get(end, infinity)) for end, infinity in (("min", -math.inf), ("max", math.inf)))
-        expected = f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}"
+        start, end = f" from {limits['min']}" if "min" in limits else " up", f" to {limits['max']}" if "max" in limits else ""
+        expected = f"a number{start}{end}"
         yield functools.partial(_range_problem, alias, least, most, expected)
     if kind == "datetime":
         yield functools.partial(_datetime_problem, alias)
