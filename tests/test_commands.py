@@ -439,16 +439,35 @@ def keys(run):
     return lambda command, *arguments, **options: run("keys", command, *arguments, "--workspace", "ws-demo", **options)
 
 
-def test_keys_are_listed_as_the_api_lists_them(keys, admin):
+def cells(output):
+    """The rows of a table, each with its cells by their titles, which stand above them."""
+    titles, *rows = output.splitlines()
+    places = [(found[0], found.start()) for found in re.finditer(r"\S+( \S+)*", titles)]
+    ends = [start for _, start in places[1:]] + [None]
+    return [{title: row[start:end].rstrip() for (title, start), end in zip(places, ends, strict=True)} for row in rows]
+
+
+@pytest.fixture
+def optional(app):
+    """Return the last cells of a key's rows by their titles: whatever the API says that a key may lack."""
+    schema = app.test_client().get("/openapi.json").json["components"]["schemas"]["ApiKey"]
+    members = [member for member in schema["properties"] if member not in schema["required"]]
+    titles = [re.sub("([A-Z])", r" \1", member.removesuffix("At")).upper() for member in members]
+    return lambda key: {title: key.get(member, "") for title, member in zip(titles, members, strict=True)}
+
+
+def test_keys_are_listed_as_the_api_lists_them(keys, admin, optional):
     made = admin.post("/api-keys", {"name": "Sync \x1b[2J\nof Åse", "permissions": ["delete-data", "read"]}).json
     off = admin.post(f"/api-keys/{made['id']}/deactivate").json["deactivatedAt"]
-    first, second = (key["lastUsedAt"] for key in admin.get("/api-keys").json[:2])
-    assert done(keys("list")) == (
-        "ID                       NAME                       PERMISSIONS       LAST USED                 DEACTIVATED\n"
-        f"apikey-sync-prod         Shopify Sync - Production  read update-data  {first}\n"
-        f"apikey-export-staging    Export Service - Staging   read              {second}\n"
-        f"{made['id']}  Sync ?[2J?of Åse           read delete-data  never                     {off}\n"
-    )
+    first, second, third = admin.get("/api-keys").json
+    listed = cells(done(keys("list")))
+    assert [list(row) for row in listed] == [["ID", "NAME", "PERMISSIONS", "LAST USED", *optional(first)]] * 3
+    assert [tuple(row.values()) for row in listed] == [
+        ("apikey-sync-prod", "Shopify Sync - Production", "read update-data", first["lastUsedAt"], *optional(first).values()),
+        ("apikey-export-staging", "Export Service - Staging", "read", second["lastUsedAt"], *optional(second).values()),
+        (made["id"], "Sync ?[2J?of Åse", "read delete-data", "never", *optional(third).values()),
+    ]
+    assert [row["DEACTIVATED"] for row in listed] == ["", "", off]
     assert json.loads(done(keys("list", "--json"))) == admin.get("/api-keys").json
 
 
@@ -536,23 +555,26 @@ def age(app, id, column, **ago):
     return moment
 
 
-def test_keys_are_listed_with_what_each_permission_was_used_for(keys, standin, admin, make_key):
+def test_keys_are_listed_with_what_each_permission_was_used_for(keys, standin, admin, make_key, optional):
     key = make_key("read", "update-model")
     key.get("/roles")
     refuse(key, ("DELETE", "/records/ent-x"), ("GET", "/api-keys"), ("DELETE", "/records/ent-x"))
     deactivated = admin.post(f"/api-keys/{key.id}/deactivate").json["deactivatedAt"]
     told = standin("GET", "/keys", headers=admin.headers).json
     use, refused = told[-1]["permissionUse"]["read"], told[-1]["refused"]
-    assert [re.split(" {2,}", line) for line in done(keys("list", "--use")).splitlines()] == [
-        ["ID", "NAME", "PERMISSION", "LAST USED", "REFUSED", "DEACTIVATED"],
-        ["apikey-sync-prod", "Shopify Sync - Production", "read", "2026-03-08T10:00:11.200Z"],
-        ["apikey-sync-prod", "Shopify Sync - Production", "update-data", "2026-03-08T10:00:12.450Z"],
-        ["apikey-export-staging", "Export Service - Staging", "read", "2026-03-07T16:45:00.000Z"],
-        [key.id, "Key 1", "read", use, deactivated],
-        [key.id, "Key 1", "update-model", "never", deactivated],
-        [key.id, "Key 1", "delete-data", "not held", f"2, last {refused['delete-data']['lastAt']}", deactivated],
-        [key.id, "Key 1", "session", "not held", f"1, last {refused['session']['lastAt']}", deactivated],
+    listed = cells(done(keys("list", "--use")))
+    assert [list(row) for row in listed] == [["ID", "NAME", "PERMISSION", "LAST USED", "REFUSED", *optional(told[0])]] * 7
+    none, own = optional(told[0]).values(), optional(told[-1]).values()
+    assert [tuple(row.values()) for row in listed] == [
+        ("apikey-sync-prod", "Shopify Sync - Production", "read", "2026-03-08T10:00:11.200Z", "", *none),
+        ("apikey-sync-prod", "Shopify Sync - Production", "update-data", "2026-03-08T10:00:12.450Z", "", *none),
+        ("apikey-export-staging", "Export Service - Staging", "read", "2026-03-07T16:45:00.000Z", "", *none),
+        (key.id, "Key 1", "read", use, "", *own),
+        (key.id, "Key 1", "update-model", "never", "", *own),
+        (key.id, "Key 1", "delete-data", "not held", f"2, last {refused['delete-data']['lastAt']}", *own),
+        (key.id, "Key 1", "session", "not held", f"1, last {refused['session']['lastAt']}", *own),
     ]
+    assert [row["DEACTIVATED"] for row in listed] == ["", "", "", *[deactivated] * 4]
     assert json.loads(done(keys("list", "--use", "--json"))) == told
 
 
