@@ -754,6 +754,14 @@ def test_a_key_of_another_workspace_is_not_there(app, run, stranger, command):
         assert message == f"Error: API key '{unknown}' not found\n"
 
 
+@each("command", ["deactivate", "delete", "advise"])
+def test_of_a_key_that_is_called_by_its_name_the_id_is_told(app, run, admin, command):
+    body = {"name": "Shop sync", "permissions": ["read"]}
+    ids = [admin.post("/api-keys", body).json["id"] for _ in range(2)]
+    message = refused(run, app, "keys", command, "Shop sync", "--workspace", "ws-demo", stdin="y\n")
+    assert message == f"Error: API key 'Shop sync' not found: expected its id, '{ids[0]}' or '{ids[1]}'\n"
+
+
 # -- flask users
 
 ADD = ["users", "add", "eve@acme.example", "--name", "Eve", "--workspace", "ws-demo", "--role"]

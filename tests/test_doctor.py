@@ -237,7 +237,7 @@ def test_a_host_that_is_none_is_judged_only_by_what_serves(path, run, monkeypatc
 def test_a_proxy_that_may_stand_in_front_is_a_note(app, path, run):
     change(path, "UPDATE workspaces SET is_demo = 0", "DELETE FROM api_keys", "UPDATE users SET password_hash = 'scrypt:'")
     app.config["HOST"] = "192.0.2.1"
-    told = "SIGMA_PROXIES is 0: if a proxy stands in front, set SIGMA_PROXIES=1, or one client's failures count for all"
+    told = "SIGMA_PROXIES is 0: if a proxy stands in front, set SIGMA_PROXIES=1, or failed logins of one count for all"
     assert found(run, "proxies") == [told]
     app.config["HOST"] = "127.0.0.1"  # as is recommended behind a proxy
     assert found(run, "proxies") == [told]

@@ -386,6 +386,7 @@ def test_an_export_is_of_the_schemas_and_the_catalogs_records(shop, shelf, query
         ({"format": "CSV"}, "format: expected json or csv, got 'CSV'"),
         ({"scope": ""}, "scope: expected JSON"),
         ({"scope": "{"}, "scope: expected JSON"),
+        ({"scope": "da"}, 'scope: expected JSON, got text that begins with \'d\'; an example is {"dim-language": "seg-da"}'),
         ({"scope": "[]"}, "scope: expected a JSON object of segment ids by dimension id, got 'array'"),
         ({"scope": "null"}, "scope: expected a JSON object of segment ids by dimension id, got null"),
         ({"scope": '"seg-da"'}, "scope: expected a JSON object of segment ids by dimension id, got 'seg-da'"),

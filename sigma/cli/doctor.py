@@ -139,7 +139,7 @@ def _find_unused_permissions() -> Iterator[str]:
 def _find_undeclared_proxy() -> Iterator[str]:
     config = current_app.config
     if not config["PROXIES"] and (_serves_beyond_loopback() or not holds_demo()):
-        yield "SIGMA_PROXIES is 0: if a proxy stands in front, set SIGMA_PROXIES=1, or one client's failures count for all"
+        yield "SIGMA_PROXIES is 0: if a proxy stands in front, set SIGMA_PROXIES=1, or failed logins of one count for all"
 
 
 def _find_any_origin() -> Iterator[str]:

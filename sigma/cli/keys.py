@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from sigma.cli.advice import advise_key, list_needs
+from sigma.cli.advice import advise_key, list_needs, require_key
 from sigma.cli.console import Output, confirm, prints_output, validate_body, workspace_option, yes_option
 from sigma.cli.terminal import Group, format_table
 from sigma.database import transaction
@@ -98,6 +98,7 @@ def deactivate_key(id: str) -> Output:
 
     Example: flask keys deactivate apikey-0123456789abcdef
     """
+    require_key(id)
     key = deactivate_stored_key(id)
     return Output(key, f"Key '{id}' has been refused since {key['deactivatedAt']}.")
 
@@ -112,6 +113,7 @@ def delete_key(id: str, yes: bool) -> Output:
 
     Example: flask keys delete apikey-0123456789abcdef
     """
+    require_key(id)
     if any(key["id"] == id and key["active"] for key in fetch_api_keys()):
         confirm(f"Key '{id}' is active: whatever uses it will be refused. Delete it?", yes)
     return Output(delete_stored_key(id), f"Key '{id}' deleted.")
