@@ -66,7 +66,8 @@ class AttributeRules(NamedTuple):
             scope = entry["scope"]
             key = scope_key(scope) if scopes is not None or len(entries) > 1 else ()
             if scopes is None or key in scopes:
-                yield from self.scope_problems(scope, f"{path}[{index}].scope") if scope else ()
+                if not self.has_scope(scope):
+                    yield from self.scope_problems(scope, f"{path}[{index}].scope")
                 if problem := self.value_problem(entry["value"]):
                     yield f"{path}[{index}].value: {problem}"
             if key in seen:
@@ -75,7 +76,7 @@ class AttributeRules(NamedTuple):
 
     def has_scope(self, scope: dict[str, str]) -> bool:
         """Return whether the attribute has the dimensions of a scope, and they have its segments."""
-        return all(segment in self.dimensions.get(dimension, ()) for dimension, segment in scope.items())
+        return not scope or all(segment in self.dimensions.get(dimension, ()) for dimension, segment in scope.items())
 
     def scope_problems(self, scope: dict[str, str], path: str) -> Iterator[str]:
         """Yield what is wrong with a scope."""
