@@ -110,9 +110,8 @@ class Service(Flask):
     def create_url_adapter(self, request: Request | None) -> Any:
         """Return what routes a request, by its path alone.
 
-        Flask's own way looks up the host three times, by which nothing is routed here: with Werkzeug's search for the route,
-        a third of a GET. Raises ApiError 404 for a path that begins with two slashes: the router would ignore one of them, while
-        a proxy that checks prefixes does not.
+        Flask's own way, which also looks up the host three times, takes another third of a GET. Raises ApiError 404 for a path
+        that begins with two slashes: the router would ignore one of them, while a proxy that checks prefixes does not.
         """
         if request is None:
             return None

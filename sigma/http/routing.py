@@ -1,6 +1,7 @@
 """Finding the route of a request: in a table of the forms that paths have, and by Werkzeug where that does not suffice."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Request
@@ -19,7 +20,7 @@ class RouteTable:
     """
 
     def __init__(self, url_map: Map):
-        self.route_slowly = url_map.bind("", subdomain="").match
+        self.slow = url_map.bind("", subdomain="")
         self.words: set[str] = set()
         self.routes: dict[tuple[str, Form], tuple[Rule, list[tuple[str, int]]]] = {}
         for route in url_map.iter_rules():
@@ -35,12 +36,12 @@ class RouteTable:
             for method in route.methods or ():
                 self.routes.setdefault((method, form), (route, names))
 
-    def find(self, path: str, method: str) -> tuple[Rule, dict[str, str]]:
+    def find(self, path: str, method: str) -> tuple[Rule, Mapping[str, Any]]:
         """Return the route, and the arguments of its view. Raises NotFound or MethodNotAllowed."""
         parts = path.split("/")
         form = tuple([part if part in self.words else None for part in parts])
         if (found := self.routes.get((method, form))) is None:
-            return self.route_slowly(path, method, return_rule=True)  # type: ignore[return-value]
+            return self.slow.match(path, method, return_rule=True)
         route, names = found
         return route, {name: parts[index] for name, index in names}
 
@@ -51,6 +52,10 @@ class Adapter:
     def __init__(self, table: RouteTable, asked: Request):
         self.table, self.asked = table, asked
 
-    def match(self, method: str | None = None, return_rule: bool = True) -> tuple[Rule, dict[str, Any]]:
+    def match(self, method: str | None = None, return_rule: bool = True) -> tuple[Rule, Mapping[str, Any]]:
         """Return the route, and the arguments of its view. Raises NotFound or MethodNotAllowed."""
         return self.table.find(self.asked.path, method or self.asked.method)
+
+    def build(self, *arguments: Any, **options: Any) -> str:
+        """Return the URL of a route, for url_for()."""
+        return self.table.slow.build(*arguments, **options)
