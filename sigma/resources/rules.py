@@ -29,6 +29,7 @@ class AttributeRules(NamedTuple):
     checks: list[Callable[[Any], str | None]]
     has_target: Callable[[list[str]], bool] | None  # whether any of the options or records that a value names exists
     dimensions: dict[str, set[str]]  # segment ids by dimension id
+    segments: frozenset[tuple[str, str]]  # the same as pairs of a dimension and a segment
     option_list: str | None  # its id
 
     def value_problem(self, value: Any) -> str | None:
@@ -76,7 +77,7 @@ class AttributeRules(NamedTuple):
 
     def has_scope(self, scope: dict[str, str]) -> bool:
         """Return whether the attribute has the dimensions of a scope, and they have its segments."""
-        return not scope or all(segment in self.dimensions.get(dimension, ()) for dimension, segment in scope.items())
+        return scope.items() <= self.segments
 
     def scope_problems(self, scope: dict[str, str], path: str) -> Iterator[str]:
         """Yield what is wrong with a scope."""
@@ -108,6 +109,7 @@ def attribute_rules(attribute: dict[str, Any], options: set[str], segments: dict
         checks=list(value_checks(attribute, options)),
         has_target=find_target(attribute["type"], options),
         dimensions={id: segments[id] for id in attribute["dimensionIds"]},
+        segments=frozenset((id, segment) for id in attribute["dimensionIds"] for segment in segments[id]),
         option_list=attribute.get("optionListId"),
     )
 
