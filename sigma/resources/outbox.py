@@ -4,8 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from flask import g
-
+from sigma.context import context
 from sigma.database import call_when_stored, execute, get_db
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import to_json
@@ -47,7 +46,7 @@ def _fetch_subscribers(event: str) -> list[str]:
         "SELECT id FROM webhooks WHERE tenant = ? AND is_active"
         " AND EXISTS (SELECT 1 FROM json_each(body, '$.events') WHERE value = ?)"
     )
-    return [id for (id,) in execute(sql, g.tenant, event)]
+    return [id for (id,) in execute(sql, context().tenant, event)]
 
 
 def count_subscribers(action: str) -> int:
@@ -69,5 +68,5 @@ def enqueue(action: str, entity: dict[str, Any], text: str, at: str, changes: li
     deliveries = ((random_id("dlv"), webhook) for webhook in subscribers)
     get_db().executemany(
         "INSERT INTO deliveries (tenant, id, webhook_id, event, body, made_at) VALUES (?, ?, ?, ?, ?, ?)",
-        ((g.tenant, id, webhook, event, f'{{"deliveryId":"{id}",{members}}}', now) for id, webhook in deliveries),
+        ((context().tenant, id, webhook, event, f'{{"deliveryId":"{id}",{members}}}', now) for id, webhook in deliveries),
     )

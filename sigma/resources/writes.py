@@ -8,8 +8,7 @@ what is wrong with the values, so that no message depends on hidden values.
 from collections.abc import Container, Iterable
 from typing import Any
 
-from flask import g
-
+from sigma.context import context
 from sigma.database import execute, fetch_one
 from sigma.http.errors import ApiError, holder_named, name_of, not_found_error, raise_for_problems
 from sigma.http.nearest import MOST
@@ -25,7 +24,7 @@ from sigma.resources.values import Scopes, scope_key
 
 def audit_fields() -> dict[str, str]:
     """Return who creates a record or variant, and when."""
-    now, who = utc_now(), g.caller.id
+    now, who = utc_now(), context().caller.id
     return {"createdAt": now, "updatedAt": now, "createdBy": who, "updatedBy": who}
 
 
@@ -39,12 +38,13 @@ def _require_write(levels: Levels, values: dict[str, Any], changed: Container[st
 
 def check_new_values(rules: SchemaRules, values: dict[str, Any]) -> None:
     """Raise ApiError 403 for values of a new entity that the caller may not write, or 400 for those that break the rules."""
-    _require_write(caller_levels(rules.schema["id"]), values, {alias for alias, entries in values.items() if entries})
+    if (levels := caller_levels(rules.schema["id"])).listed:
+        _require_write(levels, values, {alias for alias, entries in values.items() if entries})
     raise_for_problems(rules.values_problems(values))
 
 
 def _name_entity(id: str) -> str:
-    (record,) = fetch_one("SELECT record_id FROM entities WHERE tenant = ? AND id = ?", g.tenant, id)
+    (record,) = fetch_one("SELECT record_id FROM entities WHERE tenant = ? AND id = ?", context().tenant, id)
     return name_of("record", id) if record is None else f"{name_of('variant', id)} of {name_of('record', record)}"
 
 
@@ -52,7 +52,7 @@ def store_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
     """Store a new record or variant, without an entry in the history, and return its text. Raises ApiError 409."""
     body = to_json(entity)
     with holder_named(lambda _: _name_entity(entity["id"])):
-        execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
+        execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", context().tenant, rules.schema["id"], body)
     for alias, entries in entity["values"].items():
         if rules.attributes[alias].is_unique:
             claim_values(entity["id"], alias, rules.attributes[alias].kind, entries)
@@ -116,8 +116,8 @@ def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], cha
     _move_claims(rules, entity.body["id"], values, scopes)
     now, stored = utc_now(), {**entity.body["values"], **{alias: values[alias] for alias in scopes}}
     kept = {alias: entries for alias, entries in stored.items() if entries}
-    body = to_json({**entity.body, "updatedAt": now, "updatedBy": g.caller.id, "values": kept})
-    execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, entity.body["id"])
+    body = to_json({**entity.body, "updatedAt": now, "updatedBy": context().caller.id, "values": kept})
+    execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, context().tenant, entity.body["id"])
     log_change("update", entity.body, body, now, changes)
     return body
 
