@@ -16,7 +16,7 @@ from conftest import replace_everywhere, sql
 
 from sigma import database
 from sigma.http import errors
-from sigma.resources import history, import_rows, imports, value_checks
+from sigma.resources import history, import_rows, imports, many_writes, value_checks
 
 DANISH = {"dim-language": "seg-da"}
 ATTRIBUTES = {
@@ -472,19 +472,20 @@ def test_an_import_is_one_transaction(shop, statements):
 
 def test_an_import_that_fails_leaves_nothing_and_works_when_nothing_fails_any_more(app, shop, make, error, monkeypatch):
     make("cap", ean=1)
-    before, calls, log_change = contents(app), [], history.log_change
+    before, calls, log_changes = contents(app), [], history.log_changes
 
-    def failing(*arguments):
-        calls.append(arguments)
+    def failing(changes):
+        calls.append(len(changes))
+        log_changes(changes)
         if len(calls) == 3:
-            raise RuntimeError("the third row")
-        log_change(*arguments)
+            raise RuntimeError("the fifth and sixth row")
 
     rows = [{"Ref": "ent-cap", "Ean": "2"}, *({"Name": "New", "Ean": str(number)} for number in range(3, 9))]
     with monkeypatch.context() as patch:
-        replace_everywhere(patch, history, "log_change", failing)
+        replace_everywhere(patch, history, "log_changes", failing)
+        patch.setattr(many_writes, "MOST_RECORDS", 2)
         error(shop.post("/import/execute", table(*rows)), 500)
-    assert contents(app) == before
+    assert (contents(app), calls) == (before, [2, 2, 2])
     assert execute(shop, *rows) == (6, 1, {})
 
 
@@ -548,6 +549,17 @@ def test_a_preview_keeps_of_the_records_what_rows_change_and_no_more(app, shop, 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert said == [("update", [])] * 400
+    assert peak < 1_000_000  # the records are 4 MB of text
+
+
+def test_an_import_gathers_a_part_of_the_records_at_a_time_before_it_stores_them(app, shop, large, monkeypatch):
+    monkeypatch.setattr(many_writes, "MOST_CHARACTERS", 100_000)
+    rows = [{"Ref": f"ent-{number}", "New": str(number)} for number in range(200)]
+    tracemalloc.start()
+    outcome = execute(shop, *rows, columns={"Ref": "_id", "New": "price"}, schema="schema-large")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert outcome == (0, 200, {})
     assert peak < 1_000_000  # the records are 4 MB of text
 
 

@@ -1,15 +1,15 @@
 """The history of records and variants: each change is added to it, and sent to webhooks."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from flask import g
 
-from sigma.database import execute
+from sigma.database import get_db
 from sigma.http.stamps import random_id, utc_now
 from sigma.http.strict_json import is_same, to_json
-from sigma.resources.outbox import enqueue
+from sigma.resources.outbox import Change, enqueue
 from sigma.resources.values import by_scope
 
 
@@ -31,24 +31,32 @@ def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str
                 yield {"attribute": alias, "scope": entry["scope"], "oldValue": was, "newValue": became}
 
 
+def _entry_row(change: Change) -> tuple[str, str, str]:
+    entity = change.entity
+    entry = {
+        "id": random_id("audit"),
+        "entityId": entity["id"],
+        "action": change.action,
+        "userId": g.caller.id,
+        "timestamp": change.at,
+        "changes": change.changes,
+    }
+    return g.tenant, entity.get("entityId", entity["id"]), to_json(entry)
+
+
+def log_changes(changes: Sequence[Change]) -> None:
+    """Add what the caller changed to the history of records and variants, and send it to webhooks."""
+    get_db().executemany("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", map(_entry_row, changes))
+    enqueue(changes)
+
+
 def log_change(action: str, entity: dict[str, Any], text: str, at: str, changes: Iterable[dict[str, Any]]) -> None:
-    """Add what the caller changed to the history of a record or variant, and send it to webhooks.
+    """Do the same for one change.
 
     Takes the record or variant before or after the change, the text that is stored now (or was, before a deletion), and the
     time of the change.
     """
-    listed = list(changes)
-    entry = {
-        "id": random_id("audit"),
-        "entityId": entity["id"],
-        "action": action,
-        "userId": g.caller.id,
-        "timestamp": at,
-        "changes": listed,
-    }
-    record_id = entity.get("entityId", entity["id"])
-    execute("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", g.tenant, record_id, to_json(entry))
-    enqueue(action, entity, text, at, listed)
+    log_changes([Change(action, entity, text, at, list(changes))])
 
 
 def log_deletions(texts: Iterable[str]) -> None:

@@ -162,6 +162,7 @@ def import_rows(body: dict[str, Any], stores: bool) -> list[tuple[str, list[str]
         bad_rows += bool(row.problems)
         problems = [redact_keys(problem)[: SHORTENED if is_short else None] for problem in row.problems]
         outcomes.append(("create" if row.creates else "update", problems))
+    batch.finish()
     return outcomes
 
 

@@ -1,8 +1,8 @@
 """The outbox: the webhook deliveries of a change to a record or variant, stored in the same transaction as the change."""
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from flask import g
 
@@ -24,22 +24,38 @@ EVENTS = {
 _PAST = {"create": "created", "update": "updated", "delete": "deleted", "transition": "transition"}  # by action
 
 
-def _members(event: str, entity: dict[str, Any], text: str, at: str, changes: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the members of a delivery's body after its id, as JSON text."""
-    yield f'"event":"{event}"'
-    yield f'"timestamp":"{at}"'
-    yield f'"entityId":{to_json(entity.get("entityId", entity["id"]))}'
-    if "entityId" in entity:
-        yield f'"variantId":{to_json(entity["id"])}'
-    yield f'"data":{text}'  # as stored, not serialized again
-    if event == "entity.transition":
-        (change,) = changes
-        yield f'"fromStateId":{to_json(change["oldValue"])}'
-        yield f'"toStateId":{to_json(change["newValue"])}'
+class Change(NamedTuple):
+    """What was done to a record or variant."""
+
+    action: str
+    entity: dict[str, Any]  # before or after the change
+    text: str  # as it is stored now, or as it was before it was deleted
+    at: str
+    changes: list[dict[str, Any]]  # by attribute and scope
+
+    @property
+    def event(self) -> str:
+        """Return what webhooks call it."""
+        return _event(self.action, "entityId" in self.entity)
 
 
 def _event(action: str, is_variant: bool) -> str:
     return f"{'variant' if is_variant else 'entity'}.{_PAST[action]}"
+
+
+def _members(event: str, change: Change) -> Iterator[str]:
+    """Yield the members of a delivery's body after its id, as JSON text."""
+    entity = change.entity
+    yield f'"event":"{event}"'
+    yield f'"timestamp":"{change.at}"'
+    yield f'"entityId":{to_json(entity.get("entityId", entity["id"]))}'
+    if "entityId" in entity:
+        yield f'"variantId":{to_json(entity["id"])}'
+    yield f'"data":{change.text}'  # as stored, not serialized again
+    if event == "entity.transition":
+        (moved,) = change.changes
+        yield f'"fromStateId":{to_json(moved["oldValue"])}'
+        yield f'"toStateId":{to_json(moved["newValue"])}'
 
 
 def _fetch_subscribers(event: str) -> list[str]:
@@ -55,19 +71,27 @@ def count_subscribers(action: str) -> int:
     return len(_fetch_subscribers(_event(action, is_variant=False)))
 
 
-def enqueue(action: str, entity: dict[str, Any], text: str, at: str, changes: list[dict[str, Any]]) -> None:
-    """Store the deliveries of a change: one for each active webhook that subscribes to its event.
+def _delivery_rows(changes: Sequence[Change], subscribers: Mapping[str, list[str]]) -> Iterator[tuple[Any, ...]]:
+    for change in changes:
+        event = change.event
+        if not subscribers[event]:
+            continue
+        members, now = ",".join(_members(event, change)), time.time()
+        for webhook in subscribers[event]:
+            id = random_id("dlv")
+            yield g.tenant, id, webhook, event, f'{{"deliveryId":"{id}",{members}}}', now
 
-    `text` is the record or variant as it is stored now, or as it was before it was deleted. All of it is sent, including
-    what the role of the person who changed it hides.
+
+def enqueue(changes: Sequence[Change]) -> None:
+    """Store the deliveries of changes, in their order: one for each active webhook that subscribes to a change's event.
+
+    All of a record or variant is sent, including what the role of the person who changed it hides.
     """
-    event = _event(action, "entityId" in entity)
-    if not (subscribers := _fetch_subscribers(event)):
+    subscribers = {event: _fetch_subscribers(event) for event in {change.event for change in changes}}
+    if not any(subscribers.values()):
         return
     call_when_stored(wake_sender)
-    members, now = ",".join(_members(event, entity, text, at, changes)), time.time()
-    deliveries = ((random_id("dlv"), webhook) for webhook in subscribers)
     get_db().executemany(
         "INSERT INTO deliveries (tenant, id, webhook_id, event, body, made_at) VALUES (?, ?, ?, ?, ?, ?)",
-        ((g.tenant, id, webhook, event, f'{{"deliveryId":"{id}",{members}}}', now) for id, webhook in deliveries),
+        _delivery_rows(changes, subscribers),
     )
