@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import marshmallow as ma
-from flask import g, request
+from flask import request
 
+from sigma.context import context
 from sigma.http.body_headers import check_body_headers
 from sigma.http.errors import MAX_BODY, ApiError, body_too_large, raise_for_problems
 from sigma.http.masking import is_secret
@@ -85,7 +86,7 @@ def read_body(schema: ma.Schema) -> Any:
     if not data:
         raise ApiError(400, "body: expected a JSON object, got nothing")
     try:
-        g.body = body = parse_json(data)
+        context().body = body = parse_json(data)
     except ValueError as error:
         raise ApiError(400, f"{getattr(error, 'path', '') or 'body'}: {error}") from None
     if schema.many and not isinstance(body, list):

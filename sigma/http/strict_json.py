@@ -25,8 +25,8 @@ _encode, _encode_sorted = (
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
-def to_json(value: Any, sort_keys: bool = False) -> str:
-    """Return a value's JSON text, compact.
+def to_json(value: Any, sort_keys: bool = False, is_finite: bool = False) -> str:
+    """Return a value's JSON text, compact. `is_finite` says that all its numbers are known to be finite.
 
     Raises ValueError for NaN and the infinities, and TypeError for a type that JSON does not have. orjson takes a tenth of
     json's time, which saves 3 % of a POST. But it writes some small numbers differently, such as 0.00001 for 1e-05. So sorted
@@ -40,7 +40,7 @@ def to_json(value: Any, sort_keys: bool = False) -> str:
     except TypeError:
         return _encode(value)
     # orjson writes NaN and the infinities as null; json refuses them.
-    return _encode(value) if b"null" in text else text.decode()
+    return _encode(value) if not is_finite and b"null" in text else text.decode()
 
 
 def format_value(value: Any) -> str:

@@ -9,8 +9,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from flask import Response, g, request
+from flask import Response, request
 
+from sigma.context import context
 from sigma.database import execute, fetch_one, get_db, snapshot
 from sigma.http.errors import get_or_404, not_found_error
 from sigma.http.paging import PAGE_PARAMETERS, Parameter, page_bounds
@@ -34,14 +35,14 @@ class Entity(NamedTuple):
 
 def record_exists(id: str) -> bool:
     """Return whether the workspace has this record."""
-    return fetch_one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id) is not None
+    return fetch_one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", context().tenant, id) is not None
 
 
 def any_record_exists(ids: Iterable[str]) -> bool:
     """Return whether the workspace has at least one of these records."""
     # The + keeps SQLite from entities_variant_idx, through which it would read all records.
     sql = "SELECT 1 FROM entities WHERE tenant = ? AND id IN (SELECT value FROM json_each(?)) AND +is_variant = 0 LIMIT 1"
-    return fetch_one(sql, g.tenant, to_json(list(ids))) is not None
+    return fetch_one(sql, context().tenant, to_json(list(ids))) is not None
 
 
 def require_record(id: str) -> None:
@@ -53,13 +54,13 @@ def require_record(id: str) -> None:
 def load_record(id: str) -> Entity:
     """Return a record. Raises ApiError 404."""
     sql = "SELECT schema_id, state_id, body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0"
-    schema_id, state_id, text = get_or_404(fetch_one(sql, g.tenant, id), "record", id)
+    schema_id, state_id, text = get_or_404(fetch_one(sql, context().tenant, id), "record", id)
     return Entity(schema_id, state_id, text, json.loads(text))
 
 
 def find_schema(id: str) -> str | None:
     """Return the id of the schema of a record or variant, or None if there is none with this id."""
-    row = fetch_one("SELECT schema_id FROM entities WHERE tenant = ? AND id = ?", g.tenant, id)
+    row = fetch_one("SELECT schema_id FROM entities WHERE tenant = ? AND id = ?", context().tenant, id)
     return row and row[0]
 
 
@@ -154,12 +155,12 @@ def list_entities(is_variant: int, filters: Iterable[ListFilter]) -> Response:
     offset, limit = page_bounds(query)
     asked = [(wanted, text) for wanted in filters if (text := wanted.parameter.read(query)) is not None]
     statements = _list_statements(is_variant, *(wanted.condition for wanted, _ in asked))
-    arguments = [g.tenant, *(text for _, text in asked)]
+    arguments = [context().tenant, *(text for _, text in asked)]
     db = get_db()
     limit_before = db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_PAGE)
     try:
         if not all(wanted.is_counted for wanted, _ in asked):
-            total, texts = fetch_one(statements.page_uncounted, *arguments, g.tenant, limit, offset)
+            total, texts = fetch_one(statements.page_uncounted, *arguments, context().tenant, limit, offset)
         elif offset < BUCKET_SIZE:
             total, texts = fetch_one(statements.page, *arguments, *arguments, *arguments, 0, offset, limit)
         else:

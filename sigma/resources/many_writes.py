@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from flask import g
-
+from sigma.context import context
 from sigma.database import get_db
 from sigma.http.errors import MAX_BODY
 from sigma.http.stamps import utc_now
@@ -29,7 +28,7 @@ class ManyWrites:
     """
 
     def __init__(self, rules: SchemaRules):
-        self.rules = rules
+        self.rules, self.tenant = rules, context().tenant
         self.start()
 
     def start(self) -> None:
@@ -44,7 +43,7 @@ class ManyWrites:
     def create(self, id: str, values: dict[str, Any], changes: list[dict[str, Any]], claims: dict[str, str]) -> None:
         """Make a record; takes the keys of its unique values by alias."""
         record = new_record(self.rules, id, values)
-        self._add(Change("create", record, to_json(record), record["createdAt"], changes), claims)
+        self._add(Change("create", record, to_json(record, is_finite=True), record["createdAt"], changes), claims)
 
     def update(self, entity: Entity, values: dict[str, Any], changes: list[dict[str, Any]], claims: dict[str, str]) -> None:
         """Change a record. Raises ApiError 403 for what its state does not let change."""
@@ -52,14 +51,14 @@ class ManyWrites:
         require_writable(self.rules, entity.state_id, aliases)
         id, now = entity.body["id"], utc_now()
         self.updated.add(id)
-        self.freed += [(g.tenant, id, alias, EVERYWHERE) for alias in aliases if self.rules.attributes[alias].is_unique]
+        self.freed += [(self.tenant, id, alias, EVERYWHERE) for alias in aliases if self.rules.attributes[alias].is_unique]
         body = changed_body(entity, {alias: values[alias] for alias in aliases}, now)
-        self._add(Change("update", entity.body, to_json(body), now, changes), claims)
+        self._add(Change("update", entity.body, to_json(body, is_finite=True), now, changes), claims)
 
     def _add(self, change: Change, claims: dict[str, str]) -> None:
         id = change.entity["id"]
         self.aliases |= dict.fromkeys(entry["attribute"] for entry in change.changes)
-        self.claimed += [(g.tenant, alias, EVERYWHERE, value, id) for alias, value in claims.items()]
+        self.claimed += [(self.tenant, alias, EVERYWHERE, value, id) for alias, value in claims.items()]
         self.changes.append(change)
         self.characters += len(change.text)
         if len(self.changes) >= MOST_RECORDS or self.characters >= MOST_CHARACTERS:
@@ -74,11 +73,11 @@ class ManyWrites:
         made = [change for change in self.changes if change.action == "create"]
         db.executemany(
             "INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)",
-            ((g.tenant, schema, change.text) for change in made),
+            ((self.tenant, schema, change.text) for change in made),
         )
         db.executemany(
             "UPDATE entities SET body = ? WHERE tenant = ? AND id = ?",
-            ((change.text, g.tenant, change.entity["id"]) for change in self.changes if change.action == "update"),
+            ((change.text, self.tenant, change.entity["id"]) for change in self.changes if change.action == "update"),
         )
         # A record takes what another has given up, so all is freed first; no record is twice among them.
         # The + keeps SQLite from looking up by that column: an attribute may have any number of claims, a record has few.

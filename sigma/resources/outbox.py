@@ -4,8 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from flask import g
-
+from sigma.context import context
 from sigma.database import call_when_stored, execute, get_db
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import to_json
@@ -63,7 +62,7 @@ def _fetch_subscribers(event: str) -> list[str]:
         "SELECT id FROM webhooks WHERE tenant = ? AND is_active"
         " AND EXISTS (SELECT 1 FROM json_each(body, '$.events') WHERE value = ?)"
     )
-    return [id for (id,) in execute(sql, g.tenant, event)]
+    return [id for (id,) in execute(sql, context().tenant, event)]
 
 
 def count_subscribers(action: str) -> int:
@@ -79,7 +78,7 @@ def _delivery_rows(changes: Sequence[Change], subscribers: Mapping[str, list[str
         members, now = ",".join(_members(event, change)), time.time()
         for webhook in subscribers[event]:
             id = random_id("dlv")
-            yield g.tenant, id, webhook, event, f'{{"deliveryId":"{id}",{members}}}', now
+            yield context().tenant, id, webhook, event, f'{{"deliveryId":"{id}",{members}}}', now
 
 
 def enqueue(changes: Sequence[Change]) -> None:

@@ -5,8 +5,7 @@ import json
 from collections.abc import Callable, Container, Iterator
 from typing import Any, NamedTuple
 
-from flask import g
-
+from sigma.context import context
 from sigma.database import fetch_one, snapshot
 from sigma.http.errors import get_or_404
 from sigma.http.nearest import what_there_is
@@ -169,7 +168,7 @@ def _attribute_alias(name: str) -> str:
         "SELECT alias FROM model_objects WHERE tenant = ? AND kind = 'attribute' AND (alias = ? OR id = ?)"
         " ORDER BY alias = ? DESC LIMIT 1"
     )
-    row = fetch_one(sql, g.tenant, name, name, name)
+    row = fetch_one(sql, context().tenant, name, name, name)
     return row[0] if row else name
 
 
@@ -206,7 +205,7 @@ def _compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
 
 def schema_rules(schema_id: str) -> SchemaRules:
     """Return a schema's rules for the model as it is now. Raises ApiError 400 if there is no such schema."""
-    tenant = g.tenant
+    tenant = context().tenant
     with snapshot():
         row = fetch_one("SELECT model_version FROM workspaces WHERE id = ?", tenant)
         (version,) = get_or_404(row, "workspace", tenant)  # it may have been removed since the access check

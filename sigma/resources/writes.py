@@ -8,8 +8,7 @@ the role forbids is reported before what is wrong with the values, so that no me
 from collections.abc import Container, Iterable
 from typing import Any
 
-from flask import g
-
+from sigma.context import context
 from sigma.database import execute, fetch_one
 from sigma.http.errors import ApiError, holder_named, name_of, not_found_error, raise_for_problems
 from sigma.http.nearest import MOST
@@ -25,7 +24,7 @@ from sigma.resources.values import Scopes, scope_key
 
 def audit_fields() -> dict[str, str]:
     """Return who creates a record or variant, and when."""
-    now, who = utc_now(), g.caller.id
+    now, who = utc_now(), context().caller.id
     return {"createdAt": now, "updatedAt": now, "createdBy": who, "updatedBy": who}
 
 
@@ -44,7 +43,7 @@ def check_new_values(rules: SchemaRules, values: dict[str, Any]) -> None:
 
 
 def _name_entity(id: str) -> str:
-    (record,) = fetch_one("SELECT record_id FROM entities WHERE tenant = ? AND id = ?", g.tenant, id)
+    (record,) = fetch_one("SELECT record_id FROM entities WHERE tenant = ? AND id = ?", context().tenant, id)
     return name_of("record", id) if record is None else f"{name_of('variant', id)} of {name_of('record', record)}"
 
 
@@ -52,7 +51,7 @@ def store_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
     """Store a new record or variant, without an entry in the history, and return its text. Raises ApiError 409."""
     body = to_json(entity)
     with holder_named(lambda _: _name_entity(entity["id"])):
-        execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
+        execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", context().tenant, rules.schema["id"], body)
     for alias, entries in entity["values"].items():
         if rules.attributes[alias].is_unique:
             claim_values(entity["id"], alias, rules.attributes[alias].kind, entries)
@@ -107,7 +106,7 @@ def _move_claims(rules: SchemaRules, entity_id: str, values: dict[str, Any], sco
 def changed_body(entity: Entity, values: dict[str, Any], now: str) -> dict[str, Any]:
     """Return a record or variant in which the caller replaces these values now; empty ones are removed."""
     kept = {alias: entries for alias, entries in {**entity.body["values"], **values}.items() if entries}
-    return {**entity.body, "updatedAt": now, "updatedBy": g.caller.id, "values": kept}
+    return {**entity.body, "updatedAt": now, "updatedBy": context().caller.id, "values": kept}
 
 
 def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], changes: list[dict[str, Any]]) -> str:
@@ -123,7 +122,7 @@ def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], cha
     _move_claims(rules, entity.body["id"], values, scopes)
     now = utc_now()
     body = to_json(changed_body(entity, {alias: values[alias] for alias in scopes}, now))
-    execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, entity.body["id"])
+    execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, context().tenant, entity.body["id"])
     log_change("update", entity.body, body, now, changes)
     return body
 
