@@ -224,6 +224,13 @@ def test_json_values_of_the_attributes_types_are_taken_as_well(shop):
     assert values == {"name": "Cap", "price": 0, "color": "val-blue", "tags": ["a", "b"], "sold": True, "care": {"wash": [30]}}
 
 
+def test_a_text_is_stored_as_it_is_whatever_it_has_in_it(shop):
+    names = ['"', "\\", "\\u0041", "\0", "\n\t", "{}[],", "null", "ø", "\U0001f9e2", "\u2028", "</script>", "'; --"]
+    assert both(shop, *({"Name": name, "Tags": [name]} for name in names)) == {}
+    assert [record["values"]["name"][0]["value"] for record in things(shop)] == names
+    assert [record["values"]["tags"][0]["value"] for record in things(shop)] == [[name] for name in names]
+
+
 def test_what_is_one_options_id_and_anothers_alias_means_the_one_with_the_id(shop):
     options = [{"id": "val-a", "alias": "both", "label": "A"}, {"id": "both", "alias": "b", "label": "B"}]
     colors = shop.get("/option-lists/ol-colors").json
