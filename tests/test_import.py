@@ -12,7 +12,7 @@ from contextlib import closing
 
 import pytest
 from cases import each
-from conftest import replace_everywhere, sql
+from conftest import sql
 
 from sigma import database
 from sigma.http import errors
@@ -479,17 +479,17 @@ def test_an_import_is_one_transaction(shop, statements):
 
 def test_an_import_that_fails_leaves_nothing_and_works_when_nothing_fails_any_more(app, shop, make, error, monkeypatch):
     make("cap", ean=1)
-    before, calls, log_changes = contents(app), [], history.log_changes
+    before, calls, store = contents(app), [], history.Log.store
 
-    def failing(changes):
-        calls.append(len(changes))
-        log_changes(changes)
+    def failing(log):
+        calls.append(len(log.entries))
+        store(log)
         if len(calls) == 3:
             raise RuntimeError("the fifth and sixth row")
 
     rows = [{"Ref": "ent-cap", "Ean": "2"}, *({"Name": "New", "Ean": str(number)} for number in range(3, 9))]
     with monkeypatch.context() as patch:
-        replace_everywhere(patch, history, "log_changes", failing)
+        patch.setattr(history.Log, "store", failing)
         patch.setattr(many_writes, "MOST_RECORDS", 2)
         error(shop.post("/import/execute", table(*rows)), 500)
     assert (contents(app), calls) == (before, [2, 2, 2])

@@ -1,7 +1,7 @@
 """The history of records and variants: each change is added to it, and sent to webhooks."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sigma.context import context
@@ -30,33 +30,43 @@ def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str
                 yield {"attribute": alias, "scope": entry["scope"], "oldValue": was, "newValue": became}
 
 
-def _entry_row(change: Change) -> tuple[str, str, str]:
-    known, entity = context(), change.entity
-    entry = {
-        "id": random_id("audit"),
-        "entityId": entity["id"],
-        "action": change.action,
-        "userId": known.caller.id,
-        "timestamp": change.at,
-        "changes": change.changes,
-    }
-    text = to_json(entry, is_finite=True)  # what has been stored is, and the nulls of a new record would cost 5 % of a POST
-    return known.tenant, entity.get("entityId", entity["id"]), text
+class Log:
+    """Changes that the caller makes, which are added to the history, and sent to webhooks, together."""
 
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, str, str]] = []  # rows of audit_log
+        self.changes: list[Change] = []
 
-def log_changes(changes: Sequence[Change]) -> None:
-    """Add what the caller changed to the history of records and variants, and send it to webhooks."""
-    get_db().executemany("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", map(_entry_row, changes))
-    enqueue(changes)
+    def add(self, action: str, entity: dict[str, Any], text: str, at: str, changes: list[dict[str, Any]]) -> None:
+        """Add a change, as log_change() takes it."""
+        known, change = context(), Change.of(action, entity, text, at, changes)
+        entry = {
+            "id": random_id("audit"),
+            "entityId": entity["id"],
+            "action": action,
+            "userId": known.caller.id,
+            "timestamp": at,
+            "changes": changes,
+        }
+        body = to_json(entry, is_finite=True)  # what has been stored is, and the nulls of a new record would cost 5 % of a POST
+        self.entries.append((known.tenant, change.record_id, body))
+        self.changes.append(change)
+
+    def store(self) -> None:
+        """Store what was added, in its order."""
+        get_db().executemany("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", self.entries)
+        enqueue(self.changes)
 
 
 def log_change(action: str, entity: dict[str, Any], text: str, at: str, changes: Iterable[dict[str, Any]]) -> None:
-    """Do the same for one change.
+    """Add what the caller changed to the history of a record or variant, and send it to webhooks.
 
     Takes the record or variant before or after the change, the text that is stored now (or was, before a deletion), and the
     time of the change.
     """
-    log_changes([Change(action, entity, text, at, list(changes))])
+    log = Log()
+    log.add(action, entity, text, at, list(changes))
+    log.store()
 
 
 def log_deletions(texts: Iterable[str]) -> None:

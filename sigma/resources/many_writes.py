@@ -1,5 +1,6 @@
 """How an import writes: what its rows make and change is gathered, and stored with one statement for each table."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sigma.context import context
@@ -8,8 +9,7 @@ from sigma.http.errors import MAX_BODY
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import to_json
 from sigma.resources.entities import Entity
-from sigma.resources.history import log_changes
-from sigma.resources.outbox import Change
+from sigma.resources.history import Log
 from sigma.resources.records import new_record
 from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import SchemaRules
@@ -27,7 +27,8 @@ class ManyWrites:
     """Records of one schema that are made and changed, each at most once before all is stored.
 
     Their values were checked, and all have the scope {}. They are stored in their order, by store(), in the transaction under
-    way: until then, the database does not show them.
+    way: until then, the database does not show them. Only texts are kept: the garbage collector would examine all the objects
+    of hundreds of records again and again, which took an eighth of an import.
     """
 
     def __init__(self, rules: SchemaRules):
@@ -36,48 +37,48 @@ class ManyWrites:
 
     def start(self) -> None:
         """Forget what was gathered."""
-        self.changes: list[Change] = []
-        self.updated: set[str] = set()  # ids
-        self.aliases: dict[str, None] = {}  # of the attributes that are written
-        self.freed: list[tuple[str, str, str, str]] = []
+        self.created: list[str] = []  # texts
+        self.updated: dict[str, str] = {}  # texts by id
+        self.aliases: set[str] = set()  # of the attributes that are written
+        self.freed: list[tuple[str, str, str, str]] = []  # rows of unique_values
         self.claimed: list[tuple[str, str, str, str, str]] = []
+        self.log = Log()
         self.characters = 0
 
-    def create(self, id: str, values: dict[str, Any], changes: list[dict[str, Any]], claims: dict[str, str]) -> None:
+    def create(self, id: str, values: dict[str, Any], changes: list[dict[str, Any]], claims: Mapping[str, str]) -> None:
         """Make a record; takes the keys of its unique values by alias."""
         record = new_record(self.rules, id, values)
-        self._add(Change("create", record, to_json(record, is_finite=True), record["createdAt"], changes), claims)
+        self.created.append(text := to_json(record, is_finite=True))
+        self.log.add("create", record, text, record["createdAt"], changes)
+        self._note(id, text, values, claims)
 
-    def update(self, entity: Entity, values: dict[str, Any], changes: list[dict[str, Any]], claims: dict[str, str]) -> None:
+    def update(self, entity: Entity, values: dict[str, Any], changes: list[dict[str, Any]], claims: Mapping[str, str]) -> None:
         """Change a record. Raises ApiError 403 for what its state does not let change."""
-        aliases = [change["attribute"] for change in changes]
-        require_writable(self.rules, entity.state_id, aliases)
+        new = {change["attribute"]: values[change["attribute"]] for change in changes}
+        require_writable(self.rules, entity.state_id, new)
         id, now = entity.body["id"], utc_now()
-        self.updated.add(id)
-        self.freed += [(self.tenant, id, alias, EVERYWHERE) for alias in aliases if self.rules.attributes[alias].is_unique]
-        body = changed_body(entity, {alias: values[alias] for alias in aliases}, now)
-        self._add(Change("update", entity.body, to_json(body, is_finite=True), now, changes), claims)
+        self.updated[id] = text = to_json(changed_body(entity, new, now), is_finite=True)
+        self.freed += [(self.tenant, id, alias, EVERYWHERE) for alias in new if self.rules.attributes[alias].is_unique]
+        self.log.add("update", entity.body, text, now, changes)
+        self._note(id, text, new, claims)
 
-    def _add(self, change: Change, claims: dict[str, str]) -> None:
-        id = change.entity["id"]
-        self.aliases |= dict.fromkeys(entry["attribute"] for entry in change.changes)
-        self.claimed += [(self.tenant, alias, EVERYWHERE, value, id) for alias, value in claims.items()]
-        self.changes.append(change)
-        self.characters += len(change.text)
-        if len(self.changes) >= MOST_RECORDS or self.characters >= MOST_CHARACTERS:
+    def _note(self, id: str, text: str, values: Iterable[str], claims: Mapping[str, str]) -> None:
+        self.aliases.update(values)
+        self.claimed += [(self.tenant, alias, EVERYWHERE, key, id) for alias, key in claims.items()]
+        self.characters += len(text)
+        if len(self.log.entries) >= MOST_RECORDS or self.characters >= MOST_CHARACTERS:
             self.store()
 
     def store(self) -> None:
         """Store what was gathered, with its history and deliveries. Raises ApiError 403 for what the caller may not write."""
-        if not self.changes:
+        if not self.log.entries:
             return
         schema, db = self.rules.schema["id"], get_db()
-        caller_levels(schema).require_write(self.aliases)
-        made = [change.text for change in self.changes if change.action == "create"]
-        db.execute(CREATE, (self.tenant, schema, to_json(made, is_finite=True)))
+        caller_levels(schema).require_write(sorted(self.aliases))
+        db.execute(CREATE, (self.tenant, schema, to_json(self.created, is_finite=True)))
         db.executemany(
             "UPDATE entities SET body = ? WHERE tenant = ? AND id = ?",
-            ((change.text, self.tenant, change.entity["id"]) for change in self.changes if change.action == "update"),
+            ((text, self.tenant, id) for id, text in self.updated.items()),
         )
         # A record takes what another has given up, so all is freed first; no record is twice among them.
         # The + keeps SQLite from looking up by that column: an attribute may have any number of claims, a record has few.
@@ -87,5 +88,5 @@ class ManyWrites:
         db.executemany(
             "INSERT INTO unique_values (tenant, attribute, scope, value, entity_id) VALUES (?, ?, ?, ?, ?)", self.claimed
         )
-        log_changes(self.changes)
+        self.log.store()
         self.start()

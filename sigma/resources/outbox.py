@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from sigma.context import context
 from sigma.database import call_when_stored, execute, get_db
@@ -23,38 +23,38 @@ EVENTS = {
 _PAST = {"create": "created", "update": "updated", "delete": "deleted", "transition": "transition"}  # by action
 
 
-class Change(NamedTuple):
-    """What was done to a record or variant."""
-
-    action: str
-    entity: dict[str, Any]  # before or after the change
-    text: str  # as it is stored now, or as it was before it was deleted
-    at: str
-    changes: list[dict[str, Any]]  # by attribute and scope
-
-    @property
-    def event(self) -> str:
-        """Return what webhooks call it."""
-        return _event(self.action, "entityId" in self.entity)
-
-
 def _event(action: str, is_variant: bool) -> str:
     return f"{'variant' if is_variant else 'entity'}.{_PAST[action]}"
 
 
-def _members(event: str, change: Change) -> Iterator[str]:
-    """Yield the members of a delivery's body after its id, as JSON text."""
-    entity = change.entity
-    yield f'"event":"{event}"'
-    yield f'"timestamp":"{change.at}"'
-    yield f'"entityId":{to_json(entity.get("entityId", entity["id"]))}'
-    if "entityId" in entity:
-        yield f'"variantId":{to_json(entity["id"])}'
-    yield f'"data":{change.text}'  # as stored, not serialized again
-    if event == "entity.transition":
-        (moved,) = change.changes
-        yield f'"fromStateId":{to_json(moved["oldValue"])}'
-        yield f'"toStateId":{to_json(moved["newValue"])}'
+class Change(NamedTuple):
+    """What webhooks are told of a change; only texts, because an import gathers hundreds."""
+
+    event: str
+    record_id: str
+    variant_id: str | None
+    text: str  # the record or variant as it is stored now, or as it was before it was deleted
+    at: str
+    states: tuple[str | None, str] | None  # of a transition: that before, and that after
+
+    @classmethod
+    def of(cls, action: str, entity: dict[str, Any], text: str, at: str, changes: Sequence[dict[str, Any]]) -> Self:
+        """Return a change, given the record or variant before or after it, and what changed in it."""
+        event, record_id = _event(action, "entityId" in entity), entity.get("entityId", entity["id"])
+        states = (changes[0]["oldValue"], changes[0]["newValue"]) if action == "transition" else None
+        return cls(event, record_id, entity["id"] if "entityId" in entity else None, text, at, states)
+
+    def members(self) -> Iterator[str]:
+        """Yield the members of a delivery's body after its id, as JSON text."""
+        yield f'"event":"{self.event}"'
+        yield f'"timestamp":"{self.at}"'
+        yield f'"entityId":{to_json(self.record_id)}'
+        if self.variant_id is not None:
+            yield f'"variantId":{to_json(self.variant_id)}'
+        yield f'"data":{self.text}'  # as stored, not serialized again
+        if self.states:
+            yield f'"fromStateId":{to_json(self.states[0])}'
+            yield f'"toStateId":{to_json(self.states[1])}'
 
 
 def _fetch_subscribers(event: str) -> list[str]:
@@ -72,13 +72,12 @@ def count_subscribers(action: str) -> int:
 
 def _delivery_rows(changes: Sequence[Change], subscribers: Mapping[str, list[str]]) -> Iterator[tuple[Any, ...]]:
     for change in changes:
-        event = change.event
-        if not subscribers[event]:
+        if not subscribers[change.event]:
             continue
-        members, now = ",".join(_members(event, change)), time.time()
-        for webhook in subscribers[event]:
+        members, now = ",".join(change.members()), time.time()
+        for webhook in subscribers[change.event]:
             id = random_id("dlv")
-            yield context().tenant, id, webhook, event, f'{{"deliveryId":"{id}",{members}}}', now
+            yield context().tenant, id, webhook, change.event, f'{{"deliveryId":"{id}",{members}}}', now
 
 
 def enqueue(changes: Sequence[Change]) -> None:
