@@ -19,6 +19,8 @@ def split_items(text: str) -> list[str]:
 
     A lone backslash stands for one empty item, which would otherwise look like an empty cell.
     """
+    if "\\" not in text:
+        return text.split("|")
     if text == "\\":
         return [""]
     items = [""]
