@@ -160,7 +160,7 @@ def transaction() -> Iterator[None]:
         if confirm := known.pop("confirm", None):
             confirm()
         yield
-        require_same_file(current_app.config["DATABASE"])
+        require_same_file(str(_thread.path))  # get_db() has set it
         db.execute("COMMIT")
         known.has_stored = True  # for hold_unsent()
     except BaseException as error:

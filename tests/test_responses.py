@@ -7,6 +7,7 @@ import pytest
 from cases import each
 
 from sigma.http import responses
+from sigma.http.ready_response import ReadyResponse
 
 
 @each(
@@ -39,3 +40,13 @@ def test_a_list_and_a_page_are_json_and_end_a_line():
     for answer in answers:
         assert answer.data.endswith(b"\n")
         assert (answer.status_code, answer.content_type) == (200, "application/json")
+
+
+@each(
+    "status, headers",
+    [(200, None), (201, {}), (401, {"WWW-Authenticate": "Bearer"}), (418, {"Allow": "GET", "Vary": "Origin"})],
+)
+def test_a_ready_response_is_what_werkzeug_makes(status, headers):
+    ready = ReadyResponse.of(b"{", b"}", status=status, headers=headers)
+    assert vars(ready) == vars(ReadyResponse(b"{}\n", status, headers, content_type="application/json")) | {"is_ready": True}
+    assert list(ready.headers) == [*(headers or {}).items(), ("Content-Type", "application/json"), ("Content-Length", "3")]

@@ -46,7 +46,7 @@ class Levels(NamedTuple):
 
         An alias that neither the role nor the schema knows is refused elsewhere, as for every caller.
         """
-        for alias in aliases:
+        for alias in aliases if self.listed else ():
             if (level := self.listed.get(alias, "write")) != "write":
                 field, role = path or f"values.{alias}", _caller_role()["id"]
                 problem = f"{field}: attribute '{alias}' is '{level}' for role '{role}', not 'write'"

@@ -29,6 +29,7 @@ class AttributeRules(NamedTuple):
     checks: list[Callable[[Any], str | None]]
     has_target: Callable[[list[str]], bool] | None  # whether any of the options or records that a value names exists
     dimensions: dict[str, set[str]]  # segment ids by dimension id
+    segments: frozenset[tuple[str, str]]  # the same as pairs of a dimension and a segment
     option_list: str | None  # its id
 
     def value_problem(self, value: Any) -> str | None:
@@ -66,7 +67,8 @@ class AttributeRules(NamedTuple):
             scope = entry["scope"]
             key = scope_key(scope) if scopes is not None or len(entries) > 1 else ()
             if scopes is None or key in scopes:
-                yield from self.scope_problems(scope, f"{path}[{index}].scope") if scope else ()
+                if not self.has_scope(scope):
+                    yield from self.scope_problems(scope, f"{path}[{index}].scope")
                 if problem := self.value_problem(entry["value"]):
                     yield f"{path}[{index}].value: {problem}"
             if key in seen:
@@ -75,7 +77,7 @@ class AttributeRules(NamedTuple):
 
     def has_scope(self, scope: dict[str, str]) -> bool:
         """Return whether the attribute has the dimensions of a scope, and they have its segments."""
-        return all(segment in self.dimensions.get(dimension, ()) for dimension, segment in scope.items())
+        return scope.items() <= self.segments
 
     def scope_problems(self, scope: dict[str, str], path: str) -> Iterator[str]:
         """Yield what is wrong with a scope."""
@@ -107,6 +109,7 @@ def attribute_rules(attribute: dict[str, Any], options: set[str], segments: dict
         checks=list(value_checks(attribute, options)),
         has_target=find_target(attribute["type"], options),
         dimensions={id: segments[id] for id in attribute["dimensionIds"]},
+        segments=frozenset((id, segment) for id in attribute["dimensionIds"] for segment in segments[id]),
         option_list=attribute.get("optionListId"),
     )
 

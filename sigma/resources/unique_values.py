@@ -32,10 +32,15 @@ def unique_key(kind: str, value: Any) -> str:
     return canonical_json(value)
 
 
+def scope_text(scope: dict[str, str]) -> str:
+    """Return the same JSON text for equal scopes, whatever the order of their members."""
+    return to_json(scope, sort_keys=True) if scope else "{}"
+
+
 def claims(kind: str, entries: list[dict[str, Any]]) -> list[tuple[str, str] | None]:
     """Return the scope and key that each scoped value claims; None for an empty value, which claims nothing."""
     return [
-        None if is_empty(entry["value"]) else (to_json(entry["scope"], sort_keys=True), unique_key(kind, entry["value"]))
+        None if is_empty(entry["value"]) else (scope_text(entry["scope"]), unique_key(kind, entry["value"]))
         for entry in entries
     ]
 
@@ -84,4 +89,4 @@ def free_values(entity_id: str, alias: str, scopes: Iterable[ScopeKey]) -> None:
     # The + keeps SQLite from looking up by that column: an attribute may have any number of claims, a record has few.
     sql = "DELETE FROM unique_values WHERE tenant = ? AND entity_id = ? AND +attribute = ? AND +scope = ?"
     for scope in scopes:
-        execute(sql, context().tenant, entity_id, alias, to_json(dict(scope), sort_keys=True))
+        execute(sql, context().tenant, entity_id, alias, scope_text(dict(scope)))

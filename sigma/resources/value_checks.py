@@ -79,9 +79,9 @@ def begin_import() -> None:
 
 
 def _pattern_problem(alias: str, pattern: str, compiled: Any, size: int, value: str) -> str | None:
-    known = context()
-    known.matched = matched = known.get("matched", 0) + len(value)
-    known.match_steps = steps = known.get("match_steps", 0) + len(value) * size
+    known = vars(context())
+    known["matched"] = matched = known.get("matched", 0) + len(value)
+    known["match_steps"] = steps = known.get("match_steps", 0) + len(value) * size
     if matched > MAX_MATCHED:
         return expectation(alias, f"texts with a pattern to have at most {MAX_MATCHED} characters together in one request")
     if steps > MAX_STEPS:

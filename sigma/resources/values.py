@@ -100,7 +100,7 @@ Scopes = dict[str, set[ScopeKey]]  # by the alias of an attribute
 
 def scope_key(scope: dict[str, str]) -> ScopeKey:
     """Return a key that equal scopes share, whatever the order of their members."""
-    return tuple(sorted(scope.items()))
+    return tuple(sorted(scope.items()) if len(scope) > 1 else scope.items())
 
 
 def by_scope(entries: Iterable[dict[str, Any]]) -> dict[ScopeKey, dict[str, Any]]:

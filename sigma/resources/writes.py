@@ -38,7 +38,8 @@ def _require_write(levels: Levels, values: dict[str, Any], changed: Container[st
 
 def check_new_values(rules: SchemaRules, values: dict[str, Any]) -> None:
     """Raise ApiError 403 for values of a new entity that the caller may not write, or 400 for those that break the rules."""
-    _require_write(caller_levels(rules.schema["id"]), values, {alias for alias, entries in values.items() if entries})
+    if (levels := caller_levels(rules.schema["id"])).listed:
+        _require_write(levels, values, {alias for alias, entries in values.items() if entries})
     raise_for_problems(rules.values_problems(values))
 
 
