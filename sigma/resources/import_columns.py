@@ -12,6 +12,7 @@ class Column(NamedTuple):
 
     name: str  # as rows have it
     title: str  # as messages have it
+    alias: str
     place: int  # of the attribute in the schema
     rules: AttributeRules
     cells: Cells
@@ -43,7 +44,7 @@ class Columns:
         for place, (alias, rules) in enumerate(attributes.items()):
             if (name := names.get(alias)) is not None:
                 cells = cells_of(rules)
-                self.by_name[name] = Column(name, name[:100], place, rules, cells, _reader(cells))
+                self.by_name[name] = Column(name, name[:100], alias, place, rules, cells, _reader(cells))
         self.last_names: Sequence[str] = ()
         self.last: Sequence[Column] = ()
 

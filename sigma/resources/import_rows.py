@@ -108,7 +108,7 @@ class Batch:
         self.rules, self.stores, self.source, self.earlier = rules, stores, source, earlier or Earlier()
         self.id_column = next((column for column, alias in mapping.items() if alias == ID), None)
         self.columns = Columns(rules.attributes, {alias: column for column, alias in mapping.items()})
-        self.mapped = {column.rules.alias: column for column in self.columns.by_name.values()}
+        self.mapped = {column.alias: column for column in self.columns.by_name.values()}
         self.unique = {alias for alias, column in self.mapped.items() if column.rules.is_unique}
         self.writes = ManyWrites(rules)
         required = [alias for alias, attribute in rules.attributes.items() if attribute.is_required]
@@ -145,6 +145,8 @@ class Batch:
 
     def may_send(self, row: Row) -> bool:
         """Return whether what a row sends to webhooks is within the limit; if so, count it."""
+        if not self.subscribers[row.creates]:
+            return True
         size = self.subscribers[row.creates] * (DELIVERY + (len(row.record.text) if row.record else 0))
         is_within = self.characters_sent + size <= MAX_SENT
         self.characters_sent += size if is_within else 0
@@ -168,21 +170,22 @@ class Batch:
 
     def read_new(self, row: Row) -> None:
         """Read the cells of a row that creates a record."""
-        for column in self.columns.of(row.cells):
-            alias = column.rules.alias
+        cells, values, changes = row.cells, row.values, row.changes
+        for column in self.columns.of(cells):
+            name, alias, read = column.name, column.alias, column.read
             try:
-                value = column.read(row.cells[column.name])
+                value = read(cells[name])
             except ValueError as error:
                 row.faults[alias] = f"{column.title}: {error}"
                 continue
             if value is not None:
-                row.values[alias] = [{"scope": {}, "value": value}]
-                row.changes.append({"attribute": alias, "scope": {}, "oldValue": None, "newValue": value})
+                values[alias] = [{"scope": {}, "value": value}]
+                changes.append({"attribute": alias, "scope": {}, "oldValue": None, "newValue": value})
 
     def read_changed(self, row: Row, stored: dict[str, Any]) -> None:
         """Read the cells of a row that updates a record, which has these values."""
         for column in self.columns.of(row.cells):
-            alias, cell = column.rules.alias, row.cells[column.name]
+            alias, cell = column.alias, row.cells[column.name]
             entries = stored.get(alias, [])
             if column.cells.shows(cell, value_everywhere(entries)):
                 continue  # what does not change is not checked again: an option that was deleted since may stay

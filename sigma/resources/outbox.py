@@ -1,5 +1,6 @@
 """The outbox: the webhook deliveries of a change to a record or variant, stored in the same transaction as the change."""
 
+import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
@@ -23,6 +24,7 @@ EVENTS = {
 _PAST = {"create": "created", "update": "updated", "delete": "deleted", "transition": "transition"}  # by action
 
 
+@functools.cache
 def _event(action: str, is_variant: bool) -> str:
     return f"{'variant' if is_variant else 'entity'}.{_PAST[action]}"
 
@@ -40,9 +42,10 @@ class Change(NamedTuple):
     @classmethod
     def of(cls, action: str, entity: dict[str, Any], text: str, at: str, changes: Sequence[dict[str, Any]]) -> Self:
         """Return a change, given the record or variant before or after it, and what changed in it."""
-        event, record_id = _event(action, "entityId" in entity), entity.get("entityId", entity["id"])
+        id, is_variant = entity["id"], "entityId" in entity
         states = (changes[0]["oldValue"], changes[0]["newValue"]) if action == "transition" else None
-        return cls(event, record_id, entity["id"] if "entityId" in entity else None, text, at, states)
+        record_id, variant_id = (entity["entityId"], id) if is_variant else (id, None)
+        return cls(_event(action, is_variant), record_id, variant_id, text, at, states)
 
     def members(self) -> Iterator[str]:
         """Yield the members of a delivery's body after its id, as JSON text."""
