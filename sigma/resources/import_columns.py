@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sigma.resources.cells import Cells, cells_of
+from sigma.http.strict_json import NumberError
+from sigma.resources.cells import READERS, Cells, cells_of
 from sigma.resources.rules import AttributeRules
 
 
@@ -20,18 +21,22 @@ class Column(NamedTuple):
 
 
 def _reader(cells: Cells) -> Callable[[Any], Any]:
-    """Return what Cells.read() does, in less time for a cell that is already a value of a type that is not converted."""
-    rules = cells.rules
-    kept = () if rules.is_multiple or rules.kind in ("option", "complex") else rules.types
-    checks, read_any = rules.checks, cells.read
+    """Return what Cells.read() does, which a cell that means one value of the right type needs no more than half of."""
+    rules, read_any = cells.rules, cells.read
+    types = () if rules.is_multiple or rules.kind in ("option", "complex") else rules.types
+    convert, checks = READERS.get(rules.kind) if types else None, rules.checks
 
     def read(cell: Any) -> Any:
-        if type(cell) not in kept or cell == "":
+        try:
+            value = convert(cell) if convert and isinstance(cell, str) else cell
+        except NumberError:
+            return read_any(cell)
+        if type(value) not in types or value == "":
             return read_any(cell)
         for check in checks:
-            if problem := check(cell):
+            if problem := check(value):
                 raise ValueError(problem)
-        return cell
+        return value
 
     return read
 

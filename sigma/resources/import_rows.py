@@ -226,14 +226,19 @@ class Batch:
         if row.creates:
             yield from self.missing_values(row)
         yield from row.faults.values()
-        locked = locked_attributes(self.rules, row.record.state_id if row.record else None)
+        state = row.record.state_id if row.record else None
+        locked = locked_attributes(self.rules, state)
         for change in row.changes:
             alias = change["attribute"]
-            if alias not in self.unique and alias not in locked:
-                continue
-            for obstacle in self.obstacles(row, change):
-                got = format_value(change["newValue"])
-                yield f"{self.mapped[alias].title}: Attribute '{alias}' {obstacle}, got {got}"
+            if alias in locked:
+                yield self.refusal(change, read_only_problem(self.rules, state, alias))
+            if alias in self.unique and (owner := self.other_owner(row, change)):
+                yield self.refusal(change, f"is unique, and {owner.name} has this value")
+
+    def refusal(self, change: dict[str, Any], obstacle: str) -> str:
+        """Return a message that something prevents a change of one attribute."""
+        alias, got = change["attribute"], format_value(change["newValue"])
+        return f"{self.mapped[alias].title}: Attribute '{alias}' {obstacle}, got {got}"
 
     def missing_values(self, row: Row) -> Iterator[str]:
         """Yield which values a row lacks to create a record; a cell that cannot be read is not missing."""
@@ -245,16 +250,14 @@ class Batch:
         for alias in self.unmapped:
             yield f"{self.source.field}: {expectation(alias, 'a value, and no column is mapped to it')}"
 
-    def obstacles(self, row: Row, change: dict[str, Any]) -> Iterator[str]:
-        """Yield what prevents a change of one attribute."""
-        alias, state = change["attribute"], row.record.state_id if row.record else None
-        if alias in locked_attributes(self.rules, state):
-            yield read_only_problem(self.rules, state, alias)
-        if alias in self.unique and (claim := _claim(self.mapped[alias].rules, change["newValue"])):
-            row.claims[alias] = claim
-            owner = self.owner_of(alias, claim)
-            if owner and owner.id != row.record_id:
-                yield f"is unique, and {owner.name} has this value"
+    def other_owner(self, row: Row, change: dict[str, Any]) -> Owner | None:
+        """Return who else has the unique value that a row takes, or None; note what the row claims."""
+        claim = _claim(self.mapped[change["attribute"]].rules, change["newValue"])
+        if claim is None:
+            return None
+        row.claims[change["attribute"]] = claim
+        owner = self.owner_of(change["attribute"], claim)
+        return owner if owner and owner.id != row.record_id else None
 
     def owner_of(self, alias: str, claim: Claim) -> Owner | None:
         """Return who has a unique value after the earlier rows."""
