@@ -4,15 +4,16 @@ Responses with records or variants are made here, without the values that the ca
 """
 
 import functools
+import itertools
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from flask import Response, request
 
 from sigma.context import context
-from sigma.database import execute, fetch_one, get_db, snapshot
+from sigma.database import fetch_one, get_db, snapshot
 from sigma.http.errors import get_or_404, not_found_error
 from sigma.http.paging import PAGE_PARAMETERS, Parameter, page_bounds
 from sigma.http.responses import MAX_PAGE, json_list, json_page, json_response, page_too_large, parse_each, within_limit
@@ -109,8 +110,10 @@ def list_parameters(filters: Iterable[ListFilter]) -> list[dict[str, Any]]:
 
 
 class _ListStatements(NamedTuple):
-    page: str
+    page: str  # with the total
     counts: str
+    page_from: str
+    page_from_above: str
     page_uncounted: str
 
 
@@ -118,35 +121,80 @@ class _ListStatements(NamedTuple):
 def _list_statements(is_variant: int, *filters: str) -> _ListStatements:
     kind = "is_variant = 1" if is_variant else "is_variant = 0"  # written out: some indexes hold records only
     conditions = " AND ".join(("", kind, *filters))
-    # One statement, so that the total and the page show the same state. Joining the texts of 50 records in SQLite takes half as
-    # long. The innermost query reads only an index on its way to where the page begins, and no bodies.
-    page = (
-        f"SELECT (SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ?{conditions}),"  # noqa: S608 (constants only)
-        " CAST(group_concat(body) AS BLOB)"
-        f" FROM (SELECT body FROM entities WHERE tenant = ?{conditions}"
-        f" AND seq >= (SELECT seq FROM entities WHERE tenant = ?{conditions} AND seq >= ? ORDER BY seq LIMIT 1 OFFSET ?)"
+    # Joining the texts of 50 records in SQLite takes half as long. The innermost query reads only an index on its way to where
+    # the page begins, and no bodies.
+    page_from, page_from_above = (
+        f"SELECT CAST(group_concat(body) AS BLOB) FROM (SELECT body FROM entities WHERE tenant = ?{conditions}"  # noqa: S608
+        f" AND seq >= (SELECT seq FROM entities WHERE tenant = ?{conditions} AND {way} LIMIT 1 OFFSET ?)"
         " ORDER BY seq LIMIT ?)"
+        for way in ("seq >= ? ORDER BY seq", "seq < ? ORDER BY seq DESC")
     )
-    counts = f"SELECT bucket, sum(total) FROM entity_counts WHERE tenant = ?{conditions} GROUP BY bucket ORDER BY bucket"  # noqa: S608
+    # One statement, so that the total and the page show the same state.
+    page = f"SELECT (SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ?{conditions}), ({page_from})"  # noqa: S608
+    counts = (
+        f"SELECT (SELECT seq FROM entities WHERE tenant = ?{conditions} ORDER BY seq DESC LIMIT 1),"  # noqa: S608
+        " ifnull(sum(total), 0), ifnull(sum(iif(bucket < ?, total, 0)), 0), ifnull(sum(iif(bucket = ?, total, 0)), 0)"
+        f" FROM entity_counts WHERE tenant = ?{conditions}"
+    )
     page_uncounted = (
         f"WITH met AS MATERIALIZED (SELECT seq FROM entities WHERE tenant = ?{conditions})"  # noqa: S608
         " SELECT (SELECT count(*) FROM met), CAST(group_concat(body) AS BLOB)"
         " FROM (SELECT body FROM entities WHERE tenant = ? AND seq IN (SELECT seq FROM met ORDER BY seq LIMIT ? OFFSET ?)"
         " ORDER BY seq)"
     )
-    return _ListStatements(page, counts, page_uncounted)
+    return _ListStatements(page, counts, page_from, page_from_above, page_uncounted)
 
 
-def _find_start(offset: int, counts: Iterable[tuple[int, int]]) -> tuple[int, int]:
-    """Return the first `seq` of the bucket in which a page begins, and how many rows to skip from there.
+class _Counts(NamedTuple):
+    last: int  # `seq`
+    total: int
+    below: int  # how many are in the buckets before one, and how many in that one
+    inside: int
 
-    `counts` has each bucket with its number of rows, in order. Skipping whole buckets makes all pages take about as long.
+
+class _Start(NamedTuple):
+    """Where a page begins: so many rows from a `seq` on, or back from there."""
+
+    total: int
+    seq: int
+    skipped: int = 0
+    is_above: bool = False
+
+
+def _start_in(bucket: int, offset: int, counts: _Counts) -> _Start:
+    """Return where a page begins that begins in a bucket: from that end of the bucket which is nearer."""
+    first, skipped = bucket << BUCKET_BITS, offset - counts.below
+    if counts.inside == BUCKET_SIZE:  # each `seq` of it
+        return _Start(counts.total, first + skipped)
+    rest = counts.inside - skipped
+    return _Start(counts.total, first, skipped) if skipped < rest else _Start(counts.total, first + BUCKET_SIZE, rest - 1, True)
+
+
+def _find_start(offset: int, counts_at: Callable[[int], _Counts]) -> _Start:
+    """Return where a page begins.
+
+    `counts_at` takes a bucket. Skipping whole buckets makes all pages take about as long. The first guess is where the page
+    begins if all have a `seq` without gaps, and it begins no earlier. The next ones divide what is between two known places in
+    the proportion of their counts; later every second one halves it, which always ends soon.
     """
-    for bucket, count in counts:
-        if offset < count:
-            return bucket << BUCKET_BITS, offset
-        offset -= count
-    return MAX_SEQ, 0
+    guess = low = offset  # a `seq` from which on the page begins
+    high = below_low = below_high = 0
+    for number in itertools.count(1):
+        bucket = guess >> BUCKET_BITS
+        last, total, below, inside = counts = counts_at(bucket)
+        if offset >= total:
+            break
+        if below <= offset < below + inside:
+            return _start_in(bucket, offset, counts)
+        if offset < below:
+            high, below_high = bucket << BUCKET_BITS, below
+        else:
+            low, below_low = (bucket + 1) << BUCKET_BITS, below + inside
+        if not high:
+            high, below_high = last + 1, total
+        share = (offset - below_low) / (below_high - below_low) if number < 4 or number % 2 else 0.5
+        guess = low + int((high - low) * share)
+    return _Start(total, MAX_SEQ)
 
 
 def list_entities(is_variant: int, filters: Iterable[ListFilter]) -> Response:
@@ -165,8 +213,12 @@ def list_entities(is_variant: int, filters: Iterable[ListFilter]) -> Response:
             total, texts = fetch_one(statements.page, *arguments, *arguments, *arguments, 0, offset, limit)
         else:
             with snapshot():
-                first, skipped = _find_start(offset, execute(statements.counts, *arguments))
-                total, texts = fetch_one(statements.page, *arguments, *arguments, *arguments, first, skipped, limit)
+                start = _find_start(
+                    offset, lambda bucket: _Counts(*fetch_one(statements.counts, *arguments, bucket, bucket, *arguments))
+                )
+                page = statements.page_from_above if start.is_above else statements.page_from
+                (texts,) = fetch_one(page, *arguments, *arguments, start.seq, start.skipped, limit)
+                total = start.total
     except sqlite3.DataError:
         raise page_too_large(limit) from None
     finally:

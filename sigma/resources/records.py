@@ -85,25 +85,21 @@ def _raise_if_full() -> None:
         raise ApiError(403, full_message(), error="LIMIT_EXCEEDED")
 
 
-def store_record(rules: SchemaRules, id: str, values: dict[str, Any]) -> str:
-    """Store a new record, whose values were checked, in its workflow's default state; return its stored text.
-
-    Raises ApiError 403 or 409.
-    """
-    record = {
+def new_record(rules: SchemaRules, id: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Return a record that the caller makes now, in its workflow's default state."""
+    return {
         "id": id,
         "schemaId": rules.schema["id"],
         "lifecycleStateId": rules.workflow["defaultStateId"] if rules.workflow else None,
         **audit_fields(),
         "values": {alias: entries for alias, entries in values.items() if entries},
     }
-    return insert_entity(rules, record)
 
 
 def _insert_record(body: dict[str, Any]) -> str:
     rules = schema_rules(body["schemaId"])
     check_new_values(rules, body["values"])
-    return store_record(rules, body.get("id") or random_id("ent"), body["values"])
+    return insert_entity(rules, new_record(rules, body.get("id") or random_id("ent"), body["values"]))
 
 
 @blueprint.post("/records")

@@ -106,3 +106,16 @@ def scope_key(scope: dict[str, str]) -> ScopeKey:
 def by_scope(entries: Iterable[dict[str, Any]]) -> dict[ScopeKey, dict[str, Any]]:
     """Return scoped values by the keys of their scopes."""
     return {scope_key(entry["scope"]): entry for entry in entries}
+
+
+def value_everywhere(entries: list[dict[str, Any]]) -> Any:
+    """Return the value with the scope {}; None if there is none."""
+    return next((entry["value"] for entry in entries if entry["scope"] == {}), None)
+
+
+def with_value_everywhere(entries: list[dict[str, Any]], value: Any) -> list[dict[str, Any]]:
+    """Return scoped values with another value for the scope {}."""
+    new = {"scope": {}, "value": value}
+    if value_everywhere(entries) is None:
+        return [*entries, new]
+    return [new if entry["scope"] == {} else entry for entry in entries]

@@ -1,8 +1,8 @@
 """How records and variants are written: values are checked, unique ones claimed, and every change is added to the history.
 
-What the caller's role may write is decided where values are stored: insert_entity() and save_changes() are the gate, which no
-route can bypass. The role is asked earlier only for the sake of the order of errors: what the role forbids is reported before
-what is wrong with the values, so that no message depends on hidden values.
+What the caller's role may write is decided where values are stored: insert_entity(), save_changes() and, for an import,
+ManyWrites are the gate, which no route can bypass. The role is asked earlier only for the sake of the order of errors: what
+the role forbids is reported before what is wrong with the values, so that no message depends on hidden values.
 """
 
 from collections.abc import Container, Iterable
@@ -87,7 +87,8 @@ def read_only_problem(rules: SchemaRules, state_id: str | None, alias: str) -> s
     return f"is read-only in state '{state_id}' ({advice})"
 
 
-def _require_writable(rules: SchemaRules, state_id: str | None, aliases: Iterable[str]) -> None:
+def require_writable(rules: SchemaRules, state_id: str | None, aliases: Iterable[str]) -> None:
+    """Raise ApiError 403 for an attribute that cannot change in a state."""
     locked = locked_attributes(rules, state_id)
     for alias in aliases:
         if alias in locked:
@@ -103,6 +104,12 @@ def _move_claims(rules: SchemaRules, entity_id: str, values: dict[str, Any], sco
             claim_values(entity_id, alias, attribute.kind, values[alias], changed)
 
 
+def changed_body(entity: Entity, values: dict[str, Any], now: str) -> dict[str, Any]:
+    """Return a record or variant in which the caller replaces these values now; empty ones are removed."""
+    kept = {alias: entries for alias, entries in {**entity.body["values"], **values}.items() if entries}
+    return {**entity.body, "updatedAt": now, "updatedBy": context().caller.id, "values": kept}
+
+
 def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], changes: list[dict[str, Any]]) -> str:
     """Store the changed values of a record or variant, which were checked, and return its text.
 
@@ -112,11 +119,10 @@ def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], cha
         return entity.text
     scopes = _scopes_by_attribute(changes)
     caller_levels(entity.schema_id).require_write(scopes)
-    _require_writable(rules, entity.state_id, scopes)
+    require_writable(rules, entity.state_id, scopes)
     _move_claims(rules, entity.body["id"], values, scopes)
-    now, stored = utc_now(), {**entity.body["values"], **{alias: values[alias] for alias in scopes}}
-    kept = {alias: entries for alias, entries in stored.items() if entries}
-    body = to_json({**entity.body, "updatedAt": now, "updatedBy": context().caller.id, "values": kept})
+    now = utc_now()
+    body = to_json(changed_body(entity, {alias: values[alias] for alias in scopes}, now))
     execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, context().tenant, entity.body["id"])
     log_change("update", entity.body, body, now, changes)
     return body
@@ -132,7 +138,7 @@ def save_values(entity: Entity, values: dict[str, Any]) -> str:
     changes = list(value_changes({alias: stored[alias] for alias in values if alias in stored}, values))
     scopes = _scopes_by_attribute(changes)
     _require_write(levels, values, scopes)
-    _require_writable(rules, entity.state_id, scopes)
+    require_writable(rules, entity.state_id, scopes)
     raise_for_problems(rules.change_problems(values, stored, scopes))
     return save_changes(rules, entity, values, changes)
 
@@ -148,7 +154,7 @@ def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) ->
     index = next((index for index, entry in enumerate(stored) if entry["scope"] == scope), len(stored))
     new = [*stored[:index], *([] if value is None else [{"scope": scope, "value": value}]), *stored[index + 1 :]]
     changes = list(value_changes({alias: stored}, {alias: new}))
-    _require_writable(schema, entity.state_id, [alias] if changes else ())
+    require_writable(schema, entity.state_id, [alias] if changes else ())
     if index == len(stored) or (changes and value is not None):  # a stored value may stay or be removed, whatever it is
         rules = schema.attributes.get(alias)
         if rules is None:
