@@ -220,6 +220,9 @@ def split_statements(script: str) -> Iterator[str]:
 
 
 def needs_upgrade(path: str) -> bool:
-    """Return whether an existing database was made by an older release; looking changes nothing. Raises sqlite3.Error."""
-    with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=rw", uri=True)) as db:
-        return db.execute("PRAGMA user_version").fetchone()[0] in MIGRATIONS
+    """Return whether a database was made by an older release; False for a file that is none. Looking changes nothing."""
+    try:
+        with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=rw", uri=True)) as db:
+            return db.execute("PRAGMA user_version").fetchone()[0] in MIGRATIONS
+    except sqlite3.Error:
+        return False

@@ -51,7 +51,7 @@ def runs_command() -> bool:
 
 def _find_older_service(path: str) -> str:
     """Return a sentence about an older release that serves a database, which this one would upgrade; "" if none does."""
-    if not is_registered(path) or not needs_upgrade(path):
+    if not needs_upgrade(path) or not is_registered(path):
         return ""
     names = " and ".join(f"at {running.url} (process {running.pid})" for running in find_running(path))
     return (
