@@ -75,7 +75,7 @@ STANDIN = (whoami, ledger, workspaces, requests, faults, deliveries)
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
-    """Return the WSGI application; create its database if there is none, except for a command.
+    """Return the WSGI application; create or upgrade its database, except for a command, which does so if it needs one.
 
     `config` has settings by name, which take precedence over the environment. Raises StartError if the service cannot start.
     """
@@ -85,9 +85,8 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app.url_map.merge_slashes = False  # a redirect would be sent before the caller is authenticated
     if app.config["PROXIES"]:  # the client's address is the one that the outermost proxy saw
         app.wsgi_app = ProxyFix(app.wsgi_app, app.config["PROXIES"], 0, 0)  # type: ignore[method-assign]
-    if os.path.exists(app.config["DATABASE"]) or not runs_command():
-        prepare_database(app.config["DATABASE"])
     if not runs_command():
+        prepare_database(app.config["DATABASE"])
         require_writable(app.config["DATABASE"])
     set_up_log(app)
     app.extensions["journal"] = journal = Journal()
@@ -126,6 +125,7 @@ def create_worker_app() -> Flask:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
     app = create_app({"WORKERS": read_setting("WORKERS", {})})
+    prepare_database(app.config["DATABASE"])  # a worker is a fork of a command
     let_calls_leave()
     threading.Thread(target=watch_worker, args=(os.getppid(), app.logger), daemon=True).start()
     app.extensions["sender"] = sender = Sender(app)

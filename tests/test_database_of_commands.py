@@ -123,9 +123,9 @@ def test_a_new_workspace_and_a_restore_make_the_database(app, run, folder):
     [
         ("SQLITE_BUSY", "is locked: another process has kept it for 5 seconds or more; try again later"),
         ("SQLITE_FULL", "cannot grow, because the disk is full: make room, and try again"),
-        ("SQLITE_READONLY", "cannot be written to: run the command as the user who owns it"),
-        ("SQLITE_READONLY_CANTINIT", "cannot be written to: run the command as the user who owns it"),
-        ("SQLITE_CANTOPEN", "cannot be opened: run the command as the user who owns it"),
+        ("SQLITE_READONLY", "cannot be written to: run the command as its owner, or change the owner or the mode"),
+        ("SQLITE_READONLY_CANTINIT", "cannot be written to: run the command as its owner, or change the owner or the mode"),
+        ("SQLITE_CANTOPEN", "cannot be opened: run the command as its owner, or change the owner or the mode"),
         ("SQLITE_CORRUPT", "is damaged: `flask doctor` says how, and `flask restore` puts a backup in its place"),
         ("SQLITE_NOTADB", "is damaged: `flask restore` puts a backup in its place"),
     ],

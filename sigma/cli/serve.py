@@ -14,7 +14,7 @@ import click
 from flask import current_app
 from flask.cli import run_command, with_appcontext
 
-from sigma.cli.console import NO_WORKSPACE, make_database, warn_of_unknown_variables
+from sigma.cli.console import NO_WORKSPACE, errors_told, make_database, warn_of_unknown_variables
 from sigma.cli.ports import reserve_port
 from sigma.cli.running import find_running, registered
 from sigma.cli.server import run_server
@@ -140,6 +140,7 @@ def _require_no_twin(host: str, port: int) -> None:
     "--until-eof", is_flag=True, help="End when standard input ends, which it does when the program that started this ends."
 )
 @with_appcontext
+@errors_told()
 def serve(temporary: bool, until_eof: bool) -> None:
     """Serve on SIGMA_HOST and SIGMA_PORT with SIGMA_WORKERS processes, and print `Ready <url>` when the service answers.
 
