@@ -115,7 +115,8 @@ def _format_url(host: str, port: int) -> str:
 
 def _local_url(host: str, port: int) -> str:
     """Return the URL at which programs on this machine reach a service on this host, which may stand for all addresses."""
-    return _format_url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 (compared, not bound)
+    every = {"0.0.0.0": "127.0.0.1", "::": "::1", "::ffff:0:0": "127.0.0.1", "::ffff:0.0.0.0": "127.0.0.1"}  # noqa: S104
+    return _format_url(every.get(host, host), port)
 
 
 def _require_no_twin(host: str, port: int) -> None:
