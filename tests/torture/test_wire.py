@@ -134,7 +134,7 @@ def test_what_the_server_program_refuses_has_an_empty_body_and_nothing_else_does
     "more", [b"X-A: " + b"a" * 60_000 + b"\r\n", b"".join(b"X-%d: a\r\n" % n for n in range(97))], ids=["long", "many"]
 )
 def test_what_is_within_the_limits_of_headers_is_answered(port, more):
-    assert [status for status, _ in exchange(port, get(b"/api/v1/roles?x=" + b"a" * 60_000, KEY + more))] == [200]
+    assert [status for status, _ in exchange(port, get(b"/api/v1/roles", KEY + more))] == [200]
 
 
 @pytest.mark.parametrize("hosts", [b"localhost\r\nHost: evil.example", b"evil.example\r\nHost: localhost"], ids=ascii)
