@@ -136,9 +136,14 @@ def _identify(path: str) -> FileId:
     return status.st_dev, status.st_ino
 
 
+def log_file(path: str) -> str:
+    """Return the path of a database's write-ahead log, which lies beside the file itself, not beside a link to it."""
+    return f"{os.path.realpath(path)}-wal"
+
+
 def _identify_log(path: str) -> FileId | None:
     try:
-        return _identify(f"{path}-wal")
+        return _identify(log_file(path))
     except DatabaseMovedError:
         return None
 
@@ -157,7 +162,7 @@ def require_same_file(path: str) -> None:
     if _files.setdefault(path, file) != file:
         raise DatabaseMovedError(f"{path} was replaced while in use; put it back, or start the service again")
     if path in _logs and _users[path] and _identify_log(path) != _logs[path]:
-        raise LogLostError(f"{path}-wal was removed or replaced while in use; start the service again")
+        raise LogLostError(f"{log_file(path)} was removed or replaced while in use; start the service again")
 
 
 def _close_left() -> None:

@@ -158,8 +158,25 @@ def test_what_may_be_written_gives_no_reason(theirs, tmp_path):
 # Files that go away while in use
 
 
-def test_nothing_is_acknowledged_or_lost_when_the_log_of_writes_is_removed(app, admin, key, error):
-    path, body = app.config["DATABASE"], {"schemaId": "schema-apparel", "values": {}}
+@pytest.fixture(params=["file", "link", "folder"])
+def path(request, app, tmp_path):
+    """The database's own path, while the service uses that, a link to it, or one to its folder."""
+    path = Path(app.config["DATABASE"])
+    if request.param == "link":
+        (tmp_path / "links").mkdir()
+        link = tmp_path / "links" / "link.db"
+        link.symlink_to(path)
+    else:
+        link = tmp_path.with_name(f"{tmp_path.name}-link")
+        link.symlink_to(path.parent)
+        link = link / path.name
+    app.config["DATABASE"] = str(path if request.param == "file" else link)
+    database.remember_file(app.config["DATABASE"])
+    return str(path)
+
+
+def test_nothing_is_acknowledged_or_lost_when_the_log_of_writes_is_removed(path, admin, key, error):
+    body = {"schemaId": "schema-apparel", "values": {}}
     assert key.post("/records", {"id": "ent-before", **body}).status_code == 201
     for end in ("-wal", "-shm"):
         Path(f"{path}{end}").unlink()
@@ -172,8 +189,8 @@ def test_nothing_is_acknowledged_or_lost_when_the_log_of_writes_is_removed(app, 
     assert key.post("/records", {"id": "ent-after", **body}).status_code == 201
 
 
-def test_a_log_that_another_process_has_made_anew_is_not_written_over(app, key, error):
-    path, body = app.config["DATABASE"], {"schemaId": "schema-apparel", "values": {}}
+def test_a_log_that_another_process_has_made_anew_is_not_written_over(path, key, error):
+    body = {"schemaId": "schema-apparel", "values": {}}
     assert key.post("/records", {"id": "ent-before", **body}).status_code == 201
     before = Path(path).read_bytes()
     Path(f"{path}-wal").rename(f"{path}.aside")
