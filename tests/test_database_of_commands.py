@@ -141,6 +141,20 @@ def test_what_keeps_a_command_from_using_the_database_is_one_sentence(app, run, 
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {app.config['DATABASE']} {told}\n")
 
 
+@pytest.mark.parametrize("command", ["serve", "env"])
+def test_so_it_is_for_what_serves_or_looks_for_it(app, run, monkeypatch, command):
+    def fail(*_):
+        error = sqlite3.OperationalError("as SQLite says it")
+        error.sqlite_errorname = "SQLITE_FULL"
+        raise error
+
+    app.config.update(HOST="127.0.0.1", PORT=0)
+    replace_everywhere(monkeypatch, database, "fetch_one", fail)
+    result = run(command)
+    told = f"Error: {app.config['DATABASE']} cannot grow, because the disk is full: make room, and try again\n"
+    assert (result.exit_code, result.stderr) == (1, told)
+
+
 def test_a_file_that_is_not_ours_one_of_a_newer_release_and_a_locked_one_are_one_sentence_each(template, tmp_path):
     text, newer, foreign = (tmp_path / name for name in ("text.db", "newer.db", "foreign.db"))
     text.write_text("Dear diary, " * 500, encoding="utf-8")
