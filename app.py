@@ -19,10 +19,11 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sigma.cli.commands import add_commands
-from sigma.cli.console import prepare_for_start
+from sigma.cli.console import prepare_unserved, runs_command
 from sigma.cli.serve import require_no_other_server
 from sigma.cli.server import let_calls_leave
 from sigma.cli.workers import watch_worker
+from sigma.database import prepare_database, require_writable
 from sigma.docs.console import console
 from sigma.docs.llms import llms_view
 from sigma.docs.openapi import document_view
@@ -74,7 +75,7 @@ STANDIN = (whoami, ledger, workspaces, requests, faults, deliveries)
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
-    """Return the WSGI application; create its database if there is none, except for a command.
+    """Return the WSGI application; create or upgrade its database, except for a command, which does so if it needs one.
 
     `config` has settings by name, which take precedence over the environment. Raises StartError if the service cannot start.
     """
@@ -84,7 +85,9 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app.url_map.merge_slashes = False  # a redirect would be sent before the caller is authenticated
     if app.config["PROXIES"]:  # the client's address is the one that the outermost proxy saw
         app.wsgi_app = ProxyFix(app.wsgi_app, app.config["PROXIES"], 0, 0)  # type: ignore[method-assign]
-    prepare_for_start(app.config["DATABASE"])
+    if not runs_command():
+        prepare_unserved(app.config["DATABASE"])
+        require_writable(app.config["DATABASE"])
     set_up_log(app)
     app.extensions["journal"] = journal = Journal()
     app.record, app.inject_fault = journal.record, faults.inject_fault
@@ -122,6 +125,7 @@ def create_worker_app() -> Flask:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
     app = create_app({"WORKERS": read_setting("WORKERS", {})})
+    prepare_database(app.config["DATABASE"])  # a worker is a fork of a command
     let_calls_leave()
     threading.Thread(target=watch_worker, args=(os.getppid(), app.logger), daemon=True).start()
     app.extensions["sender"] = sender = Sender(app)

@@ -18,6 +18,7 @@ from sigma.files import (
     Connection,
     LogLostError,
     forget_log,
+    log_file,
     remember_file,
     remember_log,
     require_same_file,
@@ -141,7 +142,7 @@ def call_when_stored(function: Callable[[], None]) -> None:
 def _save_log(db: sqlite3.Connection) -> None:
     """Copy a removed write-ahead log, still open here, into the database, unless another process has made a new log."""
     path = current_app.config["DATABASE"]
-    if not os.path.exists(f"{path}-wal"):
+    if not os.path.exists(log_file(path)):
         db.execute("PRAGMA wal_checkpoint(FULL)")
 
 

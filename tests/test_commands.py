@@ -799,6 +799,11 @@ def test_a_new_user_can_sign_in_and_do_what_the_role_allows(app, run, error):
         ([*ADD, "role-editor"], "short", "The password: expected at least 8 characters"),
         (["users", "add", "eve", *ADD[3:], "role-editor"], PASSWORD, "email: expected an address, got 'eve'"),
         (
+            ["users", "add", "eve\u200b@acme.example", *ADD[3:], "role-editor"],
+            PASSWORD,
+            "email: expected visible characters, got U+200B (zero width space) as character 4",
+        ),
+        (
             ["users", "add", "Admin@Sigma.io", *ADD[3:], "role-editor"],
             PASSWORD,
             "email: 'Admin@Sigma.io' is already taken by user 'user-admin' of workspace 'ws-demo'",
@@ -809,7 +814,7 @@ def test_a_new_user_can_sign_in_and_do_what_the_role_allows(app, run, error):
             "name: Expected at least one character that is not blank, got ' '",
         ),
     ],
-    ids=["role", "password", "email", "email taken", "name"],
+    ids=["role", "password", "email", "invisible in email", "email taken", "name"],
 )
 def test_a_user_is_refused_in_plain_words(app, run, arguments, stdin, told):
     assert without_hint(refused(run, app, *arguments, stdin=f"{stdin}\n")) == f"Error: {told}\n"

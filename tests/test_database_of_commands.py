@@ -128,9 +128,9 @@ def test_a_new_workspace_and_a_restore_make_the_database(app, run, folder):
     [
         ("SQLITE_BUSY", "is locked: another process has kept it for 5 seconds or more; try again later"),
         ("SQLITE_FULL", "cannot grow, because the disk is full: make room, and try again"),
-        ("SQLITE_READONLY", "cannot be written to: run the command as the user who owns it"),
-        ("SQLITE_READONLY_CANTINIT", "cannot be written to: run the command as the user who owns it"),
-        ("SQLITE_CANTOPEN", "cannot be opened: run the command as the user who owns it"),
+        ("SQLITE_READONLY", "cannot be written to: run the command as its owner, or change the owner or the mode"),
+        ("SQLITE_READONLY_CANTINIT", "cannot be written to: run the command as its owner, or change the owner or the mode"),
+        ("SQLITE_CANTOPEN", "cannot be opened: run the command as its owner, or change the owner or the mode"),
         ("SQLITE_CORRUPT", "is damaged: `flask doctor` says how, and `flask restore` puts a backup in its place"),
         ("SQLITE_NOTADB", "is damaged: `flask restore` puts a backup in its place"),
     ],
@@ -144,6 +144,20 @@ def test_what_keeps_a_command_from_using_the_database_is_one_sentence(app, run, 
     replace_everywhere(monkeypatch, database, "fetch_one", fail)
     result = run("keys", "list", "--workspace", "ws-demo")
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {app.config['DATABASE']} {told}\n")
+
+
+@pytest.mark.parametrize("command", ["serve", "env"])
+def test_so_it_is_for_what_serves_or_looks_for_it(app, run, monkeypatch, command):
+    def fail(*_):
+        error = sqlite3.OperationalError("as SQLite says it")
+        error.sqlite_errorname = "SQLITE_FULL"
+        raise error
+
+    app.config.update(HOST="127.0.0.1", PORT=0)
+    replace_everywhere(monkeypatch, database, "fetch_one", fail)
+    result = run(command)
+    told = f"Error: {app.config['DATABASE']} cannot grow, because the disk is full: make room, and try again\n"
+    assert (result.exit_code, result.stderr) == (1, told)
 
 
 def test_a_file_that_is_not_ours_one_of_a_newer_release_and_a_locked_one_are_one_sentence_each(template, tmp_path):

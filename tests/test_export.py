@@ -480,6 +480,16 @@ def test_what_changes_while_it_is_sent_comes_as_it_is_when_its_part_is_made(shop
 
 
 @each("format", ["json", "csv"])
+def test_an_export_that_has_begun_is_sent_to_its_end_although_its_key_ends(shop, make_key, error, many, format):
+    reader = make_key("read", by=shop)
+    parts = iter(open_export(reader, format))
+    text = next(parts)
+    assert shop.post(f"/api-keys/{reader.id}/deactivate").status_code == 200
+    error(reader.get(f"/export?format={format}"), 401)
+    assert text + b"".join(parts) == many[format]
+
+
+@each("format", ["json", "csv"])
 def test_an_export_that_fails_on_the_way_is_not_taken_for_a_whole_one(shop, many, monkeypatch, caplog, format):
     make_part = exports.Export.part
 

@@ -10,6 +10,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+import forked
 import pytest
 from conftest import EXAMPLE_KEY, sql
 
@@ -253,6 +254,26 @@ def test_a_service_is_stopped(run, path, holder):
     assert run("status").exit_code == 1
 
 
+@pytest.mark.parametrize("left", [b"damaged", b""], ids=["damaged", "emptied"])
+def test_a_service_is_found_and_stopped_whatever_has_become_of_its_database(path, holder, left):
+    process = holder(SLEEP)
+    Path(path).write_bytes(left)
+    found = forked.flask("status", SIGMA_DATABASE=path)
+    assert (found.returncode, found.stdout.splitlines()[0], found.stderr) == (1, f"Address      {URL}", "")
+    result = forked.flask("stop", SIGMA_DATABASE=path)
+    assert (result.returncode, result.stdout.split(":")[0], result.stderr) == (0, "Stopped http", "")
+    assert process.wait(10) == -signal.SIGTERM
+    assert Path(path).read_bytes() == left
+
+
+def test_a_database_that_cannot_be_used_is_told_where_nothing_runs_on_it(path):
+    Path(path).write_bytes(b"Dear diary, " * 50)
+    told = f"Error: {path} is not an SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place.\n"
+    for command in ("status", "env"):
+        result = forked.flask(command, SIGMA_DATABASE=path)
+        assert (result.returncode, result.stderr) == (1, told)
+
+
 def test_a_service_that_is_found_no_more_is_waited_for_until_its_process_is_gone(run, holder):
     process = holder(LINGERS)
     assert run("stop").exit_code == 0
@@ -408,6 +429,7 @@ def served(monkeypatch):
         ("127.0.0.1", "http://127.0.0.1:8123"),
         ("0.0.0.0", "http://127.0.0.1:8123"),
         ("::", "http://[::1]:8123"),
+        ("::ffff:0:0", "http://127.0.0.1:8123"),
         ("192.0.2.1", "http://192.0.2.1:8123"),
     ],
 )

@@ -12,9 +12,10 @@ from werkzeug.security import check_password_hash
 
 from sigma.cli.backup import database_files, find_damage, find_missing_parts
 from sigma.cli.console import Output, prints_plainly, require_database
+from sigma.cli.running import files_of_others
 from sigma.cli.terminal import Command, note
 from sigma.database import execute, fetch_one, get_db, pragma
-from sigma.files import unwritable_reason
+from sigma.files import describe_owner, unwritable_reason
 from sigma.http.cors import require_listed_origins
 from sigma.http.credentials import hash_key
 from sigma.http.loopback import holds_demo, is_loopback
@@ -46,6 +47,8 @@ def _find_no_workspace() -> Iterator[str]:
 def _find_wrong_modes() -> Iterator[str]:
     if reason := unwritable_reason(current_app.config["DATABASE"]):
         yield f"{reason}: run the service as the owner, or change the owner or the mode"
+    for file in files_of_others(current_app.config["DATABASE"]):
+        yield f"{describe_owner(str(file))}: the service cannot start or be stopped beside it, so remove it when none runs"
     files = database_files()
     for file in files:
         if file.stat().st_mode & 0o077:

@@ -14,7 +14,7 @@ import click
 from flask import current_app
 from flask.cli import run_command, with_appcontext
 
-from sigma.cli.console import NO_WORKSPACE, make_database, warn_of_unknown_variables
+from sigma.cli.console import NO_WORKSPACE, errors_told, make_database, warn_of_unknown_variables
 from sigma.cli.ports import reserve_port
 from sigma.cli.running import find_running, registered
 from sigma.cli.server import run_server
@@ -115,7 +115,8 @@ def _format_url(host: str, port: int) -> str:
 
 def _local_url(host: str, port: int) -> str:
     """Return the URL at which programs on this machine reach a service on this host, which may stand for all addresses."""
-    return _format_url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 (compared, not bound)
+    every = {"0.0.0.0": "127.0.0.1", "::": "::1", "::ffff:0:0": "127.0.0.1", "::ffff:0.0.0.0": "127.0.0.1"}  # noqa: S104
+    return _format_url(every.get(host, host), port)
 
 
 def _require_no_twin(host: str, port: int) -> None:
@@ -140,6 +141,7 @@ def _require_no_twin(host: str, port: int) -> None:
     "--until-eof", is_flag=True, help="End when standard input ends, which it does when the program that started this ends."
 )
 @with_appcontext
+@errors_told()
 def serve(temporary: bool, until_eof: bool) -> None:
     """Serve on SIGMA_HOST and SIGMA_PORT with SIGMA_WORKERS processes, and print `Ready <url>` when the service answers.
 

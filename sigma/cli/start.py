@@ -14,7 +14,15 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from sigma.cli.console import NO_WORKSPACE, Output, make_database, prints_plainly, warn_of_unknown_variables
+from sigma.cli.console import (
+    NO_WORKSPACE,
+    Output,
+    errors_told,
+    make_database,
+    prints_plainly,
+    upgrade_database,
+    warn_of_unknown_variables,
+)
 from sigma.cli.files import open_private
 from sigma.cli.running import Running, find_running, is_alive, is_one_unsettled, is_registered, log_path
 from sigma.cli.serve import FLASK, send_request
@@ -59,6 +67,7 @@ def _find_answering() -> Running | None:
 
 
 def _how_to_start() -> str:
+    upgrade_database()
     has_workspace = os.path.exists(_database()) and fetch_one("SELECT 1 FROM workspaces")  # without, it serves nothing
     if has_workspace:
         return "start it with `flask start`"
@@ -201,6 +210,7 @@ def _find_demo_key(url: str) -> str | None:
 @click.command("env", cls=Command)
 @click.option("--unset", is_flag=True, help="Print the command that removes the variables.")
 @with_appcontext
+@errors_told()
 def env(unset: bool) -> None:
     """Print variables for a shell: the address of the service on the database, and the API key of the demo if it is there.
 

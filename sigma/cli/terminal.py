@@ -163,7 +163,12 @@ def shows_colour() -> bool:
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Run the block so that any terminal can show what it prints, and its errors name commands as the user types them."""
+    """Run the block so that any terminal can show what it prints, and its errors name commands as the user types them.
+
+    A process that was started without standard input has an empty one.
+    """
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 (as long as the process)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

@@ -22,7 +22,7 @@ MAX_WAITING = 10_000  # waiting deliveries of a webhook; if there are more, the 
 MAX_KEPT = 1000  # delivered or failed deliveries of a webhook that are kept
 KEPT_FOR = 7 * 24 * 3600  # seconds that they are kept
 
-clock = time.time  # all times here are its; if it steps back, nothing waits longer than it would have
+clock = time.time  # all times here are its; if it steps back, nothing waits longer than LONGEST_WAIT
 
 
 class Delivery(NamedTuple):
