@@ -18,10 +18,8 @@ from flask import Flask
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from sigma.cli.commands import add_commands
+from sigma.cli.commands import add_commands, require_no_other_server
 from sigma.cli.console import runs_command
-from sigma.cli.serve import require_no_other_server
-from sigma.cli.server import let_calls_leave
 from sigma.cli.workers import watch_worker
 from sigma.database import prepare_database, require_writable
 from sigma.docs.console import console
@@ -124,6 +122,8 @@ def create_worker_app() -> Flask:
     Ctrl-C, and the end of a terminal, reach all processes at once, and the main one then stops the workers. A worker that is
     told to stop twice may hang, so workers block SIGINT and SIGHUP.
     """
+    from sigma.cli.server import let_calls_leave  # noqa: PLC0415 (commands do without the server, and so take a sixth less)
+
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
     app = create_app({"WORKERS": read_setting("WORKERS", {})})
     let_calls_leave()

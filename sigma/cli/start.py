@@ -14,10 +14,11 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from sigma.cli.client import send_request
+from sigma.cli.commands import FLASK
 from sigma.cli.console import NO_WORKSPACE, Output, make_database, prints_plainly, warn_of_unknown_variables
 from sigma.cli.files import open_private
 from sigma.cli.running import Running, find_running, is_alive, is_one_unsettled, is_registered, log_path
-from sigma.cli.serve import FLASK, send_request
 from sigma.cli.terminal import START_WITH_DEMO, Command, hand_on_program, note, write_output
 from sigma.cli.workers import STOP_TIMEOUT
 from sigma.database import close_db, fetch_one
