@@ -15,7 +15,7 @@ import pytest
 from conftest import EXAMPLE_KEY, sql
 
 from sigma import database
-from sigma.cli import running, serve, start
+from sigma.cli import client, running, serve, start
 
 URL = "http://127.0.0.1:1"  # nothing answers there
 HOLD = """
@@ -201,7 +201,7 @@ def test_a_shell_is_told_the_address_and_the_key_of_the_demo(run, url):
 
 
 def test_a_shell_is_told_an_address_of_whatever_form(run, path, monkeypatch):
-    monkeypatch.setattr(start, "send_request", lambda *_: serve.Answer(200))
+    monkeypatch.setattr(start, "send_request", lambda *_: client.Answer(200))
     with running.registered(path, odd := "http://[::1]:8080/$(id) 'x"):
         result = run("env")
     assert shlex.split(result.stdout.splitlines()[0]) == ["export", f"SIGMA_API_URL={odd}/api/v1"]
@@ -334,7 +334,7 @@ def test_a_start_at_another_port_that_is_asked_for_starts_one(app, run, url, ser
 
 
 def test_a_shell_is_told_the_address_at_the_port_that_is_asked_for(app, run, path, url, monkeypatch):
-    monkeypatch.setattr(start, "send_request", lambda *_: serve.Answer(200))
+    monkeypatch.setattr(start, "send_request", lambda *_: client.Answer(200))
     with running.registered(path, URL):
         assert run("env").stdout.startswith(f"export SIGMA_API_URL={url}/api/v1\n")
         app.config["PORT"] = 1

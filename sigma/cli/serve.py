@@ -1,19 +1,17 @@
 """`flask serve`: check and print what is needed before the server runs, and announce when it is ready."""
 
 import functools
-import http.client
-import json
 import signal
 import sys
 import threading
 import time
-from contextlib import closing, nullcontext
-from typing import Any, NamedTuple
+from contextlib import nullcontext
 
 import click
 from flask import current_app
-from flask.cli import run_command, with_appcontext
+from flask.cli import with_appcontext
 
+from sigma.cli.client import send_request
 from sigma.cli.console import NO_WORKSPACE, errors_told, make_database, warn_of_unknown_variables
 from sigma.cli.ports import reserve_port
 from sigma.cli.running import find_running, registered
@@ -26,11 +24,8 @@ from sigma.http.app import OWN_REQUEST
 from sigma.http.cors import require_listed_origins
 from sigma.http.credentials import hash_key
 from sigma.http.loopback import holds_demo, is_loopback
-from sigma.http.strict_json import to_json
-from sigma.settings import ROOT, StartError, is_set, read_setting
+from sigma.settings import StartError, is_set, read_setting
 from sigma.standin.demo import read_demo
-
-FLASK = [sys.executable, "-m", "flask", "--app", str(ROOT / "app.py")]  # runs a command in another process
 
 
 def require_private_demo(host: str) -> None:
@@ -42,33 +37,6 @@ def require_private_demo(host: str) -> None:
         f"{config['DATABASE']} holds the demo workspace, whose passwords and keys are public, and others can reach {host}."
         " Serve another database (SIGMA_DATABASE), or on 127.0.0.1, or set SIGMA_ALLOW_PUBLIC_DEMO=1."
     )
-
-
-def require_no_other_server() -> None:
-    """Raise StartError for `flask run`: Flask's own server sends no webhooks, and does not behave as the service does."""
-    context = click.get_current_context(silent=True)
-    if context is not None and context.command is run_command:
-        raise StartError(name_program("`flask run` is not for this service: use `flask serve`, or `make run` for the demo."))
-
-
-class Answer(NamedTuple):
-    """The response to a request; the status is 0 if there was none."""
-
-    status: int = 0
-    body: Any = None
-    retry_after: int = 0  # seconds
-
-
-def send_request(url: str, method: str, path: str, headers: dict[str, str], body: Any = None) -> Answer:
-    """Send a request to a path of the service, and return the response."""
-    data = None if body is None else to_json(body).encode()
-    try:
-        with closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)) as connection:
-            connection.request(method, path, data, {**headers, "Content-Type": "application/json"})
-            response = connection.getresponse()
-            return Answer(response.status, json.loads(response.read() or "null"), int(response.headers.get("Retry-After", 0)))
-    except (OSError, http.client.HTTPException):
-        return Answer()
 
 
 def _describe_demo_key(url: str) -> str:

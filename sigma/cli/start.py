@@ -14,6 +14,8 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from sigma.cli.client import send_request
+from sigma.cli.commands import FLASK
 from sigma.cli.console import (
     NO_WORKSPACE,
     Output,
@@ -25,7 +27,6 @@ from sigma.cli.console import (
 )
 from sigma.cli.files import open_private
 from sigma.cli.running import Running, find_running, is_alive, is_one_unsettled, is_registered, log_path
-from sigma.cli.serve import FLASK, send_request
 from sigma.cli.terminal import START_WITH_DEMO, Command, hand_on_program, note, stop_command, write_output
 from sigma.cli.workers import STOP_TIMEOUT
 from sigma.database import close_db, fetch_one

@@ -20,10 +20,11 @@ from typing import Any
 
 import click
 
+from sigma.cli.client import send_request
+from sigma.cli.commands import FLASK
 from sigma.cli.integration import Integration, describe_status, wait_for
 from sigma.cli.ports import is_held
 from sigma.cli.receiver import SECRET, Receiver, receiving
-from sigma.cli.serve import FLASK, send_request
 from sigma.cli.stage import Stage, fit
 from sigma.cli.terminal import Command, note, write_text
 from sigma.cli.workers import STOP_TIMEOUT
