@@ -107,3 +107,6 @@ endef
 .venv-bench/installed-node: tests/bench/package.json
 	@mkdir -p .venv-bench && cp $< .venv-bench/
 	cd .venv-bench && npm install --no-audit --no-fund --no-package-lock >node.log 2>&1 && touch installed-node || cat node.log
+
+.DEFAULT:
+	@echo 'Error: There is no verb $@: `make help` lists the verbs.' >&2; exit 2

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flask import current_app, g
+from flask import current_app
 
+from sigma.context import context
 from sigma.files import (
     Connection,
     LogLostError,
     forget_log,
+    log_file,
     remember_file,
     remember_log,
     require_same_file,
@@ -140,7 +142,7 @@ def call_when_stored(function: Callable[[], None]) -> None:
 def _save_log(db: sqlite3.Connection) -> None:
     """Copy a removed write-ahead log, still open here, into the database, unless another process has made a new log."""
     path = current_app.config["DATABASE"]
-    if not os.path.exists(f"{path}-wal"):
+    if not os.path.exists(log_file(path)):
         db.execute("PRAGMA wal_checkpoint(FULL)")
 
 
@@ -152,16 +154,16 @@ def transaction() -> Iterator[None]:
     request wait for another writer, at most BUSY_TIMEOUT. The caller's permissions may change during that wait: so the first
     transaction of a request calls `g.confirm()`, which the guard has set to check them again.
     """
-    db = get_db()
+    db, known = get_db(), context()
     db.execute("BEGIN IMMEDIATE")
     _thread.when_stored = None
     try:
-        if confirm := g.pop("confirm", None):
+        if confirm := known.pop("confirm", None):
             confirm()
         yield
-        require_same_file(current_app.config["DATABASE"])
+        require_same_file(str(_thread.path))  # get_db() has set it
         db.execute("COMMIT")
-        g.has_stored = True  # for hold_unsent()
+        known.has_stored = True  # for hold_unsent()
     except BaseException as error:
         if db.in_transaction:  # after some failures, such as a full disk, SQLite has already rolled back
             db.execute("ROLLBACK")

@@ -35,7 +35,8 @@ def _group(id: int) -> str:
         return str(id)
 
 
-def _describe(file: str) -> str:
+def describe_owner(file: str) -> str:
+    """Return in words whose a file is, its mode, and as whom this process runs."""
     status = os.stat(file)
     owner, mode = f"{_user(status.st_uid)}:{_group(status.st_gid)}", stat.S_IMODE(status.st_mode)
     description = f"{file} belongs to {owner} and has mode {mode:o}, this process runs as {_user(os.geteuid())}"
@@ -54,7 +55,7 @@ def unwritable_reason(path: str) -> str | None:
     for file in (path, f"{path}-wal", f"{path}-shm", f"{path}-journal", folder):
         wanted = os.R_OK | os.W_OK | (os.X_OK if file == folder else 0)  # SQLite makes and removes files in it
         if os.path.exists(file) and not os.access(file, wanted, effective_ids=effective):
-            return _describe(file)
+            return describe_owner(file)
     return None
 
 
@@ -80,10 +81,12 @@ def unusable_message(path: str, error: Exception, is_locked: bool) -> str:
         return f"The database {path} is locked by another process: end that process, or try again when it has ended."
     if message := no_database_message(path):
         return message
-    if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_NOTADB":
         return f"{path} is not an SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place."
-    if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
-        return f"The disk of the database {path} is full: make room, or name another database in SIGMA_DATABASE."
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        state = "is full" if name == "SQLITE_FULL" else f"is full or fails ({error})"
+        return f"The disk of the database {path} {state}: make room, or name another database in SIGMA_DATABASE."
     reason = unwritable_reason(path) or error
     return f"The database {path} cannot be used: {reason}; correct this, or name another database in SIGMA_DATABASE."
 
@@ -133,9 +136,14 @@ def _identify(path: str) -> FileId:
     return status.st_dev, status.st_ino
 
 
+def log_file(path: str) -> str:
+    """Return the path of a database's write-ahead log, which lies beside the file itself, not beside a link to it."""
+    return f"{os.path.realpath(path)}-wal"
+
+
 def _identify_log(path: str) -> FileId | None:
     try:
-        return _identify(f"{path}-wal")
+        return _identify(log_file(path))
     except DatabaseMovedError:
         return None
 
@@ -154,7 +162,7 @@ def require_same_file(path: str) -> None:
     if _files.setdefault(path, file) != file:
         raise DatabaseMovedError(f"{path} was replaced while in use; put it back, or start the service again")
     if path in _logs and _users[path] and _identify_log(path) != _logs[path]:
-        raise LogLostError(f"{path}-wal was removed or replaced while in use; start the service again")
+        raise LogLostError(f"{log_file(path)} was removed or replaced while in use; start the service again")
 
 
 def _close_left() -> None:

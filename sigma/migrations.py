@@ -7,6 +7,8 @@ created after the last.
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 MIGRATIONS = {
     1: """
@@ -215,3 +217,12 @@ def split_statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+
+
+def needs_upgrade(path: str) -> bool:
+    """Return whether a database was made by an older release; False for a file that is none. Looking changes nothing."""
+    try:
+        with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=rw", uri=True)) as db:
+            return db.execute("PRAGMA user_version").fetchone()[0] in MIGRATIONS
+    except sqlite3.Error:
+        return False

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, forks of one that has imported the app, which takes a third of a second.
+"""Commands in processes of their own, forks of one that has imported all of them, which takes a third of a second.
 
 Some tests start `python -m flask` as people do.
 """
@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 FORKING = """
 import json, os, signal, sys
 import app, flask.cli
+from sigma.cli.commands import COMMANDS, load_command
+for name in COMMANDS:
+    load_command(name)
 for line in sys.stdin:
     arguments, environment, user, files = json.loads(line)
     child = os.fork()

@@ -21,7 +21,6 @@ class Noun:
     wrong: tuple = ()  # (path of a member in `full`, a value of the wrong type, what the message expects instead)
     required: tuple = ("id", "alias", "name")
     nullable: tuple = ()  # members for which null is like leaving them out
-    component: str = ""  # its name in the OpenAPI document, if that is not its kind
     is_used: bool = True  # whether the demo's is referred to by something that another workspace's copy has, too
     keys_may_write: bool = True  # with `update-model` and `delete-model`
 
@@ -69,12 +68,6 @@ class Noun:
         many = self.name.replace("-", "_")
         return " ".join((f"list_{many}", *(f"{verb}_{many[:-1]}" for verb in ("create", "get", "replace", "delete"))))
 
-    @property
-    def members_that_may_be_absent(self):
-        """Its members that answers may lack, as the OpenAPI document names them."""
-        component = self.component or self.kind.title().replace(" ", "")
-        return [f"{component}.{member}" for member in self.nullable if "." not in member]
-
 
 SCHEMA = Noun(
     path="/schemas",
@@ -115,7 +108,6 @@ SCHEMA = Noun(
     ),
     required=("id", "alias", "name", "variantEnabled"),
     nullable=("description", "icon", "workflowId"),
-    component="ProductSchema",
 )
 ATTRIBUTE = Noun(
     path="/attributes",
@@ -164,7 +156,6 @@ ATTRIBUTE = Noun(
     ),
     required=("id", "alias", "name", "type"),
     nullable=("optionListId", "validation.maxLength", "validation.pattern"),
-    component="ProductAttribute",
 )
 DIMENSION = Noun(
     path="/dimensions",

@@ -7,7 +7,7 @@ import pytest
 from cases import each
 from flask import Flask
 
-from sigma.resources import cells
+from sigma.resources import cells, import_columns, value_checks
 from sigma.resources.rules import attribute_rules
 
 OPTIONS = {"val-red": "val-red", "red": "val-red", "val-blue": "val-blue", "blue": "val-blue"}
@@ -254,3 +254,42 @@ def test_a_cell_shows_a_value_when_an_export_would_give_it_in_one_format_or_the_
     assert cells_of("complex").shows('{"b": 2.0, "a": 1}', {"a": 1, "b": 2})
     assert cells_of("text").shows("five", "five")
     assert cells_of("text", maxLength=3).shows("five", "five")
+
+
+ODD_CELLS = [
+    *(None, "", [], {}, True, False, 0, 1, 1.5, -0.0, 10**30, "x", " ", "|", "a|b", "\\", "null", ["a"], [1], [""], {"a": 1}),
+    *("0", "-0", "-0.0", "12", "-12.50", "0.1", "1e3", "1.0E-7", "01", "1.", ".5", "+1", " 1", "1 ", "1\n", "\u0661", "1_0"),
+    *("9" * 15, "9" * 16, "9" * 30, "0.1234567890123", "0.12345678901234567890", "1e999", "NaN", "true", "TRUE", "yes"),
+    *("2026-03-01", "2026-02-30", "2026-03-01T08:00:00Z", "red", "Red", "Dark", "Teal", "ent-none", "{}", "[]", '{"a": 1}'),
+]
+
+
+@each("kind", [kind for kind in value_checks.ATTRIBUTE_TYPES if kind != "relation"])
+@each("multiple", [False, True])
+def test_what_an_import_reads_by_a_short_way_is_what_the_cell_means(kind, multiple):
+    limits = {"number": {"min": -5, "max": 10**29}, "text": {"maxLength": 5, "pattern": "^[a-z0-9 |-]*$"}}
+    column = cells_of(kind, multiple, **limits.get(kind, {}))
+
+    def outcome(read, cell):
+        value_checks.begin_row()
+        try:
+            return repr(read(cell))
+        except ValueError as error:
+            return f"refused: {error}"
+
+    short = import_columns._reader(column)
+    assert [outcome(short, cell) for cell in ODD_CELLS] == [outcome(column.read, cell) for cell in ODD_CELLS]
+
+
+def test_a_number_of_few_digits_is_read_as_any_json_is():
+    chance = random.Random(1)
+    texts = ["".join(chance.choices("0123456789.-", k=chance.randint(1, 18))) for _ in range(5_000)]
+    texts += [f"{chance.randrange(10**8)}.{chance.randrange(10**6):06}" for _ in range(5_000)]
+
+    def outcome(read, text):
+        try:
+            return repr(read(text))
+        except ValueError as error:
+            return f"refused: {error}"
+
+    assert [outcome(cells._read_number, text) for text in texts] == [outcome(cells._read_json, text) for text in texts]

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 from cases import each
-from conftest import Caller, sql
+from conftest import Caller, sql, store_delivery
+from nouns import NOUNS, WITH_ALIAS
 from test_sessions import ADMIN, DAY, bearer, claims_of, login, opened, sign, stored_secret
 
 from sigma import database
@@ -147,6 +148,79 @@ def test_records_of_one_time_are_listed_in_the_order_in_which_they_were_made_and
     assert len(found) == len(set(found)) == total
     assert found[-8:] == ids
     assert len({record["createdAt"] for page in pages for record in page if record["id"] in ids}) == 1
+
+
+LETTERS = "zaymbxcw"  # in no order
+
+
+def make_category(admin, id):
+    body = {"id": id, "alias": id, "name": "Same", "sortOrder": 1}
+    return admin.post("/catalogs/cat-webshop/categories", body), admin.post(
+        f"/categories/{id}/assign", {"entityId": "ent-coastal-wb"}
+    )
+
+
+def make_in(path, **members):
+    """Return a function that makes one with a certain id, which is like the others but for what must be its own."""
+    return lambda admin, id: [
+        admin.post(path, {key: id if value is ID else value for key, value in members.items()} | {"id": id})
+    ]
+
+
+ID = object()
+VARIANT = "/records/ent-coastal-wb/variants"
+HOOK = {"name": "Same", "url": "http://127.0.0.1:9/", "events": ["entity.created"]}
+MADE = {  # by list: how one is made in it
+    **{noun.path: make_in(noun.path, **{**noun.minimal, **({"alias": ID} if noun in WITH_ALIAS else {})}) for noun in NOUNS},
+    "/saved-queries": make_in("/saved-queries", name="Same", query={"criteria": []}),
+    "/webhooks": make_in("/webhooks", **HOOK),
+    "/records?limit=1000": make_in("/records", schemaId="schema-apparel", values={}),
+    "/export": make_in("/records", schemaId="schema-apparel", values={}),
+    "/search/text?q=lighthouse&limit=1000": make_in(
+        "/records", schemaId="schema-apparel", values={"product-name": [{"scope": {}, "value": "Lighthouse"}]}
+    ),
+    VARIANT: make_in(VARIANT, parentId="ent-coastal-wb", values={}),
+    "/variants?limit=1000": make_in(VARIANT, parentId="ent-coastal-wb", values={}),
+    "/records/ent-coastal-wb/categories": make_category,
+}
+
+
+@each("between", [0, -HOUR], ids=["one time", "an hour back each time"])
+@each("path", MADE)
+def test_every_list_is_in_the_order_in_which_things_were_made(admin, step, monkeypatch, path, between):
+    ids = [f"same-{letter}" for letter in LETTERS]
+    for number, id in enumerate(ids):
+        step(0)
+        monkeypatch.setattr(stamps.time, "time", lambda number=number: 1_900_000_000.0 + number * between)
+        assert {answer.status_code for answer in MADE[path](admin, id)} <= {201, 204}
+    monkeypatch.undo()
+    answer = admin.get(path).json
+    found = [item.get("id", item.get("_id")) for item in (answer if isinstance(answer, list) else answer["items"])]
+    assert [id for id in found if id in ids] == ids
+
+
+@each("between", [0, -HOUR], ids=["one time", "an hour back each time"])
+def test_what_is_made_without_an_id_of_ones_own_is_listed_in_its_order_too(app, admin, standin, step, monkeypatch, between):
+    made = {"keys": [], "workspaces": []}
+    for number in range(8):
+        step(0)
+        monkeypatch.setattr(stamps.time, "time", lambda number=number: 1_900_000_000.0 + number * between)
+        made["keys"].append(admin.post("/api-keys", {"name": "Same", "permissions": ["read"]}).json["id"])
+        made["workspaces"].append(standin("POST", "/workspaces", {"content": "empty"}).json["id"])
+        store_delivery(app, f"dlv-{LETTERS[number]}", made_at=1_900_000_000.0 + number * between)
+    monkeypatch.undo()
+    times = [key["createdAt"] for key in admin.get("/api-keys").json if key["id"] in made["keys"]]
+    assert times == sorted(times, reverse=True)
+    assert len(set(times)) == (8 if between else 1)
+    lists = {
+        "keys": [key["id"] for key in admin.get("/api-keys").json],
+        "workspaces": [workspace["id"] for workspace in standin("GET", "/workspaces").json],
+    }
+    assert {name: [id for id in ids if id in made[name]] for name, ids in lists.items()} == made
+    ledger = standin("GET", "/keys", headers=admin.headers).json
+    assert [key["id"] for key in ledger if key["id"] in made["keys"]] == made["keys"]
+    deliveries = standin("GET", "/deliveries", headers=admin.headers).json["items"]
+    assert [delivery["deliveryId"] for delivery in deliveries] == [f"dlv-{letter}" for letter in reversed(LETTERS)]
 
 
 def test_a_history_is_in_the_order_of_what_happened_whatever_the_clock_says(key, step):

@@ -271,7 +271,12 @@ def refused(run, app, *arguments, stdin=f"{PASSWORD}\n"):
     return result.output
 
 
-@each("stdin", ["", "\n", "short\n", "1234567\n"], ids=["missing", "empty", "short", "seven characters"])
+def test_without_a_terminal_and_without_input_it_is_said_that_no_password_came(empty, run):
+    message = refused(run, empty, *NEW, stdin="")
+    assert message.endswith("The password: nothing came on standard input, and there is no terminal to ask on\n")
+
+
+@each("stdin", ["\n", "short\n", "1234567\n"], ids=["empty", "short", "seven characters"])
 def test_a_password_too_short_is_refused(empty, run, stdin):
     message = refused(run, empty, *NEW, stdin=stdin)
     assert "8" in message
@@ -434,16 +439,35 @@ def keys(run):
     return lambda command, *arguments, **options: run("keys", command, *arguments, "--workspace", "ws-demo", **options)
 
 
-def test_keys_are_listed_as_the_api_lists_them(keys, admin):
+def cells(output):
+    """The rows of a table, each with its cells by their titles, which stand above them."""
+    titles, *rows = output.splitlines()
+    places = [(found[0], found.start()) for found in re.finditer(r"\S+( \S+)*", titles)]
+    ends = [start for _, start in places[1:]] + [None]
+    return [{title: row[start:end].rstrip() for (title, start), end in zip(places, ends, strict=True)} for row in rows]
+
+
+@pytest.fixture
+def optional(app):
+    """Return the last cells of a key's rows by their titles: whatever the API says that a key may lack."""
+    schema = app.test_client().get("/openapi.json").json["components"]["schemas"]["ApiKey"]
+    members = [member for member in schema["properties"] if member not in schema["required"]]
+    titles = [re.sub("([A-Z])", r" \1", member.removesuffix("At")).upper() for member in members]
+    return lambda key: {title: key.get(member, "") for title, member in zip(titles, members, strict=True)}
+
+
+def test_keys_are_listed_as_the_api_lists_them(keys, admin, optional):
     made = admin.post("/api-keys", {"name": "Sync \x1b[2J\nof Åse", "permissions": ["delete-data", "read"]}).json
     off = admin.post(f"/api-keys/{made['id']}/deactivate").json["deactivatedAt"]
-    first, second = (key["lastUsedAt"] for key in admin.get("/api-keys").json[:2])
-    assert done(keys("list")) == (
-        "ID                       NAME                       PERMISSIONS       LAST USED                 DEACTIVATED\n"
-        f"apikey-sync-prod         Shopify Sync - Production  read update-data  {first}\n"
-        f"apikey-export-staging    Export Service - Staging   read              {second}\n"
-        f"{made['id']}  Sync ?[2J?of Åse           read delete-data  never                     {off}\n"
-    )
+    first, second, third = admin.get("/api-keys").json
+    listed = cells(done(keys("list")))
+    assert [list(row) for row in listed] == [["ID", "NAME", "PERMISSIONS", "LAST USED", *optional(first)]] * 3
+    assert [tuple(row.values()) for row in listed] == [
+        ("apikey-sync-prod", "Shopify Sync - Production", "read update-data", first["lastUsedAt"], *optional(first).values()),
+        ("apikey-export-staging", "Export Service - Staging", "read", second["lastUsedAt"], *optional(second).values()),
+        (made["id"], "Sync ?[2J?of Åse", "read delete-data", "never", *optional(third).values()),
+    ]
+    assert [row["DEACTIVATED"] for row in listed] == ["", "", off]
     assert json.loads(done(keys("list", "--json"))) == admin.get("/api-keys").json
 
 
@@ -531,23 +555,26 @@ def age(app, id, column, **ago):
     return moment
 
 
-def test_keys_are_listed_with_what_each_permission_was_used_for(keys, standin, admin, make_key):
+def test_keys_are_listed_with_what_each_permission_was_used_for(keys, standin, admin, make_key, optional):
     key = make_key("read", "update-model")
     key.get("/roles")
     refuse(key, ("DELETE", "/records/ent-x"), ("GET", "/api-keys"), ("DELETE", "/records/ent-x"))
     deactivated = admin.post(f"/api-keys/{key.id}/deactivate").json["deactivatedAt"]
     told = standin("GET", "/keys", headers=admin.headers).json
     use, refused = told[-1]["permissionUse"]["read"], told[-1]["refused"]
-    assert [re.split(" {2,}", line) for line in done(keys("list", "--use")).splitlines()] == [
-        ["ID", "NAME", "PERMISSION", "LAST USED", "REFUSED", "DEACTIVATED"],
-        ["apikey-sync-prod", "Shopify Sync - Production", "read", "2026-03-08T10:00:11.200Z"],
-        ["apikey-sync-prod", "Shopify Sync - Production", "update-data", "2026-03-08T10:00:12.450Z"],
-        ["apikey-export-staging", "Export Service - Staging", "read", "2026-03-07T16:45:00.000Z"],
-        [key.id, "Key 1", "read", use, deactivated],
-        [key.id, "Key 1", "update-model", "never", deactivated],
-        [key.id, "Key 1", "delete-data", "not held", f"2, last {refused['delete-data']['lastAt']}", deactivated],
-        [key.id, "Key 1", "session", "not held", f"1, last {refused['session']['lastAt']}", deactivated],
+    listed = cells(done(keys("list", "--use")))
+    assert [list(row) for row in listed] == [["ID", "NAME", "PERMISSION", "LAST USED", "REFUSED", *optional(told[0])]] * 7
+    none, own = optional(told[0]).values(), optional(told[-1]).values()
+    assert [tuple(row.values()) for row in listed] == [
+        ("apikey-sync-prod", "Shopify Sync - Production", "read", "2026-03-08T10:00:11.200Z", "", *none),
+        ("apikey-sync-prod", "Shopify Sync - Production", "update-data", "2026-03-08T10:00:12.450Z", "", *none),
+        ("apikey-export-staging", "Export Service - Staging", "read", "2026-03-07T16:45:00.000Z", "", *none),
+        (key.id, "Key 1", "read", use, "", *own),
+        (key.id, "Key 1", "update-model", "never", "", *own),
+        (key.id, "Key 1", "delete-data", "not held", f"2, last {refused['delete-data']['lastAt']}", *own),
+        (key.id, "Key 1", "session", "not held", f"1, last {refused['session']['lastAt']}", *own),
     ]
+    assert [row["DEACTIVATED"] for row in listed] == ["", "", "", *[deactivated] * 4]
     assert json.loads(done(keys("list", "--use", "--json"))) == told
 
 
@@ -649,16 +676,16 @@ NO_NEEDS = [
         "POST /change-sets/cs-1/apply",
         "Sigma PIM documents /change-sets, the review of changes before they are applied; this stand-in does not have it.",
     ),
-    ("GET /nothing", "There is no such path; `flask routes` lists every path"),
-    ("GET /api/v2/records", "There is no such path; the nearest is /records; `flask routes` lists every path"),
-    ("GET /records/", "There is no such path; the nearest is /records; `flask routes` lists every path"),
-    ("GET /record", "There is no such path; the nearest is /records; `flask routes` lists every path"),
-    ("GET /api/v1/recrods/ent-1", "There is no such path; the nearest is /records/ent-1; `flask routes` lists every path"),
+    ("GET /nothing", "There is no such path; `make routes` lists every path"),
+    ("GET /api/v2/records", "There is no such path; the nearest is /records; `make routes` lists every path"),
+    ("GET /records/", "There is no such path; the nearest is /records; `make routes` lists every path"),
+    ("GET /record", "There is no such path; the nearest is /records; `make routes` lists every path"),
+    ("GET /api/v1/recrods/ent-1", "There is no such path; the nearest is /records/ent-1; `make routes` lists every path"),
     (
         "PUT /standin/key/k-1/faults",
-        "There is no such path; the nearest is /standin/keys/k-1/faults; `flask routes` lists every path",
+        "There is no such path; the nearest is /standin/keys/k-1/faults; `make routes` lists every path",
     ),
-    ("GET /records/a/b", "There is no such path; `flask routes` lists every path"),
+    ("GET /records/a/b", "There is no such path; `make routes` lists every path"),
     ("DELETE /records", "There is no DELETE of this path, only GET, POST"),
     ("/records", "Expected a method and a path, such as: GET /records"),
     ("GET /records now", "Expected a method and a path, such as: GET /records"),
@@ -727,6 +754,14 @@ def test_a_key_of_another_workspace_is_not_there(app, run, stranger, command):
         assert message == f"Error: API key '{unknown}' not found\n"
 
 
+@each("command", ["deactivate", "delete", "advise"])
+def test_of_a_key_that_is_called_by_its_name_the_id_is_told(app, run, admin, command):
+    body = {"name": "Shop sync", "permissions": ["read"]}
+    ids = [admin.post("/api-keys", body).json["id"] for _ in range(2)]
+    message = refused(run, app, "keys", command, "Shop sync", "--workspace", "ws-demo", stdin="y\n")
+    assert message == f"Error: API key 'Shop sync' not found: expected its id, '{ids[0]}' or '{ids[1]}'\n"
+
+
 # -- flask users
 
 ADD = ["users", "add", "eve@acme.example", "--name", "Eve", "--workspace", "ws-demo", "--role"]
@@ -764,6 +799,11 @@ def test_a_new_user_can_sign_in_and_do_what_the_role_allows(app, run, error):
         ([*ADD, "role-editor"], "short", "The password: expected at least 8 characters"),
         (["users", "add", "eve", *ADD[3:], "role-editor"], PASSWORD, "email: expected an address, got 'eve'"),
         (
+            ["users", "add", "eve\u200b@acme.example", *ADD[3:], "role-editor"],
+            PASSWORD,
+            "email: expected visible characters, got U+200B (zero width space) as character 4",
+        ),
+        (
             ["users", "add", "Admin@Sigma.io", *ADD[3:], "role-editor"],
             PASSWORD,
             "email: 'Admin@Sigma.io' is already taken by user 'user-admin' of workspace 'ws-demo'",
@@ -774,7 +814,7 @@ def test_a_new_user_can_sign_in_and_do_what_the_role_allows(app, run, error):
             "name: Expected at least one character that is not blank, got ' '",
         ),
     ],
-    ids=["role", "password", "email", "email taken", "name"],
+    ids=["role", "password", "email", "invisible in email", "email taken", "name"],
 )
 def test_a_user_is_refused_in_plain_words(app, run, arguments, stdin, told):
     assert without_hint(refused(run, app, *arguments, stdin=f"{stdin}\n")) == f"Error: {told}\n"

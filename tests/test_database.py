@@ -153,6 +153,16 @@ def test_a_newer_database_is_told_with_both_versions(tmp_path):
     assert str(database.SCHEMA_VERSION) in message
 
 
+@pytest.mark.parametrize("version", [(3, 36, 0), (2, 8, 17)], ids=str)
+def test_an_sqlite_that_is_too_old_is_told_and_nothing_is_made(tmp_path, monkeypatch, version):
+    path = tmp_path / "new.db"
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+    with pytest.raises(settings.StartError) as refused:
+        service.create_app({"DATABASE": str(path)})
+    assert refused.value.message.startswith("SQLite 3.37 or newer is needed (STRICT tables); this Python has ")
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("place", ["missing/sigma.db", "file/sigma.db", "missing/"])
 def test_a_place_where_no_file_can_be_is_named_and_so_is_the_way_out(tmp_path, place):
     (tmp_path / "file").touch()

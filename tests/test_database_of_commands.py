@@ -1,7 +1,11 @@
 """Which database a command acts on: it is named, never made by the way, and what keeps it from being used is one sentence."""
 
+import gzip
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +14,8 @@ from conftest import replace_everywhere
 from forked import flask
 from test_house import commands
 
-from sigma import database
+import app as service
+from sigma import database, settings
 
 USES = {  # each command that needs a database which is there
     "flask keys list": [],
@@ -123,9 +128,9 @@ def test_a_new_workspace_and_a_restore_make_the_database(app, run, folder):
     [
         ("SQLITE_BUSY", "is locked: another process has kept it for 5 seconds or more; try again later"),
         ("SQLITE_FULL", "cannot grow, because the disk is full: make room, and try again"),
-        ("SQLITE_READONLY", "cannot be written to: run the command as the user who owns it"),
-        ("SQLITE_READONLY_CANTINIT", "cannot be written to: run the command as the user who owns it"),
-        ("SQLITE_CANTOPEN", "cannot be opened: run the command as the user who owns it"),
+        ("SQLITE_READONLY", "cannot be written to: run the command as its owner, or change the owner or the mode"),
+        ("SQLITE_READONLY_CANTINIT", "cannot be written to: run the command as its owner, or change the owner or the mode"),
+        ("SQLITE_CANTOPEN", "cannot be opened: run the command as its owner, or change the owner or the mode"),
         ("SQLITE_CORRUPT", "is damaged: `flask doctor` says how, and `flask restore` puts a backup in its place"),
         ("SQLITE_NOTADB", "is damaged: `flask restore` puts a backup in its place"),
     ],
@@ -139,6 +144,20 @@ def test_what_keeps_a_command_from_using_the_database_is_one_sentence(app, run, 
     replace_everywhere(monkeypatch, database, "fetch_one", fail)
     result = run("keys", "list", "--workspace", "ws-demo")
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {app.config['DATABASE']} {told}\n")
+
+
+@pytest.mark.parametrize("command", ["serve", "env"])
+def test_so_it_is_for_what_serves_or_looks_for_it(app, run, monkeypatch, command):
+    def fail(*_):
+        error = sqlite3.OperationalError("as SQLite says it")
+        error.sqlite_errorname = "SQLITE_FULL"
+        raise error
+
+    app.config.update(HOST="127.0.0.1", PORT=0)
+    replace_everywhere(monkeypatch, database, "fetch_one", fail)
+    result = run(command)
+    told = f"Error: {app.config['DATABASE']} cannot grow, because the disk is full: make room, and try again\n"
+    assert (result.exit_code, result.stderr) == (1, told)
 
 
 def test_a_file_that_is_not_ours_one_of_a_newer_release_and_a_locked_one_are_one_sentence_each(template, tmp_path):
@@ -214,3 +233,49 @@ def test_a_file_in_a_folder_that_is_not_there_is_refused_with_that_reason(run, f
         named = place if command[0] in ("import",) else f"{folder}/{place}"
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == f"Error: {named}: {reason}\n"
+
+
+@pytest.fixture
+def older(folder):
+    """A database of an older release, beside which something stands that says it is served; returned with that process."""
+    path = folder / "older.db"
+    path.write_bytes(gzip.decompress((settings.ROOT / "tests/data/version-3.db.gz").read_bytes()))
+    code = "import sys, time; from sigma.cli.running import registered\n"
+    code += "with registered(sys.argv[1], 'http://127.0.0.1:1'): print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=settings.ROOT, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        yield path, process
+        process.kill()
+
+
+def test_a_database_that_an_older_release_serves_is_left_to_it_until_it_is_stopped(older):
+    path, process = older
+    before = path.read_bytes()
+    told = f"Error: An older release serves {path} at http://127.0.0.1:1 (process {process.pid}). It would fail as soon as this"
+    new = ["new", "--name", "New", "--email", "new@acme.example"]
+    arguments = USES | {command: [] for command in MAKES} | {"flask workspace create": new, "flask restore": [str(path)]}
+    for command, more in arguments.items():
+        result = flask(*command.split()[1:], *more, SIGMA_DATABASE=str(path), SIGMA_PORT="0")
+        assert (result.returncode, result.stdout) == (1, ""), command
+        assert told in result.stderr, command
+        assert f": stop it first, with `SIGMA_DATABASE={path} " in result.stderr and result.stderr.endswith("flask stop`.\n"), (
+            command
+        )
+    status = flask("status", SIGMA_DATABASE=str(path))
+    assert status.stdout.startswith(f"Address      http://127.0.0.1:1\nProcess      {process.pid}\n")
+    assert path.read_bytes() == before
+    assert flask("stop", SIGMA_DATABASE=str(path)).returncode == 0
+    assert process.wait(10) == -signal.SIGTERM
+    assert path.read_bytes() == before
+    assert flask("keys", "list", "--workspace", "ws-demo", SIGMA_DATABASE=str(path)).returncode == 0
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (database.SCHEMA_VERSION,)
+
+
+def test_a_server_of_ones_own_does_not_upgrade_what_an_older_release_serves_either(older):
+    path, process = older
+    with pytest.raises(settings.StartError, match=f"An older release serves {path} .*process {process.pid}"):
+        service.create_app({"DATABASE": str(path)})
+    process.kill()
+    process.wait()
+    service.create_app({"DATABASE": str(path)})

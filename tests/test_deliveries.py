@@ -307,3 +307,16 @@ def test_the_commands_show_no_secret(run, subscribe, receiver):
         result = run("webhooks", *command, "--workspace", "ws-demo")
         assert result.exit_code == 0
         assert "nobody's business" not in result.output
+
+
+def test_without_the_setting_of_the_service_the_command_sends_nothing_and_lets_all_wait(app, run, subscribe, receiver):
+    subscribe(receiver, "ent-1")
+    sql(app, "UPDATE workspaces SET is_demo = 0")
+    before = sql(app, "SELECT * FROM deliveries")
+    told = "Nothing was sent. Webhook 'wh-one': The host '127.0.0.1' has a loopback address, and SIGMA_WEBHOOK_HOSTS does not"
+    result = run("webhooks", "run", "--workspace", "ws-demo")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"Error: {told} name it. Set it for this command, too, if the service has it\n" in result.stderr
+    assert (receiver.requests, sql(app, "SELECT * FROM deliveries")) == ([], before)
+    app.config["WEBHOOK_HOSTS"] = ("127.0.0.1",)
+    assert "Sent: 1 delivered, 0 pending, 0 failed.\n" in run("webhooks", "run", "--workspace", "ws-demo").output

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from conftest import replace_everywhere
 
 from sigma import database
 from sigma.http import stamps
@@ -64,6 +65,14 @@ def test_all_is_well_with_a_new_database(path, run):
     found = {"database": [f"{path}, schema version {database.SCHEMA_VERSION}"]}
     told = [{"check": name, "result": "ok", "findings": found.get(name, [])} for name in CHECKS]
     assert json.loads(run("doctor", "--json").stdout) == told
+
+
+def test_the_check_of_a_large_database_says_beforehand_that_it_takes_long(path, run, monkeypatch):
+    monkeypatch.setattr("sigma.cli.doctor.LARGE", path.stat().st_size)
+    result = run("doctor")
+    size = f"{path.stat().st_size / 1e9:.1f}"
+    assert result.stderr == f"Reading the whole database, {size} GB: this can take minutes; the service goes on meanwhile ...\n"
+    assert (result.exit_code, result.stdout) == (0, all_is_well(path))
 
 
 def test_a_database_without_a_workspace_is_a_problem_and_the_doctor_says_how_to_make_one(path, run):
@@ -132,8 +141,9 @@ def test_a_row_that_refers_to_nothing_is_told(path, run):
     assert found(run, "integrity") == [told]
 
 
-def test_another_journal_mode_is_told(path, run):
+def test_another_journal_mode_is_told(path, run, monkeypatch):
     change(path, "PRAGMA journal_mode = DELETE")
+    replace_everywhere(monkeypatch, database, "prepare_database", lambda _: None)  # which on a network drive changes nothing
     (finding,) = found(run, "journal mode")
     assert finding.startswith("it is 'delete', not WAL")
 
@@ -229,7 +239,7 @@ def test_a_host_that_is_none_is_judged_only_by_what_serves(path, run, monkeypatc
 def test_a_proxy_that_may_stand_in_front_is_a_note(app, path, run):
     change(path, "UPDATE workspaces SET is_demo = 0", "DELETE FROM api_keys", "UPDATE users SET password_hash = 'scrypt:'")
     app.config["HOST"] = "192.0.2.1"
-    told = "SIGMA_PROXIES is 0: if a proxy stands in front, set SIGMA_PROXIES=1, or one client's failures count for all"
+    told = "SIGMA_PROXIES is 0: if a proxy stands in front, set SIGMA_PROXIES=1, or failed logins of one count for all"
     assert found(run, "proxies") == [told]
     app.config["HOST"] = "127.0.0.1"  # as is recommended behind a proxy
     assert found(run, "proxies") == [told]

@@ -110,7 +110,7 @@ def test_the_story_ends_as_the_readme_shows(app, address, shell):
 @pytest.mark.parametrize("shell", SHELLS)
 def test_without_a_service_the_story_is_one_sentence_that_says_so_and_with_one_it_then_goes_on(app, address, shell):
     story = block("sh", "The administrator signs in")
-    told = "Nothing answers there: start it with `make run` in another terminal, and paste this again."
+    told = "It does not answer there: start it with `make run` in another terminal, and paste this again."
     need(shell, "curl")
     with socket.socket() as held:  # at its port nobody listens, and nobody else can
         held.bind(("127.0.0.1", 0))

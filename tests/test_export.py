@@ -386,6 +386,7 @@ def test_an_export_is_of_the_schemas_and_the_catalogs_records(shop, shelf, query
         ({"format": "CSV"}, "format: expected json or csv, got 'CSV'"),
         ({"scope": ""}, "scope: expected JSON"),
         ({"scope": "{"}, "scope: expected JSON"),
+        ({"scope": "da"}, 'scope: expected JSON, got text that begins with \'d\'; an example is {"dim-language": "seg-da"}'),
         ({"scope": "[]"}, "scope: expected a JSON object of segment ids by dimension id, got 'array'"),
         ({"scope": "null"}, "scope: expected a JSON object of segment ids by dimension id, got null"),
         ({"scope": '"seg-da"'}, "scope: expected a JSON object of segment ids by dimension id, got 'seg-da'"),
@@ -476,6 +477,16 @@ def test_what_changes_while_it_is_sent_comes_as_it_is_when_its_part_is_made(shop
     ids = [row["_id"] for row in rows]
     assert ids == [f"ent-{number:02}" for number in (*range(38), 39, 40)]
     assert (rows[0]["price"], rows[38]["price"]) == (0, -1)
+
+
+@each("format", ["json", "csv"])
+def test_an_export_that_has_begun_is_sent_to_its_end_although_its_key_ends(shop, make_key, error, many, format):
+    reader = make_key("read", by=shop)
+    parts = iter(open_export(reader, format))
+    text = next(parts)
+    assert shop.post(f"/api-keys/{reader.id}/deactivate").status_code == 200
+    error(reader.get(f"/export?format={format}"), 401)
+    assert text + b"".join(parts) == many[format]
 
 
 @each("format", ["json", "csv"])

@@ -105,6 +105,51 @@ def test_a_log_of_another_owner_is_refused(theirs):
     check_refusal(flask(theirs, "serve"), theirs, f"{theirs}-wal", OWN_NAME, "600")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to others")
+def test_what_a_service_of_another_user_left_beside_the_database_is_told_by_each_command_that_needs_it(theirs):
+    left = Path(f"{theirs}.service")
+    left.touch(0o600)
+    owner, mode = told(left, OWN_NAME, "600")
+    for command in ("serve", "start", "status", "stop", "env"):
+        result = flask(theirs, command)
+        assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1), result.stderr
+        assert result.stderr.startswith(f"Error: {left}: Permission denied; {owner}")
+        assert mode in result.stderr
+    result = flask(theirs, "doctor", "--json")
+    checks = {check["check"]: check for check in json.loads(result.stdout)}
+    assert (result.returncode, checks["file permissions"]["result"]) == (1, "problem")
+    assert mode in checks["file permissions"]["findings"][0]
+
+
+WRITERS = (
+    ["keys", "create", "--name", "Key", "--permission", "read", "--workspace", "ws-demo"],
+    ["keys", "deactivate", "apikey-sync-prod", "--workspace", "ws-demo"],
+    ["keys", "delete", "apikey-sync-prod", "--yes", "--workspace", "ws-demo"],
+    ["users", "role", "editor@sigma.io", "role-admin"],
+    ["users", "remove", "editor@sigma.io"],
+    ["workspace", "delete", "ws-other", "--yes"],
+    ["webhooks", "redeliver", "dlv-1", "--workspace", "ws-demo"],
+    ["restore", "BACKUP", "--yes"],
+)
+
+
+@pytest.mark.parametrize("words", WRITERS, ids=lambda words: " ".join(words[:2]))
+def test_each_command_that_writes_names_the_owner_of_a_database_that_may_only_be_read_and_leaves_nothing(
+    theirs, template, words
+):
+    backup = Path(shutil.copy(template, theirs.with_name("backup")))
+    backup.chmod(0o644)
+    theirs.chmod(0o400)
+    result = flask(theirs, *(str(backup) if word == "BACKUP" else word for word in words))
+    assert (result.returncode, result.stdout) == (1, "")
+    sentence = f"Error: {theirs} cannot be written to: run the command as its owner, or change the owner or the mode; "
+    error = result.stderr.splitlines()[-1]
+    assert error.startswith(sentence)
+    assert all(part in error for part in told(theirs, OTHERS_NAME, "400"))
+    left = {file.name for file in theirs.parent.iterdir()} - {"sigma.db-wal", "sigma.db-shm"}
+    assert left == {"sigma.db", "backup"}
+
+
 def test_what_may_be_written_gives_no_reason(theirs, tmp_path):
     assert files.unwritable_reason(str(theirs)) is None
     assert files.unwritable_reason(str(tmp_path / "new.db")) is None
@@ -113,8 +158,25 @@ def test_what_may_be_written_gives_no_reason(theirs, tmp_path):
 # Files that go away while in use
 
 
-def test_nothing_is_acknowledged_or_lost_when_the_log_of_writes_is_removed(app, admin, key, error):
-    path, body = app.config["DATABASE"], {"schemaId": "schema-apparel", "values": {}}
+@pytest.fixture(params=["file", "link", "folder"])
+def path(request, app, tmp_path):
+    """The database's own path, while the service uses that, a link to it, or one to its folder."""
+    path = Path(app.config["DATABASE"])
+    if request.param == "link":
+        (tmp_path / "links").mkdir()
+        link = tmp_path / "links" / "link.db"
+        link.symlink_to(path)
+    else:
+        link = tmp_path.with_name(f"{tmp_path.name}-link")
+        link.symlink_to(path.parent)
+        link = link / path.name
+    app.config["DATABASE"] = str(path if request.param == "file" else link)
+    database.remember_file(app.config["DATABASE"])
+    return str(path)
+
+
+def test_nothing_is_acknowledged_or_lost_when_the_log_of_writes_is_removed(path, admin, key, error):
+    body = {"schemaId": "schema-apparel", "values": {}}
     assert key.post("/records", {"id": "ent-before", **body}).status_code == 201
     for end in ("-wal", "-shm"):
         Path(f"{path}{end}").unlink()
@@ -127,8 +189,8 @@ def test_nothing_is_acknowledged_or_lost_when_the_log_of_writes_is_removed(app, 
     assert key.post("/records", {"id": "ent-after", **body}).status_code == 201
 
 
-def test_a_log_that_another_process_has_made_anew_is_not_written_over(app, key, error):
-    path, body = app.config["DATABASE"], {"schemaId": "schema-apparel", "values": {}}
+def test_a_log_that_another_process_has_made_anew_is_not_written_over(path, key, error):
+    body = {"schemaId": "schema-apparel", "values": {}}
     assert key.post("/records", {"id": "ent-before", **body}).status_code == 201
     before = Path(path).read_bytes()
     Path(f"{path}-wal").rename(f"{path}.aside")
@@ -202,11 +264,21 @@ def test_a_file_that_finds_no_room_is_named_and_not_there(run, tmp_path, monkeyp
     assert not list(tmp_path.glob("*.part-*"))
 
 
-def test_a_disk_that_is_full_when_the_database_is_made_is_told_in_one_sentence(tmp_path, monkeypatch):
+def no_memory_file(*_):
+    """Fail as SQLite does where the disk has no room for the file with a database's index of its log."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("fail", "told"), [(full, "is full"), (no_memory_file, "is full or fails (disk I/O error)")], ids=["full", "fails"]
+)
+def test_a_disk_that_is_full_when_the_database_is_opened_is_told_in_one_sentence(tmp_path, monkeypatch, fail, told):
     path = str(tmp_path / "new.db")
-    replace_everywhere(monkeypatch, database, "migrate", full)
+    replace_everywhere(monkeypatch, database, "migrate", fail)
     with pytest.raises(settings.StartError) as refused:
         service.create_app({"DATABASE": path})
     assert refused.value.message == (
-        f"The disk of the database {path} is full: make room, or name another database in SIGMA_DATABASE."
+        f"The disk of the database {path} {told}: make room, or name another database in SIGMA_DATABASE."
     )

@@ -124,7 +124,8 @@ def test_a_browser_is_sent_nowhere_else(app, error):
 
 def test_what_is_beside_the_demo_alone_is_not_named_in_a_deployment(deployment, error):
     message = error(deployment.test_client().get("/standin/request"), 404)
-    assert message == "There is no /standin/request here; /docs lists every path"
+    demo = "most of /standin is there only while the database holds the demo"
+    assert message == f"There is no /standin/request here; {demo}; /docs lists every path"
 
 
 def test_a_method_that_a_path_does_not_have_is_told_those_it_has(app, key, error):

@@ -12,11 +12,11 @@ from contextlib import closing
 
 import pytest
 from cases import each
-from conftest import replace_everywhere, sql
+from conftest import sql
 
 from sigma import database
 from sigma.http import errors
-from sigma.resources import history, import_rows, imports, value_checks
+from sigma.resources import history, import_rows, imports, many_writes, value_checks
 
 DANISH = {"dim-language": "seg-da"}
 ATTRIBUTES = {
@@ -224,6 +224,13 @@ def test_json_values_of_the_attributes_types_are_taken_as_well(shop):
     assert values == {"name": "Cap", "price": 0, "color": "val-blue", "tags": ["a", "b"], "sold": True, "care": {"wash": [30]}}
 
 
+def test_a_text_is_stored_as_it_is_whatever_it_has_in_it(shop):
+    names = ['"', "\\", "\\u0041", "\0", "\n\t", "{}[],", "null", "ø", "\U0001f9e2", "\u2028", "</script>", "'; --"]
+    assert both(shop, *({"Name": name, "Tags": [name]} for name in names)) == {}
+    assert [record["values"]["name"][0]["value"] for record in things(shop)] == names
+    assert [record["values"]["tags"][0]["value"] for record in things(shop)] == [[name] for name in names]
+
+
 def test_what_is_one_options_id_and_anothers_alias_means_the_one_with_the_id(shop):
     options = [{"id": "val-a", "alias": "both", "label": "A"}, {"id": "both", "alias": "b", "label": "B"}]
     colors = shop.get("/option-lists/ol-colors").json
@@ -293,7 +300,7 @@ def test_the_published_sample_fails_in_its_third_row_on_an_empty_name_and_a_pric
     [
         ({"Name": "x" * 41}, "Name: Attribute 'name' expects at most 40 characters, got 41"),
         ({"SKU": "cw-1"}, "SKU: Value for 'sku' does not match pattern '^[A-Z]{2}-[0-9]+$', got 'cw-1'"),
-        ({"Price": "-1"}, "Price: Attribute 'price' expects a number from 0 to any, got -1"),
+        ({"Price": "-1"}, "Price: Attribute 'price' expects a number from 0, got -1"),
         ({"Price": "1,5"}, "Price: Attribute 'price' expects type 'number', got '1,5'"),
         ({"Price": True}, "Price: Attribute 'price' expects type 'number', got true"),
         ({"Ean": "4006381333931.00000000000000001"}, "Ean: Attribute 'ean' expects a number of which all digits can be kept"),
@@ -472,19 +479,20 @@ def test_an_import_is_one_transaction(shop, statements):
 
 def test_an_import_that_fails_leaves_nothing_and_works_when_nothing_fails_any_more(app, shop, make, error, monkeypatch):
     make("cap", ean=1)
-    before, calls, log_change = contents(app), [], history.log_change
+    before, calls, store = contents(app), [], history.Log.store
 
-    def failing(*arguments):
-        calls.append(arguments)
+    def failing(log):
+        calls.append(len(log.entries))
+        store(log)
         if len(calls) == 3:
-            raise RuntimeError("the third row")
-        log_change(*arguments)
+            raise RuntimeError("the fifth and sixth row")
 
     rows = [{"Ref": "ent-cap", "Ean": "2"}, *({"Name": "New", "Ean": str(number)} for number in range(3, 9))]
     with monkeypatch.context() as patch:
-        replace_everywhere(patch, history, "log_change", failing)
+        patch.setattr(history.Log, "store", failing)
+        patch.setattr(many_writes, "MOST_RECORDS", 2)
         error(shop.post("/import/execute", table(*rows)), 500)
-    assert contents(app) == before
+    assert (contents(app), calls) == (before, [2, 2, 2])
     assert execute(shop, *rows) == (6, 1, {})
 
 
@@ -548,6 +556,17 @@ def test_a_preview_keeps_of_the_records_what_rows_change_and_no_more(app, shop, 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert said == [("update", [])] * 400
+    assert peak < 1_000_000  # the records are 4 MB of text
+
+
+def test_an_import_gathers_a_part_of_the_records_at_a_time_before_it_stores_them(app, shop, large, monkeypatch):
+    monkeypatch.setattr(many_writes, "MOST_CHARACTERS", 100_000)
+    rows = [{"Ref": f"ent-{number}", "New": str(number)} for number in range(200)]
+    tracemalloc.start()
+    outcome = execute(shop, *rows, columns={"Ref": "_id", "New": "price"}, schema="schema-large")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert outcome == (0, 200, {})
     assert peak < 1_000_000  # the records are 4 MB of text
 
 

@@ -1,14 +1,18 @@
 """Output that fails: what a command has done by then, what becomes of a secret that nobody saw, and what the exit code says."""
 
+import json
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import click
 import pytest
 from cases import each
-from conftest import replace_everywhere, sql
+from conftest import replace_everywhere, sql, store_delivery
 
 import app as service
 from sigma import database
@@ -51,7 +55,35 @@ WRITERS = {
         ["workspace", "delete", "ws-other", "--yes"],
         "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM workspaces WHERE id = 'ws-other')",
     ),
+    "import": (
+        ["import", "rows.csv", "--schema", "schema-apparel", "--workspace", "ws-demo"],
+        "SELECT 1 FROM entities WHERE json_extract(body, '$.values.sku[0].value') = 'XX-001'",
+    ),
+    "schema create": (
+        ["schema", "create", "seed.json", "--workspace", "ws-demo"],
+        "SELECT 1 FROM model_objects WHERE tenant = 'ws-demo' AND id = 'attr-unseen'",
+    ),
+    "webhooks redeliver": (
+        ["webhooks", "redeliver", "dlv-unseen", "--workspace", "ws-demo"],
+        "SELECT 1 FROM deliveries WHERE id = 'dlv-unseen' AND resends = 1",
+    ),
+    "restore": (["restore", "other.db", "--yes"], "SELECT 1 FROM workspaces WHERE id = 'ws-other' AND name = 'Unseen'"),
 }
+SEED = {"model": [["attribute", {"id": "attr-unseen", "alias": "unseen", "name": "Unseen", "type": "text"}]]}
+
+
+@pytest.fixture
+def folder(app, tmp_path, monkeypatch):
+    """The working folder, with the files that the commands read, and a delivery in the database."""
+    monkeypatch.chdir(tmp_path)
+    Path("seed.json").write_text(json.dumps(SEED), encoding="utf-8")
+    Path("rows.csv").write_text("sku,product-name\nXX-001,Hat\n", encoding="utf-8")
+    shutil.copy(app.config["DATABASE"], "other.db")
+    with closing(sqlite3.connect("other.db")) as db, db:
+        db.execute("PRAGMA journal_mode = DELETE")
+        db.execute("UPDATE workspaces SET name = 'Unseen' WHERE id = 'ws-other'")
+    store_delivery(app, "dlv-unseen")
+    return tmp_path
 
 
 @pytest.fixture
@@ -96,7 +128,7 @@ def test_a_key_whose_maker_is_told_to_end_while_nobody_reads_is_not_left_in_forc
 
 
 @each(("arguments", "query"), WRITERS.values(), ids=WRITERS)
-def test_what_is_done_when_its_result_cannot_be_shown_stays_and_is_told(app, run, full_output, arguments, query):
+def test_what_is_done_when_its_result_cannot_be_shown_stays_and_is_told(app, run, folder, full_output, arguments, query):
     assert sql(app, query) == []
     result = run(*arguments, stdin="a long enough password\n")
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", DONE)
@@ -115,14 +147,13 @@ def test_a_file_that_is_written_when_that_cannot_be_told_stays(run, full_output,
     [CREATE, ["backup", "copy.db"], *(words for words, _ in WRITERS.values())],
     ids=["keys create", "backup", *WRITERS],
 )
-def test_without_standard_output_nothing_is_done(app, run, monkeypatch, stored, tmp_path, arguments):
+def test_without_standard_output_nothing_is_done(app, run, folder, monkeypatch, stored, arguments):
     monkeypatch.setattr(sys, "__stdout__", None)
-    monkeypatch.chdir(tmp_path)
-    before = stored(), keys(app), sorted(tmp_path.iterdir())
+    before = stored(), keys(app), sorted(folder.iterdir())
     result = run(*arguments, stdin="a long enough password\n")
     told = "Error: Standard output does not take the result: it is closed; nothing was done\n"
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", told)
-    assert (stored(), keys(app), sorted(tmp_path.iterdir())) == before
+    assert (stored(), keys(app), sorted(folder.iterdir())) == before
 
 
 @each("redirection", ["> /dev/full", ">&-", "| true"])

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 
 import pytest
 from cases import each
@@ -136,9 +137,57 @@ def test_a_page_holds_the_same_however_deep_it_begins(query, condition, app, key
     assert len(ids) > 1000
     assert key.get("/records").status_code == 200  # opens the connection
     database._thread.connection.execute("PRAGMA reverse_unordered_selects = ON")  # what has no order comes in another one
-    for offset in (0, 1, 4094, 4095, 4096, 4097, 5000, 8191, 8192, 9000, len(ids) - 3, len(ids), len(ids) + 5000):
+    for offset in (0, 1, 4094, 4095, *range(4096, len(ids), 499), 8191, 8192, len(ids) - 3, len(ids), len(ids) + 5000):
         page = key.get("/records", query_string={**query, "offset": offset, "limit": 7}).json
         assert (page["total"], [record["id"] for record in page["items"]]) == (len(ids), ids[offset : offset + 7]), offset
+
+
+def random_counts(chance):
+    """Return how many rows there are in each of up to 400 buckets: evenly, in a few heaps, ever more, or anyhow."""
+    buckets = chance.randint(1, 400)
+    density = chance.choice(
+        [
+            lambda _: entities.BUCKET_SIZE,
+            lambda _: entities.BUCKET_SIZE // 3,
+            lambda bucket: entities.BUCKET_SIZE if bucket % 97 == 5 else 0,
+            lambda bucket: (entities.BUCKET_SIZE * bucket**4) // buckets**4,
+            lambda _: chance.choice([0, 0, 1, 100, entities.BUCKET_SIZE]),
+        ]
+    )
+    return [*map(density, range(buckets)), chance.randint(1, entities.BUCKET_SIZE)]
+
+
+def test_where_a_page_begins_is_found_after_a_few_counts():
+    chance, asked = random.Random(1), []
+    for _ in range(500):
+        numbers = random_counts(chance)
+        numbers[0] = min(numbers[0], entities.BUCKET_SIZE - 1)  # there is no seq 0
+        total, most = sum(numbers), []
+
+        def counts_at(bucket, numbers=numbers, total=total, most=most):
+            most.append(bucket)
+            inside = numbers[bucket] if bucket < len(numbers) else 0
+            return entities._Counts(len(numbers) * entities.BUCKET_SIZE - 1, total, sum(numbers[:bucket]), inside)
+
+        offset = chance.choice([0, total - 1, chance.randrange(total), chance.randrange(total), total, total + 10_000])
+        start = entities._find_start(offset, counts_at)
+        asked.append(len(most))
+        assert start.total == total
+        if offset >= total:
+            assert start == (total, entities.MAX_SEQ, 0, False)
+            continue
+        below, bucket = 0, 0
+        while below + numbers[bucket] <= offset:
+            below, bucket = below + numbers[bucket], bucket + 1
+        first, skipped, inside = bucket * entities.BUCKET_SIZE, offset - below, numbers[bucket]
+        if inside == entities.BUCKET_SIZE:
+            assert start == (total, first + skipped, 0, False)
+        elif skipped < inside / 2:
+            assert start == (total, first, skipped, False)
+        else:
+            assert start == (total, first + entities.BUCKET_SIZE, inside - skipped - 1, True)
+    assert max(asked) <= 20
+    assert sum(asked) / len(asked) < 4
 
 
 CHANGED_SINCE = entities.ListFilter(

@@ -59,7 +59,7 @@ def test_of_a_service_that_has_the_port_its_database_is_told_and_how_to_stop_it(
             (tmp_path / "my demo.db.service").unlink()
         port = held.getsockname()[1]
         told = reserve("127.0.0.1", port)
-    expected = f", which serves {database}: stop it with SIGMA_DATABASE='{database}' and `flask stop`, or choose another, "
+    expected = f", which serves {database}: stop it with `SIGMA_DATABASE='{database}' flask stop`, or choose another, "
     assert told.startswith(f"Port {port} of 127.0.0.1 is taken by {describe()}{expected}")
 
 

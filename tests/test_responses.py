@@ -7,6 +7,7 @@ import pytest
 from cases import each
 
 from sigma.http import responses
+from sigma.http.ready_response import ReadyResponse
 
 
 @each(
@@ -58,3 +59,13 @@ def test_a_list_is_the_same_whether_it_is_made_at_once_or_in_parts(rows, monkeyp
     monkeypatch.setattr(responses, "LARGE", large)
     expected = f"[{','.join(texts)}]\n" if change is None else '[1,"æ",[]]\n'
     assert responses.json_list(rows(*texts), change).data.decode() == expected
+
+
+@each(
+    "status, headers",
+    [(200, None), (201, {}), (401, {"WWW-Authenticate": "Bearer"}), (418, {"Allow": "GET", "Vary": "Origin"})],
+)
+def test_a_ready_response_is_what_werkzeug_makes(status, headers):
+    ready = ReadyResponse.of(b"{", b"}", status=status, headers=headers)
+    assert vars(ready) == vars(ReadyResponse(b"{}\n", status, headers, content_type="application/json")) | {"is_ready": True}
+    assert list(ready.headers) == [*(headers or {}).items(), ("Content-Type", "application/json"), ("Content-Length", "3")]

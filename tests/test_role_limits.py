@@ -22,6 +22,7 @@ from sigma.http.errors import ApiError
 from sigma.http.strict_json import to_json
 from sigma.resources import writes
 from sigma.resources.entities import load_record
+from sigma.resources.many_writes import ManyWrites
 from sigma.resources.role_limits import UNLIMITED, Levels
 from sigma.resources.rules import schema_rules
 
@@ -517,7 +518,7 @@ def test_values_are_stored_where_the_role_is_asked_and_nowhere_else():
     }
     only_states = {"sigma/resources/lifecycle.py", "sigma/resources/schemas.py"}
     the_stand_ins_own = "sigma/standin/content.py"  # which copies rows of the demo, for no caller
-    assert writing == {"sigma/resources/writes.py", the_stand_ins_own, *only_states}
+    assert writing == {"sigma/resources/writes.py", "sigma/resources/many_writes.py", the_stand_ins_own, *only_states}
 
 
 def test_what_stores_values_asks_the_role_itself(app, admin, limit, stored):
@@ -533,6 +534,15 @@ def test_what_stores_values_asks_the_role_itself(app, admin, limit, stored):
             writes.insert_entity(rules, entity)
         with pytest.raises(ApiError, match="'hidden'"), database.transaction():
             writes.save_changes(rules, load_record("ent-part"), OTHER_NOTE, [change])
+        many = ManyWrites(rules)
+        for write in (
+            lambda: many.create("ent-new", OTHER_NOTE, [{**change, "oldValue": None}], {}),
+            lambda: many.update(load_record("ent-part"), OTHER_NOTE, [change], {}),
+        ):
+            with pytest.raises(ApiError, match="'hidden'"), database.transaction():
+                write()
+                many.store()
+            many.start()
     assert stored() == before
 
 

@@ -68,8 +68,8 @@ def test_each_column_becomes_an_attribute_of_a_type_that_all_its_cells_have(run,
     lines = result.stderr.splitlines()
     assert lines[2].split() == ["Price", "price", "number", "11", "5"]
     assert lines[-3:] == [
-        "flask demo --seed SEED",
-        "and import the file:",
+        "SIGMA_DATABASE=new.db flask demo --seed SEED",
+        "and import the file, into the same database:",
         "flask import my-things.csv --schema schema-my-things",
     ]
 
@@ -102,8 +102,8 @@ def test_a_file_is_guessed_loaded_and_imported_without_one_row_that_fails(run, e
     write({column: cells for column, (_, cells) in COLUMNS.items()}, delimiter=";")
     assert run("schema", "guess", "my-things.csv", "--output", "seed.json").stdout.endswith(
         "Review the seed. Then create the schema in your workspace:\nflask schema create seed.json\n"
-        "or, with a new database, in the demo workspace:\nflask demo --seed seed.json\n"
-        "and import the file:\nflask import my-things.csv --schema schema-my-things\n"
+        "or a demo workspace, in a database of its own:\nSIGMA_DATABASE=new.db flask demo --seed seed.json\n"
+        "and import the file, into the same database:\nflask import my-things.csv --schema schema-my-things\n"
     )
     assert not Path("own.db").exists()
     assert run("seed", "check", "seed.json").stdout == (

@@ -33,7 +33,9 @@ EXCEPTIONS = {
 # What else than a constant is put into the text of a statement, and why it may: SQLite takes no parameters there.
 INSERTIONS = {
     ("sigma/resources/entities.py", "conditions"): "those that the filters of the lists have, written out beside the lists",
-    ("sigma/resources/entities.py", "page"): "the rest of two statements, made of the same conditions",
+    ("sigma/resources/entities.py", "bodies_from"): "the rest of statements, made of the same conditions",
+    ("sigma/resources/entities.py", "bodies_above"): "the same",
+    ("sigma/resources/entities.py", "joined_from"): "a statement that stands beside it",
     ("sigma/database.py", "name"): "the name of a pragma, which callers write out",
     ("sigma/database.py", "version + 1"): "a number that the module itself has counted",
     ("sigma/database.py", "view"): "the name of a view, as schema.sql has it",

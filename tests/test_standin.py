@@ -80,7 +80,9 @@ def test_another_machine_is_let_in_only_where_a_setting_names_this_one(app, shar
 OURS = [
     *("localhost", "localhost:8080", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:65535", "127.1.2.3:80", "[::1]", "[::1]:8080"),
     *("[0:0:0:0:0:0:0:1]:8080", "[::ffff:127.0.0.1]", "[::FFFF:7f00:1]:80"),
-    *("pim.test", "Pim.Test:9000", "[fd00::1]:80"),
+    *("127.1", "127.1:8080", "127.0.1", "2130706433:80", "0x7f000001", "0X7F.1", "017700000001", "0177.0.0.1", "0x7f.0.0.1"),
+    *("localhost.", "localhost.:8080", "127.0.0.1.", "0.0.0.0:8080", "0", "[::]:8080"),
+    *("pim.test", "Pim.Test:9000", "pim.test.", "[fd00::1]:80"),
 ]
 
 FOREIGN = [
@@ -92,7 +94,7 @@ FOREIGN = [
         "evil.example#localhost",
         "evil.example/localhost",
     ),
-    *("localhost.", "127.0.0.1.", "pim.test.", "sub.pim.test", "pim.test.evil.example", "localhost localhost"),
+    *("localhost..", ".localhost", "127.0.0.1..", "pim.test..", "sub.pim.test", "pim.test.evil.example", "localhost localhost"),
     *(
         "localhost:",
         "localhost:8080:8080",
@@ -102,8 +104,9 @@ FOREIGN = [
         "localhost:+80",
         "localhost:\xb2",
     ),
-    *("::1", "[::1", "::1]", "[::1]]", "[::1]8080", "[::1%25lo]", "[::ffff:192.0.2.1]", "[::]", "[localhost]", "[127.0.0.1]"),
-    *("0.0.0.0", "127.1", "2130706433", "0x7f.0.0.1", "1127.0.0.1", "127.0.0.999", "192.168.0.1"),
+    *("::1", "[::1", "::1]", "[::1]]", "[::1]8080", "[::1%25lo]", "[::ffff:192.0.2.1]", "[localhost]", "[127.0.0.1]"),
+    *("128.1", "3221225985", "0x7g.1", "0xc0a80001", "0300.0250.0.1", "x7f.1", "1127.0.0.1", "127.0.0.999", "192.168.0.1"),
+    *("127.0.0.1 evil.example", "127.1.evil.example", "127.0.0.1x", "0x", "127.0.0.0.1", "0.0.0.1", "[::2]", "[0x7f.1]"),
     *("localhost, evil.example", "localhost\n"),
 ]
 

@@ -10,11 +10,12 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+import forked
 import pytest
 from conftest import EXAMPLE_KEY, sql
 
 from sigma import database
-from sigma.cli import running, serve, start
+from sigma.cli import client, running, serve, start
 
 URL = "http://127.0.0.1:1"  # nothing answers there
 HOLD = """
@@ -123,7 +124,8 @@ def test_where_there_is_no_workspace_a_service_is_to_be_started_with_one(run, ap
     app.config["DATABASE"] = path = str(tmp_path / "new.db")
     if is_there:
         database.prepare_database(path)
-    told = f"on {path}: start it with `flask demo`, then `flask start`\n"
+    own = "make a workspace of your own with `flask workspace create`"
+    told = f"on {path}: start the demo with `flask demo`, then `flask start`, or {own}\n"
     assert run("status").stdout == f"Nothing runs {told}"
     assert run("env").stderr == f"Error: No service answers {told}"
     assert os.path.exists(path) == is_there
@@ -199,7 +201,7 @@ def test_a_shell_is_told_the_address_and_the_key_of_the_demo(run, url):
 
 
 def test_a_shell_is_told_an_address_of_whatever_form(run, path, monkeypatch):
-    monkeypatch.setattr(start, "send_request", lambda *_: serve.Answer(200))
+    monkeypatch.setattr(start, "send_request", lambda *_: client.Answer(200))
     with running.registered(path, odd := "http://[::1]:8080/$(id) 'x"):
         result = run("env")
     assert shlex.split(result.stdout.splitlines()[0]) == ["export", f"SIGMA_API_URL={odd}/api/v1"]
@@ -250,6 +252,26 @@ def test_a_service_is_stopped(run, path, holder):
     assert (result.exit_code, result.stdout) == (0, f"Stopped {URL} (process {process.pid}): nothing runs on {path} any more\n")
     assert process.wait(10) == -signal.SIGTERM
     assert run("status").exit_code == 1
+
+
+@pytest.mark.parametrize("left", [b"damaged", b""], ids=["damaged", "emptied"])
+def test_a_service_is_found_and_stopped_whatever_has_become_of_its_database(path, holder, left):
+    process = holder(SLEEP)
+    Path(path).write_bytes(left)
+    found = forked.flask("status", SIGMA_DATABASE=path)
+    assert (found.returncode, found.stdout.splitlines()[0], found.stderr) == (1, f"Address      {URL}", "")
+    result = forked.flask("stop", SIGMA_DATABASE=path)
+    assert (result.returncode, result.stdout.split(":")[0], result.stderr) == (0, "Stopped http", "")
+    assert process.wait(10) == -signal.SIGTERM
+    assert Path(path).read_bytes() == left
+
+
+def test_a_database_that_cannot_be_used_is_told_where_nothing_runs_on_it(path):
+    Path(path).write_bytes(b"Dear diary, " * 50)
+    told = f"Error: {path} is not an SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place.\n"
+    for command in ("status", "env"):
+        result = forked.flask(command, SIGMA_DATABASE=path)
+        assert (result.returncode, result.stderr) == (1, told)
 
 
 def test_a_service_that_is_found_no_more_is_waited_for_until_its_process_is_gone(run, holder):
@@ -312,7 +334,7 @@ def test_a_start_at_another_port_that_is_asked_for_starts_one(app, run, url, ser
 
 
 def test_a_shell_is_told_the_address_at_the_port_that_is_asked_for(app, run, path, url, monkeypatch):
-    monkeypatch.setattr(start, "send_request", lambda *_: serve.Answer(200))
+    monkeypatch.setattr(start, "send_request", lambda *_: client.Answer(200))
     with running.registered(path, URL):
         assert run("env").stdout.startswith(f"export SIGMA_API_URL={url}/api/v1\n")
         app.config["PORT"] = 1
@@ -407,6 +429,7 @@ def served(monkeypatch):
         ("127.0.0.1", "http://127.0.0.1:8123"),
         ("0.0.0.0", "http://127.0.0.1:8123"),
         ("::", "http://[::1]:8123"),
+        ("::ffff:0:0", "http://127.0.0.1:8123"),
         ("192.0.2.1", "http://192.0.2.1:8123"),
     ],
 )

@@ -107,6 +107,38 @@ def test_numbers_are_kept_exactly_or_refused():
     assert outcomes == {"kept", "refused"}
 
 
+@each(
+    "text",
+    [
+        '{"a":1,"a":1}',
+        '[{"b":{}},{"a":"\\"","b":[{"a":"\\"","a":"\\"\\""}]}]',
+        r'{"a":1,"a":2,"b":"\u0022\u0022"}',
+        r'{"a":1,"\u0061":2}',
+        '{"a":null,"a":1e-05,"b":null}',
+        '{"":"","":""}',
+    ],
+)
+def test_a_member_that_comes_twice_is_noticed_whatever_else_the_text_has(text):
+    with pytest.raises(ValueError, match=r"^expected JSON: the member '.*' comes twice in one object$"):
+        parse_json(text.encode())
+
+
+def test_members_that_come_twice_are_noticed_among_members_that_do_not():
+    chance, outcomes = random.Random(7), set()
+    for _ in range(3000):
+        names = [chance.choice(["a", "b", "c", '\\"', "d", "e", "f"]) for _ in range(chance.randint(1, 4))]
+        values = [chance.choice(["1", "null", '"\\""', '"x"', '{"a":"\\"\\""}', "1e-07", "[]"]) for _ in names]
+        text = "{" + ",".join(f'"{name}": {value}' for name, value in zip(names, values, strict=True)) + "}"
+        try:
+            parse_json(text.encode())
+        except ValueError:
+            outcomes.add(len(set(names)) < len(names))
+        else:
+            assert len(set(names)) == len(names), text
+            outcomes.add("read")
+    assert outcomes == {True, "read"}
+
+
 @each(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('{"a":[', "]}")])
 def test_500_levels_are_read_and_no_more(opening, closing):
     pairs = 500 // len(opening.replace('"a":', ""))

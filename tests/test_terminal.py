@@ -18,7 +18,7 @@ from test_house import TREES, commands, nodes
 
 from sigma import database, settings
 from sigma.cli import routes, serve, start, terminal
-from sigma.cli.commands import COMMANDS
+from sigma.cli.commands import COMMANDS, load_command
 from sigma.http.access import list_built_routes
 
 NAME = "Åse ☃"  # Latin-1 has its first letter, ASCII neither sign
@@ -181,8 +181,8 @@ def helps(app, name):
 @pytest.fixture
 def unnamed():
     """Give commands the help back that they have in the code."""
-    listed = [*COMMANDS]
-    for group in COMMANDS:
+    listed = [load_command(name) for name in COMMANDS]
+    for group in [*listed]:
         listed += getattr(group, "commands", {}).values()
     before = {command: command.help for command in listed}
     yield
@@ -273,6 +273,7 @@ def test_what_make_does_is_named_by_its_verb(typed, monkeypatch):
     with click.Context(click.Group("root"), info_name="flask"):
         for verb in ("serve", "start", "status", "stop"):
             assert terminal.name_program(f"`flask {verb}` does it") == f"`make {verb}` does it"
+            assert terminal.name_program(f"`A=b.db flask {verb}`") == f"`A=b.db make {verb}`"
 
 
 START = f"start it with {terminal.START_WITH_DEMO}"
@@ -303,7 +304,8 @@ def test_nothing_is_printed_but_by_the_terminals_own_functions():
 
 
 def test_every_command_is_of_the_kind_that_prints_plainly():
-    for command in COMMANDS:
+    for name in COMMANDS:
+        command = load_command(name)
         kinds = [command, *getattr(command, "commands", {}).values()]
         assert {type(kind) for kind in kinds} <= {terminal.Command, terminal.Group}
 
@@ -381,3 +383,20 @@ def test_a_table_that_a_terminal_is_too_narrow_for_has_a_line_for_each_cell(monk
         monkeypatch.setenv("COLUMNS", str(columns))
         with redirect_stdout(kind(io.BytesIO(), "utf-8")):
             assert terminal.format_table(*rows) == expected
+
+
+def test_the_command_that_stops_a_service_names_its_database_unless_it_is_the_default(typed, monkeypatch, tmp_path):
+    typed(script="/lib/flask/__main__.py")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SIGMA_DATABASE", raising=False)
+    assert terminal.stop_command() == "`flask stop`"
+    assert terminal.stop_command(str(settings.ROOT / "sigma.db")) == f"`SIGMA_DATABASE={settings.ROOT}/sigma.db flask stop`"
+    for named, told in {"mine.db": "mine.db", f"{tmp_path}/my own.db": "'my own.db'", "/srv/s.db": "/srv/s.db"}.items():
+        monkeypatch.setenv("SIGMA_DATABASE", named)
+        assert terminal.stop_command() == f"`SIGMA_DATABASE={told} flask stop`"
+    monkeypatch.setenv("SIGMA_DATABASE", str(settings.ROOT / "sigma.db"))
+    assert terminal.stop_command() == "`flask stop`"
+    monkeypatch.setenv("SIGMA_DATABASE", str(tmp_path / "sigma.db"))
+    assert terminal.stop_command() == "`SIGMA_DATABASE=sigma.db flask stop`"
+    typed("python3", "sigma-pim.pyz", script="sigma-pim.pyz")  # its default is a file in the current folder
+    assert terminal.stop_command() == "`flask stop`"

@@ -8,12 +8,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from conftest import EXAMPLE_KEY, PASSWORD, Caller
+from forked import flask
 
 import app as service
 from sigma import database, settings
@@ -235,6 +238,35 @@ def test_processes_of_their_own_that_start_together_find_it_done(tmp_path):
     assert [process.communicate(timeout=60) for process in processes] == [(None, "")] * 3
     assert [process.returncode for process in processes] == [0] * 3
     assert rows(path, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
+
+
+@pytest.mark.parametrize("old", [1, max(STORED)], indirect=True)
+def test_a_backup_that_is_made_during_an_upgrade_has_all_of_it_and_a_copy_beside_it_none(old, tmp_path, monkeypatch):
+    begun, ends, run = threading.Event(), threading.Event(), database._run_migrations
+
+    def run_and_wait(db):
+        run(db)
+        begun.set()
+        assert ends.wait(30)
+
+    monkeypatch.setattr(database, "_run_migrations", run_and_wait)
+    version, ids = rows(old, "PRAGMA user_version"), rows(old, "SELECT id FROM entities ORDER BY id")
+    beside, made = tmp_path / "beside.db", tmp_path / "made.db"
+    with ThreadPoolExecutor(2) as pool:
+        upgrade = pool.submit(database.prepare_database, str(old))
+        assert begun.wait(30)
+        with closing(sqlite3.connect(old)) as source, closing(sqlite3.connect(beside)) as copy:
+            source.backup(copy)
+        backup = pool.submit(flask, "backup", str(made), SIGMA_DATABASE=str(old))
+        time.sleep(0.5)  # in which a backup that waits for nothing would be made
+        assert not made.exists()
+        ends.set()
+        assert upgrade.result() is None
+        assert backup.result().returncode == 0, backup.result().stderr
+    assert (rows(beside, "PRAGMA user_version"), rows(made, "PRAGMA user_version")) == (version, [(database.SCHEMA_VERSION,)])
+    for path in (beside, made):
+        assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+        assert rows(path, "SELECT id FROM entities ORDER BY id") == ids
 
 
 @pytest.mark.parametrize("old", CLAIMED_ANEW, indirect=True)

@@ -170,6 +170,19 @@ def test_a_fitting_value_is_stored_as_it_is(admin, thing, type, value, fields):
 
 
 @each(
+    "limits, told",
+    [
+        ({"min": 10}, "a number from 10"),
+        ({"max": 8.5}, "a number up to 8.5"),
+        ({"min": 10, "max": 20}, "a number from 10 to 20"),
+    ],
+)
+def test_a_number_beyond_the_limits_is_told_those_that_there_are(admin, thing, error, limits, told):
+    thing("number", validation=limits)
+    assert error(put(admin, entry(9)), 400).endswith(f"Attribute 'thing' expects {told}, got 9")
+
+
+@each(
     "type, value, fields",
     [
         pytest.param("text", "123456", {"validation": {"maxLength": 5}}, id="too long"),

@@ -162,6 +162,29 @@ def test_a_connection_that_was_kept_and_is_closed_meanwhile_is_made_anew(app):
     assert len(endpoint.requests) == 3
 
 
+def test_what_a_receiver_sends_unasked_is_no_answer_to_the_next_call(app):
+    def unasked(connection):
+        connection.sendall(OK + b"Content-Length: 0\r\n\r\n")
+        time.sleep(SECONDS / 4)
+        connection.sendall(b"HTTP/1.1 500 Unasked\r\nContent-Length: 0\r\n\r\n")
+        wait(connection)
+
+    with receiving(unasked) as endpoint, app.app_context():
+        receiver = webhook_calls.Receiver(endpoint.url)
+        for _ in range(2):
+            assert receiver.post({}, b"{}") == (200, None, False)
+            time.sleep(SECONDS)
+        receiver.close()
+    assert endpoint.connections == 2
+
+
+def test_a_network_that_cannot_be_reached_is_said_to_be_the_reason(call, monkeypatch):
+    monkeypatch.setattr(webhook_calls, "find_addresses", lambda target, seconds: ["255.255.255.255"])
+    outcome = call("http://everybody.test/")
+    assert outcome.status is None
+    assert outcome.error.startswith("The connection failed: ")
+
+
 # TLS, with a certificate of receiver.test that is good for a hundred years, and the key that belongs to it
 
 

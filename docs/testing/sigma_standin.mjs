@@ -182,7 +182,7 @@ function findCommand(/** @type {string} */ place) {
   if (!place) throw new StandinError("Where is Sigma PIM? start(path) or SIGMA_STANDIN names a checkout, or the one file of `make dist`");
   if (existsSync(path) && statSync(path).isFile()) return [process.env.PYTHON ?? "python3", path];
   if (!existsSync(join(path, "app.py"))) {
-    throw new StandinError(`${path} is neither a checkout of Sigma PIM embedded nor the one file of \`make dist\``);
+    throw new StandinError(`${path} is neither a checkout of Sigma PIM embedded nor the one file of \`make dist\`, nor an http:// address`);
   }
   const python = join(path, ".venv", "bin", "python");
   if (!existsSync(python)) throw new StandinError(`${path} is not installed: call \`make -C ${path} install\` once`);

@@ -114,7 +114,9 @@ def _find_command(place: str) -> list[str]:
     if path.is_file():
         return [sys.executable, str(path)]
     if not (path / "app.py").is_file():
-        raise StandinError(f"{path} is neither a checkout of Sigma PIM embedded nor the one file of `make dist`")
+        raise StandinError(
+            f"{path} is neither a checkout of Sigma PIM embedded nor the one file of `make dist`, nor an http:// address"
+        )
     if not (path / ".venv" / "bin" / "python").exists():
         raise StandinError(f"{path} is not installed: call `make -C {path} install` once")
     return [str(path / ".venv" / "bin" / "python"), "-m", "flask", "--app", "app"]

@@ -15,9 +15,9 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from sigma.cli.console import Output, prints_output, prints_plainly, workspace_option
 from sigma.cli.terminal import Command, format_table, printable
-from sigma.database import fetch_one
+from sigma.database import execute, fetch_one
 from sigma.http.access import Access, Kind
-from sigma.http.errors import ApiError, get_or_404
+from sigma.http.errors import ApiError, get_or_404, not_found_error
 from sigma.http.unknown_paths import nearest_path
 from sigma.permissions import PERMISSIONS
 from sigma.resources.ledger import find_ledger
@@ -61,6 +61,15 @@ def advise(key: dict[str, Any]) -> tuple[str, str | None]:
     return "A key that holds only what this one used:", _create_command(key["name"], used, *where)
 
 
+def require_key(id: str) -> None:
+    """Raise ApiError 404 for an id that no key has, with the ids of keys of which it is the name."""
+    if fetch_one("SELECT 1 FROM api_keys WHERE tenant = ? AND id = ?", g.tenant, id):
+        return
+    rows = execute("SELECT id FROM api_keys WHERE tenant = ? AND name = ? ORDER BY seq LIMIT 5", g.tenant, id)
+    named = " or ".join(f"'{key}'" for (key,) in rows)
+    raise ApiError(404, not_found_error("api-key", id).message + (f": expected its id, {named}" if named else ""))
+
+
 @click.command("advise", cls=Command)
 @with_appcontext
 @click.argument("id")
@@ -71,6 +80,7 @@ def advise_key(id: str) -> Output:
 
     Example: flask keys advise apikey-0123456789abcdef
     """
+    require_key(id)
     key = get_or_404(find_ledger(id), "api-key", id)
     sql = "SELECT ledger_from, ifnull(ledger_from, created_at) FROM api_keys WHERE tenant = ? AND id = ?"
     ledger_from, since = fetch_one(sql, g.tenant, id)
@@ -103,7 +113,7 @@ def _find_access(method: str, path: str) -> Access:
         return access
     nearest = nearest_path(path, shows_demo=lambda: True)  # the routes are the same whatever the database holds
     hint = f"; the nearest is {nearest.removeprefix('/api/v1')}" if nearest else ""
-    raise ApiError(404, f"There is no such path{hint}; `flask routes` lists every path")
+    raise ApiError(404, f"There is no such path{hint}; `make routes` lists every path")
 
 
 def _find_need(line: str) -> dict[str, str | None]:

@@ -23,6 +23,7 @@ from sigma.cli.console import (
     name_database,
     prints_output,
     prints_plainly,
+    upgrade_database,
     yes_option,
 )
 from sigma.cli.files import atomic_file, is_write_failure
@@ -175,7 +176,8 @@ def _replace_database(new: sqlite3.Connection, kept: Path | None) -> None:
 
     SQLite's backup into the live database is one transaction: processes that have the database open see the old contents
     until it commits, and the new ones from then on; after a crash the database holds either the old or the new contents.
-    The old contents are copied while the write lock is held, so the copy includes every write that was acknowledged.
+    The old contents are copied while the write lock is held, so the copy includes every write that was acknowledged. If the
+    database then is not replaced, the copy is removed.
     """
 
     def keep(status: int, *_: int) -> None:
@@ -186,7 +188,12 @@ def _replace_database(new: sqlite3.Connection, kept: Path | None) -> None:
                 copy_database(get_db(), copy)
 
     with closing(connect(current_app.config["DATABASE"])) as live:
-        new.backup(live, pages=PAGES_PER_STEP, progress=keep)
+        try:
+            new.backup(live, pages=PAGES_PER_STEP, progress=keep)
+        except BaseException:
+            if kept:
+                kept.unlink(missing_ok=True)
+            raise
         live.execute("PRAGMA busy_timeout = 0")  # otherwise the checkpoint would make writes wait until old reads have ended
         live.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -220,6 +227,7 @@ def restore(file: Path, yes: bool) -> Output:
 
     Example: flask restore /backup/acme.db
     """
+    upgrade_database()
     path, file = Path(name_database()), file.resolve()  # the backup's -wal lies beside the file itself, not beside a link to it
     if _is_database(file):
         raise click.ClickException(f"{file} is the database itself")

@@ -15,14 +15,16 @@ from flask import current_app
 from flask.cli import FlaskGroup
 
 from sigma.cli.interrupts import Interrupts
-from sigma.cli.terminal import name_program, note, printable, require_stdout, stream_encoding, write_output
+from sigma.cli.running import find_running, is_registered
+from sigma.cli.terminal import name_program, note, printable, require_stdout, stop_command, stream_encoding, write_output
 from sigma.database import BUSY_TIMEOUT, execute, fetch_one, prepare_database
-from sigma.files import no_file_reason, unwritable_reason
+from sigma.files import describe_owner, no_file_reason, unwritable_reason
 from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import act_as
 from sigma.http.errors import ApiError, not_found_error, raise_for_problems, translate_database_error
 from sigma.http.nearest import MOST, what_there_is
-from sigma.settings import unknown_variables
+from sigma.migrations import needs_upgrade
+from sigma.settings import StartError, unknown_variables
 
 NO_WORKSPACE = "There is no workspace yet: run `flask demo` for the demo, or `flask workspace create` for your own"
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -47,6 +49,26 @@ def runs_command() -> bool:
     return context is not None and isinstance(context.find_root().command, FlaskGroup)
 
 
+def _require_no_older_service(path: str) -> None:
+    """Raise StartError while an older release serves a database, which this one would upgrade."""
+    if not needs_upgrade(path) or not is_registered(path):
+        return
+    names = " and ".join(f"at {running.url} (process {running.pid})" for running in find_running(path))
+    raise StartError(
+        f"An older release serves {path}{f' {names}' if names else ''}. It would fail as soon as this release upgrades the"
+        f" database: stop it first, with {stop_command()}."
+    )
+
+
+def prepare_unserved(path: str) -> None:
+    """Make the database if there is none, and upgrade one of an older release. Raises StartError if it cannot be used.
+
+    That includes a database that an older release still serves.
+    """
+    _require_no_older_service(path)
+    prepare_database(path)
+
+
 def warn_of_unknown_variables() -> None:
     """Warn, on standard error, of variables that look like settings but are not."""
     for warning in unknown_variables():
@@ -62,13 +84,19 @@ def name_database() -> str:
 
 
 def make_database() -> None:
-    """Make the database if there is none. Raises StartError."""
-    if not os.path.exists(path := current_app.config["DATABASE"]):
-        prepare_database(path)
+    """Make the database if there is none, and upgrade one of an older release. Raises StartError if it cannot be used."""
+    prepare_unserved(current_app.config["DATABASE"])
+
+
+def upgrade_database() -> None:
+    """Do as make_database() does, but make none."""
+    if os.path.exists(current_app.config["DATABASE"]):
+        make_database()
 
 
 def require_database() -> None:
-    """Raise click.ClickException if there is no database."""
+    """Do as upgrade_database() does. Raises click.ClickException if there is no database."""
+    upgrade_database()
     if not os.path.exists(path := current_app.config["DATABASE"]):
         raise click.ClickException(
             f"There is no database at {printable(path)}: make one with `flask workspace create`, or with `flask demo`,"
@@ -80,8 +108,8 @@ DATABASE_PROBLEMS = {  # by SQLite's name of the error
     "SQLITE_BUSY": f"is locked: another process has kept it for {BUSY_TIMEOUT} seconds or more; try again later",
     "SQLITE_FULL": "cannot grow, because the disk is full: make room, and try again",
     "SQLITE_IOERR": "cannot be read or written: the disk fails or is full, or there is a limit on the size of files",
-    "SQLITE_READONLY": "cannot be written to: run the command as the user who owns it",
-    "SQLITE_CANTOPEN": "cannot be opened: run the command as the user who owns it",
+    "SQLITE_READONLY": "cannot be written to: run the command as its owner, or change the owner or the mode",
+    "SQLITE_CANTOPEN": "cannot be opened: run the command as its owner, or change the owner or the mode",
     "SQLITE_CORRUPT": "is damaged: `flask doctor` says how, and `flask restore` puts a backup in its place",
     "SQLITE_NOTADB": "is damaged: `flask restore` puts a backup in its place",
 }
@@ -91,7 +119,7 @@ def database_problem(name: str) -> str:
     """Return in one sentence why SQLite cannot use the database, given SQLite's name of the error."""
     path = current_app.config["DATABASE"]
     reason = unwritable_reason(path) if name in ("SQLITE_READONLY", "SQLITE_CANTOPEN") else None
-    return f"{printable(path)} {DATABASE_PROBLEMS[name]}{f': {reason}' if reason else ''}"
+    return f"{printable(path)} {DATABASE_PROBLEMS[name]}{f'; {reason}' if reason else ''}"
 
 
 def describe_database_error(error: sqlite3.Error) -> str:
@@ -111,13 +139,17 @@ def json_text(data: Any, indent: int | None = None) -> str:
 def _describe_file_error(error: OSError) -> str:
     if not error.filename or not error.strerror:
         return str(error)
+    if isinstance(error, PermissionError) and os.path.exists(error.filename):
+        return f"{error.filename}: {error.strerror}; {describe_owner(str(error.filename))}"
     is_misplaced = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
     return f"{error.filename}: {(is_misplaced and no_file_reason(str(error.filename))) or error.strerror}"
 
 
-def _run(command: Callable[..., Output], **arguments: Any) -> Output:
+@contextlib.contextmanager
+def errors_told() -> Iterator[None]:
+    """Run the block, and tell an expected error in one sentence. Raises click.ClickException."""
     try:
-        return command(**arguments)
+        yield
     except sqlite3.Error as error:
         raise click.ClickException(describe_database_error(error)) from None
     except ApiError as error:
@@ -126,6 +158,11 @@ def _run(command: Callable[..., Output], **arguments: Any) -> Output:
         raise click.ClickException(_describe_file_error(error)) from None
     except UnicodeError:
         raise click.ClickException("Expected text in UTF-8") from None
+
+
+def _undo(undo: Callable[[], str]) -> str:
+    with errors_told():
+        return undo()
 
 
 def _require_stdout_open() -> None:
@@ -144,7 +181,7 @@ def _undone_if_unseen(output: Output) -> Iterator[None]:
             yield
     except BaseException as error:
         undo = output.undo
-        outcome = "The command itself was carried out" if undo is None else _run(lambda: Output(None, undo())).text
+        outcome = "The command itself was carried out" if undo is None else _undo(undo)
         if isinstance(error, click.ClickException):
             raise click.ClickException(f"{error.message}. {outcome}") from None
         raise
@@ -159,7 +196,8 @@ def prints_plainly(command: Callable[..., Output]) -> Callable[..., None]:
         _require_stdout_open()
         if not as_json and not arguments.get("quiet"):
             warn_of_unknown_variables()
-        output = _run(command, **arguments)
+        with errors_told():
+            output = command(**arguments)
         with _undone_if_unseen(output):
             write_output(json_text(output.data) if as_json else name_program(output.text))
         sys.exit(output.exit_code)

@@ -12,9 +12,10 @@ from werkzeug.security import check_password_hash
 
 from sigma.cli.backup import database_files, find_damage, find_missing_parts
 from sigma.cli.console import Output, prints_plainly, require_database
-from sigma.cli.terminal import Command
+from sigma.cli.running import files_of_others
+from sigma.cli.terminal import Command, note
 from sigma.database import execute, fetch_one, get_db, pragma
-from sigma.files import unwritable_reason
+from sigma.files import describe_owner, unwritable_reason
 from sigma.http.cors import require_listed_origins
 from sigma.http.credentials import hash_key
 from sigma.http.loopback import holds_demo, is_loopback
@@ -22,6 +23,8 @@ from sigma.http.stamps import utc_now
 from sigma.resources.roles import ADMINISTRATORS
 from sigma.settings import StartError, read_setting, unknown_variables
 from sigma.standin.demo import read_demo
+
+LARGE = 1_000_000_000  # bytes of a database that takes seconds to read
 
 
 class Check(NamedTuple):
@@ -44,6 +47,8 @@ def _find_no_workspace() -> Iterator[str]:
 def _find_wrong_modes() -> Iterator[str]:
     if reason := unwritable_reason(current_app.config["DATABASE"]):
         yield f"{reason}: run the service as the owner, or change the owner or the mode"
+    for file in files_of_others(current_app.config["DATABASE"]):
+        yield f"{describe_owner(str(file))}: the service cannot start or be stopped beside it, so remove it when none runs"
     files = database_files()
     for file in files:
         if file.stat().st_mode & 0o077:
@@ -53,6 +58,9 @@ def _find_wrong_modes() -> Iterator[str]:
 
 
 def _find_corruption() -> Iterator[str]:
+    size = database_files()[0].stat().st_size
+    if size >= LARGE:
+        note(f"Reading the whole database, {size / 1e9:.1f} GB: this can take minutes; the service goes on meanwhile ...")
     for problem in find_damage(get_db()) + find_missing_parts(get_db()):
         yield f"{problem}: restore a backup"
 
@@ -134,7 +142,7 @@ def _find_unused_permissions() -> Iterator[str]:
 def _find_undeclared_proxy() -> Iterator[str]:
     config = current_app.config
     if not config["PROXIES"] and (_serves_beyond_loopback() or not holds_demo()):
-        yield "SIGMA_PROXIES is 0: if a proxy stands in front, set SIGMA_PROXIES=1, or one client's failures count for all"
+        yield "SIGMA_PROXIES is 0: if a proxy stands in front, set SIGMA_PROXIES=1, or failed logins of one count for all"
 
 
 def _find_any_origin() -> Iterator[str]:

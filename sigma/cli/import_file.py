@@ -72,6 +72,7 @@ class FileImport:
                 batch.begin_body()
                 judged = batch.add(row.line, row.cells, MAX_PROBLEMS)
                 yield row, judged.creates, list(judged.problems)
+        batch.finish()
 
     def see(self, columns: Iterable[str]) -> list[str]:
         """Remember columns, and return the new ones that are not imported, unless --map leaves them out."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
 
-from sigma.cli.serve import send_request
+from sigma.cli.client import send_request
 
 PATH = "/api/v1/records/ent-coastal-wb"
 

@@ -1,16 +1,24 @@
 """`flask keys`: list, create, deactivate and delete API keys."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from sigma.cli.advice import advise_key, list_needs
+from sigma.cli.advice import advise_key, list_needs, require_key
 from sigma.cli.console import Output, confirm, prints_output, validate_body, workspace_option, yes_option
 from sigma.cli.terminal import Group, format_table
 from sigma.database import transaction
 from sigma.permissions import PERMISSIONS
-from sigma.resources.api_keys import ApiKeyRequestBody, deactivate_stored_key, delete_stored_key, fetch_api_keys, insert_api_key
+from sigma.resources.api_keys import (
+    OPTIONAL_MEMBERS,
+    ApiKeyRequestBody,
+    deactivate_stored_key,
+    delete_stored_key,
+    fetch_api_keys,
+    insert_api_key,
+)
 from sigma.resources.ledger import fetch_ledgers
 
 
@@ -22,6 +30,13 @@ def key_commands() -> None:
 key_commands.add_command(advise_key)
 key_commands.add_command(list_needs)
 
+# The last columns of both tables: whatever a key may lack, in the order and by the names of the API.
+OPTIONAL_TITLES = tuple(re.sub("(?=[A-Z])", " ", name.removesuffix("At")).upper() for name in OPTIONAL_MEMBERS)
+
+
+def _optional_cells(key: dict[str, Any]) -> Iterator[str]:
+    return (key.get(name, "") for name in OPTIONAL_MEMBERS)
+
 
 def _use_rows(key: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     lacked = [permission for permission in key["refused"] if permission not in key["permissions"]]
@@ -29,7 +44,7 @@ def _use_rows(key: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         last_use = key["permissionUse"].get(permission, "not held" if permission in lacked else "never")
         refused = key["refused"].get(permission)
         refusals = f"{refused['count']}, last {refused['lastAt']}" if refused else ""
-        yield key["id"], key["name"], permission, last_use, refusals, key.get("deactivatedAt", "")
+        yield key["id"], key["name"], permission, last_use, refusals, *_optional_cells(key)
 
 
 @key_commands.command("list")
@@ -42,14 +57,14 @@ def list_keys(use: bool) -> Output:
     Example: flask keys list --use --workspace acme
     """
     if use:
-        keys, columns = fetch_ledgers(), ("ID", "NAME", "PERMISSION", "LAST USED", "REFUSED", "DEACTIVATED")
+        keys, columns = fetch_ledgers(), ("ID", "NAME", "PERMISSION", "LAST USED", "REFUSED", *OPTIONAL_TITLES)
         return Output(keys, format_table(columns, *(row for key in keys for row in _use_rows(key))))
     keys = fetch_api_keys()
     rows = (
-        (key["id"], key["name"], " ".join(key["permissions"]), key["lastUsedAt"] or "never", key.get("deactivatedAt", ""))
+        (key["id"], key["name"], " ".join(key["permissions"]), key["lastUsedAt"] or "never", *_optional_cells(key))
         for key in keys
     )
-    return Output(keys, format_table(("ID", "NAME", "PERMISSIONS", "LAST USED", "DEACTIVATED"), *rows))
+    return Output(keys, format_table(("ID", "NAME", "PERMISSIONS", "LAST USED", *OPTIONAL_TITLES), *rows))
 
 
 @key_commands.command("create")
@@ -83,6 +98,7 @@ def deactivate_key(id: str) -> Output:
 
     Example: flask keys deactivate apikey-0123456789abcdef
     """
+    require_key(id)
     key = deactivate_stored_key(id)
     return Output(key, f"Key '{id}' has been refused since {key['deactivatedAt']}.")
 
@@ -97,6 +113,7 @@ def delete_key(id: str, yes: bool) -> Output:
 
     Example: flask keys delete apikey-0123456789abcdef
     """
+    require_key(id)
     if any(key["id"] == id and key["active"] for key in fetch_api_keys()):
         confirm(f"Key '{id}' is active: whatever uses it will be refused. Delete it?", yes)
     return Output(delete_stored_key(id), f"Key '{id}' deleted.")

@@ -2,13 +2,13 @@
 
 import errno
 import os
-import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sigma.cli.running import database_of_state
+from sigma.cli.terminal import stop_command
 from sigma.settings import StartError
 
 LISTENS = "0A"  # the state of a socket in /proc/net/tcp
@@ -69,11 +69,7 @@ def _explain_port(host: str, port: int, error: OSError) -> str:
     if error.errno != errno.EADDRINUSE:
         return f"Cannot serve on {host}, port {port}: {error.strerror}. Choose others with SIGMA_HOST and SIGMA_PORT."
     (holder, database), free = find_holder(port) or ("another program", None), find_free_port(host, port)
-    end = (
-        f"which serves {database}: stop it with SIGMA_DATABASE={shlex.quote(database)} and `flask stop`"
-        if database
-        else "end that"
-    )
+    end = f"which serves {database}: stop it with {stop_command(database)}" if database else "end that"
     taken = f"Port {port} of {host} is taken by {holder}"
     return f"{taken}{',' if database else ':'} {end}, or choose another, SIGMA_PORT={free or 0}."
 

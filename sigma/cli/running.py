@@ -32,6 +32,15 @@ def _state_paths(database: str) -> list[Path]:
     return [Path(first), *(Path(f"{first}-{number}") for number in range(2, MOST + 1))]
 
 
+def files_of_others(database: str) -> list[Path]:
+    """Return the files beside a database that say which services run on it, or are their log, and that are not ours to use."""
+    return [
+        file
+        for file in (*_state_paths(database), log_path(database))
+        if file.exists() and not os.access(file, os.R_OK | os.W_OK)
+    ]
+
+
 def database_of_state(files: Iterable[str]) -> str | None:
     """Return the database that a process serves, given the paths of all files that it has open; None if it serves none."""
     states = (re.fullmatch(r"(.+)[.]service(-[2-9])?", file) for file in files)

@@ -73,9 +73,10 @@ def _describe(guesses: list[ColumnGuess], seed: dict[str, Any], file: str, outpu
     table = format_table(("COLUMN", "ATTRIBUTE", "TYPE", "FILLED", "DIFFERENT", "DECIDED BY"), *rows)
     seed_file, schema = output or "SEED", seed["model"][-1][1]["id"]
     create, demo = ["flask", "schema", "create", seed_file], ["flask", "demo", "--seed", seed_file]
-    lines = ["Review the seed. Then create the schema in your workspace:", shlex.join(create)]
-    lines += ["or, with a new database, in the demo workspace:", shlex.join(demo)]
-    lines += ["and import the file:", shlex.join(["flask", "import", file, "--schema", schema])]
+    saved = "Review the seed." if output else "Save the seed in a file, SEED, and review it."
+    lines = [f"{saved} Then create the schema in your workspace:", shlex.join(create)]
+    lines += ["or a demo workspace, in a database of its own:", f"SIGMA_DATABASE=new.db {shlex.join(demo)}"]
+    lines += ["and import the file, into the same database:", shlex.join(["flask", "import", file, "--schema", schema])]
     return "\n".join([table, "", *lines])
 
 

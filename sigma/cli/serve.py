@@ -1,36 +1,31 @@
 """`flask serve`: check and print what is needed before the server runs, and announce when it is ready."""
 
 import functools
-import http.client
-import json
 import signal
 import sys
 import threading
 import time
-from contextlib import closing, nullcontext
-from typing import Any, NamedTuple
+from contextlib import nullcontext
 
 import click
 from flask import current_app
-from flask.cli import run_command, with_appcontext
+from flask.cli import with_appcontext
 
-from sigma.cli.console import NO_WORKSPACE, make_database, warn_of_unknown_variables
+from sigma.cli.client import send_request
+from sigma.cli.console import NO_WORKSPACE, errors_told, make_database, warn_of_unknown_variables
 from sigma.cli.ports import reserve_port
 from sigma.cli.running import find_running, registered
 from sigma.cli.server import run_server
 from sigma.cli.temporary import temporary_demo
-from sigma.cli.terminal import Command, name_program, note, say
+from sigma.cli.terminal import Command, name_program, note, say, stop_command
 from sigma.cli.workers import end_with_starter, stop_on_hangup
 from sigma.database import close_db, execute, fetch_one, require_writable
 from sigma.http.app import OWN_REQUEST
 from sigma.http.cors import require_listed_origins
 from sigma.http.credentials import hash_key
 from sigma.http.loopback import holds_demo, is_loopback
-from sigma.http.strict_json import to_json
-from sigma.settings import ROOT, StartError, is_set, read_setting
+from sigma.settings import StartError, is_set, read_setting
 from sigma.standin.demo import read_demo
-
-FLASK = [sys.executable, "-m", "flask", "--app", str(ROOT / "app.py")]  # runs a command in another process
 
 
 def require_private_demo(host: str) -> None:
@@ -42,33 +37,6 @@ def require_private_demo(host: str) -> None:
         f"{config['DATABASE']} holds the demo workspace, whose passwords and keys are public, and others can reach {host}."
         " Serve another database (SIGMA_DATABASE), or on 127.0.0.1, or set SIGMA_ALLOW_PUBLIC_DEMO=1."
     )
-
-
-def require_no_other_server() -> None:
-    """Raise StartError for `flask run`: Flask's own server sends no webhooks, and does not behave as the service does."""
-    context = click.get_current_context(silent=True)
-    if context is not None and context.command is run_command:
-        raise StartError(name_program("`flask run` is not for this service: use `flask serve`, or `make run` for the demo."))
-
-
-class Answer(NamedTuple):
-    """The response to a request; the status is 0 if there was none."""
-
-    status: int = 0
-    body: Any = None
-    retry_after: int = 0  # seconds
-
-
-def send_request(url: str, method: str, path: str, headers: dict[str, str], body: Any = None) -> Answer:
-    """Send a request to a path of the service, and return the response."""
-    data = None if body is None else to_json(body).encode()
-    try:
-        with closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)) as connection:
-            connection.request(method, path, data, {**headers, "Content-Type": "application/json"})
-            response = connection.getresponse()
-            return Answer(response.status, json.loads(response.read() or "null"), int(response.headers.get("Retry-After", 0)))
-    except (OSError, http.client.HTTPException):
-        return Answer()
 
 
 def _describe_demo_key(url: str) -> str:
@@ -98,7 +66,7 @@ def print_banner(url: str) -> None:
     elif not fetch_one("SELECT 1 FROM workspaces"):
         say(name_program(NO_WORKSPACE))
     is_watched = sys.stdout is not None and sys.stdout.isatty()
-    say(f"Stop         {'Ctrl-C' if is_watched else name_program('`flask stop`')}")
+    say(f"Stop         {'Ctrl-C' if is_watched else name_program(stop_command())}")
 
 
 def _announce_when_ready(url: str) -> None:
@@ -115,7 +83,8 @@ def _format_url(host: str, port: int) -> str:
 
 def _local_url(host: str, port: int) -> str:
     """Return the URL at which programs on this machine reach a service on this host, which may stand for all addresses."""
-    return _format_url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 (compared, not bound)
+    every = {"0.0.0.0": "127.0.0.1", "::": "::1", "::ffff:0:0": "127.0.0.1", "::ffff:0.0.0.0": "127.0.0.1"}  # noqa: S104
+    return _format_url(every.get(host, host), port)
 
 
 def _require_no_twin(host: str, port: int) -> None:
@@ -125,7 +94,7 @@ def _require_no_twin(host: str, port: int) -> None:
     for running in services:
         if running.url == url or not is_port_set:
             hint = "" if running.url == url else f" To serve it at {url} as well, set SIGMA_PORT={port}."
-            raise StartError(f"It runs already, at {running.url} (process {running.pid}): `flask stop` stops it.{hint}")
+            raise StartError(f"It runs already, at {running.url} (process {running.pid}): {stop_command()} stops it.{hint}")
     for running in services:
         note(f"The same database is also served at {running.url} (process {running.pid}).")
 
@@ -140,6 +109,7 @@ def _require_no_twin(host: str, port: int) -> None:
     "--until-eof", is_flag=True, help="End when standard input ends, which it does when the program that started this ends."
 )
 @with_appcontext
+@errors_told()
 def serve(temporary: bool, until_eof: bool) -> None:
     """Serve on SIGMA_HOST and SIGMA_PORT with SIGMA_WORKERS processes, and print `Ready <url>` when the service answers.
 

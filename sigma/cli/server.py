@@ -1,7 +1,6 @@
 """The HTTP server, granian, which only this module knows; workers.py has what the processes need under any server."""
 
 import functools
-import gc
 import io
 import os
 import signal
@@ -77,7 +76,6 @@ def run_server(host: str, port: int, workers: int, database: str, announce: Call
     threading.Thread(target=announce_when_started, daemon=True).start()
     if os.getpid() == 1:
         threading.Thread(target=lambda: reap_orphans(list_workers), daemon=True).start()
-    gc.freeze()  # keeps memory shared with the workers: four take 92 MB in all, not 130
     server.serve()
 
 

@@ -14,11 +14,20 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from sigma.cli.console import NO_WORKSPACE, Output, make_database, prints_plainly, warn_of_unknown_variables
+from sigma.cli.client import send_request
+from sigma.cli.commands import FLASK
+from sigma.cli.console import (
+    NO_WORKSPACE,
+    Output,
+    errors_told,
+    make_database,
+    prints_plainly,
+    upgrade_database,
+    warn_of_unknown_variables,
+)
 from sigma.cli.files import open_private
 from sigma.cli.running import Running, find_running, is_alive, is_one_unsettled, is_registered, log_path
-from sigma.cli.serve import FLASK, send_request
-from sigma.cli.terminal import START_WITH_DEMO, Command, hand_on_program, note, write_output
+from sigma.cli.terminal import START_WITH_DEMO, Command, hand_on_program, note, stop_command, write_output
 from sigma.cli.workers import STOP_TIMEOUT
 from sigma.database import close_db, fetch_one
 from sigma.http.loopback import holds_demo
@@ -59,8 +68,11 @@ def _find_answering() -> Running | None:
 
 
 def _how_to_start() -> str:
+    upgrade_database()
     has_workspace = os.path.exists(_database()) and fetch_one("SELECT 1 FROM workspaces")  # without, it serves nothing
-    return f"start it with {'`flask start`' if has_workspace else START_WITH_DEMO}"
+    if has_workspace:
+        return "start it with `flask start`"
+    return f"start the demo with {START_WITH_DEMO}, or make a workspace of your own with `flask workspace create`"
 
 
 def _describe_service(running: Running, answers: bool) -> str:
@@ -139,7 +151,7 @@ def start() -> Output:
     running = answering or found[0]
     output = _describe([running, *(other for other in find_running(database) if other.pid != running.pid)], answering)
     hint = f"{NO_WORKSPACE}\n" if answering and not fetch_one("SELECT 1 FROM workspaces") else ""
-    end = f"{hint}Stop {'them' if output.data['others'] else 'it'} with `flask stop`"
+    end = f"{hint}Stop {'them' if output.data['others'] else 'it'} with {stop_command()}"
     beginning = "It runs already\n" if found else ""
     return output._replace(text=f"{beginning}{output.text}\n{end}")
 
@@ -199,6 +211,7 @@ def _find_demo_key(url: str) -> str | None:
 @click.command("env", cls=Command)
 @click.option("--unset", is_flag=True, help="Print the command that removes the variables.")
 @with_appcontext
+@errors_told()
 def env(unset: bool) -> None:
     """Print variables for a shell: the address of the service on the database, and the API key of the demo if it is there.
 

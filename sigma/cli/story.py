@@ -20,10 +20,11 @@ from typing import Any
 
 import click
 
+from sigma.cli.client import send_request
+from sigma.cli.commands import FLASK
 from sigma.cli.integration import Integration, describe_status, wait_for
 from sigma.cli.ports import is_held
 from sigma.cli.receiver import SECRET, Receiver, receiving
-from sigma.cli.serve import FLASK, send_request
 from sigma.cli.stage import Stage, fit
 from sigma.cli.terminal import Command, note, write_text
 from sigma.cli.workers import STOP_TIMEOUT
@@ -39,7 +40,7 @@ def choose_port() -> str:
     """Return the port to serve on: that of the settings, or "0" for any free one if another program holds it."""
     port = os.environ.get("SIGMA_PORT") or os.environ.get("PORT") or PORT
     if port.isdecimal() and 0 < int(port) < 65536 and is_held(int(port)):
-        write_text(f"Port {port} is held by another program; taking another.")
+        write_text(f"Port {port} is taken; using another.")
         return "0"
     return port
 

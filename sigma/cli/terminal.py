@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 from flask.cli import AppGroup, ScriptInfo
 
-from sigma.settings import ROOT
+from sigma.settings import ROOT, SETTINGS
 
 PROGRAM = "_SIGMA_PROGRAM"  # a variable with the words typed before the name of a command, for processes that cannot know
 
@@ -130,6 +130,18 @@ def hand_on_program() -> dict[str, str]:
     return {PROGRAM: program} if program else {}
 
 
+def stop_command(database: str | None = None) -> str:
+    """Return the command that stops what serves a database; without one, the database that this command acts on.
+
+    It names the database, as a user has to who named it for one command only, unless that is the default.
+    """
+    named = database or os.environ.get("SIGMA_DATABASE")
+    default = os.path.abspath("sigma.db") if Path(sys.argv[0]).suffix == ".pyz" else SETTINGS["DATABASE"].default
+    if named is None or (database is None and os.path.abspath(named) == default):
+        return "`flask stop`"
+    return f"`SIGMA_DATABASE={shlex.quote(_shortest_path(Path(named).absolute()))} flask stop`"
+
+
 def name_program(text: str) -> str:
     """Return a text in which commands of `flask` are written as the user types them."""
     program = find_program()
@@ -138,9 +150,9 @@ def name_program(text: str) -> str:
     if Path.cwd() == ROOT and (ROOT / "Makefile").exists():
         text = text.replace(START_WITH_DEMO, "`make start`")
     if os.environ.get("MAKELEVEL") and Path.cwd() == ROOT:
-        text = re.sub(r"`flask (serve|start|status|stop)`", r"`make \1`", text)
+        text = re.sub(r"(?<=[` ])flask (serve|start|status|stop)(?=`)", r"make \1", text)
     if Path(sys.argv[0]).suffix == ".pyz":  # without a command, it does what `make run` does
-        text = text.replace("`make run`", f"`{program}` alone")
+        text = text.replace("`make run`", f"`{program}` alone").replace("`make routes`", f"`{program} routes`")
     return re.sub(r"(?<![\w/.-])flask (?=[a-z])", lambda _: f"{program} ", text)
 
 
@@ -151,7 +163,12 @@ def shows_colour() -> bool:
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Run the block so that any terminal can show what it prints, and its errors name commands as the user types them."""
+    """Run the block so that any terminal can show what it prints, and its errors name commands as the user types them.
+
+    A process that was started without standard input has an empty one.
+    """
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 (as long as the process)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

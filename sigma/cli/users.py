@@ -29,6 +29,7 @@ from sigma.resources.users import (
     next_sessions_from,
     user_summary,
 )
+from sigma.settings import require_plain
 
 force_option = click.option("--force", is_flag=True, help="Do it even if nobody can manage roles and API keys afterwards.")
 
@@ -36,6 +37,10 @@ force_option = click.option("--force", is_flag=True, help="Do it even if nobody 
 def validate_user(user: dict[str, str]) -> dict[str, str]:
     """Return a new user, whose role need not exist yet. Raises ApiError 400."""
     user = validate_body(UserBody(), user)
+    try:
+        require_plain(user["email"])
+    except ValueError as error:
+        raise ApiError(400, f"email: {error}") from None
     if not re.fullmatch(r"[^@\s]+@[^@\s]+", user["email"]):
         raise ApiError(400, f"email: expected an address, got {format_value(user['email'])}")
     return user
@@ -46,7 +51,10 @@ def read_password() -> str:
     if sys.stdin.isatty():
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
-        password = sys.stdin.readline().rstrip("\r\n")
+        password = sys.stdin.readline()
+        if not password:
+            raise click.ClickException("The password: nothing came on standard input, and there is no terminal to ask on")
+        password = password.rstrip("\r\n")
     if len(password) < 8:
         raise click.ClickException("The password: expected at least 8 characters")
     return password

@@ -9,6 +9,8 @@ from sigma.cli.terminal import Group, format_table
 from sigma.http.paging import DEFAULT_LIMIT, MAX_LIMIT
 from sigma.resources.deliveries import STATES, fetch_deliveries, redeliver, send_all_waiting
 from sigma.resources.outbox import EVENTS
+from sigma.resources.webhook_addresses import ForbiddenHostError, find_addresses, read_url
+from sigma.resources.webhook_calls import TIMEOUT
 from sigma.resources.webhook_health import fetch_webhook_health, is_failing
 
 
@@ -66,6 +68,19 @@ def list_deliveries(webhook: str | None, state: str | None, event: str | None, l
     return Output(deliveries, _format_deliveries(deliveries))
 
 
+def _require_callable() -> None:
+    """Raise click.ClickException if an address may not be called that something waits for: it would fail for good."""
+    for webhook in fetch_webhook_health():
+        if webhook["active"] and webhook["deliveries"]["pending"]:
+            try:
+                find_addresses(read_url(webhook["url"]), TIMEOUT)
+            except ForbiddenHostError as error:
+                settings = "Set it for this command, too, if the service has it"
+                raise click.ClickException(f"Nothing was sent. Webhook '{webhook['id']}': {error}. {settings}") from None
+            except OSError:  # no address now; it is tried again later
+                continue
+
+
 @webhook_commands.command("run")
 @prints_output
 @workspace_option
@@ -74,6 +89,7 @@ def run_waiting() -> Output:
 
     Example: flask webhooks run --workspace acme
     """
+    _require_callable()
     run = send_all_waiting()
     counted = ", ".join(f"{run[state]} {state}" for state in ("delivered", "pending", "failed"))
     return Output(run, "\n".join([f"Sent: {counted}.", *([_format_deliveries(run["items"])] if run["items"] else [])]))

@@ -13,6 +13,7 @@ from sigma.cli.console import (
     prints_output,
     prints_plainly,
     resolve_workspace,
+    upgrade_database,
     validate_body,
     yes_option,
 )
@@ -70,6 +71,7 @@ def create_workspace(id: str, name: str, email: str, user_name: str) -> Output:
 
     Example: flask workspace create acme --name "Acme" --email admin@acme.example
     """
+    upgrade_database()
     name_database()
     workspace = validate_body(TenantBody(), {"id": id, "name": name, "users": []})
     user = validate_user({**ADMINISTRATOR, "email": email, "name": user_name})

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import marshmallow as ma
-from flask import g, request
+from flask import request
+from werkzeug.exceptions import ClientDisconnected
 
+from sigma.context import context
 from sigma.http.body_headers import check_body_headers
 from sigma.http.errors import MAX_BODY, ApiError, body_too_large, raise_for_problems
 from sigma.http.masking import is_secret
@@ -71,11 +73,27 @@ def leaves_body_unread(asked: Any) -> bool:
     return asked.body is None and ("HTTP_TRANSFER_ENCODING" in environ or (asked.content_length or 0) > MAX_UNREAD)
 
 
+def _read_data(asked: Any) -> bytes:
+    """Return the bytes of the body. Raises ClientDisconnected, or RequestEntityTooLarge.
+
+    Werkzeug's way reads every body through one or two buffers of 64 kB, which takes 6 % of a POST.
+    """
+    length = asked.content_length
+    if not length or length > MAX_BODY:  # no number, or too large a one
+        data: bytes = asked.get_data()
+        return data
+    try:
+        data = asked.environ["wsgi.input"].read(length)
+    except (OSError, ValueError):
+        raise ClientDisconnected() from None
+    return data
+
+
 def read_body(schema: ma.Schema) -> Any:
     """Return the checked body of the request. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
     asked = request._get_current_object()  # type: ignore[attr-defined]
     with waiting_for_client(asked):
-        asked.body = data = asked.get_data()
+        asked.body = data = _read_data(asked)
     if len(data) < min(asked.content_length or 0, MAX_BODY):
         raise ApiError(400, f"body: expected {asked.content_length} bytes, got {len(data)}")
     if len(data) > (limit := asked.url_rule.access.max_body):
@@ -85,7 +103,7 @@ def read_body(schema: ma.Schema) -> Any:
     if not data:
         raise ApiError(400, "body: expected a JSON object, got nothing")
     try:
-        g.body = body = parse_json(data)
+        context().body = body = parse_json(data)
     except ValueError as error:
         raise ApiError(400, f"{getattr(error, 'path', '') or 'body'}: {error}") from None
     if schema.many and not isinstance(body, list):

@@ -4,9 +4,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from flask import Response, current_app, g, request
+from flask import Response, current_app, request
 from werkzeug.exceptions import NotFound
 
+from sigma.context import context
 from sigma.database import fetch_one
 from sigma.http.access import Access, Kind, role_advice
 from sigma.http.cors import answer_preflight
@@ -76,28 +77,29 @@ def _confirm_known(access: Access, asked: Any) -> None:
     Raises ApiError for a credential that has ended since, and for a role that may no longer call the route. For a key it is
     enough to check that it is still active: nothing else about a key can change.
     """
-    caller = g.caller
+    known = context()
+    caller = known.caller
     if caller.is_key and fetch_one(ACTIVE_KEY, caller.tenant, caller.id):
         return
-    g.caller = authenticate(asked.environ)
-    _check_permitted(g.caller, access)
+    known.caller = caller = authenticate(asked.environ)
+    _check_permitted(caller, access)
 
 
 def _admit_known(access: Access, asked: Any) -> None:
     """Identify the caller and its workspace. Raises ApiError for a caller that is unknown or may not call the route."""
-    context = g._get_current_object()
+    known = context()
     try:
-        context.caller = caller = authenticate(asked.environ)
+        known.caller = caller = authenticate(asked.environ)
     except ApiError as error:
         raise _for_people(error) if access.is_for_sessions else error from None
-    context.tenant = caller.tenant
+    known.tenant = caller.tenant
     if caller.is_key:
         _check_key(caller, access)
     else:
         _check_permitted(caller, access)
     if caller.has_faults and asked.url_rule.rule.startswith("/api/"):
         current_app.inject_fault(caller)  # type: ignore[attr-defined]
-    context.confirm = functools.partial(_confirm_known, access, asked)  # for transaction()
+    known.confirm = functools.partial(_confirm_known, access, asked)  # for transaction()
 
 
 def _admit_known_or_named(access: Access, asked: Any) -> None:
@@ -110,13 +112,13 @@ def _admit_known_or_named(access: Access, asked: Any) -> None:
     has_credential = "HTTP_X_SIGMA_APIKEY" in asked.environ or "HTTP_AUTHORIZATION" in asked.environ
     if has_credential or named is None or not holds_demo():
         _admit_known(access, asked)
-        if named not in (None, g.tenant):
+        if named not in (None, context().tenant):
             raise not_found_error("workspace", named)
         return
     require_local_caller()
     if not fetch_one("SELECT 1 FROM workspaces WHERE id = ? AND (is_demo OR is_disposable)", named):
         raise not_found_error("workspace", named)
-    g.tenant = named
+    context().tenant = named
 
 
 def _admit_beside_demo(access: Access, asked: Any) -> None:

@@ -2,6 +2,8 @@
 
 import ipaddress
 import re
+import socket
+from contextlib import suppress
 
 from flask import current_app, request
 
@@ -27,13 +29,27 @@ def is_loopback(host: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
+def _address_of(name: str) -> str:
+    """Return the address that a host name is, in its usual form; a name that is none as it is, and "" for a malformed one.
+
+    Clients send what they connect to as it was typed: 127.1, 0x7f000001 and 2130706433 are 127.0.0.1. DNS knows no such names.
+    """
+    if literal := re.fullmatch(r"\[([0-9a-f:.]+)\]", name):
+        return literal[1] if ":" in literal[1] else ""
+    if re.fullmatch("[0-9][0-9a-fx.]*", name):
+        with suppress(OSError):
+            return socket.inet_ntoa(socket.inet_aton(name))
+    return "" if ":" in name else name
+
+
 def _is_our_host(host: str) -> bool:
-    """Return whether a Host header names this machine's loopback interface, or a host that STANDIN_HOSTS lists."""
-    name = re.sub(r":[0-9]{1,5}\Z", "", host.lower())
-    if name in current_app.config["STANDIN_HOSTS"]:
-        return True
-    literal = re.fullmatch(r"\[([0-9a-f:.]+)\]", name)
-    return is_loopback(literal[1]) if literal and ":" in literal[1] else ":" not in name and is_loopback(name)
+    """Return whether a Host header names this machine's loopback interface, or a host that STANDIN_HOSTS lists.
+
+    To a client, 0.0.0.0 and :: are this machine, too; and a name may end with the dot that makes it complete.
+    """
+    name = re.sub(r":[0-9]{1,5}\Z", "", host.lower()).removesuffix(".")
+    address = _address_of(name)
+    return name in current_app.config["STANDIN_HOSTS"] or is_loopback(address) or address in ("0.0.0.0", "::")  # noqa: S104
 
 
 def require_local_caller() -> None:

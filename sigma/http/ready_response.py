@@ -4,6 +4,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask import Response
+from werkzeug.datastructures import Headers
+from werkzeug.http import HTTP_STATUS_CODES
+
+STATUS_LINES = {code: f"{code} {name.upper()}" for code, name in HTTP_STATUS_CODES.items()}
 
 
 class ReadyResponse(Response):
@@ -18,7 +22,14 @@ class ReadyResponse(Response):
     @classmethod
     def of(cls, *texts: bytes, status: int = 200, headers: dict[str, str] | None = None) -> "ReadyResponse":
         """Return a response of JSON text, given in pieces; it ends with a newline, for people at a terminal."""
-        response = cls(b"".join((*texts, b"\n")), status, headers, content_type="application/json")
+        body = b"".join((*texts, b"\n"))
+        # As Werkzeug's __init__() would make it, which also checks what is known here: that takes 6 % of a GET.
+        response = cls.__new__(cls)
+        response.headers = Headers(headers)
+        response.headers.add("Content-Type", "application/json")
+        response.headers.add("Content-Length", str(len(body)))
+        response._status, response._status_code = STATUS_LINES[status], status
+        response.response, response.direct_passthrough, response._on_close = [body], False, []
         response.is_ready = True
         return response
 

@@ -93,7 +93,6 @@ def _changed_one_by_one(texts: Iterable[bytes], change: Change) -> Iterator[byte
 
 
 def _join_in_parts(texts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield JSON texts joined by commas in parts, each of which is large as soon as one more text makes it so."""
     part, size = list[bytes](), 0
     for text in texts:
         part.append(text)

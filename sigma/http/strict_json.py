@@ -25,8 +25,8 @@ _encode, _encode_sorted = (
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
-def to_json(value: Any, sort_keys: bool = False) -> str:
-    """Return a value's JSON text, compact.
+def to_json(value: Any, sort_keys: bool = False, is_finite: bool = False) -> str:
+    """Return a value's JSON text, compact. `is_finite` says that all its numbers are known to be finite.
 
     Raises ValueError for NaN and the infinities, and TypeError for a type that JSON does not have. orjson takes a tenth of
     json's time, which saves 3 % of a POST. But it writes some small numbers differently, such as 0.00001 for 1e-05. So sorted
@@ -40,7 +40,7 @@ def to_json(value: Any, sort_keys: bool = False) -> str:
     except TypeError:
         return _encode(value)
     # orjson writes NaN and the infinities as null; json refuses them.
-    return _encode(value) if b"null" in text else text.decode()
+    return _encode(value) if not is_finite and b"null" in text else text.decode()
 
 
 def format_value(value: Any) -> str:
@@ -168,22 +168,38 @@ def _refused_path(text: str) -> str:
 
 def has_levels(value: Any, levels: int) -> bool:
     """Return whether a value has at least so many levels of arrays and objects."""
+    kinds = (list, dict)  # `list | dict` would be made anew, and take eight times as long, for each of a body's thousands
     level = [value]  # level by level, because recursion may exceed Python's limit
     for _ in range(levels):
-        containers = [item for item in level if isinstance(item, list | dict)]
+        containers = [item for item in level if isinstance(item, kinds)]
         if not containers:
             return False
         level = [child for item in containers for child in (item.values() if isinstance(item, dict) else item)]
     return True
 
 
-def _decoder(read_number: Callable[[str], Any]) -> Callable[[str], Any]:
-    return json.JSONDecoder(
-        object_pairs_hook=_unique_members, parse_int=read_number, parse_float=read_number, parse_constant=_refuse_constant
-    ).decode
+def _decoder(read_number: Callable[[str], Any], **options: Any) -> Callable[[str], Any]:
+    return json.JSONDecoder(parse_int=read_number, parse_float=read_number, parse_constant=_refuse_constant, **options).decode
 
 
-_decode, _mark = _decoder(_read_number), _decoder(_mark_refused)
+_decode, _mark = (_decoder(read, object_pairs_hook=_unique_members) for read in (_read_number, _mark_refused))
+_decode_quickly = _decoder(_read_number)
+
+
+def _decode_plain(text: str) -> Any:
+    """Return the value of a JSON text, or None where only _decode() can tell what is wrong or right.
+
+    Without escapes such as \\u0022, a text has as many quotes as its value written anew, unless a member has got lost that
+    came twice. Counting them takes a quarter of what _unique_members() takes, which saves 3 % of a POST.
+    """
+    if "\\u" in text:
+        return None
+    try:
+        value = _decode_quickly(text)
+        return value if text.count('"') == to_json(value, is_finite=True).count('"') else None
+    except (ValueError, RecursionError):
+        return None
+
 
 OTHER_FORMS = {  # by their first bytes; UTF-32 comes first, because its mark begins with that of UTF-16
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -234,7 +250,7 @@ def parse_json(data: bytes) -> Any:
     """
     try:
         text = data.decode("utf-8")
-        value = _decode(text)
+        value = _decode_plain(text) or _decode(text)
         if text.count("[") + text.count("{") > MAX_DEPTH and has_levels(value, MAX_DEPTH):
             raise RecursionError
         if "\\u" in text:

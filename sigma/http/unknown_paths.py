@@ -130,9 +130,11 @@ def refuse_unknown_path(_: NotFound) -> Any:
     try:
         nearest = nearest_path(request.path)
         below = None if nearest else _path_below(request.path[:MAX_PATH])
+        lacks_demo = request.path.startswith("/standin/") and not holds_demo()
     except sqlite3.Error as error:  # Flask does not handle what an error handler raises
         return error_response(translate_database_error(error))
     hint = f"; the nearest path is {nearest}" if nearest else f"; there are paths below it, such as {below}" if below else ""
+    hint += "; most of /standin is there only while the database holds the demo" if lacks_demo else ""
     return error_response(ApiError(404, f"There is no {shortened(request.path)} here{hint}; /docs lists every path"))
 
 

@@ -46,7 +46,7 @@ class ApiKeyBody(Body):
         exclude = ("rawKey",)
 
 
-KEY_FIELDS = ApiKeyBody().fields
+OPTIONAL_MEMBERS = tuple(name for name, field in ApiKeyBody().fields.items() if not field.required)  # a key may lack them
 
 
 class ApiKeyRequestBody(ApiKeyBody):
@@ -84,7 +84,7 @@ class DeletedBody(Body):
 def parse_key(body: str) -> dict[str, Any]:
     """Return a key as lists show it, from its body in `known_keys`; optional members that are null are left out."""
     key: dict[str, Any] = json.loads(body)
-    return {name: value for name, value in key.items() if value is not None or KEY_FIELDS[name].required}
+    return {name: value for name, value in key.items() if value is not None or name not in OPTIONAL_MEMBERS}
 
 
 def _dump_key(body: ApiKeyBody, key: dict[str, Any]) -> dict[str, Any]:
@@ -103,12 +103,17 @@ def _fetch_api_key(id: str) -> dict[str, Any]:
     return parse_key(body)
 
 
+def store_api_key(key: dict[str, Any], id: str, raw_key: str, created_at: str) -> None:
+    """Store an API key, given as a request describes it and with what the service adds."""
+    permissions = [permission for permission in PERMISSIONS if permission in key["permissions"]]
+    sql = "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at) VALUES (?, ?, ?, ?, ?, ?)"
+    execute(sql, g.tenant, id, key["name"], hash_key(raw_key), to_json(permissions), created_at)
+
+
 def insert_api_key(key: dict[str, Any]) -> dict[str, Any]:
     """Store a new API key, and return it with its raw key, as the response shows it. Call it inside a transaction."""
     id, raw_key = random_id("apikey"), make_raw_key()
-    permissions = [permission for permission in PERMISSIONS if permission in key["permissions"]]
-    sql = "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at) VALUES (?, ?, ?, ?, ?, ?)"
-    execute(sql, g.tenant, id, key["name"], hash_key(raw_key), to_json(permissions), utc_now())
+    store_api_key(key, id, raw_key, utc_now())
     return _dump_key(CreatedApiKeyBody(), {**_fetch_api_key(id), "rawKey": raw_key})
 
 

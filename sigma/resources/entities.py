@@ -4,13 +4,15 @@ Responses with records or variants are made here, without the values that the ca
 """
 
 import functools
+import itertools
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from flask import Response, g, request
+from flask import Response, request
 
+from sigma.context import context
 from sigma.database import execute, fetch_one, get_db, snapshot
 from sigma.http.errors import get_or_404, not_found_error
 from sigma.http.paging import PAGE_PARAMETERS, Parameter, page_bounds
@@ -46,14 +48,14 @@ class Entity(NamedTuple):
 
 def record_exists(id: str) -> bool:
     """Return whether the workspace has this record."""
-    return fetch_one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", g.tenant, id) is not None
+    return fetch_one("SELECT 1 FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0", context().tenant, id) is not None
 
 
 def any_record_exists(ids: Iterable[str]) -> bool:
     """Return whether the workspace has at least one of these records."""
     # The + keeps SQLite from entities_variant_idx, through which it would read all records.
     sql = "SELECT 1 FROM entities WHERE tenant = ? AND id IN (SELECT value FROM json_each(?)) AND +is_variant = 0 LIMIT 1"
-    return fetch_one(sql, g.tenant, to_json(list(ids))) is not None
+    return fetch_one(sql, context().tenant, to_json(list(ids))) is not None
 
 
 def require_record(id: str) -> None:
@@ -65,13 +67,13 @@ def require_record(id: str) -> None:
 def load_record(id: str) -> Entity:
     """Return a record. Raises ApiError 404."""
     sql = "SELECT schema_id, state_id, body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0"
-    schema_id, state_id, text = get_or_404(fetch_one(sql, g.tenant, id), "record", id)
+    schema_id, state_id, text = get_or_404(fetch_one(sql, context().tenant, id), "record", id)
     return Entity(schema_id, state_id, text, json.loads(text))
 
 
 def find_schema(id: str) -> str | None:
     """Return the id of the schema of a record or variant, or None if there is none with this id."""
-    row = fetch_one("SELECT schema_id FROM entities WHERE tenant = ? AND id = ?", g.tenant, id)
+    row = fetch_one("SELECT schema_id FROM entities WHERE tenant = ? AND id = ?", context().tenant, id)
     return row and row[0]
 
 
@@ -123,9 +125,10 @@ def list_parameters(filters: Iterable[ListFilter]) -> list[dict[str, Any]]:
 
 
 class _ListStatements(NamedTuple):
-    joined: str
+    page: str  # with the total
     counts: str
-    rows: str
+    joined: tuple[str, str]  # the texts of a page that begins after a `seq`, or before one
+    rows: tuple[str, str]  # likewise
     places: str
 
 
@@ -133,38 +136,87 @@ class _ListStatements(NamedTuple):
 def _list_statements(is_variant: int, *filters: str) -> _ListStatements:
     kind = "is_variant = 1" if is_variant else "is_variant = 0"  # written out: some indexes hold records only
     conditions = " AND ".join(("", kind, *filters))
-    page = (  # the innermost query reads only an index on its way to where the page begins, and no bodies
+    # The innermost query reads only an index on its way to where the page begins, and no bodies.
+    bodies_from, bodies_above = (
         f" FROM entities WHERE tenant = ?{conditions}"  # noqa: S608
-        f" AND seq >= (SELECT seq FROM entities WHERE tenant = ?{conditions} AND seq >= ? ORDER BY seq LIMIT 1 OFFSET ?)"
-        " ORDER BY seq LIMIT ?"
+        f" AND seq >= (SELECT seq FROM entities WHERE tenant = ?{conditions} AND {way} LIMIT 1 OFFSET ?) ORDER BY seq LIMIT ?"
+        for way in ("seq >= ? ORDER BY seq", "seq < ? ORDER BY seq DESC")
     )
-    # One statement, so that the total and the page show the same state. Joining the texts of 50 records in SQLite takes half as
-    # long.
-    joined = (
-        f"SELECT (SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ?{conditions}),"  # noqa: S608 (constants only)
-        f" CAST(group_concat(body) AS BLOB) FROM (SELECT body{page})"
+    # Joining the texts of 50 records in SQLite takes half as long.
+    joined_from = f"SELECT CAST(group_concat(body) AS BLOB) FROM (SELECT body{bodies_from})"  # noqa: S608
+    joined_above = f"SELECT CAST(group_concat(body) AS BLOB) FROM (SELECT body{bodies_above})"  # noqa: S608
+    # One statement, so that the total and the page show the same state.
+    page = f"SELECT (SELECT ifnull(sum(total), 0) FROM entity_counts WHERE tenant = ?{conditions}), ({joined_from})"  # noqa: S608
+    counts = (
+        f"SELECT (SELECT seq FROM entities WHERE tenant = ?{conditions} ORDER BY seq DESC LIMIT 1),"  # noqa: S608
+        " ifnull(sum(total), 0), ifnull(sum(iif(bucket < ?, total, 0)), 0), ifnull(sum(iif(bucket = ?, total, 0)), 0)"
+        f" FROM entity_counts WHERE tenant = ?{conditions}"
     )
-    counts = f"SELECT bucket, sum(total) FROM entity_counts WHERE tenant = ?{conditions} GROUP BY bucket ORDER BY bucket"  # noqa: S608
+    rows = f"SELECT {TEXT_OR_SIZE}{bodies_from}", f"SELECT {TEXT_OR_SIZE}{bodies_above}"
     places = f"SELECT seq FROM entities WHERE tenant = ?{conditions} ORDER BY seq"  # noqa: S608
-    return _ListStatements(joined, counts, f"SELECT {TEXT_OR_SIZE}{page}", places)
+    return _ListStatements(page, counts, (joined_from, joined_above), rows, places)
 
 
-def _find_start(offset: int, counts: Iterable[tuple[int, int]]) -> tuple[int, int]:
-    """Return the first `seq` of the bucket in which a page begins, and how many rows to skip from there.
+class _Counts(NamedTuple):
+    last: int  # `seq`
+    total: int
+    below: int  # how many are in the buckets before one, and how many in that one
+    inside: int
 
-    `counts` has each bucket with its number of rows, in order. Skipping whole buckets makes all pages take about as long.
+
+class _Start(NamedTuple):
+    """Where a page begins: so many rows from a `seq` on, or back from there."""
+
+    total: int
+    seq: int
+    skipped: int = 0
+    is_above: bool = False
+
+
+def _start_in(bucket: int, offset: int, counts: _Counts) -> _Start:
+    """Return where a page begins that begins in a bucket: from that end of the bucket which is nearer."""
+    first, skipped = bucket << BUCKET_BITS, offset - counts.below
+    if counts.inside == BUCKET_SIZE:  # each `seq` of it
+        return _Start(counts.total, first + skipped)
+    rest = counts.inside - skipped
+    return _Start(counts.total, first, skipped) if skipped < rest else _Start(counts.total, first + BUCKET_SIZE, rest - 1, True)
+
+
+def _find_start(offset: int, counts_at: Callable[[int], _Counts]) -> _Start:
+    """Return where a page begins.
+
+    `counts_at` takes a bucket. Skipping whole buckets makes all pages take about as long. The first guess is where the page
+    begins if all have a `seq` without gaps, and it begins no earlier. The next ones divide what is between two known places in
+    the proportion of their counts; later every second one halves it, which always ends soon.
     """
-    for bucket, count in counts:
-        if offset < count:
-            return bucket << BUCKET_BITS, offset
-        offset -= count
-    return MAX_SEQ, 0
+    guess = low = offset  # a `seq` from which on the page begins
+    high = below_low = below_high = 0
+    for number in itertools.count(1):
+        bucket = guess >> BUCKET_BITS
+        last, total, below, inside = counts = counts_at(bucket)
+        if offset >= total:
+            break
+        if below <= offset < below + inside:
+            return _start_in(bucket, offset, counts)
+        if offset < below:
+            high, below_high = bucket << BUCKET_BITS, below
+        else:
+            low, below_low = (bucket + 1) << BUCKET_BITS, below + inside
+        if not high:
+            high, below_high = last + 1, total
+        share = (offset - below_low) / (below_high - below_low) if number < 4 or number % 2 else 0.5
+        guess = low + int((high - low) * share)
+    return _Start(total, MAX_SEQ)
 
 
 def rows_of(places: Iterable[int]) -> Rows:
     """Return the rows of the records or variants with these `seq`, newest last."""
     sql = f"SELECT {TEXT_OR_SIZE} FROM entities WHERE tenant = ? AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq"  # noqa: S608
-    return Rows(sql, (g.tenant, to_json(list(places))))
+    return Rows(sql, (context().tenant, to_json(list(places))))
+
+
+def _locate(statements: _ListStatements, filled: list[str], offset: int) -> _Start:
+    return _find_start(offset, lambda bucket: _Counts(*fetch_one(statements.counts, *filled, bucket, bucket, *filled)))
 
 
 def _fetch_joined(statements: _ListStatements, filled: list[str], offset: int, limit: int) -> tuple[int, bytes | None] | None:
@@ -173,12 +225,13 @@ def _fetch_joined(statements: _ListStatements, filled: list[str], offset: int, l
     limit_before = db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGE)
     try:
         if offset < BUCKET_SIZE:
-            page: tuple[int, bytes | None] = fetch_one(statements.joined, *filled, *filled, *filled, 0, offset, limit)
+            page: tuple[int, bytes | None] = fetch_one(statements.page, *filled, *filled, *filled, 0, offset, limit)
             return page
         with snapshot():
-            start = _find_start(offset, execute(statements.counts, *filled))
-            page = fetch_one(statements.joined, *filled, *filled, *filled, *start, limit)
-            return page
+            start = _locate(statements, filled, offset)
+            sql = statements.joined[start.is_above]
+            (texts,) = fetch_one(sql, *filled, *filled, start.seq, start.skipped, limit)
+            return start.total, texts
     except sqlite3.DataError:
         return None
     finally:
@@ -186,19 +239,17 @@ def _fetch_joined(statements: _ListStatements, filled: list[str], offset: int, l
 
 
 def _find_rows(statements: _ListStatements, filled: list[str], offset: int, limit: int) -> tuple[int, Rows]:
-    """Return how many there are on all pages, and the rows of one page."""
-    counts = execute(statements.counts, *filled).fetchall()
-    rows = Rows(statements.rows, (*filled, *filled, *_find_start(offset, counts), limit))
-    return sum(count for _, count in counts), rows
+    start = _locate(statements, filled, offset)
+    return start.total, Rows(statements.rows[start.is_above], (*filled, *filled, start.seq, start.skipped, limit))
 
 
 def list_entities(is_variant: int, filters: Iterable[ListFilter]) -> Response:
     """Return one page of the records, or of the variants, that the query string asks for, newest last. Raises ApiError 400."""
-    query = request.args
+    query = request.args.to_dict()  # where a parameter is missing, request.args itself is slow
     offset, limit = page_bounds(query)
     asked = [(wanted, text) for wanted in filters if (text := wanted.parameter.read(query)) is not None]
     statements = _list_statements(is_variant, *(wanted.condition for wanted, _ in asked))
-    filled, is_counted = [g.tenant, *(text for _, text in asked)], all(wanted.is_counted for wanted, _ in asked)
+    filled, is_counted = [context().tenant, *(text for _, text in asked)], all(wanted.is_counted for wanted, _ in asked)
     if limit <= MAX_JOINED and is_counted and (page := _fetch_joined(statements, filled, offset, limit)):
         total, texts = page
         return joined_page(texts, total, offset, limit, _visible_part())

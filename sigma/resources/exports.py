@@ -125,7 +125,7 @@ def _read_scope(text: str) -> dict[str, str]:
     try:
         scope = parse_json(text.encode())
     except ValueError as error:
-        raise ApiError(400, f"scope: {error}") from None
+        raise ApiError(400, f'scope: {error}; an example is {{"dim-language": "seg-da"}}') from None
     if not isinstance(scope, dict):
         raise ApiError(400, f"scope: expected a JSON object of segment ids by dimension id, got {format_value(scope)}")
     raise_for_problems(unknown_segments(scope, "scope"))

@@ -30,6 +30,7 @@ from sigma.resources.transfer import ID, blueprint
 
 MANY_BAD_ROWS = 1000  # after these, a row reports only its first problem, shortened: a body can hold 100,000 rows and more
 MANY_ROWS = 1000  # a preview of more may take seconds
+NONE: list[str] = []  # problems of a good row; shared, because there may be very many
 SHORTENED = 200  # characters of a shortened problem; a pattern that it quotes may have a thousand
 
 EXAMPLES_OF_ERRORS = [
@@ -160,8 +161,11 @@ def import_rows(body: dict[str, Any], stores: bool) -> list[tuple[str, list[str]
         is_short = bad_rows >= MANY_BAD_ROWS
         row = batch.add(number, cells, most=1 if is_short else MAX_PROBLEMS)
         bad_rows += bool(row.problems)
-        problems = [redact_keys(problem)[: SHORTENED if is_short else None] for problem in row.problems]
+        problems = (
+            [redact_keys(problem)[: SHORTENED if is_short else None] for problem in row.problems] if row.problems else NONE
+        )
         outcomes.append(("create" if row.creates else "update", problems))
+    batch.finish()
     return outcomes
 
 

@@ -1,11 +1,11 @@
 """The outbox: the webhook deliveries of a change to a record or variant, stored in the same transaction as the change."""
 
+import functools
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
-from flask import g
-
+from sigma.context import context
 from sigma.database import call_when_stored, execute, get_db
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import to_json
@@ -24,22 +24,40 @@ EVENTS = {
 _PAST = {"create": "created", "update": "updated", "delete": "deleted", "transition": "transition"}  # by action
 
 
-def _members(event: str, entity: dict[str, Any], text: str, at: str, changes: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the members of a delivery's body after its id, as JSON text."""
-    yield f'"event":"{event}"'
-    yield f'"timestamp":"{at}"'
-    yield f'"entityId":{to_json(entity.get("entityId", entity["id"]))}'
-    if "entityId" in entity:
-        yield f'"variantId":{to_json(entity["id"])}'
-    yield f'"data":{text}'  # as stored, not serialized again
-    if event == "entity.transition":
-        (change,) = changes
-        yield f'"fromStateId":{to_json(change["oldValue"])}'
-        yield f'"toStateId":{to_json(change["newValue"])}'
-
-
+@functools.cache
 def _event(action: str, is_variant: bool) -> str:
     return f"{'variant' if is_variant else 'entity'}.{_PAST[action]}"
+
+
+class Change(NamedTuple):
+    """What webhooks are told of a change; only texts, because an import gathers hundreds."""
+
+    event: str
+    record_id: str
+    variant_id: str | None
+    text: str  # the record or variant as it is stored now, or as it was before it was deleted
+    at: str
+    states: tuple[str | None, str] | None  # of a transition: that before, and that after
+
+    @classmethod
+    def of(cls, action: str, entity: dict[str, Any], text: str, at: str, changes: Sequence[dict[str, Any]]) -> Self:
+        """Return a change, given the record or variant before or after it, and what changed in it."""
+        id, is_variant = entity["id"], "entityId" in entity
+        states = (changes[0]["oldValue"], changes[0]["newValue"]) if action == "transition" else None
+        record_id, variant_id = (entity["entityId"], id) if is_variant else (id, None)
+        return cls(_event(action, is_variant), record_id, variant_id, text, at, states)
+
+    def members(self) -> Iterator[str]:
+        """Yield the members of a delivery's body after its id, as JSON text."""
+        yield f'"event":"{self.event}"'
+        yield f'"timestamp":"{self.at}"'
+        yield f'"entityId":{to_json(self.record_id)}'
+        if self.variant_id is not None:
+            yield f'"variantId":{to_json(self.variant_id)}'
+        yield f'"data":{self.text}'  # as stored, not serialized again
+        if self.states:
+            yield f'"fromStateId":{to_json(self.states[0])}'
+            yield f'"toStateId":{to_json(self.states[1])}'
 
 
 def _fetch_subscribers(event: str) -> list[str]:
@@ -47,7 +65,7 @@ def _fetch_subscribers(event: str) -> list[str]:
         "SELECT id FROM webhooks WHERE tenant = ? AND is_active"
         " AND EXISTS (SELECT 1 FROM json_each(body, '$.events') WHERE value = ?)"
     )
-    return [id for (id,) in execute(sql, g.tenant, event)]
+    return [id for (id,) in execute(sql, context().tenant, event)]
 
 
 def count_subscribers(action: str) -> int:
@@ -55,19 +73,26 @@ def count_subscribers(action: str) -> int:
     return len(_fetch_subscribers(_event(action, is_variant=False)))
 
 
-def enqueue(action: str, entity: dict[str, Any], text: str, at: str, changes: list[dict[str, Any]]) -> None:
-    """Store the deliveries of a change: one for each active webhook that subscribes to its event.
+def _delivery_rows(changes: Sequence[Change], subscribers: Mapping[str, list[str]]) -> Iterator[tuple[Any, ...]]:
+    for change in changes:
+        if not subscribers[change.event]:
+            continue
+        members, now = ",".join(change.members()), time.time()
+        for webhook in subscribers[change.event]:
+            id = random_id("dlv")
+            yield context().tenant, id, webhook, change.event, f'{{"deliveryId":"{id}",{members}}}', now
 
-    `text` is the record or variant as it is stored now, or as it was before it was deleted. All of it is sent, including
-    what the role of the person who changed it hides.
+
+def enqueue(changes: Sequence[Change]) -> None:
+    """Store the deliveries of changes, in their order: one for each active webhook that subscribes to a change's event.
+
+    All of a record or variant is sent, including what the role of the person who changed it hides.
     """
-    event = _event(action, "entityId" in entity)
-    if not (subscribers := _fetch_subscribers(event)):
+    subscribers = {event: _fetch_subscribers(event) for event in {change.event for change in changes}}
+    if not any(subscribers.values()):
         return
     call_when_stored(wake_sender)
-    members, now = ",".join(_members(event, entity, text, at, changes)), time.time()
-    deliveries = ((random_id("dlv"), webhook) for webhook in subscribers)
     get_db().executemany(
         "INSERT INTO deliveries (tenant, id, webhook_id, event, body, made_at) VALUES (?, ?, ?, ?, ?, ?)",
-        ((g.tenant, id, webhook, event, f'{{"deliveryId":"{id}",{members}}}', now) for id, webhook in deliveries),
+        _delivery_rows(changes, subscribers),
     )

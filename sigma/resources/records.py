@@ -3,9 +3,10 @@
 import math
 from typing import Any
 
-from flask import Response, current_app, g
+from flask import Response, current_app
 from marshmallow import fields
 
+from sigma.context import context
 from sigma.database import execute, fetch_one, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
@@ -68,8 +69,8 @@ def places_left() -> float:
     limit = current_app.config["RECORD_LIMIT"]
     if limit is None:
         return math.inf
-    row = fetch_one("SELECT records FROM workspace_totals WHERE tenant = ?", g.tenant)
-    places: int = limit - get_or_404(row, "workspace", g.tenant)[0]
+    row = fetch_one("SELECT records FROM workspace_totals WHERE tenant = ?", context().tenant)
+    places: int = limit - get_or_404(row, "workspace", context().tenant)[0]
     return places
 
 
@@ -84,25 +85,21 @@ def _raise_if_full() -> None:
         raise ApiError(403, full_message(), error="LIMIT_EXCEEDED")
 
 
-def store_record(rules: SchemaRules, id: str, values: dict[str, Any]) -> str:
-    """Store a new record, whose values were checked, in its workflow's default state; return its stored text.
-
-    Raises ApiError 403 or 409.
-    """
-    record = {
+def new_record(rules: SchemaRules, id: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Return a record that the caller makes now, in its workflow's default state."""
+    return {
         "id": id,
         "schemaId": rules.schema["id"],
         "lifecycleStateId": rules.workflow["defaultStateId"] if rules.workflow else None,
         **audit_fields(),
         "values": {alias: entries for alias, entries in values.items() if entries},
     }
-    return insert_entity(rules, record)
 
 
 def _insert_record(body: dict[str, Any]) -> str:
     rules = schema_rules(body["schemaId"])
     check_new_values(rules, body["values"])
-    return store_record(rules, body.get("id") or random_id("ent"), body["values"])
+    return insert_entity(rules, new_record(rules, body.get("id") or random_id("ent"), body["values"]))
 
 
 @blueprint.post("/records")
@@ -123,7 +120,7 @@ def create_record(body: dict[str, Any]) -> Response:
 def get_record(id: str) -> Response:
     """Get one record with all its scoped values."""
     sql = "SELECT body FROM entities WHERE tenant = ? AND id = ? AND is_variant = 0"
-    return entity_response(get_or_404(fetch_one(sql, g.tenant, id), "record", id)[0])
+    return entity_response(get_or_404(fetch_one(sql, context().tenant, id), "record", id)[0])
 
 
 @blueprint.put("/records/<id>")
@@ -156,5 +153,5 @@ def delete_record(id: str) -> None:
     with transaction():
         load_record(id)
         sql = "SELECT body FROM entities WHERE tenant = ? AND (id = ? OR record_id = ?) ORDER BY seq"
-        log_deletions(text for (text,) in execute(sql, g.tenant, id, id).fetchall())
-        execute("DELETE FROM entities WHERE tenant = ? AND id = ?", g.tenant, id)
+        log_deletions(text for (text,) in execute(sql, context().tenant, id, id).fetchall())
+        execute("DELETE FROM entities WHERE tenant = ? AND id = ?", context().tenant, id)

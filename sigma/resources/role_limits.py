@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from flask import g
 
+from sigma.context import context
 from sigma.database import execute
 from sigma.http.access import role_advice
 from sigma.http.errors import ApiError
@@ -45,7 +46,7 @@ class Levels(NamedTuple):
 
         An alias that neither the role nor the schema knows is refused elsewhere, as for every caller.
         """
-        for alias in aliases:
+        for alias in aliases if self.listed else ():
             if (level := self.listed.get(alias, "write")) != "write":
                 field, role = path or f"values.{alias}", _caller_role()["id"]
                 problem = f"{field}: attribute '{alias}' is '{level}' for role '{role}', not 'write'"
@@ -56,7 +57,7 @@ UNLIMITED = Levels()
 
 
 def _caller_role() -> Any:
-    return g._get_current_object().caller.role  # reading it through the proxy costs 1 % of a GET
+    return context().caller.role
 
 
 def _schema_permissions() -> list[dict[str, Any]]:

@@ -5,8 +5,7 @@ import json
 from collections.abc import Callable, Container, Iterator
 from typing import Any, NamedTuple
 
-from flask import g
-
+from sigma.context import context
 from sigma.database import fetch_one, snapshot
 from sigma.http.errors import get_or_404
 from sigma.http.nearest import what_there_is
@@ -30,6 +29,7 @@ class AttributeRules(NamedTuple):
     checks: list[Callable[[Any], str | None]]
     has_target: Callable[[list[str]], bool] | None  # whether any of the options or records that a value names exists
     dimensions: dict[str, set[str]]  # segment ids by dimension id
+    segments: frozenset[tuple[str, str]]  # the same as pairs of a dimension and a segment
     option_list: str | None  # its id
 
     def value_problem(self, value: Any) -> str | None:
@@ -67,7 +67,8 @@ class AttributeRules(NamedTuple):
             scope = entry["scope"]
             key = scope_key(scope) if scopes is not None or len(entries) > 1 else ()
             if scopes is None or key in scopes:
-                yield from self.scope_problems(scope, f"{path}[{index}].scope") if scope else ()
+                if not self.has_scope(scope):
+                    yield from self.scope_problems(scope, f"{path}[{index}].scope")
                 if problem := self.value_problem(entry["value"]):
                     yield f"{path}[{index}].value: {problem}"
             if key in seen:
@@ -76,7 +77,7 @@ class AttributeRules(NamedTuple):
 
     def has_scope(self, scope: dict[str, str]) -> bool:
         """Return whether the attribute has the dimensions of a scope, and they have its segments."""
-        return all(segment in self.dimensions.get(dimension, ()) for dimension, segment in scope.items())
+        return scope.items() <= self.segments
 
     def scope_problems(self, scope: dict[str, str], path: str) -> Iterator[str]:
         """Yield what is wrong with a scope."""
@@ -108,6 +109,7 @@ def attribute_rules(attribute: dict[str, Any], options: set[str], segments: dict
         checks=list(value_checks(attribute, options)),
         has_target=find_target(attribute["type"], options),
         dimensions={id: segments[id] for id in attribute["dimensionIds"]},
+        segments=frozenset((id, segment) for id in attribute["dimensionIds"] for segment in segments[id]),
         option_list=attribute.get("optionListId"),
     )
 
@@ -169,7 +171,7 @@ def _attribute_alias(name: str) -> str:
         "SELECT alias FROM model_objects WHERE tenant = ? AND kind = 'attribute' AND (alias = ? OR id = ?)"
         " ORDER BY alias = ? DESC LIMIT 1"
     )
-    row = fetch_one(sql, g.tenant, name, name, name)
+    row = fetch_one(sql, context().tenant, name, name, name)
     return row[0] if row else name
 
 
@@ -206,7 +208,7 @@ def _compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
 
 def schema_rules(schema_id: str) -> SchemaRules:
     """Return a schema's rules for the model as it is now. Raises ApiError 400 if there is no such schema."""
-    tenant = g.tenant
+    tenant = context().tenant
     with snapshot():
         row = fetch_one("SELECT model_version FROM workspaces WHERE id = ?", tenant)
         (version,) = get_or_404(row, "workspace", tenant)  # it may have been removed since the access check

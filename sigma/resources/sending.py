@@ -27,7 +27,7 @@ MAX_SENT, MAX_SENT_OF_ONE = 128 * 1024 * 1024, 96 * 1024 * 1024
 ROOM_TIMEOUT = 3  # seconds that a sender waits until its body is not too much: with a call, this is shorter than LEASE
 
 _sent = Places(MAX_SENT, MAX_SENT_OF_ONE)
-clock = time.time  # all times here are its; if it steps back, nothing waits longer than it would have
+clock = time.time  # all times here are its; if it steps back, nothing waits longer than LONGEST_WAIT
 
 
 class Delivery(NamedTuple):

@@ -4,8 +4,7 @@ import json
 from collections.abc import Container, Iterable
 from typing import Any
 
-from flask import g
-
+from sigma.context import context
 from sigma.database import execute, fetch_one, sql_function
 from sigma.http.date_times import read_instant
 from sigma.http.errors import ApiError
@@ -33,10 +32,15 @@ def unique_key(kind: str, value: Any) -> str:
     return canonical_json(value)
 
 
+def scope_text(scope: dict[str, str]) -> str:
+    """Return the same JSON text for equal scopes, whatever the order of their members."""
+    return to_json(scope, sort_keys=True) if scope else "{}"
+
+
 def claims(kind: str, entries: list[dict[str, Any]]) -> list[tuple[str, str] | None]:
     """Return the scope and key that each scoped value claims; None for an empty value, which claims nothing."""
     return [
-        None if is_empty(entry["value"]) else (to_json(entry["scope"], sort_keys=True), unique_key(kind, entry["value"]))
+        None if is_empty(entry["value"]) else (scope_text(entry["scope"]), unique_key(kind, entry["value"]))
         for entry in entries
     ]
 
@@ -51,7 +55,7 @@ def unique_claims(attribute: str, entries: str | None) -> str:
 def find_holder(alias: str, scope: str, value: str) -> str | None:
     """Return the id of the record or variant that has claimed a value, by the texts of its scope and key, or None."""
     sql = "SELECT entity_id FROM unique_values WHERE tenant = ? AND attribute = ? AND scope = ? AND value = ?"
-    row = fetch_one(sql, g.tenant, alias, scope, value)
+    row = fetch_one(sql, context().tenant, alias, scope, value)
     return row and row[0]
 
 
@@ -74,7 +78,7 @@ def claim_values(
             "INSERT INTO unique_values (tenant, attribute, scope, value, entity_id) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT DO NOTHING"
         )
-        if not execute(sql, g.tenant, alias, *claim, entity_id).rowcount:
+        if not execute(sql, context().tenant, alias, *claim, entity_id).rowcount:
             value, holder = entries[index]["value"], str(find_holder(alias, *claim))
             sent = "what was sent" if isinstance(value, list | dict) else format_value(value)
             raise ApiError(409, f"values.{alias}[{index}].value: {sent} is already the value of {name_holder(alias, holder)}")
@@ -85,4 +89,4 @@ def free_values(entity_id: str, alias: str, scopes: Iterable[ScopeKey]) -> None:
     # The + keeps SQLite from looking up by that column: an attribute may have any number of claims, a record has few.
     sql = "DELETE FROM unique_values WHERE tenant = ? AND entity_id = ? AND +attribute = ? AND +scope = ?"
     for scope in scopes:
-        execute(sql, g.tenant, entity_id, alias, to_json(dict(scope), sort_keys=True))
+        execute(sql, context().tenant, entity_id, alias, scope_text(dict(scope)))

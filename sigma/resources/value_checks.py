@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import re2
-from flask import g
 
+from sigma.context import context
 from sigma.http.date_times import read_instant
 from sigma.http.nearest import what_there_is
 from sigma.http.strict_json import MAX_DEPTH, exact, format_value, has_levels, to_json, without_quotes
@@ -70,17 +70,18 @@ def _length_problem(alias: str, most: int, value: str) -> str | None:
 
 def begin_row() -> None:
     """Let the next row of an import match as many characters against patterns as one request."""
-    g.matched = 0
+    context().matched = 0
 
 
 def begin_import() -> None:
     """Let the next rows take as many steps of patterns as one import."""
-    g.match_steps = 0
+    context().match_steps = 0
 
 
 def _pattern_problem(alias: str, pattern: str, compiled: Any, size: int, value: str) -> str | None:
-    g.matched = matched = g.get("matched", 0) + len(value)
-    g.match_steps = steps = g.get("match_steps", 0) + len(value) * size
+    known = vars(context())
+    known["matched"] = matched = known.get("matched", 0) + len(value)
+    known["match_steps"] = steps = known.get("match_steps", 0) + len(value) * size
     if matched > MAX_MATCHED:
         return expectation(alias, f"texts with a pattern to have at most {MAX_MATCHED} characters together in one request")
     if steps > MAX_STEPS:
@@ -135,7 +136,8 @@ def value_checks(attribute: dict[str, Any], options: set[str]) -> Iterator[Calla
             yield functools.partial(_pattern_problem, alias, limits["pattern"], compiled, compiled.programsize)
     if kind == "number" and ("min" in limits or "max" in limits):
         least, most = (exact(limits.get(end, infinity)) for end, infinity in (("min", -math.inf), ("max", math.inf)))
-        expected = f"a number from {limits.get('min', 'any')} to {limits.get('max', 'any')}"
+        start, end = f" from {limits['min']}" if "min" in limits else " up", f" to {limits['max']}" if "max" in limits else ""
+        expected = f"a number{start}{end}"
         yield functools.partial(_range_problem, alias, least, most, expected)
     if kind == "datetime":
         yield functools.partial(_datetime_problem, alias)

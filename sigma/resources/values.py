@@ -100,9 +100,22 @@ Scopes = dict[str, set[ScopeKey]]  # by the alias of an attribute
 
 def scope_key(scope: dict[str, str]) -> ScopeKey:
     """Return a key that equal scopes share, whatever the order of their members."""
-    return tuple(sorted(scope.items()))
+    return tuple(sorted(scope.items()) if len(scope) > 1 else scope.items())
 
 
 def by_scope(entries: Iterable[dict[str, Any]]) -> dict[ScopeKey, dict[str, Any]]:
     """Return scoped values by the keys of their scopes."""
     return {scope_key(entry["scope"]): entry for entry in entries}
+
+
+def value_everywhere(entries: list[dict[str, Any]]) -> Any:
+    """Return the value with the scope {}; None if there is none."""
+    return next((entry["value"] for entry in entries if entry["scope"] == {}), None)
+
+
+def with_value_everywhere(entries: list[dict[str, Any]], value: Any) -> list[dict[str, Any]]:
+    """Return scoped values with another value for the scope {}."""
+    new = {"scope": {}, "value": value}
+    if value_everywhere(entries) is None:
+        return [*entries, new]
+    return [new if entry["scope"] == {} else entry for entry in entries]

@@ -4,26 +4,22 @@ import functools
 import hashlib
 import hmac
 import http.client
+import select
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, NewConnectionError
-from urllib3.exceptions import TimeoutError as UrllibTimeoutError
-from urllib3.response import HTTPResponse
-
-from sigma.resources.webhook_addresses import ForbiddenHostError, find_addresses, read_url
+from sigma.resources.webhook_addresses import ForbiddenHostError, Target, find_addresses, read_url
 
 TIMEOUT = 5  # seconds for a whole call: look-up of the host, connection, request and answer
 MAX_ANSWER = 64 * 1024  # bytes of an answer's body that are read, and thrown away
 USER_AGENT = "Sigma-PIM-embedded"
 
-_ERRORS = (OSError, HTTPError, http.client.HTTPException, ValueError)
+_ERRORS = (OSError, http.client.HTTPException, ValueError)
 
 
 class Outcome(NamedTuple):
@@ -52,7 +48,9 @@ def make_headers(event: str, delivery_id: str, secret: str | None, body: bytes) 
 
 @functools.cache
 def _tls_context() -> ssl.SSLContext:
-    return ssl.create_default_context()  # trusts the system's certificates, or those of SSL_CERT_FILE
+    context = ssl.create_default_context()  # trusts the system's certificates, or those of SSL_CERT_FILE
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 class _Cutter:
@@ -103,23 +101,41 @@ _cutter = _Cutter()
 
 def _describe_failure(error: Exception) -> str:
     """Return in plain words why a call got no answer, without anything that the receiver sent."""
-    is_new = isinstance(error, NewConnectionError)
-    cause = error.__cause__ if is_new else error
-    if isinstance(error, TimeoutError | UrllibTimeoutError) and not is_new:
+    if isinstance(error, TimeoutError):
         return f"No answer within {TIMEOUT} seconds"
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"The receiver's certificate was not accepted: {cause.verify_message}"
-    if isinstance(cause, ssl.SSLError):
-        return f"The secure connection failed: {cause.reason}"
-    if isinstance(cause, ConnectionRefusedError):
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"The receiver's certificate was not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"The secure connection failed: {error.reason}"
+    if isinstance(error, ConnectionRefusedError):
         return "The connection was refused"
-    if is_new:
-        return f"The connection failed: {getattr(cause, 'strerror', None) or 'the reason is not known'}"
     if isinstance(error, ConnectionError):
         return "The receiver closed the connection without an answer"
     if isinstance(error, OSError):
-        return str(error.strerror or error)
+        return f"The connection failed: {error.strerror}" if error.strerror else str(error)
     return "The answer could not be read as HTTP"
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection to an address of a receiver; over TLS, the receiver's certificate must be that of its host's name."""
+
+    def __init__(self, target: Target, address: str, seconds: float):
+        super().__init__(address, target.port, seconds)
+        self.target = target
+
+    def connect(self) -> None:
+        """Connect, and check the certificate. Raises OSError."""
+        super().connect()
+        if self.target.is_secure:
+            self.sock = _tls_context().wrap_socket(self.sock, server_hostname=self.target.host)
+
+    def can_be_used(self) -> bool:
+        """Return whether the connection was kept, and the receiver has neither closed it nor sent what nobody asked for."""
+        if self.sock is None:
+            return False
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return not poll.poll(0)
 
 
 class Receiver:
@@ -127,7 +143,7 @@ class Receiver:
 
     def __init__(self, url: str):
         self.url, self.target = url, read_url(url)
-        self.connection: HTTPConnection | None = None
+        self.connection: _Connection | None = None
 
     def close(self) -> None:
         """Close the connection; the next call makes a new one, with the addresses that the host has then."""
@@ -135,16 +151,12 @@ class Receiver:
             self.connection.close()
         self.connection = None
 
-    def _open(self, address: str, seconds: float) -> None:
-        target, options = self.target, {"port": self.target.port, "timeout": seconds}
-        if target.is_secure:
-            name = {"server_hostname": target.host, "ssl_context": _tls_context()}
-            self.connection = HTTPSConnection(address, **options, **name)  # type: ignore[arg-type]
-        else:
-            self.connection = HTTPConnection(address, **options)  # type: ignore[arg-type]
-        self.connection.connect()
+    def _open(self, address: str, seconds: float) -> _Connection:
+        self.connection = connection = _Connection(self.target, address, seconds)
+        connection.connect()
+        return connection
 
-    def _connect(self, deadline: float) -> None:
+    def _connect(self, deadline: float) -> _Connection:
         """Connect to one of the addresses that were checked: the host is looked up only here, and only once."""
         addresses = find_addresses(self.target, deadline - time.monotonic())
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
@@ -156,30 +168,27 @@ class Receiver:
                     raise
         raise OSError(f"The host '{self.target.host}' has no address")
 
-    def _exchange(self, headers: dict[str, str], body: bytes, deadline: float) -> int:
-        """Send the request on the open connection, and return the status of the answer, which alone decides the outcome."""
-        connection: Any = self.connection
-        connection.timeout = max(0.001, deadline - time.monotonic())
+    def _exchange(self, connection: _Connection, headers: dict[str, str], body: bytes, deadline: float) -> int:
+        """Send the request on an open connection, and return the status of the answer, which alone decides the outcome."""
+        connection.sock.settimeout(max(0.001, deadline - time.monotonic()))
         with _cutter.cutting(connection.sock, deadline):
-            options = {"preload_content": False, "decode_content": False}
-            connection.request("POST", self.target.path, body, {"Host": self.target.authority, **headers}, **options)
+            connection.request("POST", self.target.path, body, {"Host": self.target.authority, **headers})
             with closing(connection.getresponse()) as response:
                 if time.monotonic() >= deadline:  # a cut looks like the end of the headers
                     raise TimeoutError
                 if not _read_to_end(response) or time.monotonic() >= deadline:
                     self.close()
-                return int(response.status)
+                return response.status
 
     def _post(self, headers: dict[str, str], body: bytes, deadline: float) -> int:
-        if self.connection is not None and self.connection.is_connected:
+        if self.connection is not None and self.connection.can_be_used():
             try:
-                return self._exchange(headers, body, deadline)
+                return self._exchange(self.connection, headers, body, deadline)
             except ConnectionError:  # a kept connection may be closed at any time; then the request was not read
                 if time.monotonic() >= deadline:
                     raise
         self.close()
-        self._connect(deadline)
-        return self._exchange(headers, body, deadline)
+        return self._exchange(self._connect(deadline), headers, body, deadline)
 
     def post(self, headers: dict[str, str], body: bytes) -> Outcome:
         """Send a delivery, and return the outcome, after five seconds at the latest."""
@@ -198,10 +207,10 @@ class Receiver:
         return Outcome(status, f"Expected a status from 200 to 299, got {status}{hint}")
 
 
-def _read_to_end(response: HTTPResponse) -> bool:
+def _read_to_end(response: http.client.HTTPResponse) -> bool:
     """Read an answer's body, and return whether it was read to its end, so that the connection can be used again."""
     try:
         response.read(MAX_ANSWER)
     except _ERRORS:
         return False
-    return response.closed
+    return response.isclosed()

@@ -1,15 +1,14 @@
 """How records and variants are written: values are checked, unique ones claimed, and every change is added to the history.
 
-What the caller's role may write is decided where values are stored: insert_entity() and save_changes() are the gate, which no
-route can bypass. The role is asked earlier only for the sake of the order of errors: what the role forbids is reported before
-what is wrong with the values, so that no message depends on hidden values.
+What the caller's role may write is decided where values are stored: insert_entity(), save_changes() and, for an import,
+ManyWrites are the gate, which no route can bypass. The role is asked earlier only for the sake of the order of errors: what
+the role forbids is reported before what is wrong with the values, so that no message depends on hidden values.
 """
 
 from collections.abc import Container, Iterable
 from typing import Any
 
-from flask import g
-
+from sigma.context import context
 from sigma.database import execute, fetch_one
 from sigma.http.errors import ApiError, holder_named, name_of, not_found_error, raise_for_problems
 from sigma.http.nearest import MOST
@@ -25,7 +24,7 @@ from sigma.resources.values import Scopes, scope_key
 
 def audit_fields() -> dict[str, str]:
     """Return who creates a record or variant, and when."""
-    now, who = utc_now(), g.caller.id
+    now, who = utc_now(), context().caller.id
     return {"createdAt": now, "updatedAt": now, "createdBy": who, "updatedBy": who}
 
 
@@ -39,12 +38,13 @@ def _require_write(levels: Levels, values: dict[str, Any], changed: Container[st
 
 def check_new_values(rules: SchemaRules, values: dict[str, Any]) -> None:
     """Raise ApiError 403 for values of a new entity that the caller may not write, or 400 for those that break the rules."""
-    _require_write(caller_levels(rules.schema["id"]), values, {alias for alias, entries in values.items() if entries})
+    if (levels := caller_levels(rules.schema["id"])).listed:
+        _require_write(levels, values, {alias for alias, entries in values.items() if entries})
     raise_for_problems(rules.values_problems(values))
 
 
 def _name_entity(id: str) -> str:
-    (record,) = fetch_one("SELECT record_id FROM entities WHERE tenant = ? AND id = ?", g.tenant, id)
+    (record,) = fetch_one("SELECT record_id FROM entities WHERE tenant = ? AND id = ?", context().tenant, id)
     return name_of("record", id) if record is None else f"{name_of('variant', id)} of {name_of('record', record)}"
 
 
@@ -52,7 +52,7 @@ def store_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
     """Store a new record or variant, without an entry in the history, and return its text. Raises ApiError 409."""
     body = to_json(entity)
     with holder_named(lambda _: _name_entity(entity["id"])):
-        execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", g.tenant, rules.schema["id"], body)
+        execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", context().tenant, rules.schema["id"], body)
     for alias, entries in entity["values"].items():
         if rules.attributes[alias].is_unique:
             claim_values(entity["id"], alias, rules.attributes[alias].kind, entries)
@@ -87,7 +87,8 @@ def read_only_problem(rules: SchemaRules, state_id: str | None, alias: str) -> s
     return f"is read-only in state '{state_id}' ({advice})"
 
 
-def _require_writable(rules: SchemaRules, state_id: str | None, aliases: Iterable[str]) -> None:
+def require_writable(rules: SchemaRules, state_id: str | None, aliases: Iterable[str]) -> None:
+    """Raise ApiError 403 for an attribute that cannot change in a state."""
     locked = locked_attributes(rules, state_id)
     for alias in aliases:
         if alias in locked:
@@ -103,6 +104,12 @@ def _move_claims(rules: SchemaRules, entity_id: str, values: dict[str, Any], sco
             claim_values(entity_id, alias, attribute.kind, values[alias], changed)
 
 
+def changed_body(entity: Entity, values: dict[str, Any], now: str) -> dict[str, Any]:
+    """Return a record or variant in which the caller replaces these values now; empty ones are removed."""
+    kept = {alias: entries for alias, entries in {**entity.body["values"], **values}.items() if entries}
+    return {**entity.body, "updatedAt": now, "updatedBy": context().caller.id, "values": kept}
+
+
 def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], changes: list[dict[str, Any]]) -> str:
     """Store the changed values of a record or variant, which were checked, and return its text.
 
@@ -112,12 +119,11 @@ def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], cha
         return entity.text
     scopes = _scopes_by_attribute(changes)
     caller_levels(entity.schema_id).require_write(scopes)
-    _require_writable(rules, entity.state_id, scopes)
+    require_writable(rules, entity.state_id, scopes)
     _move_claims(rules, entity.body["id"], values, scopes)
-    now, stored = utc_now(), {**entity.body["values"], **{alias: values[alias] for alias in scopes}}
-    kept = {alias: entries for alias, entries in stored.items() if entries}
-    body = to_json({**entity.body, "updatedAt": now, "updatedBy": g.caller.id, "values": kept})
-    execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, g.tenant, entity.body["id"])
+    now = utc_now()
+    body = to_json(changed_body(entity, {alias: values[alias] for alias in scopes}, now))
+    execute("UPDATE entities SET body = ? WHERE tenant = ? AND id = ?", body, context().tenant, entity.body["id"])
     log_change("update", entity.body, body, now, changes)
     return body
 
@@ -132,7 +138,7 @@ def save_values(entity: Entity, values: dict[str, Any]) -> str:
     changes = list(value_changes({alias: stored[alias] for alias in values if alias in stored}, values))
     scopes = _scopes_by_attribute(changes)
     _require_write(levels, values, scopes)
-    _require_writable(rules, entity.state_id, scopes)
+    require_writable(rules, entity.state_id, scopes)
     raise_for_problems(rules.change_problems(values, stored, scopes))
     return save_changes(rules, entity, values, changes)
 
@@ -148,7 +154,7 @@ def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) ->
     index = next((index for index, entry in enumerate(stored) if entry["scope"] == scope), len(stored))
     new = [*stored[:index], *([] if value is None else [{"scope": scope, "value": value}]), *stored[index + 1 :]]
     changes = list(value_changes({alias: stored}, {alias: new}))
-    _require_writable(schema, entity.state_id, [alias] if changes else ())
+    require_writable(schema, entity.state_id, [alias] if changes else ())
     if index == len(stored) or (changes and value is not None):  # a stored value may stay or be removed, whatever it is
         rules = schema.attributes.get(alias)
         if rules is None:

@@ -11,10 +11,11 @@ from flask import g
 from marshmallow import fields
 
 from sigma.database import execute, fetch_one
-from sigma.http.credentials import acting_as, hash_key
+from sigma.http.credentials import acting_as
 from sigma.http.errors import ApiError
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import to_json
+from sigma.resources.api_keys import store_api_key
 from sigma.resources.model import MODEL
 from sigma.resources.sessions import NO_PASSWORD, hash_password
 from sigma.resources.users import ADMINISTRATOR, insert_user, next_sessions_from
@@ -109,7 +110,6 @@ def has_large_seed(most: int) -> bool:
 
 
 def _read_own_seed() -> dict[str, Any]:
-    """Return the demo workspace's own seed. Raises ApiError 413 if that is too large."""
     if has_large_seed(MAX_OWN_SEED):
         advice = "make the demo of a smaller one, and import the rest"
         raise ApiError(413, f"The demo's seed has more than {MAX_OWN_SEED} bytes: {advice}")
@@ -177,12 +177,9 @@ hash_demo_password = functools.cache(hash_password)  # hashing is slow on purpos
 def insert_demo_keys(demo: dict[str, Any]) -> None:
     """Store the documented API keys of the demo workspace."""
     for key in demo["apiKeys"]:
-        execute(
-            "INSERT INTO api_keys (tenant, id, name, hash, permissions, created_at, last_used_at, permission_use)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            *(g.tenant, key["id"], key["name"], hash_key(key["rawKey"])),
-            *(to_json(key["permissions"]), key["createdAt"], key["lastUsedAt"], to_json(key["permissionUse"])),
-        )
+        store_api_key(key, key["id"], key["rawKey"], key["createdAt"])
+        sql = "UPDATE api_keys SET last_used_at = ?, permission_use = ? WHERE tenant = ? AND id = ?"
+        execute(sql, key["lastUsedAt"], to_json(key["permissionUse"]), g.tenant, key["id"])
 
 
 def insert_demo_users(demo: dict[str, Any], living: dict[str, int]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from measuring import Figure, MissingError, alternate, ratio, seconds_each
 from peers import bare_flask
-from wsgi import credentials, database, make_record, make_service, new_record, post_record, request
+from wsgi import credentials, database, make_deployment, make_record, new_record, post_record, request
 
 MEMORY = Path("/dev/shm")
 # Calls in one batch, so that all batches of a round take about as long: a busy machine then disturbs them alike.
@@ -59,7 +59,7 @@ def commit(db: sqlite3.Connection, text: str) -> None:
 
 def measure_writes(folder: Path, rounds: int) -> dict[str, Figure]:
     """Return how long a record takes that is made in a database in this folder, and what is the disk's part of it."""
-    app, bare = make_service(folder / "written.db"), request(bare_flask.create_app(), "/records/ent-rain-hat", key=None)
+    app, bare = make_deployment(folder / "written.db"), request(bare_flask.create_app(), "/records/ent-rain-hat", key=None)
     text = make_record(app).decode()
     with closing(open_plain_database(folder / "plain.db")) as db:
         batches = {
@@ -88,6 +88,6 @@ def measure_in_memory(rounds: int) -> Figure | MissingError:
 
 def measure(folder: Path, rounds: int) -> dict[str, Figure | MissingError]:
     """Return this part's figures."""
-    figures = measure_reads(make_service(folder / "service.db"), 10 * rounds)
+    figures = measure_reads(make_deployment(folder / "service.db"), 10 * rounds)
     database.close_db()
     return {**figures, **measure_writes(folder, rounds), "post-in-memory": measure_in_memory(rounds)}

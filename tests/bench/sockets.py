@@ -8,7 +8,7 @@ from pathlib import Path
 from load import Load, Target, put_load
 from measuring import Figure, MissingError, alternate, median, ratio
 from servers import PEER_COMMANDS, Server, bare_flask, canned, fetch, flask_serve, start, start_peer
-from wsgi import database, make_record, make_service
+from wsgi import database, make_deployment, make_record
 
 # How long one server is asked in one round, by connections: so long that what the others left in the processor's caches
 # is a small part of it.
@@ -18,7 +18,7 @@ KEYLESS = ("bare", "canned", "json-server")
 
 def make_database(folder: Path) -> str:
     """Make the service's database, and the record that the peers are to serve; answer its id."""
-    text = make_record(make_service(folder / "service.db"))
+    text = make_record(make_deployment(folder / "service.db"))
     database.close_db()
     (folder / "record.json").write_bytes(text)
     return json.loads(text)["id"]

@@ -31,6 +31,17 @@ def make_service(path: Path) -> Any:
     return app
 
 
+def make_deployment(path: Path) -> Any:
+    """Make the service's application on a new database as a deployment has it: no workspace is the demo.
+
+    So it keeps no journal of its requests, as no peer does. The content is the demo's, and so is the key.
+    """
+    app = make_service(path)
+    with app.app_context():
+        database.get_db().execute("UPDATE workspaces SET is_demo = 0")
+    return app
+
+
 def request(
     app: Any, path: str, status: int = 200, method: str = "GET", key: str | None = KEY, body: bytes | None = None
 ) -> Callable[[], bytes]:

@@ -102,9 +102,11 @@ def listeners(port):
 def is_running(pid):
     """Return whether a process has not ended; one that nobody has waited for yet has."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+        state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return False
+    # The first thread can have ended, while others still hold the files and sockets: field 20 counts the threads.
+    return state != "Z" or int(fields[16]) > 1
 
 
 def peak_of(pid):

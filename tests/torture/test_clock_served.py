@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import signal
 import sqlite3
 import subprocess
 import time
@@ -9,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from processes import EXAMPLE_KEY, program, serving, wait_until
+from processes import EXAMPLE_KEY, program, send, serving, wait_until
 from receivers import receiving
 
 HOUR, DAY, YEAR = 3600, 86400, 366 * 86400
@@ -111,6 +113,27 @@ def test_what_a_webhook_could_not_be_sent_is_tried_again(server, step, seconds):
         assert server.request("POST", "/records", KEY, {"id": "ent-2", "schemaId": "schema-apparel", "values": {}})[0] == 201
         assert wait_until(lambda: len(receiver.requests) == 3)
         assert wait_until(lambda: sql_rows(server, "SELECT DISTINCT state FROM deliveries") == [("delivered",)])
+
+
+def test_a_machine_that_slept_goes_on_where_it_was(server, step):
+    session, workers = server.sign_in(), server.workers()
+    with receiving(503, 200) as receiver:
+        body = {"id": "wh-one", "name": "One", "url": receiver.url, "events": ["entity.created"]}
+        assert server.request("POST", "/webhooks", session, body)[0] == 201
+        assert server.request("POST", "/records", KEY, {"id": "ent-1", "schemaId": "schema-apparel", "values": {}})[0] == 201
+        assert wait_until(lambda: sql_rows(server, "SELECT attempts FROM deliveries") == [(1,)])
+        with server.connect() as connection:
+            assert send(connection, "GET", "/roles", headers=session)[0] == 200
+            os.killpg(server.process.pid, signal.SIGSTOP)
+            time.sleep(3)  # it sleeps; its clock is set when it wakes
+            step(8 * HOUR)
+            os.killpg(server.process.pid, signal.SIGCONT)
+            assert send(connection, "GET", "/roles", headers=session)[0] == 200
+        assert wait_until(lambda: len(receiver.requests) == 2)
+        assert wait_until(lambda: sql_rows(server, "SELECT state FROM deliveries") == [("delivered",)])
+    assert server.workers() == workers
+    step(DAY + 60)
+    assert server.request("GET", "/roles", session)[0] == 401
 
 
 def test_the_journal_and_histories_keep_the_order_of_what_happened(server, step):

@@ -167,3 +167,70 @@ def test_a_key_is_refused_everywhere_from_the_moment_that_its_deactivation_is_an
         later = [status for begun, status in uses if begun >= answered]
         assert len(later) >= 4
         assert set(later) == {401}
+
+
+DURING_A_RESET = (  # of the demo, by its administrator
+    ("GET", "/records?limit=1000", None),
+    ("GET", "/export", None),
+    ("GET", "/records/ent-coastal-wb/audit-log", None),
+    ("GET", "/catalogs/cat-webshop/tree", None),
+    ("POST", "/search", {"criteria": []}),
+    ("POST", "/records", {"schemaId": "schema-apparel", "values": {}}),
+    ("PATCH", "/records/ent-coastal-wb/values/size", {"value": "L"}),
+    ("DELETE", "/records/ent-coastal-wb", None),
+    ("PUT", "/roles/role-editor", {"id": "role-editor", "name": "Editor"}),
+    ("POST", "/api-keys", {"name": "New", "permissions": ["read"]}),
+    ("POST", "/webhooks", {"name": "New", "url": "http://127.0.0.1:9/", "events": ["entity.created"]}),
+    (
+        "POST",
+        "/import/execute",
+        {"schemaId": "schema-apparel", "columnMapping": {"A": "size"}, "rows": [{"A": "S"}] * 100},
+    ),
+    ("POST", "/auth/login", {"email": "admin@sigma.io", "password": "admin"}),
+    ("POST", "/auth/refresh", {}),
+)
+
+
+def beside_the_api(server, method, path, body=None):
+    with server.connect() as connection:
+        connection.request(method, path, json.dumps(body), {"Content-Type": "application/json", **server.authorization})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+def test_resets_again_and_again_make_no_request_fail_and_leave_the_demo_as_it_was(servers):
+    until = time.monotonic() + SECONDS
+
+    def call(number):
+        chance, server, seen = random.Random(number), servers[number % 2], set()
+        while time.monotonic() < until:
+            method, path, body = chance.choice(DURING_A_RESET)
+            seen.add((method, path, server.request(method, path, server.authorization, body)[0]))
+        return seen
+
+    def copy_and_run(server):
+        while time.monotonic() < until:
+            status, answer = beside_the_api(server, "POST", "/standin/workspaces", {"content": "demo"})
+            assert status == 201, answer
+            assert beside_the_api(server, "DELETE", f"/standin/workspaces/{json.loads(answer)['id']}")[0] == 204
+            assert beside_the_api(server, "POST", "/standin/deliveries/run", {})[0] == 200
+        return set()
+
+    def reset(server):
+        count = 0
+        while time.monotonic() < until:
+            assert beside_the_api(server, "POST", "/standin/reset", {})[0] == 204
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(7) as pool:
+        calls = [pool.submit(call, number) for number in range(4)]
+        calls += [pool.submit(copy_and_run, servers[0])]
+        resets = [pool.submit(reset, server) for server in servers]
+        seen = set().union(*(call.result() for call in calls))
+        assert sum(reset.result() for reset in resets) > 10
+    of_the_record = {(method, path) for method, path, _ in DURING_A_RESET if "ent-coastal-wb" in path}
+    wrong = [(*what, status) for *what, status in seen if status >= 300 and (status != 404 or tuple(what) not in of_the_record)]
+    assert wrong == []
+    assert beside_the_api(servers[0], "POST", "/standin/reset", {})[0] == 204
+    assert servers[1].request("GET", "/records?limit=1", servers[1].authorization)[1]["total"] == 47

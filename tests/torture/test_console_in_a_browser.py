@@ -401,7 +401,7 @@ def test_records_are_shown_in_a_language_with_their_history_and_variants(console
     console.at("Coastal Windbreaker")
     assert "Danish" in console.text(".values")
     assert console.text(".score").startswith("66 %")
-    assert "must be 100 % complete; it is 66 %" in console.text(".ways")
+    assert "must be 100\u00a0% complete; it is 66\u00a0%" in console.text(".ways")
     server.manage("PATCH", "/records/ent-coastal-wb/values/description", {"value": "Keeps the wind out."})
     console.browser.find_element("link text", "var-cw-s").click()
     console.wait(lambda: "Variant" in console.find(".lead").text)
@@ -846,7 +846,9 @@ def test_in_a_deployment_there_is_no_demo_and_it_says_so(browser, tmp_path):
         console.fill("input[name=password]", PASSWORD + Keys.ENTER)
         assert console.text("main .panel h2") == "No keys yet"
         assert (console.all(".button.user"), console.all(".demo-bar")) == ([], [])
+        assert [link.text for link in console.all(".side nav a")] == ["Keys", "Records", "Webhooks"]
         console.go("#/requests", "Requests")
+        assert console.all(".panel.error button") == []
         assert "only while the database holds the demo" in console.text(".panel.error")
         console.go("#/records", "Records")
         assert console.text("main .panel h2") == "No schema yet"

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from processes import EXAMPLE_KEY, PACKAGES, ROOT, SOON, START_TIMEOUT, starting, wait_until
 
 from sigma.cli import dist, unpack
-from sigma.cli.commands import COMMANDS
+from sigma.cli.commands import COMMANDS, load_command
 
 KEY = {"X-Sigma-ApiKey": EXAMPLE_KEY}
 
@@ -140,8 +140,8 @@ def test_it_answers_what_a_checkout_answers(carried, template, tmp_path):
     assert {status for _, status, *_ in answers[0]} == {200}
 
 
-def names(commands=COMMANDS, before=()):
-    for command in commands:
+def names(commands=None, before=()):
+    for command in commands or map(load_command, COMMANDS):
         words = (*before, command.name)
         yield from names(command.commands.values(), words) if isinstance(command, click.Group) else [words]
 

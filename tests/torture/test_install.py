@@ -345,7 +345,8 @@ def test_reset_refuses_beside_a_service_and_then_moves_the_database_away(install
     finally:
         assert make(installed, "stop").returncode == 0
     told = make(installed, "status")
-    nothing = f"Nothing runs on {installed}/sigma.db: start it with `make start`\n"
+    own = "make a workspace of your own with `.venv/bin/flask workspace create`"
+    nothing = f"Nothing runs on {installed}/sigma.db: start the demo with `make start`, or {own}\n"
     assert (told.returncode, told.stdout) == (2, nothing)
     assert make(installed, "reset").returncode == 0
     (folder,) = installed.glob("old-sigma.db-*")
@@ -357,3 +358,9 @@ def test_reset_refuses_beside_a_service_and_then_moves_the_database_away(install
 def test_the_options_of_the_demo_are_variables_of_make(installed):
     told = make(installed, "--dry-run", "demo", "AUTO=1", "FAST=0", "EXIT=yes", "ARGS=--help").stdout
     assert re.sub(r"[\s\\]+", " ", told).strip().endswith("-m sigma.cli.play --auto --exit --help")
+
+
+def test_a_mistyped_verb_is_told_where_the_verbs_are(installed):
+    done = make(installed, "strat")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: There is no verb strat: `make help` lists the verbs.\n")

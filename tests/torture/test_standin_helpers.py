@@ -285,7 +285,11 @@ def test_a_starter_that_ends_before_it_answers_leaves_no_process(project, tmp_pa
 
 NOT_STARTED = [  # a path, a setting, and what is said
     ("", {}, "Where is Sigma PIM? "),
-    ("{tmp}/nowhere", {}, "{tmp}/nowhere is neither a checkout of Sigma PIM embedded nor the one file"),
+    (
+        "{tmp}/nowhere",
+        {},
+        "{tmp}/nowhere is neither a checkout of Sigma PIM embedded nor the one file of `make dist`, nor an http:// address",
+    ),
     ("{tmp}", {}, "{tmp} is neither a checkout"),
     ("{tmp}/new", {}, "{tmp}/new is not installed: call `make -C {tmp}/new install` once"),
     ("{tmp}/broken", {}, ""),

@@ -171,7 +171,7 @@ def test_another_port_is_taken_when_the_one_wanted_is_held(folder):
         held = other.getsockname()[1]
         done = play(folder, "--fast", PORT=str(held))
     assert done.returncode == 0, done.stderr
-    assert f"Port {held} is held by another program; taking another." in done.stdout
+    assert f"Port {held} is taken; using another." in done.stdout
     assert f"127.0.0.1:{held}/" not in done.stdout
 
 

@@ -57,6 +57,23 @@ def test_a_command_whose_output_is_lost_ends_with_1_and_a_sentence(database, wor
     assert done.returncode == 1
 
 
+NOTHING_TO_READ = {
+    "users password editor@sigma.io": "The password: expected at least 8 characters",
+    "keys needs": 'Expected routes such as "GET /records", as arguments, in a --file or on standard input',
+    "seed check -": "-: expected JSON, got only blanks",
+    "import - --schema schema-apparel --format csv": "-:1: expected a line with the names of columns",
+    "workspace delete ws-demo": "Aborted!",
+}
+
+
+@pytest.mark.parametrize("words", NOTHING_TO_READ)
+def test_a_command_without_standard_input_reads_nothing(database, words):
+    done = run(f"exec {FLASK} --app app {words} <&-", database)
+    told = done.stderr.decode().splitlines()[-1]
+    assert told.endswith(NOTHING_TO_READ[words]), told
+    assert done.returncode in (1, 2)
+
+
 @pytest.mark.parametrize("how", ["full", "closed"])
 def test_a_service_goes_on_without_a_standard_output_and_ends_with_0(database, how):
     line = LOST[how][0].format(command=f"{FLASK} --app app serve")

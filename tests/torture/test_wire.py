@@ -113,6 +113,30 @@ def test_a_path_is_routed_as_it_is_written(port, path, status):
     assert [status for status, _ in exchange(port, get(path))] == [status]
 
 
+REFUSED_AT_ONCE = {
+    "no HTTP": (b"\x16\x03\x01\x02\x00\x01" + bytes(500), 400),
+    "no version": (b"GET /api/v1/roles\r\n\r\n", 400),
+    "version 2": (get(b"/api/v1/roles", KEY).replace(b"HTTP/1.1", b"HTTP/2.0"), 400),
+    "no character": (get(b"/api/v1/roles", KEY + b"X-A: a\0b\r\n"), 400),
+    "long path": (get(b"/api/v1/roles?x=" + b"a" * 65_535, KEY), 414),
+    "long header": (get(b"/api/v1/roles", KEY + b"X-A: " + b"a" * 1_000_000 + b"\r\n"), 431),
+    "many headers": (get(b"/api/v1/roles", KEY + b"".join(b"X-%d: a\r\n" % n for n in range(101))), 431),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED_AT_ONCE)
+def test_what_the_server_program_refuses_has_an_empty_body_and_nothing_else_does(port, what):
+    data, status = REFUSED_AT_ONCE[what]
+    assert exchange(port, data) == [(status, b"")]
+
+
+@pytest.mark.parametrize(
+    "more", [b"X-A: " + b"a" * 60_000 + b"\r\n", b"".join(b"X-%d: a\r\n" % n for n in range(97))], ids=["long", "many"]
+)
+def test_what_is_within_the_limits_of_headers_is_answered(port, more):
+    assert [status for status, _ in exchange(port, get(b"/api/v1/roles", KEY + more))] == [200]
+
+
 @pytest.mark.parametrize("hosts", [b"localhost\r\nHost: evil.example", b"evil.example\r\nHost: localhost"], ids=ascii)
 def test_of_two_hosts_neither_is_believed(port, hosts):
     assert [status for status, _ in exchange(port, get(b"/standin/workspaces", host=hosts))] == [403]

@@ -63,7 +63,8 @@ function forbidden() {
     h("code", {}, "canManageRoles"),
     ".",
   ];
-  return h("section", {}, h("h1", {}, "API keys"), h("div", { class: "panel empty" }, icon("keys"), h("p", {}, text)));
+  const head = h("header", { class: "head" }, h("h1", {}, "API keys"));
+  return h("section", {}, head, h("div", { class: "panel empty" }, icon("keys"), h("p", {}, text)));
 }
 
 function noKeys(create) {

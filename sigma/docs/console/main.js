@@ -35,9 +35,8 @@ function showSignIn(reason) {
 }
 
 function open() {
-  const links = Object.entries(NAMES).map(([view, name]) =>
-    h("a", { href: `#/${view}`, "data-view": view }, icon(view), name),
-  );
+  const names = Object.entries(NAMES).filter(([view]) => view !== "requests" || session.hasJournal);
+  const links = names.map(([view, name]) => h("a", { href: `#/${view}`, "data-view": view }, icon(view), name));
   const main = h("main", { id: "main", tabindex: "-1" });
   const failing = h("div", { class: "failing-bar", role: "region", "aria-label": "Failing webhooks", hidden: true });
   const page = h("div", { class: "page" }, session.isDemo && demoBar(showAgain), outageBar(), failing, main);

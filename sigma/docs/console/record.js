@@ -128,7 +128,7 @@ function transitionItem(transition, isOpen, { record, workflow, completeness }, 
 }
 
 function blockedReason({ requiresCompleteness, allowedRoleIds }, { score }) {
-  if (score < requiresCompleteness) return `must be ${requiresCompleteness} % complete; it is ${score} %`;
+  if (score < requiresCompleteness) return `must be ${requiresCompleteness}\u00a0% complete; it is ${score}\u00a0%`;
   return allowedRoleIds.length ? `only for ${allowedRoleIds.join(", ")}` : "not open to you";
 }
 

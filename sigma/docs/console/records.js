@@ -12,7 +12,8 @@ import { showValue, stateMark, valueIn } from "./values.js";
 import { showVariant } from "./variant.js";
 
 const PAGE = 25;
-const LEAD = "The products, as they are in one language and one market.";
+const LEAD = "The products of the workspace.";
+const LEAD_IN_SCOPE = "The products, as they are in one language and one market.";
 
 /** Return the view of the table, or of the record or variant that the place names. */
 export async function showRecords(place, signal) {
@@ -39,10 +40,11 @@ class RecordTable {
     this.filters = h("div", { class: "filters" });
     this.list = h("div");
     this.amount = h("p", { class: "hint amount", role: "status" });
+    const lead = model.dimensions.size ? LEAD_IN_SCOPE : LEAD;
     this.node = h(
       "section",
       { class: "records" },
-      h("header", { class: "head" }, h("div", {}, h("h1", {}, "Records"), h("p", { class: "lead" }, LEAD))),
+      h("header", { class: "head" }, h("div", {}, h("h1", {}, "Records"), h("p", { class: "lead" }, lead))),
       this.filters,
       this.list,
     );

@@ -86,7 +86,7 @@ class Journal {
     } catch (error) {
       if (!error.status) throw error;
       this.setRefused(true);
-      const again = () => this.load();
+      const again = error.status !== 404 && (() => this.load());
       replace(this.list, describeError(explain(error), again));
     }
   }

@@ -69,7 +69,7 @@ export class Router {
       const again = () => this.show({ isAgain: true });
       return {
         title: "Error",
-        node: h("section", {}, h("h1", {}, "This cannot be shown"), describeError(error, again)),
+        node: h("section", {}, h("header", { class: "head" }, h("h1", {}, "This cannot be shown")), describeError(error, again)),
       };
     }
   }

@@ -2,7 +2,7 @@
 
 import { call, get, send, setToken } from "./api.js";
 
-export let session = null; // {user, workspace, flags, isDemo}
+export let session = null; // {user, workspace, flags, isDemo, hasJournal}
 
 /** Sign in with email and password. Throws ServiceError. */
 export async function signIn(email, password) {
@@ -12,7 +12,7 @@ export async function signIn(email, password) {
     const [caller, tenants] = await Promise.all([get("standin/whoami"), listDemos()]);
     const { roleFlags: flags, ...user } = caller.user;
     const isDemo = tenants.some(({ id }) => id === caller.workspace.id);
-    session = { user, flags, workspace: caller.workspace, isDemo };
+    session = { user, flags, workspace: caller.workspace, isDemo, hasJournal: tenants.length > 0 };
   } catch (error) {
     signOut();
     throw error;

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-TOOL = Path(__file__).with_name("pin.py")
+TOOL = Path(__file__).parents[1] / "pin.py"
 FILES = {
     "plain-1.0-py3-none-any.whl": True,
     "plain-1.0-py2.py3-none-any.whl": True,
