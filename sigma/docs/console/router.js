@@ -67,9 +67,10 @@ export class Router {
     } catch (error) {
       if (error.name === "AbortError") return {};
       const again = () => this.show({ isAgain: true });
+      const head = h("header", { class: "head" }, h("h1", {}, "This cannot be shown"));
       return {
         title: "Error",
-        node: h("section", {}, h("header", { class: "head" }, h("h1", {}, "This cannot be shown")), describeError(error, again)),
+        node: h("section", {}, head, describeError(error, again)),
       };
     }
   }
