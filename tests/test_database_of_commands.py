@@ -253,14 +253,17 @@ def test_a_database_that_an_older_release_serves_is_left_to_it_until_it_is_stopp
     before = path.read_bytes()
     told = f"Error: An older release serves {path} at http://127.0.0.1:1 (process {process.pid}). It would fail as soon as this"
     new = ["new", "--name", "New", "--email", "new@acme.example"]
-    arguments = USES | {command: [] for command in MAKES} | {"flask workspace create": new, "flask restore": [str(path)]}
+    arguments = {
+        **{command: USES[command] for command in ("flask keys list", "flask backup", "flask doctor", "flask webhooks run")},
+        **{"flask serve": [], "flask start": [], "flask demo": []},
+        **{"flask workspace create": new, "flask restore": [str(path)]},
+    }
     for command, more in arguments.items():
         result = flask(*command.split()[1:], *more, SIGMA_DATABASE=str(path), SIGMA_PORT="0")
         assert (result.returncode, result.stdout) == (1, ""), command
         assert told in result.stderr, command
-        assert f": stop it first, with `SIGMA_DATABASE={path} " in result.stderr and result.stderr.endswith("flask stop`.\n"), (
-            command
-        )
+        assert f": stop it first, with `SIGMA_DATABASE={path} " in result.stderr, command
+        assert result.stderr.endswith(" stop`.\n"), command
     status = flask("status", SIGMA_DATABASE=str(path))
     assert status.stdout.startswith(f"Address      http://127.0.0.1:1\nProcess      {process.pid}\n")
     assert path.read_bytes() == before

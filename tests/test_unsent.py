@@ -273,6 +273,7 @@ def test_a_write_whose_answer_would_be_too_much_stores_nothing(ask, held, stored
 def test_the_answer_to_what_is_stored_is_never_refused(app, held, monkeypatch):
     """Its client would be told to do it again."""
     monkeypatch.setattr("sigma.http.responses.LARGE", 100)
+    monkeypatch.setattr("sigma.http.unsent.PLACE_TIMEOUT", 0.1)
     held.take("ws-demo", 1_000_000)
     before = len(app.test_client().get("/standin/workspaces").json)
     assert app.test_client().get("/api/v1/auth/tenants", environ_overrides={UNSENT: held}).status_code == 503
