@@ -1,4 +1,4 @@
-"""The guard, and what looks a credential up, with one thing wrong in it: a test must notice, whatever it is.
+"""The guard, and what finds the route and looks a credential up, with one thing wrong in it: a test must notice, whatever it is.
 
 One at a time, each condition is turned round, each part of one as well, each step that does something is left out, each
 `return` of True or False returns the other, and each way of being admitted admits everybody.
@@ -18,7 +18,7 @@ from test_documents import numbers_told
 ROOT = Path(__file__).resolve().parents[2]
 LONG = bool(os.environ.get("LONG"))
 GUARD = "sigma.http.guard"
-MODULES = (GUARD, "sigma.http.access", "sigma.http.credentials")
+MODULES = (GUARD, "sigma.http.access", "sigma.http.credentials", "sigma.http.routing")
 TESTS = {  # what notices: by file, the tests that most mutants fail, which are run first, and then all of the file
     "access": (
         "test_nobody_passes_with_a_bad_credential",
@@ -49,7 +49,7 @@ TESTS = {  # what notices: by file, the tests that most mutants fail, which are 
     **dict.fromkeys(
         (
             *("sessions", "api_keys", "credentials", "misplaced_credentials", "errors", "tenants"),
-            *("bodies", "journal", "clocks", "openapi", "llms", "published", "addresses"),
+            *("bodies", "journal", "clocks", "openapi", "llms", "published", "addresses", "routing"),
         ),
         (),
     ),
