@@ -13,7 +13,7 @@ from typing import Any
 
 if __name__ == "__main__" or ("flask.cli" in sys.modules and not find_spec("marshmallow")):
     sys.exit("Run `make run` in this folder: it installs what the service needs, and serves it.")
-if gc.isenabled():
+if collects := gc.isenabled():
     gc.disable()  # while modules load: they leave hardly any garbage, and looking for it takes 5 % of a start
 
 from flask import Flask, current_app, has_app_context
@@ -67,7 +67,8 @@ from sigma.standin.journal import Journal
 
 if runs_command():
     gc.freeze()  # what has been loaded stays until the end, where Python would look through all of it once more
-gc.enable()
+if collects:
+    gc.enable()
 
 # In the order of the API's documentation.
 MODEL_NOUNS = (schemas, attributes, dimensions, option_lists, workflows, roles)

@@ -1,10 +1,12 @@
 """Backup and restore: real files, real databases, beside connections that are open."""
 
+import functools
 import gzip
 import json
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import stat
 from contextlib import closing
@@ -402,6 +404,38 @@ def test_a_restore_that_fails_changes_nothing(path, run, copy, admin, monkeypatc
     assert (result.exit_code, result.stdout) == (1, "")
     assert "No space left on device" in result.stderr
     assert (content(path), listing(path)) == (before, names)
+
+
+@pytest.mark.parametrize("left", ["something", "nothing"])
+def test_a_restore_that_is_interrupted_tells_what_became_of_it(path, run, copy, admin, monkeypatch, left):
+    """Once SQLite has begun to commit, the restore is completed: else the old contents, or the only copy of them, were lost."""
+
+    class Interrupted(sqlite3.Connection):
+        def backup(self, target, *, pages, progress):
+            def interrupt(status, remaining, total):
+                if bool(remaining) == (left == "something") and target_is_live(target):
+                    os.kill(os.getpid(), signal.SIGINT)
+                progress(status, remaining, total)
+
+            super().backup(target, pages=pages, progress=interrupt)
+
+    def target_is_live(target):
+        return target.execute("PRAGMA database_list").fetchone()[2] == str(path)
+
+    admin.delete("/records/ent-coastal-wb")
+    database.close_db()
+    connect = functools.partial(sqlite3.connect, isolation_level=None, factory=Interrupted)
+    monkeypatch.setattr(backup, "connect", connect)
+    before, names = content(path), listing(path)
+    result = run("restore", str(copy), "--yes")
+    kept = sorted(set(listing(path)) - set(names))
+    if left == "something":
+        assert (result.exit_code, result.stdout, kept, content(path)) == (1, "", [], before)
+        assert result.stderr.endswith("Aborted!\n")
+    else:
+        assert (result.exit_code, len(kept)) == (0, 1)
+        assert content(path.with_name(kept[0])) == before
+        assert rows(path, "SELECT count(*) FROM entities WHERE id = 'ent-coastal-wb'") == [(1,)]
 
 
 def test_a_restore_waits_for_a_write_and_gives_up_on_one_that_does_not_end(path, run, copy, monkeypatch):

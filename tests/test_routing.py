@@ -31,6 +31,18 @@ def test_the_table_finds_what_werkzeug_finds(session_app, method):
         assert outcome(session_app.route_table.find, path, method) == expected, path
 
 
+def test_a_method_in_small_letters_is_none(app, admin):
+    """RFC 9110: methods are case-sensitive. A proxy that refuses DELETE lets delete through, and head would get a body."""
+    for method in ("get", "Get", "head", "delete", "options"):
+        environ = {"REQUEST_METHOD": method, **{f"HTTP_{name.upper()}": text for name, text in admin.headers.items()}}
+        for path in ("/api/v1/records/ent-coastal-wb", "/docs"):
+            answer = app.test_client().open(path, environ_overrides=environ)
+            assert (answer.status_code, answer.json["error"]) == (405, "METHOD_NOT_ALLOWED")
+            assert "GET" in answer.headers["Allow"].split(", ")
+        assert app.test_client().open("/api/v1/nothing", environ_overrides=environ).status_code == 404
+    assert admin.get("/records/ent-coastal-wb").status_code == 200
+
+
 def test_the_table_has_the_routes_of_the_api(session_app, monkeypatch):
     monkeypatch.setattr(session_app.route_table, "slow", None)
     for route in session_app.url_map.iter_rules():

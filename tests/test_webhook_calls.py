@@ -80,6 +80,14 @@ def test_a_receiver_that_does_not_behave_costs_five_seconds_at_most(call, answer
     assert len(receiver.requests) == 1
 
 
+def test_after_an_answer_before_the_answer_the_connection_is_not_used_again(app):
+    hints = b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK + b"Content-Length: 0\r\n\r\n"
+    with receiving(lambda connection: connection.sendall(hints)) as receiver, app.app_context():
+        kept = webhook_calls.Receiver(receiver.url)
+        assert [kept.post({}, b"{}").status for _ in range(2)] == [103, 103]  # not the 200 of the first call
+        assert (kept.connection, receiver.connections) == (None, 2)
+
+
 def test_a_receiver_that_reads_nothing_costs_no_more(call):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         assert call(f"http://127.0.0.1:{listener.getsockname()[1]}", b"x" * 30_000_000).error == LATE

@@ -27,6 +27,7 @@ from sigma.cli.console import (
     yes_option,
 )
 from sigma.cli.files import atomic_file, is_write_failure
+from sigma.cli.interrupts import Interrupts
 from sigma.cli.terminal import Command, format_table, note
 from sigma.database import APPLICATION_ID, SCHEMA_VERSION, close_db, connect, execute, get_db, make_tables, migrate, pragma
 from sigma.files import no_database_message
@@ -179,15 +180,19 @@ def _replace_database(new: sqlite3.Connection, kept: Path | None) -> None:
     The old contents are copied while the write lock is held, so the copy includes every write that was acknowledged. If the
     database then is not replaced, the copy is removed.
     """
+    interrupts = Interrupts()
+    interrupts.is_held = True  # a signal takes effect in keep(), and none does once SQLite has begun to commit
 
-    def keep(status: int, *_: int) -> None:
+    def keep(status: int, remaining: int, _: int) -> None:
+        if interrupts.was_signalled and remaining:
+            raise KeyboardInterrupt
         if status == sqlite3.SQLITE_BUSY:  # after the busy timeout
             raise click.ClickException(database_problem("SQLITE_BUSY"))
         if kept and not kept.exists():
             with atomic_file(kept) as part, closing(connect(str(part))) as copy:
                 copy_database(get_db(), copy)
 
-    with closing(connect(current_app.config["DATABASE"])) as live:
+    with closing(connect(current_app.config["DATABASE"])) as live, interrupts.handled():
         try:
             new.backup(live, pages=PAGES_PER_STEP, progress=keep)
         except BaseException:

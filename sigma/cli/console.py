@@ -51,8 +51,11 @@ def runs_command() -> bool:
 
 def _require_no_older_service(path: str) -> None:
     """Raise StartError while an older release serves a database, which this one would upgrade."""
-    if not needs_upgrade(path) or not is_registered(path):
-        return
+    try:
+        if not needs_upgrade(path) or not is_registered(path):
+            return
+    except OSError as error:  # what another user's service has left beside it
+        raise StartError(_describe_file_error(error)) from None
     names = " and ".join(f"at {running.url} (process {running.pid})" for running in find_running(path))
     raise StartError(
         f"An older release serves {path}{f' {names}' if names else ''}. It would fail as soon as this release upgrades the"

@@ -14,8 +14,6 @@ from sigma.http.waiting import CLIENT_TIMEOUT, waiting_threads
 from sigma.settings import ROOT
 
 STOP_TIMEOUT = 8  # seconds for requests in flight: longer than a write waits, shorter than Docker waits before it kills
-
-
 LARGE_BLOCK = 1024 * 1024  # bytes
 
 

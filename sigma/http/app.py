@@ -42,6 +42,7 @@ class ApiRequest(Request):
 
     def __init__(self, environ: dict[str, Any], *args: Any, **options: Any):
         super().__init__(environ, *args, **options)
+        self.method = environ["REQUEST_METHOD"]  # Werkzeug takes get for GET, and Flask's response to head has a body
         if not self.query_string.isascii():  # Werkzeug fails at bytes that are not UTF-8, unless they are percent-encoded
             self.query_string = quote(self.query_string, safe=string.punctuation).encode()
         if environ.get("PATH_INFO", "").startswith("//"):  # Werkzeug keeps only one of the slashes
@@ -121,7 +122,7 @@ class Service(Flask):
         if request.path.startswith("//"):
             raise ApiError(404, "No path here begins with two slashes; /docs lists every path")
         if self.config["TRUSTED_HOSTS"] is not None:
-            return super().create_url_adapter(request)
+            super().create_url_adapter(request)  # checks the host
         return Adapter(self.route_table, request)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:

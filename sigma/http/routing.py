@@ -8,6 +8,7 @@ from flask import Request
 from werkzeug.routing import Map, Rule
 
 PLACE = re.compile("<([a-z_]+)>")  # a part of a path that may be any text, and is passed to the view by this name
+NO_METHOD = "-"  # in place of one such as get, which Werkzeug takes for GET
 Form = tuple[str | None, ...]  # a path's parts; None for what may be any text
 
 
@@ -31,7 +32,7 @@ class RouteTable:
         names = [(match[1], index) for index, part in enumerate(parts) if (match := PLACE.fullmatch(part))]
         places = {index for _, index in names}
         self.words.update(part for index, part in enumerate(parts) if index not in places)
-        if route.arguments == {name for name, _ in names}:  # otherwise a part has a form of its own, as in <path:rest>
+        if route.arguments == {name for name, _ in names}:  # else only Werkzeug knows what it takes, as with <path:rest>
             form = tuple(None if index in places else part for index, part in enumerate(parts))
             for method in route.methods or ():
                 self.routes.setdefault((method, form), (route, names))
@@ -41,7 +42,7 @@ class RouteTable:
         parts = path.split("/")
         form = tuple([part if part in self.words else None for part in parts])
         if (found := self.routes.get((method, form))) is None:
-            return self.slow.match(path, method, return_rule=True)
+            return self.slow.match(path, method if method.isupper() else NO_METHOD, return_rule=True)
         route, names = found
         return route, {name: parts[index] for name, index in names}
 

@@ -189,8 +189,8 @@ def _find_start(offset: int, counts_at: Callable[[int], _Counts]) -> _Start:
     begins if all have a `seq` without gaps, and it begins no earlier. The next ones divide what is between two known places in
     the proportion of their counts; later every second one halves it, which always ends soon.
     """
-    guess = low = offset  # a `seq` from which on the page begins
-    high = below_low = below_high = 0
+    guess = low = offset  # a `seq` from which on the page begins: none is negative, so no fewer than `offset` are below it
+    high = below_low = below_high = 0  # `high` is not known yet
     for number in itertools.count(1):
         bucket = guess >> BUCKET_BITS
         last, total, below, inside = counts = counts_at(bucket)

@@ -176,7 +176,8 @@ class Receiver:
             with closing(connection.getresponse()) as response:
                 if time.monotonic() >= deadline:  # a cut looks like the end of the headers
                     raise TimeoutError
-                if not _read_to_end(response) or time.monotonic() >= deadline:
+                is_final = response.status >= 200  # otherwise another answer follows
+                if not _read_to_end(response) or not is_final or time.monotonic() >= deadline:
                     self.close()
                 return response.status
 

@@ -231,7 +231,7 @@ def test_the_compose_file_is_read_and_agrees_with_the_image():
 
 
 def test_the_way_back_in_the_volume_puts_the_backup_in_the_place_of_the_database_once(tmp_path):
-    (settings,) = re.findall(r"^\$ (printf .*) > \.env$", PAGE, re.MULTILINE)
+    (settings,) = re.findall(r"^(printf .*) > \.env$", PAGE, re.MULTILINE)
     assert subprocess.run(["sh", "-c", settings], check=True, capture_output=True, text=True).stdout.splitlines() == [
         "SIGMA_SITE=pim.example.com",
         "SIGMA_RELEASE=1",

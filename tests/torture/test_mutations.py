@@ -1,4 +1,4 @@
-"""The guard, and what finds the route and looks a credential up, with one thing wrong in it: a test must notice, whatever it is.
+"""The guard, and what finds routes and credentials, with one thing wrong in it: a test must notice, whatever it is.
 
 One at a time, each condition is turned round, each part of one as well, each step that does something is left out, each
 `return` of True or False returns the other, and each way of being admitted admits everybody.
