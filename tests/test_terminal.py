@@ -224,7 +224,8 @@ def test_commands_are_named_as_one_types_them(typed, monkeypatch, tmp_path):
     assert terminal.name_program(SAID) == SAID  # called by a program
     typed("python3.12", "my files/sigma-pim.pyz", script="my files/sigma-pim.pyz")
     assert terminal.name_program(SAID) == named("python3.12 'my files/sigma-pim.pyz'")
-    assert terminal.hand_on_program() == {"_SIGMA_PROGRAM": "python3.12 'my files/sigma-pim.pyz'"}
+    program = {"_SIGMA_PROGRAM": "python3.12 'my files/sigma-pim.pyz'", "_SIGMA_STOP": "`flask stop`"}
+    assert terminal.hand_on_program() == program
     folder = tmp_path / "project" / ".venv" / "bin"
     folder.mkdir(parents=True)
     flask = folder / "flask"
@@ -390,6 +391,9 @@ def test_the_command_that_stops_a_service_names_its_database_unless_it_is_the_de
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SIGMA_DATABASE", raising=False)
     assert terminal.stop_command() == "`flask stop`"
+    monkeypatch.setenv("_SIGMA_STOP", "`sigma stop`")  # of a service in the background
+    assert terminal.stop_command() == "`sigma stop`"
+    monkeypatch.delenv("_SIGMA_STOP")
     assert terminal.stop_command(str(settings.ROOT / "sigma.db")) == f"`SIGMA_DATABASE={settings.ROOT}/sigma.db flask stop`"
     for named, told in {"mine.db": "mine.db", f"{tmp_path}/my own.db": "'my own.db'", "/srv/s.db": "/srv/s.db"}.items():
         monkeypatch.setenv("SIGMA_DATABASE", named)

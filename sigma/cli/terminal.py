@@ -17,7 +17,8 @@ from flask.cli import AppGroup, ScriptInfo
 
 from sigma.settings import ROOT, SETTINGS
 
-PROGRAM = "_SIGMA_PROGRAM"  # a variable with the words typed before the name of a command, for processes that cannot know
+# Variables for processes that cannot know: the words typed before the name of a command, and the command that stops them.
+PROGRAM, STOP = "_SIGMA_PROGRAM", "_SIGMA_STOP"
 
 START_WITH_DEMO = "`flask demo`, then `flask start`"  # which is `make start` in the service's own folder
 
@@ -125,9 +126,9 @@ def find_program() -> str | None:
 
 
 def hand_on_program() -> dict[str, str]:
-    """Return a variable for a service in the background, so that its log names commands as its starter types them."""
+    """Return variables for a service in the background, so that its log names commands as its starter types them."""
     program = find_program()
-    return {PROGRAM: program} if program else {}
+    return {STOP: stop_command(), **({PROGRAM: program} if program else {})}
 
 
 def stop_command(database: str | None = None) -> str:
@@ -135,6 +136,8 @@ def stop_command(database: str | None = None) -> str:
 
     It names the database, as a user has to who named it for one command only, unless that is the default.
     """
+    if database is None and (inherited := os.environ.get(STOP)):
+        return inherited
     named = database or os.environ.get("SIGMA_DATABASE")
     default = os.path.abspath("sigma.db") if Path(sys.argv[0]).suffix == ".pyz" else SETTINGS["DATABASE"].default
     if named is None or (database is None and os.path.abspath(named) == default):

@@ -58,7 +58,7 @@ def test_a_command_whose_output_is_lost_ends_with_1_and_a_sentence(database, wor
 
 
 NOTHING_TO_READ = {
-    "users password editor@sigma.io": "The password: expected at least 8 characters",
+    "users password editor@sigma.io": "The password: nothing came on standard input, and there is no terminal to ask on",
     "keys needs": 'Expected routes such as "GET /records", as arguments, in a --file or on standard input',
     "seed check -": "-: expected JSON, got only blanks",
     "import - --schema schema-apparel --format csv": "-:1: expected a line with the names of columns",
