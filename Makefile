@@ -37,8 +37,11 @@ demo: .venv/installed                   # tell the life of an API key; AUTO=1 do
 # The tests commit thousands of times. In memory, if there is room, no commit waits for a disk.
 MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 500000 { print "TMPDIR=/dev/shm" }')
 
+# One process more than there are processors, because some tests wait.
+TESTERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+
 test: .venv/installed-tests             # run the tests
-	$(MEMORY) $(BIN)/python -m pytest -n auto
+	$(MEMORY) $(BIN)/python -m pytest -n $(TESTERS)
 
 check: .venv/installed-tests            # check style, types, and the requirements for known vulnerabilities
 	$(BIN)/ruff check .
