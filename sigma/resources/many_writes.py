@@ -13,6 +13,7 @@ from sigma.resources.history import Log
 from sigma.resources.records import new_record
 from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import SchemaRules
+from sigma.resources.unique_values import scope_text
 from sigma.resources.writes import changed_body, require_writable
 
 # What is gathered before it is stored: records, and characters of them. More would save nothing, and take memory.
@@ -20,7 +21,7 @@ MOST_RECORDS, MOST_CHARACTERS = 500, MAX_BODY
 # One statement for all new records, given as a JSON array of their texts: SQLite notes how to undo a statement whose triggers
 # write, too, and for as many statements as records this would take as long as the writing.
 CREATE = "INSERT INTO entities (tenant, schema_id, body) SELECT ?, ?, value FROM json_each(?)"
-EVERYWHERE = "{}"  # the scope of all values that an import writes, as unique_values has it
+EVERYWHERE = scope_text({})  # the scope of all values that an import writes
 
 
 class ManyWrites:
