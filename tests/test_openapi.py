@@ -57,7 +57,7 @@ OPERATIONS = {
 # What may be null in answers; everything else that is there is never null.
 MAY_BE_NULL = {
     *("ApiKey.lastUsedAt", "ProductRecord.lifecycleStateId", "Category.parentId", "CategoryNode.parentId"),
-    *("Completeness.stateId", "CompletenessOfState.stateId"),
+    "Completeness.stateId",
 }
 
 # The ids that stand for a path's placeholders, by what stands before them in the path.

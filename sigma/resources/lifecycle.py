@@ -32,9 +32,7 @@ class ToStateBody(Body):
 class CompletenessOfStateBody(Body):
     """How complete a record is for one state."""
 
-    stateId = fields.String(
-        required=True, allow_none=True, metadata=described("The state; null without a workflow", "state-draft")
-    )
+    stateId = fields.String(required=True, metadata=described("The state", "state-draft"))
     score = fields.Integer(required=True, metadata=described("Percentage, rounded down; 100 when nothing is required", 66))
     filled = Items(
         fields.String(), "Aliases of required attributes with a value", required=True, example=["product-name", "sku"]
@@ -46,6 +44,9 @@ class CompletenessBody(CompletenessOfStateBody):
     """How complete a record is for its state, and for each state of its workflow."""
 
     entityId = fields.String(required=True, metadata=described("Id of the record", "ent-coastal-wb"))
+    stateId = fields.String(
+        required=True, allow_none=True, metadata=described("The state; null without a workflow", "state-draft")
+    )
     states = Items(fields.Nested(CompletenessOfStateBody), "The same for every state of the workflow", required=True)
 
 
