@@ -620,18 +620,18 @@ def test_a_row_costs_what_is_in_it_however_many_columns_are_mapped_and_attribute
             made += event in ("call", "c_call")
 
         aliases = [id[5:] for id in ids[:count]]
-        few = [{"Ref": f"ent-{name}", aliases[0]: "x"}, {aliases[0]: "y"}] * 500
+        few = [{"Ref": f"ent-{name}", aliases[0]: "x"}, {aliases[0]: "y"}] * 1000
         rows = [*few, {"Ref": f"ent-{name}", **dict.fromkeys(aliases, "x")}]
         table_of_all = table(*rows, columns={"Ref": "_id", **{alias: alias for alias in aliases}}, schema=f"schema-{name}")
         shop.post("/import/preview", table_of_all)
         sys.setprofile(note)
         answer = shop.post("/import/preview", table_of_all)
         sys.setprofile(None)
-        assert answer.json["errorRows"] == 500
+        assert answer.json["errorRows"] == 1000
         return made
 
     narrow, wide = calls("narrow", 2), calls("wide", 200)
-    assert wide < 2 * narrow
+    assert wide < 2.5 * narrow  # a wide row that lacks values has 20 lines for them, a narrow one has one
 
 
 def test_of_very_many_bad_rows_each_is_told_of_in_few_words(shop, monkeypatch):
