@@ -6,6 +6,7 @@ Whether values meet them is in test_values.py.
 import os
 
 import pytest
+import re2
 from cases import each
 from conftest import sql
 from flask import g
@@ -149,6 +150,13 @@ def test_a_pattern_is_compiled_when_a_value_needs_it_and_not_again_until_it_chan
     (first, is_first), (second, is_second), (third, is_third) = compiled
     assert (is_first, is_second, is_third) == (False, True, False)
     assert first is second is not third
+
+
+def test_nothing_else_keeps_a_compiled_pattern(shop):
+    done(write(shop, "a"))
+    (pattern,) = kept()["a"].result.parts.patterns.values()
+    assert "compiled" in vars(pattern)
+    assert re2._Regexp._make.cache_info().currsize == 0
 
 
 def test_a_value_is_judged_by_the_lists_and_segments_of_now(shop, error):

@@ -32,8 +32,8 @@ Names = Callable[[], set[str]]  # returns the names of a list's options, or of a
 PATTERN_MEMORY = 1 << 19  # bytes that a compiled pattern may take
 MAX_MATCHED = 25_000  # characters matched against patterns in one request, or in one row of an import
 
-# A step is a byte of a text times the size of its pattern's program, which is 27,000 at most. It takes 15 ns at most, but next to
-# nothing for most patterns and texts, because RE2 then follows a table. So a request or an import may not match any more only
+# A step is a byte of a text times the size of its pattern's program, which is 27,000 at most. It takes 15 ns at most, but for
+# most patterns and texts next to nothing, because RE2 then follows a table. So a request or an import may match no more only
 # when it has passed both limits: the steps alone would refuse imports that take no time, and the seconds alone could refuse
 # anything on a slow machine. One match cannot be stopped, so its steps are bounded. The worst request takes 0.3 seconds.
 MAX_STEPS = 25_000_000
@@ -51,7 +51,9 @@ def compile_pattern(pattern: str) -> Any:
     options.log_errors = False
     options.never_capture = True  # what groups hold is not asked for, and keeping it can cost many times the match
     options.max_mem = PATTERN_MEMORY
-    return re2.compile(pattern, options)
+    compiled = re2.compile(pattern, options)
+    re2.purge()  # re2 would keep the last 128, up to 64 MB, beside the rules
+    return compiled
 
 
 class Pattern:
