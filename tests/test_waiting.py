@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from cases import each
+from conftest import sql
 
 from sigma.cli import server
 from sigma.http import responses, waiting
@@ -265,6 +266,9 @@ def send_unread(caller, worker):
 def test_the_journal_reads_a_body_that_was_refused_unread_when_the_answer_has_been_sent(
     app, anonymous, make_key, worker, permissions, status
 ):
+    sql(
+        app, "UPDATE workspaces SET is_disposable = 1 WHERE id = 'ws-other'"
+    )  # else nothing is read of a caller who is not known
     answer, taken = send_unread(make_key(*permissions) if permissions else anonymous, worker)
     assert (answer.status_code, taken) == (status, 0)
     (read,) = worker[AFTERWARDS]
