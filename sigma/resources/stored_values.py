@@ -121,6 +121,11 @@ def _claimed_as(attribute: dict[str, Any]) -> tuple[str, str, bool]:
     return attribute["alias"], attribute["type"], attribute["validation"].get("unique", False)
 
 
+def reads_stored_values(old: dict[str, Any] | None, new: dict[str, Any]) -> bool:
+    """Return whether check_stored_values() may go through all stored values."""
+    return old is None or _claimed_as(old) != _claimed_as(new) or bool(_narrowed_members(old, new))
+
+
 def check_stored_values(old: dict[str, Any] | None, new: dict[str, Any]) -> None:
     """Check the stored values of an attribute against its new definition, and claim them if that is unique.
 
