@@ -7,6 +7,8 @@ from contextlib import closing
 import pytest
 from cases import each
 
+from sigma.resources import value_checks
+
 TYPES = {  # a value of each type that may be stored, and one that may not
     "text": ("Words", 5),
     "number": (2.5, "2.5"),
@@ -173,6 +175,39 @@ def test_no_pattern_can_hang_the_service(pattern, make_schema, write, error):
     start = time.thread_time()
     error(write(entry("a" * 20_000 + "!")), 400)
     assert time.thread_time() - start < 1
+
+
+COSTLY = "(?:a?){999}" * 4 + "b"  # each character takes as many steps as the pattern's program has: 7,997
+
+
+@each("character, most", [("a", 3126), ("å", 1563)])
+def test_how_long_a_text_may_be_depends_on_what_its_pattern_costs(character, most, make_schema, write, error):
+    make_schema(validation={"pattern": COSTLY})
+    start = time.thread_time()
+    assert "does not match pattern" in error(write(entry(character * most)), 400)
+    message = error(write(entry(character * (most + 1))), 400)
+    assert message == "values.x[0].value: Attribute 'x' expects a text of at most 3126 bytes, because its pattern is costly"
+    assert time.thread_time() - start < 1
+
+
+def test_many_texts_in_one_request_cost_no_more_than_a_long_one(make_schema, write, error, monkeypatch):
+    make_schema(multiple=True, validation={"pattern": COSTLY.replace("b", "$")})
+    assert write(entry(["a" * 2000])).status_code == 201
+    monkeypatch.setattr(value_checks, "MAX_SECONDS", 0.01)
+    message = error(write(entry(["a" * 2000, "a" * 2000])), 400)
+    assert message.endswith("Attribute 'x' expects fewer rows or values at a time, because its pattern is costly")
+
+
+def test_texts_that_cost_little_are_bounded_by_their_characters_alone(make_schema, write):
+    make_schema(multiple=True, validation={"pattern": r"^[\p{L}\p{N} ]{1,9}$"})
+    assert write(entry(["blå hætte"] * 2700)).status_code == 201  # 300 million steps
+
+
+def test_what_groups_of_a_pattern_hold_costs_nothing(make_schema, write, error):
+    make_schema(validation={"pattern": "(a?)" * 200 + "b"})
+    start = time.thread_time()
+    assert "does not match pattern" in error(write(entry("a" * 25_000)), 400)
+    assert time.thread_time() - start < 0.2
 
 
 # Guards

@@ -24,7 +24,8 @@ def context():
 def cells_of(kind, multiple=False, **validation):
     """The cells of an attribute `thing` of this type."""
     attribute = {"alias": "thing", "type": kind, "multiple": multiple, "inheritable": True, "dimensionIds": []}
-    rules = attribute_rules({**attribute, "validation": validation, "optionListId": "ol-x"}, set(OPTIONS), {})
+    definition = {**attribute, "validation": validation, "optionListId": "ol-x"}
+    rules = attribute_rules(definition, lambda kind, id: lambda: set(OPTIONS))
     return cells.Cells(rules, OPTIONS, LABELS, ["Red", "Blue"])
 
 

@@ -515,11 +515,23 @@ def test_the_rows_of_an_import_may_hold_more_text_against_patterns_than_one_requ
     }
 
 
+def cost_of(shop, pattern, count, cell):
+    """Return what is wrong with each of these many rows whose `SKU` is held against a pattern."""
+    sku = {"id": "attr-sku", "alias": "sku", "name": "sku", "type": "text", "validation": {"pattern": pattern}}
+    assert shop.put("/attributes/attr-sku", sku).status_code == 200
+    rows = [{"Name": str(number), "SKU": cell} for number in range(count)]
+    return [" ".join(problems) for _, problems in preview(shop, *rows)]
+
+
 def test_all_rows_together_cost_no_more_than_one_request_with_the_worst_pattern(shop, monkeypatch):
-    monkeypatch.setattr(value_checks, "MAX_STEPS", 1000)
-    wrong = both(shop, *({"Name": str(number), "SKU": f"AA-{'1' * 30}"} for number in range(6)))
-    assert 0 < len(wrong) < 6
-    assert set(wrong.values()) == {"SKU: Attribute 'sku' expects fewer rows at a time, because its pattern is costly"}
+    monkeypatch.setattr(value_checks, "MAX_SECONDS", 0.01)
+    wrong = cost_of(shop, "(?:a?){999}" * 4 + "b", 12, "a" * 400)  # 3.2 million steps each
+    assert all("does not match pattern" in problem for problem in wrong[:7])
+    assert set(wrong[7:]) == {"SKU: Attribute 'sku' expects fewer rows or values at a time, because its pattern is costly"}
+
+
+def test_rows_are_not_refused_for_a_pattern_that_costs_little(shop):
+    assert set(cost_of(shop, r"^[\p{L}\p{N} ]+$", 1000, "Åben blå jakke med hætte")) == {""}  # 36 million steps
 
 
 # What an import costs

@@ -1,18 +1,27 @@
 """The rules that the records of a schema must meet, worked out once for each version of the model."""
 
-import functools
 import json
 from collections.abc import Callable, Container, Iterator
 from typing import Any, NamedTuple
 
 from sigma.context import context
 from sigma.database import fetch_one, snapshot
-from sigma.http.errors import get_or_404
 from sigma.http.nearest import what_there_is
 from sigma.http.strict_json import JSON_TYPES, format_value, to_json
 from sigma.resources.model import fetch_attribute_texts, hint_at_id, load_object, require_existing
+from sigma.resources.newest_versions import NewestVersions
+from sigma.resources.object_names import ObjectNames, model_version, weigh
 from sigma.resources.role_limits import caller_levels
-from sigma.resources.value_checks import ATTRIBUTE_TYPES, expectation, find_target, value_checks, what_to_send
+from sigma.resources.value_checks import (
+    ATTRIBUTE_TYPES,
+    PATTERN_MEMORY,
+    Names,
+    Pattern,
+    expectation,
+    find_target,
+    value_checks,
+    what_to_send,
+)
 from sigma.resources.values import ScopeKey, Scopes, by_scope, is_empty, scope_key
 
 
@@ -28,8 +37,7 @@ class AttributeRules(NamedTuple):
     is_inheritable: bool
     checks: list[Callable[[Any], str | None]]
     has_target: Callable[[list[str]], bool] | None  # whether any of the options or records that a value names exists
-    dimensions: dict[str, set[str]]  # segment ids by dimension id
-    segments: frozenset[tuple[str, str]]  # the same as pairs of a dimension and a segment
+    dimensions: dict[str, Names]  # the ids of their segments, by dimension id
     option_list: str | None  # its id
 
     def value_problem(self, value: Any) -> str | None:
@@ -77,7 +85,11 @@ class AttributeRules(NamedTuple):
 
     def has_scope(self, scope: dict[str, str]) -> bool:
         """Return whether the attribute has the dimensions of a scope, and they have its segments."""
-        return scope.items() <= self.segments
+        for id, segment in scope.items():  # all() with a generator would cost 0.5 % of a POST
+            segments = self.dimensions.get(id)
+            if segments is None or segment not in segments():
+                return False
+        return True
 
     def scope_problems(self, scope: dict[str, str], path: str) -> Iterator[str]:
         """Yield what is wrong with a scope."""
@@ -85,19 +97,19 @@ class AttributeRules(NamedTuple):
             if dimension not in self.dimensions:
                 hint = hint_at_id("dimension", dimension, self.dimensions)
                 yield f"{path}: attribute '{self.alias}' has no dimension {format_value(dimension)}{hint}"
-            elif segment not in (segments := self.dimensions[dimension]):
+            elif segment not in (segments := self.dimensions[dimension]()):
                 got = f"{format_value(segment)}{what_there_is(segment, segments)}"
                 yield f"{path}.{dimension}: expected the id of a segment of '{dimension}', got {got}"
 
 
-def option_names(list_id: str | None) -> set[str]:
-    """Return the ids and aliases of a list's options; none without a list."""
-    options = [] if list_id is None else load_object("option-list", list_id)["values"]
-    return {option[name] for option in options for name in ("id", "alias")}
-
-
-def attribute_rules(attribute: dict[str, Any], options: set[str], segments: dict[str, set[str]]) -> AttributeRules:
-    """Return the rules of one attribute, given the names of its options and the segments of each dimension."""
+def attribute_rules(
+    attribute: dict[str, Any],
+    names_of: Callable[[str, str], Names],
+    pattern_of: Callable[[str], Pattern] = Pattern,
+) -> AttributeRules:
+    """Return the rules of one attribute, given functions that return an object's names, by its kind and id, and a pattern."""
+    list_id = attribute.get("optionListId")
+    options = set if list_id is None else names_of("option-list", list_id)
     return AttributeRules(
         alias=attribute["alias"],
         kind=attribute["type"],
@@ -106,11 +118,10 @@ def attribute_rules(attribute: dict[str, Any], options: set[str], segments: dict
         is_required=attribute["validation"].get("required", False),
         is_unique=attribute["validation"].get("unique", False),
         is_inheritable=attribute["inheritable"],
-        checks=list(value_checks(attribute, options)),
+        checks=list(value_checks(attribute, options, pattern_of)),
         has_target=find_target(attribute["type"], options),
-        dimensions={id: segments[id] for id in attribute["dimensionIds"]},
-        segments=frozenset((id, segment) for id in attribute["dimensionIds"] for segment in segments[id]),
-        option_list=attribute.get("optionListId"),
+        dimensions={id: names_of("dimension", id) for id in attribute["dimensionIds"]},
+        option_list=list_id,
     )
 
 
@@ -121,6 +132,33 @@ class StateRules(NamedTuple):
     read_only: set[str]
 
 
+class Parts:
+    """What the rules of one version of a schema are made of, and those of the next one may take over."""
+
+    def __init__(self, version: bytes, last: "Parts | None"):
+        self.version, self.last = version, last
+        self.names: dict[tuple[str, str], ObjectNames] = {}  # by kind and id
+        self.patterns: dict[str, Pattern] = {}
+
+    def names_of(self, kind: str, id: str) -> ObjectNames:
+        """Return the names in an option list or a dimension."""
+        key = kind, id
+        if key not in self.names:
+            earlier = self.last.names.get(key) if self.last else None
+            self.names[key] = ObjectNames(kind, id, self.version, earlier.last if earlier else None)
+        return self.names[key]
+
+    def pattern_of(self, text: str) -> Pattern:
+        """Return a pattern."""
+        if text not in self.patterns:
+            self.patterns[text] = (self.last and self.last.patterns.get(text)) or Pattern(text)
+        return self.patterns[text]
+
+    def weigh(self) -> int:
+        """Return about how many bytes they take at most."""
+        return weigh(self.names) + PATTERN_MEMORY // 2 * len(self.patterns)  # matching fills half of it
+
+
 class SchemaRules(NamedTuple):
     """The rules that the records of one schema must meet."""
 
@@ -129,6 +167,12 @@ class SchemaRules(NamedTuple):
     workflow: dict[str, Any] | None
     states: dict[str | None, StateRules]  # by id
     transitions: list[dict[str, Any]]
+    parts: Parts
+
+    def weigh(self) -> int:
+        """Return about how many bytes the rules take at most."""
+        objects = to_json([self.schema, self.workflow])
+        return 10 * len(objects) + 5000 * len(self.attributes) + self.parts.weigh()
 
     def transitions_from(self, state_id: str | None) -> list[dict[str, Any]]:
         """Return the transitions that leave a state."""
@@ -184,32 +228,27 @@ def _state_rules(states: list[dict[str, Any]], known: Container[str]) -> dict[st
     }
 
 
-@functools.lru_cache(maxsize=128)
-def _compile_rules(version: bytes, tenant: str, schema_id: str) -> SchemaRules:
-    """Work out a schema's rules. Raises ApiError 400 if there is no such schema.
+_newest = NewestVersions[SchemaRules](most=128 * 1024 * 1024)  # bytes, about; by workspace and schema
 
-    The version of the model is only a key of the cache. It is random, so that no other database, and no transaction that was
-    rolled back, has the same version.
-    """
+
+def _compile_rules(schema_id: str, parts: Parts) -> SchemaRules:
     require_existing([("schemaId", "schema", schema_id)])
     schema = load_object("schema", schema_id)
-    attributes = [json.loads(text) for text in fetch_attribute_texts(schema)]
-    used = {id for attribute in attributes for id in attribute["dimensionIds"]}
-    segments = {id: {segment["id"] for segment in load_object("dimension", id)["segments"]} for id in used}
-    options = {id: option_names(id) for id in {attribute.get("optionListId") for attribute in attributes}}
-    rules = {
-        attribute["alias"]: attribute_rules(attribute, options[attribute.get("optionListId")], segments)
-        for attribute in attributes
-    }
+    attributes = map(json.loads, fetch_attribute_texts(schema))
+    rules = {attribute["alias"]: attribute_rules(attribute, parts.names_of, parts.pattern_of) for attribute in attributes}
     workflow = load_object("workflow", schema["workflowId"]) if "workflowId" in schema else None
     states, transitions = (workflow["states"], workflow["transitions"]) if workflow else ([], [])
-    return SchemaRules(schema, rules, workflow, _state_rules(states, rules), transitions)
+    parts.last = None  # so that no more than one version is kept
+    return SchemaRules(schema, rules, workflow, _state_rules(states, rules), transitions, parts)
 
 
 def schema_rules(schema_id: str) -> SchemaRules:
     """Return a schema's rules for the model as it is now. Raises ApiError 400 if there is no such schema."""
-    tenant = context().tenant
     with snapshot():
-        row = fetch_one("SELECT model_version FROM workspaces WHERE id = ?", tenant)
-        (version,) = get_or_404(row, "workspace", tenant)  # it may have been removed since the access check
-        return _compile_rules(version, tenant, schema_id)
+        version, key = model_version(), (context().tenant, schema_id)
+        rules = _newest.find(key, version)
+        if rules is None:
+            last = _newest.find_any(key)
+            rules = _compile_rules(schema_id, Parts(version, last and last.parts))
+            _newest.keep(key, version, rules, rules.weigh())
+        return rules

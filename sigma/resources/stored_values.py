@@ -11,8 +11,9 @@ from flask import g
 
 from sigma.database import execute
 from sigma.http.errors import ApiError, counted
+from sigma.resources.object_names import ObjectNames, model_version
 from sigma.resources.role_limits import caller_levels, hides_attributes
-from sigma.resources.rules import AttributeRules, attribute_rules, option_names
+from sigma.resources.rules import AttributeRules, attribute_rules
 from sigma.resources.unique_values import claim_values
 
 
@@ -85,8 +86,8 @@ def _describe_holders(records: int, variants: int) -> str:
 
 
 def _require_fitting_values(members: list[str], new: dict[str, Any]) -> None:
-    segments: dict[str, set[str]] = {id: set() for id in new["dimensionIds"]}
-    rules = attribute_rules({**new, "validation": {}}, option_names(new.get("optionListId")), segments)
+    version = model_version()
+    rules = attribute_rules({**new, "validation": {}}, lambda kind, id: ObjectNames(kind, id, version))
     unfit, first = Counter[tuple[str, bool]](), dict[str, str]()
     for holder in _find_holders(new["alias"]):
         member = next((name for name in members if not all(FITS[name](rules, entry) for entry in holder.entries)), None)

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -25,6 +26,21 @@ ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # with the Python types of the
     "complex": (dict,),
 }
 
+Names = Callable[[], set[str]]  # returns the names of a list's options, or of a dimension's segments
+
+
+PATTERN_MEMORY = 1 << 19  # bytes that a compiled pattern may take
+MAX_MATCHED = 25_000  # characters matched against patterns in one request, or in one row of an import
+
+# A step is a byte of a text times the size of its pattern's program, which is 27,000 at most. It takes 15 ns at most, but for
+# most patterns and texts next to nothing, because RE2 then follows a table. So a request or an import may match no more only
+# when it has passed both limits: the steps alone would refuse imports that take no time, and the seconds alone could refuse
+# anything on a slow machine. One match cannot be stopped, so its steps are bounded. The worst request takes 0.3 seconds.
+MAX_STEPS = 25_000_000
+MAX_SECONDS = 0.1
+FEW_STEPS = 500  # a match of no more is not counted
+USUAL_SECONDS = 5e-6  # of any other match; not counted either
+
 
 def compile_pattern(pattern: str) -> Any:
     """Compile a pattern with RE2, which matches in time proportional to the text and to the pattern's program.
@@ -33,15 +49,24 @@ def compile_pattern(pattern: str) -> Any:
     """
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = 1 << 19
-    return re2.compile(pattern, options)
+    options.never_capture = True  # what groups hold is not asked for, and keeping it can cost many times the match
+    options.max_mem = PATTERN_MEMORY
+    compiled = re2.compile(pattern, options)
+    re2.purge()  # re2 would keep the last 128, up to 64 MB, beside the rules
+    return compiled
 
 
-# Characters matched against patterns in one request, or in one row of an import: the worst pattern then takes seconds at most.
-MAX_MATCHED = 25_000
-# The same for all rows of an import together: characters, each times the size of its pattern's program, which is 8,192 at most.
-# So an import may cost as much as one request with the worst pattern; with simple patterns, no body reaches this limit.
-MAX_STEPS = MAX_MATCHED * 8_192
+class Pattern:
+    """A pattern, compiled when it is first needed: a schema may have many that take milliseconds each."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    @functools.cached_property
+    def compiled(self) -> tuple[Callable[[bytes], Any], int]:
+        """Return the function that searches a text for the pattern, and the size of its program."""
+        program = compile_pattern(self.text)
+        return program.search, program.programsize
 
 
 def expectation(alias: str, expected: str) -> str:
@@ -74,21 +99,42 @@ def begin_row() -> None:
 
 
 def begin_import() -> None:
-    """Let the next rows take as many steps of patterns as one import."""
-    context().match_steps = 0
+    """Let the next rows match as long as those of one import."""
+    context().match_steps = context().match_seconds = 0
 
 
-def _pattern_problem(alias: str, pattern: str, compiled: Any, size: int, value: str) -> str | None:
+def _cost_problem(alias: str, size: int, steps: int) -> str | None:
+    known = vars(context())
+    if steps > MAX_STEPS:
+        return expectation(alias, f"a text of at most {MAX_STEPS // size} bytes, because its pattern is costly")
+    known["match_steps"] = known.get("match_steps", 0) + steps
+    if known["match_steps"] > MAX_STEPS and known.get("match_seconds", 0) > MAX_SECONDS:
+        return expectation(alias, "fewer rows or values at a time, because its pattern is costly")
+    return None
+
+
+def _search_timed(search: Callable[[bytes], Any], text: bytes) -> Any:
+    start = time.thread_time()
+    found = search(text)
+    known = vars(context())
+    known["match_seconds"] = known.get("match_seconds", 0) + max(0, time.thread_time() - start - USUAL_SECONDS)
+    return found
+
+
+def _pattern_problem(alias: str, pattern: Pattern, value: str) -> str | None:
     known = vars(context())
     known["matched"] = matched = known.get("matched", 0) + len(value)
-    known["match_steps"] = steps = known.get("match_steps", 0) + len(value) * size
     if matched > MAX_MATCHED:
         return expectation(alias, f"texts with a pattern to have at most {MAX_MATCHED} characters together in one request")
-    if steps > MAX_STEPS:
-        return expectation(alias, "fewer rows at a time, because its pattern is costly")
-    if not compiled.search(value.encode()):  # in a str, re2 would count the characters before the match
-        return f"Value for '{alias}' does not match pattern '{pattern}', got {format_value(value)}"
-    return None
+    search, size = pattern.compiled
+    text = value.encode()  # in a str, re2 would count the characters before the match
+    if (steps := len(text) * size) <= FEW_STEPS:
+        found = search(text)
+    elif problem := _cost_problem(alias, size, steps):
+        return problem
+    else:
+        found = _search_timed(search, text)
+    return None if found else f"Value for '{alias}' does not match pattern '{pattern.text}', got {format_value(value)}"
 
 
 def _range_problem(alias: str, least: Decimal | int, most: Decimal | int, expected: str, value: float) -> str | None:
@@ -102,8 +148,8 @@ def _datetime_problem(alias: str, value: str) -> str | None:
     return expectation(alias, f"{forms}, got {format_value(value)}")
 
 
-def _option_problem(alias: str, list_id: str, options: set[str], value: str) -> str | None:
-    if value in options:
+def _option_problem(alias: str, list_id: str, names: Names, value: str) -> str | None:
+    if value in (options := names()):
         return None
     return expectation(
         alias, f"the id or alias of a value of '{list_id}', got {format_value(value)}{what_there_is(value, options)}"
@@ -118,22 +164,23 @@ def _depth_problem(alias: str, value: dict[str, Any]) -> str | None:
     return expectation(alias, f"at most {MAX_LEVELS} levels") if has_levels(value, MAX_LEVELS + 1) else None
 
 
-def find_target(kind: str, options: set[str]) -> Callable[[list[str]], bool] | None:
+def find_target(kind: str, options: Names) -> Callable[[list[str]], bool] | None:
     """Return a function that tells whether any of these options or records exists; None for a type whose values name none."""
     if kind == "option":
-        return lambda names: not options.isdisjoint(names)
+        return lambda names: not options().isdisjoint(names)
     return any_record_exists if kind == "relation" else None
 
 
-def value_checks(attribute: dict[str, Any], options: set[str]) -> Iterator[Callable[[Any], str | None]]:
+def value_checks(
+    attribute: dict[str, Any], options: Names, pattern_of: Callable[[str], Pattern]
+) -> Iterator[Callable[[Any], str | None]]:
     """Yield the checks of one value of an attribute, which take a value of the attribute's type."""
     alias, kind, limits = attribute["alias"], attribute["type"], attribute["validation"]
     if ATTRIBUTE_TYPES[kind] == (str,):
         if "maxLength" in limits:
             yield functools.partial(_length_problem, alias, limits["maxLength"])
         if "pattern" in limits:
-            compiled = compile_pattern(limits["pattern"])
-            yield functools.partial(_pattern_problem, alias, limits["pattern"], compiled, compiled.programsize)
+            yield functools.partial(_pattern_problem, alias, pattern_of(limits["pattern"]))
     if kind == "number" and ("min" in limits or "max" in limits):
         least, most = (exact(limits.get(end, infinity)) for end, infinity in (("min", -math.inf), ("max", math.inf)))
         start, end = f" from {limits['min']}" if "min" in limits else " up", f" to {limits['max']}" if "max" in limits else ""
