@@ -241,8 +241,7 @@ def _send_parts(app: Flask, asked: Any, known: Any, export: Export, part: Part) 
                 part = _next_part(known, export, part.last)
     except ApiError as refusal:
         app.logger.warning("The export of request %s was broken off: %s", asked.id, refusal.message)
-        yield FAILED
-        raise
+        yield FAILED  # nothing is raised: the server would add a stack trace to the log
     except Exception:
         app.logger.exception("The export of request %s failed after its first part", asked.id)
         yield FAILED
