@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from flask import Flask, Response, current_app, g, request
 
-from sigma.context import context
+from sigma.context import confirm_caller, context
 from sigma.database import execute, fetch_one, snapshot
 from sigma.http.access import requires, role_advice
 from sigma.http.errors import ApiError, not_found_error, raise_for_problems
@@ -272,15 +272,14 @@ def export_records() -> Response:
     not have the rest any more, ends with a line that says so, and is not valid JSON or strict CSV.
     """
     leave_worker()  # the client may read slowly
-    known = context()
     with snapshot():
-        known.confirm()  # it may have waited for its thread
+        confirm_caller()  # it may have waited for its thread
         export = read_export(request.args)
         part = export.part(0)
     data: Any = part.data
     if part.last is not None:
         app, asked = current_app._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
-        data = _send_parts(app, asked, known, export, part)
+        data = _send_parts(app, asked, context(), export, part)
     response = current_app.response_class(data, content_type=CONTENT_TYPES[export.format])
     if export.format == "csv":
         schema = request.args.get("schemaId", "")
