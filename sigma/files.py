@@ -161,7 +161,9 @@ def require_same_file(path: str) -> None:
     file = _identify(path)
     if _files.setdefault(path, file) != file:
         raise DatabaseMovedError(f"{path} was replaced while in use; put it back, or start the service again")
-    if path in _logs and _users[path] and _identify_log(path) != _logs[path]:
+    with _opening:  # while the last connection is closed, and another opened, the log is removed and made anew
+        is_lost = path in _logs and bool(_users[path]) and _identify_log(path) != _logs[path]
+    if is_lost:
         raise LogLostError(f"{log_file(path)} was removed or replaced while in use; start the service again")
 
 

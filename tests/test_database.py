@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -19,7 +20,7 @@ from conftest import Caller, replace_everywhere
 from forked import flask
 
 import app as service
-from sigma import database, settings
+from sigma import database, files, settings
 from sigma.http import responses
 from sigma.resources import history
 
@@ -462,6 +463,31 @@ def test_what_a_thread_leaves_open_is_closed_when_the_next_one_is_opened(app, ad
     database.close_db()
     assert admin.get("/roles").status_code == 200
     assert not is_open(opened[-1])
+
+
+def test_a_write_is_stored_while_the_last_other_connection_is_closed_and_one_is_opened(app, admin, monkeypatch):
+    """The write-ahead log may then be another, and the one that was known is not compared with it."""
+    path, identify, others = app.config["DATABASE"], files._identify_log, []
+
+    def close_and_open(connection):
+        files.forget_log(path, connection)
+        with closing(database.connect(path)) as other:
+            files.remember_log(path, other)
+            files.forget_log(path, other)
+
+    def identify_meanwhile(path):
+        monkeypatch.setattr(files, "_identify_log", lambda path: None)
+        others.append(threading.Thread(target=close_and_open, args=(database.get_db(),)))
+        others[0].start()
+        others[0].join(0.2)
+        return identify(path)
+
+    before = admin.get("/records").json["total"]  # opens a connection
+    monkeypatch.setattr(files, "_identify_log", identify_meanwhile)
+    assert admin.post("/records", {"schemaId": "schema-apparel", "values": {}}).status_code == 201
+    others[0].join()
+    monkeypatch.setattr(files, "_identify_log", identify)
+    assert admin.get("/records").json["total"] == before + 1
 
 
 def test_a_fork_leaves_the_connections_of_other_threads_alone(open_in_thread):

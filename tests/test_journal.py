@@ -48,6 +48,12 @@ def entry_of(standin):
     return find
 
 
+@pytest.fixture
+def alone(app):
+    """Let the demo be the only workspace that is not for tests."""
+    sql(app, "UPDATE workspaces SET is_disposable = 1 WHERE id = 'ws-other'")
+
+
 # What an entry says
 
 
@@ -337,6 +343,7 @@ def test_an_unknown_entry_is_not_found(standin, error, id):
 # Bodies
 
 
+@pytest.mark.usefixtures("alone")
 @each(
     ("path", "options", "status"),
     [
@@ -355,6 +362,7 @@ def test_a_body_is_there_although_the_request_was_refused_before_it_was_read(ano
     assert entry_of(answer)["requestBody"] == "x" * 9_999 + "…"
 
 
+@pytest.mark.usefixtures("alone")
 def test_of_a_body_that_is_too_large_the_beginning_is_there(admin, entry_of):
     body = b'{"note": "' + b"x" * 1024 * 1024 + b'"}'
     answer = admin.post("/records", data=body, content_type="application/json")
@@ -368,6 +376,7 @@ def test_of_a_body_that_is_too_large_the_beginning_is_there(admin, entry_of):
         assert entry_of(answer)["requestBody"] == '{"note": "' + "x" * 9_989 + "…"
 
 
+@pytest.mark.usefixtures("alone")
 def test_of_a_client_that_goes_away_what_came_is_kept(anonymous, admin, entry_of):
     environ = {"wsgi.input_terminated": True, "CONTENT_LENGTH": "500"}
     for caller, status in ((anonymous, 401), (admin, 400)):
@@ -376,6 +385,7 @@ def test_of_a_client_that_goes_away_what_came_is_kept(anonymous, admin, entry_of
         assert (answer.status_code, entry_of(answer)["requestBody"]) == (status, '{"note": "ha')
 
 
+@pytest.mark.usefixtures("alone")
 def test_no_more_is_read_than_a_body_has(anonymous, entry_of):
     """What comes next over the connection is the next request, or nothing for a long time."""
     client = io.BytesIO(b'{"a": 1}GET /next')
@@ -410,6 +420,7 @@ def test_an_answer_that_is_sent_part_by_part_is_kept_as_far_as_it_was_sent(admin
     assert whole.text.startswith((entry_of(left)["responseBody"] or "").rstrip("…"))
 
 
+@pytest.mark.usefixtures("alone")
 @each("data", [b"\xff\xfe\x00\x01", b'"\\ud800"', b"\x00", bytes(range(256))])
 def test_a_body_that_is_no_text_is_shown_as_one(anonymous, entry_of, data):
     answer = anonymous.post("/records", data=data, content_type="application/json")
@@ -423,6 +434,7 @@ def pieces(secret, length=12):
     return {secret[start : start + length] for start in range(len(secret) - length + 1)}
 
 
+@pytest.mark.usefixtures("alone")
 def test_no_secret_is_in_the_journal_wherever_it_stood(app, admin, anonymous, make_key, standin):
     key, token = make_key("read"), admin.headers["Authorization"].removeprefix("Bearer ")
     password, raw = "correct horse battery staple", key.raw_key
@@ -471,6 +483,7 @@ def test_no_secret_is_in_the_journal_wherever_it_stood(app, admin, anonymous, ma
         assert [piece for piece in pieces(secret) if piece.lower() in text.lower()] == []
 
 
+@pytest.mark.usefixtures("alone")
 def test_nothing_of_it_is_written_to_disk(app, anonymous, journal):
     anonymous.post("/records", {"note": "a note that only the journal knows"})
     assert "only the journal knows" in journal()[0]["requestBody"]
@@ -479,6 +492,7 @@ def test_nothing_of_it_is_written_to_disk(app, anonymous, journal):
     assert not any(b"only the journal knows" in path.read_bytes() for path in files)
 
 
+@pytest.mark.usefixtures("alone")
 def test_the_memory_that_it_takes_is_bounded(app, anonymous):
     for data in (b"x" * 500_000, b'{"note": "' + b"x" * 500_000 + b'"}'):
         anonymous.post(f"/nowhere/{'p' * 30_000}?{'q' * 30_000}", data=data)
@@ -490,6 +504,7 @@ def test_the_memory_that_it_takes_is_bounded(app, anonymous):
             assert not isinstance(value, str | bytes) or len(value) <= 10_001
 
 
+@pytest.mark.usefixtures("alone")
 def test_what_is_secret_is_masked_once_however_often_the_journal_is_read(admin, anonymous, standin, entry_of, monkeypatch):
     anonymous.post("/auth/login", {"email": "admin@sigma.io", "password": "wrong, and nobody's business"})
     admin.get("/records")
@@ -550,6 +565,24 @@ def test_of_a_workspace_that_is_neither_the_demo_nor_for_tests_nothing_is_kept(
         patch.setattr(journal_module, "fetch_one", fail)
         assert theirs.get("/roles").status_code == 200
     assert len(journal()) == 2
+
+
+def test_beside_another_workspace_what_somebody_unknown_sends_is_not_kept(app, anonymous, entry_of, stranger):
+    """It may be meant for that workspace: a login with a wrong password, a record with a token that has ended."""
+    calls = [
+        lambda: anonymous.post("/auth/login?x=admin@other.example", {"email": "admin@other.example", "password": "wrong-one"}),
+        lambda: anonymous.post("/records?x=2027", {"values": {"price": "secret until 2027"}}),
+        lambda: anonymous.get("/records?x=2027"),
+    ]
+    for call in calls:
+        entry = entry_of(call())
+        assert (entry["query"], entry["requestBody"], entry["status"], entry["workspace"]) == ("", None, 401, None)
+        assert entry["responseBody"]
+    sql(app, "UPDATE workspaces SET is_disposable = 1 WHERE id = 'ws-other'")
+    wait_until_it_looks_again(app)
+    entries = [entry_of(call()) for call in calls]
+    assert [entry["query"] for entry in entries] == ["x=admin@other.example", "x=2027", "x=2027"]
+    assert [entry["requestBody"] is None for entry in entries] == [False, False, True]
 
 
 def test_it_begins_with_the_demo_and_goes_with_it(app, admin, standin, journal, error):

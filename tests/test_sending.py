@@ -1,5 +1,6 @@
 """Sending: what a receiver gets, in which order, when it is tried again, and what is kept of it. The clock is the test's."""
 
+import gc
 import hashlib
 import hmac
 import itertools
@@ -103,6 +104,21 @@ def test_a_receiver_gets_the_bytes_of_the_moment_of_the_change(app, admin, subsc
         **{"content-type": "application/json", "content-length": str(len(request.body))},
         **{"x-sigma-event": "entity.created", "x-sigma-delivery": told["deliveryId"]},
     }
+
+
+def test_what_was_sent_leaves_nothing_in_memory(app, subscribe, send, receiver):
+    subscribe(receiver)
+
+    def blocks_after(count):
+        for number in range(count):
+            store_delivery(app, f"dlv-{count}-{number}", "wh-one")
+        assert send() == count
+        receiver.requests.clear()
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    few = blocks_after(100)
+    assert blocks_after(500) < few + 150
 
 
 def test_with_a_secret_what_is_sent_is_signed(subscribe, change, send, receiver):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from cases import each
+from conftest import sql
 
 from sigma.cli import server
 from sigma.http import responses, waiting
@@ -235,6 +236,123 @@ def test_a_preview_of_many_rows_leaves(key, worker):
         key.post("/import/preview", {**body, "rows": [{}] * 1001}, environ_overrides=worker)
 
 
+def replaced(path, **members):
+    """Return a change of a model object that has other members then: the method, the path, and what makes the body."""
+    return "PUT", path, lambda stored: {**stored, **members}
+
+
+def created(path, **members):
+    return "POST", path, lambda _: members
+
+
+def deleted(path):
+    return "DELETE", path, lambda _: None
+
+
+UNFIT = "47 records hold values that do not fit; the first is 'ent-coastal-wb'"
+GOING_THROUGH_ALL = {  # changes that may do so, with the status of their answers and what these say
+    "another type": (replaced("/attributes/attr-material", type="number"), 409, f"type: {UNFIT}"),
+    "several values": (replaced("/attributes/attr-material", multiple=True), 409, f"multiple: {UNFIT}"),
+    "another alias": (replaced("/attributes/attr-image", alias="picture"), 200, ""),
+    "unique": (replaced("/attributes/attr-sku", validation={"unique": True}), 200, ""),
+    "not unique": (replaced("/attributes/attr-ean", validation={}), 200, ""),
+    "an attribute": (created("/attributes", id="attr-new", alias="new", name="New", type="text"), 201, ""),
+    "a workflow": (replaced("/schemas/schema-plain", workflowId="wf-standard"), 200, ""),
+    "no catalog": (deleted("/catalogs/cat-new"), 204, ""),
+    "no category": (deleted("/categories/cat-men"), 204, ""),
+}
+GOING_THROUGH_NONE = {
+    "another name": (replaced("/attributes/attr-material", name="Fabric"), 200),
+    "a stricter rule": (replaced("/attributes/attr-material", validation={"maxLength": 1}), 200),
+    "no attribute": (deleted("/attributes/attr-new"), 404),
+    "fewer attributes": (replaced("/schemas/schema-apparel", attributeGroups=[]), 200),
+    "no workflow": (replaced("/schemas/schema-apparel", workflowId=None), 409),
+    "a schema": (created("/schemas", id="schema-new", alias="new", name="New", variantEnabled=False), 201),
+    "another catalog": (replaced("/catalogs/cat-webshop", name="Shop"), 200),
+    "another category": (replaced("/categories/cat-men", name="Gentlemen"), 200),
+}
+MODEL_PATHS = (
+    "/attributes",
+    "/schemas",
+    "/catalogs",
+    "/catalogs/cat-webshop/tree",
+    "/records?limit=1000",
+    "/records/ent-plain/audit-log",
+)
+
+
+@pytest.fixture
+def change(admin):
+    """Change the model, on the worker or, by default, elsewhere.
+
+    It has a catalog that nothing refers to, and a schema without a workflow and with one record.
+    """
+    assert admin.post("/catalogs", {"id": "cat-new", "alias": "new", "name": "New"}).status_code == 201
+    plain = {"id": "schema-plain", "alias": "plain", "name": "Plain", "variantEnabled": False}
+    assert admin.post("/schemas", plain).status_code == 201
+    assert admin.post("/records", {"id": "ent-plain", "schemaId": "schema-plain", "values": {}}).status_code == 201
+
+    def make_change(method, path, body_of, environ=None):
+        body = body_of(admin.get(path).json)
+        return admin.request(method, path, body, environ_overrides=environ or {})
+
+    return make_change
+
+
+@each(("wanted", "status", "message"), GOING_THROUGH_ALL.values(), ids=GOING_THROUGH_ALL)
+def test_a_change_that_may_go_through_many_records_leaves(admin, change, worker, monkeypatch, wanted, status, message):
+    monkeypatch.setattr(entities, "MANY", 49)
+    before = [admin.get(path).json for path in MODEL_PATHS]
+    with pytest.raises(LeaveWorker) as left:
+        change(*wanted, worker)
+    worker[PLACES].give_back(left.value.workspace)
+    assert left.value.workspace == "ws-demo"
+    assert [admin.get(path).json for path in MODEL_PATHS] == before
+    answer = change(*wanted)
+    assert answer.status_code == status
+    assert message in answer.text
+    assert ([admin.get(path).json for path in MODEL_PATHS] == before) == (status == 409)
+
+
+def test_a_workflow_begins_for_records_when_the_change_has_left(admin, change, worker, monkeypatch):
+    monkeypatch.setattr(entities, "MANY", 0)
+    wanted = replaced("/schemas/schema-plain", workflowId="wf-standard")
+    with pytest.raises(LeaveWorker) as left:
+        change(*wanted, worker)
+    assert admin.get("/records/ent-plain").json["lifecycleStateId"] is None
+    body = left.value.body
+    again = {DONE: left.value.done, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+    path, kind = "/schemas/schema-plain", "application/json"
+    assert admin.put(path, content_type=kind, environ_overrides=again).json["workflowId"] == "wf-standard"
+    assert admin.get("/records/ent-plain").json["lifecycleStateId"] == "state-draft"
+    actions = [entry["action"] for entry in admin.get("/records/ent-plain/audit-log").json["items"]]
+    assert actions == ["transition", "create"]
+
+
+@each(("wanted", "status"), GOING_THROUGH_NONE.values(), ids=GOING_THROUGH_NONE)
+def test_a_change_that_goes_through_no_records_stays(change, worker, monkeypatch, wanted, status):
+    monkeypatch.setattr(entities, "MANY", 0)
+    assert change(*wanted, worker).status_code == status
+
+
+def test_a_change_stays_where_records_and_variants_are_few_and_small(app, change, stranger, worker, monkeypatch):
+    wanted = replaced("/attributes/attr-material", type="number")
+    counted = "SELECT count(*), sum(length(CAST(body AS BLOB))) FROM entities WHERE tenant = 'ws-demo'"
+    ((count, size),) = sql(app, counted)
+    assert (count, change(*wanted, worker).status_code) == (50, 409)
+    for name, most in (("MANY", count), ("APART_IF_CHANGED", size)):
+        with monkeypatch.context() as patch:
+            patch.setattr(entities, name, most)
+            assert change(*wanted, worker).status_code == 409
+            patch.setattr(entities, name, most - 1)
+            with pytest.raises(LeaveWorker):
+                change(*wanted, worker)
+            worker[PLACES].give_back("ws-demo")
+            attribute = {"id": "attr-new", "alias": "new", "name": "New", "type": "text"}
+            assert stranger.post("/attributes", {**attribute, "id": name}, environ_overrides=worker).status_code == 201
+            assert stranger.delete(f"/attributes/{name}", environ_overrides=worker).status_code == 204
+
+
 def test_a_list_of_deliveries_leaves_when_it_takes_long(app, admin, worker, monkeypatch):
     hook = {"id": "wh-new", "name": "New", "url": "https://receiver.example", "events": ["entity.created"]}
     assert admin.post("/webhooks", hook).status_code == 201
@@ -265,6 +383,9 @@ def send_unread(caller, worker):
 def test_the_journal_reads_a_body_that_was_refused_unread_when_the_answer_has_been_sent(
     app, anonymous, make_key, worker, permissions, status
 ):
+    sql(
+        app, "UPDATE workspaces SET is_disposable = 1 WHERE id = 'ws-other'"
+    )  # else nothing is read of a caller who is not known
     answer, taken = send_unread(make_key(*permissions) if permissions else anonymous, worker)
     assert (answer.status_code, taken) == (status, 0)
     (read,) = worker[AFTERWARDS]

@@ -12,7 +12,7 @@ from receivers import read_request, receiving
 
 from sigma.resources import webhook_calls
 
-SECONDS = 0.2
+SECONDS = 0.5
 CERTIFICATE = Path(__file__).parent / "receiver.test.pem"
 
 
@@ -50,7 +50,7 @@ def wait(connection):
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
-LATE, NO_HTTP = "No answer within 0.2 seconds", "The answer could not be read as HTTP"
+LATE, NO_HTTP = f"No answer within {SECONDS} seconds", "The answer could not be read as HTTP"
 CLOSED = "The receiver closed the connection without an answer"
 HOSTILE = {
     "never answers": (wait, (None, LATE)),

@@ -17,7 +17,7 @@ from sigma.http.strict_json import exact
 from sigma.resources.model import ModelBody, add_model_routes, fetch_attribute_texts, load_object
 from sigma.resources.named_attributes import find_namers
 from sigma.resources.role_limits import limiting_roles
-from sigma.resources.stored_values import check_stored_values
+from sigma.resources.stored_values import check_stored_values, reads_stored_values
 from sigma.resources.value_checks import ATTRIBUTE_TYPES, compile_pattern
 
 blueprint = ApiBlueprint("Attributes", "The kinds of values that records hold.")
@@ -100,6 +100,10 @@ class ProductAttributeBody(ModelBody):
         if renamed and (namers := find_namers(renamed["alias"])):
             named = "{} '{}' names attribute '{}' by this alias".format(*namers[0], renamed["id"])
             raise ApiError(409, f"alias: {named}, and would no longer find it")
+
+    def goes_through_records(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> bool:
+        """Return whether stored values are checked or claimed."""
+        return new is not None and reads_stored_values(old, new)
 
     def other_referrers(self, stored: dict[str, Any]) -> list[tuple[str, str]]:
         """Return the roles and workflows that name the attribute.

@@ -1,6 +1,7 @@
 """Catalogs: ways of presenting products, each with its own tree of categories."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from flask import Response, g
 from marshmallow import fields
@@ -28,6 +29,10 @@ class CatalogBody(ModelBody):
     def hidden_ids(self) -> list[str]:
         """Return the ids of the catalogs that the caller's role hides."""
         return hidden_catalogs()
+
+    def goes_through_records(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> bool:
+        """Return whether records are taken out of categories."""
+        return new is None
 
 
 add_model_routes(

@@ -15,7 +15,8 @@ from sigma.http.paging import PAGE_PARAMETERS, page_bounds, page_of
 from sigma.http.responses import TEXT_OR_SIZE, Rows, json_list, json_response
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value, to_json
-from sigma.resources.entities import entity_page, record_exists, require_record
+from sigma.http.waiting import leave_worker
+from sigma.resources.entities import entity_page, holds_much, record_exists, require_record
 from sigma.resources.model import check_path_id, fetch_object_text
 from sigma.resources.records import ProductRecordBody
 from sigma.resources.role_limits import hidden_catalogs, require_assignable
@@ -142,6 +143,8 @@ def replace_category(body: dict[str, Any], id: str) -> Response:
 @blueprint.response(204)
 def delete_category(id: str) -> None:
     """Delete a category and all categories below it; the records in them stay."""
+    if holds_much():
+        leave_worker()
     with transaction():
         _fetch_category(id)
         sql = f"{CATEGORY_SUBTREE} DELETE FROM categories WHERE tenant = ? AND id IN (SELECT id FROM below)"  # noqa: S608

@@ -8,6 +8,7 @@ import itertools
 import json
 import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from flask import Response, request
@@ -34,6 +35,7 @@ from sigma.resources.role_limits import caller_levels, hides_attributes
 BUCKET_BITS = 12  # a bucket of entity_counts is `seq` without this many low bits; the triggers of schema.sql say the same
 BUCKET_SIZE = 1 << BUCKET_BITS
 MAX_SEQ = 2**63 - 1
+MANY = 1000  # records and variants: going through more of them, or of more bytes than APART_IF_CHANGED, may take long
 MAX_JOINED = 200  # records: of more, reading each on its own takes no longer than joining their texts in SQLite
 
 
@@ -56,6 +58,13 @@ def any_record_exists(ids: Iterable[str]) -> bool:
     # The + keeps SQLite from entities_variant_idx, through which it would read all records.
     sql = "SELECT 1 FROM entities WHERE tenant = ? AND id IN (SELECT value FROM json_each(?)) AND +is_variant = 0 LIMIT 1"
     return fetch_one(sql, context().tenant, to_json(list(ids))) is not None
+
+
+def holds_much() -> bool:
+    """Return whether the workspace has so many or such large records and variants that going through all may take long."""
+    with closing(execute("SELECT length(CAST(body AS BLOB)) FROM entities WHERE tenant = ?", context().tenant)) as sizes:
+        totals = enumerate(itertools.accumulate(size for (size,) in sizes), 1)
+        return any(number > MANY or total > APART_IF_CHANGED for number, total in totals)
 
 
 def require_record(id: str) -> None:

@@ -16,6 +16,8 @@ from sigma.http.nearest import MAX_COMPARED, what_there_is
 from sigma.http.references import attribute_names, references
 from sigma.http.responses import TEXT_OR_SIZE, Rows, json_list, json_response
 from sigma.http.strict_json import format_value, to_json
+from sigma.http.waiting import leave_worker
+from sigma.resources.entities import holds_much
 from sigma.resources.named_attributes import require_attributes
 
 
@@ -32,6 +34,10 @@ class ModelBody(Body):
 
     def check_change(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         """Raise ApiError for a change that stored data or the caller's rights forbid; do nothing unless overridden."""
+
+    def goes_through_records(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> bool:
+        """Return whether a change, or a deletion (`new` is None), may read or write all records; not unless overridden."""
+        return False
 
 
 MODEL: dict[str, ModelBody] = {}  # the body of each kind
@@ -120,6 +126,13 @@ def _delete_stored_object(kind: str, id: str) -> None:
     execute("DELETE FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id)
 
 
+def _leave_if_long(kind: str, id: str, new: dict[str, Any] | None) -> None:
+    if holds_much():
+        row = fetch_one("SELECT body FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id)
+        if MODEL[kind].goes_through_records(row and json.loads(row[0]), new):
+            leave_worker()
+
+
 def check_path_id(body: dict[str, Any], id: str) -> dict[str, Any]:
     """Return a body with the path's id, which the body may leave out. Raises ApiError 400 if the body has another id."""
     if body.get("id", id) != id:
@@ -162,6 +175,7 @@ def _add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], updat
     @blueprint.doc(summary=f"Create {noun}; its {names} must be new in the workspace.")
     @blueprint.errors("CONFLICT")
     def create_object(new: dict[str, Any]) -> Response:
+        _leave_if_long(kind, new["id"], new)
         with transaction():
             return json_response(store_object(kind, new), 201)
 
@@ -173,6 +187,7 @@ def _add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], updat
     @blueprint.errors(*conflicts)
     def replace_object(new: dict[str, Any], id: str) -> Response:
         new = check_path_id(new, id)
+        _leave_if_long(kind, id, new)
         with transaction():
             return json_response(store_object(kind, new, load_object(kind, id)))
 
@@ -182,6 +197,7 @@ def _add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], updat
     @blueprint.doc(summary=f"Delete {noun} that nothing refers to.")
     @blueprint.errors("CONFLICT")
     def delete_object(id: str) -> None:
+        _leave_if_long(kind, id, None)
         with transaction():
             _delete_stored_object(kind, id)
 

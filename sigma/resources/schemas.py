@@ -69,6 +69,10 @@ class ProductSchemaBody(ModelBody):
         if states:
             self.begin_lifecycle(new["id"], workflow["defaultStateId"])
 
+    def goes_through_records(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> bool:
+        """Return whether records are put into a workflow's default state."""
+        return bool(old and new and new.get("workflowId") not in (None, old.get("workflowId")))
+
     @staticmethod
     def begin_lifecycle(schema_id: str, state_id: str) -> None:
         """Put the records without a state into one; in two statements, because there may be any number of records."""

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any, NamedTuple
@@ -78,25 +79,24 @@ def _narrowed_members(old: dict[str, Any] | None, new: dict[str, Any]) -> list[s
     return members
 
 
-def _describe_holders(holders: list[Holder]) -> str:
-    variants = sum(holder.is_variant for holder in holders)
-    counts = ((len(holders) - variants, "record"), (variants, "variant"))
-    nouns = [counted(count, noun) for count, noun in counts if count]
-    return f"{' and '.join(nouns)} hold{'s' * (len(holders) == 1)}"
+def _describe_holders(records: int, variants: int) -> str:
+    nouns = [counted(count, noun) for count, noun in ((records, "record"), (variants, "variant")) if count]
+    return f"{' and '.join(nouns)} hold{'s' * (records + variants == 1)}"
 
 
 def _require_fitting_values(members: list[str], new: dict[str, Any]) -> None:
     segments: dict[str, set[str]] = {id: set() for id in new["dimensionIds"]}
     rules = attribute_rules({**new, "validation": {}}, option_names(new.get("optionListId")), segments)
-    unfit: dict[str, list[Holder]] = {}
+    unfit, first = Counter[tuple[str, bool]](), dict[str, str]()
     for holder in _find_holders(new["alias"]):
         member = next((name for name in members if not all(FITS[name](rules, entry) for entry in holder.entries)), None)
         if member is not None:
-            unfit.setdefault(member, []).append(holder._replace(entries=[]))
+            unfit[member, holder.is_variant] += 1
+            first.setdefault(member, holder.id)
     for member in members:
-        if holders := unfit.get(member):
-            count = _describe_holders(holders)
-            raise ApiError(409, f"{member}: {count} values that do not fit; the first is '{holders[0].id}'")
+        if member in first:
+            count = _describe_holders(unfit[member, False], unfit[member, True])
+            raise ApiError(409, f"{member}: {count} values that do not fit; the first is '{first[member]}'")
 
 
 def _claim_stored_values(alias: str, kind: str) -> None:
@@ -119,6 +119,11 @@ def _require_kept_alias(old: dict[str, Any], alias: str) -> None:
 
 def _claimed_as(attribute: dict[str, Any]) -> tuple[str, str, bool]:
     return attribute["alias"], attribute["type"], attribute["validation"].get("unique", False)
+
+
+def reads_stored_values(old: dict[str, Any] | None, new: dict[str, Any]) -> bool:
+    """Return whether check_stored_values() may go through all stored values."""
+    return old is None or _claimed_as(old) != _claimed_as(new) or bool(_narrowed_members(old, new))
 
 
 def check_stored_values(old: dict[str, Any] | None, new: dict[str, Any]) -> None:

@@ -169,12 +169,13 @@ def _keep_beginning(response: ReadyResponse) -> bytes | bytearray | None:
 class Journal:
     """The last requests to the API. They are kept only while the database holds the demo, and in a single process.
 
-    Reading it needs no credential. So it keeps no request of a workspace that is neither the demo nor one for tests.
+    Reading it needs no credential. So it keeps no request of a workspace that is neither the demo nor one for tests; while
+    there is such a workspace, it keeps no query and no body of a caller who is not known, who may belong to it.
     """
 
     def __init__(self) -> None:
         self.entries: deque[tuple[Any, ...]] = deque(maxlen=MAX_ENTRIES)  # each has the members of an Entry
-        self.is_kept, self.looked_at = False, -math.inf
+        self.is_kept, self.has_others, self.looked_at = False, True, -math.inf
         self.shown: dict[str, bool] = {}  # whether requests are kept, by workspace
 
     def clear(self) -> None:
@@ -187,6 +188,8 @@ class Journal:
         self.looked_at = asked.began
         try:
             self.is_kept = not has_several_processes(asked.environ) and holds_demo()
+            others = "SELECT 1 FROM workspaces WHERE NOT (is_demo OR is_disposable)"
+            self.has_others = self.is_kept and fetch_one(others) is not None
         except sqlite3.Error:  # the database does not answer: keep the last result
             return
         self.shown = {}
@@ -217,7 +220,8 @@ class Journal:
             is_shown = self.shown.get(workspace)
             if not (self.shows(workspace) if is_shown is None else is_shown):
                 return
-        body: bytes | bytearray | None = asked.body
+        is_whole = workspace is not None or not self.has_others
+        body: bytes | bytearray | None = asked.body if is_whole else b""
         if body is None and ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ):
             body = _read_unread(asked)
         if caller is not None and caller.role is not None:  # a role may be large, and only its id is shown
@@ -229,7 +233,7 @@ class Journal:
                 asked.took,
                 asked.method[:MAX_TEXT],
                 asked.path[:MAX_TEXT],
-                asked.query_string[:MAX_TEXT],
+                asked.query_string[:MAX_TEXT] if is_whole else b"",
                 asked.url_rule,
                 response.status_code,
                 refusal and (refusal[0], refusal[1][:MAX_TEXT], "is_fault" in known),

@@ -14,6 +14,7 @@ from sigma.cli.server import MAX_APART_OF_ONE
 from sigma.http.waiting import CLIENT_TIMEOUT
 
 KEY = {"X-Sigma-ApiKey": EXAMPLE_KEY}
+UNFIT = "type: 2 records hold values that do not fit; the first is 'ent-a'"
 AT_ONCE = 0.1  # seconds that an answer may take while others wait
 
 
@@ -145,6 +146,40 @@ def test_a_long_search_holds_up_nobody(server):
         assert not answer.done()
         status, _, found = answer.result()
     assert (status, found["total"]) == (200, 0)
+
+
+def test_a_change_that_goes_through_many_records_is_made_and_takes_its_place_among_slow_calls(server):
+    """Where slow calls have all places, it is refused, and a change that goes through no records is made."""
+    made, headers = server.make_key("read", "update-data", "update-model", "delete-model")
+    attribute = {"id": "attr-long", "alias": "long", "name": "Long", "type": "text"}
+    group = {"id": "grp", "name": "All", "attributeIds": ["attr-long"]}
+    schema = {"id": "schema-long", "alias": "long", "name": "Long", "variantEnabled": False, "attributeGroups": [group]}
+    for path, body in (("/attributes", attribute), ("/schemas", schema)):
+        assert server.call("POST", path, body, headers)[0] == 201
+    for letter in "ab":
+        record = {"id": f"ent-{letter}", "schemaId": "schema-long", "values": {"long": [{"value": letter * 600_000}]}}
+        assert server.call("POST", "/records", record, headers)[0] == 201
+    unfit, unique = {**attribute, "type": "number"}, {**attribute, "validation": {"unique": True}}
+    with same_worker(server):
+        status, _, answer = server.call("PUT", "/attributes/attr-long", unfit, headers)
+        assert (status, answer["message"]) == (409, UNFIT)
+        assert server.call("PUT", "/attributes/attr-long", unique, headers)[0] == 200
+        taken = {"schemaId": "schema-long", "values": {"long": [{"value": "b" * 600_000}]}}
+        assert server.call("POST", "/records", taken, headers)[0] == 409
+        with_workflow = {**schema, "workflowId": "wf-standard"}
+        assert server.call("PUT", "/schemas/schema-long", with_workflow, headers)[0] == 200
+        assert server.call("GET", "/records/ent-b", None, headers)[2]["lifecycleStateId"] == "state-draft"
+        catalog = {"id": "cat-new", "alias": "new", "name": "New"}
+        assert server.request("POST", "/catalogs", server.authorization, catalog)[0] == 201
+        assert server.request("DELETE", "/catalogs/cat-new", server.authorization)[0] == 204
+        assert standin(server, "PUT", f"/keys/{made['id']}/faults", [{"on": "GET /roles", "delayMs": 3000}])[0] == 200
+        with ThreadPoolExecutor(MAX_APART_OF_ONE) as pool:
+            answers = [pool.submit(server.call, "GET", "/roles", None, headers) for _ in range(MAX_APART_OF_ONE)]
+            time.sleep(1)
+            assert server.call("PUT", "/attributes/attr-long", unfit, headers)[0] == 503
+            assert server.call("PUT", "/attributes/attr-long", {**unique, "name": "Longer"}, headers)[0] == 200
+            assert [answer.result()[0] for answer in answers] == [200] * MAX_APART_OF_ONE
+        assert server.call("PUT", "/attributes/attr-long", unfit, headers)[0] == 409
 
 
 @pytest.mark.parametrize(("path", "status"), [("/records", 401), ("/nowhere", 404)])
