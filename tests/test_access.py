@@ -31,6 +31,7 @@ NO_KEY, ANY_USER = None, None
 SCHEMAS, ROLES, DIMENSIONS, LISTS = "canManageSchemas", "canManageRoles", "canManageDimensions", "canManageOptionLists"
 FLAGS = (SCHEMAS, ROLES, DIMENSIONS, LISTS, "canExport", "canImport")
 HEADER = "X-Sigma-Required-Permission"
+NOT_CACHED = ["private, no-store"]  # what each answer of a guarded route says of caches
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "BREW")
 WITHOUT_BODY = (
     *("/auth/refresh", "/api-keys/:id/deactivate", "/saved-queries/:id/execute"),
@@ -239,6 +240,11 @@ def call(caller, operation, method=None, **options):
     return client_of(caller.app).open(operation.url, method=method or operation.method, headers=headers, **options)
 
 
+def caching(answer):
+    """Return what an answer says of caches, each time that it says so."""
+    return answer.headers.getlist("Cache-Control")
+
+
 def permissions_named(message):
     """Return the permissions that a message names."""
     return set(re.findall(rf"(?<![\w-])(?:{'|'.join(ALL_PERMISSIONS)})(?![\w-])", message))
@@ -395,6 +401,7 @@ def check_unauthorized(operation, shared_app, name, headers, error):
     assert (name, answer.status_code, answer.headers.get(HEADER)) == (name, 401, operation.announced)
     error(answer, 401)
     assert answer.headers["WWW-Authenticate"]
+    assert caching(answer) == NOT_CACHED
 
 
 @each_operation(GUARDED)
@@ -451,7 +458,7 @@ def test_a_key_chooses_the_workspace_although_a_token_of_another_comes_with_it(m
 def test_a_key_passes_when_it_holds_the_permission_and_only_then(operation, keys, error):
     for held, caller in keys.items():
         answer = call(caller, operation)
-        assert answer.headers.get(HEADER) == operation.announced
+        assert (answer.headers.get(HEADER), caching(answer)) == (operation.announced, NOT_CACHED)
         if operation.takes(held):
             assert (held, answer.status_code) == (held, operation.reached)
         else:
@@ -518,7 +525,7 @@ def test_a_user_passes_when_the_role_has_the_flag_and_only_then(operation, share
         role = {"name": "Editor", **dict.fromkeys(flags, True)}
         assert shared_admin.put("/roles/role-editor", role).status_code == 200
         answer = call(shared_editor, operation)
-        assert answer.headers.get(HEADER) == operation.announced
+        assert (answer.headers.get(HEADER), caching(answer)) == (operation.announced, NOT_CACHED)
         return answer
 
     needed = {operation.flag} - {ANY_USER}
@@ -560,21 +567,21 @@ def test_a_role_counts_as_it_is_at_each_request(admin, editor, error):
 )
 def test_every_answer_of_a_guarded_route_says_what_it_takes(status, method, path, options, required, admin):
     answer = admin.request(method, path, **options)
-    assert (answer.status_code, answer.headers.get(HEADER)) == (status, required)
+    assert (answer.status_code, answer.headers.get(HEADER), caching(answer)) == (status, required, NOT_CACHED)
 
 
 def test_also_the_answer_when_the_database_is_gone_says_what_it_takes(app, admin, error, tmp_path):
     app.config["DATABASE"] = str(tmp_path / "nowhere" / "sigma.db")
     answer = admin.get("/records")
     error(answer, 503)
-    assert answer.headers.get(HEADER) == "read"
+    assert (answer.headers.get(HEADER), caching(answer)) == ("read", NOT_CACHED)
 
 
 def test_also_the_answer_to_a_failure_says_what_it_takes(admin, error, monkeypatch):
     monkeypatch.delattr(model, "json_list")
     answer = admin.get("/schemas")
     error(answer, 500)
-    assert answer.headers.get(HEADER) == "read"
+    assert (answer.headers.get(HEADER), caching(answer)) == ("read", NOT_CACHED)
 
 
 @each(
@@ -595,6 +602,7 @@ def test_also_the_answer_to_a_failure_says_what_it_takes(admin, error, monkeypat
 def test_no_other_answer_says_that_it_takes_something(status, method, path, options, anonymous):
     answer = anonymous.request(method, path, **options)
     assert (answer.status_code, HEADER in answer.headers) == (status, False)
+    assert caching(answer) == (["no-store"] if "token" in answer.json else [])
 
 
 @each_operation(OPEN)
@@ -604,6 +612,7 @@ def test_where_no_credential_is_needed_none_is_looked_at(operation, shared_app, 
     def outcome(caller):
         with call(caller, operation) as answer:
             assert HEADER not in answer.headers
+            assert caching(answer) != NOT_CACHED
             return answer.status_code, answer.get_data()
 
     expected = operation.reached, outcome(Caller(shared_app))[1]
@@ -738,6 +747,7 @@ def test_head_is_guarded_like_get(operation, shared_app, keys, shared_admin):
     for caller, status in cases:
         answer = call(caller, operation, method="HEAD")
         assert (answer.status_code, answer.data, answer.headers.get(HEADER)) == (status, b"", operation.announced)
+        assert caching(answer) == NOT_CACHED
 
 
 def test_a_header_cannot_change_the_method(make_key, admin, error):

@@ -1,13 +1,18 @@
 """Races: what another request or command does after a request was let in, and before its own transaction begins."""
 
+import io
+import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cases import each
-from conftest import Caller, replace_everywhere, sql
+from conftest import Caller, client_of, replace_everywhere, sql
 from test_atomicity import WRITES
 
 from sigma import database
+from sigma.http import bodies
+from sigma.resources import deliveries
 
 RECORD = {"id": "ent-new", "schemaId": "schema-apparel", "values": {}}
 IMPORT = {
@@ -76,6 +81,81 @@ def test_a_key_that_ends_while_its_write_waits_writes_nothing(admin, make_key, e
     assert ("deactivated" in message) is (way == "deactivate")
     assert happened
     assert [stored()] == after
+
+
+class SlowBody(io.BytesIO):
+    """A body during which something happens before all of it has come."""
+
+    def __init__(self, data, act):
+        super().__init__(data)
+        self.act = act
+
+    def read(self, *size):
+        if self.act:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(in_a_thread, self.act).result()
+            self.act = None
+        return super().read(*size)
+
+
+def send_slowly(caller, read, act):
+    """Send a request, let something happen, and then send its body."""
+    path, body = read
+    data = json.dumps(body).encode()
+    sent = {"wsgi.input": SlowBody(data, act), "CONTENT_LENGTH": str(len(data)), "CONTENT_TYPE": "application/json"}
+    return caller.post(path, environ_overrides=sent)
+
+
+READS = {
+    "search": ("/search", {"criteria": []}),
+    "full text": ("/search/full-text", {"query": "jacket"}),
+    "preview": ("/import/preview", IMPORT),
+    "scope matrix": ("/dimensions/scope-matrix", {"dimensionIds": ["dim-language"]}),
+    "role": ("/roles/role-editor/resolve", {"schemaId": "schema-apparel"}),
+}
+
+
+@each("way", ["deactivate", "delete"])
+@each("read", READS)
+def test_a_key_that_ends_while_its_body_is_sent_reads_nothing(admin, make_key, error, monkeypatch, read, way):
+    monkeypatch.setattr(bodies, "LONG_WAIT", 0)
+    key = make_key("read")
+
+    def end():
+        answer = admin.post(f"/api-keys/{key.id}/deactivate") if way == "deactivate" else admin.delete(f"/api-keys/{key.id}")
+        assert answer.status_code in (200, 204)
+
+    assert send_slowly(key, READS[read], None).status_code == 200
+    assert ("deactivated" in error(send_slowly(key, READS[read], end), 401)) is (way == "deactivate")
+
+
+def test_a_body_that_comes_in_less_than_a_tenth_of_a_second_does_not_count_as_slow(make_key, monkeypatch):
+    checks = []
+    monkeypatch.setattr(bodies, "confirm_caller", lambda: checks.append(True))
+    key = make_key("read")
+    assert (send_slowly(key, READS["search"], None).status_code, checks) == (200, [])
+    assert (send_slowly(key, READS["search"], lambda: time.sleep(0.12)).status_code, checks) == (200, [True])
+
+
+def test_a_role_that_changes_while_the_body_is_sent_decides_what_is_read(editor, change_role, error, monkeypatch):
+    monkeypatch.setattr(bodies, "LONG_WAIT", 0)
+    change_role(canImport=True)
+    error(send_slowly(editor, READS["preview"], lambda: change_role(canImport=False)), 403)
+    hidden = [{"schemaId": "schema-apparel", "attributePermissions": {"sku": "hidden"}}]
+    found = send_slowly(editor, READS["search"], lambda: change_role(schemaPermissions=hidden)).json["items"]
+    assert found
+    assert [record for record in found if "sku" in record["values"]] == []
+
+
+def test_a_session_that_ends_while_its_list_of_deliveries_waits_for_its_turn_reads_none(app, admin, error, monkeypatch):
+    original = deliveries.snapshot
+
+    def end_first():
+        sql(app, "UPDATE users SET sessions_from = sessions_from + 864000 WHERE tenant = 'ws-demo'")
+        return original()
+
+    monkeypatch.setattr(deliveries, "snapshot", end_first)
+    error(client_of(app).get("/standin/deliveries", headers=admin.headers), 401)
 
 
 @each("way", ["new password", "removal"])

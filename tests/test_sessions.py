@@ -195,7 +195,7 @@ def test_a_token_is_exchanged_for_one_that_lasts_a_day_from_now(app):
     secret = stored_secret(app)
     old = sign(claims_of(EDITOR, issued=-3600), secret)
     answer = bearer(app, old).post("/auth/refresh")
-    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "private, no-store")
     assert list(answer.json) == ["token", "user"]
     assert answer.json["user"] == EDITOR
     _, claims = opened(answer.json["token"], secret)

@@ -20,7 +20,7 @@ def by_operation(routes, *members):
 def test_a_key_is_told_what_it_is_and_what_it_may_call(standin, make_key):
     caller = make_key("read", "update-data")
     answer = standin("GET", "/whoami", headers=caller.headers)
-    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "private, no-store")
     told = answer.json
     routes = told.pop("routes")
     assert told == {

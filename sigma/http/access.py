@@ -27,6 +27,7 @@ class Kind(StrEnum):
 
 _WHILE_DEMO = "while the database holds the demo workspace"
 _NEEDS_NO_CREDENTIAL = {Kind.PUBLIC, Kind.DEMO}
+PRIVATE = "Cache-Control", "private, no-store"
 _SESSIONS = (Kind.SESSION, Kind.SESSION_OR_DEMO)
 
 
@@ -57,6 +58,12 @@ class Access(NamedTuple):
     def announced(self) -> str | None:
         """The value of X-Sigma-Required-Permission in responses; None: they do not have the header."""
         return self.permission or ("session" if self.is_for_sessions else None)
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers of every response of the route, refusals included: a cache must not show one caller's to another."""
+        named = (("X-Sigma-Required-Permission", self.announced),) if self.announced else ()
+        return (*named, PRIVATE) if self.needs_credential else named
 
     @property
     def requirement(self) -> str:
@@ -137,6 +144,7 @@ class Route(Rule):
     """A path with its methods. bind_access() adds what the view declares: who may call it, and its query parameters."""
 
     access: Access
+    headers: tuple[tuple[str, str], ...]  # of every response
     query_names: frozenset[str] | None  # the query parameters that it knows; None: no request gets that far
 
     def __init__(self, *arguments: Any, **options: Any):

@@ -160,8 +160,8 @@ class Service(Flask):
             headers.add("Connection", "close")
         headers.add("X-Request-Id", asked.id)
         headers.add("X-Content-Type-Options", "nosniff")
-        if rule is not None and (announced := rule.access.announced):
-            headers.add("X-Sigma-Required-Permission", announced)
+        for name, value in rule.headers if rule is not None else ():
+            headers.add(name, value)
         if rule is not None and asked.environ.get("QUERY_STRING") and (ignored := ignored_query(asked)):
             headers.add(HEADER, ignored)
         if self.config["REQUEST_LOG"] and asked.id != OWN_REQUEST:

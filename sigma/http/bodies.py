@@ -1,6 +1,7 @@
 """Reading and checking the body of a request."""
 
 import codecs
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import marshmallow as ma
 from flask import request
 from werkzeug.exceptions import ClientDisconnected
 
-from sigma.context import context
+from sigma.context import confirm_caller, context
 from sigma.http.body_headers import check_body_headers
 from sigma.http.errors import MAX_BODY, ApiError, body_too_large, raise_for_problems
 from sigma.http.masking import is_secret
@@ -89,11 +90,17 @@ def _read_data(asked: Any) -> bytes:
     return data
 
 
+LONG_WAIT = 0.1  # seconds in which a body is sent, after which the caller is checked again; most are there at once
+
+
 def read_body(schema: ma.Schema) -> Any:
-    """Return the checked body of the request. Raises RequestEntityTooLarge, or ApiError 415 or 400."""
+    """Return the checked body of the request. Raises RequestEntityTooLarge, or ApiError 415, 400, 401 or 403."""
     asked = request._get_current_object()  # type: ignore[attr-defined]
+    began = time.monotonic()
     with waiting_for_client(asked):
         asked.body = data = _read_data(asked)
+    if time.monotonic() > began + LONG_WAIT:
+        confirm_caller()
     if len(data) < min(asked.content_length or 0, MAX_BODY):
         raise ApiError(400, f"body: expected {asked.content_length} bytes, got {len(data)}")
     if len(data) > (limit := asked.url_rule.access.max_body):

@@ -52,7 +52,7 @@ def bind_access(app: Flask, kinds: Collection[str]) -> None:
         view: Any = app.view_functions[rule.endpoint]
         for problem in _declaration_problems(app, rule, view, kinds):
             raise StartError(f"{_describe_rule(rule, view)} {problem}")
-        rule.access = view.access  # type: ignore[attr-defined]
+        rule.access, rule.headers = view.access, view.access.headers  # type: ignore[attr-defined]
         rule.query_names = None if view.access.kind is Kind.NOT_BUILT else query_names(view)  # type: ignore[attr-defined]
 
 

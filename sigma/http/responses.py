@@ -18,7 +18,7 @@ from sigma.http.unsent import LARGE, UnsentText, hold_unsent
 from sigma.http.waiting import leave_worker, one_by_one
 
 MAX_PAGE = 256 * 1024 * 1024  # bytes of the items on one page, which is made in memory
-NO_STORE = {"Cache-Control": "no-store"}  # for every response that contains a secret
+NO_STORE = {"Cache-Control": "no-store"}  # where no credential is needed; other routes have it anyway
 
 # Bytes of stored text of which a response is made in a thread of its own: on the worker's one thread, more would hold up all
 # others for more than some 30 ms. Reading a megabyte takes up to 1 ms, and with parsing it 10 to 30 ms.

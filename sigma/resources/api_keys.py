@@ -12,7 +12,6 @@ from sigma.http.blueprint import ApiBlueprint
 from sigma.http.credentials import hash_key, make_raw_key
 from sigma.http.errors import get_or_404, not_found_error
 from sigma.http.fields import Body, Flag, Items, enum_field, id_field, name_field, timestamp_field
-from sigma.http.responses import NO_STORE
 from sigma.http.stamps import random_id, utc_now
 from sigma.http.strict_json import to_json
 from sigma.permissions import PERMISSIONS
@@ -148,7 +147,7 @@ def list_api_keys() -> list[dict[str, Any]]:
 def create_api_key(key: dict[str, Any]) -> Any:
     """Generate a new API key; only this response shows the raw key, so store it now."""
     with transaction():
-        return insert_api_key(key), 201, NO_STORE
+        return insert_api_key(key)
 
 
 @blueprint.post("/api-keys/<id>/deactivate")

@@ -8,6 +8,7 @@ from typing import Any
 from flask import g
 from marshmallow import fields
 
+from sigma.context import confirm_caller
 from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.errors import not_found_error
 from sigma.http.fields import Body, Items, described, enum_field, id_field, timestamp_field
@@ -112,6 +113,7 @@ def fetch_deliveries(wanted: Mapping[str, str], offset: int, limit: int) -> tupl
     """Return a page of the deliveries, newest first, and the total. `wanted` may have a `webhookId`, `state` and `event`."""
     filters = g.tenant, wanted.get("webhookId"), wanted.get("state"), wanted.get("event")
     with one_by_one(), snapshot():
+        confirm_caller()  # it may have waited for its turn
         (total,) = fetch_one(f"{COUNT}{FILTERED}", *filters)
         rows = execute(f"{DELIVERIES}{FILTERED} ORDER BY seq DESC LIMIT ? OFFSET ?", *filters, limit, offset)
         described, until, size = [], patience_ends(), 0

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from flask import Flask, Response, current_app, g, request
 
-from sigma.database import execute, snapshot
-from sigma.http.access import requires
-from sigma.http.errors import ApiError, raise_for_problems
+from sigma.context import confirm_caller, context
+from sigma.database import execute, fetch_one, snapshot
+from sigma.http.access import requires, role_advice
+from sigma.http.errors import ApiError, not_found_error, raise_for_problems
 from sigma.http.paging import query_parameter
 from sigma.http.strict_json import format_value, parse_json, to_json
 from sigma.http.waiting import leave_worker
@@ -29,9 +30,13 @@ CONTENT_TYPES = {"json": "application/json", "csv": "text/csv; charset=utf-8"}  
 # read slowly costs the worker about 2 MB.
 PART_SIZE = 256 * 1024
 
-# The end of an export that fails after its first part: whatever is raised, the server ends the response as if it were whole.
-# Its quotation mark is never closed, so the export is no valid JSON or strict CSV; lax CSV readers see a last row of one cell.
+# The end of an export that fails, or is broken off, after its first part: whatever is raised, the server ends the response as
+# if it were whole. Its quotation mark is never closed, so the export is no valid JSON or strict CSV; lax CSV readers see a last
+# row of one cell.
 FAILED = b'"The export failed here; the log of the service says why'
+
+MADE_AT = "SELECT created_at FROM workspaces WHERE id = ?"
+LAST = "SELECT ifnull(max(seq), 0) FROM entities WHERE tenant = ? AND is_variant = 0"
 
 
 class Echo:
@@ -78,11 +83,23 @@ class Export(NamedTuple):
     aliases: dict[str, set[str]]  # of each schema's attributes, by schema id
     schema_id: str | None  # None: records of all schemas
     catalog_id: str | None  # None: records in any catalog or in none
+    made_at: Any  # the row of MADE_AT
+    end: int  # the `seq` of the workspace's last record when the export began; if that is deleted, a new one may get its `seq`
+
+    def require_permitted(self) -> None:
+        """Raise ApiError unless the workspace is that of the start, and the caller's role still shows all that is exported."""
+        if fetch_one(MADE_AT, self.tenant) != self.made_at:  # it was deleted, and perhaps another made with its id
+            raise not_found_error("workspace", self.tenant)
+        levels = {id: caller_levels(id) for id in self.aliases}
+        is_shown = all(levels[id].shows(alias) for id, aliases in self.aliases.items() for alias in aliases)
+        if not is_shown or self.catalog_id in hidden_catalogs():
+            role = context().caller.role_says("id")
+            raise ApiError(403, f"Role '{role}' now hides some of what is exported; {role_advice(role)}")
 
     def records_after(self, last: int) -> Cursor:
         """Return the `seq`, schema id and stored text of each record after the one with this `seq`."""
-        sql = "SELECT seq, schema_id, body FROM entities WHERE tenant = ? AND is_variant = 0 AND seq > ?"
-        parameters: list[Any] = [self.tenant, last]
+        sql = "SELECT seq, schema_id, body FROM entities WHERE tenant = ? AND is_variant = 0 AND seq > ? AND seq <= ?"
+        parameters: list[Any] = [self.tenant, last, self.end]
         if self.schema_id is not None:
             sql += " AND schema_id = ?"
             parameters.append(self.schema_id)
@@ -192,14 +209,28 @@ def read_export(query: Mapping[str, str]) -> Export:
     catalog = query.get("catalogId")
     if catalog in hidden_catalogs():
         catalog = ""  # no catalog has this id, so the export is empty
-    return Export(g.tenant, format, columns, {id: set(schemas[id]) for id in schemas}, query.get("schemaId"), catalog)
+    aliases, made_at, (end,) = {id: set(schemas[id]) for id in schemas}, fetch_one(MADE_AT, g.tenant), fetch_one(LAST, g.tenant)
+    return Export(g.tenant, format, columns, aliases, query.get("schemaId"), catalog, made_at, end)
 
 
-def _send_parts(app: Flask, asked: Any, export: Export, part: Part) -> Iterator[bytes]:
+def _next_part(known: Any, export: Export, after: int) -> Part:
+    """Return the part after the record with this `seq`. Raises ApiError if the caller may not have it any more.
+
+    `known` is what `g` held when the export began. Both are read from one state of the database.
+    """
+    with snapshot():
+        g.tenant, g.caller = export.tenant, known.caller
+        known.confirm()
+        export.require_permitted()
+        return export.part(after)
+
+
+def _send_parts(app: Flask, asked: Any, known: Any, export: Export, part: Part) -> Iterator[bytes]:
     """Yield the first part, then the others, each read when the client has taken the one before it.
 
     Each part is read on its own, so that no client, however slow, keeps SQLite from reusing its log. So each part shows one
-    state of the database, and each record comes once. A client that disconnects leaves nothing open behind.
+    state of the database, and each record comes once. A client that disconnects leaves nothing open behind. As that may take
+    hours, the caller is checked again before each part.
     """
     try:
         while True:
@@ -207,7 +238,10 @@ def _send_parts(app: Flask, asked: Any, export: Export, part: Part) -> Iterator[
             if part.last is None:
                 return
             with app.app_context():
-                part = export.part(part.last)
+                part = _next_part(known, export, part.last)
+    except ApiError as refusal:
+        app.logger.warning("The export of request %s was broken off: %s", asked.id, refusal.message)
+        yield FAILED  # nothing is raised: the server would add a stack trace to the log
     except Exception:
         app.logger.exception("The export of request %s failed after its first part", asked.id)
         yield FAILED
@@ -234,16 +268,18 @@ def _send_parts(app: Flask, asked: Any, export: Export, part: Part) -> Iterator[
 def export_records() -> Response:
     """Export records as rows with one value per attribute: the scope's, else the default segments', else that of no scope.
 
-    It is sent in parts. An export that fails on the way ends with a line that says so, and is not valid JSON or strict CSV.
+    It is sent in parts, without records that were made after it began. An export that fails on the way, or whose caller may
+    not have the rest any more, ends with a line that says so, and is not valid JSON or strict CSV.
     """
     leave_worker()  # the client may read slowly
     with snapshot():
+        confirm_caller()  # it may have waited for its thread
         export = read_export(request.args)
         part = export.part(0)
     data: Any = part.data
     if part.last is not None:
         app, asked = current_app._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
-        data = _send_parts(app, asked, export, part)
+        data = _send_parts(app, asked, context(), export, part)
     response = current_app.response_class(data, content_type=CONTENT_TYPES[export.format])
     if export.format == "csv":
         schema = request.args.get("schemaId", "")

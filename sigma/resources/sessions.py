@@ -174,4 +174,4 @@ def login(credentials: dict[str, str]) -> Any:
 @blueprint.response(200, SessionBody)
 def refresh_session() -> Any:
     """Exchange a valid session token for a new one."""
-    return make_session(g.tenant, g.caller.user, g.caller.sessions_from), 200, NO_STORE
+    return make_session(g.tenant, g.caller.user, g.caller.sessions_from)

@@ -11,7 +11,6 @@ from sigma.http.access import any_credential, list_api_routes
 from sigma.http.credentials import Caller, unauthorized
 from sigma.http.fields import Body, Flag, Items, described, dict_field, enum_field, id_field, string_field
 from sigma.http.guard import may_call
-from sigma.http.responses import NO_STORE
 from sigma.permissions import PERMISSIONS, ROLE_FLAGS
 from sigma.resources.ledger import KeyLedgerBody, find_ledger
 from sigma.resources.users import UserBody
@@ -102,4 +101,4 @@ def get_caller() -> Any:
         caller |= {"kind": "api-key", "key": key}
     else:
         caller["user"] = {**g.caller.user, "roleFlags": {flag: g.caller.role_says(flag) for flag in ROLE_FLAGS}}
-    return {**caller, "routes": list(_describe_routes(g.caller))}, 200, NO_STORE
+    return {**caller, "routes": list(_describe_routes(g.caller))}

@@ -50,15 +50,16 @@ def server(database, tokens):
 PAGE = "/api/v1/records?limit=1000&offset=1000"  # 2 MB
 
 
-def ask_slowly(server, path="/api/v1/export?format=csv"):
+def ask_slowly(server, path="/api/v1/export?format=csv", headers=None):
     """Ask for something over a connection with little room for what comes, and so as over a network: in small segments."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
     client.settimeout(CLIENT_TIMEOUT + SOON)
     client.connect(("127.0.0.1", server.port))
-    headers = f"Host: localhost\r\nConnection: close\r\nAuthorization: {server.authorization['Authorization']}\r\n\r\n"
-    client.sendall(f"GET {path} HTTP/1.0\r\n{headers}".encode())
+    sent = {"Host": "localhost", "Connection": "close", **(headers or server.authorization)}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+    client.sendall(f"GET {path} HTTP/1.0\r\n{lines}\r\n".encode())
     return closing(client)
 
 
@@ -95,6 +96,18 @@ def test_who_leaves_ends_it_at_once(server):
     (worker,) = before
     assert wait_until(lambda: len(list(Path(f"/proc/{worker}/task").iterdir())) < 10)  # no thread goes on with it
     assert server.workers() == before
+
+
+def test_whose_key_ends_gets_no_more_than_was_on_its_way(server):
+    key, headers = server.make_key("read")
+    with ask_slowly(server, headers=headers) as client:
+        received = client.recv(1000)
+        assert received.startswith(b"HTTP/1.0 200 ")
+        assert not server.manage("POST", f"/api-keys/{key['id']}/deactivate")["active"]
+        while data := client.recv(1 << 20):
+            received += data
+    assert received.endswith(b'"The export failed here; the log of the service says why')
+    assert len(received) < RECORDS * 2000 / 4
 
 
 def test_who_takes_it_slowly_gets_all_of_it_in_bounded_memory(server):
