@@ -4,6 +4,7 @@ import io
 import os
 import socket
 import threading
+import time
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from cases import each
 
 from sigma.cli import server
 from sigma.http import responses, waiting
-from sigma.http.waiting import AFTERWARDS, DONE, PLACES, LeaveWorker, Places, one_by_one
+from sigma.http.waiting import AFTERWARDS, DONE, PLACES, SIGN_INS, LeaveWorker, Places, Queue, one_by_one
 from sigma.resources import entities
 
 LOGIN = {"email": "admin@sigma.io", "password": "admin"}
@@ -35,8 +36,15 @@ def faults(app, key):
 
 @pytest.fixture
 def worker():
-    """The environment of a call on a worker's one thread, when two calls may leave it, one of each workspace."""
-    return {PLACES: Places(2, 1), AFTERWARDS: []}
+    """The environment of a call on a worker's one thread, when two calls may leave it, one of each workspace.
+
+    And so may two logins, one from each address.
+    """
+    return {PLACES: Places(2, 1), SIGN_INS: Places(2, 1), AFTERWARDS: []}
+
+
+def sign_in(caller, environ, address="127.0.0.1", **body):
+    return caller.post("/auth/login", {**LOGIN, **body}, environ_overrides={**environ, "REMOTE_ADDR": address})
 
 
 def test_a_delayed_call_leaves_before_it_changes_anything_and_counts_once(admin, key, faults, worker):
@@ -62,24 +70,99 @@ def test_what_does_not_wait_stays(key, faults, worker):
 def test_an_export_and_a_login_leave(key, anonymous, worker):
     with pytest.raises(LeaveWorker) as left:
         key.get("/export", environ_overrides=worker)
-    assert left.value.workspace == "ws-demo"
+    assert (left.value.places, left.value.holder) == (worker[PLACES], "ws-demo")
     with pytest.raises(LeaveWorker) as left:
-        anonymous.post("/auth/login", LOGIN, environ_overrides=worker)
-    assert left.value.workspace == ""
+        sign_in(anonymous, worker)
+    assert (left.value.places, left.value.holder) == (worker[SIGN_INS], "127.0.0.1")
 
 
 def test_a_call_that_would_leave_and_finds_no_place_is_refused_and_may_be_tried_again(key, anonymous, worker):
     calls = {
-        "ws-demo": lambda: key.get("/export", environ_overrides=worker),
-        "": lambda: anonymous.post("/auth/login", LOGIN, environ_overrides=worker),
+        PLACES: ("ws-demo", lambda: key.get("/export", environ_overrides=worker)),
+        SIGN_INS: ("127.0.0.1", lambda: sign_in(anonymous, worker)),
     }
-    for workspace, call in calls.items():
-        assert worker[PLACES].take(workspace)
+    for kind, (holder, call) in calls.items():
+        others = [holder] if kind == PLACES else ["192.0.2.1", "192.0.2.2"]
+        assert all(map(worker[kind].take, others))
         answer = call()
         assert (answer.status_code, answer.json["error"], answer.headers["Retry-After"]) == (503, "UNAVAILABLE", "1")
-        worker[PLACES].give_back(workspace)
+        for other in others:
+            worker[kind].give_back(other)
         with pytest.raises(LeaveWorker):
             call()
+
+
+@each("own", [True, False], ids=["right", "wrong"])
+@each(
+    ("address", "same", "other"),
+    [("192.0.2.1", "192.0.2.1", "192.0.2.2"), ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:db8:1:3::1")],
+    ids=["ipv4", "ipv6"],
+)
+def test_one_address_has_few_logins_under_way_and_takes_no_place_of_others(anonymous, worker, error, own, address, same, other):
+    body = {} if own else {"email": "nobody@sigma.io"}
+    worker[SIGN_INS] = Places(12, 8)
+    for _ in range(8):
+        with pytest.raises(LeaveWorker) as left:
+            sign_in(anonymous, worker, address, **body)
+    for email in ("editor@sigma.io", "nobody@sigma.io"):
+        refused = sign_in(anonymous, worker, same, email=email)
+        assert error(refused, 429) == "Too many logins from your address are under way; try again in 1 second"
+        assert refused.headers["Retry-After"] == "1"
+    with pytest.raises(LeaveWorker):
+        sign_in(anonymous, worker, other)
+    left.value.give_back()
+    with pytest.raises(LeaveWorker):
+        sign_in(anonymous, worker, same)
+
+
+def test_logins_and_other_slow_calls_take_no_places_from_one_another(key, anonymous, worker):
+    for kind, holders in ((PLACES, ("", "ws-demo")), (SIGN_INS, ("192.0.2.1", "192.0.2.2"))):
+        call = (
+            (lambda: sign_in(anonymous, worker)) if kind == PLACES else (lambda: key.get("/export", environ_overrides=worker))
+        )
+        assert all(map(worker[kind].take, holders))
+        with pytest.raises(LeaveWorker):
+            call()
+        worker[PLACES], worker[SIGN_INS] = Places(2, 1), Places(2, 1)
+
+
+def test_who_has_failed_too_often_is_told_on_the_worker_and_takes_no_place(anonymous, worker, error):
+    for _ in range(10):
+        error(sign_in(anonymous, {}, password="wrong"), 401)
+    answer = sign_in(anonymous, worker)
+    assert error(answer, 429).startswith("Too many failed logins; try again in ")
+    assert int(answer.headers["Retry-After"]) > 50
+    assert not worker[SIGN_INS].taken
+    with pytest.raises(LeaveWorker):
+        sign_in(anonymous, worker, "192.0.2.2")
+
+
+def test_who_waits_in_a_queue_comes_before_who_comes_later():
+    queue, served, threads = Queue(), [], []
+
+    def come(number):
+        with queue:
+            served.append(number)
+
+    with queue:
+        for number in range(20):
+            threads.append(threading.Thread(target=come, args=(number,)))
+            threads[-1].start()
+            while queue.come < number + 2:
+                time.sleep(0.001)
+        assert served == []
+    come(20)
+    for thread in threads:
+        thread.join()
+    assert served == list(range(21))
+
+
+def test_a_failure_in_a_queue_lets_the_next_one_in():
+    queue = Queue()
+    with pytest.raises(ValueError, match="in the queue"), queue:
+        raise ValueError("in the queue")
+    with queue:
+        pass
 
 
 def test_a_call_that_is_refused_for_want_of_a_place_is_not_delayed(key, faults, worker):
@@ -128,7 +211,7 @@ def test_a_place_is_given_back_when_no_thread_can_be_started(monkeypatch):
 
     def leave(protocol, environ):
         assert environ[PLACES].take("ws-demo")
-        raise LeaveWorker({}, b"", "ws-demo")
+        raise LeaveWorker({}, b"", environ[PLACES], "ws-demo")
 
     with pytest.raises(RuntimeError):
         server._wrap_application(leave)(SimpleNamespace(response_bytes=None), {})
