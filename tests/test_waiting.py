@@ -13,7 +13,7 @@ from cases import each
 
 from sigma.cli import server
 from sigma.http import responses, waiting
-from sigma.http.waiting import AFTERWARDS, DONE, PLACES, SIGN_INS, LeaveWorker, Places, Queue, one_by_one
+from sigma.http.waiting import AFTERWARDS, DONE, PLACES, SEARCHES, SIGN_INS, LeaveWorker, Places, Queue, one_by_one
 from sigma.resources import entities
 
 LOGIN = {"email": "admin@sigma.io", "password": "admin"}
@@ -38,9 +38,9 @@ def faults(app, key):
 def worker():
     """The environment of a call on a worker's one thread, when two calls may leave it, one of each workspace.
 
-    And so may two logins, one from each address.
+    And so may two long searches, and two logins, one from each address.
     """
-    return {PLACES: Places(2, 1), SIGN_INS: Places(2, 1), AFTERWARDS: []}
+    return {PLACES: Places(2, 1), SEARCHES: Places(2, 1), SIGN_INS: Places(2, 1), AFTERWARDS: []}
 
 
 def sign_in(caller, environ, address="127.0.0.1", **body):
@@ -273,6 +273,44 @@ def test_a_search_leaves_when_it_takes_long_and_not_before(key, worker, monkeypa
     assert search({}).json == found
     assert search(worker).status_code == 503  # the one place is taken
     assert key.get("/records", environ_overrides=worker).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/search", "/search/full-text", "/search/text?q=cap", "/standin/deliveries"])
+def test_while_a_long_search_of_its_workspace_is_under_way_the_next_leaves_at_once(app, admin, worker, monkeypatch, path):
+    hook = {"id": "wh-new", "name": "New", "url": "https://receiver.example", "events": ["entity.created"]}
+    assert admin.post("/webhooks", hook).status_code == 201
+    assert admin.post("/records", RECORD).status_code == 201
+    monkeypatch.setattr(waiting, "PATIENCE", 3600)
+    body = {"/search": {"criteria": [{"attribute": "sku", "operator": "contains", "value": "0"}]}}.get(path, {"query": "cap"})
+    method = "POST" if path in ("/search", "/search/full-text") else "GET"
+    whole = path if path.startswith("/standin") else f"/api/v1{path}"
+
+    def ask():
+        options = {"json": body} if method == "POST" else {}
+        return app.test_client().open(whole, method=method, headers=admin.headers, environ_overrides=worker, **options)
+
+    searches = worker[SEARCHES] = Places(16, 2)
+    found = ask()
+    assert (found.status_code, found.json["total"] > 0) == (200, True)
+    assert searches.take("ws-other")
+    assert ask().json == found.json  # another workspace's holds up none of this
+    assert searches.take("ws-demo")
+    with pytest.raises(LeaveWorker) as left:
+        ask()
+    assert (left.value.places, left.value.holder) == (searches, "ws-demo")
+    assert ask().status_code == 503  # both places are taken
+    left.value.give_back()
+    searches.give_back("ws-demo")
+    assert ask().json == found.json
+
+
+def test_long_searches_and_other_slow_calls_take_no_places_from_one_another(key, worker, monkeypatch):
+    monkeypatch.setattr(waiting, "PATIENCE", 0)
+    with pytest.raises(LeaveWorker):
+        key.get("/search/text?q=cap", environ_overrides=worker)
+    with pytest.raises(LeaveWorker):
+        key.get("/export", environ_overrides=worker)
+    assert [worker[kind].taken_by("ws-demo") for kind in (SEARCHES, PLACES)] == [1, 1]
 
 
 @each("path", ["/records", "/records?limit=1000", "/search/text?q=coastal", "/records/ent-coastal-wb/audit-log", "/schemas"])

@@ -22,11 +22,13 @@ from sigma.cli.workers import STOP_TIMEOUT, reap_orphans, set_up_workers, stop_o
 from sigma.database import close_db, use_small_cache
 from sigma.http.app import LogFormatter
 from sigma.http.unsent import UNSENT
-from sigma.http.waiting import AFTERWARDS, DONE, PLACES, SIGN_INS, LeaveWorker, Places
+from sigma.http.waiting import AFTERWARDS, DONE, PLACES, SEARCHES, SIGN_INS, LeaveWorker, Places
 from sigma.settings import ROOT
 
 MAX_APART = 64  # slow calls that a worker runs at once, each in a thread of its own
 MAX_APART_OF_ONE = 48  # of these, calls of one workspace
+MAX_SEARCHES = 16  # searches and lists, beside these, that turned out to take long: they share the processor with all calls
+MAX_SEARCHES_OF_ONE = 4  # of these, those of one workspace
 MAX_SIGN_INS = 48  # logins, beside these, that a worker checks or that wait for it
 MAX_SIGN_INS_OF_ONE = 8  # of these, logins from one address
 MAX_UNSENT = 256 * 1024 * 1024  # bytes of large responses that a worker holds until their clients read them
@@ -134,6 +136,7 @@ def _wrap_application(application: Any, *options: Any) -> Callable[[Any, dict[st
     call = granian.wsgi._callback_wrapper(application, *options)
     limits = {
         PLACES: Places(MAX_APART, MAX_APART_OF_ONE),
+        SEARCHES: Places(MAX_SEARCHES, MAX_SEARCHES_OF_ONE),
         SIGN_INS: Places(MAX_SIGN_INS, MAX_SIGN_INS_OF_ONE),
         UNSENT: Places(MAX_UNSENT, MAX_UNSENT_OF_ONE),
     }

@@ -14,6 +14,7 @@ from sigma.http.errors import retry_error
 
 # In the WSGI environment of a call on a worker's one thread: the places for calls that leave for a thread of their own.
 PLACES = "sigma.places"
+SEARCHES = "sigma.searches"  # there, too: the places for searches and lists that turn out to take long
 SIGN_INS = "sigma.sign_ins"  # there, too: the places for logins, which are shared by addresses
 AFTERWARDS = "sigma.afterwards"  # there, too: functions to call after the response has been sent
 DONE = "sigma.done"  # in the WSGI environment of any call: the results of once(), kept when the call starts again
@@ -143,8 +144,14 @@ PATIENCE = 0.1  # seconds that later requests wait for a call that cannot tell i
 
 
 def patience_ends() -> float:
-    """Return the time.monotonic() at which such a call must leave_worker(); infinity where that would do nothing."""
-    return time.monotonic() + PATIENCE if request and PLACES in request.environ else math.inf
+    """Return the time.monotonic() at which such a call must leave_worker(SEARCHES); infinity where that would do nothing.
+
+    It is now while such a call of the same workspace is under way: if each took its time here first, a few callers of one
+    workspace would hold up all others for most of the time.
+    """
+    if not request or PLACES not in request.environ:
+        return math.inf
+    return time.monotonic() + (0 if request.environ[SEARCHES].taken_by(g.tenant) else PATIENCE)
 
 
 def once(name: str, act: Callable[[], Result]) -> Result:
