@@ -13,7 +13,7 @@ from cases import each
 
 from sigma.cli import server
 from sigma.http import responses, waiting
-from sigma.http.waiting import AFTERWARDS, DONE, PLACES, SEARCHES, SIGN_INS, LeaveWorker, Places, Queue, one_by_one
+from sigma.http.waiting import AFTERWARDS, DONE, PLACES, SEARCHES, SIGN_INS, LeaveWorker, Places, Turns, one_by_one
 from sigma.resources import entities
 
 LOGIN = {"email": "admin@sigma.io", "password": "admin"}
@@ -137,31 +137,31 @@ def test_who_has_failed_too_often_is_told_on_the_worker_and_takes_no_place(anony
         sign_in(anonymous, worker, "192.0.2.2")
 
 
-def test_who_waits_in_a_queue_comes_before_who_comes_later():
-    queue, served, threads = Queue(), [], []
+def test_who_waits_for_a_turn_waits_for_one_of_each_other_holder_and_in_order():
+    turns, served, threads = Turns(), [], []
 
-    def come(number):
-        with queue:
-            served.append(number)
+    def come(name):
+        with turns.turn(name[0]):
+            served.append(name)
 
-    with queue:
-        for number in range(20):
-            threads.append(threading.Thread(target=come, args=(number,)))
+    with turns.turn("a"):
+        for name in ("a1", "a2", "a3", "b1", "a4", "c1", "b2"):
+            threads.append(threading.Thread(target=come, args=(name,)))
             threads[-1].start()
-            while queue.come < number + 2:
+            while sum(map(len, turns.waiting.values())) < len(threads):
                 time.sleep(0.001)
         assert served == []
-    come(20)
     for thread in threads:
         thread.join()
-    assert served == list(range(21))
+    assert served == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
+    assert turns.waiting == {}
 
 
-def test_a_failure_in_a_queue_lets_the_next_one_in():
-    queue = Queue()
-    with pytest.raises(ValueError, match="in the queue"), queue:
-        raise ValueError("in the queue")
-    with queue:
+def test_a_failure_in_a_turn_ends_it():
+    turns = Turns()
+    with pytest.raises(ValueError, match="in the turn"), turns.turn("a"):
+        raise ValueError("in the turn")
+    with turns.turn("a"), turns.changed:
         pass
 
 

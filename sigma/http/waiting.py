@@ -108,23 +108,30 @@ def leave_worker(kind: str = PLACES, holder: str | None = None) -> None:
     raise LeaveWorker(asked.environ.get(DONE, {}), asked.body, places, holder)
 
 
-class Queue:
-    """A lock that threads get in the order in which they came. threading.Lock may pass over one that waits, again and again."""
+class Turns:
+    """A lock that holders get in turn, however often each of them waits. threading.Lock may pass over one again and again."""
 
     def __init__(self) -> None:
-        self.come = self.gone = 0
-        self.changed = threading.Condition()
+        self.waiting: dict[str, deque[object]] = {}  # by holder; the first one is next
+        self.is_taken, self.changed = False, threading.Condition()
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def turn(self, holder: str) -> Iterator[None]:
+        """Run the block when it is the holder's turn, and nobody else's."""
+        this = object()
         with self.changed:
-            number = self.come
-            self.come += 1
-            self.changed.wait_for(lambda: self.gone == number)
-
-    def __exit__(self, *_: object) -> None:
-        with self.changed:
-            self.gone += 1
-            self.changed.notify_all()
+            self.waiting.setdefault(holder, deque()).append(this)
+            self.changed.wait_for(lambda: not self.is_taken and next(iter(self.waiting.values()))[0] is this)
+            self.is_taken, own = True, self.waiting.pop(holder)
+            own.popleft()
+            if own:
+                self.waiting[holder] = own  # behind all others
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.is_taken = False
+                self.changed.notify_all()
 
 
 _turn = threading.Lock()

@@ -21,7 +21,7 @@ from sigma.http.credentials import CLOCK_STEP, SESSION_LASTS, jwt_secret, unauth
 from sigma.http.errors import raise_for_problems, retry_error
 from sigma.http.fields import Body, Items, id_field, name_field, string_field
 from sigma.http.responses import NO_STORE
-from sigma.http.waiting import PLACES, SIGN_INS, Places, Queue, leave_worker
+from sigma.http.waiting import PLACES, SIGN_INS, Places, Turns, leave_worker
 from sigma.resources.users import UserBody, fetch_users, remember_session, user_summary
 
 blueprint = ApiBlueprint("Authentication", "The sessions of people; integrations use API keys.")
@@ -35,7 +35,7 @@ HASHING = "scrypt:32768:8:1"
 # Checked for an unknown email, so that it takes as long as a wrong password. It is not the hash of any password.
 NO_PASSWORD = f"{HASHING}${'0' * 16}${'0' * 128}"
 
-_hashing = Queue()  # one at a time: each takes 32 MB and a processor
+_hashing = Turns()  # one at a time: each takes 32 MB and a processor
 
 
 def hash_password(password: str) -> str:
@@ -171,7 +171,7 @@ def login(credentials: dict[str, str]) -> Any:
     _raise_if_throttled(limits)
     _leave_worker(address)
     row = fetch_one("SELECT tenant, id, email, name, role_id, sessions_from, password_hash FROM users WHERE email = ?", email)
-    with _hashing:
+    with _hashing.turn(address):
         is_right = check_password_hash(row[6] if row else NO_PASSWORD, password) and row is not None
     record_login_attempt(limits, pair, is_right)
     if not is_right:
