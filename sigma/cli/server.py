@@ -27,8 +27,8 @@ from sigma.settings import ROOT
 
 MAX_APART = 64  # slow calls that a worker runs at once, each in a thread of its own
 MAX_APART_OF_ONE = 48  # of these, calls of one workspace
-MAX_SEARCHES = 16  # searches and lists, beside these, that turned out to take long: they share the processor with all calls
-MAX_SEARCHES_OF_ONE = 4  # of these, those of one workspace
+MAX_SEARCHES = 24  # searches and lists, beside these, that turned out to take long: they share the processor with all calls
+MAX_SEARCHES_OF_ONE = 8  # of these, those of one workspace
 MAX_SIGN_INS = 48  # logins, beside these, that a worker checks or that wait for it
 MAX_SIGN_INS_OF_ONE = 8  # of these, logins from one address
 MAX_UNSENT = 256 * 1024 * 1024  # bytes of large responses that a worker holds until their clients read them
