@@ -455,14 +455,14 @@ def test_right_logins_at_the_same_time_are_no_failures(app, anonymous):
 
 
 def test_tries_at_the_same_time_find_no_more_than_one_after_another(app, anonymous, monkeypatch, error):
-    check = sessions.check_password_hash
+    record = sessions.record_login_attempt
 
     def others_fail_meanwhile(*arguments):
-        replace_everywhere(monkeypatch, sessions, "check_password_hash", check)
+        replace_everywhere(monkeypatch, sessions, "record_login_attempt", record)
         fail(app, anonymous, 10)
-        return check(*arguments)
+        return record(*arguments)
 
-    replace_everywhere(monkeypatch, sessions, "check_password_hash", others_fail_meanwhile)
+    replace_everywhere(monkeypatch, sessions, "record_login_attempt", others_fail_meanwhile)
     assert_throttled(login(anonymous), error)
 
 

@@ -4,6 +4,7 @@ import io
 import os
 import socket
 import threading
+import time
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from conftest import sql
 
 from sigma.cli import server
 from sigma.http import responses, waiting
-from sigma.http.waiting import AFTERWARDS, DONE, PLACES, LeaveWorker, Places, one_by_one
+from sigma.http.waiting import AFTERWARDS, DONE, PLACES, SEARCHES, SIGN_INS, LeaveWorker, Places, Turns, one_by_one
 from sigma.resources import entities
 
 LOGIN = {"email": "admin@sigma.io", "password": "admin"}
@@ -36,8 +37,15 @@ def faults(app, key):
 
 @pytest.fixture
 def worker():
-    """The environment of a call on a worker's one thread, when two calls may leave it, one of each workspace."""
-    return {PLACES: Places(2, 1), AFTERWARDS: []}
+    """The environment of a call on a worker's one thread, when two calls may leave it, one of each workspace.
+
+    And so may two long searches, and two logins, one from each address.
+    """
+    return {PLACES: Places(2, 1), SEARCHES: Places(2, 1), SIGN_INS: Places(2, 1), AFTERWARDS: []}
+
+
+def sign_in(caller, environ, address="127.0.0.1", **body):
+    return caller.post("/auth/login", {**LOGIN, **body}, environ_overrides={**environ, "REMOTE_ADDR": address})
 
 
 def test_a_delayed_call_leaves_before_it_changes_anything_and_counts_once(admin, key, faults, worker):
@@ -63,24 +71,99 @@ def test_what_does_not_wait_stays(key, faults, worker):
 def test_an_export_and_a_login_leave(key, anonymous, worker):
     with pytest.raises(LeaveWorker) as left:
         key.get("/export", environ_overrides=worker)
-    assert left.value.workspace == "ws-demo"
+    assert (left.value.places, left.value.holder) == (worker[PLACES], "ws-demo")
     with pytest.raises(LeaveWorker) as left:
-        anonymous.post("/auth/login", LOGIN, environ_overrides=worker)
-    assert left.value.workspace == ""
+        sign_in(anonymous, worker)
+    assert (left.value.places, left.value.holder) == (worker[SIGN_INS], "127.0.0.1")
 
 
 def test_a_call_that_would_leave_and_finds_no_place_is_refused_and_may_be_tried_again(key, anonymous, worker):
     calls = {
-        "ws-demo": lambda: key.get("/export", environ_overrides=worker),
-        "": lambda: anonymous.post("/auth/login", LOGIN, environ_overrides=worker),
+        PLACES: ("ws-demo", lambda: key.get("/export", environ_overrides=worker)),
+        SIGN_INS: ("127.0.0.1", lambda: sign_in(anonymous, worker)),
     }
-    for workspace, call in calls.items():
-        assert worker[PLACES].take(workspace)
+    for kind, (holder, call) in calls.items():
+        others = [holder] if kind == PLACES else ["192.0.2.1", "192.0.2.2"]
+        assert all(map(worker[kind].take, others))
         answer = call()
         assert (answer.status_code, answer.json["error"], answer.headers["Retry-After"]) == (503, "UNAVAILABLE", "1")
-        worker[PLACES].give_back(workspace)
+        for other in others:
+            worker[kind].give_back(other)
         with pytest.raises(LeaveWorker):
             call()
+
+
+@each("own", [True, False], ids=["right", "wrong"])
+@each(
+    ("address", "same", "other"),
+    [("192.0.2.1", "192.0.2.1", "192.0.2.2"), ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:db8:1:3::1")],
+    ids=["ipv4", "ipv6"],
+)
+def test_one_address_has_few_logins_under_way_and_takes_no_place_of_others(anonymous, worker, error, own, address, same, other):
+    body = {} if own else {"email": "nobody@sigma.io"}
+    worker[SIGN_INS] = Places(12, 8)
+    for _ in range(8):
+        with pytest.raises(LeaveWorker) as left:
+            sign_in(anonymous, worker, address, **body)
+    for email in ("editor@sigma.io", "nobody@sigma.io"):
+        refused = sign_in(anonymous, worker, same, email=email)
+        assert error(refused, 429) == "Too many logins from your address are under way; try again in 1 second"
+        assert refused.headers["Retry-After"] == "1"
+    with pytest.raises(LeaveWorker):
+        sign_in(anonymous, worker, other)
+    left.value.give_back()
+    with pytest.raises(LeaveWorker):
+        sign_in(anonymous, worker, same)
+
+
+def test_logins_and_other_slow_calls_take_no_places_from_one_another(key, anonymous, worker):
+    for kind, holders in ((PLACES, ("", "ws-demo")), (SIGN_INS, ("192.0.2.1", "192.0.2.2"))):
+        call = (
+            (lambda: sign_in(anonymous, worker)) if kind == PLACES else (lambda: key.get("/export", environ_overrides=worker))
+        )
+        assert all(map(worker[kind].take, holders))
+        with pytest.raises(LeaveWorker):
+            call()
+        worker[PLACES], worker[SIGN_INS] = Places(2, 1), Places(2, 1)
+
+
+def test_who_has_failed_too_often_is_told_on_the_worker_and_takes_no_place(anonymous, worker, error):
+    for _ in range(10):
+        error(sign_in(anonymous, {}, password="wrong"), 401)
+    answer = sign_in(anonymous, worker)
+    assert error(answer, 429).startswith("Too many failed logins; try again in ")
+    assert int(answer.headers["Retry-After"]) > 50
+    assert not worker[SIGN_INS].taken
+    with pytest.raises(LeaveWorker):
+        sign_in(anonymous, worker, "192.0.2.2")
+
+
+def test_who_waits_for_a_turn_waits_for_one_of_each_other_holder_and_in_order():
+    turns, served, threads = Turns(), [], []
+
+    def come(name):
+        with turns.turn(name[0]):
+            served.append(name)
+
+    with turns.turn("a"):
+        for name in ("a1", "a2", "a3", "b1", "a4", "c1", "b2"):
+            threads.append(threading.Thread(target=come, args=(name,)))
+            threads[-1].start()
+            while sum(map(len, turns.waiting.values())) < len(threads):
+                time.sleep(0.001)
+        assert served == []
+    for thread in threads:
+        thread.join()
+    assert served == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
+    assert turns.waiting == {}
+
+
+def test_a_failure_in_a_turn_ends_it():
+    turns = Turns()
+    with pytest.raises(ValueError, match="in the turn"), turns.turn("a"):
+        raise ValueError("in the turn")
+    with turns.turn("a"), turns.changed:
+        pass
 
 
 def test_a_call_that_is_refused_for_want_of_a_place_is_not_delayed(key, faults, worker):
@@ -129,7 +212,7 @@ def test_a_place_is_given_back_when_no_thread_can_be_started(monkeypatch):
 
     def leave(protocol, environ):
         assert environ[PLACES].take("ws-demo")
-        raise LeaveWorker({}, b"", "ws-demo")
+        raise LeaveWorker({}, b"", environ[PLACES], "ws-demo")
 
     with pytest.raises(RuntimeError):
         server._wrap_application(leave)(SimpleNamespace(response_bytes=None), {})
@@ -191,6 +274,44 @@ def test_a_search_leaves_when_it_takes_long_and_not_before(key, worker, monkeypa
     assert search({}).json == found
     assert search(worker).status_code == 503  # the one place is taken
     assert key.get("/records", environ_overrides=worker).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/search", "/search/full-text", "/search/text?q=cap", "/standin/deliveries"])
+def test_while_a_long_search_of_its_workspace_is_under_way_the_next_leaves_at_once(app, admin, worker, monkeypatch, path):
+    hook = {"id": "wh-new", "name": "New", "url": "https://receiver.example", "events": ["entity.created"]}
+    assert admin.post("/webhooks", hook).status_code == 201
+    assert admin.post("/records", RECORD).status_code == 201
+    monkeypatch.setattr(waiting, "PATIENCE", 3600)
+    body = {"/search": {"criteria": [{"attribute": "sku", "operator": "contains", "value": "0"}]}}.get(path, {"query": "cap"})
+    method = "POST" if path in ("/search", "/search/full-text") else "GET"
+    whole = path if path.startswith("/standin") else f"/api/v1{path}"
+
+    def ask():
+        options = {"json": body} if method == "POST" else {}
+        return app.test_client().open(whole, method=method, headers=admin.headers, environ_overrides=worker, **options)
+
+    searches = worker[SEARCHES] = Places(16, 2)
+    found = ask()
+    assert (found.status_code, found.json["total"] > 0) == (200, True)
+    assert searches.take("ws-other")
+    assert ask().json == found.json  # another workspace's holds up none of this
+    assert searches.take("ws-demo")
+    with pytest.raises(LeaveWorker) as left:
+        ask()
+    assert (left.value.places, left.value.holder) == (searches, "ws-demo")
+    assert ask().status_code == 503  # both places are taken
+    left.value.give_back()
+    searches.give_back("ws-demo")
+    assert ask().json == found.json
+
+
+def test_long_searches_and_other_slow_calls_take_no_places_from_one_another(key, worker, monkeypatch):
+    monkeypatch.setattr(waiting, "PATIENCE", 0)
+    with pytest.raises(LeaveWorker):
+        key.get("/search/text?q=cap", environ_overrides=worker)
+    with pytest.raises(LeaveWorker):
+        key.get("/export", environ_overrides=worker)
+    assert [worker[kind].taken_by("ws-demo") for kind in (SEARCHES, PLACES)] == [1, 1]
 
 
 @each("path", ["/records", "/records?limit=1000", "/search/text?q=coastal", "/records/ent-coastal-wb/audit-log", "/schemas"])
@@ -305,8 +426,8 @@ def test_a_change_that_may_go_through_many_records_leaves(admin, change, worker,
     before = [admin.get(path).json for path in MODEL_PATHS]
     with pytest.raises(LeaveWorker) as left:
         change(*wanted, worker)
-    worker[PLACES].give_back(left.value.workspace)
-    assert left.value.workspace == "ws-demo"
+    left.value.give_back()
+    assert left.value.holder == "ws-demo"
     assert [admin.get(path).json for path in MODEL_PATHS] == before
     answer = change(*wanted)
     assert answer.status_code == status

@@ -51,14 +51,21 @@ def wait(connection):
 
 OK = b"HTTP/1.1 200 OK\r\n"
 LATE, NO_HTTP = f"No answer within {SECONDS} seconds", "The answer could not be read as HTTP"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LONG = "The status and headers of the answer have more than 64 kB"
+MANY = "There were more than 10 answers with the status 100 before the answer"
 CLOSED = "The receiver closed the connection without an answer"
 HOSTILE = {
     "never answers": (wait, (None, LATE)),
     "a status byte by byte": (endless(b"HTTP/1.1 ", b"2", 0.02), (None, LATE)),
     "headers byte by byte": (endless(OK + b"X: ", b"x", 0.02), (None, LATE)),
     "endless headers": (endless(OK, b"X: y\r\n"), (None, NO_HTTP)),
-    "an endless header": (endless(OK + b"X: ", b"y" * 1000), (None, NO_HTTP)),
-    "endless answers that are none": (endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), (None, LATE)),
+    "an endless header": (endless(OK + b"X: ", b"y" * 1000), (None, LONG)),
+    "long headers": (endless(OK, b"X: %s\r\n" % (b"y" * 10_000)), (None, LONG)),
+    "endless answers that are none": (endless(b"", CONTINUE), (None, MANY)),
+    "long answers that are none": (endless(b"", b"HTTP/1.1 100 Continue\r\nX: %s\r\n\r\n" % (b"y" * 10_000)), (None, LONG)),
+    "answers that are none, and one": (lambda c: c.sendall(CONTINUE * 10 + OK + b"Content-Length: 0\r\n\r\n"), (200, None)),
+    "too many that are none, and one": (lambda c: c.sendall(CONTINUE * 11 + OK + b"Content-Length: 0\r\n\r\n"), (None, MANY)),
     "closes at once": (lambda connection: None, (None, CLOSED)),
     "closes within the headers": (lambda connection: connection.sendall(b"HTTP/1."), (None, NO_HTTP)),
     "something else": (lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n"), (None, NO_HTTP)),
@@ -108,6 +115,39 @@ def test_of_a_large_answer_little_is_read(call):
     with receiving(answer) as receiver:
         assert call(receiver.url).status == 200
     assert sum(sent) < 20_000_000  # what the system's buffers take
+
+
+FLOODS = {
+    "endless headers": (OK, b"X: y\r\n", None),
+    "endless answers that are none": (b"", CONTINUE, None),
+    "endless trailers": (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n", 200),
+}
+
+
+@each(("beginning", "part", "status"), FLOODS.values(), ids=FLOODS)
+def test_who_answers_without_end_is_cut_off_long_before_the_time_is_up(app, monkeypatch, beginning, part, status):
+    too_late, cut = [], webhook_calls._cutter._cut
+    monkeypatch.setattr(webhook_calls._cutter, "_cut", lambda sock: too_late.append(sock) or cut(sock))
+    with receiving(endless(beginning, part * 1000)) as endpoint, app.app_context():
+        receiver = webhook_calls.Receiver(endpoint.url)
+        assert receiver.post({}, b"{}").status == status
+        assert receiver.connection is None
+    assert (endpoint.connections, too_late) == (1, [])
+
+
+def test_a_connection_is_kept_after_an_answer_that_was_announced_or_comes_in_chunks(app):
+    answer = CONTINUE + OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: y\r\n\r\n"
+
+    def answer_each(connection):
+        connection.sendall(answer)
+        while read_request(connection.makefile("rb")):
+            connection.sendall(answer)
+
+    with receiving(answer_each) as endpoint, app.app_context():
+        receiver = webhook_calls.Receiver(endpoint.url)
+        assert [receiver.post({}, b"{}").status for _ in range(12)] == [200] * 12
+        receiver.close()
+    assert endpoint.connections == 1
 
 
 def test_redirects_are_not_followed(call):

@@ -22,11 +22,15 @@ from sigma.cli.workers import STOP_TIMEOUT, reap_orphans, set_up_workers, stop_o
 from sigma.database import close_db, use_small_cache
 from sigma.http.app import LogFormatter
 from sigma.http.unsent import UNSENT
-from sigma.http.waiting import AFTERWARDS, DONE, PLACES, LeaveWorker, Places
+from sigma.http.waiting import AFTERWARDS, DONE, PLACES, SEARCHES, SIGN_INS, LeaveWorker, Places
 from sigma.settings import ROOT
 
 MAX_APART = 64  # slow calls that a worker runs at once, each in a thread of its own
 MAX_APART_OF_ONE = 48  # of these, calls of one workspace
+MAX_SEARCHES = 24  # searches and lists, beside these, that turned out to take long: they share the processor with all calls
+MAX_SEARCHES_OF_ONE = 8  # of these, those of one workspace
+MAX_SIGN_INS = 96  # logins, beside these, that a worker checks or that wait for it
+MAX_SIGN_INS_OF_ONE = 24  # of these, logins from one address: as many as tests that begin side by side may need
 MAX_UNSENT = 256 * 1024 * 1024  # bytes of large responses that a worker holds until their clients read them
 MAX_UNSENT_OF_ONE = 192 * 1024 * 1024  # of these, bytes of one workspace
 MAX_BUFFER = 64 * 1024  # bytes that the server buffers of a response in pieces, and of a request's head
@@ -129,20 +133,26 @@ def end_stalled_connections() -> None:
 
 
 def _wrap_application(application: Any, *options: Any) -> Callable[[Any, dict[str, Any]], None]:
-    call, places = granian.wsgi._callback_wrapper(application, *options), Places(MAX_APART, MAX_APART_OF_ONE)
-    unsent = Places(MAX_UNSENT, MAX_UNSENT_OF_ONE)
+    call = granian.wsgi._callback_wrapper(application, *options)
+    limits = {
+        PLACES: Places(MAX_APART, MAX_APART_OF_ONE),
+        SEARCHES: Places(MAX_SEARCHES, MAX_SEARCHES_OF_ONE),
+        SIGN_INS: Places(MAX_SIGN_INS, MAX_SIGN_INS_OF_ONE),
+        UNSENT: Places(MAX_UNSENT, MAX_UNSENT_OF_ONE),
+    }
 
-    def call_apart(protocol: Any, environ: dict[str, Any], workspace: str) -> None:
+    def call_apart(protocol: Any, environ: dict[str, Any], left: LeaveWorker) -> None:
         use_small_cache()
         try:
             call(protocol, environ)
         finally:
             close_db()
-            places.give_back(workspace)
+            left.give_back()
 
     def call_on_worker(protocol: Any, environ: dict[str, Any]) -> None:
         end_stalled_connections()
-        environ[PLACES], environ[AFTERWARDS], environ[UNSENT] = places, [], unsent
+        environ.update(limits)
+        environ[AFTERWARDS] = []
         try:
             call(WorkerProtocol(protocol), environ)
             for act in environ[AFTERWARDS]:
@@ -151,9 +161,9 @@ def _wrap_application(application: Any, *options: Any) -> Callable[[Any, dict[st
             del environ[PLACES]
             environ[DONE], environ["wsgi.input"] = left.done, io.BytesIO(left.body)
             try:
-                threading.Thread(target=call_apart, args=(protocol, environ, left.workspace), daemon=True).start()
+                threading.Thread(target=call_apart, args=(protocol, environ, left), daemon=True).start()
             except RuntimeError:  # the system allows no more threads
-                places.give_back(left.workspace)
+                left.give_back()
                 raise
 
     return call_on_worker

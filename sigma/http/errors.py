@@ -46,7 +46,7 @@ ERRORS = {
     ),
     "UNSUPPORTED_MEDIA_TYPE": ErrorCode(415, "The body is not JSON in UTF-8, or its headers say so."),
     "TRANSITION_ERROR": ErrorCode(422, "The workflow does not allow the transition."),
-    "RATE_LIMITED": ErrorCode(429, "There were too many failed logins.", "Retry-After"),
+    "RATE_LIMITED": ErrorCode(429, "There were too many failed logins, or too many at a time.", "Retry-After"),
     "INTERNAL_ERROR": ErrorCode(500, "The service failed."),
     "NOT_IMPLEMENTED": ErrorCode(501, "Sigma PIM documents it, and this stand-in does not have it."),
     "UNAVAILABLE": ErrorCode(503, "The database does not answer, or too many slow calls or large answers wait.", "Retry-After"),

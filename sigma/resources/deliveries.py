@@ -15,7 +15,7 @@ from sigma.http.fields import Body, Items, described, enum_field, id_field, time
 from sigma.http.responses import page_too_large
 from sigma.http.stamps import format_time
 from sigma.http.strict_json import to_json
-from sigma.http.waiting import leave_worker, one_by_one, patience_ends
+from sigma.http.waiting import SEARCHES, leave_worker, one_by_one, patience_ends
 from sigma.resources.entities import find_schema
 from sigma.resources.outbox import EVENTS
 from sigma.resources.role_limits import caller_levels, hides_attributes
@@ -123,7 +123,7 @@ def fetch_deliveries(wanted: Mapping[str, str], offset: int, limit: int) -> tupl
                 raise page_too_large(limit)
             described.append(_describe(row))
             if time.monotonic() > until:
-                leave_worker()
+                leave_worker(SEARCHES)
         return described, total
 
 

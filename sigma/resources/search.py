@@ -19,7 +19,7 @@ from sigma.http.errors import ApiError
 from sigma.http.fields import Items, Reference, enum_field, string_field
 from sigma.http.paging import PAGE_PARAMETERS, PageRequestBody, body_bounds, page_bounds, page_of, query_parameter
 from sigma.http.strict_json import to_json
-from sigma.http.waiting import leave_worker, patience_ends
+from sigma.http.waiting import SEARCHES, leave_worker, patience_ends
 from sigma.resources.entities import entity_page, rows_of
 from sigma.resources.model import require_existing
 from sigma.resources.records import ProductRecordBody
@@ -154,7 +154,7 @@ def _find_page(
                 if offset < total <= offset + limit:
                     page.append(seq)
     except TakesLongError:  # starting again wastes a tenth of a second; leaving at once would slow every short search
-        leave_worker()
+        leave_worker(SEARCHES)
     return entity_page(rows_of(page), total, offset, limit)
 
 

@@ -1,10 +1,9 @@
-"""The sessions of people: signing in, and the limits on failed logins."""
+"""The sessions of people: signing in, and the limits on logins."""
 
 import hashlib
 import ipaddress
 import math
 import re
-import threading
 import time
 from typing import Any
 
@@ -22,7 +21,7 @@ from sigma.http.credentials import CLOCK_STEP, SESSION_LASTS, jwt_secret, unauth
 from sigma.http.errors import raise_for_problems, retry_error
 from sigma.http.fields import Body, Items, id_field, name_field, string_field
 from sigma.http.responses import NO_STORE
-from sigma.http.waiting import leave_worker
+from sigma.http.waiting import PLACES, SIGN_INS, Places, Turns, leave_worker
 from sigma.resources.users import UserBody, fetch_users, remember_session, user_summary
 
 blueprint = ApiBlueprint("Authentication", "The sessions of people; integrations use API keys.")
@@ -36,7 +35,7 @@ HASHING = "scrypt:32768:8:1"
 # Checked for an unknown email, so that it takes as long as a wrong password. It is not the hash of any password.
 NO_PASSWORD = f"{HASHING}${'0' * 16}${'0' * 128}"
 
-_hashing = threading.RLock()  # one at a time: each takes 32 MB and a processor
+_hashing = Turns()  # one at a time: each takes 32 MB and a processor
 
 
 def hash_password(password: str) -> str:
@@ -120,6 +119,18 @@ def _raise_if_throttled(limits: dict[bytes, int]) -> None:
         raise retry_error(429, "Too many failed logins", math.ceil(wait))
 
 
+def _leave_worker(address: str) -> None:
+    """Leave the worker, because checking a password is slow on purpose, if the address has few logins under way.
+
+    Otherwise raise ApiError 429, so that other addresses find places and do not wait for long.
+    """
+    if PLACES in request.environ:
+        places: Places = request.environ[SIGN_INS]
+        if places.taken_by(address) >= places.most_of_one:
+            raise retry_error(429, "Too many logins from your address are under way", 1)
+    leave_worker(SIGN_INS, address)
+
+
 def record_login_attempt(limits: dict[bytes, int], pair: bytes, is_right: bool) -> None:
     """Count a failed login in the database, for all processes; a right password clears the count of its email and address.
 
@@ -153,14 +164,14 @@ def list_tenants() -> list[dict[str, Any]]:
 @blueprint.errors("UNAUTHORIZED", "RATE_LIMITED")
 def login(credentials: dict[str, str]) -> Any:
     """Sign in with email and password; after ten failures within a minute, 429 until the minute is over."""
-    leave_worker()  # checking a password is slow on purpose
     email, password = credentials["email"], credentials["password"]
     address = address_of_caller()
     pair, address_alone = (hashlib.sha256(text.encode()).digest() for text in (f"{email.lower()} {address}", address))
     limits = {pair: FAILURES_OF_EMAIL, address_alone: FAILURES_OF_ADDRESS}
     _raise_if_throttled(limits)
+    _leave_worker(address)
     row = fetch_one("SELECT tenant, id, email, name, role_id, sessions_from, password_hash FROM users WHERE email = ?", email)
-    with _hashing:
+    with _hashing.turn(address):
         is_right = check_password_hash(row[6] if row else NO_PASSWORD, password) and row is not None
     record_login_attempt(limits, pair, is_right)
     if not is_right:

@@ -11,11 +11,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sigma.resources.webhook_addresses import ForbiddenHostError, Target, find_addresses, read_url
 
 TIMEOUT = 5  # seconds for a whole call: look-up of the host, connection, request and answer
+MAX_HEAD = 64 * 1024  # bytes of an answer before its body: its status and headers, and the answers 100 before it
+MAX_HEADS = 11  # of them, the answers 100, and the one that they announce
 MAX_ANSWER = 64 * 1024  # bytes of an answer's body that are read, and thrown away
 USER_AGENT = "Sigma-PIM-embedded"
 
@@ -99,8 +101,56 @@ class _Cutter:
 _cutter = _Cutter()
 
 
+class _TooMuchError(http.client.HTTPException):
+    """A receiver sends more than is read; the message says of what."""
+
+
+class _BoundedFile:
+    """What a receiver sends, as far as it is read: http.client would go on for as long as there is more."""
+
+    def __init__(self, file: Any):
+        self.file, self.left, self.heads_left = file, MAX_HEAD, MAX_HEADS
+        self.close, self.flush = file.close, file.flush
+
+    def allow_body(self) -> None:
+        """Let a body be read, too, with what divides it into chunks and what follows them."""
+        self.left = MAX_ANSWER
+
+    def _counted(self, data: bytes) -> bytes:
+        self.left -= len(data)
+        if self.left < 0:
+            raise _TooMuchError(f"The status and headers of the answer have more than {MAX_HEAD // 1024} kB")
+        return data
+
+    def read(self, size: int) -> bytes:
+        """Return so many bytes. Raises _TooMuchError."""
+        return self._counted(self.file.read(size))
+
+    def readline(self, size: int) -> bytes:
+        """Return a line, or so many bytes of it; a blank one ends a head. Raises _TooMuchError."""
+        line = self._counted(self.file.readline(size))
+        self.heads_left -= line in (b"\r\n", b"\n")
+        if self.heads_left < 0:
+            raise _TooMuchError(f"There were more than {MAX_HEADS - 1} answers with the status 100 before the answer")
+        return line
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self.fp: Any = _BoundedFile(self.fp)
+
+    def begin(self) -> None:
+        """Read the status and the headers. Raises an exception of _ERRORS."""
+        file = self.fp
+        super().begin()
+        file.allow_body()
+
+
 def _describe_failure(error: Exception) -> str:
     """Return in plain words why a call got no answer, without anything that the receiver sent."""
+    if isinstance(error, _TooMuchError):
+        return str(error)
     if isinstance(error, TimeoutError):
         return f"No answer within {TIMEOUT} seconds"
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -118,6 +168,8 @@ def _describe_failure(error: Exception) -> str:
 
 class _Connection(http.client.HTTPConnection):
     """A connection to an address of a receiver; over TLS, the receiver's certificate must be that of its host's name."""
+
+    response_class = _Answer
 
     def __init__(self, target: Target, address: str, seconds: float):
         super().__init__(address, target.port, seconds)

@@ -1,17 +1,23 @@
 """Requests that wait, for a time, a body or a reader: they hold up nobody who is served by the same worker."""
 
+import http.client
 import json
 import shutil
 import socket
+import sqlite3
+import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 
 import pytest
 from processes import EXAMPLE_KEY, SOON, is_up, serving
+from werkzeug.security import generate_password_hash
 
 from sigma.cli.server import MAX_APART_OF_ONE
 from sigma.http.waiting import CLIENT_TIMEOUT
+from sigma.resources.sessions import HASHING
 
 KEY = {"X-Sigma-ApiKey": EXAMPLE_KEY}
 UNFIT = "type: 2 records hold values that do not fit; the first is 'ent-a'"
@@ -218,6 +224,40 @@ def test_logins_hold_up_nobody(server):
         answers = [pool.submit(server.call, "POST", "/auth/login", wrong) for _ in range(8)]
         assert seconds(lambda: is_up(server.port)) < AT_ONCE
         assert [answer.result()[0] for answer in answers] == [401] * 8
+
+
+def sign_in(server, address, email, password):
+    """Return the status of a login from an address of this machine."""
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, 30, (address, 0))) as connection:
+        body = json.dumps({"email": email, "password": password})
+        connection.request("POST", "/api/v1/auth/login", body, {"Content-Type": "application/json"})
+        return connection.getresponse().status
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a machine has no 127.0.0.2")
+@pytest.mark.parametrize(("email", "expected"), [("nobody{}@sigma.io", 401), ("editor@sigma.io", 200)])
+def test_one_address_keeps_no_other_from_signing_in(server, tmp_path, email, expected):
+    with closing(sqlite3.connect(tmp_path / "sigma.db")) as db, db:  # as slow to check as outside of tests
+        for user in ("admin", "editor"):
+            password_hash = generate_password_hash(user, HASHING)
+            db.execute("UPDATE users SET password_hash = ? WHERE email = ?", (password_hash, f"{user}@sigma.io"))
+    stop, statuses = threading.Event(), set()
+
+    def attack(number):
+        while not stop.is_set():
+            statuses.add(sign_in(server, "127.0.0.2", email.format(number), "editor"))
+            stop.wait(0.2)
+
+    with same_worker(server), ThreadPoolExecutor(60) as pool:
+        attacks = [pool.submit(attack, number) for number in range(60)]
+        try:
+            time.sleep(0.3)
+            assert [sign_in(server, "127.0.0.9", "admin@sigma.io", "admin") for _ in range(5)] == [200] * 5
+        finally:
+            stop.set()
+        for done in attacks:
+            done.result()
+    assert statuses == {expected, 429}
 
 
 def test_a_delayed_call_has_its_body_and_one_that_is_cut_off_is_refused(server):
