@@ -15,7 +15,7 @@ from sigma.http.credential_hints import BOTH_WAYS, SIGN_IN
 from sigma.http.credentials import AGAIN, Caller, authenticate
 from sigma.http.errors import ApiError, body_too_large, error_response, not_found_error
 from sigma.http.ledger import record_refusal, touch_key
-from sigma.http.loopback import holds_demo, require_local_caller, require_own_page
+from sigma.http.loopback import holds_demo, require_local_caller
 
 ACTIVE_KEY = "SELECT 1 FROM known_keys WHERE tenant = ? AND id = ? AND is_active"
 
@@ -150,8 +150,6 @@ def guard() -> Response | None:
         return None
     access = asked.url_rule.access
     try:
-        if "HTTP_ORIGIN" in asked.environ:
-            require_own_page()
         ADMISSIONS[access.kind](access, asked)
     except ApiError as error:  # the way through Flask's error handlers costs half of a bare request
         return error_response(error)

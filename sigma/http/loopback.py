@@ -10,7 +10,6 @@ from flask import current_app, request
 from sigma.database import fetch_one
 from sigma.http.errors import ApiError
 from sigma.http.strict_json import format_value
-from sigma.settings import ANY_ORIGIN
 
 
 def holds_demo() -> bool:
@@ -53,28 +52,6 @@ def _is_our_host(host: str) -> bool:
     return name in current_app.config["STANDIN_HOSTS"] or is_loopback(address) or address in ("0.0.0.0", "::")  # noqa: S104
 
 
-def _require_our_host() -> None:
-    host = request.environ.get("HTTP_HOST", "")
-    if not _is_our_host(host):
-        raise ApiError(
-            403, f"Host: expected localhost, a loopback address or a name in SIGMA_STANDIN_HOSTS, got {format_value(host)}"
-        )
-
-
-def require_own_page() -> None:
-    """Raise ApiError 403 for a request of a web page that points its own host name at this machine, while the demo is here.
-
-    To the browser such a page is one of this service, and everybody knows the demo's credentials. Browsers name the page's
-    origin in each request that may change something. A page whose origin is listed, or a demo that is served beyond this
-    machine, needs no such protection.
-    """
-    config, origin = current_app.config, request.environ["HTTP_ORIGIN"]
-    if config["ALLOW_PUBLIC_DEMO"] or config["PROXIES"] or {ANY_ORIGIN, origin} & {*config["CORS_ORIGINS"]}:
-        return
-    if holds_demo():
-        _require_our_host()
-
-
 def require_local_caller() -> None:
     """Raise ApiError 403 for a request of another machine, or one that a foreign web page made the developer's browser send.
 
@@ -86,8 +63,11 @@ def require_local_caller() -> None:
     )
     if not current_app.config["STANDIN_HOSTS"] and (is_forwarded or not is_loopback(request.remote_addr or "")):
         raise ApiError(403, "This is for programs on this machine; SIGMA_STANDIN_HOSTS opens it to others")
-    _require_our_host()
     host, origin = request.environ.get("HTTP_HOST", ""), request.headers.get("Origin")
+    if not _is_our_host(host):
+        raise ApiError(
+            403, f"Host: expected localhost, a loopback address or a name in SIGMA_STANDIN_HOSTS, got {format_value(host)}"
+        )
     if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
         raise ApiError(403, f"Origin: expected none, or this service's own, got {format_value(origin)}")
     site = request.headers.get("Sec-Fetch-Site", "none")

@@ -221,7 +221,7 @@ class Journal:
             if not (self.shows(workspace) if is_shown is None else is_shown):
                 return
         is_whole = workspace is not None or not self.has_others
-        body: bytes | bytearray | None = asked.body if is_whole else b""
+        body: bytes | bytearray | None = asked.body
         if body is None and ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ):
             body = _read_unread(asked)
         if caller is not None and caller.role is not None:  # a role may be large, and only its id is shown
@@ -238,7 +238,7 @@ class Journal:
                 response.status_code,
                 refusal and (refusal[0], refusal[1][:MAX_TEXT], "is_fault" in known),
                 caller,
-                body and body[:KEPT],
+                body and body[:KEPT] if is_whole else b"",
                 response.response[0][:KEPT] if response.is_ready else _keep_beginning(response),  # type: ignore[index]
                 [],
             )
