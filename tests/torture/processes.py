@@ -220,6 +220,17 @@ def serving(database, log=None, token="", **settings):
         yield server
 
 
+def copy_demo(template, folder):
+    """Copy the database of the tests into a folder, so that only the demo and workspaces for tests are in it; return its path.
+
+    Beside another workspace, the journal would leave out the bodies of callers who are not known.
+    """
+    path = shutil.copy(template, folder / "sigma.db")
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE workspaces SET is_disposable = 1 WHERE id = 'ws-other'")
+    return path
+
+
 def check_file(database):
     """Check that a database is whole, and agrees with itself."""
     with closing(sqlite3.connect(database)) as db:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import time
@@ -12,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-from processes import EXAMPLE_KEY, SOON, START_TIMEOUT, check_file, listeners, send, serving, wait_until
+from processes import EXAMPLE_KEY, SOON, START_TIMEOUT, check_file, copy_demo, listeners, send, serving, wait_until
 
 CLIENTS, CALLS = 8, 120
 
 
 @pytest.fixture
 def database(template, tmp_path):
-    return shutil.copy(template, tmp_path / "sigma.db")
+    return copy_demo(template, tmp_path)
 
 
 def standin(server, method, path, body=None):

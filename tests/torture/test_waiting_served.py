@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import shutil
 import socket
 import sqlite3
 import sys
@@ -12,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 
 import pytest
-from processes import EXAMPLE_KEY, SOON, is_up, serving
+from processes import EXAMPLE_KEY, SOON, copy_demo, is_up, serving
 from werkzeug.security import generate_password_hash
 
 from sigma.cli.server import MAX_APART_OF_ONE
@@ -27,8 +26,7 @@ AT_ONCE = 0.1  # seconds that an answer may take while others wait
 @pytest.fixture
 def server(template, tmp_path, tokens):
     """The service with a single worker and the demo, and so with the journal."""
-    database = shutil.copy(template, tmp_path / "sigma.db")
-    with serving(database, token=tokens["admin@sigma.io"], WORKERS="1") as server:
+    with serving(copy_demo(template, tmp_path), token=tokens["admin@sigma.io"], WORKERS="1") as server:
         yield server
 
 
