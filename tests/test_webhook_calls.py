@@ -12,7 +12,7 @@ from receivers import read_request, receiving
 
 from sigma.resources import webhook_calls
 
-SECONDS = 0.5
+SECONDS = 0.3
 CERTIFICATE = Path(__file__).parent / "receiver.test.pem"
 
 
