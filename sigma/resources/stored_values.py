@@ -122,9 +122,13 @@ def _claimed_as(attribute: dict[str, Any]) -> tuple[str, str, bool]:
     return attribute["alias"], attribute["type"], attribute["validation"].get("unique", False)
 
 
+def _is_claimed_anew(old: dict[str, Any] | None, new: dict[str, Any]) -> bool:
+    return old is None or _claimed_as(old) != _claimed_as(new)
+
+
 def reads_stored_values(old: dict[str, Any] | None, new: dict[str, Any]) -> bool:
     """Return whether check_stored_values() may go through all stored values."""
-    return old is None or _claimed_as(old) != _claimed_as(new) or bool(_narrowed_members(old, new))
+    return _is_claimed_anew(old, new) or bool(_narrowed_members(old, new))
 
 
 def check_stored_values(old: dict[str, Any] | None, new: dict[str, Any]) -> None:
@@ -135,7 +139,7 @@ def check_stored_values(old: dict[str, Any] | None, new: dict[str, Any]) -> None
     alias, kind, is_unique = _claimed_as(new)
     if old is not None:
         _require_kept_alias(old, alias)
-    members, is_claimed_anew = _narrowed_members(old, new), old is None or _claimed_as(old) != _claimed_as(new)
+    members, is_claimed_anew = _narrowed_members(old, new), _is_claimed_anew(old, new)
     if old is None or old["alias"] != alias:
         _require_shown("alias", alias)
     elif members:

@@ -221,7 +221,7 @@ class Journal:
             if not (self.shows(workspace) if is_shown is None else is_shown):
                 return
         is_whole = workspace is not None or not self.has_others
-        body: bytes | bytearray | None = asked.body
+        body: bytes | bytearray | None = asked.body  # read even where it is not kept, so that the connection goes on
         if body is None and ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ):
             body = _read_unread(asked)
         if caller is not None and caller.role is not None:  # a role may be large, and only its id is shown
