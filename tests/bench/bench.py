@@ -89,7 +89,7 @@ BESIDES = [
     Row("inprocess", "post-without-commit", "POST of a 1 kB record, less what the disk alone takes ÷ bare Flask"),
     Row("sizes", "total", "page of one record and `total`, likewise"),
     Row("sizes", "filtered", "page of a filtered list, likewise"),
-    Row("sizes", "get", "one record by its id, likewise, and with {many:,} keys ÷ with 10"),
+    Row("sizes", "get", "one record by its id, likewise"),
     Row("searching", "numbers", "search by two limits of a price, which most records meet ÷ the same"),
     Row("workspaces", "copy", "the same, copied by the demo's id: milliseconds"),
     Row("workspaces", "seed", "the same, from the demo's seed: milliseconds"),
