@@ -17,6 +17,7 @@ from sigma.http import errors, masking, responses
 from sigma.resources import exports, sessions
 from sigma.standin import journal as journal_module
 
+ROOT = Path(service.__file__).parent
 HIDDEN = "••••••••"
 RECORD = "/records/ent-coastal-wb"
 MEMBERS = (
@@ -218,6 +219,21 @@ def test_while_the_database_does_not_answer_requests_are_kept_all_the_same(app, 
 def test_every_code_of_an_error_has_a_step():
     steps = journal_module.STEPS.keys() | {"NOT_FOUND", "INTERNAL_ERROR", "UNAVAILABLE"}
     assert steps == errors.ERRORS.keys()
+
+
+def test_the_console_and_the_docs_list_the_same_checks_in_the_same_order(anonymous):
+    script = (ROOT / "sigma/docs/console/checks.js").read_text(encoding="utf-8")
+    documented = (ROOT / "docs/testing/README.md").read_text(encoding="utf-8")
+    step = (
+        anonymous.app.test_client()
+        .get("/openapi.json")
+        .json["components"]["schemas"]["JournalEntry"]["properties"]["step"]["description"]
+    )
+    checks = list(journal_module.CHECKS)
+    assert set(journal_module.STEPS.values()) | {"path", "fault", "server"} == set(checks)
+    assert re.findall(r'^  \["([a-z]+)",', script, re.M) == checks
+    assert re.findall("`([a-z]+)`", re.search("ended, one of (.*?), or null", documented, re.S)[1]) == checks
+    assert re.findall("[a-z]+", step.split(": ")[1].split(";")[0].replace(" or ", " ")) == checks
 
 
 # Which requests

@@ -9,7 +9,7 @@ from flask import g
 from flask.cli import with_appcontext
 
 from sigma.cli.console import Output, prints_output, workspace_option
-from sigma.cli.seeds import mistakes_named, read_seed_file
+from sigma.cli.seeds import PARTS, mistakes_named, read_seed_file
 from sigma.cli.terminal import Command
 from sigma.database import fetch_one, transaction
 from sigma.http.errors import counted, name_of, noun, raise_for_problems
@@ -17,15 +17,6 @@ from sigma.http.strict_json import format_value
 from sigma.resources.model import MODEL
 from sigma.standin.seeding import insert_model
 from sigma.standin.seeds import read_seed
-
-NOUNS = {  # of what a seed may hold besides the model, by the seed's member: one, and more
-    "users": ("user", "users"),
-    "records": ("record", "records"),
-    "variants": ("variant", "variants"),
-    "categories": ("category", "categories"),
-    "savedQueries": ("saved query", "saved queries"),
-    "webhooks": ("webhook", "webhooks"),
-}
 
 
 def _read_model(given: Any) -> list[list[Any]]:
@@ -106,7 +97,7 @@ def create_schemas(seed: str) -> Output:
     with mistakes_named(seed):
         model = _read_model(given)
         created = create_objects(model)
-    left_out = [counted(len(given[member]), *nouns) for member, nouns in NOUNS.items() if given.get(member)]
+    left_out = [counted(len(given[part]), *nouns) for part, nouns in PARTS.items() if part != "model" and given.get(part)]
     data = {"workspace": g.tenant, "created": [{"kind": kind, "id": body["id"]} for kind, body in created]}
     unchanged = len(model) - len(created)
     return Output({**data, "unchanged": unchanged}, _describe(created, unchanged, left_out))

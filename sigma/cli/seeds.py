@@ -16,18 +16,22 @@ from sigma.cli.files import require_new_file, write_file
 from sigma.cli.terminal import Group, note, printable
 from sigma.database import close_db, execute, prepare_database, transaction
 from sigma.http.credentials import acting_as
-from sigma.http.errors import ApiError
+from sigma.http.errors import ApiError, counted
 from sigma.http.stamps import utc_now
 from sigma.http.strict_json import parse_json, to_json
 from sigma.standin.seeding import insert_seed, make_seed
 from sigma.standin.seeds import read_seed
 
-COUNTED = {  # the parts of a seed that a message counts, each with the words for one of them and for several
+PARTS = {  # the members of a seed, each with the words for one of what it holds and for several
     "model": ("object of the model", "objects of the model"),
     "records": ("record", "records"),
     "variants": ("variant", "variants"),
     "categories": ("category", "categories"),
+    "savedQueries": ("saved query", "saved queries"),
+    "webhooks": ("webhook", "webhooks"),
+    "users": ("user", "users"),
 }
+COUNTED = ("model", "records", "variants", "categories")
 
 
 @click.group("seed", cls=Group)
@@ -77,8 +81,7 @@ def _load_seed(seed: dict[str, Any]) -> None:
 
 
 def _count_parts(seed: dict[str, Any]) -> str:
-    counts = ((len(seed[name]), words) for name, words in COUNTED.items())
-    return ", ".join(f"{count} {words[count != 1]}" for count, words in counts)
+    return ", ".join(counted(len(seed[name]), *PARTS[name]) for name in COUNTED)
 
 
 @seed_commands.command("export")

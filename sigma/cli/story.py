@@ -30,19 +30,20 @@ from sigma.cli.terminal import Command, note, write_text
 from sigma.cli.workers import STOP_TIMEOUT
 from sigma.http.errors import CODES, ERRORS
 from sigma.http.strict_json import to_json
-from sigma.settings import ROOT, StartError
+from sigma.settings import ROOT, StartError, read_setting
 from sigma.standin.demo import read_demo
-
-PORT = "8080"  # unless the environment names another
 
 
 def choose_port() -> str:
-    """Return the port to serve on: that of the settings, or "0" for any free one if another program holds it."""
-    port = os.environ.get("SIGMA_PORT") or os.environ.get("PORT") or PORT
-    if port.isdecimal() and 0 < int(port) < 65536 and is_held(int(port)):
+    """Return the port to serve on: that of the settings, or "0" for any free one if another program holds it.
+
+    Raises StartError for a setting that is no port.
+    """
+    port = read_setting("PORT", {})
+    if port and is_held(port):
         write_text(f"Port {port} is taken; using another.")
         return "0"
-    return port
+    return str(port)
 
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -10,7 +10,7 @@ from flask import Response, g
 from sigma.database import execute, fetch_one, get_db, transaction
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
-from sigma.http.errors import ApiError, get_or_404, holder_named, name_of, not_found_error, raise_for_problems
+from sigma.http.errors import ApiError, get_or_404, holder_named, name_of, not_found_error, noun, raise_for_problems
 from sigma.http.fields import Body, with_article
 from sigma.http.nearest import MAX_COMPARED, what_there_is
 from sigma.http.references import attribute_names, references
@@ -67,7 +67,7 @@ def hint_at_id(kind: str, name: str, ids: Collection[str] | None = None) -> str:
 def require_existing(links: Iterable[tuple[str, str, str]]) -> None:
     """Raise ApiError 400 for references, each a field, kind and id, to objects that do not exist; name the fields."""
     raise_for_problems(
-        f"{field}: {kind.replace('-', ' ')} '{id}' does not exist{hint_at_id(kind, id)}"
+        f"{field}: {noun(kind)} '{id}' does not exist{hint_at_id(kind, id)}"
         for field, kind, id in links
         if not exists(kind, id)
     )
@@ -120,9 +120,9 @@ def _delete_stored_object(kind: str, id: str) -> None:
     stored = load_object(kind, id)
     sql = "SELECT DISTINCT kind, id FROM referrers WHERE tenant = ? AND target_kind = ? AND target_id = ? LIMIT 4"
     found = [*execute(sql, g.tenant, kind, id), *MODEL[kind].other_referrers(stored)]
-    if referrers := [f"{source.replace('-', ' ')} '{source_id}'" for source, source_id in found]:
+    if referrers := [f"{noun(source)} '{source_id}'" for source, source_id in found]:
         more = " and more" if len(referrers) > 3 else ""
-        raise ApiError(409, f"{kind.replace('-', ' ').capitalize()} '{id}' is in use by {', '.join(referrers[:3])}{more}")
+        raise ApiError(409, f"{noun(kind).capitalize()} '{id}' is in use by {', '.join(referrers[:3])}{more}")
     execute("DELETE FROM model_objects WHERE tenant = ? AND kind = ? AND id = ?", g.tenant, kind, id)
 
 
@@ -141,12 +141,12 @@ def check_path_id(body: dict[str, Any], id: str) -> dict[str, Any]:
 
 
 def _add_reads(blueprint: ApiBlueprint, kind: str, body: type[ModelBody]) -> None:
-    name, noun = kind.replace("-", "_"), kind.replace("-", " ")
+    name, words = kind.replace("-", "_"), noun(kind)
 
     @blueprint.get(f"/{kind}s", endpoint=f"list_{name}s")
     @requires("read")
     @blueprint.ready_response(200, body(many=True))
-    @blueprint.doc(summary=f"List all {noun}s, in order of creation.")
+    @blueprint.doc(summary=f"List all {words}s, in order of creation.")
     def list_objects() -> Response:
         sql = (
             f"SELECT {TEXT_OR_SIZE} FROM model_objects WHERE tenant = ? AND kind = ?"  # noqa: S608
@@ -157,13 +157,13 @@ def _add_reads(blueprint: ApiBlueprint, kind: str, body: type[ModelBody]) -> Non
     @blueprint.get(f"/{kind}s/<id>", endpoint=f"get_{name}")
     @requires("read")
     @blueprint.ready_response(200, body)
-    @blueprint.doc(summary=f"Get one {noun}.")
+    @blueprint.doc(summary=f"Get one {words}.")
     def get_object(id: str) -> Response:
         return json_response(fetch_object_text(kind, id))
 
 
 def _add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], update: Declare, delete: Declare) -> None:
-    name, noun = kind.replace("-", "_"), with_article(kind)
+    name, one = kind.replace("-", "_"), with_article(kind)
     has_alias = "alias" in MODEL[kind].fields
     names = "id and alias" if has_alias else "id"
     conflicts = ["CONFLICT"] if has_alias else []  # a role has no alias, so its PUT cannot conflict
@@ -172,7 +172,7 @@ def _add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], updat
     @update
     @blueprint.arguments(body())
     @blueprint.ready_response(201, body)
-    @blueprint.doc(summary=f"Create {noun}; its {names} must be new in the workspace.")
+    @blueprint.doc(summary=f"Create {one}; its {names} must be new in the workspace.")
     @blueprint.errors("CONFLICT")
     def create_object(new: dict[str, Any]) -> Response:
         _leave_if_long(kind, new["id"], new)
@@ -183,7 +183,7 @@ def _add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], updat
     @update
     @blueprint.arguments(body(partial=("id",)))
     @blueprint.ready_response(200, body)
-    @blueprint.doc(summary=f"Replace {noun} as a whole; the body may leave its id out.")
+    @blueprint.doc(summary=f"Replace {one} as a whole; the body may leave its id out.")
     @blueprint.errors(*conflicts)
     def replace_object(new: dict[str, Any], id: str) -> Response:
         new = check_path_id(new, id)
@@ -194,7 +194,7 @@ def _add_writes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], updat
     @blueprint.delete(f"/{kind}s/<id>", endpoint=f"delete_{name}")
     @delete
     @blueprint.response(204)
-    @blueprint.doc(summary=f"Delete {noun} that nothing refers to.")
+    @blueprint.doc(summary=f"Delete {one} that nothing refers to.")
     @blueprint.errors("CONFLICT")
     def delete_object(id: str) -> None:
         _leave_if_long(kind, id, None)

@@ -27,6 +27,12 @@ MAX_ENTRIES = 500
 MAX_TEXT = 10_000  # bytes of a body, characters of a path or query, that are shown
 KEPT = MAX_TEXT + 1  # bytes of a body; the extra byte shows that there was more
 
+# What a request is checked for, in this order; a request that is refused ends at one of them.
+CHECKS = (
+    *("path", "method", "throttle", "credential", "permission", "fault", "size", "body", "missing", "conflict", "transition"),
+    "server",
+)
+
 # The check that refused a request, by error code. NOT_FOUND is `path` or `missing`, and codes that are not here are `server`.
 # NOT_IMPLEMENTED is `missing`, because the caller is known by then, and nothing failed.
 STEPS = {

@@ -15,7 +15,7 @@ from sigma.http.masking import mask_text
 from sigma.http.paging import Parameter, query_number, query_parameter
 from sigma.http.responses import json_response
 from sigma.standin.blueprint import blueprint
-from sigma.standin.journal import MAX_ENTRIES, MAX_TEXT, Entry, Journal, has_several_processes
+from sigma.standin.journal import CHECKS, MAX_ENTRIES, MAX_TEXT, Entry, Journal, has_several_processes
 
 NO_SECRETS = "secrets in it are masked"
 
@@ -62,8 +62,7 @@ class JournalEntryBody(Body):
         metadata=described("The permissions of a key, in the published order, or the id of a user's role", ["read"]),
     )
     step = _nullable_string(
-        "The check that refused the request: path, method, throttle, credential, permission, size, body, missing, conflict, "
-        "transition, fault or server; null if it was not refused",
+        f"The check that refused the request: {', '.join(CHECKS[:-1])} or {CHECKS[-1]}; null if it was not refused",
         "permission",
     )
     requestBody = _nullable_string(f"The first {MAX_TEXT} bytes of the request's body as text; {NO_SECRETS}")
