@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 KEY, TOKEN = "API key", "session token"
-PLACES = {KEY: "X-Sigma-ApiKey: <key>", TOKEN: "Authorization: Bearer <token>"}
-BOTH_WAYS = f"send {PLACES[KEY]}, or {PLACES[TOKEN]}"
-SIGN_IN = f"sign in at /api/v1/auth/login and send {PLACES[TOKEN]}, because no API key may call this route"
+SENT_AS = {KEY: "X-Sigma-ApiKey: <key>", TOKEN: "Authorization: Bearer <token>"}
+BOTH_WAYS = f"send {SENT_AS[KEY]}, or {SENT_AS[TOKEN]}"
+SIGN_IN = f"sign in at /api/v1/auth/login and send {SENT_AS[TOKEN]}, because no API key may call this route"
 JWT = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 HEADERS = {  # where other services expect a credential, and of which kind
@@ -37,7 +37,7 @@ def other_kind(text: str, kind: str) -> str | None:
 
 
 def _with_place(kind: str) -> str:
-    return f"{'an' if kind == KEY else 'a'} {kind}, which is sent as {PLACES[kind]}"
+    return f"{'an' if kind == KEY else 'a'} {kind}, which is sent as {SENT_AS[kind]}"
 
 
 def _authorization_text(value: str) -> str:

@@ -14,7 +14,7 @@ from sigma.http.cors import answer_preflight
 from sigma.http.credential_hints import BOTH_WAYS, SIGN_IN
 from sigma.http.credentials import AGAIN, Caller, authenticate
 from sigma.http.errors import ApiError, body_too_large, error_response, not_found_error
-from sigma.http.ledger import record_refusal, touch_key
+from sigma.http.key_use import record_refusal, touch_key
 from sigma.http.loopback import holds_demo, require_local_caller
 
 ACTIVE_KEY = "SELECT 1 FROM known_keys WHERE tenant = ? AND id = ? AND is_active"
@@ -72,7 +72,7 @@ def _check_key(caller: Caller, access: Access) -> None:
 
 
 def _confirm_known(access: Access, asked: Any) -> None:
-    """Check the caller again, in a transaction: rights may have changed while the body was sent or other writes went first.
+    """Check the caller again: rights may have changed while the body was sent, other writes went first, or a read went on.
 
     Raises ApiError for a credential that has ended since, and for a role that may no longer call the route. For a key it is
     enough to check that it is still active: nothing else about a key can change.

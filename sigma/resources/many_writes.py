@@ -14,7 +14,7 @@ from sigma.resources.records import new_record
 from sigma.resources.role_limits import caller_levels
 from sigma.resources.rules import SchemaRules
 from sigma.resources.unique_values import scope_text
-from sigma.resources.writes import changed_body, require_writable
+from sigma.resources.writes import changed_body, require_unlocked
 
 # What is gathered before it is stored: records, and characters of them. More would save nothing, and take memory.
 MOST_RECORDS, MOST_CHARACTERS = 500, MAX_BODY
@@ -56,7 +56,7 @@ class ManyWrites:
     def update(self, entity: Entity, values: dict[str, Any], changes: list[dict[str, Any]], claims: Mapping[str, str]) -> None:
         """Change a record. Raises ApiError 403 for what its state does not let change."""
         new = {change["attribute"]: values[change["attribute"]] for change in changes}
-        require_writable(self.rules, entity.state_id, new)
+        require_unlocked(self.rules, entity.state_id, new)
         id, now = entity.body["id"], utc_now()
         self.updated[id] = text = to_json(changed_body(entity, new, now), is_finite=True)
         self.freed += [(self.tenant, id, alias, EVERYWHERE) for alias in new if self.rules.attributes[alias].is_unique]

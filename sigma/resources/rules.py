@@ -19,8 +19,8 @@ from sigma.resources.value_checks import (
     Pattern,
     expectation,
     find_target,
+    how_to_send,
     value_checks,
-    what_to_send,
 )
 from sigma.resources.values import ScopeKey, Scopes, by_scope, is_empty, scope_key
 
@@ -52,7 +52,7 @@ class AttributeRules(NamedTuple):
         """Return what is wrong with a single value, or with one item of several, or None."""
         if type(value) not in self.types:  # isinstance() would take true for a number
             expected = f"type '{self.kind}', got '{JSON_TYPES[type(value)]}'"
-            return expectation(self.alias, expected + what_to_send(self.kind, value))
+            return expectation(self.alias, expected + how_to_send(self.kind, value))
         for check in self.checks:
             if problem := check(value):
                 return problem

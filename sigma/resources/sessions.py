@@ -119,7 +119,7 @@ def _raise_if_throttled(limits: dict[bytes, int]) -> None:
         raise retry_error(429, "Too many failed logins", math.ceil(wait))
 
 
-def _leave_worker(address: str) -> None:
+def _leave_for_sign_in(address: str) -> None:
     """Leave the worker, because checking a password is slow on purpose, if the address has few logins under way.
 
     Otherwise raise ApiError 429, so that other addresses find places and do not wait for long.
@@ -169,7 +169,7 @@ def login(credentials: dict[str, str]) -> Any:
     pair, address_alone = (hashlib.sha256(text.encode()).digest() for text in (f"{email.lower()} {address}", address))
     limits = {pair: FAILURES_OF_EMAIL, address_alone: FAILURES_OF_ADDRESS}
     _raise_if_throttled(limits)
-    _leave_worker(address)
+    _leave_for_sign_in(address)
     row = fetch_one("SELECT tenant, id, email, name, role_id, sessions_from, password_hash FROM users WHERE email = ?", email)
     with _hashing.turn(address):
         is_right = check_password_hash(row[6] if row else NO_PASSWORD, password) and row is not None

@@ -74,7 +74,7 @@ def expectation(alias: str, expected: str) -> str:
     return f"Attribute '{alias}' expects {expected}"
 
 
-def what_to_send(kind: str, value: Any) -> str:
+def how_to_send(kind: str, value: Any) -> str:
     """Return the end of a message about a value of the wrong type: how to send it, if only its quotes are wrong."""
     if kind == "number" and isinstance(value, str):
         return without_quotes(value) or " (send a number without quotes, such as 129.99)"

@@ -87,7 +87,7 @@ def read_only_problem(rules: SchemaRules, state_id: str | None, alias: str) -> s
     return f"is read-only in state '{state_id}' ({advice})"
 
 
-def require_writable(rules: SchemaRules, state_id: str | None, aliases: Iterable[str]) -> None:
+def require_unlocked(rules: SchemaRules, state_id: str | None, aliases: Iterable[str]) -> None:
     """Raise ApiError 403 for an attribute that cannot change in a state."""
     locked = locked_attributes(rules, state_id)
     for alias in aliases:
@@ -119,7 +119,7 @@ def save_changes(rules: SchemaRules, entity: Entity, values: dict[str, Any], cha
         return entity.text
     scopes = _scopes_by_attribute(changes)
     caller_levels(entity.schema_id).require_write(scopes)
-    require_writable(rules, entity.state_id, scopes)
+    require_unlocked(rules, entity.state_id, scopes)
     _move_claims(rules, entity.body["id"], values, scopes)
     now = utc_now()
     body = to_json(changed_body(entity, {alias: values[alias] for alias in scopes}, now))
@@ -138,7 +138,7 @@ def save_values(entity: Entity, values: dict[str, Any]) -> str:
     changes = list(value_changes({alias: stored[alias] for alias in values if alias in stored}, values))
     scopes = _scopes_by_attribute(changes)
     _require_write(levels, values, scopes)
-    require_writable(rules, entity.state_id, scopes)
+    require_unlocked(rules, entity.state_id, scopes)
     raise_for_problems(rules.change_problems(values, stored, scopes))
     return save_changes(rules, entity, values, changes)
 
@@ -154,7 +154,7 @@ def save_value(entity: Entity, alias: str, scope: dict[str, str], value: Any) ->
     index = next((index for index, entry in enumerate(stored) if entry["scope"] == scope), len(stored))
     new = [*stored[:index], *([] if value is None else [{"scope": scope, "value": value}]), *stored[index + 1 :]]
     changes = list(value_changes({alias: stored}, {alias: new}))
-    require_writable(schema, entity.state_id, [alias] if changes else ())
+    require_unlocked(schema, entity.state_id, [alias] if changes else ())
     if index == len(stored) or (changes and value is not None):  # a stored value may stay or be removed, whatever it is
         rules = schema.attributes.get(alias)
         if rules is None:

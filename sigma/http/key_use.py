@@ -1,4 +1,4 @@
-"""The ledger of API keys: when a key last used each of its permissions, and how often it lacked one."""
+"""What an API key leaves behind in its ledger: when it last used each of its permissions, and how often it lacked one."""
 
 import functools
 import json
