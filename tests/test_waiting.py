@@ -1,16 +1,19 @@
 """Requests that wait: they leave the thread that serves all, if the server has others, and begin anew with what they had."""
 
+import gc
 import io
 import os
 import socket
+import sys
 import threading
 import time
+import weakref
 from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
 from cases import each
-from conftest import sql
+from conftest import sql, store_delivery
 
 from sigma.cli import server
 from sigma.http import responses, waiting
@@ -486,6 +489,46 @@ def test_a_list_of_deliveries_leaves_when_it_takes_long(app, admin, worker, monk
     monkeypatch.setattr(waiting, "PATIENCE", 0)
     with pytest.raises(LeaveWorker):
         list_deliveries()
+
+
+def test_a_list_that_leaves_lets_the_worker_see_what_changes_meanwhile(app, admin, key, worker, monkeypatch):
+    assert key.get("/roles").status_code == 200
+    for number in range(3):
+        store_delivery(app, f"dlv-{number}", body='{"data": {"values": {}}, "entityId": "ent-one"}')
+    monkeypatch.setattr(waiting, "PATIENCE", 0)
+    with pytest.raises(LeaveWorker) as left:
+        app.test_client().get("/standin/deliveries", headers=admin.headers, environ_overrides=worker)
+    sql(app, "UPDATE api_keys SET deactivated_at = '2026-01-01T00:00:00.000Z' WHERE id = ?", key.id)
+    assert left.tb is not None  # it holds all that the call had
+    assert key.get("/roles").status_code == 401
+
+
+def test_a_call_that_leaves_is_gone_before_the_garbage_collector_comes(monkeypatch):
+    class Held:
+        pass
+
+    kept = []
+
+    def leave(protocol, environ):
+        held = Held()
+        kept.append(weakref.ref(held))
+        try:
+            try:
+                raise ValueError
+            except ValueError:
+                raise LeaveWorker({}, b"", environ[PLACES], "ws-demo")  # noqa: B904 (as a search does)
+        except BaseException:
+            held.error = sys.exc_info()[1]  # as Flask does
+            raise
+
+    monkeypatch.setattr(server.granian.wsgi, "_callback_wrapper", lambda application, *_: application)
+    monkeypatch.setattr(server.threading, "Thread", lambda **_: SimpleNamespace(start=lambda: None))
+    gc.disable()
+    try:
+        server._wrap_application(leave)(SimpleNamespace(response_bytes=None), {})
+        assert kept[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_whoever_may_not_export_is_told_without_leaving(anonymous, make_key, worker):
