@@ -8,6 +8,8 @@ from cases import each
 from conftest import sql, store_delivery
 from receivers import receiving
 
+from sigma.resources import webhook_health
+
 ROUTES = [("GET", "", 200), ("GET", "/dlv-1", 200), ("POST", "/dlv-1/redeliver", 200), ("POST", "/run", 200)]
 RECORD = {"schemaId": "schema-apparel", "values": {}}
 
@@ -265,6 +267,28 @@ def test_each_webhook_says_how_many_deliveries_it_has_and_what_came_of_the_lates
         (told,) = (one for one in standin("GET", "/webhooks", headers=admin.headers).json if one["id"] == "wh-one")
         assert told["deliveries"] == {"pending": 1, "delivered": 1, "failed": 0}
         assert told["lastAttempt"]["status"] == 200
+
+
+def test_the_latest_attempt_is_told_also_when_many_others_have_come_since(
+    app, standin, admin, subscribe, beside_the_demo, monkeypatch
+):
+    with receiving(500, 200) as receiver:
+        for id in ("wh-one", "wh-two"):
+            subscribe(receiver, id=id)
+        assert admin.post("/records", RECORD).status_code == 201
+        beside_the_demo("POST", "/run")
+    store_delivery(app, "dlv-new")  # without an attempt
+
+    def told():
+        health = standin("GET", "/webhooks", headers=admin.headers).json
+        return {one["id"]: one["lastAttempt"] and one["lastAttempt"]["status"] for one in health}
+
+    whole = told()
+    assert sorted([whole["wh-one"], whole["wh-two"]]) == [200, 500]
+    assert [whole["wh-sync-notify"], whole["wh-lifecycle-slack"]] == [None, None]
+    for recent in (1, 0):
+        monkeypatch.setattr(webhook_health, "RECENT", recent)
+        assert told() == whole
 
 
 def test_how_webhooks_do_is_told_to_those_alone_who_may_see_their_deliveries(standin, editor, make_key, stranger, error):

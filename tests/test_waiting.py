@@ -2,6 +2,7 @@
 
 import gc
 import io
+import json
 import os
 import socket
 import sys
@@ -489,6 +490,41 @@ def test_a_list_of_deliveries_leaves_when_it_takes_long(app, admin, worker, monk
     monkeypatch.setattr(waiting, "PATIENCE", 0)
     with pytest.raises(LeaveWorker):
         list_deliveries()
+
+
+def test_a_list_of_large_deliveries_leaves_however_quickly_they_are_read(app, admin, worker, monkeypatch):
+    monkeypatch.setattr(waiting, "PATIENCE", 3600)
+    for number in range(3):
+        store_delivery(app, f"dlv-{number}", body=json.dumps({"data": {"values": {}}, "more": "x" * 500_000}))
+
+    def list_deliveries(limit, environ):
+        path = f"/standin/deliveries?limit={limit}"
+        return app.test_client().get(path, headers=admin.headers, environ_overrides=environ)
+
+    assert len(list_deliveries(2, worker).json["items"]) == 2
+    with pytest.raises(LeaveWorker):
+        list_deliveries(3, worker)
+    assert len(list_deliveries(3, {}).json["items"]) == 3
+
+
+@each("path", ["/deliveries?state=failed", "/webhooks"])
+def test_what_goes_through_many_deliveries_leaves(app, admin, worker, monkeypatch, path):
+    rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
+    columns = "INSERT INTO deliveries (tenant, id, webhook_id, event, body, made_at)"
+    sql(app, f"{rows} {columns} SELECT 'ws-demo', 'dlv-' || i, 'wh-sync-notify', 'entity.created', '{{}}', 0 FROM n")
+
+    def ask(environ):
+        return app.test_client().get(f"/standin{path}", headers=admin.headers, environ_overrides=environ)
+
+    whole = ask(worker)
+    assert whole.status_code == 200
+    monkeypatch.setattr(waiting, "PATIENCE", 0)
+    with pytest.raises(LeaveWorker) as left:
+        ask(worker)
+    assert left.value.places is worker[SEARCHES]
+    left.value.give_back()
+    assert ask({}).json == whole.json
+    assert admin.get("/records", environ_overrides=worker).status_code == 200  # nothing is interrupted any more
 
 
 def test_a_list_that_leaves_lets_the_worker_see_what_changes_meanwhile(app, admin, key, worker, monkeypatch):

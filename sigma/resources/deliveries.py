@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from flask import g
@@ -12,10 +13,10 @@ from sigma.context import confirm_caller
 from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.errors import not_found_error
 from sigma.http.fields import Body, Items, described, enum_field, id_field, timestamp_field
-from sigma.http.responses import page_too_large
+from sigma.http.responses import APART_IF_CHANGED, page_too_large
 from sigma.http.stamps import format_time
 from sigma.http.strict_json import to_json
-from sigma.http.waiting import SEARCHES, leave_worker, one_by_one, patience_ends
+from sigma.http.waiting import SEARCHES, leave_worker, leaving_if_long, one_by_one
 from sigma.resources.entities import find_schema
 from sigma.resources.outbox import EVENTS
 from sigma.resources.role_limits import caller_levels, hides_attributes
@@ -106,25 +107,42 @@ def _describe(row: tuple[Any, ...]) -> dict[str, Any]:
 
 DELIVERIES = "SELECT seq, id, webhook_id, event, state, body, made_at, next_at FROM deliveries WHERE tenant = ?"
 COUNT = "SELECT count(*) FROM deliveries WHERE tenant = ?"
-FILTERED = " AND ifnull(?, webhook_id) = webhook_id AND ifnull(?, state) = state AND ifnull(?, event) = event"
 
 
-def fetch_deliveries(wanted: Mapping[str, str], offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
-    """Return a page of the deliveries, newest first, and the total. `wanted` may have a `webhookId`, `state` and `event`."""
-    filters = g.tenant, wanted.get("webhookId"), wanted.get("state"), wanted.get("event")
-    with one_by_one(), snapshot():
+def _statements(wanted: Mapping[str, str]) -> tuple[str, str, list[str]]:
+    """Return the statements that count and read the deliveries that are wanted, and the parameters of both."""
+    chosen, parameters = "", [g.tenant]
+    if "webhookId" in wanted:
+        chosen += " AND webhook_id = ?"
+        parameters.append(wanted["webhookId"])
+    if "state" in wanted:
+        chosen += " AND state = ?"
+        parameters.append(wanted["state"])
+    if "event" in wanted:
+        chosen += " AND event = ?"
+        parameters.append(wanted["event"])
+    return f"{COUNT}{chosen}", f"{DELIVERIES}{chosen}", parameters
+
+
+def fetch_deliveries(wanted: Mapping[str, str], offset: int, limit: int) -> tuple[list[str], int]:
+    """Return a page of the deliveries as JSON texts, newest first, and the total.
+
+    `wanted` may have a `webhookId`, `state` and `event`.
+    """
+    count, select, filters = _statements(wanted)
+    with one_by_one(), snapshot(), leaving_if_long() as until:
         confirm_caller()  # it may have waited for its turn
-        (total,) = fetch_one(f"{COUNT}{FILTERED}", *filters)
-        rows = execute(f"{DELIVERIES}{FILTERED} ORDER BY seq DESC LIMIT ? OFFSET ?", *filters, limit, offset)
-        described, until, size = [], patience_ends(), 0
-        for row in rows:  # they hold whole records, of any size
-            size += len(row[5])
-            if size > MAX_TEXT:
-                raise page_too_large(limit)
-            described.append(_describe(row))
-            if time.monotonic() > until:
-                leave_worker(SEARCHES)
-        return described, total
+        (total,) = fetch_one(count, *filters)
+        texts, size = [], 0
+        with closing(execute(f"{select} ORDER BY seq DESC LIMIT ? OFFSET ?", *filters, limit, offset)) as rows:
+            for row in rows:  # they hold whole records, of any size
+                size += len(row[5])
+                if size > MAX_TEXT:
+                    raise page_too_large(limit)
+                if time.monotonic() > until or size > APART_IF_CHANGED:
+                    leave_worker(SEARCHES)
+                texts.append(to_json(_describe(row)))
+        return texts, total
 
 
 def find_delivery(id: str) -> dict[str, Any]:
