@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -559,3 +560,33 @@ def test_a_failure_of_the_database_stops_nothing_for_good(app, running, subscrib
     app.config["DATABASE"] = database_path
     change()
     wait_for(lambda: receiver.requests)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "failure"),
+    [
+        (sender, "fetch_webhooks_in_turn", sqlite3.OperationalError("disk I/O error")),
+        (sender, "fetch_webhooks_in_turn", ValueError("anything")),
+        (sender, "drop_old_deliveries", sqlite3.OperationalError("database is locked")),
+        (threading.Thread, "start", RuntimeError("can't start new thread")),
+    ],
+    ids=["a look", "a look, whatever it is", "tidying", "a thread"],
+)
+def test_what_fails_once_is_done_again_soon_though_nothing_has_changed_since(
+    app, running, subscribe, receiver, monkeypatch, owner, name, failure
+):
+    subscribe(receiver)
+    wait_for(lambda: not running.woken.is_set())
+    function, calls = getattr(owner, name), []
+
+    def fail_once(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise failure
+        return function(*arguments)
+
+    monkeypatch.setattr(owner, name, fail_once)
+    running.tidied_at = -float("inf")
+    store_delivery(app, "dlv-1", "wh-one")
+    wait_for(lambda: receiver.requests and len(calls) > 1)
+    wait_for(lambda: not running.busy)

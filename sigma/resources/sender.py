@@ -56,10 +56,10 @@ class Sender:
             while not self.stopping.is_set():
                 try:
                     pause = self._hand_out()
-                except sqlite3.Error as error:
-                    self.app.logger.error("Webhooks wait, because the database does not answer: %s", error)
+                except Exception as error:  # whatever it is: without this thread, nothing is sent
+                    self._log_failure(error)
                     close_db()
-                    pause = 2 * POLL_INTERVAL
+                    self.version, pause = -1, 2 * POLL_INTERVAL  # what was not seen may not change any more
                 self.woken.wait(pause)
                 self.woken.clear()
             close_db()
@@ -69,6 +69,12 @@ class Sender:
         for _ in self.threads:
             self.turns.put(None)
         close_as_threads_end(CLOSING)
+
+    def _log_failure(self, error: Exception) -> None:
+        if isinstance(error, sqlite3.Error):
+            self.app.logger.error("Webhooks wait, because the database does not answer: %s", error)
+        else:
+            self.app.logger.error("Webhooks wait, because looking for what is due failed", exc_info=error)
 
     def _hand_out(self) -> float:
         """Give a turn to each webhook with due deliveries, and return the number of seconds until the next look.
@@ -90,10 +96,11 @@ class Sender:
         return max(0.0, min(POLL_INTERVAL, self.next_due - now))
 
     def _give_turn(self, tenant: str, id: str) -> None:
+        if len(self.threads) <= len(self.busy):
+            thread = threading.Thread(target=self._work, name="webhook-sender", daemon=True)
+            thread.start()  # it fails where the system allows no more threads
+            self.threads.append(thread)
         self.busy.add((tenant, id))
-        if len(self.threads) < len(self.busy):
-            self.threads.append(threading.Thread(target=self._work, name="webhook-sender", daemon=True))
-            self.threads[-1].start()
         self.turns.put((tenant, id))
 
     def _work(self) -> None:
@@ -115,10 +122,10 @@ class Sender:
         close_db()
 
     def _tidy(self) -> None:
-        self.tidied_at = time.monotonic()
         for tenant, id in execute("SELECT tenant, id FROM webhooks").fetchall():
             with transaction():
                 drop_old_deliveries(tenant, id)
+        self.tidied_at = time.monotonic()
 
 
 def get_sender() -> Sender | None:
