@@ -1,6 +1,7 @@
 """The routes and commands of deliveries: who may call them, what they show, sending again, and sending all that waits."""
 
 import json
+import threading
 import time
 
 import pytest
@@ -8,7 +9,7 @@ from cases import each
 from conftest import sql, store_delivery
 from receivers import receiving
 
-from sigma.resources import webhook_health
+from sigma.resources import deliveries, webhook_calls, webhook_health
 
 ROUTES = [("GET", "", 200), ("GET", "/dlv-1", 200), ("POST", "/dlv-1/redeliver", 200), ("POST", "/run", 200)]
 RECORD = {"schemaId": "schema-apparel", "values": {}}
@@ -237,6 +238,25 @@ def test_a_run_waits_for_what_another_sender_is_sending(app, subscribe, beside_t
     subscribe(receiver, "ent-1")
     sql(app, "UPDATE webhooks SET lease = 'of another', leased_until = ? WHERE id = 'wh-one'", time.time() + 0.3)
     assert beside_the_demo("POST", "/run").json["delivered"] == 1
+
+
+def test_a_run_begins_no_more_calls_when_its_time_is_over(admin, subscribe, beside_the_demo, monkeypatch):
+    monkeypatch.setattr(webhook_calls, "TIMEOUT", 0.2)
+    monkeypatch.setattr(deliveries, "MAX_RUN", 0.3)
+    over, calls = threading.Event(), []
+
+    def keep_silent(_):
+        calls.append(time.monotonic())
+        over.wait(5)
+
+    with receiving(keep_silent) as receiver:
+        for number in range(8):
+            subscribe(receiver, id=f"wh-{number}")
+        assert admin.post("/records", RECORD).status_code == 201
+        done = beside_the_demo("POST", "/run").json
+        over.set()
+    assert len(calls) <= 2
+    assert (done["pending"], len(done["items"])) == (8, 8)
 
 
 # How webhooks do

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -28,7 +28,7 @@ STATES = {
     "delivered": "The receiver answered with a status from 200 to 299",
     "failed": "It is not tried again, unless somebody resends it",
 }
-MAX_RUN = 60  # seconds that a run takes at most
+MAX_RUN = 60  # seconds after which a run begins no more calls
 MAX_SHOWN = 100  # deliveries in one response: each may hold a record of a megabyte
 MAX_TEXT = 128 * 1024 * 1024  # characters of the bodies of one list
 
@@ -182,11 +182,11 @@ def _make_due() -> list[tuple[int, str]]:
     return waiting
 
 
-def _send(webhooks: list[str], last: int) -> None:
-    """Have this process's senders send what is left of a run; if it has none, send it here."""
+def _send(webhooks: list[str], last: int, is_over: Callable[[], bool]) -> None:
+    """Have this process's senders send what is left of a run; if it has none, send it here, as long as the run is not over."""
     if sender := get_sender():
         sender.wake()
-    elif sum(send_waiting(g.tenant, webhook, lambda: False, last) for webhook in webhooks):
+    elif sum(send_waiting(g.tenant, webhook, is_over, last) for webhook in webhooks if not is_over()):
         return
     time.sleep(0.02)  # while other threads or processes send
 
@@ -194,13 +194,17 @@ def _send(webhooks: list[str], last: int) -> None:
 def send_all_waiting() -> dict[str, Any]:
     """Send all waiting deliveries now, even those that are to be tried later; return the outcome once each was tried.
 
-    Deliveries of inactive webhooks keep waiting. This takes at most a minute.
+    Deliveries of inactive webhooks keep waiting. After a minute no more calls begin, and the outcome so far is returned.
     """
     waiting, deadline = _make_due(), time.monotonic() + MAX_RUN
+
+    def is_over() -> bool:
+        return time.monotonic() > deadline
+
     first, last = (waiting[0][0], waiting[-1][0]) if waiting else (0, 0)
     left = f"SELECT DISTINCT d.webhook_id{ACTIVE} AND d.state = 'pending' AND d.next_at = 0 AND d.seq <= ?"
-    while (webhooks := [id for (id,) in execute(left, g.tenant, last)]) and time.monotonic() < deadline:
-        _send(webhooks, last)
+    while (webhooks := [id for (id,) in execute(left, g.tenant, last)]) and not is_over():
+        _send(webhooks, last, is_over)
     places = {place for place, _ in waiting}
     with snapshot():
         sql = "SELECT seq, state FROM deliveries WHERE tenant = ? AND seq BETWEEN ? AND ? ORDER BY seq"
