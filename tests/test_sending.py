@@ -355,6 +355,28 @@ def test_a_lease_that_was_renewed_while_another_sender_waited_to_write_is_not_ta
     assert send() == 0
 
 
+def test_a_lease_outlasts_all_that_its_sender_may_wait_for(app, clock, subscribe, change, send, monkeypatch):
+    transaction, left = sending.transaction, []
+
+    def wait_for_others():
+        clock.now += sending.LOCK_TIMEOUT
+        return transaction()
+
+    def answer_late(connection):
+        clock.now += sending.ROOM_TIMEOUT + webhook_calls.TIMEOUT
+        ((until,),) = sql(app, "SELECT leased_until FROM webhooks WHERE id = 'wh-one'")
+        left.append(until - clock.now)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    monkeypatch.setattr(sending, "transaction", wait_for_others)
+    with receiving(answer_late) as receiver:
+        subscribe(receiver)
+        change(2)
+        assert send() == 2
+    assert min(left) > sending.LOCK_TIMEOUT
+    assert sending.LEASE == 30  # as the docs say
+
+
 def test_who_has_lost_the_lease_stops_and_leaves_it_to_the_other(app, subscribe, change, send):
     taken = []
 

@@ -9,14 +9,13 @@ from flask import Flask, current_app
 
 from sigma.database import close_db, execute, fetch_one, transaction, use_small_cache
 from sigma.files import close_as_threads_end
-from sigma.resources.sending import clock, drop_old_deliveries, fetch_webhooks_in_turn, send_waiting
+from sigma.resources.sending import LOCK_TIMEOUT, clock, drop_old_deliveries, fetch_webhooks_in_turn, send_waiting
 from sigma.resources.webhook_calls import TIMEOUT
 
 MAX_SENDERS = 64  # threads: this many receivers may be slow at once before others wait; a workspace has at most 50
 POLL_INTERVAL = 0.5  # seconds within which a write of another process is noticed
 TIDY_INTERVAL = 3600  # seconds within which old deliveries are removed, also those of webhooks that are sent nothing
 CLOSING = 1  # seconds that the last thread of a worker waits for others to end, and closes their connections
-LOCK_TIMEOUT = 20_000  # milliseconds that a sender waits for other writes: what was sent should be recorded
 
 
 class Sender:
@@ -110,7 +109,7 @@ class Sender:
                 with self.app.app_context():
                     # If power loss undoes what is stored here, it is sent again; the deliveries are on disk with their changes.
                     execute("PRAGMA synchronous = NORMAL")
-                    execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT}")
+                    execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT * 1000}")
                     send_waiting(*turn, self.stopping.is_set)
             except Exception:
                 self.app.logger.exception("Sending for webhook %s in workspace %s failed", turn[1], turn[0])
