@@ -507,6 +507,23 @@ def test_a_list_of_large_deliveries_leaves_however_quickly_they_are_read(app, ad
     assert len(list_deliveries(3, {}).json["items"]) == 3
 
 
+@each("path", ["/records/ent-coastal-wb", "/records/ent-coastal-wb/variants/var-all"])
+def test_a_deletion_of_many_variants_leaves(admin, worker, monkeypatch, path):
+    for number in range(4):
+        above = {"parentId": "var-all"} if number else {"id": "var-all"}
+        assert admin.post("/records/ent-coastal-wb/variants", above).status_code == 201
+    variants = admin.get("/records/ent-coastal-wb/variants").json
+    counted = len(variants) if path.endswith("wb") else 4
+    monkeypatch.setattr(entities, "MANY", counted - 1)
+    with pytest.raises(LeaveWorker) as left:
+        admin.delete(path, environ_overrides=worker)
+    left.value.give_back()
+    assert admin.get("/records/ent-coastal-wb/variants").json == variants
+    monkeypatch.setattr(entities, "MANY", counted)
+    assert admin.delete(path, environ_overrides=worker).status_code == 204
+    assert admin.get(path).status_code == 404
+
+
 @each("path", ["/deliveries?state=failed", "/webhooks"])
 def test_what_goes_through_many_deliveries_leaves(app, admin, worker, monkeypatch, path):
     rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
