@@ -332,7 +332,7 @@ def test_the_commands_show_and_send_the_same(run, subscribe, beside_the_demo):
         (sent,) = json.loads(run("webhooks", "run", "--workspace", "ws-demo", "--json").output)["items"]
         rows = run("webhooks", "list", "--workspace", "ws-demo").output.splitlines()
         assert [row.split()[-4:] for row in rows[2:]] == [["paused", "0", "0", "0"], ["failing", "1", "0", "0"]]
-        assert "Sent: 1 delivered, 0 pending, 0 failed.\n" in run("webhooks", "run", "--workspace", "ws-demo").output
+        assert "Sent: 0 pending, 1 delivered, 0 failed.\n" in run("webhooks", "run", "--workspace", "ws-demo").output
         id = sent["deliveryId"]
         told = run("webhooks", "redeliver", id, "--workspace", "ws-demo").output
         assert told == f"Delivery '{id}' waits to be sent again.\n"
@@ -363,4 +363,4 @@ def test_without_the_setting_of_the_service_the_command_sends_nothing_and_lets_a
     assert f"Error: {told} name it. Set it for this command, too, if the service has it\n" in result.stderr
     assert (receiver.requests, sql(app, "SELECT * FROM deliveries")) == ([], before)
     app.config["WEBHOOK_HOSTS"] = ("127.0.0.1",)
-    assert "Sent: 1 delivered, 0 pending, 0 failed.\n" in run("webhooks", "run", "--workspace", "ws-demo").output
+    assert "Sent: 0 pending, 1 delivered, 0 failed.\n" in run("webhooks", "run", "--workspace", "ws-demo").output

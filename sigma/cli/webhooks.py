@@ -93,7 +93,7 @@ def run_waiting() -> Output:
     """
     _require_callable()
     run = send_all_waiting()
-    counted = ", ".join(f"{run[state]} {state}" for state in ("delivered", "pending", "failed"))
+    counted = ", ".join(f"{run[state]} {state}" for state in STATES)
     return Output(run, "\n".join([f"Sent: {counted}.", *([_format_deliveries(run["items"])] if run["items"] else [])]))
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from flask import g
-from marshmallow import fields
+from marshmallow import Schema, fields
 
 from sigma.context import confirm_caller
 from sigma.database import execute, fetch_one, snapshot, transaction
@@ -68,17 +68,18 @@ class DeliveryBody(Body):
     nextAt = timestamp_field("When it is tried next; null if it is not", allow_none=True)
 
 
-class RunBody(Body):
-    """The outcome of sending all waiting deliveries."""
+def counts_body(name: str, doc: str, **more: fields.Field[Any]) -> type[Schema]:
+    """Return the schema of a body that says how many deliveries are in each state, and has more fields."""
+    counts = {state: fields.Integer(required=True, metadata=described(f"How many are {state}", 1)) for state in STATES}
+    members: dict[str, Any] = {**counts, **more, "__doc__": doc}
+    return Body.from_dict(members, name=name)
 
-    delivered = fields.Integer(required=True, metadata=described("How many were delivered", 2))
-    pending = fields.Integer(required=True, metadata=described("How many still wait", 0))
-    failed = fields.Integer(required=True, metadata=described("How many failed and are not tried again", 0))
-    items = Items(
-        fields.Nested(DeliveryBody),
-        f"The deliveries, oldest first; at most {MAX_SHOWN}",
-        required=True,
-    )
+
+RunBody = counts_body(
+    "RunBody",
+    "The outcome of sending all waiting deliveries.",
+    items=Items(fields.Nested(DeliveryBody), f"The deliveries, oldest first; at most {MAX_SHOWN}", required=True),
+)
 
 
 def _visible_body(text: str) -> dict[str, Any]:
@@ -212,4 +213,4 @@ def send_all_waiting() -> dict[str, Any]:
         states, shown = [state for _, state in found], to_json([place for place, _ in found[:MAX_SHOWN]])
         sql = f"{DELIVERIES} AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq"  # noqa: S608 (constants only)
         items = [_describe(row) for row in execute(sql, g.tenant, shown)]
-    return {**{state: states.count(state) for state in ("delivered", "pending", "failed")}, "items": items}
+    return {**{state: states.count(state) for state in STATES}, "items": items}

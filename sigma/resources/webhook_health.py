@@ -9,18 +9,12 @@ from marshmallow import fields
 
 from sigma.context import confirm_caller
 from sigma.database import execute, fetch_one, snapshot
-from sigma.http.fields import Body, described, id_field
+from sigma.http.fields import described, id_field
 from sigma.http.waiting import leaving_if_long
-from sigma.resources.deliveries import STATES, AttemptBody
+from sigma.resources.deliveries import STATES, AttemptBody, counts_body
 from sigma.resources.webhooks import WebhookBody
 
-
-class DeliveryCountsBody(Body):
-    """How many of a webhook's kept deliveries are in each state."""
-
-    pending = fields.Integer(required=True, metadata=described("How many wait", 1))
-    delivered = fields.Integer(required=True, metadata=described("How many the receiver has accepted", 12))
-    failed = fields.Integer(required=True, metadata=described("How many failed and are not tried again", 0))
+DeliveryCountsBody = counts_body("DeliveryCountsBody", "How many of a webhook's kept deliveries are in each state.")
 
 
 class LastAttemptBody(AttemptBody):
