@@ -23,11 +23,12 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from sigma.cli.commands import add_commands, require_no_other_server
 from sigma.cli.console import prepare_unserved, runs_command
 from sigma.cli.workers import watch_worker
-from sigma.database import prepare_database, require_writable
+from sigma.database import close_cursors, prepare_database
 from sigma.docs.console import console
 from sigma.docs.llms import llms_view
 from sigma.docs.openapi import document_view
 from sigma.docs.pages import pages
+from sigma.files import require_writable
 from sigma.http.app import Service, set_up_log
 from sigma.http.cors import allow_origins
 from sigma.http.declarations import bind_access, require_no_other_hooks
@@ -99,6 +100,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     add_routes(app)
     add_commands(app)
     app.before_request(guard)
+    app.teardown_appcontext(close_cursors)
     bind_access(app, MODEL)
     require_no_other_hooks(app)
 

@@ -2,13 +2,13 @@
 
 import atexit
 import os
-import re
 import secrets
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from flask import current_app
@@ -18,19 +18,17 @@ from sigma.files import (
     Connection,
     LogLostError,
     forget_log,
-    log_file,
     remember_file,
     remember_log,
     require_same_file,
+    save_log,
     unusable_message,
-    unwritable_reason,
 )
-from sigma.migrations import MIGRATIONS, split_statements
-from sigma.settings import ROOT, StartError
+from sigma.migrations import MIGRATIONS, schema_statements, schema_views, split_statements
+from sigma.settings import StartError
 
 SCHEMA_VERSION = max(MIGRATIONS) + 1  # the same as in schema.sql
 APPLICATION_ID = 0x5349474D
-VIEW = re.compile(r"^CREATE VIEW (\w+) .*", re.DOTALL | re.MULTILINE)
 BUSY_TIMEOUT = 5  # seconds that a write waits for another
 
 
@@ -125,8 +123,25 @@ def get_db() -> sqlite3.Connection:
 
 
 def execute(sql: str, *parameters: Any) -> sqlite3.Cursor:
-    """Run one statement, and return its cursor."""
-    return get_db().execute(sql, parameters)
+    """Run one statement, and return its cursor, which is closed when the application context ends, if not before."""
+    cursor = get_db().execute(sql, parameters)
+    if cursor.description is not None:  # it has rows
+        known = context()
+        if "cursors" not in known:
+            known.cursors = weakref.WeakSet()
+        known.cursors.add(cursor)
+    return cursor
+
+
+def close_cursors(_: BaseException | None = None) -> None:
+    """Close the cursors of this application context that are still open.
+
+    A cursor that is only partly read holds a read transaction, after whose beginning its connection sees no change, such as a
+    key that was deactivated. The traceback of an error may keep it until the garbage collector comes.
+    """
+    for cursor in context().get("cursors", ()):
+        with suppress(sqlite3.ProgrammingError):  # its connection is closed
+            cursor.close()
 
 
 def fetch_one(sql: str, *parameters: Any) -> Any:
@@ -137,13 +152,6 @@ def fetch_one(sql: str, *parameters: Any) -> Any:
 def call_when_stored(function: Callable[[], None]) -> None:
     """Call a function when the transaction under way has been stored, not if it fails; a later function replaces it."""
     _thread.when_stored = function
-
-
-def _save_log(db: sqlite3.Connection) -> None:
-    """Copy a removed write-ahead log, still open here, into the database, unless another process has made a new log."""
-    path = current_app.config["DATABASE"]
-    if not os.path.exists(log_file(path)):
-        db.execute("PRAGMA wal_checkpoint(FULL)")
 
 
 @contextmanager
@@ -168,7 +176,7 @@ def transaction() -> Iterator[None]:
         if db.in_transaction:  # after some failures, such as a full disk, SQLite has already rolled back
             db.execute("ROLLBACK")
         if isinstance(error, LogLostError):
-            _save_log(db)
+            save_log(str(_thread.path), db)
         raise
     if _thread.when_stored:
         _thread.when_stored()
@@ -194,19 +202,15 @@ def pragma(db: sqlite3.Connection, name: str) -> Any:
     return db.execute(f"PRAGMA {name}").fetchone()[0]
 
 
-def _schema_statements() -> Iterator[str]:
-    return split_statements((ROOT / "schema.sql").read_text(encoding="utf-8"))
-
-
 def make_tables(db: sqlite3.Connection) -> None:
     """Create the tables of an empty database, and the secret that signs its session tokens."""
-    for statement in _schema_statements():
+    for statement in schema_statements():
         db.execute(statement)
     db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
 
 
 def _run_migrations(db: sqlite3.Connection) -> None:
-    views = {match[1]: match[0] for match in map(VIEW.search, _schema_statements()) if match}
+    views = schema_views()
     for view in views:
         db.execute(f"DROP VIEW IF EXISTS {view}")
     while (version := pragma(db, "user_version")) in MIGRATIONS:
@@ -258,15 +262,6 @@ def _read_versions(path: str) -> tuple[int, int]:
         return versions
     finally:
         db.close()
-
-
-def require_writable(path: str) -> None:
-    """Raise StartError unless this process may write to the database, which commands that only read need not."""
-    if reason := unwritable_reason(path):
-        raise StartError(
-            f"The database {path} cannot be written to: {reason};"
-            " run the service as the owner, or change the owner or the mode."
-        )
 
 
 def prepare_database(path: str) -> None:

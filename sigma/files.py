@@ -11,6 +11,8 @@ import time
 import weakref
 from typing import Any
 
+from sigma.settings import StartError
+
 FileId = tuple[int, int]  # device and inode
 
 # By path of a database:
@@ -57,6 +59,15 @@ def unwritable_reason(path: str) -> str | None:
         if os.path.exists(file) and not os.access(file, wanted, effective_ids=effective):
             return describe_owner(file)
     return None
+
+
+def require_writable(path: str) -> None:
+    """Raise StartError unless this process may write to the database, which commands that only read need not."""
+    if reason := unwritable_reason(path):
+        raise StartError(
+            f"The database {path} cannot be written to: {reason};"
+            " run the service as the owner, or change the owner or the mode."
+        )
 
 
 def no_file_reason(path: str) -> str | None:
@@ -139,6 +150,12 @@ def _identify(path: str) -> FileId:
 def log_file(path: str) -> str:
     """Return the path of a database's write-ahead log, which lies beside the file itself, not beside a link to it."""
     return f"{os.path.realpath(path)}-wal"
+
+
+def save_log(path: str, db: sqlite3.Connection) -> None:
+    """Copy a removed write-ahead log, still open here, into the database, unless another process has made a new log."""
+    if not os.path.exists(log_file(path)):
+        db.execute("PRAGMA wal_checkpoint(FULL)")
 
 
 def _identify_log(path: str) -> FileId | None:

@@ -5,10 +5,15 @@ first and the last. Migrations need not care about the views of schema.sql: all 
 created after the last.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+
+from sigma.settings import ROOT
+
+VIEW = re.compile(r"^CREATE VIEW (\w+) .*", re.DOTALL | re.MULTILINE)
 
 MIGRATIONS = {
     1: """
@@ -217,6 +222,16 @@ def split_statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+
+
+def schema_statements() -> Iterator[str]:
+    """Yield the statements of schema.sql."""
+    return split_statements((ROOT / "schema.sql").read_text(encoding="utf-8"))
+
+
+def schema_views() -> dict[str, str]:
+    """Return the statements of schema.sql that make its views, by the view's name."""
+    return {match[1]: match[0] for match in map(VIEW.search, schema_statements()) if match}
 
 
 def needs_upgrade(path: str) -> bool:

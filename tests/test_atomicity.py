@@ -66,9 +66,9 @@ def everything(caller):
 
 
 def fail_in(monkeypatch, name, error=None, after=False, call=1):
-    """Let a function of the service raise an error: before or after its work, at its first or a later call."""
-    module = {"log_change": history, "claim_values": unique_values, "json_response": responses}[name]
-    original, calls = getattr(module, name), []
+    """Let a function or method of the service raise an error: before or after its work, at its first or a later call."""
+    owner = {"add": history.Log, "store": history.Log, "claim_values": unique_values, "json_response": responses}[name]
+    original, calls = getattr(owner, name), []
 
     def failing(*args, **kwargs):
         calls.append(name)
@@ -78,7 +78,10 @@ def fail_in(monkeypatch, name, error=None, after=False, call=1):
             original(*args, **kwargs)
         raise error or RuntimeError(SECRET)
 
-    replace_everywhere(monkeypatch, module, name, failing)
+    if owner is history.Log:
+        monkeypatch.setattr(owner, name, failing)
+    else:
+        replace_everywhere(monkeypatch, owner, name, failing)
     return calls
 
 
@@ -100,13 +103,13 @@ def check_failure_leaves_nothing(caller, error, monkeypatch, write, calls):
 @each("after", [False, True], ids=["before it is logged", "after it is logged"])
 @each("write", WRITES)
 def test_a_write_whose_logging_fails_leaves_nothing(admin, error, monkeypatch, write, after):
-    calls = fail_in(monkeypatch, "log_change", after=after)
+    calls = fail_in(monkeypatch, "store", after=after)
     check_failure_leaves_nothing(admin, error, monkeypatch, write, calls)
 
 
 @each("write", DELETING)
 def test_a_deletion_that_fails_halfway_through_its_variants_leaves_all(admin, error, monkeypatch, write):
-    calls = fail_in(monkeypatch, "log_change", after=True, call=2)
+    calls = fail_in(monkeypatch, "add", after=True, call=2)
     check_failure_leaves_nothing(admin, error, monkeypatch, write, calls)
 
 
@@ -138,18 +141,18 @@ def test_a_write_that_fails_while_its_answer_is_made_leaves_nothing(admin, error
     ],
 )
 def test_whatever_fails_the_answer_tells_nothing_of_it(admin, error, monkeypatch, write, fault):
-    calls = fail_in(monkeypatch, "log_change", fault)
+    calls = fail_in(monkeypatch, "store", fault)
     check_failure_leaves_nothing(admin, error, monkeypatch, write, calls)
 
 
 def test_a_failure_is_written_to_the_log_of_the_service(admin, error, monkeypatch, caplog):
-    fail_in(monkeypatch, "log_change")
+    fail_in(monkeypatch, "store")
     error(send(admin, "put"), 500)
     assert SECRET in caplog.text
 
 
 def test_the_next_request_works_even_while_failures_go_on(admin, key, error, monkeypatch):
-    fail_in(monkeypatch, "log_change")
+    fail_in(monkeypatch, "store")
     for write in WRITES:
         error(send(admin, write), 500)
         assert key.get("/records").json["total"] == 47
@@ -159,7 +162,7 @@ def test_the_next_request_works_even_while_failures_go_on(admin, key, error, mon
 
 def test_a_write_that_was_refused_counts_for_nothing_in_the_limit(app, admin, error, monkeypatch):
     app.config["RECORD_LIMIT"] = 48
-    fail_in(monkeypatch, "log_change", after=True)
+    fail_in(monkeypatch, "store", after=True)
     for _ in range(3):
         error(send(admin, "create"), 500)
     monkeypatch.undo()

@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Caller, replace_everywhere
+from conftest import Caller, replace_everywhere, sql
 from forked import flask
 
 import app as service
@@ -501,6 +501,17 @@ def test_a_fork_leaves_the_connections_of_other_threads_alone(open_in_thread):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     open_in_thread()
     assert not is_open(inherited)
+
+
+def test_a_cursor_that_is_only_partly_read_ends_with_its_context_so_that_the_next_one_sees_what_has_changed(app):
+    with app.app_context():
+        rows = database.execute("SELECT id FROM workspaces")
+        next(rows)
+    sql(app, "UPDATE workspaces SET name = 'New'")
+    with app.app_context():
+        assert database.fetch_one("SELECT DISTINCT name FROM workspaces") == ("New",)
+    with pytest.raises(sqlite3.ProgrammingError):
+        next(rows)
 
 
 def test_a_thread_of_which_there_may_be_many_keeps_little_of_the_database_in_memory(app):

@@ -1,12 +1,15 @@
 """The routes and commands of deliveries: who may call them, what they show, sending again, and sending all that waits."""
 
 import json
+import threading
 import time
 
 import pytest
 from cases import each
 from conftest import sql, store_delivery
 from receivers import receiving
+
+from sigma.resources import deliveries, webhook_calls, webhook_health
 
 ROUTES = [("GET", "", 200), ("GET", "/dlv-1", 200), ("POST", "/dlv-1/redeliver", 200), ("POST", "/run", 200)]
 RECORD = {"schemaId": "schema-apparel", "values": {}}
@@ -237,6 +240,25 @@ def test_a_run_waits_for_what_another_sender_is_sending(app, subscribe, beside_t
     assert beside_the_demo("POST", "/run").json["delivered"] == 1
 
 
+def test_a_run_begins_no_more_calls_when_its_time_is_over(admin, subscribe, beside_the_demo, monkeypatch):
+    monkeypatch.setattr(webhook_calls, "TIMEOUT", 0.2)
+    monkeypatch.setattr(deliveries, "MAX_RUN", 0.3)
+    over, calls = threading.Event(), []
+
+    def keep_silent(_):
+        calls.append(time.monotonic())
+        over.wait(5)
+
+    with receiving(keep_silent) as receiver:
+        for number in range(8):
+            subscribe(receiver, id=f"wh-{number}")
+        assert admin.post("/records", RECORD).status_code == 201
+        done = beside_the_demo("POST", "/run").json
+        over.set()
+    assert len(calls) <= 2
+    assert (done["pending"], len(done["items"])) == (8, 8)
+
+
 # How webhooks do
 
 
@@ -267,6 +289,28 @@ def test_each_webhook_says_how_many_deliveries_it_has_and_what_came_of_the_lates
         assert told["lastAttempt"]["status"] == 200
 
 
+def test_the_latest_attempt_is_told_also_when_many_others_have_come_since(
+    app, standin, admin, subscribe, beside_the_demo, monkeypatch
+):
+    with receiving(500, 200) as receiver:
+        for id in ("wh-one", "wh-two"):
+            subscribe(receiver, id=id)
+        assert admin.post("/records", RECORD).status_code == 201
+        beside_the_demo("POST", "/run")
+    store_delivery(app, "dlv-new")  # without an attempt
+
+    def told():
+        health = standin("GET", "/webhooks", headers=admin.headers).json
+        return {one["id"]: one["lastAttempt"] and one["lastAttempt"]["status"] for one in health}
+
+    whole = told()
+    assert sorted([whole["wh-one"], whole["wh-two"]]) == [200, 500]
+    assert [whole["wh-sync-notify"], whole["wh-lifecycle-slack"]] == [None, None]
+    for recent in (1, 0):
+        monkeypatch.setattr(webhook_health, "RECENT", recent)
+        assert told() == whole
+
+
 def test_how_webhooks_do_is_told_to_those_alone_who_may_see_their_deliveries(standin, editor, make_key, stranger, error):
     error(standin("GET", "/webhooks"), 401)
     error(standin("GET", "/webhooks", query_string={"workspace": "ws-other"}), 404)
@@ -288,7 +332,7 @@ def test_the_commands_show_and_send_the_same(run, subscribe, beside_the_demo):
         (sent,) = json.loads(run("webhooks", "run", "--workspace", "ws-demo", "--json").output)["items"]
         rows = run("webhooks", "list", "--workspace", "ws-demo").output.splitlines()
         assert [row.split()[-4:] for row in rows[2:]] == [["paused", "0", "0", "0"], ["failing", "1", "0", "0"]]
-        assert "Sent: 1 delivered, 0 pending, 0 failed.\n" in run("webhooks", "run", "--workspace", "ws-demo").output
+        assert "Sent: 0 pending, 1 delivered, 0 failed.\n" in run("webhooks", "run", "--workspace", "ws-demo").output
         id = sent["deliveryId"]
         told = run("webhooks", "redeliver", id, "--workspace", "ws-demo").output
         assert told == f"Delivery '{id}' waits to be sent again.\n"
@@ -319,4 +363,4 @@ def test_without_the_setting_of_the_service_the_command_sends_nothing_and_lets_a
     assert f"Error: {told} name it. Set it for this command, too, if the service has it\n" in result.stderr
     assert (receiver.requests, sql(app, "SELECT * FROM deliveries")) == ([], before)
     app.config["WEBHOOK_HOSTS"] = ("127.0.0.1",)
-    assert "Sent: 1 delivered, 0 pending, 0 failed.\n" in run("webhooks", "run", "--workspace", "ws-demo").output
+    assert "Sent: 0 pending, 1 delivered, 0 failed.\n" in run("webhooks", "run", "--workspace", "ws-demo").output

@@ -12,6 +12,7 @@ from cases import each
 from conftest import replace_everywhere, sql
 
 from sigma import database
+from sigma.resources import history
 
 EVENTS = (
     *("entity.created", "entity.updated", "entity.deleted", "entity.transition"),
@@ -184,6 +185,14 @@ def test_a_deleted_variant_after_those_below_it(key, subscribe, sent, text_of, f
     texts = {id: text_of(id) for id in family}
     assert key.delete("/records/ent-f/variants/var-a").status_code == 204
     check_deletions(sent(), texts, ["var-aaa", "var-aa", "var-ab", "var-a"])
+
+
+def test_a_deletion_is_stored_at_once_however_many_variants_go_with_it(key, subscribe, sent, family, monkeypatch):
+    subscribe()
+    stored, enqueue = [], history.enqueue
+    monkeypatch.setattr(history, "enqueue", lambda changes: stored.append(len(changes)) or enqueue(changes))
+    assert key.delete("/records/ent-f").status_code == 204
+    assert (stored, len(sent())) == ([len(family)], len(family))
 
 
 def test_what_is_stored_is_sent_as_it_is_and_not_written_anew(app, admin, subscribe, sent, text_of):

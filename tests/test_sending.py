@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -354,6 +355,28 @@ def test_a_lease_that_was_renewed_while_another_sender_waited_to_write_is_not_ta
     assert send() == 0
 
 
+def test_a_lease_outlasts_all_that_its_sender_may_wait_for(app, clock, subscribe, change, send, monkeypatch):
+    transaction, left = sending.transaction, []
+
+    def wait_for_others():
+        clock.now += sending.LOCK_TIMEOUT
+        return transaction()
+
+    def answer_late(connection):
+        clock.now += sending.ROOM_TIMEOUT + webhook_calls.TIMEOUT
+        ((until,),) = sql(app, "SELECT leased_until FROM webhooks WHERE id = 'wh-one'")
+        left.append(until - clock.now)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    monkeypatch.setattr(sending, "transaction", wait_for_others)
+    with receiving(answer_late) as receiver:
+        subscribe(receiver)
+        change(2)
+        assert send() == 2
+    assert min(left) > sending.LOCK_TIMEOUT
+    assert sending.LEASE == 30  # as the docs say
+
+
 def test_who_has_lost_the_lease_stops_and_leaves_it_to_the_other(app, subscribe, change, send):
     taken = []
 
@@ -559,3 +582,33 @@ def test_a_failure_of_the_database_stops_nothing_for_good(app, running, subscrib
     app.config["DATABASE"] = database_path
     change()
     wait_for(lambda: receiver.requests)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "failure"),
+    [
+        (sender, "fetch_webhooks_in_turn", sqlite3.OperationalError("disk I/O error")),
+        (sender, "fetch_webhooks_in_turn", ValueError("anything")),
+        (sender, "drop_old_deliveries", sqlite3.OperationalError("database is locked")),
+        (threading.Thread, "start", RuntimeError("can't start new thread")),
+    ],
+    ids=["a look", "a look, whatever it is", "tidying", "a thread"],
+)
+def test_what_fails_once_is_done_again_soon_though_nothing_has_changed_since(
+    app, running, subscribe, receiver, monkeypatch, owner, name, failure
+):
+    subscribe(receiver)
+    wait_for(lambda: not running.woken.is_set())
+    function, calls = getattr(owner, name), []
+
+    def fail_once(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise failure
+        return function(*arguments)
+
+    monkeypatch.setattr(owner, name, fail_once)
+    running.tidied_at = -float("inf")
+    store_delivery(app, "dlv-1", "wh-one")
+    wait_for(lambda: receiver.requests and len(calls) > 1)
+    wait_for(lambda: not running.busy)

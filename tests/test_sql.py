@@ -27,6 +27,11 @@ EXCEPTIONS = {
     " EXISTS (SELECT 1 FROM key_faults f WHERE f.tenant = k.tenant AND f.key_id = k.id) FROM known_keys k WHERE hash = ?": (
         "finds out whose key it is"
     ),
+    "SELECT d.webhook_id, a.at, a.status, a.ms, a.error, d.id FROM delivery_attempts a"
+    " JOIN deliveries d ON d.tenant = a.tenant AND d.id = a.delivery_id"
+    " WHERE +a.tenant = ? AND a.seq > (SELECT max(seq) FROM delivery_attempts) - ? ORDER BY a.seq": (
+        "looks among the latest attempts of a database for those of the workspace"
+    ),
     "SELECT tenant, id, email, name, role_id, sessions_from, password_hash FROM users WHERE email = ?": "finds out whose it is",
     "SELECT tenant, id, email, name, role_id FROM users WHERE email = ?": "finds out whose email it is",
 }

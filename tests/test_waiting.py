@@ -1,16 +1,20 @@
 """Requests that wait: they leave the thread that serves all, if the server has others, and begin anew with what they had."""
 
+import gc
 import io
+import json
 import os
 import socket
+import sys
 import threading
 import time
+import weakref
 from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
 from cases import each
-from conftest import sql
+from conftest import sql, store_delivery
 
 from sigma.cli import server
 from sigma.http import responses, waiting
@@ -486,6 +490,98 @@ def test_a_list_of_deliveries_leaves_when_it_takes_long(app, admin, worker, monk
     monkeypatch.setattr(waiting, "PATIENCE", 0)
     with pytest.raises(LeaveWorker):
         list_deliveries()
+
+
+def test_a_list_of_large_deliveries_leaves_however_quickly_they_are_read(app, admin, worker, monkeypatch):
+    monkeypatch.setattr(waiting, "PATIENCE", 3600)
+    for number in range(3):
+        store_delivery(app, f"dlv-{number}", body=json.dumps({"data": {"values": {}}, "more": "x" * 500_000}))
+
+    def list_deliveries(limit, environ):
+        path = f"/standin/deliveries?limit={limit}"
+        return app.test_client().get(path, headers=admin.headers, environ_overrides=environ)
+
+    assert len(list_deliveries(2, worker).json["items"]) == 2
+    with pytest.raises(LeaveWorker):
+        list_deliveries(3, worker)
+    assert len(list_deliveries(3, {}).json["items"]) == 3
+
+
+@each("path", ["/records/ent-coastal-wb", "/records/ent-coastal-wb/variants/var-all"])
+def test_a_deletion_of_many_variants_leaves(admin, worker, monkeypatch, path):
+    for number in range(4):
+        above = {"parentId": "var-all"} if number else {"id": "var-all"}
+        assert admin.post("/records/ent-coastal-wb/variants", above).status_code == 201
+    variants = admin.get("/records/ent-coastal-wb/variants").json
+    counted = len(variants) if path.endswith("wb") else 4
+    monkeypatch.setattr(entities, "MANY", counted - 1)
+    with pytest.raises(LeaveWorker) as left:
+        admin.delete(path, environ_overrides=worker)
+    left.value.give_back()
+    assert admin.get("/records/ent-coastal-wb/variants").json == variants
+    monkeypatch.setattr(entities, "MANY", counted)
+    assert admin.delete(path, environ_overrides=worker).status_code == 204
+    assert admin.get(path).status_code == 404
+
+
+@each("path", ["/deliveries?state=failed", "/webhooks"])
+def test_what_goes_through_many_deliveries_leaves(app, admin, worker, monkeypatch, path):
+    rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
+    columns = "INSERT INTO deliveries (tenant, id, webhook_id, event, body, made_at)"
+    sql(app, f"{rows} {columns} SELECT 'ws-demo', 'dlv-' || i, 'wh-sync-notify', 'entity.created', '{{}}', 0 FROM n")
+
+    def ask(environ):
+        return app.test_client().get(f"/standin{path}", headers=admin.headers, environ_overrides=environ)
+
+    whole = ask(worker)
+    assert whole.status_code == 200
+    monkeypatch.setattr(waiting, "PATIENCE", 0)
+    with pytest.raises(LeaveWorker) as left:
+        ask(worker)
+    assert left.value.places is worker[SEARCHES]
+    left.value.give_back()
+    assert ask({}).json == whole.json
+    assert admin.get("/records", environ_overrides=worker).status_code == 200  # nothing is interrupted any more
+
+
+def test_a_list_that_leaves_lets_the_worker_see_what_changes_meanwhile(app, admin, key, worker, monkeypatch):
+    assert key.get("/roles").status_code == 200
+    for number in range(3):
+        store_delivery(app, f"dlv-{number}", body='{"data": {"values": {}}, "entityId": "ent-one"}')
+    monkeypatch.setattr(waiting, "PATIENCE", 0)
+    with pytest.raises(LeaveWorker) as left:
+        app.test_client().get("/standin/deliveries", headers=admin.headers, environ_overrides=worker)
+    sql(app, "UPDATE api_keys SET deactivated_at = '2026-01-01T00:00:00.000Z' WHERE id = ?", key.id)
+    assert left.tb is not None  # it holds all that the call had
+    assert key.get("/roles").status_code == 401
+
+
+def test_a_call_that_leaves_is_gone_before_the_garbage_collector_comes(monkeypatch):
+    class Held:
+        pass
+
+    kept = []
+
+    def leave(protocol, environ):
+        held = Held()
+        kept.append(weakref.ref(held))
+        try:
+            try:
+                raise ValueError
+            except ValueError:
+                raise LeaveWorker({}, b"", environ[PLACES], "ws-demo")  # noqa: B904 (as a search does)
+        except BaseException:
+            held.error = sys.exc_info()[1]  # as Flask does
+            raise
+
+    monkeypatch.setattr(server.granian.wsgi, "_callback_wrapper", lambda application, *_: application)
+    monkeypatch.setattr(server.threading, "Thread", lambda **_: SimpleNamespace(start=lambda: None))
+    gc.disable()
+    try:
+        server._wrap_application(leave)(SimpleNamespace(response_bytes=None), {})
+        assert kept[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_whoever_may_not_export_is_told_without_leaving(anonymous, make_key, worker):

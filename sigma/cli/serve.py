@@ -19,7 +19,8 @@ from sigma.cli.server import run_server
 from sigma.cli.temporary import temporary_demo
 from sigma.cli.terminal import Command, name_program, note, say, stop_command
 from sigma.cli.workers import end_with_starter, stop_on_hangup
-from sigma.database import close_db, execute, fetch_one, require_writable
+from sigma.database import close_db, execute, fetch_one
+from sigma.files import require_writable
 from sigma.http.app import OWN_REQUEST
 from sigma.http.cors import require_listed_origins
 from sigma.http.credentials import hash_key

@@ -158,6 +158,7 @@ def _wrap_application(application: Any, *options: Any) -> Callable[[Any, dict[st
             for act in environ[AFTERWARDS]:
                 act()
         except LeaveWorker as left:
+            left.__traceback__ = left.__context__ = None  # else a cycle keeps the call until the garbage collector comes
             del environ[PLACES]
             environ[DONE], environ["wsgi.input"] = left.done, io.BytesIO(left.body)
             try:

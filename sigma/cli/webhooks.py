@@ -1,5 +1,6 @@
 """`flask webhooks`: list webhooks and their deliveries, and send deliveries again or at once."""
 
+import json
 from typing import Any
 
 import click
@@ -64,7 +65,8 @@ def list_deliveries(webhook: str | None, state: str | None, event: str | None, l
     Example: flask webhooks deliveries --state failed
     """
     wanted = {"webhookId": webhook, "state": state, "event": event}
-    deliveries, _ = fetch_deliveries({name: text for name, text in wanted.items() if text is not None}, 0, limit)
+    texts, _ = fetch_deliveries({name: text for name, text in wanted.items() if text is not None}, 0, limit)
+    deliveries = [json.loads(text) for text in texts]
     return Output(deliveries, _format_deliveries(deliveries))
 
 
@@ -91,7 +93,7 @@ def run_waiting() -> Output:
     """
     _require_callable()
     run = send_all_waiting()
-    counted = ", ".join(f"{run[state]} {state}" for state in ("delivered", "pending", "failed"))
+    counted = ", ".join(f"{run[state]} {state}" for state in STATES)
     return Output(run, "\n".join([f"Sent: {counted}.", *([_format_deliveries(run["items"])] if run["items"] else [])]))
 
 

@@ -1,6 +1,7 @@
 """Waiting without holding up other requests: in a thread of its own, where the server provides one."""
 
 import math
+import sqlite3
 import threading
 import time
 from collections import Counter, deque
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 from flask import g, request
 
+from sigma.database import get_db
 from sigma.http.errors import retry_error
 
 # In the WSGI environment of a call on a worker's one thread: the places for calls that leave for a thread of their own.
@@ -148,6 +150,7 @@ def one_by_one() -> Iterator[None]:
 
 
 PATIENCE = 0.1  # seconds that later requests wait for a call that cannot tell in advance how long it takes
+STEPS = 200  # of SQLite's machine between two looks at the clock: some 20 rows, each of up to a megabyte
 
 
 def patience_ends() -> float:
@@ -159,6 +162,28 @@ def patience_ends() -> float:
     if not request or PLACES not in request.environ:
         return math.inf
     return time.monotonic() + (0 if request.environ[SEARCHES].taken_by(g.tenant) else PATIENCE)
+
+
+@contextmanager
+def leaving_if_long() -> Iterator[float]:
+    """Run a block that reads the database, and leave_worker(SEARCHES) if a statement in it is still running when it must.
+
+    Yields that time, as patience_ends() does, for what the block does between its statements.
+    """
+    until = patience_ends()
+    if math.isinf(until):
+        yield until
+        return
+    db = get_db()
+    db.set_progress_handler(lambda: time.monotonic() > until, STEPS)
+    try:
+        yield until
+    except sqlite3.OperationalError as error:
+        if str(error) != "interrupted":
+            raise
+        leave_worker(SEARCHES)
+    finally:
+        db.set_progress_handler(None, 0)
 
 
 def once(name: str, act: Callable[[], Result]) -> Result:

@@ -2,20 +2,21 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
 from flask import g
-from marshmallow import fields
+from marshmallow import Schema, fields
 
 from sigma.context import confirm_caller
 from sigma.database import execute, fetch_one, snapshot, transaction
 from sigma.http.errors import not_found_error
 from sigma.http.fields import Body, Items, described, enum_field, id_field, timestamp_field
-from sigma.http.responses import page_too_large
+from sigma.http.responses import APART_IF_CHANGED, page_too_large
 from sigma.http.stamps import format_time
 from sigma.http.strict_json import to_json
-from sigma.http.waiting import SEARCHES, leave_worker, one_by_one, patience_ends
+from sigma.http.waiting import SEARCHES, leave_worker, leaving_if_long, one_by_one
 from sigma.resources.entities import find_schema
 from sigma.resources.outbox import EVENTS
 from sigma.resources.role_limits import caller_levels, hides_attributes
@@ -27,7 +28,7 @@ STATES = {
     "delivered": "The receiver answered with a status from 200 to 299",
     "failed": "It is not tried again, unless somebody resends it",
 }
-MAX_RUN = 60  # seconds that a run takes at most
+MAX_RUN = 60  # seconds after which a run begins no more calls
 MAX_SHOWN = 100  # deliveries in one response: each may hold a record of a megabyte
 MAX_TEXT = 128 * 1024 * 1024  # characters of the bodies of one list
 
@@ -67,17 +68,18 @@ class DeliveryBody(Body):
     nextAt = timestamp_field("When it is tried next; null if it is not", allow_none=True)
 
 
-class RunBody(Body):
-    """The outcome of sending all waiting deliveries."""
+def counts_body(name: str, doc: str, **more: fields.Field[Any]) -> type[Schema]:
+    """Return the schema of a body that says how many deliveries are in each state, and has more fields."""
+    counts = {state: fields.Integer(required=True, metadata=described(f"How many are {state}", 1)) for state in STATES}
+    members: dict[str, Any] = {**counts, **more, "__doc__": doc}
+    return Body.from_dict(members, name=name)
 
-    delivered = fields.Integer(required=True, metadata=described("How many were delivered", 2))
-    pending = fields.Integer(required=True, metadata=described("How many still wait", 0))
-    failed = fields.Integer(required=True, metadata=described("How many failed and are not tried again", 0))
-    items = Items(
-        fields.Nested(DeliveryBody),
-        f"The deliveries, oldest first; at most {MAX_SHOWN}",
-        required=True,
-    )
+
+RunBody = counts_body(
+    "RunBody",
+    "The outcome of sending all waiting deliveries.",
+    items=Items(fields.Nested(DeliveryBody), f"The deliveries, oldest first; at most {MAX_SHOWN}", required=True),
+)
 
 
 def _visible_body(text: str) -> dict[str, Any]:
@@ -106,25 +108,42 @@ def _describe(row: tuple[Any, ...]) -> dict[str, Any]:
 
 DELIVERIES = "SELECT seq, id, webhook_id, event, state, body, made_at, next_at FROM deliveries WHERE tenant = ?"
 COUNT = "SELECT count(*) FROM deliveries WHERE tenant = ?"
-FILTERED = " AND ifnull(?, webhook_id) = webhook_id AND ifnull(?, state) = state AND ifnull(?, event) = event"
 
 
-def fetch_deliveries(wanted: Mapping[str, str], offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
-    """Return a page of the deliveries, newest first, and the total. `wanted` may have a `webhookId`, `state` and `event`."""
-    filters = g.tenant, wanted.get("webhookId"), wanted.get("state"), wanted.get("event")
-    with one_by_one(), snapshot():
+def _statements(wanted: Mapping[str, str]) -> tuple[str, str, list[str]]:
+    """Return the statements that count and read the deliveries that are wanted, and the parameters of both."""
+    chosen, parameters = "", [g.tenant]
+    if "webhookId" in wanted:
+        chosen += " AND webhook_id = ?"
+        parameters.append(wanted["webhookId"])
+    if "state" in wanted:
+        chosen += " AND state = ?"
+        parameters.append(wanted["state"])
+    if "event" in wanted:
+        chosen += " AND event = ?"
+        parameters.append(wanted["event"])
+    return f"{COUNT}{chosen}", f"{DELIVERIES}{chosen}", parameters
+
+
+def fetch_deliveries(wanted: Mapping[str, str], offset: int, limit: int) -> tuple[list[str], int]:
+    """Return a page of the deliveries as JSON texts, newest first, and the total.
+
+    `wanted` may have a `webhookId`, `state` and `event`.
+    """
+    count, select, filters = _statements(wanted)
+    with one_by_one(), snapshot(), leaving_if_long() as until:
         confirm_caller()  # it may have waited for its turn
-        (total,) = fetch_one(f"{COUNT}{FILTERED}", *filters)
-        rows = execute(f"{DELIVERIES}{FILTERED} ORDER BY seq DESC LIMIT ? OFFSET ?", *filters, limit, offset)
-        described, until, size = [], patience_ends(), 0
-        for row in rows:  # they hold whole records, of any size
-            size += len(row[5])
-            if size > MAX_TEXT:
-                raise page_too_large(limit)
-            described.append(_describe(row))
-            if time.monotonic() > until:
-                leave_worker(SEARCHES)
-        return described, total
+        (total,) = fetch_one(count, *filters)
+        texts, size = [], 0
+        with closing(execute(f"{select} ORDER BY seq DESC LIMIT ? OFFSET ?", *filters, limit, offset)) as rows:
+            for row in rows:  # they hold whole records, of any size
+                size += len(row[5])
+                if size > MAX_TEXT:
+                    raise page_too_large(limit)
+                if time.monotonic() > until or size > APART_IF_CHANGED:
+                    leave_worker(SEARCHES)
+                texts.append(to_json(_describe(row)))
+        return texts, total
 
 
 def find_delivery(id: str) -> dict[str, Any]:
@@ -164,11 +183,11 @@ def _make_due() -> list[tuple[int, str]]:
     return waiting
 
 
-def _send(webhooks: list[str], last: int) -> None:
-    """Have this process's senders send what is left of a run; if it has none, send it here."""
+def _send(webhooks: list[str], last: int, is_over: Callable[[], bool]) -> None:
+    """Have this process's senders send what is left of a run; if it has none, send it here, as long as the run is not over."""
     if sender := get_sender():
         sender.wake()
-    elif sum(send_waiting(g.tenant, webhook, lambda: False, last) for webhook in webhooks):
+    elif sum(send_waiting(g.tenant, webhook, is_over, last) for webhook in webhooks if not is_over()):
         return
     time.sleep(0.02)  # while other threads or processes send
 
@@ -176,13 +195,17 @@ def _send(webhooks: list[str], last: int) -> None:
 def send_all_waiting() -> dict[str, Any]:
     """Send all waiting deliveries now, even those that are to be tried later; return the outcome once each was tried.
 
-    Deliveries of inactive webhooks keep waiting. This takes at most a minute.
+    Deliveries of inactive webhooks keep waiting. After a minute no more calls begin, and the outcome so far is returned.
     """
     waiting, deadline = _make_due(), time.monotonic() + MAX_RUN
+
+    def is_over() -> bool:
+        return time.monotonic() > deadline
+
     first, last = (waiting[0][0], waiting[-1][0]) if waiting else (0, 0)
     left = f"SELECT DISTINCT d.webhook_id{ACTIVE} AND d.state = 'pending' AND d.next_at = 0 AND d.seq <= ?"
-    while (webhooks := [id for (id,) in execute(left, g.tenant, last)]) and time.monotonic() < deadline:
-        _send(webhooks, last)
+    while (webhooks := [id for (id,) in execute(left, g.tenant, last)]) and not is_over():
+        _send(webhooks, last, is_over)
     places = {place for place, _ in waiting}
     with snapshot():
         sql = "SELECT seq, state FROM deliveries WHERE tenant = ? AND seq BETWEEN ? AND ? ORDER BY seq"
@@ -190,4 +213,4 @@ def send_all_waiting() -> dict[str, Any]:
         states, shown = [state for _, state in found], to_json([place for place, _ in found[:MAX_SHOWN]])
         sql = f"{DELIVERIES} AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq"  # noqa: S608 (constants only)
         items = [_describe(row) for row in execute(sql, g.tenant, shown)]
-    return {**{state: states.count(state) for state in ("delivered", "pending", "failed")}, "items": items}
+    return {**{state: states.count(state) for state in STATES}, "items": items}

@@ -60,11 +60,19 @@ def any_record_exists(ids: Iterable[str]) -> bool:
     return fetch_one(sql, context().tenant, to_json(list(ids))) is not None
 
 
-def holds_much() -> bool:
-    """Return whether the workspace has so many or such large records and variants that going through all may take long."""
-    with closing(execute("SELECT length(CAST(body AS BLOB)) FROM entities WHERE tenant = ?", context().tenant)) as sizes:
+def are_many(sql: str, *parameters: Any) -> bool:
+    """Return whether records and variants are so many or so large that going through them may take long.
+
+    Takes a query of their sizes in bytes.
+    """
+    with closing(execute(sql, *parameters)) as sizes:
         totals = enumerate(itertools.accumulate(size for (size,) in sizes), 1)
         return any(number > MANY or total > APART_IF_CHANGED for number, total in totals)
+
+
+def holds_much() -> bool:
+    """Return whether the workspace has so many or such large records and variants that going through all may take long."""
+    return are_many("SELECT length(CAST(body AS BLOB)) FROM entities WHERE tenant = ?", context().tenant)
 
 
 def require_record(id: str) -> None:

@@ -31,7 +31,7 @@ def value_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[dict[str
 
 
 class Log:
-    """Changes that the caller makes, which are added to the history, and sent to webhooks, together."""
+    """Changes that the caller makes, which are added to the history together, with a delivery for each webhook that asks."""
 
     def __init__(self) -> None:
         self.entries: list[tuple[str, str, str]] = []  # rows of audit_log
@@ -53,13 +53,13 @@ class Log:
         self.changes.append(change)
 
     def store(self) -> None:
-        """Store what was added, in its order."""
+        """Store what was added, in its order: in the history, and as deliveries to webhooks."""
         get_db().executemany("INSERT INTO audit_log (tenant, record_id, body) VALUES (?, ?, ?)", self.entries)
         enqueue(self.changes)
 
 
 def log_change(action: str, entity: dict[str, Any], text: str, at: str, changes: Iterable[dict[str, Any]]) -> None:
-    """Add what the caller changed to the history of a record or variant, and send it to webhooks.
+    """Add what the caller changed to the history of a record or variant, and to what waits to be sent to webhooks.
 
     Takes the record or variant before or after the change, the text that is stored now (or was, before a deletion), and the
     time of the change.
@@ -70,8 +70,12 @@ def log_change(action: str, entity: dict[str, Any], text: str, at: str, changes:
 
 
 def log_deletions(texts: Iterable[str]) -> None:
-    """Add the deletion of records and variants, given by their texts, to the history: the lowest level first."""
-    now = utc_now()
+    """Add the deletion of records and variants, given by their texts, to the history, and to what waits for webhooks.
+
+    The lowest level comes first.
+    """
+    now, log = utc_now(), Log()
     deleted = [(json.loads(text), text) for text in texts]
     for entity, text in sorted(deleted, key=lambda pair: -pair[0].get("level", 0)):
-        log_change("delete", entity, text, now, value_changes(entity["values"], {}))
+        log.add("delete", entity, text, now, list(value_changes(entity["values"], {})))
+    log.store()

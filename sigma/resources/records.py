@@ -14,7 +14,8 @@ from sigma.http.errors import ApiError, counted, get_or_404
 from sigma.http.fields import PlainBody, Reference, described, id_field, string_field, timestamp_field
 from sigma.http.paging import Parameter, page_of
 from sigma.http.stamps import random_id
-from sigma.resources.entities import ListFilter, entity_response, list_entities, list_parameters, load_record
+from sigma.http.waiting import leave_worker
+from sigma.resources.entities import ListFilter, are_many, entity_response, list_entities, list_parameters, load_record
 from sigma.resources.history import log_deletions
 from sigma.resources.rules import SchemaRules, schema_rules
 from sigma.resources.value_bodies import BodyWithValues, ValuesBody
@@ -150,6 +151,8 @@ def set_record_value(body: dict[str, Any], id: str, attribute: str) -> Response:
 @blueprint.response(204)
 def delete_record(id: str) -> None:
     """Delete a record with its variants and category assignments; its history stays."""
+    if are_many("SELECT length(CAST(body AS BLOB)) FROM entities WHERE tenant = ? AND record_id = ?", context().tenant, id):
+        leave_worker()
     with transaction():
         load_record(id)
         sql = "SELECT body FROM entities WHERE tenant = ? AND (id = ? OR record_id = ?) ORDER BY seq"

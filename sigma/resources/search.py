@@ -112,7 +112,7 @@ def predicates_in_sql(predicates: Sequence[Predicate]) -> Iterator[None]:
             raise
         raise _active.failure or sqlite3.DatabaseError("a stored text is damaged") from error
     finally:
-        _active.predicates = ()
+        _active.predicates, _active.failure = (), None
 
 
 RECORD_TEST = "predicate_holds(?, body)"

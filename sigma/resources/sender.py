@@ -9,14 +9,13 @@ from flask import Flask, current_app
 
 from sigma.database import close_db, execute, fetch_one, transaction, use_small_cache
 from sigma.files import close_as_threads_end
-from sigma.resources.sending import clock, drop_old_deliveries, fetch_webhooks_in_turn, send_waiting
+from sigma.resources.sending import LOCK_TIMEOUT, clock, drop_old_deliveries, fetch_webhooks_in_turn, send_waiting
 from sigma.resources.webhook_calls import TIMEOUT
 
 MAX_SENDERS = 64  # threads: this many receivers may be slow at once before others wait; a workspace has at most 50
 POLL_INTERVAL = 0.5  # seconds within which a write of another process is noticed
 TIDY_INTERVAL = 3600  # seconds within which old deliveries are removed, also those of webhooks that are sent nothing
 CLOSING = 1  # seconds that the last thread of a worker waits for others to end, and closes their connections
-LOCK_TIMEOUT = 20_000  # milliseconds that a sender waits for other writes: what was sent should be recorded
 
 
 class Sender:
@@ -56,10 +55,10 @@ class Sender:
             while not self.stopping.is_set():
                 try:
                     pause = self._hand_out()
-                except sqlite3.Error as error:
-                    self.app.logger.error("Webhooks wait, because the database does not answer: %s", error)
+                except Exception as error:  # whatever it is: without this thread, nothing is sent
+                    self._log_failure(error)
                     close_db()
-                    pause = 2 * POLL_INTERVAL
+                    self.version, pause = -1, 2 * POLL_INTERVAL  # what was not seen may not change any more
                 self.woken.wait(pause)
                 self.woken.clear()
             close_db()
@@ -69,6 +68,12 @@ class Sender:
         for _ in self.threads:
             self.turns.put(None)
         close_as_threads_end(CLOSING)
+
+    def _log_failure(self, error: Exception) -> None:
+        if isinstance(error, sqlite3.Error):
+            self.app.logger.error("Webhooks wait, because the database does not answer: %s", error)
+        else:
+            self.app.logger.error("Webhooks wait, because looking for what is due failed", exc_info=error)
 
     def _hand_out(self) -> float:
         """Give a turn to each webhook with due deliveries, and return the number of seconds until the next look.
@@ -90,10 +95,11 @@ class Sender:
         return max(0.0, min(POLL_INTERVAL, self.next_due - now))
 
     def _give_turn(self, tenant: str, id: str) -> None:
+        if len(self.threads) <= len(self.busy):
+            thread = threading.Thread(target=self._work, name="webhook-sender", daemon=True)
+            thread.start()  # it fails where the system allows no more threads
+            self.threads.append(thread)
         self.busy.add((tenant, id))
-        if len(self.threads) < len(self.busy):
-            self.threads.append(threading.Thread(target=self._work, name="webhook-sender", daemon=True))
-            self.threads[-1].start()
         self.turns.put((tenant, id))
 
     def _work(self) -> None:
@@ -103,7 +109,7 @@ class Sender:
                 with self.app.app_context():
                     # If power loss undoes what is stored here, it is sent again; the deliveries are on disk with their changes.
                     execute("PRAGMA synchronous = NORMAL")
-                    execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT}")
+                    execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT * 1000}")
                     send_waiting(*turn, self.stopping.is_set)
             except Exception:
                 self.app.logger.exception("Sending for webhook %s in workspace %s failed", turn[1], turn[0])
@@ -115,10 +121,10 @@ class Sender:
         close_db()
 
     def _tidy(self) -> None:
-        self.tidied_at = time.monotonic()
         for tenant, id in execute("SELECT tenant, id FROM webhooks").fetchall():
             with transaction():
                 drop_old_deliveries(tenant, id)
+        self.tidied_at = time.monotonic()
 
 
 def get_sender() -> Sender | None:

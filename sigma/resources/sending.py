@@ -12,12 +12,15 @@ from flask import current_app
 from sigma.database import execute, fetch_one, transaction
 from sigma.http.stamps import format_time
 from sigma.http.waiting import Places
-from sigma.resources.webhook_calls import Outcome, Receiver, make_headers
+from sigma.resources.webhook_calls import TIMEOUT, Outcome, Receiver, make_headers
 
 RETRIES = (10, 60, 300)  # seconds between a failed attempt and the next; after the last of them, the delivery fails
+ROOM_TIMEOUT = 3  # seconds that a sender waits until its body is not too much
+LOCK_TIMEOUT = 20  # seconds that a sender waits for other writes: what was sent should be recorded
 
-# Seconds that a sender has for one delivery: longer than a call and a write take. Other senders wait this long for a dead one.
-LEASE = 15
+# Seconds that a sender has for one delivery, from the time when it may write to when it may write again; two of them for all
+# that nothing limits. Other senders wait this long for a dead one.
+LEASE = ROOM_TIMEOUT + TIMEOUT + LOCK_TIMEOUT + 2
 LONGEST_WAIT = RETRIES[-1] + 2 * LEASE  # seconds; a later due time is from before the clock stepped back, and counts as now
 TURN = 10  # seconds after which a sender gives way to other webhooks
 MAX_WAITING = 10_000  # waiting deliveries of a webhook; if there are more, the oldest fail
@@ -25,7 +28,6 @@ MAX_KEPT = 1000  # delivered or failed deliveries of a webhook that are kept
 KEPT_FOR = 7 * 24 * 3600  # seconds that they are kept
 # Bytes of the bodies that a process sends at a time, for all workspaces and for one. A body that is larger is sent alone.
 MAX_SENT, MAX_SENT_OF_ONE = 128 * 1024 * 1024, 96 * 1024 * 1024
-ROOM_TIMEOUT = 3  # seconds that a sender waits until its body is not too much: with a call, this is shorter than LEASE
 
 _sent, _sizing = Places(MAX_SENT, MAX_SENT_OF_ONE), threading.Lock()
 clock = time.time  # all times here are its; if it steps back, nothing waits longer than LONGEST_WAIT
@@ -154,7 +156,7 @@ def _record_attempt(lease: Lease, delivery: Delivery, outcome: Outcome, attempt:
         )
         execute(sql, state, next_at, lease.tenant, delivery.id, delivery.resends)
         sql = "UPDATE webhooks SET leased_until = ? WHERE tenant = ? AND id = ? AND lease = ?"
-        is_ours = execute(sql, now + LEASE, *lease).rowcount > 0
+        is_ours = execute(sql, clock() + LEASE, *lease).rowcount > 0
     if state == "failed":
         message = "Delivery %s of webhook %s in workspace %s failed: %s"
         current_app.logger.warning(message, delivery.id, lease.webhook, lease.tenant, outcome.error)

@@ -15,9 +15,11 @@ from sigma.http.paging import Parameter, page_of
 from sigma.http.responses import TEXT_OR_SIZE, Rows, json_response
 from sigma.http.stamps import random_id
 from sigma.http.strict_json import format_value, to_json
+from sigma.http.waiting import leave_worker
 from sigma.resources.entities import (
     Entity,
     ListFilter,
+    are_many,
     entity_list,
     entity_response,
     list_entities,
@@ -223,16 +225,21 @@ def set_variant_value(body: dict[str, Any], id: str, variant_id: str, attribute:
         return entity_response(save_value(_load_variant(id, variant_id), attribute, body["scope"], body["value"]))
 
 
+BELOW = (  # a variant and all variants below it
+    "WITH RECURSIVE below (id) AS (SELECT ?"
+    " UNION ALL SELECT e.id FROM below b JOIN entities e ON e.tenant = ? AND e.parent_id = b.id)"
+)
+SIZES_BELOW = f"{BELOW} SELECT length(CAST(e.body AS BLOB)) FROM below b JOIN entities e ON e.tenant = ? AND e.id = b.id"  # noqa: S608
+
+
 @blueprint.delete("/records/<id>/variants/<variant_id>")
 @requires("delete-data")
 @blueprint.response(204)
 def delete_variant(id: str, variant_id: str) -> None:
     """Delete a variant and all variants below it."""
-    sql = (
-        "WITH RECURSIVE below (id) AS (SELECT ?"
-        " UNION ALL SELECT e.id FROM below b JOIN entities e ON e.tenant = ? AND e.parent_id = b.id)"
-        " DELETE FROM entities WHERE tenant = ? AND id IN below RETURNING seq, body"
-    )
+    if are_many(SIZES_BELOW, variant_id, g.tenant, g.tenant):
+        leave_worker()
+    sql = f"{BELOW} DELETE FROM entities WHERE tenant = ? AND id IN below RETURNING seq, body"  # noqa: S608 (constants only)
     with transaction():
         _fetch_variant_text(id, variant_id)
         log_deletions(text for _, text in sorted(execute(sql, variant_id, g.tenant, g.tenant).fetchall()))

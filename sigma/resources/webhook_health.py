@@ -1,23 +1,20 @@
 """The health of the workspace's webhooks: how many deliveries each has, and how the last attempt ended."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from flask import g
 from marshmallow import fields
 
-from sigma.database import execute, snapshot
-from sigma.http.fields import Body, described, id_field
-from sigma.resources.deliveries import STATES, AttemptBody
+from sigma.context import confirm_caller
+from sigma.database import execute, fetch_one, snapshot
+from sigma.http.fields import described, id_field
+from sigma.http.waiting import leaving_if_long
+from sigma.resources.deliveries import STATES, AttemptBody, counts_body
 from sigma.resources.webhooks import WebhookBody
 
-
-class DeliveryCountsBody(Body):
-    """How many of a webhook's kept deliveries are in each state."""
-
-    pending = fields.Integer(required=True, metadata=described("How many wait", 1))
-    delivered = fields.Integer(required=True, metadata=described("How many the receiver has accepted", 12))
-    failed = fields.Integer(required=True, metadata=described("How many failed and are not tried again", 0))
+DeliveryCountsBody = counts_body("DeliveryCountsBody", "How many of a webhook's kept deliveries are in each state.")
 
 
 class LastAttemptBody(AttemptBody):
@@ -48,19 +45,35 @@ def _count_states() -> dict[str, dict[str, int]]:
     return counts
 
 
-def _last_attempts() -> dict[str, dict[str, Any]]:
-    sql = (  # with max(), SQLite takes the other columns from the row that has the maximum
-        "SELECT d.webhook_id, max(a.seq), a.at, a.status, a.ms, a.error, d.id FROM deliveries d"
-        " JOIN delivery_attempts a ON a.tenant = d.tenant AND a.delivery_id = d.id WHERE d.tenant = ? GROUP BY d.webhook_id"
-    )
-    names = ("at", "status", "ms", "error", "deliveryId")
-    return {webhook: dict(zip(names, attempt, strict=True)) for webhook, _, *attempt in execute(sql, g.tenant)}
+RECENT = 1000  # attempts, of all workspaces: the latest of most webhooks is among them
+LAST_OF_RECENT = (
+    "SELECT d.webhook_id, a.at, a.status, a.ms, a.error, d.id FROM delivery_attempts a"
+    " JOIN deliveries d ON d.tenant = a.tenant AND d.id = a.delivery_id"
+    " WHERE +a.tenant = ? AND a.seq > (SELECT max(seq) FROM delivery_attempts) - ? ORDER BY a.seq"
+)
+LAST_OF_ALL = (  # with max(), SQLite takes the other columns from the row that has the maximum
+    "SELECT max(a.seq), a.at, a.status, a.ms, a.error, d.id FROM deliveries d"
+    " JOIN delivery_attempts a ON a.tenant = d.tenant AND a.delivery_id = d.id WHERE d.tenant = ? AND d.webhook_id = ?"
+)
+
+
+def _last_attempts(webhooks: Iterable[str]) -> dict[str, dict[str, Any] | None]:
+    """Return the latest attempt of each of these webhooks; None if there was none."""
+    recent = {webhook: attempt for webhook, *attempt in execute(LAST_OF_RECENT, g.tenant, RECENT)}
+    attempts: dict[str, dict[str, Any] | None] = {}
+    for webhook in webhooks:
+        attempt = recent.get(webhook) or fetch_one(LAST_OF_ALL, g.tenant, webhook)[1:]
+        found = dict(zip(("at", "status", "ms", "error", "deliveryId"), attempt, strict=True))
+        attempts[webhook] = found if found["deliveryId"] else None
+    return attempts
 
 
 def fetch_webhook_health() -> list[dict[str, Any]]:
     """Return all webhooks of the workspace with their health, oldest first."""
-    with snapshot():
-        counts, attempts = _count_states(), _last_attempts()
+    with snapshot(), leaving_if_long():
+        confirm_caller()  # it may have waited for its thread
+        counts = _count_states()
+        attempts = _last_attempts(counts)
         bodies = execute("SELECT body FROM webhooks WHERE tenant = ? ORDER BY seq", g.tenant).fetchall()
     no_deliveries = dict.fromkeys(STATES, 0)
     return [

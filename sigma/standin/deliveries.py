@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import request
+from flask import Response, request
 
 from sigma.http.access import session_or_demo
 from sigma.http.paging import (
@@ -14,6 +14,7 @@ from sigma.http.paging import (
     query_number,
     query_parameter,
 )
+from sigma.http.responses import json_response
 from sigma.http.waiting import leave_worker
 from sigma.resources.deliveries import (
     MAX_SHOWN,
@@ -60,14 +61,14 @@ def list_webhook_health() -> list[dict[str, Any]]:
         ),
     ]
 )
-@blueprint.response(200, page_of(DeliveryBody))
-def list_deliveries() -> Any:
+@blueprint.ready_response(200, page_of(DeliveryBody))
+def list_deliveries() -> Response:
     """List the deliveries of webhooks, newest first, each with its attempts."""
     wanted = {parameter.name: text for parameter in FILTERS if (text := parameter.read(request.args)) is not None}
     offset = query_number(request.args, "offset", 0, 0, MAX_OFFSET)
     limit = query_number(request.args, "limit", DEFAULT_LIMIT, 1, MAX_SHOWN)
-    items, total = fetch_deliveries(wanted, offset, limit)
-    return {"items": items, "total": total, "offset": offset, "limit": limit}
+    texts, total = fetch_deliveries(wanted, offset, limit)
+    return json_response(f'{{"items":[{",".join(texts)}],"total":{total},"offset":{offset},"limit":{limit}}}')
 
 
 @blueprint.get("/deliveries/<id>")

@@ -152,6 +152,26 @@ def test_a_long_search_holds_up_nobody(server):
     assert (status, found["total"]) == (200, 0)
 
 
+def test_a_worker_that_a_long_list_has_left_refuses_a_key_as_soon_as_it_is_deactivated(server, tmp_path):
+    made, headers = server.make_key("read")
+    body = json.dumps({"entityId": "ent-a", "data": {"values": {}}, "more": "x" * 800_000})
+    insert = (
+        "INSERT INTO deliveries (tenant, id, webhook_id, event, body, made_at)"
+        " VALUES ('ws-demo', ?, 'wh-sync-notify', 'entity.created', ?, 0)"
+    )
+    with closing(sqlite3.connect(tmp_path / "sigma.db")) as db:
+        with db:
+            db.executemany(insert, ((f"dlv-{number}", body) for number in range(100)))
+        with same_worker(server):
+            assert server.call("GET", "/roles", None, headers)[0] == 200
+            status, listed = standin(server, "GET", "/deliveries?workspace=ws-demo&limit=100")
+            assert (status, len(listed["items"])) == (200, 100)
+            with db:
+                db.execute("UPDATE api_keys SET deactivated_at = '2026-01-01T00:00:00.000Z' WHERE id = ?", (made["id"],))
+            assert server.call("GET", "/roles", None, headers)[0] == 401
+            check_others_go_on(server)
+
+
 def test_a_change_that_goes_through_many_records_is_made_and_takes_its_place_among_slow_calls(server):
     """Where slow calls have all places, it is refused, and a change that goes through no records is made."""
     made, headers = server.make_key("read", "update-data", "update-model", "delete-model")
