@@ -8,7 +8,7 @@
 -- stored. The exceptions are emails and the hashes of API keys, by which the tenant is found.
 
 PRAGMA application_id = 0x5349474D;  -- "SIGM": tells this file from any other SQLite database
-PRAGMA user_version = 13;            -- sigma/migrations.py upgrades an older database; a newer one is refused
+PRAGMA user_version = 14;            -- sigma/migrations.py upgrades an older database; a newer one is refused
 
 
 -- Workspaces, users, sessions
@@ -26,6 +26,9 @@ CREATE TABLE workspaces (
     is_disposable  INTEGER NOT NULL DEFAULT 0 CHECK (is_disposable IN (0, 1)),  -- created for a test run, which may delete it
     created_at     TEXT                                                   -- if older than version 8: when it was upgraded
 ) STRICT;
+
+CREATE VIEW standin_workspaces AS                                         -- the demo and those for tests: /standin may change them,
+    SELECT * FROM workspaces WHERE is_demo OR is_disposable;              -- and shows them to callers without a credential
 
 CREATE TABLE users (
     tenant         TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
@@ -135,6 +138,11 @@ CREATE TRIGGER model_deleted AFTER DELETE ON model_objects BEGIN
     UPDATE workspaces SET model_version = randomblob(16) WHERE id = old.tenant;
 END;
 
+CREATE VIEW schema_attributes AS                                          -- the attributes of each schema
+    SELECT r.tenant, r.id AS schema_id, o.id, o.alias, o.body FROM model_references r
+    JOIN model_objects o ON o.tenant = r.tenant AND o.kind = r.target_kind AND o.id = r.target_id
+    WHERE r.kind = 'schema' AND r.target_kind = 'attribute';
+
 CREATE VIEW referrers AS                                                  -- what keeps a model object from being deleted
     SELECT tenant, target_kind, target_id, kind, id FROM model_references WHERE (kind, id) <> (target_kind, target_id)
     UNION ALL SELECT tenant, role_kind, role_id, 'user', id FROM users
@@ -214,7 +222,7 @@ CREATE TABLE entity_counts (                                              -- for
     schema_id   TEXT    NOT NULL,
     state_id    TEXT    NOT NULL,                                         -- '' if there is none
     bucket      INTEGER NOT NULL,                                         -- a range of 4,096 values of `seq`
-    total       INTEGER NOT NULL CHECK (total >= 0),
+    total       INTEGER NOT NULL CHECK (total > 0),
     PRIMARY KEY (tenant, is_variant, schema_id, state_id, bucket)
 ) STRICT, WITHOUT ROWID;
 
@@ -224,11 +232,17 @@ CREATE TRIGGER entity_inserted AFTER INSERT ON entities BEGIN
         ON CONFLICT DO UPDATE SET total = total + 1;
 END;
 CREATE TRIGGER entity_deleted AFTER DELETE ON entities BEGIN
+    DELETE FROM entity_counts
+        WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id
+            AND state_id = ifnull(old.state_id, '') AND bucket = old.seq >> 12 AND total = 1;
     UPDATE entity_counts SET total = total - 1
         WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id
             AND state_id = ifnull(old.state_id, '') AND bucket = old.seq >> 12;
 END;
 CREATE TRIGGER entity_moved AFTER UPDATE ON entities WHEN new.state_id IS NOT old.state_id BEGIN
+    DELETE FROM entity_counts
+        WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id
+            AND state_id = ifnull(old.state_id, '') AND bucket = old.seq >> 12 AND total = 1;
     UPDATE entity_counts SET total = total - 1
         WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id
             AND state_id = ifnull(old.state_id, '') AND bucket = old.seq >> 12;
@@ -308,7 +322,7 @@ CREATE TABLE deliveries (                                                 -- sto
     FOREIGN KEY (tenant, webhook_id) REFERENCES webhooks (tenant, id) ON DELETE CASCADE
 ) STRICT;
 
-CREATE INDEX deliveries_webhook_idx ON deliveries (tenant, webhook_id);
+CREATE INDEX deliveries_webhook_idx ON deliveries (tenant, webhook_id, seq, state);  -- in the table, the state stands behind a body
 CREATE INDEX deliveries_next_idx ON deliveries (tenant, webhook_id, next_at) WHERE state = 'pending';
 
 CREATE TABLE delivery_attempts (

@@ -24,11 +24,10 @@ from sigma.files import (
     save_log,
     unusable_message,
 )
-from sigma.migrations import MIGRATIONS, schema_statements, schema_views, split_statements
+from sigma.migrations import APPLICATION_ID, MIGRATIONS, is_older, schema_statements, schema_views, split_statements
 from sigma.settings import StartError
 
 SCHEMA_VERSION = max(MIGRATIONS) + 1  # the same as in schema.sql
-APPLICATION_ID = 0x5349474D
 BUSY_TIMEOUT = 5  # seconds that a write waits for another
 
 
@@ -234,7 +233,7 @@ def migrate(db: sqlite3.Connection) -> None:
         db.execute("BEGIN IMMEDIATE")
         if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
             make_tables(db)
-        if pragma(db, "application_id") == APPLICATION_ID and pragma(db, "user_version") in MIGRATIONS:
+        if is_older(db):
             _run_migrations(db)
         db.execute("COMMIT")
     finally:
@@ -254,7 +253,7 @@ def _read_versions(path: str) -> tuple[int, int]:
     try:
         if (encoding := pragma(db, "encoding")) != "UTF-8":
             raise sqlite3.DatabaseError(f"its text is in {encoding}, not in UTF-8")
-        if not db.execute("SELECT 1 FROM sqlite_schema").fetchone() or pragma(db, "user_version") in MIGRATIONS:
+        if not db.execute("SELECT 1 FROM sqlite_schema").fetchone() or is_older(db):
             migrate(db)
         versions = pragma(db, "application_id"), pragma(db, "user_version")
         if versions == (APPLICATION_ID, SCHEMA_VERSION):

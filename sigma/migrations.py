@@ -15,6 +15,7 @@ from sigma.settings import ROOT
 
 VIEW = re.compile(r"^CREATE VIEW (\w+) .*", re.DOTALL | re.MULTILINE)
 
+APPLICATION_ID = 0x5349474D  # the same as in schema.sql
 MIGRATIONS = {
     1: """
         ALTER TABLE workspaces ADD COLUMN is_disposable INTEGER NOT NULL DEFAULT 0 CHECK (is_disposable IN (0, 1));
@@ -211,6 +212,51 @@ MIGRATIONS = {
     # These two change only views.
     11: "",
     12: "",
+    # A delivery's state is read without its body, and places in lists that hold nothing are not kept.
+    13: """
+        DROP INDEX deliveries_webhook_idx;
+        CREATE INDEX deliveries_webhook_idx ON deliveries (tenant, webhook_id, seq, state);
+        DROP TRIGGER entity_inserted;
+        DROP TRIGGER entity_deleted;
+        DROP TRIGGER entity_moved;
+        DROP TABLE entity_counts;
+        CREATE TABLE entity_counts (
+            tenant      TEXT    NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+            is_variant  INTEGER NOT NULL,
+            schema_id   TEXT    NOT NULL,
+            state_id    TEXT    NOT NULL,
+            bucket      INTEGER NOT NULL,
+            total       INTEGER NOT NULL CHECK (total > 0),
+            PRIMARY KEY (tenant, is_variant, schema_id, state_id, bucket)
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO entity_counts
+            SELECT tenant, is_variant, schema_id, ifnull(state_id, ''), seq >> 12, count(*) FROM entities
+            GROUP BY 1, 2, 3, 4, 5;
+        CREATE TRIGGER entity_inserted AFTER INSERT ON entities BEGIN
+            INSERT INTO entity_counts
+                VALUES (new.tenant, new.is_variant, new.schema_id, ifnull(new.state_id, ''), new.seq >> 12, 1)
+                ON CONFLICT DO UPDATE SET total = total + 1;
+        END;
+        CREATE TRIGGER entity_deleted AFTER DELETE ON entities BEGIN
+            DELETE FROM entity_counts
+                WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id
+                    AND state_id = ifnull(old.state_id, '') AND bucket = old.seq >> 12 AND total = 1;
+            UPDATE entity_counts SET total = total - 1
+                WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id
+                    AND state_id = ifnull(old.state_id, '') AND bucket = old.seq >> 12;
+        END;
+        CREATE TRIGGER entity_moved AFTER UPDATE ON entities WHEN new.state_id IS NOT old.state_id BEGIN
+            DELETE FROM entity_counts
+                WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id
+                    AND state_id = ifnull(old.state_id, '') AND bucket = old.seq >> 12 AND total = 1;
+            UPDATE entity_counts SET total = total - 1
+                WHERE tenant = old.tenant AND is_variant = old.is_variant AND schema_id = old.schema_id
+                    AND state_id = ifnull(old.state_id, '') AND bucket = old.seq >> 12;
+            INSERT INTO entity_counts
+                VALUES (new.tenant, new.is_variant, new.schema_id, ifnull(new.state_id, ''), new.seq >> 12, 1)
+                ON CONFLICT DO UPDATE SET total = total + 1;
+        END;
+    """,
 }
 
 
@@ -234,10 +280,17 @@ def schema_views() -> dict[str, str]:
     return {match[1]: match[0] for match in map(VIEW.search, schema_statements()) if match}
 
 
+def is_older(db: sqlite3.Connection) -> bool:
+    """Return whether a database is one that an older release of this service made."""
+    names = ("application_id", "user_version")
+    application_id, version = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    return application_id == APPLICATION_ID and version in MIGRATIONS
+
+
 def needs_upgrade(path: str) -> bool:
     """Return whether a database was made by an older release; False for a file that is none. Looking changes nothing."""
     try:
         with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=rw", uri=True)) as db:
-            return db.execute("PRAGMA user_version").fetchone()[0] in MIGRATIONS
+            return is_older(db)
     except sqlite3.Error:
         return False

@@ -197,6 +197,22 @@ CHANGED_SINCE = entities.ListFilter(
 MADE_BY = entities.ListFilter(paging.Parameter("createdBy", "Only what they made"), "json_extract(body, '$.createdBy') = ?")
 
 
+def test_a_place_in_the_lists_that_holds_nothing_any_more_is_forgotten(app, admin):
+    places = "SELECT state_id, total FROM entity_counts WHERE schema_id = 'schema-apparel' AND bucket = 200 ORDER BY is_variant"
+    sql(app, "UPDATE entities SET seq = 4096 * 200 - 1 WHERE id = 'ent-coastal-wb'")
+    values = {"product-name": [{"scope": {}, "value": "A thing"}], "sku": [{"scope": {}, "value": "AA-001"}]}
+    for path, body in (
+        ("/records", {"id": "ent-new", "schemaId": "schema-apparel", "values": values}),
+        ("/records/ent-new/variants", {"id": "ent-new-v"}),
+    ):
+        assert admin.post(path, body).status_code == 201
+    assert sql(app, places) == [("state-draft", 1), ("", 1)]
+    sql(app, "UPDATE entities SET body = json_set(body, '$.lifecycleStateId', 'state-review') WHERE id = 'ent-new'")
+    assert sql(app, places) == [("state-review", 1), ("", 1)]
+    assert admin.delete("/records/ent-new").status_code == 204
+    assert sql(app, places) == []
+
+
 @pytest.fixture
 def more_filters(monkeypatch):
     """Give the list of records two filters by what entity_counts does not have, as one may be added."""

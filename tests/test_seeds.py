@@ -52,7 +52,6 @@ def rows(app, tenant):
         is_list = "seq" in columns and table not in ("entities", "model_references")  # records come before variants, anew
         order = "seq" if is_list else listed
         found[table] = sql(app, f"SELECT {listed} FROM {table} WHERE tenant = ? ORDER BY {order}", tenant)
-    found["entity_counts"] = [row for row in found["entity_counts"] if row[-1]]  # of what has come and gone 0 is left
     return found
 
 

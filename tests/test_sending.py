@@ -612,3 +612,16 @@ def test_what_fails_once_is_done_again_soon_though_nothing_has_changed_since(
     store_delivery(app, "dlv-1", "wh-one")
     wait_for(lambda: receiver.requests and len(calls) > 1)
     wait_for(lambda: not running.busy)
+
+
+def test_to_find_old_deliveries_their_bodies_are_not_read(app):
+    statements = []
+    with app.app_context():
+        database.get_db().set_trace_callback(statements.append)
+        sending.drop_old_deliveries("ws-demo", "wh-sync-notify")
+        database.get_db().set_trace_callback(None)
+        plans = [row[3] for statement in statements for row in database.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    # The one that looks in the table reads only the first of the young ones.
+    looks = [plan for plan in plans if plan.startswith("SEARCH d USING")]
+    assert [" COVERING INDEX " in plan for plan in looks[:2]] == [False, True], plans
+    assert "SEARCH deliveries USING COVERING INDEX deliveries_webhook_idx (tenant=? AND webhook_id=?)" in plans

@@ -116,7 +116,7 @@ def _admit_known_or_named(access: Access, asked: Any) -> None:
             raise not_found_error("workspace", named)
         return
     require_local_caller()
-    if not fetch_one("SELECT 1 FROM workspaces WHERE id = ? AND (is_demo OR is_disposable)", named):
+    if not fetch_one("SELECT 1 FROM standin_workspaces WHERE id = ?", named):
         raise not_found_error("workspace", named)
     context().tenant = named
 

@@ -111,7 +111,10 @@ COUNT = "SELECT count(*) FROM deliveries WHERE tenant = ?"
 
 
 def _statements(wanted: Mapping[str, str]) -> tuple[str, str, list[str]]:
-    """Return the statements that count and read the deliveries that are wanted, and the parameters of both."""
+    """Return the statements that count and read the deliveries that are wanted, and the parameters of both.
+
+    The one that reads takes the workspace before them, and limit and offset behind. It chooses the page without bodies.
+    """
     chosen, parameters = "", [g.tenant]
     if "webhookId" in wanted:
         chosen += " AND webhook_id = ?"
@@ -122,7 +125,8 @@ def _statements(wanted: Mapping[str, str]) -> tuple[str, str, list[str]]:
     if "event" in wanted:
         chosen += " AND event = ?"
         parameters.append(wanted["event"])
-    return f"{COUNT}{chosen}", f"{DELIVERIES}{chosen}", parameters
+    page = f"SELECT seq FROM deliveries WHERE tenant = ?{chosen} ORDER BY seq DESC LIMIT ? OFFSET ?"  # noqa: S608 (constants only)
+    return f"{COUNT}{chosen}", f"{DELIVERIES} AND seq IN ({page}) ORDER BY seq DESC", parameters
 
 
 def fetch_deliveries(wanted: Mapping[str, str], offset: int, limit: int) -> tuple[list[str], int]:
@@ -135,7 +139,7 @@ def fetch_deliveries(wanted: Mapping[str, str], offset: int, limit: int) -> tupl
         confirm_caller()  # it may have waited for its turn
         (total,) = fetch_one(count, *filters)
         texts, size = [], 0
-        with closing(execute(f"{select} ORDER BY seq DESC LIMIT ? OFFSET ?", *filters, limit, offset)) as rows:
+        with closing(execute(select, g.tenant, *filters, limit, offset)) as rows:
             for row in rows:  # they hold whole records, of any size
                 size += len(row[5])
                 if size > MAX_TEXT:

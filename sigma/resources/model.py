@@ -214,11 +214,7 @@ def add_model_routes(blueprint: ApiBlueprint, kind: str, body: type[ModelBody], 
 
 def fetch_attribute_texts(schema: dict[str, Any]) -> list[str]:
     """Return the stored texts of a schema's attributes, in the order of its groups."""
-    sql = (
-        "SELECT o.id, o.body FROM model_references r"
-        " JOIN model_objects o ON o.tenant = r.tenant AND o.kind = r.target_kind AND o.id = r.target_id"
-        " WHERE r.tenant = ? AND r.kind = 'schema' AND r.id = ? AND r.target_kind = 'attribute'"
-    )
+    sql = "SELECT id, body FROM schema_attributes WHERE tenant = ? AND schema_id = ?"
     bodies = dict(execute(sql, g.tenant, schema["id"]).fetchall())
     groups = sorted(schema["attributeGroups"], key=lambda group: group["sortOrder"])
     return [bodies[attribute] for group in groups for attribute in group["attributeIds"]]

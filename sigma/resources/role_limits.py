@@ -87,11 +87,7 @@ def read_levels(permissions: Iterable[dict[str, Any]], schema_id: str) -> Levels
     named = next((item["attributePermissions"] for item in permissions if item["schemaId"] == schema_id), None)
     if not named:
         return UNLIMITED
-    sql = (
-        "SELECT o.alias FROM model_references r"
-        " JOIN model_objects o ON o.tenant = r.tenant AND o.kind = r.target_kind AND o.id = r.target_id"
-        " WHERE r.tenant = ? AND r.kind = 'schema' AND r.id = ? AND r.target_kind = 'attribute'"
-    )
+    sql = "SELECT alias FROM schema_attributes WHERE tenant = ? AND schema_id = ?"
     attributes = frozenset(alias for (alias,) in execute(sql, g.tenant, schema_id))
     by_id = {alias: named[id] for id, alias in _aliases_of(named).items()}
     return Levels({**by_id, **named}, attributes, "hidden" in named.values())

@@ -60,7 +60,7 @@ class ProductSchemaBody(ModelBody):
         workflow = load_object("workflow", new["workflowId"]) if "workflowId" in new else {"states": []}
         states = [state["id"] for state in workflow["states"]]
         sql = (
-            "SELECT state_id, sum(total) FROM entity_counts WHERE tenant = ? AND schema_id = ? AND total > 0 AND state_id <> ''"
+            "SELECT state_id, sum(total) FROM entity_counts WHERE tenant = ? AND schema_id = ? AND state_id <> ''"
             " GROUP BY state_id"
         )
         for state, count in execute(sql, g.tenant, new["id"]):

@@ -209,12 +209,7 @@ def search(query: dict[str, Any], path: str = "") -> Response:
 
 
 def _text_aliases() -> dict[str, list[str]]:
-    sql = (
-        "SELECT r.id, o.alias FROM model_references r"
-        " JOIN model_objects o ON o.tenant = r.tenant AND o.kind = r.target_kind AND o.id = r.target_id"
-        " WHERE r.tenant = ? AND r.kind = 'schema' AND r.target_kind = 'attribute'"
-        " AND json_extract(o.body, '$.type') = 'text'"
-    )
+    sql = "SELECT schema_id, alias FROM schema_attributes WHERE tenant = ? AND json_extract(body, '$.type') = 'text'"
     aliases: dict[str, list[str]] = {}
     for schema_id, alias in execute(sql, g.tenant):
         aliases.setdefault(schema_id, []).append(alias)

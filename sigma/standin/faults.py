@@ -112,8 +112,8 @@ def _find_key(id: str) -> tuple[str, list[str], str | None]:
     Raises ApiError 404.
     """
     row = fetch_one(
-        "SELECT w.id, k.permissions, k.refusal FROM workspaces w JOIN known_keys k ON k.tenant = w.id AND k.id = ?"
-        " WHERE w.is_demo OR w.is_disposable ORDER BY w.is_demo DESC",
+        "SELECT w.id, k.permissions, k.refusal FROM standin_workspaces w JOIN known_keys k ON k.tenant = w.id AND k.id = ?"
+        " ORDER BY w.is_demo DESC",
         id,
     )
     tenant, permissions, refusal = get_or_404(row, "api-key", id)

@@ -194,7 +194,7 @@ class Journal:
         self.looked_at = asked.began
         try:
             self.is_kept = not has_several_processes(asked.environ) and holds_demo()
-            others = "SELECT 1 FROM workspaces WHERE NOT (is_demo OR is_disposable)"
+            others = "SELECT 1 FROM workspaces WHERE id NOT IN (SELECT id FROM standin_workspaces)"
             self.has_others = self.is_kept and fetch_one(others) is not None
         except sqlite3.Error:  # the database does not answer: keep the last result
             return
@@ -205,7 +205,7 @@ class Journal:
     def shows(self, workspace: str) -> bool:
         """Return whether a workspace is the demo, or one for tests; False while the database does not answer."""
         try:
-            row = fetch_one("SELECT 1 FROM workspaces WHERE id = ? AND (is_demo OR is_disposable)", workspace)
+            row = fetch_one("SELECT 1 FROM standin_workspaces WHERE id = ?", workspace)
         except sqlite3.Error:
             return False
         self.shown[workspace] = row is not None

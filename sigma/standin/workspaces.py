@@ -31,7 +31,7 @@ MAX_SEED = 64 * 1024 * 1024  # bytes of the contents of which a seed is made, wh
 APART = 1024 * 1024  # bytes of contents that take long to copy or to make a seed of
 APART_AS_SEED = 64 * 1024  # bytes of a body whose seed takes long to check and store
 
-OURS = "SELECT 1 FROM workspaces WHERE id = ? AND (is_demo OR is_disposable)"  # the demo, or one for a test
+OURS = "SELECT 1 FROM standin_workspaces WHERE id = ?"
 
 
 class WantedWorkspaceBody(Body):
