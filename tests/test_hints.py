@@ -159,8 +159,17 @@ def test_on_each_route_for_people_a_401_says_how_they_sign_in(app, anonymous, er
 def test_a_user_without_a_flag_is_told_which_role_it_is_and_how_that_changes(editor, error):
     assert error(editor.get("/api-keys"), 403) == (
         "This route needs a role with canManageRoles; yours is 'role-editor'; someone who manages roles can change it with"
-        " PUT /api/v1/roles/role-editor, or give you another with `flask users role`"
+        " PUT /api/v1/roles/role-editor, or whoever runs the service can give you another with `flask users role`"
     )
+
+
+def test_where_nobody_manages_roles_any_more_the_command_in_the_hint_helps(admin, error, run):
+    role = admin.get("/roles/role-admin").json
+    assert admin.put("/roles/role-admin", {**role, "canManageRoles": False}).status_code == 200
+    hint = error(admin.put("/roles/role-admin", role), 403)
+    assert hint.endswith("or whoever runs the service can give you another with `flask users role`")
+    assert run("users", "role", "admin@sigma.io", "--administrator").exit_code == 0
+    assert admin.put("/roles/role-admin", role).status_code == 200
 
 
 # Names in a body

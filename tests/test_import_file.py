@@ -351,6 +351,40 @@ def test_rows_that_fail_are_left_out_and_told_with_file_line_and_column(load, ne
     assert new_records() == [ROW]
 
 
+@pytest.fixture
+def nothing_required(admin):
+    """The schema, without an attribute that is required."""
+    for path in ("/attributes/attr-product-name", "/attributes/attr-sku"):
+        attribute = admin.get(path).json
+        attribute["validation"]["required"] = False
+        assert admin.put(path, attribute).status_code == 200
+
+
+BLANK_ROWS = {
+    "rows.csv": ("product-name;sku;Note;\n;;;;;\nHat;RH-001;;\n\n;;;\n;nope\n;;x\n;;;\n", (6, 7)),
+    "rows.jsonl": (
+        '{}\n{"product-name": "Hat", "sku": "RH-001"}\n{"sku": "", "Note": null}\n{"sku": "nope"}\n{"Note": 1}\n',
+        (4, 5),
+    ),
+}
+
+
+@pytest.mark.parametrize("file", BLANK_ROWS)
+def test_rows_of_empty_cells_are_skipped_and_those_without_a_value_that_is_imported_fail(
+    load, nothing_required, new_records, file
+):
+    data, (line, other) = BLANK_ROWS[file]
+    for options, told in (["--dry-run"], "Would create 1, update 0"), ([], "Created 1, updated 0"):
+        result = load(data, *options, file=file)
+        assert result.stderr.splitlines() == [
+            "Column 'Note' is left out, because no attribute has its name; see --map",
+            rf"{file}:{line}: sku: Value for 'sku' does not match pattern '^[A-Z]{{2}}-\d{{3}}$', got 'nope'",
+            f"{file}:{other}: expected a value in a column that is imported",
+        ]
+        assert (result.exit_code, result.stdout) == (1, f"{told}; 2 rows failed.\n")
+    assert new_records() == [{"product-name": "Hat", "sku": "RH-001"}]
+
+
 def test_a_file_is_judged_as_the_api_judges_the_same_rows(load, admin):
     ean, columns = "4006381333931", ("product-name", "sku", "price", "ean")
     cells = (("Hat", "RH-001", "1", ean), ("", "RH-002", "", ""), ("Cap", "rh", "x", ""), ("Twin", "RH-003", "2", ean))

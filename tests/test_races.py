@@ -188,7 +188,8 @@ def change_role(admin):
 
 
 ADVICE = (
-    "someone who manages roles can change it with PUT /api/v1/roles/role-editor, or give you another with `flask users role`"
+    "someone who manages roles can change it with PUT /api/v1/roles/role-editor, or whoever runs the service can give you"
+    " another with `flask users role`"
 )
 
 

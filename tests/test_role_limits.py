@@ -403,7 +403,8 @@ def criteria(alias, operator="isNotEmpty", **members):
 
 
 ADVICE = (
-    "; someone who manages roles can change it with PUT /api/v1/roles/role-editor, or give you another with `flask users role`"
+    "; someone who manages roles can change it with PUT /api/v1/roles/role-editor, or whoever runs the service can give you"
+    " another with `flask users role`"
 )
 REFUSED = f"criteria[1].attribute: attribute '{ALIAS}' of schema 'schema-part' is 'hidden' for role 'role-editor'{ADVICE}"
 BY_WHAT = {operator: {"value": SECRET} for operator in ("equals", "notEquals", "contains")} | {"isEmpty": {}, "isNotEmpty": {}}

@@ -137,6 +137,8 @@ def test_what_cannot_be_guessed_is_told(run, folder):
         ("", "a.csv:1: expected a line with the names of columns"),
         ('a;b\n1;2\n"', "a.csv:3: a quotation mark opens a cell, and none ends it"),
         ("Item no;item-no\n", "a.csv:1: expected columns with different names, got 'Item no' twice, or nearly so"),
+        ("a,b\n1,2\nx,2,3\n", "a.csv:3: expected at most 2 cells, as there are columns, got 3"),
+        ("a,b\nx,2,3\n1,2,3,4\n", "a.csv:2: expected at most 2 cells, as there are columns, got 3 (and 1 more row like it)"),
     ):
         Path("a.csv").write_text(text, encoding="utf-8")
         result = run("schema", "guess", "a.csv")

@@ -79,9 +79,13 @@ export class Workspace extends Client {
     this.id = made.id;
   }
 
-  /** Remove the workspace, with all that it holds. */
+  /** Remove the workspace, with all that it holds, unless it is gone already. */
   async close() {
-    await call(this.url, "DELETE", `/standin/workspaces/${this.id}`);
+    try {
+      await call(this.url, "DELETE", `/standin/workspaces/${this.id}`);
+    } catch (error) {
+      if (/** @type {StandinError} */ (error).status !== 404) throw error;
+    }
   }
 }
 

@@ -100,8 +100,12 @@ class Workspace(_Client):
         self.url, self.id, self.token = url, str(made["id"]), str(made["admin"]["token"])
 
     def close(self) -> None:
-        """Remove the workspace, with all that it holds."""
-        self._call("DELETE", f"/standin/workspaces/{self.id}")
+        """Remove the workspace, with all that it holds, unless it is gone already."""
+        try:
+            self._call("DELETE", f"/standin/workspaces/{self.id}")
+        except StandinError as error:
+            if error.status != 404:
+                raise
 
 
 def _find_command(place: str) -> list[str]:

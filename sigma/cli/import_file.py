@@ -17,7 +17,7 @@ from sigma.cli.disk_dict import DiskDict
 from sigma.cli.import_report import ErrorFile, Progress, Report
 from sigma.cli.interrupts import Interrupts
 from sigma.cli.json_rows import RowFileError
-from sigma.cli.row_files import ERROR, Layout, Row, RowFile, layout_options
+from sigma.cli.row_files import ERROR, Layout, Row, RowFile, is_filled, layout_options
 from sigma.cli.terminal import Command, name_program, note
 from sigma.database import snapshot, transaction
 from sigma.http.errors import MAX_BODY, MAX_PROBLEMS, ApiError
@@ -29,6 +29,7 @@ BATCH = 500  # rows in one transaction, which other writers wait for: tens of mi
 # Seconds between two transactions. A waiting writer tries ten times a second: without a pause, some waited for more than three
 # seconds during an import of 100,000 rows, and after five they would be refused.
 PAUSE = 0.02
+NO_VALUE = "expected a value in a column that is imported"  # without one, the row would create a record that has nothing
 
 
 @dataclass
@@ -66,8 +67,8 @@ class FileImport:
         require_mapping(rules, mapping, self.seen, FILE)
         batch = Batch(rules, mapping, not self.is_dry_run, FILE, self.earlier)
         for row in rows:
-            if row.problem:
-                yield row, False, [row.problem]
+            if problem := row.problem or ("" if any(is_filled(row.cells.get(column)) for column in mapping) else NO_VALUE):
+                yield row, False, [problem]
             else:
                 batch.begin_body()
                 judged = batch.add(row.line, row.cells, MAX_PROBLEMS)

@@ -58,6 +58,11 @@ def find_format(file: str, given: str | None = None) -> str:
     return format
 
 
+def is_filled(cell: Any) -> bool:
+    """Return whether a cell has a value; an import changes nothing for one that has none."""
+    return cell is not None and cell != ""
+
+
 class RowFile:
     """A file of rows that is being read."""
 
@@ -120,8 +125,9 @@ class RowFile:
         return RowFileError(f"{what} is not {self.encoding.upper()}: {hint}, or save it as UTF-8", self.line)
 
     def rows(self) -> Iterator[Row]:
-        """Yield the rows. Raises RowFileError where the file is broken, because the rest cannot be trusted."""
-        return self._json_rows() if self.format == "json" else self._csv_rows()
+        """Return the rows that are not blank. They raise RowFileError where the file is broken: the rest cannot be trusted."""
+        rows = self._json_rows() if self.format == "json" else self._csv_rows()
+        return (row for row in rows if row.problem or any(map(is_filled, row.cells.values())))
 
     def _json_rows(self) -> Iterator[Row]:
         for line, value in read_values(self._pieces(PIECE), MAX_LINE):

@@ -16,6 +16,7 @@ from sigma.cli.json_rows import RowFileError
 from sigma.cli.row_files import ERROR, Layout, RowFile, layout_options
 from sigma.cli.schema_create import create_schemas
 from sigma.cli.terminal import Group, format_table, name_program, note
+from sigma.http.errors import counted
 from sigma.resources.transfer import ID
 
 
@@ -28,15 +29,22 @@ schema_commands.add_command(create_schemas)
 
 
 def _guess_columns(file: RowFile) -> list[ColumnGuess]:
+    """Return the guesses. Raises RowFileError, also for rows whose cells may be in other columns than they are meant for."""
     guesses: dict[str, ColumnGuess] = {}
+    wrong, wrong_rows = None, 0
     progress = Progress()
     for count, row in enumerate(file.rows()):
+        if row.problem:
+            wrong, wrong_rows = wrong or row, wrong_rows + 1
         guesses = guesses or _begin_guesses(file.columns)
         for column, cell in row.cells.items():
             if column in guesses:
                 guesses[column].look(cell, row.line)
         progress.show(file.done(), f"{count:,} rows")
     progress.clear()
+    if wrong:
+        more = f" (and {counted(wrong_rows - 1, 'more row')} like it)" if wrong_rows > 1 else ""
+        raise RowFileError(f"{wrong.problem}{more}", wrong.line)
     return list((guesses or _begin_guesses(file.columns)).values())
 
 

@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,6 +29,7 @@ from sigma.cli.console import (
 from sigma.cli.files import open_private
 from sigma.cli.running import Running, find_running, is_alive, is_one_unsettled, is_registered, log_path
 from sigma.cli.terminal import START_WITH_DEMO, Command, hand_on_program, note, stop_command, write_output
+from sigma.cli.unpack import MADE_FOR
 from sigma.cli.workers import STOP_TIMEOUT
 from sigma.database import close_db, fetch_one
 from sigma.http.loopback import holds_demo
@@ -106,11 +108,23 @@ def _find_started(pid: int) -> Running | None:
     return next((running for running in find_running(_database()) if running.pid == pid and _answers(running)), None)
 
 
+def _how_to_serve() -> dict[str, Any]:
+    """Return the command of the service, with its folder and environment.
+
+    The one file runs itself once more, because what it unpacked for this command may be removed when the command ends.
+    """
+    environment = {**os.environ, **hand_on_program(), "SIGMA_DATABASE": _database()}
+    if not (ROOT / MADE_FOR).exists():
+        return {"args": [*FLASK, "serve"], "cwd": ROOT, "env": environment}
+    environment["PYTHONPATH"] = environment["PYTHONPATH"].removeprefix(str(ROOT)).removeprefix(os.pathsep)
+    return {"args": [sys.executable, os.path.abspath(sys.argv[0]), "serve"], "cwd": "/", "env": environment}
+
+
 def _run_service(log: IO[bytes]) -> Running:
     """Start the service, detached from this process and its terminal; return it when it answers. Raises ClickException."""
-    log_start, environment = log.tell(), {**os.environ, **hand_on_program(), "SIGMA_DATABASE": _database()}
-    output: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-    process = subprocess.Popen([*FLASK, "serve"], cwd=ROOT, env=environment, start_new_session=True, **output)  # noqa: S603
+    log_start, output = log.tell(), {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+    options: dict[str, Any] = {**_how_to_serve(), **output}
+    process = subprocess.Popen(**options, start_new_session=True)
     try:
         running = _wait_until(lambda: _find_started(process.pid) or process.poll() is not None, START_TIMEOUT)
         if isinstance(running, Running):

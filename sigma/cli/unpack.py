@@ -77,8 +77,7 @@ def _unpack_for_good(archive: str, build: str) -> str:
 def _unpack_for_now(archive: str, build: str) -> str:
     """Return a temporary folder with this build, removed when the process ends. Raises OSError."""
     parent = tempfile.mkdtemp(prefix=FOLDER + "-")
-    if sys.argv[1:2] != ["start"]:  # `start` leaves a service behind that needs the folder
-        atexit.register(shutil.rmtree, parent, ignore_errors=True)
+    atexit.register(shutil.rmtree, parent, ignore_errors=True)
     if not _is_trusted(parent):
         raise OSError(f"programs in {parent} may not be run")
     return _extract(archive, parent, build)

@@ -133,8 +133,11 @@ def documented_only(feature: str) -> Callable[[View], View]:
 
 
 def role_advice(role: str) -> str:
-    """Return the end of a 403 that is due to a caller's role: how the role is changed."""
-    return f"someone who manages roles can change it with PUT /api/v1/roles/{role}, or give you another with `flask users role`"
+    """Return the end of a 403 that is due to a caller's role: how that changes, even if nobody manages roles any more."""
+    return (
+        f"someone who manages roles can change it with PUT /api/v1/roles/{role},"
+        " or whoever runs the service can give you another with `flask users role`"
+    )
 
 
 ANY_METHOD = ("*",)

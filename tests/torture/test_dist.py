@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -311,6 +312,27 @@ def test_without_a_home_that_can_be_written_it_unpacks_into_a_folder_that_is_rem
     assert list((tmp_path / "tmp").iterdir()) == []
     assert not carried.unpacked.exists()
     assert {path.name.partition(".db")[0] for path in carried.here.iterdir()} == {"sigma"}
+
+
+def test_a_service_in_the_background_has_such_a_folder_until_it_stops(carried, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    settings = {"HOME": "/proc", "TMPDIR": str(tmp_path / "tmp"), "PORT": "0", "PYTHONPATH": str(tmp_path / "own")}
+    (tmp_path / "sigma.pyz").symlink_to(carried.file)
+    assert carried.run("demo", **settings).returncode == 0
+    try:
+        command = [sys.executable, "../sigma.pyz", "start", "--json"]
+        started = subprocess.run(command, cwd=carried.here, env=carried.settings(**settings), capture_output=True, check=False)
+        assert started.returncode == 0, started.stderr
+        (left,) = (tmp_path / "tmp").iterdir()
+        service = Path(f"/proc/{json.loads(started.stdout)['pid']}")
+        variables = dict(pair.split("=", 1) for pair in (service / "environ").read_text().split("\0") if pair)
+        assert variables["PYTHONPATH"] == settings["PYTHONPATH"]
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{json.loads(started.stdout)['url']}/docs") as answer:
+            assert answer.status == 200
+    finally:
+        assert carried.run("stop", **settings).returncode == 0
+    assert wait_until(lambda: list((tmp_path / "tmp").iterdir()) == []), left
 
 
 def test_a_cache_into_which_others_can_put_files_is_not_used(carried):

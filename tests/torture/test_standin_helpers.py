@@ -63,11 +63,13 @@ with Standin(sys.argv[1], SIGMA_RECORD_LIMIT="60") as standin:
     refused(lambda: standin.workspace("none"))
     refused(lambda: standin.key("write"))
     refused(lambda: standin.faults("none", []))
-    workspace.close()
+    for _ in range(2):
+        workspace.close()
     show(get(f"{workspace.url}/records", own)["error"])
     standin.reset()
     show([get(f"{standin.url}/records", key)["error"], get(f"{copy.url}/records", copy.key("read"))["total"]])
 refused(standin.reset)
+refused(workspace.close)
 """,
     "node": """
 import { start, StandinError } from "./sigma_standin.mjs";
@@ -113,12 +115,13 @@ show((await standin.requests({ after: last })).map((entry) => entry.path));
 await refused(() => standin.workspace("none"));
 await refused(() => standin.key("write"));
 await refused(() => standin.faults("none", []));
-await workspace.close();
+for (const _ of [1, 2]) await workspace.close();
 show(await error("/records"));
 await standin.reset();
 show([(await get(`${standin.url}/records`, key)).error, await records(copy, await copy.key("read"))]);
 await standin.close();
 await refused(() => standin.reset());
+await refused(() => workspace.close());
 """,
 }
 COMES = [  # what it prints; of messages the beginning
@@ -138,6 +141,7 @@ COMES = [  # what it prints; of messages the beginning
     [404, "NOT_FOUND", "API key 'none' not found"],
     "UNAUTHORIZED",
     ["UNAUTHORIZED", 47],
+    [0, "NOT_RUNNING", "http://127.0.0.1:"],
     [0, "NOT_RUNNING", "http://127.0.0.1:"],
 ]
 
