@@ -25,7 +25,7 @@ def cells_of(kind, multiple=False, **validation):
     """The cells of an attribute `thing` of this type."""
     attribute = {"alias": "thing", "type": kind, "multiple": multiple, "inheritable": True, "dimensionIds": []}
     definition = {**attribute, "validation": validation, "optionListId": "ol-x"}
-    rules = attribute_rules(definition, lambda kind, id: lambda: set(OPTIONS))
+    rules = attribute_rules(definition, lambda kind, id: lambda: OPTIONS)
     return cells.Cells(rules, OPTIONS, LABELS, ["Red", "Blue"])
 
 
