@@ -147,8 +147,13 @@ UNSEEN = {"Cc", "Cf", "Zs", "Zl", "Zp"}  # Unicode categories: control character
 FILLERS = "\u034f\u115f\u1160\u2800\u3164\uffa0"  # letters, marks and symbols that are invisible all the same
 
 
+def is_visible(text: str) -> bool:
+    """Return whether a text has at least one visible character."""
+    return any(character not in FILLERS and unicodedata.category(character) not in UNSEEN for character in text)
+
+
 def _require_visible(text: str) -> None:
-    if all(character in FILLERS or unicodedata.category(character) in UNSEEN for character in text) and text.strip():
+    if text.strip() and not is_visible(text):
         raise ma.ValidationError("Expected at least one visible character")
 
 
