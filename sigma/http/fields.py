@@ -34,10 +34,14 @@ class Body(ma.Schema):
 
     @ma.post_load
     def drop_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Treat an optional member that is null as if it were left out."""
+        """Treat an optional member that is null as if it were left out, unless it may be any JSON value, as null is one."""
         if None not in data.values():
             return data
-        keep = {name for name, field in self.fields.items() if field.required or field.load_default is None}
+        keep = {
+            name
+            for name, field in self.fields.items()
+            if field.required or field.load_default is None or type(field) is fields.Raw
+        }
         return {name: value for name, value in data.items() if value is not None or name in keep}
 
 
