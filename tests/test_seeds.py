@@ -428,6 +428,11 @@ WRONG = [  # where, what is put there, and the message, or how it begins
     (("history", 0, "action"), "looked", "history[0].action: Expected one of: create, update"),
     (("history", 0, "timestamp"), "2024-13-01", "history[0].timestamp: Expected a date and time with a zone"),
     (("history", 0, "timestamp"), "2024-12-01", "history[0].timestamp: Expected a date and time with a zone"),
+    (
+        ("history",),
+        2 * [{"id": "audit-1", "entityId": "ent-1", "action": "update", "userId": "u", "timestamp": TIME, "changes": []}],
+        "history[1].id: 'audit-1' is already taken in this seed",
+    ),
     (("model", 1, 1, "alias"), None, "model[1][1].alias: Expected a value"),
     (("model", 1, 1, "type"), "txt", "model[1][1].type: Expected one of: text"),
     (("model", 2, 1, "alias"), "title", "model[2][1].alias: 'title' is already taken in this seed"),
