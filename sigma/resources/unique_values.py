@@ -1,5 +1,6 @@
 """The values of unique attributes, each of which only one record or variant can claim."""
 
+import functools
 import json
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
@@ -62,8 +63,8 @@ def unique_claims(attribute: str, entries: str | None, option_list: str | None =
 
     Without the option list, each option claims the name by which it is stored.
     """
-    ids = ids_by_name("option-list", option_list) if option_list else {}
-    found = claims(json.loads(attribute)["type"], json.loads(entries or "[]"), lambda: ids)
+    options: Names = functools.partial(ids_by_name, "option-list", option_list) if option_list else dict
+    found = claims(json.loads(attribute)["type"], json.loads(entries or "[]"), options)
     return to_json([claim for claim in found if claim is not None])
 
 
