@@ -217,7 +217,7 @@ def test_what_groups_of_a_pattern_hold_costs_nothing(make_schema, write, error):
 def test_a_guard_is_stored_as_given(operator, make):
     guards = [
         {"attributeId": "attr-sku", "operator": operator, "value": value}
-        for value in ("text", 0, 1.5, False, ["a", None], {"deep": {"er": []}})
+        for value in ("text", 0, 1.5, False, None, ["a", None], {"deep": {"er": [None]}})
     ]
     assert make("/attributes", attribute(guards=guards))["guards"] == guards
 

@@ -25,7 +25,7 @@ def cells_of(kind, multiple=False, **validation):
     """The cells of an attribute `thing` of this type."""
     attribute = {"alias": "thing", "type": kind, "multiple": multiple, "inheritable": True, "dimensionIds": []}
     definition = {**attribute, "validation": validation, "optionListId": "ol-x"}
-    rules = attribute_rules(definition, lambda kind, id: lambda: set(OPTIONS))
+    rules = attribute_rules(definition, lambda kind, id: lambda: OPTIONS)
     return cells.Cells(rules, OPTIONS, LABELS, ["Red", "Blue"])
 
 
@@ -119,7 +119,7 @@ def test_text_becomes_a_value_of_the_type(kind, cell, value):
         ("number", "Infinity", "type 'number', got 'Infinity'"),
         ("number", "1e999", "a number within the range of a double, got '1e999'"),
         ("number", "true", "type 'number', got 'true'"),
-        ("number", '"5"', "type 'number', got '\\'5\\''"),
+        ("number", '"5"', "type 'number', got '\"5\"'"),
         ("number", "[5]", "type 'number', got '[5]'"),
         ("number", "0.12345678901234567890", "a number of which all digits can be kept, got '0.12345678901234567890'"),
         ("number", "12345678901234567.25", "a number of which all digits can be kept, got '12345678901234567.25'"),
@@ -133,10 +133,13 @@ def test_text_becomes_a_value_of_the_type(kind, cell, value):
         ("option", "Teal", "the id, alias or label of an option, got 'Teal'"),
         ("option", "red ", "the id, alias or label of an option, got 'red '"),
         ("option", "Dark", "an id or alias, because several have this label, got 'Dark'"),
-        ("complex", "{'a': 1}", "type 'complex', got '{'a': 1}'"),
+        ("complex", "{'a': 1}", "type 'complex', got '{'a': 1}' (expected JSON: "),
         ("complex", "[1]", "type 'complex', got '[1]'"),
-        ("complex", '{"a": 1, "a": 2}', "type 'complex', got "),
-        ("complex", '{"a": NaN}', "type 'complex', got "),
+        ("complex", '{"a":1,}', """type 'complex', got '{"a":1,}' (expected JSON: """),
+        ("complex", '{"a": 1, "a": 2}', "got '{\"a\": 1, \"a\": 2}' (expected JSON: the member 'a' comes twice in one object)"),
+        ("complex", '{"a": NaN}', "type 'complex', got '{\"a\": NaN}' (expected JSON: NaN is not JSON)"),
+        ("complex", "wash 30", "type 'complex', got 'wash 30' (expected JSON, got text that begins with 'w')"),
+        ("complex", " ", "type 'complex', got ' ' (expected JSON, got only blanks)"),
         ("complex", '{"a": 0.10000000000000001}', "a number of which all digits can be kept, got "),
     ],
 )

@@ -239,6 +239,34 @@ def test_what_is_one_options_id_and_anothers_alias_means_the_one_with_the_id(sho
     assert [record["values"]["color"][0]["value"] for record in things(shop)] == ["both", "val-a", "both", "both", "val-a"]
 
 
+def unique_color(shop):
+    """Make the attribute `color` unique."""
+    color = shop.get("/attributes/attr-color").json
+    assert shop.put("/attributes/attr-color", {**color, "validation": {"unique": True}}).status_code == 200
+
+
+def test_an_option_is_one_unique_value_by_its_id_alias_and_label(shop, make):
+    unique_color(shop)
+    make("cap", color="blue")
+    rows = [{"Name": "Hat", "Color": name} for name in ("Blue", "blue", "val-blue", "Red", "red")]
+    clash = "Color: Attribute 'color' is unique, and {} has this value, got '{}'"
+    assert both(shop, *rows) == {
+        **{row: clash.format("'ent-cap'", name) for row, name in enumerate(("Blue", "blue", "val-blue"))},
+        4: clash.format("row 3", "red"),
+    }
+
+
+def test_an_update_frees_what_the_record_has_claimed_and_not_what_its_value_means_now(shop, make):
+    unique_color(shop)
+    make("cap", color="red")
+    values = [{"id": "val-red", "alias": "crimson", "label": "Crimson"}, {"id": "val-new", "alias": "red", "label": "Red"}]
+    colors = shop.get("/option-lists/ol-colors").json
+    assert shop.put("/option-lists/ol-colors", {**colors, "values": [*values, colors["values"][1]]}).status_code == 200
+    make("hat", color="val-new")
+    rows = {"Ref": "ent-cap", "Color": "Blue"}, {"Name": "Coat", "Color": "Red"}
+    assert both(shop, *rows) == {1: "Color: Attribute 'color' is unique, and 'ent-hat' has this value, got 'Red'"}
+
+
 def test_columns_that_are_not_mapped_are_ignored_and_cells_that_are_missing_are_empty(shop):
     columns = {"Name": "name", "Price": "price"}
     rows = {"Name": "Cap", "Price": "1", "Note": "?"}, {"Name": "Hat", "Sold": "perhaps"}
@@ -310,6 +338,8 @@ def test_the_published_sample_fails_in_its_third_row_on_an_empty_name_and_a_pric
         ({"Since": "yesterday"}, "Since: Attribute 'since' expects a date and time with a zone (RFC 3339, "),
         ({"Like": "ent-lost"}, "Like: Attribute 'like' expects the id of a record, got 'ent-lost'"),
         ({"Care": "[1]"}, "Care: Attribute 'care' expects type 'complex', got '[1]'"),
+        ({"Care": '{"wash":30,}'}, """Care: Attribute 'care' expects type 'complex', got '{"wash":30,}' (expected JSON: """),
+        ({"SKU": '5" x 3"'}, """SKU: Value for 'sku' does not match pattern '^[A-Z]{2}-[0-9]+$', got '5" x 3"'"""),
         ({"Care": '{"a": 0.10000000000000000555}'}, "Care: Attribute 'care' expects a number of which all digits can be kept"),
     ],
 )

@@ -132,7 +132,7 @@ def test_names_are_read_when_a_value_needs_them_and_not_again_until_they_change(
     assert names_in("a", kind, id).current is None
     done(write(shop, "a", value="red", scope={"dim-area": "south"}))
     first = names_in("a", kind, id).current
-    assert first == {"option-list": {"red", "blue"}, "dimension": {"north", "south"}}[kind]
+    assert first == {"option-list": {"red": "red", "blue": "blue"}, "dimension": {"north": "north", "south": "south"}}[kind]
     rename(shop, "Other")
     done(write(shop, "a", value="red", scope={"dim-area": "south"}))
     assert names_in("a", kind, id).current is first
@@ -178,7 +178,7 @@ def test_names_that_are_read_in_another_version_than_that_of_the_rules_are_not_k
     done(shop.put("/option-lists/ol-many", options("green")))
     with app.test_request_context():
         g.tenant = WORKSPACE
-        assert (old(), old.current, old.last) == ({"green"}, None, None)
+        assert (old(), old.current, old.last) == ({"green": "green"}, None, None)
 
 
 def test_a_transaction_that_is_under_way_or_has_failed_leaves_others_their_version():

@@ -12,6 +12,7 @@ EVERY_MEMBER = {
         {"attribute": "price", "operator": "gt", "value": "10", "scope": {"dim-market": "seg-dk"}},
         {"attributeAlias": "care", "operator": "equals", "value": {"wash": 30, "iron": False}},
         {"attribute": "size", "operator": "isEmpty"},
+        {"attribute": "size", "operator": "isNotEmpty", "value": None},
     ],
     "schemaId": "schema-apparel",
     "offset": 1,

@@ -427,6 +427,11 @@ WRONG = [  # where, what is put there, and the message, or how it begins
     (("history", 0, "action"), "looked", "history[0].action: Expected one of: create, update"),
     (("history", 0, "timestamp"), "2024-13-01", "history[0].timestamp: Expected a date and time with a zone"),
     (("history", 0, "timestamp"), "2024-12-01", "history[0].timestamp: Expected a date and time with a zone"),
+    (
+        ("history",),
+        2 * [{"id": "audit-1", "entityId": "ent-1", "action": "update", "userId": "u", "timestamp": TIME, "changes": []}],
+        "history[1].id: 'audit-1' is already taken in this seed",
+    ),
     (("model", 1, 1, "alias"), None, "model[1][1].alias: Expected a value"),
     (("model", 1, 1, "type"), "txt", "model[1][1].type: Expected one of: text"),
     (("model", 2, 1, "alias"), "title", "model[2][1].alias: 'title' is already taken in this seed"),
@@ -480,6 +485,26 @@ def test_what_is_wrong_with_a_seed_is_named_by_its_path_and_nothing_is_made(stan
     assert said in (message := error(standin("POST", "/workspaces", {"content": seed}), 400)), message
     assert message.startswith(said) or place == ("variants", 0, "entityId")
     assert stored() == before
+
+
+def test_a_seed_may_not_name_one_unique_option_twice(standin, make, seed_of, error):
+    seed = seed_of()
+    color = next(body for kind, body in seed["model"] if kind == "attribute" and body.get("optionListId") == "ol-colors")
+    (option, *_) = next(body for kind, body in seed["model"] if body["id"] == "ol-colors")["values"]
+    color["validation"] = {"unique": True}
+    names = option["id"], option["alias"]
+    seed["records"] = [
+        {"id": f"ent-{name}", "schemaId": "schema-apparel", "values": values(**{color["alias"]: name})} for name in names
+    ]
+    for part in ("variants", "history", "assignments"):
+        seed[part] = []
+    expected = f"records[1].values.{color['alias']}[0].value: '{names[1]}' is already the value of 'ent-{names[0]}'"
+    assert error(standin("POST", "/workspaces", {"content": seed}), 400) == expected
+    del seed["records"][0]
+    made, ours = make(seed)
+    taken = {"schemaId": "schema-apparel", "values": values(**{color["alias"]: names[0]})}
+    for caller in (ours, make(made["id"])[1], make(seed_of(made["id"]))[1]):
+        error(caller.post("/records", taken), 409)
 
 
 def test_the_history_of_each_record_of_the_demo_is_in_the_order_of_time(admin):

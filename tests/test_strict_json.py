@@ -271,7 +271,10 @@ def test_equal_values_may_be_deep():
         (-2.5, "-2.5"),
         ("", "''"),
         ("it's", "'it's'"),
-        ('say "a"', "'say \\'a\\''"),
+        ('say "a"', """'say "a"'"""),
+        ('"', """'"'"""),
+        ('\\"', """'\\\\"'"""),  # a backslash is written twice, as before an n
+        ("\\n", "'\\\\n'"),
         ("line\n", "'line\\n'"),
         ("é" * 58, f"'{'é' * 58}'"),
         ("é" * 59, "'string'"),

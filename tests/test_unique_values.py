@@ -5,7 +5,7 @@ import json
 import pytest
 from cases import each
 
-from sigma.resources.unique_values import unique_key
+from sigma.resources.unique_values import unique_claims, unique_key
 
 GOOGOL = "1" + 100 * "0"
 # Each line is one value, in JSON; the lines are of different values.
@@ -163,3 +163,93 @@ def test_a_value_that_stays_while_another_scope_is_removed_stays_claimed(admin, 
     assert "is already the value of 'rec-1'" in error(admin.post("/records", taken), 409)
     freed = {"schemaId": "schema-two", "values": {"x": [{"scope": danish, "value": "B"}]}}
     assert admin.post("/records", freed).status_code == 201
+
+
+# An option is one value by its id and by its alias
+
+
+def options(*aliases, name="ours", **ids):
+    """Return an option list; an option's id is made of its alias unless it is given."""
+    values = [{"id": ids.get(alias, f"val-{alias}"), "alias": alias, "label": alias.title()} for alias in aliases]
+    return {"id": f"ol-{name}", "alias": name, "name": name, "hierarchical": False, "values": values}
+
+
+@pytest.fixture
+def tint(admin):
+    """Return the attribute `tint`, unique, in the schema `schema-c`, and `tints`, which takes several; both are stored."""
+    assert admin.post("/option-lists", options("red", "blue")).status_code == 201
+    attributes = [
+        {"id": f"attr-{name}", "alias": name, "name": name, "type": "option", "optionListId": "ol-ours", "multiple": multiple}
+        for name, multiple in (("tint", False), ("tints", True))
+    ]
+    for attribute in attributes:
+        assert admin.post("/attributes", {**attribute, "validation": {"unique": True}}).status_code == 201
+    group = {"id": "grp", "name": "All", "attributeIds": ["attr-tint", "attr-tints"]}
+    schema = {"id": "schema-c", "alias": "c", "name": "C", "variantEnabled": True, "attributeGroups": [group]}
+    assert admin.post("/schemas", schema).status_code == 201
+    return attributes[0]
+
+
+@pytest.fixture
+def paint(admin, tint):
+    """Make the record `rec-<name>` with one tint, or with several."""
+
+    def paint(name, value):
+        alias = "tints" if isinstance(value, list) else "tint"
+        return admin.post("/records", {"id": f"rec-{name}", "schemaId": "schema-c", "values": {alias: [{"value": value}]}})
+
+    return paint
+
+
+@each(
+    ("first", "again"),
+    [("val-red", "red"), ("red", "val-red"), (["red", "val-blue"], ["val-red", "blue"]), (["val-red"], ["red"])],
+)
+def test_an_option_is_one_value_by_its_id_and_its_alias(paint, admin, error, first, again):
+    assert paint("a", first).status_code == 201
+    for value in (first, again):
+        assert error(paint("b", value), 409).endswith(" is already the value of 'rec-a'")
+    alias = "tints" if isinstance(first, list) else "tint"
+    variant = {"values": {alias: [{"value": again}]}}
+    assert "'rec-a'" in error(admin.post("/records/rec-a/variants", variant), 409)
+    assert admin.patch(f"/records/rec-a/values/{alias}", {"scope": {}, "value": again}).status_code == 200
+    error(paint("b", first), 409)
+    assert admin.delete("/records/rec-a").status_code == 204
+    assert paint("b", first).status_code == 201
+
+
+def test_the_same_options_in_another_order_are_another_value(paint):
+    assert [paint("a", ["red", "blue"]).status_code, paint("b", ["val-blue", "val-red"]).status_code] == [201, 201]
+
+
+def test_values_are_not_unique_if_two_name_one_option(admin, tint, paint, error):
+    assert admin.put("/attributes/attr-tint", tint).status_code == 200
+    assert (paint("a", "red").status_code, paint("b", "val-red").status_code) == (201, 201)
+    message = error(admin.put("/attributes/attr-tint", {**tint, "validation": {"unique": True}}), 409)
+    assert message.startswith("validation.unique: stored values are not unique: in 'rec-b'")
+
+
+def test_an_option_stays_claimed_when_its_alias_changes(admin, paint, error):
+    assert paint("a", "red").status_code == 201
+    renamed = options("crimson", "blue", "red", crimson="val-red", red="val-new")
+    assert admin.put("/option-lists/ol-ours", renamed).status_code == 200
+    for value in ("crimson", "val-red"):
+        assert "'rec-a'" in error(paint("b", value), 409)
+    assert paint("b", "red").status_code == 201
+    assert "'rec-b'" in error(paint("c", "val-new"), 409)
+
+
+def test_an_option_of_another_list_is_claimed_as_the_value_that_it_is_now(admin, tint, paint, error):
+    assert paint("a", "red").status_code == 201
+    assert admin.post("/option-lists", options("red", name="other", red="val-other")).status_code == 201
+    moved = {**tint, "optionListId": "ol-other", "validation": {"unique": True}}
+    assert admin.put("/attributes/attr-tint", moved).status_code == 200
+    assert "'rec-a'" in error(paint("b", "val-other"), 409)
+
+
+def test_a_migration_can_claim_options_by_their_ids():
+    attribute, listed = json.dumps({"type": "option"}), json.dumps(options("red", "blue"))
+    entries = json.dumps([{"scope": {}, "value": value} for value in ("red", "val-red", ["blue", "gone"], "")])
+    keys = [key for _, key in json.loads(unique_claims(attribute, entries, listed))]
+    assert keys == ['"val-red"', '"val-red"', '["val-blue","gone"]']
+    assert unique_claims(attribute, None, listed) == "[]"

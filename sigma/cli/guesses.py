@@ -48,7 +48,7 @@ def assign_slugs(texts: Iterable[str], fallback: str, plain: Callable[[str], str
 
 def _cells_of_kind(kind: str) -> Cells:
     body = ProductAttributeBody().load({"id": "attr-x", "alias": "x", "name": "x", "type": kind})
-    return cells_of(attribute_rules(body, lambda kind, id: set))
+    return cells_of(attribute_rules(body, lambda kind, id: dict))
 
 
 def _can_read(cells: Cells, cell: str) -> bool:

@@ -34,10 +34,14 @@ class Body(ma.Schema):
 
     @ma.post_load
     def drop_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Treat an optional member that is null as if it were left out."""
+        """Treat an optional member that is null as if it were left out, unless it may be any JSON value, as null is one."""
         if None not in data.values():
             return data
-        keep = {name for name, field in self.fields.items() if field.required or field.load_default is None}
+        keep = {
+            name
+            for name, field in self.fields.items()
+            if field.required or field.load_default is None or type(field) is fields.Raw
+        }
         return {name: value for name, value in data.items() if value is not None or name in keep}
 
 
@@ -147,8 +151,13 @@ UNSEEN = {"Cc", "Cf", "Zs", "Zl", "Zp"}  # Unicode categories: control character
 FILLERS = "\u034f\u115f\u1160\u2800\u3164\uffa0"  # letters, marks and symbols that are invisible all the same
 
 
+def is_visible(text: str) -> bool:
+    """Return whether a text has at least one visible character."""
+    return any(character not in FILLERS and unicodedata.category(character) not in UNSEEN for character in text)
+
+
 def _require_visible(text: str) -> None:
-    if all(character in FILLERS or unicodedata.category(character) in UNSEEN for character in text) and text.strip():
+    if text.strip() and not is_visible(text):
         raise ma.ValidationError("Expected at least one visible character")
 
 

@@ -46,7 +46,9 @@ def to_json(value: Any, sort_keys: bool = False, is_finite: bool = False) -> str
 def format_value(value: Any) -> str:
     """Return how a message shows a value: as it is if that is short, else by its type."""
     text = to_json(value) if not isinstance(value, list | dict) else ""
-    return text.replace('"', "'") if 0 < len(text) <= 60 else f"'{JSON_TYPES[type(value)]}'"
+    if not 0 < len(text) <= 60:
+        return f"'{JSON_TYPES[type(value)]}'"
+    return "'{}'".format(text[1:-1].replace(r"\"", '"')) if isinstance(value, str) else text
 
 
 def without_quotes(text: str) -> str:
@@ -98,7 +100,7 @@ def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):  # parsers differ on which value of a repeated name counts
         ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"the member '{twice}' comes twice in one object")
+        raise ValueError(f"the member '{twice[:100]}' comes twice in one object")
     return members
 
 

@@ -55,11 +55,16 @@ def _read_number(text: str) -> Any:
     return _read_json(text)
 
 
+def _read_object(text: str) -> Any:
+    """Return the value of a JSON text. Raises ValueError, which says why it is none, or NumberError."""
+    return parse_json(text.encode())
+
+
 def _read_flag(text: str) -> Any:
     return FLAGS.get(text.lower(), text)
 
 
-READERS: dict[str, Callable[[str], Any]] = {"number": _read_number, "boolean": _read_flag, "complex": _read_json}
+READERS: dict[str, Callable[[str], Any]] = {"number": _read_number, "boolean": _read_flag, "complex": _read_object}
 
 
 def _how_to_write(kind: str, cell: Any) -> str:
@@ -125,6 +130,8 @@ class Cells(NamedTuple):
             value = READERS[kind](cell) if isinstance(cell, str) and kind in READERS else cell
         except NumberError as error:
             raise self.error(f"{error.expected}, got {format_value(cell)}") from None
+        except ValueError as error:
+            raise self.error(f"type '{kind}', got {format_value(cell)} ({error})") from None
         if type(value) not in self.rules.types and not isinstance(cell, list | dict):
             raise self.error(f"type '{kind}', got {format_value(cell)}{_how_to_write(kind, cell)}")
         return value

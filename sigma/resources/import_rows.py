@@ -85,7 +85,7 @@ def _claim(rules: AttributeRules, value: Any) -> Claim | None:
     """Return what a value claims of a unique attribute; None for an empty value, which claims nothing."""
     if is_empty(value):
         return None
-    key = unique_key(rules.kind, value)
+    key = unique_key(rules.kind, value, rules.options)
     return Claim(key, hashlib.sha256(f"{rules.alias}\0{key}".encode()).digest())
 
 
@@ -98,12 +98,7 @@ class Batch:
     """
 
     def __init__(
-        self,
-        rules: SchemaRules,
-        mapping: dict[str, str],
-        stores: bool,
-        source: Source = BODY,
-        earlier: Earlier | None = None,
+        self, rules: SchemaRules, mapping: dict[str, str], stores: bool, source: Source = BODY, earlier: Earlier | None = None
     ):
         self.rules, self.stores, self.source, self.earlier = rules, stores, source, earlier or Earlier()
         self.id_column = next((column for column, alias in mapping.items() if alias == ID), None)
@@ -231,14 +226,16 @@ class Batch:
         for change in row.changes:
             alias = change["attribute"]
             if alias in locked:
-                yield self.refusal(change, read_only_problem(self.rules, state, alias))
+                yield self.refusal(row, change, read_only_problem(self.rules, state, alias))
             if alias in self.unique and (owner := self.other_owner(row, change)):
-                yield self.refusal(change, f"is unique, and {owner.name} has this value")
+                yield self.refusal(row, change, f"is unique, and {owner.name} has this value")
 
-    def refusal(self, change: dict[str, Any], obstacle: str) -> str:
+    def refusal(self, row: Row, change: dict[str, Any], obstacle: str) -> str:
         """Return a message that something prevents a change of one attribute."""
-        alias, got = change["attribute"], format_value(change["newValue"])
-        return f"{self.mapped[alias].title}: Attribute '{alias}' {obstacle}, got {got}"
+        column, value = self.mapped[change["attribute"]], change["newValue"]
+        # An option, or one of several items, may be written otherwise in the cell than it is stored.
+        got = format_value(row.cells[column.name] if isinstance(value, str | list) else value)
+        return f"{column.title}: Attribute '{column.alias}' {obstacle}, got {got}"
 
     def missing_values(self, row: Row) -> Iterator[str]:
         """Yield which values a row lacks to create a record; a cell that cannot be read is not missing."""
@@ -282,7 +279,9 @@ class Batch:
         """Note which unique values a row gives up and takes."""
         for change in row.changes:
             if (alias := change["attribute"]) in self.unique:
-                if freed := _claim(self.mapped[alias].rules, change["oldValue"]):
+                freed = _claim(self.mapped[alias].rules, change["oldValue"])
+                # An option's alias may have come to mean another option since the record claimed it.
+                if freed and (owner := self.owner_of(alias, freed)) and owner.id == row.record_id:
                     self.earlier.owners[freed.digest] = None
                 if claim := row.claims.get(alias):
                     self.earlier.owners[claim.digest] = Owner(row.record_id, f"{self.source.row} {row.number}")

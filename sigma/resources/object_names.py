@@ -11,7 +11,8 @@ from sigma.http.errors import get_or_404
 from sigma.http.strict_json import to_json
 from sigma.resources.model import fetch_object_text
 
-LISTED = {"option-list": ("values", ("id", "alias")), "dimension": ("segments", ("id",))}  # by kind: where, and which names
+# By kind: where they are, and which names they have, the one that counts last.
+LISTED = {"option-list": ("values", ("alias", "id")), "dimension": ("segments", ("id",))}
 
 
 def model_version() -> bytes:
@@ -22,12 +23,19 @@ def model_version() -> bytes:
     return version
 
 
+def ids_by_name(kind: str, text: str) -> dict[str, str]:
+    """Return the ids that an object's text lists, by each of their names."""
+    member, names = LISTED[kind]
+    items = json.loads(text)[member]
+    return {item[name]: item["id"] for name in names for item in items}
+
+
 class ReadNames(NamedTuple):
     """The names that a text had."""
 
     digest: bytes  # of the text
     size: int  # of the text, in characters
-    names: set[str]
+    ids: dict[str, str]  # by name
 
 
 class ObjectNames:
@@ -39,10 +47,10 @@ class ObjectNames:
 
     def __init__(self, kind: str, id: str, version: bytes, last: ReadNames | None = None):
         self.kind, self.id, self.version, self.last = kind, id, version, last
-        self.current: set[str] | None = None
+        self.current: dict[str, str] | None = None
 
-    def __call__(self) -> set[str]:
-        """Return the names."""
+    def __call__(self) -> dict[str, str]:
+        """Return the names, each with the id of what it names."""
         if self.current is not None:
             return self.current
         with snapshot():
@@ -51,11 +59,10 @@ class ObjectNames:
         if self.last and self.last.digest == digest:
             found = self.last
         else:
-            member, names = LISTED[self.kind]
-            found = ReadNames(digest, len(text), {item[name] for item in json.loads(text)[member] for name in names})
+            found = ReadNames(digest, len(text), ids_by_name(self.kind, text))
         if version == self.version:
-            self.last, self.current = found, found.names
-        return found.names
+            self.last, self.current = found, found.ids
+        return found.ids
 
 
 def weigh(objects: Mapping[tuple[str, str], ObjectNames]) -> int:

@@ -39,6 +39,7 @@ class AttributeRules(NamedTuple):
     has_target: Callable[[list[str]], bool] | None  # whether any of the options or records that a value names exists
     dimensions: dict[str, Names]  # the ids of their segments, by dimension id
     option_list: str | None  # its id
+    options: Names  # of that list
 
     def value_problem(self, value: Any) -> str | None:
         """Return what is wrong with a value, or None."""
@@ -109,7 +110,7 @@ def attribute_rules(
 ) -> AttributeRules:
     """Return the rules of one attribute, given functions that return an object's names, by its kind and id, and a pattern."""
     list_id = attribute.get("optionListId")
-    options = set if list_id is None else names_of("option-list", list_id)
+    options: Names = dict if list_id is None else names_of("option-list", list_id)
     return AttributeRules(
         alias=attribute["alias"],
         kind=attribute["type"],
@@ -122,7 +123,14 @@ def attribute_rules(
         has_target=find_target(attribute["type"], options),
         dimensions={id: names_of("dimension", id) for id in attribute["dimensionIds"]},
         option_list=list_id,
+        options=options,
     )
+
+
+def current_rules(attribute: dict[str, Any]) -> AttributeRules:
+    """Return the rules of one attribute, which need not be stored, for the option lists and dimensions as they are now."""
+    version = model_version()
+    return attribute_rules(attribute, lambda kind, id: ObjectNames(kind, id, version))
 
 
 class StateRules(NamedTuple):

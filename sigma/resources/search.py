@@ -16,7 +16,7 @@ from sigma.database import execute, snapshot, sql_function
 from sigma.http.access import requires
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import ApiError
-from sigma.http.fields import Items, Reference, enum_field, string_field
+from sigma.http.fields import Items, Reference, enum_field, is_visible, string_field
 from sigma.http.paging import PAGE_PARAMETERS, PageRequestBody, body_bounds, page_bounds, page_of, query_parameter
 from sigma.http.strict_json import to_json
 from sigma.http.waiting import SEARCHES, leave_worker, patience_ends
@@ -278,5 +278,7 @@ def search_text() -> Response:
     words = request.args.get(name, "")
     if not words.strip() or len(words) > MAX_WORDS:
         raise ApiError(400, f"{name}: expected 1 to {MAX_WORDS} characters, not all of them blank, got {len(words)}")
+    if not is_visible(words):
+        raise ApiError(400, f"{name}: expected at least one visible character")
     with snapshot():
         return _search_words(words, request.args.get("schemaId"), bounds)

@@ -11,9 +11,8 @@ from flask import g
 
 from sigma.database import execute
 from sigma.http.errors import ApiError, counted
-from sigma.resources.object_names import ObjectNames, model_version
 from sigma.resources.role_limits import caller_levels, hides_attributes
-from sigma.resources.rules import AttributeRules, attribute_rules
+from sigma.resources.rules import AttributeRules, current_rules
 from sigma.resources.unique_values import claim_values
 
 
@@ -86,8 +85,7 @@ def _describe_holders(records: int, variants: int) -> str:
 
 
 def _require_fitting_values(members: list[str], new: dict[str, Any]) -> None:
-    version = model_version()
-    rules = attribute_rules({**new, "validation": {}}, lambda kind, id: ObjectNames(kind, id, version))
+    rules = current_rules({**new, "validation": {}})
     unfit, first = Counter[tuple[str, bool]](), dict[str, str]()
     for holder in _find_holders(new["alias"]):
         member = next((name for name in members if not all(FITS[name](rules, entry) for entry in holder.entries)), None)
@@ -100,11 +98,12 @@ def _require_fitting_values(members: list[str], new: dict[str, Any]) -> None:
             raise ApiError(409, f"{member}: {count} values that do not fit; the first is '{first[member]}'")
 
 
-def _claim_stored_values(alias: str, kind: str) -> None:
-    with closing(_find_holders(alias)) as holders:
+def _claim_stored_values(attribute: dict[str, Any]) -> None:
+    rules = current_rules(attribute)
+    with closing(_find_holders(rules.alias)) as holders:
         for holder in holders:
             try:
-                claim_values(holder.id, alias, kind, holder.entries)
+                claim_values(holder.id, rules, holder.entries)
             except ApiError as error:
                 raise ApiError(
                     409, f"validation.unique: stored values are not unique: in '{holder.id}', {error.message}"
@@ -118,8 +117,9 @@ def _require_kept_alias(old: dict[str, Any], alias: str) -> None:
             raise ApiError(409, f"alias: records hold values under '{old['alias']}', which would be lost{first}")
 
 
-def _claimed_as(attribute: dict[str, Any]) -> tuple[str, str, bool]:
-    return attribute["alias"], attribute["type"], attribute["validation"].get("unique", False)
+def _claimed_as(attribute: dict[str, Any]) -> tuple[str, str, str | None, bool]:
+    is_unique = attribute["validation"].get("unique", False)
+    return attribute["alias"], attribute["type"], attribute.get("optionListId"), is_unique
 
 
 def _is_claimed_anew(old: dict[str, Any] | None, new: dict[str, Any]) -> bool:
@@ -136,7 +136,7 @@ def check_stored_values(old: dict[str, Any] | None, new: dict[str, Any]) -> None
 
     Raises ApiError 409.
     """
-    alias, kind, is_unique = _claimed_as(new)
+    alias, *_, is_unique = _claimed_as(new)
     if old is not None:
         _require_kept_alias(old, alias)
     members, is_claimed_anew = _narrowed_members(old, new), _is_claimed_anew(old, new)
@@ -152,4 +152,4 @@ def check_stored_values(old: dict[str, Any] | None, new: dict[str, Any]) -> None
         aliases = alias, alias if old is None else old["alias"]
         execute("DELETE FROM unique_values WHERE tenant = ? AND attribute IN (?, ?)", g.tenant, *aliases)
         if is_unique:
-            _claim_stored_values(alias, kind)
+            _claim_stored_values(new)

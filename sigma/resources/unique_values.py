@@ -1,7 +1,8 @@
 """The values of unique attributes, each of which only one record or variant can claim."""
 
+import functools
 import json
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from sigma.context import context
@@ -10,7 +11,10 @@ from sigma.http.date_times import read_instant
 from sigma.http.errors import ApiError
 from sigma.http.strict_json import canonical_json, format_value, to_json
 from sigma.resources.entities import find_schema
+from sigma.resources.object_names import ids_by_name
 from sigma.resources.role_limits import caller_levels
+from sigma.resources.rules import AttributeRules
+from sigma.resources.value_checks import Names
 from sigma.resources.values import ScopeKey, is_empty, scope_key
 
 
@@ -19,14 +23,22 @@ def instant_or_itself(value: Any) -> Any:
     return (read_instant(value) or value) if isinstance(value, str) else value
 
 
-def unique_key(kind: str, value: Any) -> str:
+def _id_or_itself(ids: Mapping[str, str], name: Any) -> Any:
+    """Return the id of the option that a name means; any other value, such as the name of an option that is gone, as it is."""
+    return ids.get(name, name) if isinstance(name, str) else name
+
+
+def unique_key(kind: str, value: Any, options: Names = dict) -> str:
     """Return the text under which a value of this type is unique.
 
-    Equal numbers are one value, however they are written and wherever they stand; equal instants are one date-time; and the
-    order of an object's members does not matter.
+    Equal numbers are one value, however they are written and wherever they stand; equal instants are one date-time; an option
+    is its id, whichever of its names is given; and the order of an object's members does not matter.
     """
     if kind == "datetime":
         value = list(map(instant_or_itself, value)) if isinstance(value, list) else instant_or_itself(value)
+    elif kind == "option":
+        ids = options()
+        value = [_id_or_itself(ids, name) for name in value] if isinstance(value, list) else _id_or_itself(ids, value)
     if isinstance(value, str):
         return to_json(value)
     return canonical_json(value)
@@ -37,18 +49,22 @@ def scope_text(scope: dict[str, str]) -> str:
     return to_json(scope, sort_keys=True) if scope else "{}"
 
 
-def claims(kind: str, entries: list[dict[str, Any]]) -> list[tuple[str, str] | None]:
+def claims(kind: str, entries: list[dict[str, Any]], options: Names) -> list[tuple[str, str] | None]:
     """Return the scope and key that each scoped value claims; None for an empty value, which claims nothing."""
     return [
-        None if is_empty(entry["value"]) else (scope_text(entry["scope"]), unique_key(kind, entry["value"]))
+        None if is_empty(entry["value"]) else (scope_text(entry["scope"]), unique_key(kind, entry["value"], options))
         for entry in entries
     ]
 
 
 @sql_function(deterministic=True)
-def unique_claims(attribute: str, entries: str | None) -> str:
-    """Return, as JSON, what an attribute's scoped values claim, if there are any; for migrations, which are in SQL."""
-    found = claims(json.loads(attribute)["type"], json.loads(entries or "[]"))
+def unique_claims(attribute: str, entries: str | None, option_list: str | None = None) -> str:
+    """Return, as JSON, what an attribute's scoped values claim, if there are any; for migrations, which are in SQL.
+
+    Without the option list, each option claims the name by which it is stored.
+    """
+    options: Names = functools.partial(ids_by_name, "option-list", option_list) if option_list else dict
+    found = claims(json.loads(attribute)["type"], json.loads(entries or "[]"), options)
     return to_json([claim for claim in found if claim is not None])
 
 
@@ -65,13 +81,14 @@ def name_holder(alias: str, id: str) -> str:
 
 
 def claim_values(
-    entity_id: str, alias: str, kind: str, entries: list[dict[str, Any]], scopes: Container[ScopeKey] | None = None
+    entity_id: str, rules: AttributeRules, entries: list[dict[str, Any]], scopes: Container[ScopeKey] | None = None
 ) -> None:
     """Claim a unique attribute's values, in these scopes or in all, for one record or variant.
 
     Raises ApiError 409 if another record or variant has one of them.
     """
-    for index, claim in enumerate(claims(kind, entries)):
+    alias = rules.alias
+    for index, claim in enumerate(claims(rules.kind, entries, rules.options)):
         if claim is None or (scopes is not None and scope_key(entries[index]["scope"]) not in scopes):
             continue
         sql = (

@@ -3,7 +3,7 @@
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -26,7 +26,7 @@ ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {  # with the Python types of the
     "complex": (dict,),
 }
 
-Names = Callable[[], set[str]]  # returns the names of a list's options, or of a dimension's segments
+Names = Callable[[], Mapping[str, str]]  # returns the ids of a list's options, or of a dimension's segments, by their names
 
 
 PATTERN_MEMORY = 1 << 19  # bytes that a compiled pattern may take
@@ -167,7 +167,7 @@ def _depth_problem(alias: str, value: dict[str, Any]) -> str | None:
 def find_target(kind: str, options: Names) -> Callable[[list[str]], bool] | None:
     """Return a function that tells whether any of these options or records exists; None for a type whose values name none."""
     if kind == "option":
-        return lambda names: not options().isdisjoint(names)
+        return lambda names: not options().keys().isdisjoint(names)
     return any_record_exists if kind == "relation" else None
 
 

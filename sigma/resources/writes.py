@@ -55,7 +55,7 @@ def store_entity(rules: SchemaRules, entity: dict[str, Any]) -> str:
         execute("INSERT INTO entities (tenant, schema_id, body) VALUES (?, ?, ?)", context().tenant, rules.schema["id"], body)
     for alias, entries in entity["values"].items():
         if rules.attributes[alias].is_unique:
-            claim_values(entity["id"], alias, rules.attributes[alias].kind, entries)
+            claim_values(entity["id"], rules.attributes[alias], entries)
     return body
 
 
@@ -101,7 +101,7 @@ def _move_claims(rules: SchemaRules, entity_id: str, values: dict[str, Any], sco
         if attribute is None or attribute.is_unique:  # claims of an attribute that the schema has lost are freed, too
             free_values(entity_id, alias, changed)
         if attribute is not None and attribute.is_unique:
-            claim_values(entity_id, alias, attribute.kind, values[alias], changed)
+            claim_values(entity_id, attribute, values[alias], changed)
 
 
 def changed_body(entity: Entity, values: dict[str, Any], now: str) -> dict[str, Any]:

@@ -112,6 +112,7 @@ def link_problems(seed: dict[str, Any]) -> Iterator[str]:
     yield from _repeated(paths_of(seed, "records", "variants"))
     yield from _record_problems(seed)
     yield from _variant_problems(seed)
+    yield from _repeated(paths_of(seed, "history"))
     yield from _category_problems(seed)
     yield from _assignment_problems(seed)
     yield from _repeated(paths_of(seed, "savedQueries"))

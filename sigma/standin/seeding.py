@@ -16,7 +16,7 @@ from sigma.http.stamps import random_id, utc_now
 from sigma.http.strict_json import format_value, to_json
 from sigma.resources.history import value_changes
 from sigma.resources.model import MODEL
-from sigma.resources.rules import SchemaRules, schema_rules
+from sigma.resources.rules import AttributeRules, SchemaRules, current_rules, schema_rules
 from sigma.resources.saved_queries import QUERY_PATH
 from sigma.resources.search import read_query
 from sigma.resources.unique_values import claims, find_holder
@@ -102,25 +102,26 @@ def entity_problems(schema_id: str, body: dict[str, Any]) -> Iterator[str]:
     yield from rules.values_problems(body["values"])
 
 
-def _unique_kinds(model: list[list[Any]]) -> dict[str, str]:
-    """Return the types of the attributes with unique values, by alias."""
+def _unique_attributes(model: list[list[Any]]) -> dict[str, AttributeRules]:
+    """Return the rules of the attributes with unique values, by alias; takes the stored model."""
     attributes = [body for kind, body in model if kind == "attribute"]
-    return {body["alias"]: body["type"] for body in attributes if body["validation"].get("unique")}
+    return {body["alias"]: current_rules(body) for body in attributes if body["validation"].get("unique")}
 
 
-def _entity_claims(kinds: dict[str, str], body: dict[str, Any]) -> Iterator[tuple[str, Any, tuple[str, str, str]]]:
+def _entity_claims(unique: dict[str, AttributeRules], body: dict[str, Any]) -> Iterator[tuple[str, Any, tuple[str, str, str]]]:
     """Yield the unique values of a record or variant: each with its path and its key of attribute, scope and value."""
     for alias, entries in body["values"].items():
-        for index, claim in enumerate(claims(kinds[alias], entries) if alias in kinds else ()):
+        rules = unique.get(alias)
+        for index, claim in enumerate(claims(rules.kind, entries, rules.options) if rules else ()):
             if claim is not None:
                 yield f"values.{alias}[{index}].value", entries[index]["value"], (alias, *claim)
 
 
-def _insert_claims(entities: list[Entity], kinds: dict[str, str]) -> None:
+def _insert_claims(entities: list[Entity], unique: dict[str, AttributeRules]) -> None:
     holders: dict[tuple[str, str, str], str] = {}
     problems = []
     for entity in sorted(entities, key=lambda entity: not entity.is_checked):  # unchecked ones get the values that are left
-        for path, value, key in _entity_claims(kinds, entity.body):
+        for path, value, key in _entity_claims(unique, entity.body):
             holder = holders.setdefault(key, entity.id)
             if entity.is_checked and holder != entity.id:
                 problems.append(f"{entity.path}.{path}: {format_value(value)} is already the value of '{holder}'")
@@ -137,7 +138,7 @@ def _insert_entities(seed: dict[str, Any]) -> list[Entity]:
         if entity.is_checked
         for problem in entity_problems(entity.schema_id, entity.body)
     )
-    _insert_claims(entities, _unique_kinds(seed["model"]))
+    _insert_claims(entities, _unique_attributes(seed["model"]))
     return entities
 
 
@@ -218,11 +219,11 @@ def _is_refused(query: dict[str, Any]) -> bool:
     return False
 
 
-def _describe_entities(rows: Rows, kinds: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
+def _describe_entities(rows: Rows, unique: dict[str, AttributeRules]) -> dict[str, list[dict[str, Any]]]:
     described: dict[str, list[dict[str, Any]]] = {"records": [], "variants": []}
     for schema_id, text in rows["entities"]:
         body = json.loads(text)
-        holders = (find_holder(*key) for *_, key in _entity_claims(kinds, body))
+        holders = (find_holder(*key) for *_, key in _entity_claims(unique, body))
         is_stale = any(entity_problems(schema_id, body)) or any(holder not in (None, body["id"]) for holder in holders)
         described["variants" if "entityId" in body else "records"].append(body | ({"unchecked": True} if is_stale else {}))
     return described
@@ -256,7 +257,7 @@ def make_seed(tenant: str) -> dict[str, Any]:
         return {
             "users": [{name: user[name] for name in ("id", "name", "roleId")} for user in fetch_users(tenant)],
             "model": model,
-            **_describe_entities(rows, _unique_kinds(model)),
+            **_describe_entities(rows, _unique_attributes(model)),
             "history": _describe_history(rows),
             "categories": [[body.pop("catalogId"), body] for body in categories],
             "assignments": list(map(list, rows["category_assignments"])),
