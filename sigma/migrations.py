@@ -212,7 +212,8 @@ MIGRATIONS = {
     # These two change only views.
     11: "",
     12: "",
-    # A delivery's state is read without its body, and places in lists that hold nothing are not kept.
+    # A delivery's state is read without its body, places in lists that hold nothing are not kept, and an option is claimed by
+    # its id, whether it is stored by that or by its alias: of two that so become one, the first keeps the claim.
     13: """
         DROP INDEX deliveries_webhook_idx;
         CREATE INDEX deliveries_webhook_idx ON deliveries (tenant, webhook_id, seq, state);
@@ -256,6 +257,20 @@ MIGRATIONS = {
                 VALUES (new.tenant, new.is_variant, new.schema_id, ifnull(new.state_id, ''), new.seq >> 12, 1)
                 ON CONFLICT DO UPDATE SET total = total + 1;
         END;
+        CREATE TABLE claimed_options AS
+            SELECT DISTINCT u.tenant, u.attribute, u.entity_id, o.body FROM unique_values u
+            JOIN model_objects o ON o.tenant = u.tenant AND o.kind = 'attribute' AND o.alias = u.attribute
+            WHERE json_extract(o.body, '$.type') = 'option';
+        DELETE FROM unique_values WHERE (tenant, attribute) IN (SELECT tenant, attribute FROM claimed_options);
+        INSERT OR IGNORE INTO unique_values (tenant, attribute, scope, value, entity_id)
+            SELECT e.tenant, c.attribute, json_extract(claim.value, '$[0]'), json_extract(claim.value, '$[1]'), e.id
+            FROM claimed_options c
+            JOIN entities e ON e.tenant = c.tenant AND e.id = c.entity_id
+            JOIN model_objects l ON l.tenant = c.tenant AND l.kind = 'option-list'
+                AND l.id = json_extract(c.body, '$.optionListId')
+            JOIN json_each(unique_claims(c.body, json_extract(e.body, '$.values."' || c.attribute || '"'), l.body)) claim
+            ORDER BY e.seq;
+        DROP TABLE claimed_options;
     """,
 }
 

@@ -205,6 +205,23 @@ def test_what_older_rules_let_in_can_be_put_back_as_it_is(values):
         assert values.get(path).data == before
 
 
+def test_an_option_is_claimed_by_its_id_however_it_was_sent(tmp_path, error):
+    app = service.create_app({"DATABASE": str(unpack(13, tmp_path))})
+    values = Caller(app, {"X-Sigma-ApiKey": VALUES_KEY})
+
+    def write(ink):
+        return values.post("/records", {"schemaId": "schema-pens", "values": {"ink": [{"scope": {}, "value": ink}]}})
+
+    for inks, holder in ((("red", "val-red"), "pen-0"), (("blue", "val-blue"), "pen-2"), (("green", "val-green"), "pen-3")):
+        for ink in inks:
+            assert error(write(ink), 409).endswith(f"'{ink}' is already the value of '{holder}'")
+    assert write("black").status_code == 201
+    assert values.get("/records/pen-1").json["values"]["ink"] == [{"scope": {}, "value": "val-red"}]
+    assert values.delete("/records/pen-0").status_code == 204
+    assert write("val-red").status_code == 201  # the second holder never had the claim
+    database.close_db()
+
+
 def test_a_second_holder_of_a_value_loses_nothing_when_it_is_changed_or_deleted(values, error):
     number = {"values": {"count": [{"scope": {}, "value": 7}]}}
     assert values.put("/records/ent-2", number).status_code == 200
