@@ -1,8 +1,7 @@
-"""Connections to the one SQLite file, transactions, and migrations."""
+"""Connections to the one SQLite file, and transactions; the file is opened, made or upgraded first."""
 
 import atexit
 import os
-import secrets
 import sqlite3
 import threading
 import time
@@ -24,10 +23,9 @@ from sigma.files import (
     save_log,
     unusable_message,
 )
-from sigma.migrations import APPLICATION_ID, MIGRATIONS, is_older, schema_statements, schema_views, split_statements
 from sigma.settings import StartError
+from sigma.upgrades import APPLICATION_ID, SCHEMA_VERSION, is_older, migrate, pragma
 
-SCHEMA_VERSION = max(MIGRATIONS) + 1  # the same as in schema.sql
 BUSY_TIMEOUT = 5  # seconds that a write waits for another
 
 
@@ -194,52 +192,6 @@ def snapshot() -> Iterator[None]:
     finally:
         if db.in_transaction:
             db.execute("COMMIT")
-
-
-def pragma(db: sqlite3.Connection, name: str) -> Any:
-    """Return the value of one of the database's pragmas."""
-    return db.execute(f"PRAGMA {name}").fetchone()[0]
-
-
-def make_tables(db: sqlite3.Connection) -> None:
-    """Create the tables of an empty database, and the secret that signs its session tokens."""
-    for statement in schema_statements():
-        db.execute(statement)
-    db.execute("INSERT INTO settings (name, value) VALUES ('jwt_secret', ?)", (secrets.token_hex(32),))
-
-
-def _run_migrations(db: sqlite3.Connection) -> None:
-    views = schema_views()
-    for view in views:
-        db.execute(f"DROP VIEW IF EXISTS {view}")
-    while (version := pragma(db, "user_version")) in MIGRATIONS:
-        for statement in split_statements(MIGRATIONS[version]):
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version = {version + 1}")
-    for statement in views.values():
-        db.execute(statement)
-    for table, _, parent, _ in db.execute("PRAGMA foreign_key_check"):
-        raise sqlite3.IntegrityError(f"a row of {table} refers to a row of {parent} that is missing")
-
-
-def migrate(db: sqlite3.Connection) -> None:
-    """Create the tables of an empty database, or upgrade a database of an older release: completely, or not at all.
-
-    When several processes start together, the first does this, and the others wait and find it done. Raises
-    sqlite3.IntegrityError if an upgraded row refers to a row that is missing.
-    """
-    try:
-        db.execute("PRAGMA foreign_keys = OFF")  # otherwise, rebuilding a table would delete the rows that refer to it
-        db.execute("BEGIN IMMEDIATE")
-        if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
-            make_tables(db)
-        if is_older(db):
-            _run_migrations(db)
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        db.execute("PRAGMA foreign_keys = ON")
 
 
 def _read_versions(path: str) -> tuple[int, int]:

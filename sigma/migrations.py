@@ -1,21 +1,10 @@
 """The SQL that upgrades a database from each older version to the next; schema.sql explains the columns.
 
-A table is rebuilt in the steps of https://sqlite.org/lang_altertable.html#otheralter, of which database.migrate() takes the
+A table is rebuilt in the steps of https://sqlite.org/lang_altertable.html#otheralter, of which upgrades.migrate() takes the
 first and the last. Migrations need not care about the views of schema.sql: all are dropped before the first migration, and
 created after the last.
 """
 
-import re
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-
-from sigma.settings import ROOT
-
-VIEW = re.compile(r"^CREATE VIEW (\w+) .*", re.DOTALL | re.MULTILINE)
-
-APPLICATION_ID = 0x5349474D  # the same as in schema.sql
 MIGRATIONS = {
     1: """
         ALTER TABLE workspaces ADD COLUMN is_disposable INTEGER NOT NULL DEFAULT 0 CHECK (is_disposable IN (0, 1));
@@ -273,39 +262,3 @@ MIGRATIONS = {
         DROP TABLE claimed_options;
     """,
 }
-
-
-def split_statements(script: str) -> Iterator[str]:
-    """Yield the statements of a script, each of which must end its line; executescript() would commit the open transaction."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
-def schema_statements() -> Iterator[str]:
-    """Yield the statements of schema.sql."""
-    return split_statements((ROOT / "schema.sql").read_text(encoding="utf-8"))
-
-
-def schema_views() -> dict[str, str]:
-    """Return the statements of schema.sql that make its views, by the view's name."""
-    return {match[1]: match[0] for match in map(VIEW.search, schema_statements()) if match}
-
-
-def is_older(db: sqlite3.Connection) -> bool:
-    """Return whether a database is one that an older release of this service made."""
-    names = ("application_id", "user_version")
-    application_id, version = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
-    return application_id == APPLICATION_ID and version in MIGRATIONS
-
-
-def needs_upgrade(path: str) -> bool:
-    """Return whether a database was made by an older release; False for a file that is none. Looking changes nothing."""
-    try:
-        with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=rw", uri=True)) as db:
-            return is_older(db)
-    except sqlite3.Error:
-        return False

@@ -16,7 +16,7 @@ import pytest
 from conftest import Caller, replace_everywhere
 
 import app as service
-from sigma import database, settings
+from sigma import database, settings, upgrades
 from sigma.cli import backup, files
 
 KEY = "sigma_sk_live_abc123def456ghi789jkl012mno345pqr678"
@@ -76,7 +76,7 @@ def test_a_backup_holds_what_the_database_holds_in_one_file_for_its_owner_alone(
     assert content(file) == content(path)
     assert rows(file, "PRAGMA integrity_check") == [("ok",)]
     assert rows(file, "PRAGMA journal_mode") == [("delete",)]  # so that it can be read where nothing can be written
-    assert rows(file, "PRAGMA application_id") == [(database.APPLICATION_ID,)]
+    assert rows(file, "PRAGMA application_id") == [(upgrades.APPLICATION_ID,)]
 
 
 def test_a_backup_tells_programs_what_it_holds(run, tmp_path, admin):
@@ -266,7 +266,7 @@ def test_a_backup_of_an_older_release_is_brought_forward_and_itself_left_alone(p
     file.chmod(0o400)
     before = file.read_bytes()
     assert run("restore", str(file), "--yes").exit_code == 0
-    assert rows(path, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
+    assert rows(path, "PRAGMA user_version") == [(upgrades.SCHEMA_VERSION,)]
     assert rows(path, "SELECT records FROM workspace_totals WHERE tenant = 'ws-demo'") == [(31,)]
     assert rows(path, "SELECT count(*) FROM unique_values WHERE tenant = 'ws-demo' AND attribute = 'sku'") == [(33,)]
     assert [entry.name for entry in file.parent.iterdir()] == ["old.db"]
@@ -347,7 +347,7 @@ def test_what_is_no_good_backup_is_refused_and_changes_nothing(path, run, tmp_pa
     before = content(path), listing(path), listing(file)
     result = run("restore", str(file), "--yes")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"Error: {told.format(file=file, version=database.SCHEMA_VERSION)}")
+    assert result.stderr.startswith(f"Error: {told.format(file=file, version=upgrades.SCHEMA_VERSION)}")
     assert (content(path), listing(path), listing(file)) == before
 
 

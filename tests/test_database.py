@@ -20,7 +20,7 @@ from conftest import Caller, replace_everywhere, sql
 from forked import flask
 
 import app as service
-from sigma import database, files, settings
+from sigma import database, files, settings, upgrades
 from sigma.http import responses
 from sigma.resources import history
 
@@ -52,7 +52,7 @@ def test_the_database_is_made_on_first_use(tmp_path):
     path = tmp_path / "new.db"
     app = service.create_app({"DATABASE": str(path)})
     assert Caller(app).get("/auth/tenants").json == []
-    assert query(path, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
+    assert query(path, "PRAGMA user_version") == [(upgrades.SCHEMA_VERSION,)]
     assert query(path, "PRAGMA application_id") == [(0x5349474D,)]
     assert query(path, "PRAGMA journal_mode") == [("wal",)]
     assert query(path, "PRAGMA integrity_check") == [("ok",)]
@@ -88,7 +88,7 @@ def test_an_empty_file_becomes_a_database(tmp_path):
     path = tmp_path / "empty.db"
     path.touch()
     service.create_app({"DATABASE": str(path)})
-    assert query(path, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
+    assert query(path, "PRAGMA user_version") == [(upgrades.SCHEMA_VERSION,)]
 
 
 def test_starting_in_many_places_at_once_makes_one_database(tmp_path):
@@ -151,7 +151,7 @@ def test_a_newer_database_is_told_with_both_versions(tmp_path):
     newer(tmp_path / "given.db")
     message = refusal(tmp_path / "given.db")
     assert "99" in message
-    assert str(database.SCHEMA_VERSION) in message
+    assert str(upgrades.SCHEMA_VERSION) in message
 
 
 @pytest.mark.parametrize("version", [(3, 36, 0), (2, 8, 17)], ids=str)

@@ -15,7 +15,7 @@ from forked import flask
 from test_house import commands
 
 import app as service
-from sigma import database, settings
+from sigma import database, settings, upgrades
 
 USES = {  # each command that needs a database which is there
     "flask keys list": [],
@@ -169,7 +169,7 @@ def test_a_file_that_is_not_ours_one_of_a_newer_release_and_a_locked_one_are_one
             db.execute(change)
     told = {
         text: f"{text} is not an SQLite database: name another file in SIGMA_DATABASE, or put a backup in its place.",
-        newer: f"{newer} has schema version 99, and this release reads version {database.SCHEMA_VERSION}: use the release that"
+        newer: f"{newer} has schema version 99, and this release reads version {upgrades.SCHEMA_VERSION}: use the release that"
         " made it or a newer one, or name another file in SIGMA_DATABASE.",
         foreign: f"{foreign} is a database of another program: name another file in SIGMA_DATABASE.",
     }
@@ -272,7 +272,7 @@ def test_a_database_that_an_older_release_serves_is_left_to_it_until_it_is_stopp
     assert path.read_bytes() == before
     assert flask("keys", "list", "--workspace", "ws-demo", SIGMA_DATABASE=str(path)).returncode == 0
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (database.SCHEMA_VERSION,)
+        assert db.execute("PRAGMA user_version").fetchone() == (upgrades.SCHEMA_VERSION,)
 
 
 def test_a_server_of_ones_own_does_not_upgrade_what_an_older_release_serves_either(older):

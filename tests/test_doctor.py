@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import replace_everywhere
 
-from sigma import database
+from sigma import database, upgrades
 from sigma.http import stamps
 
 CHECKS = [
@@ -46,7 +46,7 @@ def change(path, *statements):
 def all_is_well(path):
     """What the doctor says when it finds nothing; it names the database first."""
     lines = [f"ok       {name}\n" for name in CHECKS[1:]]
-    return f"ok       database: {path}, schema version {database.SCHEMA_VERSION}\n{''.join(lines)}"
+    return f"ok       database: {path}, schema version {upgrades.SCHEMA_VERSION}\n{''.join(lines)}"
 
 
 def found(run, name):
@@ -62,7 +62,7 @@ def test_all_is_well_with_a_new_database(path, run):
     result = run("doctor")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == all_is_well(path)
-    found = {"database": [f"{path}, schema version {database.SCHEMA_VERSION}"]}
+    found = {"database": [f"{path}, schema version {upgrades.SCHEMA_VERSION}"]}
     told = [{"check": name, "result": "ok", "findings": found.get(name, [])} for name in CHECKS]
     assert json.loads(run("doctor", "--json").stdout) == told
 

@@ -17,7 +17,7 @@ import pytest
 from conftest import replace_everywhere, sql
 
 import app as service
-from sigma import database, files, settings
+from sigma import database, files, settings, upgrades
 from sigma.cli import backup
 
 ROOT = Path(service.__file__).parent
@@ -276,7 +276,7 @@ def no_memory_file(*_):
 )
 def test_a_disk_that_is_full_when_the_database_is_opened_is_told_in_one_sentence(tmp_path, monkeypatch, fail, told):
     path = str(tmp_path / "new.db")
-    replace_everywhere(monkeypatch, database, "migrate", fail)
+    replace_everywhere(monkeypatch, upgrades, "migrate", fail)
     with pytest.raises(settings.StartError) as refused:
         service.create_app({"DATABASE": path})
     assert refused.value.message == (

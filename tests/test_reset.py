@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from sigma.cli import reset, running
-from sigma.database import APPLICATION_ID, connect, make_tables
+from sigma.database import connect
+from sigma.upgrades import APPLICATION_ID, make_tables
 
 HOLD = """
 import sqlite3, sys

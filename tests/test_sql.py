@@ -41,9 +41,9 @@ INSERTIONS = {
     ("sigma/resources/entities.py", "bodies_from"): "the rest of statements, made of the same conditions",
     ("sigma/resources/entities.py", "bodies_above"): "the same",
     ("sigma/resources/entities.py", "joined_from"): "a statement that stands beside it",
-    ("sigma/database.py", "name"): "the name of a pragma, which callers write out",
-    ("sigma/database.py", "version + 1"): "a number that the module itself has counted",
-    ("sigma/database.py", "view"): "the name of a view, as schema.sql has it",
+    ("sigma/upgrades.py", "name"): "the name of a pragma, which callers write out",
+    ("sigma/upgrades.py", "version + 1"): "a number that the module itself has counted",
+    ("sigma/upgrades.py", "view"): "the name of a view, as schema.sql has it",
     ("sigma/cli/backup.py", "size"): "the page size that SQLite itself has told",
 }
 STATEMENT = re.compile(r"\s*(?:\{\} )?(?:SELECT|INSERT|UPDATE|DELETE|WITH|PRAGMA|ALTER|CREATE|DROP|VACUUM)\b")

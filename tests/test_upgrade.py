@@ -15,7 +15,7 @@ import pytest
 from conftest import EXAMPLE_KEY, PASSWORD, Caller
 
 import app as service
-from sigma import database, migrations, settings
+from sigma import database, settings, upgrades
 from sigma.http.stamps import utc_now
 
 # Each made by the release that had this version, through its API: the demo workspace and another, records, variants,
@@ -99,7 +99,7 @@ def shape(path):
 
 
 def test_a_database_of_every_older_version_is_stored_here():
-    assert list(STORED) == list(database.MIGRATIONS) == list(range(1, database.SCHEMA_VERSION))
+    assert list(STORED) == list(upgrades.MIGRATIONS) == list(range(1, database.SCHEMA_VERSION))
 
 
 def test_an_older_database_becomes_like_a_new_one_and_keeps_every_row(old, tmp_path):
@@ -107,7 +107,7 @@ def test_an_older_database_becomes_like_a_new_one_and_keeps_every_row(old, tmp_p
     service.create_app({"DATABASE": str(old)})
     service.create_app({"DATABASE": str(tmp_path / "new.db")})
     assert shape(old) == shape(tmp_path / "new.db")
-    assert rows(old, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
+    assert rows(old, "PRAGMA user_version") == [(upgrades.SCHEMA_VERSION,)]
     assert rows(old, "PRAGMA integrity_check") == [("ok",)]
     assert rows(old, "PRAGMA foreign_key_check") == []
     after = contents(old)
@@ -236,7 +236,7 @@ def test_a_second_holder_of_a_value_loses_nothing_when_it_is_changed_or_deleted(
 def test_processes_that_start_together_bring_a_database_forward_once(old):
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(database.prepare_database, [str(old)] * 8)) == [None] * 8
-    assert rows(old, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
+    assert rows(old, "PRAGMA user_version") == [(upgrades.SCHEMA_VERSION,)]
 
 
 def test_a_view_of_the_operators_own_outlives_an_upgrade(old):
@@ -249,8 +249,8 @@ def test_a_view_of_the_operators_own_outlives_an_upgrade(old):
 
 def test_an_upgrade_that_fails_leaves_the_database_as_it_was(old, monkeypatch):
     before = old.read_bytes()
-    last = max(database.MIGRATIONS)
-    monkeypatch.setitem(database.MIGRATIONS, last, database.MIGRATIONS[last] + "\nINSERT INTO no_such_table VALUES (1);")
+    last = max(upgrades.MIGRATIONS)
+    monkeypatch.setitem(upgrades.MIGRATIONS, last, upgrades.MIGRATIONS[last] + "\nINSERT INTO no_such_table VALUES (1);")
     with pytest.raises(settings.StartError, match="no_such_table"):
         service.create_app({"DATABASE": str(old)})
     assert old.read_bytes() == before
@@ -282,13 +282,13 @@ def test_another_programs_database_is_left_as_it_is_whatever_its_version_and_sta
     before = path.read_bytes()
     with pytest.raises(settings.StartError, match="is a database of another program"):
         service.create_app({"DATABASE": str(path)})
-    assert not migrations.needs_upgrade(str(path))
+    assert not upgrades.needs_upgrade(str(path))
     assert path.read_bytes() == before
 
 
 def test_foreign_keys_hold_after_an_upgrade(old):
     with closing(database.connect(str(old))) as db:
-        database.migrate(db)
+        upgrades.migrate(db)
         with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
             db.execute("INSERT INTO audit_log (tenant, record_id, body) VALUES ('ws-none', 'x', '{}')")
         assert db.execute("PRAGMA foreign_keys").fetchone() == (1,)

@@ -29,10 +29,10 @@ from sigma.cli.console import (
 from sigma.cli.files import atomic_file, is_write_failure
 from sigma.cli.interrupts import Interrupts
 from sigma.cli.terminal import Command, format_table, note
-from sigma.database import SCHEMA_VERSION, close_db, connect, execute, get_db, make_tables, migrate, pragma
+from sigma.database import close_db, connect, execute, get_db
 from sigma.files import no_database_message
 from sigma.http.errors import counted
-from sigma.migrations import APPLICATION_ID
+from sigma.upgrades import APPLICATION_ID, SCHEMA_VERSION, make_tables, migrate, pragma
 
 PAGES_PER_STEP = 16  # of a restore; an empty database has more, so SQLite calls back at least once before the last step
 

@@ -23,8 +23,8 @@ from sigma.http.bodies import flatten_messages
 from sigma.http.credentials import act_as
 from sigma.http.errors import ApiError, not_found_error, raise_for_problems, translate_database_error
 from sigma.http.nearest import MOST, what_there_is
-from sigma.migrations import needs_upgrade
 from sigma.settings import StartError, unknown_variables
+from sigma.upgrades import needs_upgrade
 
 NO_WORKSPACE = "There is no workspace yet: run `flask demo` for the demo, or `flask workspace create` for your own"
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")

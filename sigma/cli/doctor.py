@@ -14,7 +14,7 @@ from sigma.cli.backup import database_files, find_damage, find_missing_parts
 from sigma.cli.console import Output, prints_plainly, require_database
 from sigma.cli.running import files_of_others
 from sigma.cli.terminal import Command, note
-from sigma.database import execute, fetch_one, get_db, pragma
+from sigma.database import execute, fetch_one, get_db
 from sigma.files import describe_owner, unwritable_reason
 from sigma.http.cors import require_listed_origins
 from sigma.http.credentials import hash_key
@@ -23,6 +23,7 @@ from sigma.http.stamps import utc_now
 from sigma.resources.roles import ADMINISTRATORS
 from sigma.settings import StartError, read_setting, unknown_variables
 from sigma.standin.demo import read_demo
+from sigma.upgrades import pragma
 
 LARGE = 1_000_000_000  # bytes of a database that takes seconds to read
 

@@ -13,10 +13,11 @@ from flask import Flask, Response, current_app, g, request
 from marshmallow import fields, validate
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
-from sigma.database import SCHEMA_VERSION, close_db, fetch_one
+from sigma.database import close_db, fetch_one
 from sigma.files import unwritable_reason
 from sigma.http.ready_response import ReadyResponse
 from sigma.http.strict_json import format_value, to_json
+from sigma.upgrades import SCHEMA_VERSION
 
 MAX_BODY = 1024 * 1024  # bytes
 MAX_PUBLIC_BODY = 16 * 1024  # where no credential is needed: reading a mebibyte costs half a second of the processor

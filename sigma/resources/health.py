@@ -2,12 +2,13 @@
 
 from flask import current_app
 
-from sigma.database import SCHEMA_VERSION, fetch_one
+from sigma.database import fetch_one
 from sigma.files import require_same_file
 from sigma.http.access import public
 from sigma.http.blueprint import ApiBlueprint
 from sigma.http.errors import database_unavailable
 from sigma.http.fields import Body, enum_field
+from sigma.upgrades import SCHEMA_VERSION
 
 blueprint = ApiBlueprint("Health", "Whether the service works.")
 

@@ -16,14 +16,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import app as service
-from sigma import database
+from sigma import database, upgrades
 
 HERE = Path(__file__).resolve().parent
 
 
 def make(folder, addition=None):
     """Store the database of this version and return its file."""
-    path, version = Path(folder) / "kept.db", database.SCHEMA_VERSION
+    path, version = Path(folder) / "kept.db", upgrades.SCHEMA_VERSION
     path.write_bytes(gzip.decompress((HERE / f"version-{version - 1}.db.gz").read_bytes()))
     app = service.create_app({"DATABASE": str(path)})
     if addition:

@@ -14,7 +14,7 @@ from forked import flask
 from test_upgrade import CLAIMED_ANEW, ROOT, STORED, contents, old, rows, shape, unpack  # noqa: F401 (old is a fixture)
 
 import app as service
-from sigma import database
+from sigma import database, upgrades
 
 
 def start(path, before="pass"):
@@ -28,19 +28,19 @@ def test_processes_of_their_own_that_start_together_find_it_done(tmp_path):
     processes = [start(path) for _ in range(3)]
     assert [process.communicate(timeout=60) for process in processes] == [(None, "")] * 3
     assert [process.returncode for process in processes] == [0] * 3
-    assert rows(path, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
+    assert rows(path, "PRAGMA user_version") == [(upgrades.SCHEMA_VERSION,)]
 
 
 @pytest.mark.parametrize("old", [1, max(STORED)], indirect=True)
 def test_a_backup_that_is_made_during_an_upgrade_has_all_of_it_and_a_copy_beside_it_none(old, tmp_path, monkeypatch):  # noqa: F811 (the fixture)
-    begun, ends, run = threading.Event(), threading.Event(), database._run_migrations
+    begun, ends, run = threading.Event(), threading.Event(), upgrades._run_migrations
 
     def run_and_wait(db):
         run(db)
         begun.set()
         assert ends.wait(30)
 
-    monkeypatch.setattr(database, "_run_migrations", run_and_wait)
+    monkeypatch.setattr(upgrades, "_run_migrations", run_and_wait)
     version, ids = rows(old, "PRAGMA user_version"), rows(old, "SELECT id FROM entities ORDER BY id")
     beside, made = tmp_path / "beside.db", tmp_path / "made.db"
     with ThreadPoolExecutor(2) as pool:
@@ -54,7 +54,7 @@ def test_a_backup_that_is_made_during_an_upgrade_has_all_of_it_and_a_copy_beside
         ends.set()
         assert upgrade.result() is None
         assert backup.result().returncode == 0, backup.result().stderr
-    assert (rows(beside, "PRAGMA user_version"), rows(made, "PRAGMA user_version")) == (version, [(database.SCHEMA_VERSION,)])
+    assert (rows(beside, "PRAGMA user_version"), rows(made, "PRAGMA user_version")) == (version, [(upgrades.SCHEMA_VERSION,)])
     for path in (beside, made):
         assert rows(path, "PRAGMA integrity_check") == [("ok",)]
         assert rows(path, "SELECT id FROM entities ORDER BY id") == ids
@@ -71,4 +71,4 @@ def test_a_process_that_is_killed_in_the_middle_leaves_the_database_as_it_was(ol
     after = contents(old), shape(old), rows(old, "SELECT * FROM unique_values"), rows(old, "PRAGMA user_version")
     assert after == before
     service.create_app({"DATABASE": str(old)})
-    assert rows(old, "PRAGMA user_version") == [(database.SCHEMA_VERSION,)]
+    assert rows(old, "PRAGMA user_version") == [(upgrades.SCHEMA_VERSION,)]
