@@ -283,6 +283,15 @@ def test_the_answer_to_what_is_stored_is_never_refused(app, held, monkeypatch):
     assert len(app.test_client().get("/standin/workspaces").json) == before + 1
 
 
+def test_counting_a_call_for_a_fault_is_nothing_that_the_request_has_stored(ask, held, key, standin):
+    for route in ("GET /schemas", "GET /records/{id}"):
+        assert standin("PUT", f"/keys/{key.id}/faults", [{"on": route, "status": 500, "after": 100}]).status_code == 200
+        held.take("ws-demo", 700_000)
+        assert ask("GET", LARGE_RECORD).status_code == 503
+        held.give_back("ws-demo", 700_000)
+        assert ask("GET", LARGE_RECORD).status_code == 200
+
+
 def test_the_journal_keeps_the_beginning_of_a_large_answer(app, ask, standin):
     answer = ask("GET", LARGE_RECORD)
     assert answer.json["id"] == "ent-large"

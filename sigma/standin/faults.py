@@ -150,6 +150,7 @@ def inject_fault(caller: Caller) -> None:
     route: Any = request.url_rule
     method = "GET" if request.method == "HEAD" else request.method
     fault = once("fault", lambda: _count_call(caller, f"{method} {route.template.removeprefix('/api/v1')}"))
+    g.pop("has_stored", None)  # counting the call stores nothing that its client would do twice
     if fault is None:
         return
     delay = fault.get("delayMs", 0) / 1000
