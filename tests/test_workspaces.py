@@ -14,6 +14,7 @@ from sigma.http import credentials
 from sigma.http.waiting import AFTERWARDS, PLACES, LeaveWorker, Places
 from sigma.resources import sessions as sessions_module
 from sigma.standin import demo as demo_module
+from sigma.standin import workspaces as workspaces_module
 
 PATHS = (
     *(f"/{noun}" for noun in LISTS),
@@ -388,3 +389,24 @@ def test_resets_do_not_move_sessions_into_the_future(app, standin, run, anonymou
     for _ in range(5):
         assert standin("POST", "/reset", {}).status_code == 204
     assert sql(app, "SELECT id, sessions_from FROM users WHERE tenant = 'ws-demo'") == before
+
+
+def test_a_seed_is_read_before_the_write_lock_is_taken_and_not_where_there_are_too_many(app, standin, monkeypatch, error):
+    read, locked = [], []
+
+    def note_lock(seed):
+        read.append(seed)
+        with closing(sqlite3.connect(app.config["DATABASE"], timeout=0)) as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                locked.append(seed)
+        return read_seed(seed)
+
+    read_seed = workspaces_module.read_seed
+    monkeypatch.setattr(workspaces_module, "read_seed", note_lock)
+    assert standin("POST", "/workspaces", {"content": "empty"}).status_code == 201
+    assert (len(read), locked) == (1, [])
+    monkeypatch.setattr(workspaces_module, "MAX_WORKSPACES", 1)
+    error(standin("POST", "/workspaces", {"content": {}}), 409)
+    assert len(read) == 1

@@ -90,6 +90,7 @@ class Content(NamedTuple):
 
     users: list[dict[str, Any]]
     insert: Callable[[], None]  # stores everything else in the current workspace
+    is_copy: bool = False  # of what a workspace holds when it is inserted
 
 
 def _make_bounded_seed(tenant: str) -> dict[str, Any]:
@@ -122,7 +123,7 @@ def find_content(wanted: Any) -> Content:
     if isinstance(wanted, str) and fetch_one(OURS, wanted):
         users = fetch_users(wanted)
         if users:
-            return Content(users, functools.partial(copy_rows, wanted))
+            return Content(users, functools.partial(copy_rows, wanted), is_copy=True)
         return find_content(_make_bounded_seed(wanted))  # a seed without users gets an administrator
     expected = "demo, empty, the id of the demo workspace or of one for tests, or a seed"
     raise ApiError(400, f"content: Expected {expected}, got {format_value(wanted)}")
@@ -163,12 +164,12 @@ def sort_sessions(sessions: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def insert_test_workspace(content: Any, keys: list[list[str]]) -> dict[str, Any]:
+def insert_test_workspace(content: Content, keys: list[list[str]]) -> dict[str, Any]:
     """Store a workspace for a test, and return it with its sessions and API keys. Nobody can sign in to it with a password.
 
-    Raises ApiError 400 or 409.
+    Raises ApiError 409.
     """
-    id, name, (users, insert) = random_id("ws"), "Test workspace", find_content(content)
+    id, name, (users, insert, _) = random_id("ws"), "Test workspace", content
     raise_if_too_many()
     execute("INSERT INTO workspaces (id, name, created_at, is_disposable) VALUES (?, ?, ?, 1)", id, name, utc_now())
     with acting_as(id, users[0]["id"]):
@@ -195,8 +196,13 @@ def list_test_workspaces() -> Any:
 def create_test_workspace(wanted: dict[str, Any]) -> Any:
     """Make a workspace for one test, with an administrator's session and the API keys asked for."""
     _leave_if_long(wanted["content"])
+    raise_if_too_many()  # reading a seed takes long
+    with snapshot():  # not yet the transaction, which would hold up all writes
+        content = find_content(wanted["content"])
     with transaction():
-        return insert_test_workspace(**wanted), 201, NO_STORE
+        if content.is_copy:  # its source may have changed, or be gone
+            content = find_content(wanted["content"])
+        return insert_test_workspace(content, wanted["keys"]), 201, NO_STORE
 
 
 @blueprint.get("/workspaces/<id>/seed")
