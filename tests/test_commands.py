@@ -288,6 +288,12 @@ def test_the_password_is_never_an_argument(empty, run, option):
     assert "No such option" in refused(run, empty, *NEW, option, "secret-argument")
 
 
+def test_a_workspace_is_stored_by_the_name_that_is_told(empty, run):
+    named = [*NEW[:3], "--name", "   Acme  ", "--email", "ann@acme.example"]
+    assert run(*named, stdin=f"{PASSWORD}\n").exit_code == 0
+    assert sql(empty, "SELECT name FROM workspaces") == [("Acme",)]
+
+
 def test_an_id_or_email_that_is_taken_is_refused(empty, run):
     assert run(*NEW, stdin=f"{PASSWORD}\n").exit_code == 0
     other = ["--name", "Acme", "--email", "bob@acme.example"]

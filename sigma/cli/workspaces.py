@@ -77,7 +77,7 @@ def create_workspace(id: str, name: str, email: str, user_name: str) -> Output:
     user = validate_user({**ADMINISTRATOR, "email": email, "name": user_name})
 
     def store(password_hash: str) -> None:
-        execute("INSERT INTO workspaces (id, name, created_at) VALUES (?, ?, ?)", id, name, utc_now())
+        execute("INSERT INTO workspaces (id, name, created_at) VALUES (?, ?, ?)", id, workspace["name"], utc_now())
         act_as(id, user["id"])
         insert_administrator_role(user["roleId"])
         insert_user(user, password_hash, next_sessions_from())
