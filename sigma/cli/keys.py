@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
+from flask import g
 
 from sigma.cli.advice import advise_key, list_needs, require_key
 from sigma.cli.console import Output, confirm, prints_output, validate_body, workspace_option, yes_option
 from sigma.cli.terminal import Group, format_table
-from sigma.database import transaction
+from sigma.database import fetch_one, transaction
+from sigma.http.guard import ACTIVE_KEY
 from sigma.permissions import PERMISSIONS
 from sigma.resources.api_keys import (
     OPTIONAL_MEMBERS,
@@ -114,6 +116,6 @@ def delete_key(id: str, yes: bool) -> Output:
     Example: flask keys delete apikey-0123456789abcdef
     """
     require_key(id)
-    if any(key["id"] == id and key["active"] for key in fetch_api_keys()):
+    if fetch_one(ACTIVE_KEY, g.tenant, id):
         confirm(f"Key '{id}' is active: whatever uses it will be refused. Delete it?", yes)
     return Output(delete_stored_key(id), f"Key '{id}' deleted.")
