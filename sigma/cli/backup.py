@@ -205,7 +205,7 @@ def _replace_database(new: sqlite3.Connection, kept: Path | None) -> None:
 
 
 @contextmanager
-def _new_database(path: Path) -> Iterator[None]:
+def _new_database() -> Iterator[None]:
     """Make the database for the block, and remove it if the block fails."""
     make_database()
     try:
@@ -254,7 +254,7 @@ def restore(file: Path, yes: bool) -> Output:
             note("These API keys are refused now, and will be accepted again:")
             note(format_table(("WORKSPACE", "ID", "NAME"), *(key.values() for key in keys)))
         confirm(_question(path, file, totals, is_new), yes)
-        with _new_database(path) if is_new else nullcontext():
+        with _new_database() if is_new else nullcontext():
             _keep_ended_sessions(new)
             _replace_database(new, kept)
     data = {"database": str(path), "kept": kept and str(kept), **totals._asdict(), "keysAcceptedAgain": keys}
