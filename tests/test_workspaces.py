@@ -281,7 +281,7 @@ def test_contents_that_are_too_large_for_a_seed_are_copied_without_one(app, stan
     monkeypatch.setattr("sigma.standin.workspaces.MAX_SEED", 10_000)
     assert error(standin("GET", "/workspaces/ws-demo/seed"), 413) == (
         "The contents of this workspace have more than 10000 bytes, too many for a seed;"
-        " POST /standin/workspaces with {'content': 'ws-demo'} copies it"
+        ' POST /standin/workspaces with {"content":"ws-demo"} copies it'
     )
     spoil(app, admin)
     answer = standin("POST", "/workspaces", {"content": "ws-demo"})

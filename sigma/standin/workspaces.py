@@ -17,6 +17,7 @@ from sigma.http.stamps import random_id, utc_now
 from sigma.http.strict_json import format_value, to_json
 from sigma.http.waiting import leave_worker, one_by_one
 from sigma.resources.api_keys import ApiKeyRequestBody, CreatedApiKeyBody, insert_api_key
+from sigma.resources.roles import ADMINISTRATORS
 from sigma.resources.sessions import NO_PASSWORD, SessionBody, make_session
 from sigma.resources.users import fetch_users, insert_user
 from sigma.standin.blueprint import blueprint
@@ -96,7 +97,7 @@ class Content(NamedTuple):
 def _make_bounded_seed(tenant: str) -> dict[str, Any]:
     """Return the seed of a workspace. Raises ApiError 413 if it holds too much for one."""
     if is_larger(tenant, MAX_SEED):
-        advice = f"POST /standin/workspaces with {{'content': {format_value(tenant)}}} copies it"
+        advice = f"POST /standin/workspaces with {to_json({'content': tenant})} copies it"
         raise ApiError(413, f"The contents of this workspace have more than {MAX_SEED} bytes, too many for a seed; {advice}")
     with one_by_one():
         return make_seed(tenant)
@@ -135,8 +136,8 @@ def raise_if_too_many() -> None:
     if count >= MAX_WORKSPACES:
         raise ApiError(
             409,
-            f"There are {count} workspaces for tests, as many as there may be: DELETE /standin/workspaces/:id removes one,"
-            " POST /standin/reset with {'removeTestWorkspaces': true} removes all of them",
+            f"There are {count} workspaces for tests, as many as there may be: DELETE /standin/workspaces/{{id}} removes one,"
+            ' POST /standin/reset with {"removeTestWorkspaces":true} removes all of them',
         )
 
 
@@ -152,8 +153,7 @@ def insert_test_users(users: list[dict[str, Any]]) -> dict[str, Any]:
 
 def sort_sessions(sessions: dict[str, Any]) -> dict[str, Any]:
     """Return the members `admin`, `editor` and `others` of a response, given the sessions of a workspace's users by id."""
-    sql = "SELECT id FROM model_objects WHERE tenant = ? AND kind = 'role' AND json_extract(body, '$.canManageRoles')"
-    roles = {id for (id,) in execute(sql, g.tenant)}
+    roles = {id for (id,) in execute(ADMINISTRATORS, g.tenant)}
     admin = next((id for id, session in sessions.items() if session["user"]["roleId"] in roles), next(iter(sessions)))
     others = {id: session for id, session in sessions.items() if id != admin}
     editor = others.pop("user-editor", None)
