@@ -182,6 +182,24 @@ def test_a_transition_is_logged_as_a_change_of_the_state(admin, key, book):
     assert entries(admin) == [moved, CREATED]
 
 
+def test_an_entry_that_a_new_workflow_makes_is_like_that_of_a_transition(admin, key, book):
+    assert key.post("/records/ent-book/transition", {"toStateId": "state-sold"}).status_code == 200
+    schema = {**admin.get("/schemas/schema-book").json, "id": "schema-loose", "alias": "loose"}
+    workflow = schema.pop("workflowId")
+    assert admin.post("/schemas", schema).status_code == 201
+    assert (
+        admin.post(
+            "/records", {"id": "ent-loose", "schemaId": "schema-loose", "values": {"title": everywhere("Jane")}}
+        ).status_code
+        == 201
+    )
+    assert admin.put("/schemas/schema-loose", {**schema, "workflowId": workflow}).status_code == 200
+    usual, made = (admin.get(f"/records/{id}/audit-log").json["items"][0] for id in ("ent-book", "ent-loose"))
+    assert made["changes"] == [change("lifecycleStateId", None, "state-plan")]
+    assert [list(made), *map(list, made["changes"])] == [list(usual), *map(list, usual["changes"])]
+    assert [made["action"], re.sub("[0-9a-f]", "0", made["id"])] == [usual["action"], re.sub("[0-9a-f]", "0", usual["id"])]
+
+
 def test_deleting_is_logged_with_every_value_and_no_new_one(admin, editor, book):
     assert admin.patch("/records/ent-book/values/pages", {"value": 5}).status_code == 200
     assert editor.delete("/records/ent-book").status_code == 204
