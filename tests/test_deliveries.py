@@ -332,7 +332,7 @@ def test_the_commands_show_and_send_the_same(run, subscribe, beside_the_demo):
         (sent,) = json.loads(run("webhooks", "run", "--workspace", "ws-demo", "--json").output)["items"]
         rows = run("webhooks", "list", "--workspace", "ws-demo").output.splitlines()
         assert [row.split()[-4:] for row in rows[2:]] == [["paused", "0", "0", "0"], ["failing", "1", "0", "0"]]
-        assert "Sent: 0 pending, 1 delivered, 0 failed.\n" in run("webhooks", "run", "--workspace", "ws-demo").output
+        assert "What came of it: 0 pending, 1 delivered, 0 failed.\n" in run("webhooks", "run", "--workspace", "ws-demo").output
         id = sent["deliveryId"]
         told = run("webhooks", "redeliver", id, "--workspace", "ws-demo").output
         assert told == f"Delivery '{id}' waits to be sent again.\n"
@@ -343,6 +343,14 @@ def test_the_commands_show_and_send_the_same(run, subscribe, beside_the_demo):
     assert row.split()[:6] == [id, "wh-one", "entity.created", "ent-1", "pending", "2"]
     result = run("webhooks", "redeliver", "dlv-lost", "--workspace", "ws-demo")
     assert (result.exit_code, result.output) == (1, "Error: Delivery 'dlv-lost' not found\n")
+
+
+def test_the_command_lists_deliveries_of_any_size(app, run):
+    body = json.dumps({"entityId": "ent-1", "data": {"values": {"title": "x" * 500_000}}})
+    for number in range(3):
+        store_delivery(app, f"dlv-{number}", body=body)
+    listed = json.loads(run("webhooks", "deliveries", "--workspace", "ws-demo", "--json").output)
+    assert [delivery["deliveryId"] for delivery in listed] == ["dlv-2", "dlv-1", "dlv-0"]
 
 
 def test_the_commands_show_no_secret(run, subscribe, receiver):
@@ -363,4 +371,4 @@ def test_without_the_setting_of_the_service_the_command_sends_nothing_and_lets_a
     assert f"Error: {told} name it. Set it for this command, too, if the service has it\n" in result.stderr
     assert (receiver.requests, sql(app, "SELECT * FROM deliveries")) == ([], before)
     app.config["WEBHOOK_HOSTS"] = ("127.0.0.1",)
-    assert "Sent: 0 pending, 1 delivered, 0 failed.\n" in run("webhooks", "run", "--workspace", "ws-demo").output
+    assert "What came of it: 0 pending, 1 delivered, 0 failed.\n" in run("webhooks", "run", "--workspace", "ws-demo").output

@@ -337,7 +337,7 @@ def test_the_published_sample_fails_in_its_third_row_on_an_empty_name_and_a_pric
         ({"Sold": "yes"}, "Sold: Attribute 'sold' expects type 'boolean', got 'yes'"),
         ({"Since": "yesterday"}, "Since: Attribute 'since' expects a date and time with a zone (RFC 3339, "),
         ({"Like": "ent-lost"}, "Like: Attribute 'like' expects the id of a record, got 'ent-lost'"),
-        ({"Care": "[1]"}, "Care: Attribute 'care' expects type 'complex', got '[1]'"),
+        ({"Care": "[1]"}, "Care: Attribute 'care' expects type 'complex', got '[1]' (write an object of JSON, such as "),
         ({"Care": '{"wash":30,}'}, """Care: Attribute 'care' expects type 'complex', got '{"wash":30,}' (expected JSON: """),
         ({"SKU": '5" x 3"'}, """SKU: Value for 'sku' does not match pattern '^[A-Z]{2}-[0-9]+$', got '5" x 3"'"""),
         ({"Care": '{"a": 0.10000000000000000555}'}, "Care: Attribute 'care' expects a number of which all digits can be kept"),

@@ -409,4 +409,5 @@ def test_a_seed_is_read_before_the_write_lock_is_taken_and_not_where_there_are_t
     assert (len(read), locked) == (1, [])
     monkeypatch.setattr(workspaces_module, "MAX_WORKSPACES", 1)
     error(standin("POST", "/workspaces", {"content": {}}), 409)
+    error(standin("POST", "/workspaces", {"content": "nope"}), 400)
     assert len(read) == 1

@@ -93,8 +93,8 @@ def run_waiting() -> Output:
     """
     _require_callable()
     run = send_all_waiting()
-    counted = ", ".join(f"{run[state]} {state}" for state in STATES)
-    return Output(run, "\n".join([f"Sent: {counted}.", *([_format_deliveries(run["items"])] if run["items"] else [])]))
+    text = f"What came of it: {', '.join(f'{run[state]} {state}' for state in STATES)}."
+    return Output(run, f"{text}\n{_format_deliveries(run['items'])}" if run["items"] else text)
 
 
 @webhook_commands.command("redeliver")

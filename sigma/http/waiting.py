@@ -97,9 +97,9 @@ def leave_worker(kind: str = PLACES, holder: str | None = None) -> None:
     unless another is given. Raises ApiError 503 when all places are taken: on the worker's one thread, a client that reads
     nothing of its response would hold up everybody for as long as it likes.
     """
-    asked: Any = request._get_current_object()  # type: ignore[attr-defined]
-    if PLACES not in asked.environ:
+    if not request or PLACES not in request.environ:  # a command has no request
         return
+    asked: Any = request._get_current_object()  # type: ignore[attr-defined]
     places: Places = asked.environ[kind]
     if asked.body is None:  # the server may allow this only on the worker's thread
         with waiting_for_client(asked):

@@ -73,6 +73,8 @@ def _how_to_write(kind: str, cell: Any) -> str:
         return " (write digits, with a point before decimals, such as 1299.95)"
     if kind == "boolean":
         return " (write true or false, or 1 or 0)"
+    if kind == "complex":
+        return ' (write an object of JSON, such as {"wash":30})'
     return ""
 
 

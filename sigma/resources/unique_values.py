@@ -57,13 +57,18 @@ def claims(kind: str, entries: list[dict[str, Any]], options: Names) -> list[tup
     ]
 
 
+@functools.lru_cache(maxsize=4)  # an upgrade asks with the same list for each record
+def _ids_of_options(option_list: str) -> dict[str, str]:
+    return ids_by_name("option-list", option_list)
+
+
 @sql_function(deterministic=True)
 def unique_claims(attribute: str, entries: str | None, option_list: str | None = None) -> str:
     """Return, as JSON, what an attribute's scoped values claim, if there are any; for migrations, which are in SQL.
 
     Without the option list, each option claims the name by which it is stored.
     """
-    options: Names = functools.partial(ids_by_name, "option-list", option_list) if option_list else dict
+    options: Names = functools.partial(_ids_of_options, option_list) if option_list else dict
     found = claims(json.loads(attribute)["type"], json.loads(entries or "[]"), options)
     return to_json([claim for claim in found if claim is not None])
 

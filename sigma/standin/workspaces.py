@@ -196,7 +196,8 @@ def list_test_workspaces() -> Any:
 def create_test_workspace(wanted: dict[str, Any]) -> Any:
     """Make a workspace for one test, with an administrator's session and the API keys asked for."""
     _leave_if_long(wanted["content"])
-    raise_if_too_many()  # reading a seed takes long
+    if isinstance(wanted["content"], dict):  # reading a seed takes long
+        raise_if_too_many()
     with snapshot():  # not yet the transaction, which would hold up all writes
         content = find_content(wanted["content"])
     with transaction():
