@@ -294,6 +294,14 @@ def test_a_workspace_is_stored_by_the_name_that_is_told(empty, run):
     assert sql(empty, "SELECT name FROM workspaces") == [("Acme",)]
 
 
+def test_so_are_users_and_keys(app, run):
+    named = ["--name", "   Eve  ", "--workspace", "ws-demo"]
+    assert run("users", "add", "eve@acme.example", *named, "--role", "role-editor", stdin=f"{PASSWORD}\n").exit_code == 0
+    assert run("keys", "create", *named, "--permission", "read").exit_code == 0
+    assert sql(app, "SELECT name FROM users WHERE email = 'eve@acme.example'") == [("Eve",)]
+    assert sql(app, "SELECT name FROM api_keys ORDER BY seq DESC LIMIT 1") == [("Eve",)]
+
+
 def test_an_id_or_email_that_is_taken_is_refused(empty, run):
     assert run(*NEW, stdin=f"{PASSWORD}\n").exit_code == 0
     other = ["--name", "Acme", "--email", "bob@acme.example"]
