@@ -363,8 +363,8 @@ def nothing_required(admin):
 BLANK_ROWS = {
     "rows.csv": ("product-name;sku;Note;\n;;;;;\nHat;RH-001;;\n\n;;;\n;nope\n;;x\n;;;\n", (6, 7)),
     "rows.jsonl": (
-        '{}\n{"product-name": "Hat", "sku": "RH-001"}\n{"sku": "", "Note": null}\n{"sku": "nope"}\n{"Note": 1}\n',
-        (4, 5),
+        '{}\n{"product-name": "Hat", "sku": "RH-001"}\n{"sku": [], "Note": null}\n{"sku": ""}\n{"sku": "nope"}\n{"Note": 1}\n',
+        (5, 6),
     ),
 }
 

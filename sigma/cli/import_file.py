@@ -17,13 +17,14 @@ from sigma.cli.disk_dict import DiskDict
 from sigma.cli.import_report import ErrorFile, Progress, Report
 from sigma.cli.interrupts import Interrupts
 from sigma.cli.json_rows import RowFileError
-from sigma.cli.row_files import ERROR, Layout, Row, RowFile, is_filled, layout_options
+from sigma.cli.row_files import ERROR, Layout, Row, RowFile, layout_options
 from sigma.cli.terminal import Command, name_program, note
 from sigma.database import snapshot, transaction
 from sigma.http.errors import MAX_BODY, MAX_PROBLEMS, ApiError
 from sigma.resources.import_rows import FILE, Batch, Earlier, Owner
 from sigma.resources.imports import require_mapping
 from sigma.resources.rules import schema_rules
+from sigma.resources.values import is_empty
 
 BATCH = 500  # rows in one transaction, which other writers wait for: tens of milliseconds
 # Seconds between two transactions. A waiting writer tries ten times a second: without a pause, some waited for more than three
@@ -67,7 +68,10 @@ class FileImport:
         require_mapping(rules, mapping, self.seen, FILE)
         batch = Batch(rules, mapping, not self.is_dry_run, FILE, self.earlier)
         for row in rows:
-            if problem := row.problem or ("" if any(is_filled(row.cells.get(column)) for column in mapping) else NO_VALUE):
+            problem = row.problem
+            if not problem and all(is_empty(row.cells.get(column)) for column in mapping):
+                problem = NO_VALUE
+            if problem:
                 yield row, False, [problem]
             else:
                 batch.begin_body()

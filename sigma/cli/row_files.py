@@ -16,6 +16,7 @@ import click
 from sigma.cli.json_rows import Pieces, RowFileError, read_values
 from sigma.cli.terminal import printable
 from sigma.http.strict_json import format_value
+from sigma.resources.values import is_empty
 
 PIECE = 64 * 1024  # the most characters of a line that are read at once
 MAX_LINE = 4 * 1024 * 1024  # characters of a line or cell; this bounds the memory, whatever the file holds
@@ -56,11 +57,6 @@ def find_format(file: str, given: str | None = None) -> str:
     if format is None:
         raise click.UsageError(f"{printable(file)} has none of the endings {', '.join(FORMATS)}: give --format csv or json")
     return format
-
-
-def is_filled(cell: Any) -> bool:
-    """Return whether a cell has a value; an import changes nothing for one that has none."""
-    return cell is not None and cell != ""
 
 
 class RowFile:
@@ -127,7 +123,7 @@ class RowFile:
     def rows(self) -> Iterator[Row]:
         """Return the rows that are not blank. They raise RowFileError where the file is broken: the rest cannot be trusted."""
         rows = self._json_rows() if self.format == "json" else self._csv_rows()
-        return (row for row in rows if row.problem or any(map(is_filled, row.cells.values())))
+        return (row for row in rows if row.problem or not all(map(is_empty, row.cells.values())))
 
     def _json_rows(self) -> Iterator[Row]:
         for line, value in read_values(self._pieces(PIECE), MAX_LINE):

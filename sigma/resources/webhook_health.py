@@ -46,7 +46,7 @@ def _count_states() -> dict[str, dict[str, int]]:
 
 
 RECENT = 1000  # attempts, of all workspaces: the latest of most webhooks is among them
-LAST_OF_RECENT = (
+LAST_OF_RECENT = (  # the + keeps SQLite from going through all attempts of the workspace
     "SELECT d.webhook_id, a.at, a.status, a.ms, a.error, d.id FROM delivery_attempts a"
     " JOIN deliveries d ON d.tenant = a.tenant AND d.id = a.delivery_id"
     " WHERE +a.tenant = ? AND a.seq > (SELECT max(seq) FROM delivery_attempts) - ? ORDER BY a.seq"
